@@ -1,0 +1,56 @@
+//! Durations as people write them, and the one that a lock cannot do without.
+
+use std::time::Duration;
+
+/// No lock is asked for longer than this: stores count seconds in few bits, and a longer one is a mistake.
+pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Reads `10s`, `1m30s`, `250ms`, or a whole number of seconds.
+///
+/// # Errors
+///
+/// A sentence that says what is wrong, for a message that names the argument.
+pub fn parse(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    humantime::parse_duration(text)
+        .map_err(|error| format!("`{text}` is not a duration such as `10s`, `1m30s` or `250ms`: {error}"))
+}
+
+/// Checks a duration that must be more than nothing and at most a year.
+///
+/// # Errors
+///
+/// A sentence that says what is wrong with the argument called `name`.
+pub fn check(name: &str, value: Duration) -> Result<Duration, String> {
+    if value.is_zero() {
+        return Err(format!("`{name}` must be more than 0"));
+    }
+    if value > LONGEST {
+        return Err(format!("`{name}` must be at most a year, not {}", humantime::format_duration(value)));
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_people_write() {
+        assert_eq!(parse("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(parse("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
+        assert!(parse("soon").unwrap_err().contains("`soon` is not a duration"));
+        assert!(parse("").is_err());
+        assert!(parse("-1s").is_err());
+    }
+
+    #[test]
+    fn refuses_nothing_and_for_ever() {
+        assert!(check("ttl", Duration::ZERO).unwrap_err().contains("more than 0"));
+        assert!(check("ttl", Duration::MAX).unwrap_err().contains("a year"));
+        assert_eq!(check("ttl", LONGEST), Ok(LONGEST));
+    }
+}

@@ -1,0 +1,155 @@
+//! Who holds a lock: the small record that the store keeps beside an entry, for people and for tools.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+/// Who holds a lock, or stands in its line, as far as the store's record tells.
+///
+/// It is JSON with a version, and read leniently: every field may be missing. Clients of other projects write no
+/// record, and one that cannot be read counts as none; such a holder is [unknown](Holder::is_known).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Holder {
+    /// The version of the record's form; 1 today, 0 where there is no record.
+    #[serde(rename = "v", deserialize_with = "lenient")]
+    pub version: u32,
+    /// What the holder calls itself: `module::function`, or the attribute's `name`.
+    #[serde(deserialize_with = "lenient")]
+    pub name: String,
+    /// Where that function is: `file:line`.
+    #[serde(deserialize_with = "lenient")]
+    pub origin: String,
+    /// The host's name.
+    #[serde(deserialize_with = "lenient")]
+    pub host: String,
+    /// The process id on that host.
+    #[serde(deserialize_with = "lenient")]
+    pub pid: u32,
+    /// One client of one process: two clients never share it, a restart changes it.
+    #[serde(deserialize_with = "lenient")]
+    pub instance: String,
+    /// `exclusive`, or `shared`.
+    #[serde(deserialize_with = "lenient")]
+    pub mode: String,
+    /// When the lock was asked for, by the holder's own wall clock, in milliseconds since 1970.
+    #[serde(rename = "at", deserialize_with = "lenient")]
+    pub requested_at_ms: u64,
+    /// The application's own labels.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "lenient")]
+    pub labels: BTreeMap<String, String>,
+    /// What is odd about this entry, in words for a person; never stored.
+    #[serde(skip)]
+    pub remark: Option<String>,
+}
+
+/// A field of a type we do not expect counts as missing: a newer writer must not blind an older reader.
+fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + serde::de::DeserializeOwned,
+{
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
+}
+
+impl Holder {
+    /// The version that this code writes.
+    pub const VERSION: u32 = 1;
+
+    /// A holder that left no record: a client of another project, or one that cannot be read.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self::default()
+    }
+
+    /// A holder without a record, with what can be said about it.
+    #[must_use]
+    pub fn unknown_because(remark: impl Into<String>) -> Self {
+        Self { remark: Some(remark.into()), ..Self::default() }
+    }
+
+    /// Whether there is a record to go by.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.version != 0
+    }
+
+    /// When the lock was asked for, by the holder's own wall clock.
+    #[must_use]
+    pub fn requested_at(&self) -> Option<SystemTime> {
+        (self.requested_at_ms != 0)
+            .then(|| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(self.requested_at_ms)))
+            .flatten()
+    }
+
+    /// Reads a record; bytes that are none give an unknown holder.
+    #[must_use]
+    pub fn from_json(bytes: &[u8]) -> Self {
+        if bytes.is_empty() {
+            return Self::unknown_because("a client of another project, which leaves no record");
+        }
+        // By way of a map: serde would also take a JSON array for a struct.
+        serde_json::from_slice::<serde_json::Map<_, _>>(bytes)
+            .and_then(|record| serde_json::from_value::<Self>(record.into()))
+            .ok()
+            .filter(Self::is_known)
+            .unwrap_or_else(|| Self::unknown_because("its record cannot be read"))
+    }
+
+    /// The record as the store keeps it.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_known() {
+            write!(f, "{} ({}) in process {} on {}", self.name, self.origin, self.pid, self.host)?;
+        } else {
+            write!(f, "an unknown holder")?;
+        }
+        match &self.remark {
+            Some(remark) => write!(f, ": {remark}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_record_survives_the_store() {
+        let holder = Holder {
+            version: Holder::VERSION,
+            name: "cron::nightly".into(),
+            origin: "src/cron.rs:12".into(),
+            pid: 7,
+            labels: [("team".to_owned(), "billing".to_owned())].into(),
+            ..Holder::default()
+        };
+        assert_eq!(Holder::from_json(&holder.to_json()), holder);
+    }
+
+    #[test]
+    fn a_newer_or_odd_record_is_read_as_far_as_it_goes() {
+        let holder = Holder::from_json(br#"{"v":9,"name":"x","pid":"no number","more":[1]}"#);
+        assert_eq!((holder.version, holder.name.as_str(), holder.pid), (9, "x", 0));
+        assert!(!Holder::from_json(b"").is_known());
+        assert!(!Holder::from_json(b"[1]").is_known());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+            let _ = Holder::from_json(&bytes).to_string();
+        }
+    }
+}
