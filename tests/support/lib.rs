@@ -1,1 +1,23 @@
-//! Starts real servers for the tests.
+//! Real servers, real processes and a bad network for the tests.
+//!
+//! - [`etcd`]: starts etcd, alone or as a cluster, with TLS or users, and can pause, kill and question it
+//! - [`proxy`]: a network between a client and a server that falls silent, refuses or lags on command
+//! - [`child`]: starts our own programs and reads what they say
+//! - [`cases`]: runs test functions against every etcd that is installed
+//! - [`eventually()`]: waits for an effect that shows from outside only
+//!
+//! All of it but [`eventually()`] and the cases themselves blocks the calling thread, for milliseconds in general. Cases
+//! run on two threads, so what a case has spawned goes on meanwhile.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set its stage has failed")]
+#![expect(clippy::disallowed_methods, reason = "clocks, threads and tasks here are the tests', not the product's")]
+
+pub mod cases;
+pub mod child;
+pub mod etcd;
+mod eventually;
+mod ports;
+mod process;
+pub mod proxy;
+
+pub use eventually::eventually;

@@ -1,0 +1,252 @@
+//! The tests' own tools: do they do to servers and networks what they say?
+
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+#![expect(clippy::disallowed_methods, reason = "clocks and threads here are the tests', not the product's")]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use support::cases;
+use support::cases::Store;
+use support::child::Child;
+use support::etcd::{Setup, Users, decode, encode};
+use support::eventually;
+use support::proxy::{Mode, Proxy};
+
+fn main() -> ExitCode {
+    cases::run(cases![
+        asking::etcdctl_the_gateway_and_the_metrics_agree,
+        asking::etcdctl_can_run_on,
+        asking::keys_are_not_shared,
+        harming::a_restart_keeps_port_and_data,
+        harming::a_paused_server_is_silent_and_recovers,
+        harming::a_cluster_elects_another_leader,
+        harming::a_cluster_restarts,
+        guarding::tls_asks_for_a_certificate,
+        guarding::users_need_a_password,
+        network::silence_holds_and_then_delivers,
+        network::an_unanswered_request_is_carried_out,
+        network::refusal_resets_and_refuses,
+        network::a_delay_is_no_bottleneck,
+        network::an_end_of_stream_passes,
+    ])
+}
+
+mod asking {
+    use super::{Child, Duration, Setup, Store, decode, encode, json};
+
+    pub(crate) async fn etcdctl_the_gateway_and_the_metrics_agree(store: Store) {
+        let etcd = store.start(&Setup::default());
+        let before = etcd.metrics();
+        etcd.ctl(&["put", "a", "1"]);
+        let answer = etcd.gateway("/v3/kv/range", &json!({"key": encode("a")}));
+        assert_eq!(decode(answer["kvs"][0]["value"].as_str().unwrap()), "1");
+        etcd.gateway("/v3/kv/put", &json!({"key": encode("b"), "value": encode("2")}));
+        assert_eq!(etcd.ctl(&["get", "b", "--print-value-only"]).trim(), "2");
+        let after = etcd.metrics();
+        assert_eq!(after.calls("Put") - before.calls("Put"), 2);
+        assert_eq!(after.calls("Txn") - before.calls("Txn"), 0);
+        assert_eq!(after.proposals() - before.proposals(), 2);
+        assert!(etcd.try_ctl(&["no-such-command"]).is_err());
+        assert!(etcd.try_gateway("/v3/kv/put", &json!({"key": ""})).is_err());
+    }
+
+    pub(crate) async fn etcdctl_can_run_on(store: Store) {
+        let (etcd, name) = (store.etcd(), store.key("lock"));
+        let mut holder = Child::start(&mut etcd.ctl_command(&["lock", &name]));
+        let key = holder.expect_line(&name, Duration::from_secs(5));
+        assert!(key.starts_with('/'), "{key}");
+        let mut waiter = Child::start(&mut etcd.ctl_command(&["lock", &name]));
+        assert!(waiter.is_silent_about(&name, Duration::from_millis(200)));
+        holder.kill();
+        etcd.ctl(&["del", &format!("{name}{key}")]);
+        waiter.expect_line(&name, Duration::from_secs(5));
+    }
+
+    pub(crate) async fn keys_are_not_shared(store: Store) {
+        assert_ne!(store.key("a"), store.key("a"));
+    }
+}
+
+mod harming {
+    use super::{Duration, Setup, Store, TcpStream, eventually};
+
+    pub(crate) async fn a_restart_keeps_port_and_data(store: Store) {
+        let etcd = store.start(&Setup::default());
+        let address = etcd.address();
+        etcd.ctl(&["put", "a", "1"]);
+        etcd.kill();
+        assert!(TcpStream::connect(address).is_err());
+        etcd.restart();
+        assert_eq!(etcd.address(), address);
+        assert_eq!(etcd.ctl(&["get", "a", "--print-value-only"]).trim(), "1");
+    }
+
+    pub(crate) async fn a_paused_server_is_silent_and_recovers(store: Store) {
+        let etcd = store.start(&Setup::default());
+        etcd.pause();
+        assert!(TcpStream::connect(etcd.address()).is_ok());
+        assert!(etcd.try_ctl(&["--command-timeout=200ms", "put", "a", "1"]).is_err());
+        etcd.resume();
+        etcd.ctl(&["put", "a", "2"]);
+    }
+
+    pub(crate) async fn a_cluster_elects_another_leader(store: Store) {
+        let cluster = store.cluster(3);
+        let first = cluster.await_leader().await;
+        cluster.member(first).pause();
+        assert_ne!(cluster.await_leader().await, first);
+        cluster.member(first).resume();
+        let second = cluster.await_leader().await;
+        cluster.member(second).kill();
+        assert_ne!(cluster.await_leader().await, second);
+        cluster.member(second).restart();
+        eventually(Duration::from_secs(5), async || cluster.member(second).try_ctl(&["put", "a", "1"])).await;
+    }
+
+    pub(crate) async fn a_cluster_restarts(store: Store) {
+        let cluster = store.cluster(3);
+        cluster.member(0).ctl(&["put", "a", "1"]);
+        cluster.restart();
+        assert_eq!(cluster.member(2).ctl(&["get", "a", "--print-value-only"]).trim(), "1");
+        assert_eq!(cluster.url().matches("127.0.0.1").count(), 3);
+    }
+}
+
+mod guarding {
+    use super::{Duration, Setup, Store, Users, encode, json};
+
+    pub(crate) async fn tls_asks_for_a_certificate(store: Store) {
+        let etcd = store.start(&Setup { tls: true, ..Setup::default() });
+        etcd.ctl(&["put", "a", "1"]);
+        let without = ["put", "a", "2", "--cert=", "--key=", "--command-timeout=500ms"];
+        assert!(etcd.try_ctl(&without).is_err());
+        assert!(etcd.url().starts_with("etcds://127.0.0.1:"), "{}", etcd.url());
+        assert!(etcd.certificates().unwrap().ca().exists());
+        etcd.metrics();
+    }
+
+    pub(crate) async fn users_need_a_password(store: Store) {
+        let users = Users { token_ttl: Duration::from_secs(2), ..Users::default() };
+        let etcd = store.start(&Setup { users: Some(users), ..Setup::default() });
+        assert!(etcd.url().starts_with("etcd://app:secret@127"), "{}", etcd.url());
+        etcd.ctl(&["put", "a", "as root"]);
+        etcd.ctl(&["--user=app:secret", "get", "/app/a"]);
+        assert!(etcd.try_gateway("/v3/kv/range", &json!({"key": encode("a")})).is_err());
+        etcd.restart();
+        etcd.metrics();
+    }
+}
+
+mod network {
+    use super::{Duration, Instant, Mode, Proxy, Read, Store, TcpStream, Write, encode, eventually, json};
+
+    /// Answers each read with as many bytes of 1; counts what it got.
+    fn echo() -> (Proxy, std::net::SocketAddr) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                std::thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
+            }
+        });
+        (Proxy::to(address), address)
+    }
+
+    fn connect(proxy: &Proxy) -> TcpStream {
+        let stream = TcpStream::connect(proxy.addr()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream
+    }
+
+    fn answer(stream: &mut TcpStream) -> std::io::Result<[u8; 4]> {
+        let mut bytes = [0; 4];
+        stream.read_exact(&mut bytes).map(|()| bytes)
+    }
+
+    fn is_silent(stream: &mut TcpStream) -> bool {
+        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let error = answer(stream).expect_err("an answer came through");
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        error.kind() == std::io::ErrorKind::WouldBlock
+    }
+
+    pub(crate) async fn silence_holds_and_then_delivers(_: Store) {
+        let (proxy, _) = echo();
+        let mut old = connect(&proxy);
+        old.write_all(b"ping").unwrap();
+        assert_eq!(&answer(&mut old).unwrap(), b"ping");
+        proxy.set(Mode::Silent);
+        let mut new = connect(&proxy);
+        old.write_all(b"late").unwrap();
+        new.write_all(b"same").unwrap();
+        assert!(is_silent(&mut old) && is_silent(&mut new));
+        proxy.set(Mode::Pass);
+        assert_eq!(&answer(&mut old).unwrap(), b"late");
+        assert_eq!(&answer(&mut new).unwrap(), b"same");
+    }
+
+    pub(crate) async fn an_unanswered_request_is_carried_out(store: Store) {
+        let (etcd, key) = (store.etcd(), store.key("a"));
+        let proxy = Proxy::to(etcd.address());
+        proxy.set(Mode::Unanswered);
+        let body = json!({"key": encode(&key), "value": encode("1")}).to_string();
+        let mut client = connect(&proxy);
+        write!(client, "POST /v3/kv/put HTTP/1.1\r\nHost: etcd\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+            .unwrap();
+        eventually(Duration::from_secs(5), async || {
+            let found = etcd.ctl(&["get", &key, "--print-value-only"]);
+            if found.trim() == "1" { Ok(()) } else { Err(found) }
+        })
+        .await;
+        assert!(is_silent(&mut client));
+        proxy.set(Mode::Pass);
+        assert_eq!(&answer(&mut client).unwrap(), b"HTTP");
+    }
+
+    pub(crate) async fn refusal_resets_and_refuses(_: Store) {
+        let (proxy, _) = echo();
+        let mut old = connect(&proxy);
+        old.write_all(b"ping").unwrap();
+        answer(&mut old).unwrap();
+        proxy.set(Mode::Refuse);
+        assert_eq!(answer(&mut old).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+        let refused = TcpStream::connect(proxy.addr()).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        proxy.set(Mode::Pass);
+        let mut new = connect(&proxy);
+        new.write_all(b"ping").unwrap();
+        assert_eq!(&answer(&mut new).unwrap(), b"ping");
+    }
+
+    pub(crate) async fn a_delay_is_no_bottleneck(_: Store) {
+        let (proxy, _) = echo();
+        let delay = Duration::from_millis(100);
+        proxy.set(Mode::Delay(delay));
+        let mut stream = connect(&proxy);
+        let start = Instant::now();
+        for _ in 0..5 {
+            stream.write_all(b"ping").unwrap();
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        for _ in 0..5 {
+            assert_eq!(&answer(&mut stream).unwrap(), b"ping");
+        }
+        let took = start.elapsed();
+        assert!(took >= 2 * delay, "there and back took {took:?}");
+        assert!(took < 6 * delay, "five together took {took:?}");
+    }
+
+    pub(crate) async fn an_end_of_stream_passes(_: Store) {
+        let (proxy, _) = echo();
+        let mut stream = connect(&proxy);
+        stream.write_all(b"ping").unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        assert_eq!(all, b"ping");
+    }
+}

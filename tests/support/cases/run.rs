@@ -1,0 +1,123 @@
+//! One case: bounded, and explained when it fails.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt::{self, Debug, Formatter};
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::pin::Pin;
+use std::sync::{Arc, Once, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use super::{Store, TIME_LIMIT};
+
+/// What a case that blocks its threads gets beyond its limit, before it is given up from outside.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A named async test function. [`cases!`](crate::cases!) makes these from functions, [`Case::new`] from anything else,
+/// such as the entries of a conformance suite.
+pub struct Case {
+    name: String,
+    limit: Duration,
+    body: Box<Body>,
+}
+
+type Body = dyn Fn(Store) -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync;
+
+impl Case {
+    /// A case that runs `body` once for each etcd.
+    pub fn new<F: Future<Output = ()> + 'static>(
+        name: impl Into<String>,
+        body: impl Fn(Store) -> F + Send + Sync + 'static,
+    ) -> Case {
+        Case { name: name.into(), limit: TIME_LIMIT, body: Box::new(move |store| Box::pin(body(store))) }
+    }
+
+    /// The same case with another time limit.
+    pub fn within(self, limit: Duration) -> Case {
+        Case { limit, ..self }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Debug for Case {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Case").field("name", &self.name).field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+/// Runs the case on a thread of its own. The error is what to print.
+pub(super) fn run(case: &Arc<Case>, name: &str, store: &Store) -> Result<(), String> {
+    explain_panics();
+    let (done, outcome) = mpsc::channel();
+    let (body, on_stage) = (case.clone(), store.clone());
+    let thread = thread::Builder::new().name(name.to_owned());
+    thread.spawn(move || drop(done.send(perform(&body, &on_stage)))).unwrap();
+    outcome.recv_timeout(case.limit + GRACE).unwrap_or_else(|_| {
+        Err(format!("blocks its thread, and was given up after {:?}{}", case.limit + GRACE, store.log_tails()))
+    })
+}
+
+fn perform(case: &Case, store: &Store) -> Result<(), String> {
+    CASE.set(Some(OnStage { store: store.clone(), last_panic: None }));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let bounded = async {
+        let mut body = (case.body)(store.clone());
+        match tokio::time::timeout(case.limit, &mut body).await {
+            Ok(()) => Ok(()),
+            // Before the body is dropped, and its servers and their logs with it.
+            Err(_) => Err(format!("hangs: not done after {:?}{}", case.limit, store.log_tails())),
+        }
+    };
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(bounded)));
+    // A blocking call may go on for ever; the process ends without it.
+    runtime.shutdown_background();
+    let stage = CASE.take();
+    outcome.unwrap_or_else(|payload| {
+        Err(stage.and_then(|stage| stage.last_panic).unwrap_or_else(|| message(&*payload).to_owned()))
+    })
+}
+
+/// The case that runs on this thread.
+struct OnStage {
+    store: Store,
+    last_panic: Option<String>,
+}
+
+thread_local! {
+    static CASE: RefCell<Option<OnStage>> = const { RefCell::new(None) };
+}
+
+/// On the thread of a case a panic is noted, with its place and the logs, while its servers still are there: unwinding
+/// ends them. If it is caught on the way, it is none of our business. On other threads it is printed as ever.
+fn explain_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !note(panic) {
+                print(panic);
+            }
+        }));
+    });
+}
+
+fn note(panic: &PanicHookInfo<'_>) -> bool {
+    CASE.try_with(|case| match case.try_borrow_mut().as_deref_mut() {
+        Ok(Some(case)) => {
+            let place = panic.location().map(|place| format!("{place}: ")).unwrap_or_default();
+            case.last_panic = Some(format!("{place}{}{}", message(panic.payload()), case.store.log_tails()));
+            true
+        }
+        _ => false,
+    })
+    .unwrap_or(false)
+}
+
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
+}

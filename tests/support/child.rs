@@ -1,0 +1,171 @@
+//! Starts our own programs and reads what they say.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::path::PathBuf;
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::process::Process;
+
+/// A program of this workspace, by name: `binary("worker")` of this package, or `example("cron")`.
+///
+/// # Panics
+///
+/// If cargo has not built it.
+pub fn binary(name: &str) -> Command {
+    built(&[name])
+}
+
+/// As [`binary`], for the examples. `cargo test --workspace` builds them, `cargo test -p locks-tests` does not.
+pub fn example(name: &str) -> Command {
+    built(&["examples", name])
+}
+
+/// Test programs run from `target/debug/deps`; what they test lies beside that directory.
+fn built(path: &[&str]) -> Command {
+    let this = std::env::current_exe().unwrap();
+    let target = this.ancestors().nth(2).unwrap();
+    let program = target.join(path.iter().collect::<PathBuf>());
+    assert!(program.exists(), "{} is not built: run `cargo test --workspace`", program.display());
+    Command::new(program)
+}
+
+/// A running program whose lines can be awaited. Killed by `Drop`.
+///
+/// Everything it wrote is in the message of a panic from here.
+#[derive(Debug)]
+pub struct Child {
+    process: Process,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+    stdout: String,
+    stderr: Arc<Mutex<String>>,
+}
+
+impl Child {
+    /// Starts `command` with its stdin, stdout and stderr connected to this value.
+    pub fn start(command: &mut Command) -> Child {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = Process::spawn(command, &[]);
+        let pipes = process.pipes();
+        let stdin = pipes.stdin.take();
+        let lines = lines(pipes.stdout.take().unwrap());
+        let stderr = collected(pipes.stderr.take().unwrap());
+        Child { process, stdin, lines, stdout: String::new(), stderr }
+    }
+
+    /// Skips to the next line that starts with `prefix` and returns what follows the prefix, trimmed.
+    ///
+    /// # Panics
+    ///
+    /// If no such line comes `within`, or the program ends before it.
+    #[track_caller]
+    pub fn expect_line(&mut self, prefix: &str, within: Duration) -> String {
+        let start = Instant::now();
+        loop {
+            match self.lines.recv_timeout(within.saturating_sub(start.elapsed())) {
+                Ok(line) => {
+                    writeln!(self.stdout, "{line}").unwrap();
+                    if let Some(rest) = line.strip_prefix(prefix) {
+                        return rest.trim().to_owned();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.fail(&format!("no line {prefix:?} within {within:?}")),
+                Err(RecvTimeoutError::Disconnected) => self.fail(&format!("ended without a line {prefix:?}")),
+            }
+        }
+    }
+
+    /// True if no line that starts with `prefix` comes within this time: for what must not happen.
+    pub fn is_silent_about(&mut self, prefix: &str, during: Duration) -> bool {
+        let start = Instant::now();
+        while let Ok(line) = self.lines.recv_timeout(during.saturating_sub(start.elapsed())) {
+            writeln!(self.stdout, "{line}").unwrap();
+            if line.starts_with(prefix) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Writes a line to its stdin.
+    #[track_caller]
+    pub fn say(&mut self, line: &str) {
+        let said = self.stdin.as_mut().map(|stdin| writeln!(stdin, "{line}"));
+        if !matches!(said, Some(Ok(()))) {
+            self.fail(&format!("does not listen to {line:?}"));
+        }
+    }
+
+    /// Closes its stdin, so that it reads an end of file.
+    pub fn hang_up(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    ///
+    /// If it still runs after `within`.
+    #[track_caller]
+    pub fn wait(&mut self, within: Duration) -> ExitStatus {
+        match self.process.end(within) {
+            Some(status) => status,
+            None => self.fail(&format!("still runs after {within:?}")),
+        }
+    }
+
+    /// SIGKILL: no destructor runs, nothing is released.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// SIGSTOP: as a long garbage collection, a suspended laptop or a migrating virtual machine.
+    pub fn pause(&self) {
+        self.process.pause();
+    }
+
+    /// SIGCONT after [`pause`](Child::pause).
+    pub fn resume(&self) {
+        self.process.resume();
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it has written to stderr so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    #[track_caller]
+    fn fail(&mut self, what: &str) -> ! {
+        self.stdout.extend(self.lines.try_iter().map(|line| line + "\n"));
+        panic!("the child {what}\n--- its stdout\n{}--- its stderr\n{}---", self.stdout, self.stderr());
+    }
+}
+
+fn lines(stdout: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let read = BufReader::new(stdout).lines().map_while(Result::ok);
+        read.for_each(|line| drop(sender.send(line)));
+    });
+    receiver
+}
+
+fn collected(stderr: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let collected = Arc::new(Mutex::new(String::new()));
+    let sink = collected.clone();
+    thread::spawn(move || {
+        let read = BufReader::new(stderr).lines().map_while(Result::ok);
+        read.for_each(|line| writeln!(sink.lock().unwrap(), "{line}").unwrap());
+    });
+    collected
+}

@@ -1,0 +1,285 @@
+//! etcd servers on this machine.
+//!
+//! | to simulate | use |
+//! |---|---|
+//! | a crash, a lost machine | [`Etcd::kill`], then [`Etcd::restart`] with the same ports and data |
+//! | a hung or cut-off server | [`Etcd::pause`]: connections stay open, nothing is answered |
+//! | a cut-off minority | pause the other members: the one left answers, but cannot commit |
+//! | a bad network on the way | a [`Proxy`](crate::proxy::Proxy) to [`Etcd::address`] |
+//! | another client | [`Etcd::ctl`] (etcdctl), [`Etcd::gateway`] (the JSON gateway) |
+//!
+//! Data is kept in the temporary directory and not synced unless [`Setup::fsync`] says so: an etcd is ready within half
+//! a second.
+
+use std::fs::{self, File, OpenOptions};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use tempfile::TempDir;
+
+use crate::{ports, process::Process};
+
+mod binary;
+mod cluster;
+mod metrics;
+mod setup;
+mod talk;
+mod tls;
+
+pub use binary::Binary;
+pub use cluster::Cluster;
+pub use metrics::Metrics;
+pub use setup::{Setup, Users};
+pub use tls::Certificates;
+
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// Somebody else may take a port between our look at it and the server's start.
+const START_TRIES: u32 = 5;
+
+/// A running etcd server, alone or a member of a [`Cluster`]. Killed by `Drop`, with its data.
+#[derive(Debug)]
+pub struct Etcd {
+    binary: Binary,
+    setup: Setup,
+    flags: Vec<String>,
+    client: u16,
+    status: u16,
+    log: PathBuf,
+    running: Mutex<Option<Running>>,
+    certificates: Option<Certificates>,
+    directory: TempDir,
+}
+
+#[derive(Debug)]
+struct Running {
+    process: Process,
+    paused: bool,
+}
+
+impl Etcd {
+    /// Starts a server with etcd's defaults and waits until it answers.
+    pub fn start(binary: &Binary) -> Etcd {
+        Etcd::start_with(binary, &Setup::default())
+    }
+
+    /// As [`start`](Etcd::start), otherwise set up.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come up, with the end of its log.
+    pub fn start_with(binary: &Binary, setup: &Setup) -> Etcd {
+        Etcd::start_members(binary, 1, setup, START_TRIES).remove(0)
+    }
+
+    /// `host:port` for clients.
+    pub fn endpoint(&self) -> String {
+        self.address().to_string()
+    }
+
+    /// Where clients connect to.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.client).into()
+    }
+
+    /// The URL for `Locks::connect`, with the credentials and certificates that this server asks for.
+    pub fn url(&self) -> String {
+        self.url_at(&self.endpoint())
+    }
+
+    /// As [`url`](Etcd::url), by another way such as a [`Proxy`](crate::proxy::Proxy).
+    pub fn url_at(&self, authority: &str) -> String {
+        let login = self.setup.users.as_ref().map(|users| format!("{}:{}@", users.name, users.password));
+        let login = login.unwrap_or_default();
+        match &self.certificates {
+            None => format!("etcd://{login}{authority}"),
+            Some(files) => {
+                let (ca, cert, key) = (files.ca(), files.cert(), files.key());
+                let query = format!("ca={}&cert={}&key={}", ca.display(), cert.display(), key.display());
+                format!("etcds://{login}{authority}?{query}")
+            }
+        }
+    }
+
+    /// The program that it runs.
+    pub fn binary(&self) -> &Binary {
+        &self.binary
+    }
+
+    /// What a client needs to connect with TLS, if the server has been set up for it.
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
+    }
+
+    /// SIGKILL. Returns when it is gone.
+    pub fn kill(&self) {
+        *self.running() = None;
+    }
+
+    /// SIGSTOP: it keeps its connections and answers nothing. Returns when it has stopped.
+    pub fn pause(&self) {
+        if let Some(running) = self.running().as_mut() {
+            running.process.pause();
+            running.paused = true;
+        }
+    }
+
+    /// SIGCONT after [`pause`](Etcd::pause).
+    pub fn resume(&self) {
+        if let Some(running) = self.running().as_mut() {
+            running.process.resume();
+            running.paused = false;
+        }
+    }
+
+    /// Kills it if it runs, starts it again with its ports and its data, and waits until it answers.
+    ///
+    /// A member answers only when the cluster has a leader: see [`launch`](Etcd::launch) and [`Cluster::restart`].
+    pub fn restart(&self) {
+        self.kill();
+        self.launch();
+        self.await_ready();
+    }
+
+    /// Starts a killed server again and does not wait for it.
+    pub fn launch(&self) {
+        let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
+        let mut command = Command::new(self.binary.path());
+        clear_environment(&mut command);
+        command.args(&self.flags).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let process = Process::spawn(&mut command, &[self.directory.path()]);
+        *self.running() = Some(Running { process, paused: false });
+    }
+
+    /// Waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// If it ends instead, or does not answer in time, with the end of its log.
+    pub fn await_ready(&self) {
+        if let Err(why) = self.ready() {
+            panic!("etcd {} at {} {why}\n{}", self.binary.version(), self.endpoint(), self.log_tail());
+        }
+    }
+
+    /// The last lines it logged.
+    pub fn log_tail(&self) -> String {
+        tail(&self.log)
+    }
+
+    /// Its log, which is gone with it.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    fn is_up(&self) -> bool {
+        self.running().as_ref().is_some_and(|running| !running.paused)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        let start = Instant::now();
+        while !self.is_healthy() {
+            if let Some(status) = self.running().as_mut().and_then(|running| running.process.ended()) {
+                return Err(format!("ended with {status}"));
+            }
+            if start.elapsed() > READY_WITHIN {
+                return Err(format!("does not answer within {READY_WITHIN:?}"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    fn start_members(binary: &Binary, size: usize, setup: &Setup, tries: u32) -> Vec<Etcd> {
+        let members = prepare(binary, size, setup);
+        members.iter().for_each(Etcd::launch);
+        for member in &members {
+            if member.ready().is_err() && tries > 1 && member.log_tail().contains("address already in use") {
+                return Etcd::start_members(binary, size, setup, tries - 1);
+            }
+            member.await_ready();
+        }
+        if let Some(users) = &setup.users {
+            members[0].enable_users(users);
+        }
+        members
+    }
+}
+
+/// Text as the JSON gateway wants keys and values: in base64.
+pub fn encode(text: &str) -> String {
+    BASE64_STANDARD.encode(text)
+}
+
+/// A key or value from the JSON gateway as text.
+pub fn decode(base64: &str) -> String {
+    String::from_utf8(BASE64_STANDARD.decode(base64).unwrap()).unwrap()
+}
+
+/// All members with their flags, none running.
+fn prepare(binary: &Binary, size: usize, setup: &Setup) -> Vec<Etcd> {
+    let peers: Vec<u16> = (0..size).map(|_| ports::free()).collect();
+    let cluster: Vec<String> =
+        peers.iter().enumerate().map(|(number, port)| format!("m{number}={}", local(*port))).collect();
+    let member = |(number, peer)| prepare_member(binary, setup, number, peer, &cluster.join(","));
+    peers.into_iter().enumerate().map(member).collect()
+}
+
+fn prepare_member(binary: &Binary, setup: &Setup, number: usize, peer: u16, cluster: &str) -> Etcd {
+    let directory = tempfile::Builder::new().prefix("locks-etcd-").tempdir().unwrap();
+    let certificates = setup.tls.then(|| Certificates::create(directory.path()));
+    let (client, status) = (ports::free(), ports::free());
+    let clients = local(client).replace("http:", if setup.tls { "https:" } else { "http:" });
+    let mut flags = vec![
+        format!("--name=m{number}"),
+        format!("--data-dir={}", directory.path().join("data").display()),
+        format!("--listen-client-urls={clients}"),
+        format!("--advertise-client-urls={clients}"),
+        format!("--listen-peer-urls={}", local(peer)),
+        format!("--initial-advertise-peer-urls={}", local(peer)),
+        format!("--initial-cluster={cluster}"),
+        // Health and metrics without TLS.
+        format!("--listen-metrics-urls={}", local(status)),
+    ];
+    flags.extend(certificates.iter().flat_map(Certificates::server_flags));
+    flags.extend(setup.flags());
+    let log = directory.path().join("log");
+    File::create(&log).unwrap();
+    let (binary, setup, running) = (binary.clone(), setup.clone(), Mutex::new(None));
+    Etcd { binary, setup, flags, client, status, log, running, certificates, directory }
+}
+
+fn local(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+/// etcd and etcdctl read every flag from the environment also; the developer's own are not for here.
+fn clear_environment(command: &mut Command) {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    for name in names.filter(|name| name.to_string_lossy().starts_with("ETCD")) {
+        command.env_remove(name);
+    }
+}
+
+/// One URL for several servers.
+fn join_urls(members: &[Etcd]) -> String {
+    let endpoints: Vec<String> = members.iter().map(Etcd::endpoint).collect();
+    members[0].url_at(&endpoints.join(","))
+}
+
+/// The last lines of a log file, or nothing if it is gone.
+pub(crate) fn tail(log: &Path) -> String {
+    const LINES: usize = 30;
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}

@@ -1,0 +1,64 @@
+//! How a server is to be started.
+
+use std::time::Duration;
+
+/// What differs from a server with etcd's defaults, in the clear, open to everybody.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// Elect a leader within half a second (etcd: within a second or two). It also lowers the shortest TTL that the
+    /// server grants from 2 s to 1 s.
+    pub fast_election: bool,
+    /// Wait for the disk as in production. Only benchmarks want it.
+    pub fsync: bool,
+    /// Require TLS with a client certificate.
+    pub tls: bool,
+    /// Require a user and a password.
+    pub users: Option<Users>,
+    /// Further command line flags, such as `"--auto-compaction-retention=1"`.
+    pub flags: Vec<String>,
+}
+
+/// A user with rights below one prefix. Beside it there is `root` with the password `root`.
+#[derive(Clone, Debug)]
+pub struct Users {
+    /// The name.
+    pub name: String,
+    /// The password.
+    pub password: String,
+    /// All the keys that it may read and write.
+    pub prefix: String,
+    /// How long a token lasts that the server has issued; whole seconds, counted from its last use.
+    pub token_ttl: Duration,
+}
+
+impl Default for Users {
+    /// `app` with the password `secret`, for `/app/`, with tokens of five minutes.
+    fn default() -> Users {
+        Users {
+            name: "app".into(),
+            password: "secret".into(),
+            prefix: "/app/".into(),
+            token_ttl: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Setup {
+    /// The command line flags for it.
+    pub(super) fn flags(&self) -> Vec<String> {
+        let mut flags = vec!["--logger=zap".into(), "--log-outputs=stderr".into()];
+        if self.fast_election {
+            flags.extend(["--heartbeat-interval=50".into(), "--election-timeout=500".into()]);
+        }
+        if !self.fsync {
+            flags.push("--unsafe-no-fsync".into());
+        }
+        if let Some(users) = &self.users {
+            flags.push(format!("--auth-token-ttl={}", users.token_ttl.as_secs()));
+            // The cheapest hash: every start of a client waits for it.
+            flags.push("--bcrypt-cost=4".into());
+        }
+        flags.extend(self.flags.iter().cloned());
+        flags
+    }
+}

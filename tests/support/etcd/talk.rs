@@ -1,0 +1,115 @@
+//! Questions to a server that do not pass through the code under test.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{Etcd, Metrics, Users, clear_environment, local};
+
+/// Seconds for one question over HTTP.
+const PATIENCE: u64 = 5;
+
+impl Etcd {
+    /// What the server has counted so far.
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer.
+    pub fn metrics(&self) -> Metrics {
+        self.try_metrics().unwrap_or_else(|| panic!("{} shows no metrics\n{}", self.endpoint(), self.log_tail()))
+    }
+
+    /// Runs etcdctl and returns what it printed. With users, it runs as root.
+    ///
+    /// # Panics
+    ///
+    /// If etcdctl fails, with what it said.
+    pub fn ctl(&self, arguments: &[&str]) -> String {
+        self.try_ctl(arguments).unwrap_or_else(|error| panic!("etcdctl {arguments:?}: {error}"))
+    }
+
+    /// As [`ctl`](Etcd::ctl), for what may fail.
+    ///
+    /// # Errors
+    ///
+    /// What etcdctl wrote to stderr.
+    pub fn try_ctl(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = self.ctl_command(arguments).output().map_err(|error| error.to_string())?;
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// The etcdctl command itself, for what runs on, such as `etcdctl lock`: see [`Child`](crate::child::Child).
+    pub fn ctl_command(&self, arguments: &[&str]) -> Command {
+        let login = self.setup.users.as_ref().map(|_| "--user=root:root");
+        self.ctl_command_as(login, arguments)
+    }
+
+    /// Posts to the JSON gateway, as in `gateway("/v3/kv/put", &json!({"key": encode("a"), "value": encode("b")}))`.
+    ///
+    /// It blocks as long as the server does: wait for a lock in `tokio::task::spawn_blocking`.
+    ///
+    /// # Panics
+    ///
+    /// If the server refuses, with its answer.
+    pub fn gateway(&self, path: &str, body: &Value) -> Value {
+        self.try_gateway(path, body).unwrap_or_else(|answer| panic!("POST {path} {body}: {answer}"))
+    }
+
+    /// As [`gateway`](Etcd::gateway), for what may be refused.
+    ///
+    /// # Errors
+    ///
+    /// The server's answer: its `code` is a gRPC status.
+    pub fn try_gateway(&self, path: &str, body: &Value) -> Result<Value, Value> {
+        assert!(self.certificates.is_none(), "the tests' HTTP client knows no TLS: use etcdctl");
+        let url = format!("http://{}{path}", self.endpoint());
+        let request = minreq::post(url).with_header("Content-Type", "application/json").with_body(body.to_string());
+        let answer = request.send().unwrap_or_else(|error| panic!("POST {path}: {error}"));
+        let text = answer.as_str().unwrap();
+        let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+        if answer.status_code == 200 { Ok(value) } else { Err(value) }
+    }
+
+    pub(super) fn try_metrics(&self) -> Option<Metrics> {
+        self.status_page("metrics").map(|text| Metrics::parse(&text))
+    }
+
+    pub(super) fn is_healthy(&self) -> bool {
+        self.status_page("health").is_some_and(|text| text.contains("true"))
+    }
+
+    /// Asking for users and passwords from now on.
+    pub(super) fn enable_users(&self, users: &Users) {
+        let login = format!("{}:{}", users.name, users.password);
+        for command in [
+            vec!["user", "add", "root:root"],
+            vec!["user", "grant-role", "root", "root"],
+            vec!["role", "add", &users.name],
+            vec!["role", "grant-permission", &users.name, "--prefix=true", "readwrite", &users.prefix],
+            vec!["user", "add", &login],
+            vec!["user", "grant-role", &users.name, &users.name],
+            vec!["auth", "enable"],
+        ] {
+            let output = self.ctl_command_as(None, &command).output().unwrap();
+            assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+
+    fn ctl_command_as(&self, login: Option<&str>, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.binary.etcdctl());
+        clear_environment(&mut command);
+        let scheme = if self.certificates.is_some() { "https" } else { "http" };
+        command.env("ETCDCTL_API", "3").arg(format!("--endpoints={scheme}://{}", self.endpoint()));
+        command.args(self.certificates.iter().flat_map(|files| files.ctl_flags()));
+        command.args(login).args(arguments);
+        command
+    }
+
+    /// A page that needs neither TLS nor a password.
+    fn status_page(&self, page: &str) -> Option<String> {
+        let url = format!("{}/{page}", local(self.status));
+        let answer = minreq::get(url).with_timeout(PATIENCE).send().ok()?;
+        (answer.status_code == 200).then(|| answer.as_str().ok().map(str::to_owned)).flatten()
+    }
+}

@@ -1,0 +1,22 @@
+//! Loopback ports that are free now and likely to stay so.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::{Ipv4Addr, TcpListener};
+
+/// Below the range from which the system takes ports for outgoing connections: a server that is down for a moment
+/// would find its port taken by one of them.
+const RANGE: std::ops::Range<u16> = 10_000..32_000;
+
+/// A port of 127.0.0.1 on which nobody listens.
+pub(crate) fn free() -> u16 {
+    std::iter::repeat_with(random)
+        .take(1_000)
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .expect("no free port among a thousand")
+}
+
+fn random() -> u16 {
+    let number = RandomState::new().hash_one(()) % u64::from(RANGE.end - RANGE.start);
+    RANGE.start + u16::try_from(number).unwrap()
+}

@@ -1,0 +1,117 @@
+//! A child process that cannot outlive the test.
+
+use std::fmt::{self, Debug, Formatter};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+/// A running child. Killed by `Drop`, and by its [`Undertaker`] if the test itself is killed.
+pub(crate) struct Process {
+    child: Child,
+    _undertaker: Undertaker,
+}
+
+impl Process {
+    /// Starts `command`; `leftovers` are removed if the test process dies before it can do so.
+    pub(crate) fn spawn(command: &mut Command, leftovers: &[&Path]) -> Process {
+        let program = command.get_program().to_owned();
+        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
+        let undertaker = Undertaker::of(&child, leftovers);
+        Process { child, _undertaker: undertaker }
+    }
+
+    /// Its pipes, for whoever asked for them in the command.
+    pub(crate) fn pipes(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGSTOP: it keeps its connections and answers nothing. Returns when it has stopped.
+    pub(crate) fn pause(&self) {
+        kill_process(self.pid(), Signal::STOP).unwrap();
+        waitpid(Some(self.pid()), WaitOptions::UNTRACED).unwrap();
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&self) {
+        kill_process(self.pid(), Signal::CONT).unwrap();
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// How it ended, if it does so in time.
+    pub(crate) fn end(&mut self, within: Duration) -> Option<ExitStatus> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.ended() {
+                return Some(status);
+            }
+            if start.elapsed() > within {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself, and then both fail.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Debug for Process {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Process").field(&self.id()).finish()
+    }
+}
+
+/// A shell that waits for the end of the test process, whose only sign is that a pipe closes, and then clears up.
+///
+/// The usual tool, PR_SET_PDEATHSIG, needs `unsafe` and fires when the *thread* that started the child ends.
+struct Undertaker(Child);
+
+impl Undertaker {
+    fn of(child: &Child, leftovers: &[&Path]) -> Undertaker {
+        let shell = Command::new("sh")
+            .args(["-c", r#"read -r _; kill -9 "$1"; shift; rm -rf "$@""#, "undertaker"])
+            .arg(child.id().to_string())
+            .args(leftovers)
+            // Away from the terminal's Ctrl-C and from a runner that kills the whole group.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Undertaker(shell.unwrap())
+    }
+}
+
+impl Drop for Undertaker {
+    fn drop(&mut self) {
+        // The process has been waited for: its number may belong to another by now.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
