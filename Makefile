@@ -1,0 +1,32 @@
+# Everything a contributor needs. `make test` and `make bench` install the servers first.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench servers
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: ## two cron nodes, one job: needs no server
+	cargo run --example cron
+
+servers: ## install etcd and protoc
+	@tests/servers.sh
+
+test: servers ## everything, on every etcd that is installed
+	cargo test --workspace --all-features
+
+# The features of the published package, read from its manifest.
+features := $(shell sed -n '/^\[features\]/,/^\[dependencies\]/s/^\([a-z-]*\) = .*/\1/p' Cargo.toml)
+
+lint: servers ## format, clippy, documentation, and each feature alone
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
+	@for feature in $(features); do \
+		echo "cargo clippy --features $$feature"; \
+		cargo clippy --quiet --package distributed-locks --no-default-features --features $$feature \
+			-- -D warnings || exit 1; \
+	done
+
+bench: servers ## against the floor of the same store
+	cargo bench --workspace --all-features --benches
