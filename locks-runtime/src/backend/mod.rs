@@ -29,9 +29,11 @@ use tokio::sync::mpsc;
 
 // #[cfg(feature = "etcd")]
 // pub mod etcd;
-// pub mod file;
+#[cfg(unix)]
+pub mod file;
 // pub mod memory;
-// mod poll;
+#[cfg(unix)]
+mod poll;
 
 /// A future of the contract: boxed, sendable, owning what it needs.
 pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
