@@ -3,20 +3,27 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 #![expect(clippy::disallowed_methods, reason = "clocks and threads here are the tests', not the product's")]
 
+use std::env;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::cases;
-use support::cases::Store;
+use support::cases::{Case, Store};
 use support::child::Child;
 use support::etcd::{Setup, Users, decode, encode};
 use support::eventually;
 use support::proxy::{Mode, Proxy};
 
+/// Set for the runs of this program that are to fail.
+const ON_STAGE: &str = "LOCKS_SUPPORT_ON_STAGE";
+
 fn main() -> ExitCode {
+    if env::var_os(ON_STAGE).is_some() {
+        return cases::run(failing::to_be_watched());
+    }
     cases::run(cases![
         asking::etcdctl_the_gateway_and_the_metrics_agree,
         asking::etcdctl_can_run_on,
@@ -25,6 +32,11 @@ fn main() -> ExitCode {
         harming::a_paused_server_is_silent_and_recovers,
         harming::a_cluster_elects_another_leader,
         harming::a_cluster_restarts,
+        failing::a_panic_shows_its_place_and_the_log,
+        failing::a_hang_is_a_failure,
+        failing::a_blocked_thread_is_a_failure,
+        failing::a_store_that_is_required_and_missing_is_a_failure,
+        failing::a_killed_test_leaves_nothing_behind,
         guarding::tls_asks_for_a_certificate,
         guarding::users_need_a_password,
         network::silence_holds_and_then_delivers,
@@ -113,6 +125,83 @@ mod harming {
         cluster.restart();
         assert_eq!(cluster.member(2).ctl(&["get", "a", "--print-value-only"]).trim(), "1");
         assert_eq!(cluster.url().matches("127.0.0.1").count(), 3);
+    }
+}
+
+/// This program runs itself, with cases that go wrong.
+mod failing {
+    use super::{Case, Child, Command, Duration, ON_STAGE, Setup, Store, TcpStream, Write, env, eventually};
+
+    pub(super) fn to_be_watched() -> Vec<Case> {
+        vec![
+            Case::new("panics", async |store: Store| {
+                let _etcd = store.start(&Setup::default());
+                assert_eq!(1, 2, "as it should");
+            }),
+            Case::new("hangs", async |_| std::future::pending().await).within(Duration::from_millis(100)),
+            Case::new("blocks", async |_| {
+                loop {
+                    std::thread::park();
+                }
+            })
+            .within(Duration::from_millis(100)),
+            Case::new("serves", async |store: Store| {
+                let etcd = store.start(&Setup::default());
+                let mut stdout = std::io::stdout();
+                writeln!(stdout, "\nserving {} {}", etcd.endpoint(), etcd.log().display()).unwrap();
+                std::future::pending().await
+            }),
+        ]
+    }
+
+    fn on_stage(store: &Store, case: &str) -> Command {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.arg(format!("{}::{case}", store.binary().label())).env(ON_STAGE, "1");
+        command
+    }
+
+    fn failure(command: &mut Command) -> String {
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(!output.status.success(), "{text}");
+        text
+    }
+
+    pub(crate) async fn a_panic_shows_its_place_and_the_log(store: Store) {
+        let shown = failure(&mut on_stage(&store, "panics"));
+        assert!(shown.contains("tests/support.rs:"), "no place in {shown}");
+        assert!(shown.contains("as it should"), "no message in {shown}");
+        assert!(shown.contains("\"caller\":\"etcd"), "no log in {shown}");
+    }
+
+    pub(crate) async fn a_hang_is_a_failure(store: Store) {
+        let shown = failure(&mut on_stage(&store, "hangs"));
+        assert!(shown.contains("hangs: not done after 100ms"), "{shown}");
+    }
+
+    pub(crate) async fn a_blocked_thread_is_a_failure(store: Store) {
+        let shown = failure(&mut on_stage(&store, "blocks"));
+        assert!(shown.contains("blocks its thread"), "{shown}");
+    }
+
+    pub(crate) async fn a_store_that_is_required_and_missing_is_a_failure(_: Store) {
+        let mut command = Command::new(env::current_exe().unwrap());
+        let shown = failure(command.arg("is_installed").env(ON_STAGE, "1").env("LOCKS_TEST_REQUIRE", "etcd, etcd-99"));
+        assert!(shown.contains("make servers"), "{shown}");
+        assert!(!shown.contains("etcd::is_installed"), "{shown}");
+    }
+
+    pub(crate) async fn a_killed_test_leaves_nothing_behind(store: Store) {
+        let mut test = Child::start(&mut on_stage(&store, "serves"));
+        let said = test.expect_line("serving ", Duration::from_secs(20));
+        let (address, log) = said.split_once(' ').unwrap();
+        assert!(TcpStream::connect(address).is_ok() && std::path::Path::new(log).exists());
+        test.kill();
+        eventually(Duration::from_secs(5), async || {
+            let left = (TcpStream::connect(address).is_ok(), std::path::Path::new(log).exists());
+            if left == (false, false) { Ok(()) } else { Err(left) }
+        })
+        .await;
     }
 }
 

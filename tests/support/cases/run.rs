@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::{Store, TIME_LIMIT};
 
 /// What a case that blocks its threads gets beyond its limit, before it is given up from outside.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(5);
 
 /// A named async test function. [`cases!`](crate::cases!) makes these from functions, [`Case::new`] from anything else,
 /// such as the entries of a conformance suite.
