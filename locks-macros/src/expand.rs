@@ -1,0 +1,213 @@
+//! A locked function as code: the body, inside one call of the runtime.
+//!
+//! ```text
+//! #[distributed_lock(key = "/cron/lock/{job}", ttl = 10)]
+//! async fn run_job(job: &str) -> Result<(), JobError> { BODY }
+//!
+//! async fn run_job(job: &str) -> Result<(), JobError> {
+//!     let key = private::key(&[Piece::Text("/cron/lock/"), Piece::Value("job", private::value(&(job)))]);
+//!     let client = None;
+//!     let options = Options { ttl: Some(Duration::from_secs(10)), ..Default::default() };
+//!     let site = &Site { name: concat!(module_path!(), "::run_job"), template: "/cron/lock/{job}", … };
+//!     let outcome = private::call(site, key, options, client, async move |_guard| -> Result<(), JobError> { BODY }).await;
+//!     match outcome {
+//!         Ok(value) => value,
+//!         Err(error) => private::skipped::<Result<(), JobError>>(error),
+//!     }
+//! }
+//! ```
+//!
+//! The `let`s are there so that no temporary of the caller's expressions lives across the await: the future is `Send`
+//! when the body is. Names are hygienic: the body sees none of them, and `module_path!` and the like mean the caller.
+
+use crate::check::{Key, Locked, Part, output_span};
+use crate::duration::Length;
+use crate::function::{Frame, Function};
+use crate::future;
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::{LitStr, Path};
+
+/// The whole function, locked.
+pub(crate) fn expand(locked: Locked) -> TokenStream {
+    let call = call(&locked);
+    let Function { attributes, visibility, signature, braces, inner_attributes, frame, .. } = locked.function;
+    let content = match frame {
+        Frame::Async | Frame::Blocking => call,
+        Frame::Future { mut statements, .. } => {
+            future::fill(&mut statements, call);
+            quote!(#(#statements)*)
+        }
+    };
+    let body = block(quote!(#(#inner_attributes)* #content), braces.span.join());
+    quote!(#(#attributes)* #visibility #signature #body)
+}
+
+/// What stands in place of the body.
+fn call(locked: &Locked) -> TokenStream {
+    let here = Span::mixed_site();
+    let private = Private(&locked.facade);
+    let (key, client, options) = (key(locked, &private), client(locked, &private), options(locked, &private));
+    let (site, body, skipped) = (site(locked, &private), body(locked, &private), skipped(locked, &private));
+    let call = match locked.function.frame {
+        Frame::Blocking => quote_spanned!(here=> #private::call_blocking(site, key, options, client, #body)),
+        _ => quote_spanned!(here=> #private::call(site, key, options, client, #body).await),
+    };
+    quote_spanned! {here=>
+        let key = #key;
+        let client = #client;
+        let options = #options;
+        let site = #site;
+        let outcome = #call;
+        match outcome {
+            ::core::result::Result::Ok(value) => value,
+            #skipped
+        }
+    }
+}
+
+/// `Piece::Text("/cron/lock/"), Piece::Value("job", value(&(job)))`
+fn key(locked: &Locked, private: &Private<'_>) -> TokenStream {
+    let here = Span::mixed_site();
+    let parts = match &locked.key {
+        Key::Template { parts, .. } => parts,
+        Key::Computed(code) => return quote_spanned!(here=> #private::key_of(#private::value(&(#code)))),
+    };
+    let pieces = parts.iter().map(|part| match part {
+        Part::Text(text) => quote_spanned!(here=> #private::Piece::Text(#text)),
+        Part::Value { text, code, spec, span } => {
+            // Errors about the value, such as a missing `Display`, belong to its place in the literal.
+            let place = here.located_at(*span);
+            let code = match spec {
+                None => code.clone(),
+                Some(spec) => {
+                    let format = LitStr::new(&format!("{{:{spec}}}"), *span);
+                    quote_spanned!(place=> ::core::format_args!(#format, #code))
+                }
+            };
+            quote_spanned!(place=> #private::Piece::Value(#text, #private::value(&(#code))))
+        }
+    });
+    quote_spanned!(here=> #private::key(&[#(#pieces),*]))
+}
+
+fn client(locked: &Locked, private: &Private<'_>) -> TokenStream {
+    match &locked.client {
+        Some(code) => quote_spanned!(Span::mixed_site()=> #private::client(#code)),
+        None => quote_spanned!(Span::mixed_site()=> ::core::option::Option::None),
+    }
+}
+
+/// `Options { ttl: Some(Duration::from_secs(10)), ..Options::default() }`
+fn options(locked: &Locked, private: &Private<'_>) -> TokenStream {
+    let here = Span::mixed_site();
+    let durations = [
+        ("ttl", &locked.ttl),
+        ("wait", &locked.wait),
+        ("hold_at_least", &locked.hold_at_least),
+        ("hold_at_most", &locked.hold_at_most),
+    ];
+    let durations = durations.into_iter().filter_map(|(name, length)| {
+        let name = Ident::new(name, here);
+        let length = match length.as_ref()? {
+            Length::Exactly(length) => {
+                let (seconds, rest) = (length.as_secs(), length.subsec_nanos());
+                match rest {
+                    0 => quote_spanned!(here=> #private::Duration::from_secs(#seconds)),
+                    _ => quote_spanned!(here=> #private::Duration::new(#seconds, #rest)),
+                }
+            }
+            // A `let` makes the compiler say `expected Duration` at the expression.
+            Length::Computed(code) => quote_spanned!(here=> { let length: #private::Duration = #code; length }),
+        };
+        Some(quote_spanned!(here=> #name: ::core::option::Option::Some(#length),))
+    });
+    let on_lost = locked.runs_on.then(|| quote_spanned!(here=> on_lost: #private::OnLost::Continue,));
+    quote_spanned!(here=> #private::Options { #(#durations)* #on_lost ..::core::default::Default::default() })
+}
+
+/// Where the lock is declared, and what it is called there.
+fn site(locked: &Locked, private: &Private<'_>) -> TokenStream {
+    let here = Span::mixed_site();
+    let name = match &locked.name {
+        Some(name) => name.to_token_stream(),
+        None => {
+            let function = format!("::{}", locked.function.signature.ident.unraw());
+            quote_spanned!(here=> ::core::concat!(::core::module_path!(), #function))
+        }
+    };
+    let template = match &locked.key {
+        Key::Template { text, .. } => text.clone(),
+        Key::Computed(code) => format!("{{{code}}}"),
+    };
+    quote_spanned! {here=>
+        &#private::Site { name: #name, template: #template, file: ::core::file!(), line: ::core::line!() }
+    }
+}
+
+/// The body as a closure: `return` and `?` mean the function, and its return type is known inside.
+fn body(locked: &Locked, private: &Private<'_>) -> TokenStream {
+    let here = Span::mixed_site();
+    let function = &locked.function;
+    // The runtime lends a guard for as long as the body runs, whether the body looks at it or not.
+    let (guard, body) = match &locked.guard {
+        None => (Ident::new("_guard", here), function.body.to_token_stream()),
+        Some(name) => {
+            let (guard, body) = (Ident::new("guard", here), &function.body);
+            let content = quote_spanned!(here=> let #name: &#private::Guard = &#guard; #body);
+            (guard, block(content, function.body.span()))
+        }
+    };
+    let output = function.output.as_ref().map(|output| quote_spanned!(here=> -> #output));
+    match &function.frame {
+        Frame::Blocking => quote_spanned!(here=> move |#guard: #private::Guard| #output #body),
+        Frame::Async => quote_spanned!(here=> async move |#guard: #private::Guard| #output #body),
+        // What the future captured by reference, the body does too.
+        Frame::Future { capture, .. } => quote_spanned!(here=> async #capture |#guard: #private::Guard| #output #body),
+    }
+}
+
+/// The arm for a body that did not run, or was stopped.
+fn skipped(locked: &Locked, private: &Private<'_>) -> TokenStream {
+    let here = Span::mixed_site();
+    let Some(or) = &locked.or else {
+        let place = here.located_at(output_span(&locked.function));
+        let output = locked.function.output.as_ref().map(|output| quote_spanned!(here=> ::<#output>));
+        return quote_spanned!(place=> ::core::result::Result::Err(error) => #private::skipped #output (error),);
+    };
+    // `error` must be the caller's name, wherever the expression comes from; unnamed, it would be an unused variable.
+    match place_of_error(or.clone()) {
+        Some(span) => {
+            let error = Ident::new("error", span);
+            quote_spanned!(here=> ::core::result::Result::Err(#error) => { let _ = &#error; #or })
+        }
+        None => quote_spanned!(here=> ::core::result::Result::Err(_) => #or,),
+    }
+}
+
+/// Where `or` says `error`, be it in a format string.
+fn place_of_error(or: TokenStream) -> Option<Span> {
+    or.into_iter().find_map(|token| match token {
+        TokenTree::Ident(name) => (name == "error").then(|| name.span()),
+        TokenTree::Group(group) => place_of_error(group.stream()),
+        TokenTree::Literal(text) => text.to_string().contains("{error").then(|| text.span()),
+        TokenTree::Punct(_) => None,
+    })
+}
+
+fn block(content: TokenStream, span: Span) -> TokenStream {
+    let mut block = Group::new(Delimiter::Brace, content);
+    block.set_span(span);
+    block.into_token_stream()
+}
+
+/// The facade's door for expansions.
+struct Private<'a>(&'a Path);
+
+impl ToTokens for Private<'_> {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let facade = self.0;
+        tokens.extend(quote!(#facade::__private));
+    }
+}
