@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 /// No lock is asked for longer than this: stores count seconds in few bits, and a longer one is a mistake.
-pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Reads `10s`, `1m30s`, `250ms`, or a whole number of seconds.
 ///
 /// # Errors
 ///
 /// A sentence that says what is wrong, for a message that names the argument.
-pub fn parse(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }
@@ -23,7 +23,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 /// # Errors
 ///
 /// A sentence that says what is wrong with the argument called `name`.
-pub fn check(name: &str, value: Duration) -> Result<Duration, String> {
+pub(crate) fn check(name: &str, value: Duration) -> Result<Duration, String> {
     if value.is_zero() {
         return Err(format!("`{name}` must be more than 0"));
     }

@@ -102,7 +102,7 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b'/').add(b'%');
 /// # Errors
 ///
 /// `InvalidKey` if a value is empty (two templates would meet in one key) or the whole is not a [`Key`].
-pub fn render(pieces: &[Piece<'_>]) -> Result<Key, Error> {
+pub(crate) fn render(pieces: &[Piece<'_>]) -> Result<Key, Error> {
     let mut name = String::new();
     for piece in pieces {
         match piece {
@@ -128,7 +128,10 @@ fn encode(name: &mut String, value: &str) {
     for part in value.split_inclusive(|c: char| c.is_control() && !c.is_ascii()) {
         let controls_from = part.find(|c: char| c.is_control() && !c.is_ascii()).unwrap_or(part.len());
         name.extend(utf8_percent_encode(&part[..controls_from], ENCODED));
-        name.extend(percent_encoding::percent_encode(&part.as_bytes()[controls_from..], percent_encoding::NON_ALPHANUMERIC));
+        name.extend(percent_encoding::percent_encode(
+            &part.as_bytes()[controls_from..],
+            percent_encoding::NON_ALPHANUMERIC,
+        ));
     }
 }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 /// 64 random bits: SipHash under a key that the operating system chose for this thread.
 #[must_use]
-pub fn bits() -> u64 {
+pub(crate) fn bits() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
 /// A duration between `low` and `high`, so that many clients do not act in step.
 #[must_use]
-pub fn between(low: Duration, high: Duration) -> Duration {
+pub(crate) fn between(low: Duration, high: Duration) -> Duration {
     let share = f64::from(u32::try_from(bits() >> 32).unwrap_or(0)) / f64::from(u32::MAX);
     low + high.saturating_sub(low).mul_f64(share)
 }

@@ -9,7 +9,8 @@
 //! - There are no default methods: a wrapper must not silently lose one.
 //! - Futures own what they need (`'static`), and do all their work when polled, nothing when called.
 //! - The engine runs every future that writes to its end, on the background runtime, and polls each once on the
-//!   caller's thread first, with that runtime entered. [`Session::turn`] and [`Session::gone`] may be dropped.
+//!   caller's thread first, with that runtime entered. [`Session::renew`], [`Session::turn`] and [`Session::gone`] may
+//!   be dropped, and [`Session::leave`] once the session is lost.
 //! - Every call may be repeated: the answer may have been lost. An entry is the same entry if its
 //!   [`number`](Entry::number) is.
 //! - An error of kind `Lost` says that the store has definitely forgotten the session or the entry; `Unavailable`
@@ -27,11 +28,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-// #[cfg(feature = "etcd")]
-// pub mod etcd;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 #[cfg(unix)]
 pub mod file;
-// pub mod memory;
+pub mod memory;
 #[cfg(unix)]
 mod poll;
 
@@ -56,6 +57,9 @@ pub trait Backend: fmt::Debug + Send + Sync {
 
     /// Takes the lock away from whoever holds it, and gives how many entries were removed. Waiters move up.
     fn force_release(&self, key: Key) -> Pending<usize>;
+
+    /// Itself, for what only one store has (etcd's client).
+    fn as_any(&self) -> &dyn std::any::Any;
 }
 
 /// A store's unit of liveness. See the module's page for what all methods have in common.

@@ -209,6 +209,15 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_says_the_path_and_what_to_do() {
+        let error = refused("open", Path::new("/var/lock/x"), Io::PermissionDenied.into());
+        assert_eq!(error.kind(), ErrorKind::Unauthorized);
+        let said = "cannot open `/var/lock/x`: give this process's user the right to read and write there";
+        assert_eq!(error.to_string(), said);
+        assert!(refused("open", Path::new("/"), Io::StorageFull.into()).is_retryable());
+    }
+
+    #[test]
     fn a_file_where_the_directory_should_be_is_said() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for path in [file.path().to_owned(), file.path().join("below")] {

@@ -118,6 +118,10 @@ impl Backend for FileStore {
         let store = Arc::clone(&self.store);
         Box::pin(async move { store.force_release(&key).await.map_err(|error| error.with_key(&key)) })
     }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
 }
 
 impl Store {

@@ -233,6 +233,33 @@ async fn somebody_who_only_looks_makes_nobody_busy() {
 }
 
 #[tokio::test]
+async fn a_child_that_is_just_starting_does_not_keep_a_released_lock() {
+    let directory = TempDir::new().unwrap();
+    let (one, two) = (session(directory.path()).await, session(directory.path()).await);
+    let starting = std::sync::atomic::AtomicBool::new(true);
+    let start_children = || {
+        for _ in 0..200 {
+            std::process::Command::new("true").status().unwrap();
+        }
+        starting.store(false, Ordering::Relaxed);
+    };
+    let runtime = tokio::runtime::Handle::current();
+    let take_turns = || {
+        while starting.load(Ordering::Relaxed) {
+            for session in [&one, &two] {
+                let entry = entry("x");
+                runtime.block_on(held(session, &entry));
+                runtime.block_on(session.leave(entry)).unwrap();
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(start_children);
+        scope.spawn(take_turns);
+    });
+}
+
+#[tokio::test]
 async fn a_program_without_a_record_is_an_unknown_holder() {
     let directory = TempDir::new().unwrap();
     let session = session(directory.path()).await;

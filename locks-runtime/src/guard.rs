@@ -1,0 +1,338 @@
+//! From hold to release.
+
+use crate::backend::Entry;
+use crate::clock::{Clock, Moment};
+use crate::error::Error;
+#[cfg(feature = "etcd")]
+use crate::error::ErrorKind;
+use crate::fence::Fence;
+use crate::key::Key;
+use crate::observe::{self, Labels};
+use crate::queue::{Place, PlaceId};
+use crate::runtime::{Runtime, Started};
+use crate::session::Membership;
+use crate::standing::leave;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// A lock that is held.
+///
+/// It is given back by [`release`](Guard::release), or in the background when it is dropped. A hold may be lost
+/// before that, when the store cannot be reached or the process was paused: ask [`check`](Guard::check) before doing
+/// what must not be done twice, await [`lost`](Guard::lost) beside long work, and hand [`fence`](Guard::fence) to
+/// whatever the work writes to.
+///
+/// The guard that a locked function sees (by `guard = …` or `locks::current`), and one that joined a hold that this
+/// task was under already, does not own the hold: releasing or dropping it changes nothing, the body it belongs to
+/// gives the lock back.
+#[must_use = "a guard that is dropped at once gives the lock back at once"]
+pub struct Guard {
+    hold: Arc<Hold>,
+    owner: bool,
+}
+
+impl Guard {
+    pub(crate) fn owning(hold: Arc<Hold>) -> Self {
+        Self { hold, owner: true }
+    }
+
+    pub(crate) fn joining(hold: Arc<Hold>) -> Self {
+        Self { hold, owner: false }
+    }
+
+    pub(crate) fn hold(&self) -> &Arc<Hold> {
+        &self.hold
+    }
+
+    pub(crate) fn is_owner(&self) -> bool {
+        self.owner
+    }
+
+    /// The lock's key.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.hold.entry.key
+    }
+
+    /// The fencing token of this hold: see [`Fence`] for how a resource uses it.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
+        self.hold.fence
+    }
+
+    /// Whether the hold can still be proved, by a look at the clock: it needs no request to the store.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.hold.loss().is_none()
+    }
+
+    /// [`is_held`](Guard::is_held) as an error, for `guard.check()?`.
+    ///
+    /// # Errors
+    ///
+    /// `Lost`, with the reason.
+    pub fn check(&self) -> Result<(), Error> {
+        match self.hold.loss() {
+            None => Ok(()),
+            Some(why) => Err(self.hold.lost_error(&why)),
+        }
+    }
+
+    /// Ends when the hold is lost, with an error of kind `Lost` that says why. Never ends otherwise.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it changes nothing.
+    pub async fn lost(&self) -> Error {
+        let why = self.hold.over().await;
+        self.hold.lost_error(&why)
+    }
+
+    /// Gives the lock back, and returns once the store has acknowledged it.
+    ///
+    /// # Errors
+    ///
+    /// `Lost` if the hold was lost before: another may have held the lock since. `Unavailable` if the store did not
+    /// acknowledge in time; the release goes on in the background, and at the latest the TTL frees the lock.
+    ///
+    /// # Cancel safety
+    ///
+    /// The release is under way from the first poll; dropping the future does not stop it.
+    pub async fn release(self) -> Result<(), Error> {
+        if self.owner { self.hold.release().await } else { Ok(()) }
+    }
+
+    /// A condition that holds in etcd exactly while this hold's entry is there, to be put into the caller's own
+    /// transaction: `Txn::new().when([guard.etcd_compare()?]).and_then([…])` commits only while the lock is held, whatever
+    /// any clock says.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if the lock is not in etcd.
+    #[cfg(feature = "etcd")]
+    pub fn etcd_compare(&self) -> Result<etcd_client::Compare, Error> {
+        let session = self.hold.member.session.as_any();
+        session
+            .downcast_ref::<crate::backend::etcd::EtcdSession>()
+            .and_then(|session| session.compare(&self.hold.entry))
+            .ok_or_else(|| {
+                Error::new(ErrorKind::Unsupported, "this lock has no entry in etcd to compare").with_key(self.key())
+            })
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.owner {
+            drop(self.hold.give_back());
+        }
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("key", self.key())
+            .field("fence", &self.fence())
+            .field("is_held", &self.is_held())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a [`Hold`] is made of.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) fence: Fence,
+    pub(crate) member: Arc<Membership>,
+    pub(crate) place: Arc<Place>,
+    /// The client it belongs to.
+    pub(crate) client: u64,
+    pub(crate) template: &'static str,
+    pub(crate) span: tracing::Span,
+    pub(crate) hold_at_most: Option<Duration>,
+    /// How long a release waits for the store's answer.
+    pub(crate) release_wait: Duration,
+    pub(crate) runtime: Runtime,
+    pub(crate) clock: Clock,
+}
+
+/// One lock, held or over.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    entry: Arc<Entry>,
+    fence: Fence,
+    member: Arc<Membership>,
+    place: Mutex<Option<Arc<Place>>>,
+    place_id: PlaceId,
+    client: u64,
+    template: &'static str,
+    span: tracing::Span,
+    acquired: Moment,
+    until: Option<Moment>,
+    release_wait: Duration,
+    runtime: Runtime,
+    clock: Clock,
+    /// Why it is over; the first reason stands.
+    over: watch::Sender<Option<Arc<str>>>,
+    given_back: AtomicBool,
+}
+
+const RELEASED: &str = "it was given back";
+const TOO_LONG: &str = "`hold_at_most` passed";
+
+impl Hold {
+    pub(crate) fn begin(grant: Grant) -> Arc<Self> {
+        let acquired = grant.clock.now();
+        let hold = Arc::new(Self {
+            entry: grant.entry,
+            fence: grant.fence,
+            place_id: grant.place.id(),
+            place: Mutex::new(Some(grant.place)),
+            client: grant.client,
+            template: grant.template,
+            span: grant.span,
+            acquired,
+            until: grant.hold_at_most.map(|most| acquired + most),
+            release_wait: grant.release_wait,
+            runtime: grant.runtime,
+            clock: grant.clock,
+            over: watch::Sender::new(None),
+            given_back: AtomicBool::new(false),
+            member: grant.member,
+        });
+        hold.member.watch_later(&hold);
+        if let Some(most) = grant.hold_at_most {
+            hold.runtime.spawn(Self::end_after(Arc::clone(&hold), most));
+        }
+        hold
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.entry.number
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.entry.key
+    }
+
+    pub(crate) fn client(&self) -> u64 {
+        self.client
+    }
+
+    pub(crate) fn place_id(&self) -> PlaceId {
+        self.place_id
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    pub(crate) fn span(&self) -> &tracing::Span {
+        &self.span
+    }
+
+    /// Why the hold cannot be proved any more, if so. Looks at the clock anew.
+    pub(crate) fn loss(&self) -> Option<Arc<str>> {
+        if let Some(why) = self.over.borrow().as_ref() {
+            return Some(Arc::clone(why));
+        }
+        if self.until.is_some_and(|until| self.clock.now() >= until) {
+            return Some(self.end(TOO_LONG.into()));
+        }
+        self.member.loss().map(|why| self.end(why))
+    }
+
+    /// Ends when the hold is over, with the reason.
+    pub(crate) async fn over(&self) -> Arc<str> {
+        let mut over = self.over.subscribe();
+        let why = tokio::select! {
+            biased;
+            Ok(why) = over.wait_for(Option::is_some) => why.clone(),
+            why = self.member.lost() => Some(why),
+        };
+        self.end(why.unwrap_or_else(|| RELEASED.into()))
+    }
+
+    /// Says that it is over; gives the reason that stands.
+    fn end(&self, why: Arc<str>) -> Arc<str> {
+        let mut stands = why;
+        let is_first = self.over.send_if_modified(|known| match known {
+            Some(known) => {
+                stands = Arc::clone(known);
+                false
+            }
+            None => {
+                *known = Some(Arc::clone(&stands));
+                true
+            }
+        });
+        if is_first && &*stands != RELEASED {
+            observe::lost(&self.span, self.labels(), self.key(), &stands);
+        }
+        stands
+    }
+
+    pub(crate) fn lost_error(&self, why: &str) -> Error {
+        Error::lost(format!("the lock was lost: {why}; another process may hold it now")).with_key(self.key())
+    }
+
+    /// Gives the lock back and waits for the store, but not for ever.
+    pub(crate) async fn release(self: &Arc<Self>) -> Result<(), Error> {
+        let lost = self.loss();
+        let left = self.runtime.within(self.release_wait, self.give_back()).await;
+        match (lost, left) {
+            (Some(why), _) => Err(self.lost_error(&why)),
+            (None, Some(Some(result))) => result,
+            (None, _) => Err(Error::unavailable("the store did not acknowledge the release yet").with_key(self.key())),
+        }
+    }
+
+    /// Begins to take the entry out of the store, and lets the next one of this process move when that is done.
+    pub(crate) fn give_back(self: &Arc<Self>) -> Started<Result<(), Error>> {
+        if self.given_back.swap(true, Ordering::AcqRel) {
+            return self.runtime.start(std::future::ready(Ok(())));
+        }
+        let why = self.loss().unwrap_or_else(|| self.end(RELEASED.into()));
+        let held = self.clock.now().since(self.acquired);
+        observe::ended(&self.span, self.labels(), held, &*why != RELEASED);
+        self.member.forget(self.number());
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (keeper, entry) = (Arc::clone(&**self.member), Arc::clone(&self.entry));
+        self.runtime.start(async move {
+            let result = leave(&keeper, &entry).await;
+            drop(place);
+            result
+        })
+    }
+
+    /// Watches the store for the entry's removal by somebody else, for as long as it is held.
+    pub(crate) async fn watch_removal(self: Arc<Self>) {
+        let gone = self.member.session.gone(Arc::clone(&self.entry));
+        let removed = tokio::select! {
+            biased;
+            _ = self.over() => return,
+            Err(error) = gone => error,
+        };
+        self.end(removed.to_string().into());
+    }
+
+    /// The life of `hold_at_most`, which also ends the hold of a body that cannot be stopped.
+    async fn end_after(self: Arc<Self>, most: Duration) {
+        tokio::select! {
+            biased;
+            _ = self.over() => return,
+            () = tokio::time::sleep(most) => {}
+        }
+        self.end(TOO_LONG.into());
+        // A failure is logged there, and tried again.
+        let _ = self.give_back().await;
+    }
+
+    fn labels(&self) -> Labels<'_> {
+        Labels { name: &self.entry.holder.name, template: self.template }
+    }
+}

@@ -1,0 +1,77 @@
+//! When to renew, and when it is over: arithmetic with `now` passed in.
+
+use crate::clock::Moment;
+use crate::random;
+use std::time::Duration;
+
+/// The moment after which a session can no longer be proved, if its last acknowledged renewal was sent at `sent`.
+///
+/// It counts from the send: the store's own count starts at the earliest then, and a reply may be late (Go's etcd
+/// client counts from the reply). Two clocks may drift apart by 1 %, and stopping a body takes a margin.
+#[must_use]
+pub(crate) fn deadline(sent: Moment, ttl: Duration) -> Moment {
+    sent + (ttl - ttl / 100 - margin(ttl))
+}
+
+/// Time to stop the bodies in, before the store may give their locks to others.
+fn margin(ttl: Duration) -> Duration {
+    (ttl / 20).clamp(Duration::from_millis(20), Duration::from_millis(500)).min(ttl / 4)
+}
+
+/// How long after a renewal was sent the next one is: a third of the TTL, less up to a tenth of that as jitter.
+#[must_use]
+pub(crate) fn renew_after(ttl: Duration) -> Duration {
+    random::between(ttl / 3 - ttl / 30, ttl / 3)
+}
+
+/// How long to pause after the attempt number `failures` (from 1) failed: doubling from 20 ms to `most`, with jitter.
+#[must_use]
+pub(crate) fn backoff(failures: u32, most: Duration) -> Duration {
+    let step = Duration::from_millis(20).saturating_mul(1 << failures.saturating_sub(1).min(10));
+    let step = step.min(most);
+    random::between(step / 2, step)
+}
+
+/// For how long a session without entries is kept, so that the next lock costs no new one.
+#[must_use]
+pub(crate) fn idle_limit(ttl: Duration) -> Duration {
+    (ttl * 3).max(Duration::from_secs(60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn nanos(range: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
+        range.prop_map(Duration::from_nanos)
+    }
+
+    const YEAR: u64 = 365 * 24 * 3600 * 1_000_000_000;
+
+    proptest! {
+        /// The store starts to count when it sees the request, which is never before it was sent, on a clock that may
+        /// run up to 1 % faster than ours.
+        #[test]
+        fn the_store_never_ends_a_session_first(sent in 0..YEAR, transit in 0..YEAR, ttl in nanos(1_000_000..YEAR)) {
+            let sent = Moment::from_nanos(sent);
+            let ours = deadline(sent, ttl);
+            let store_seen = sent + Duration::from_nanos(transit);
+            let by_a_fast_clock = store_seen + Duration::from_nanos(u64::try_from(ttl.as_nanos() * 100 / 101).unwrap());
+            prop_assert!(ours < by_a_fast_clock, "{ours:?} {by_a_fast_clock:?}");
+            prop_assert!(ours > sent);
+        }
+
+        #[test]
+        fn at_least_two_renewals_fit_before_the_deadline(ttl in nanos(1_000_000..YEAR)) {
+            let sent = Moment::from_nanos(0);
+            prop_assert!(sent + renew_after(ttl) * 2 < deadline(sent, ttl));
+        }
+
+        #[test]
+        fn pauses_grow_and_stay_within_bounds(failures in 1..u32::MAX, most in nanos(20_000_000..YEAR)) {
+            let pause = backoff(failures, most);
+            prop_assert!(pause >= Duration::from_millis(10) && pause <= most);
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Keeps a store's session alive, knows its deadline, and tells its holds of loss.
+
+use crate::backend::{Backend, Session};
+use crate::clock::{AtomicMoment, Clock, Moment};
+use crate::error::{Error, ErrorKind};
+use crate::guard::Hold;
+use crate::observe;
+use crate::runtime::Runtime;
+use crate::schedule;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
+
+/// The sessions of one client, one for each TTL.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    backend: Arc<dyn Backend>,
+    runtime: Runtime,
+    clock: Clock,
+    open: Mutex<HashMap<Duration, Arc<Keeper>>>,
+    /// One at a time opens a session; the others then find it.
+    opening: Arc<AsyncMutex<()>>,
+    answered: Arc<AtomicMoment>,
+}
+
+impl Sessions {
+    pub(crate) fn new(backend: Arc<dyn Backend>, runtime: Runtime, clock: Clock) -> Arc<Self> {
+        let answered = Arc::new(AtomicMoment::new(Moment::from_nanos(0)));
+        Arc::new(Self { backend, runtime, clock, open: Mutex::default(), opening: Arc::default(), answered })
+    }
+
+    /// When the store is known to have answered last, for the time that an outage may take.
+    pub(crate) fn answered(&self) -> &AtomicMoment {
+        &self.answered
+    }
+
+    /// A member of the session for `ttl`, which is opened if there is none.
+    pub(crate) async fn join(self: &Arc<Self>, ttl: Duration) -> Result<Membership, Error> {
+        if let Some(member) = self.join_open(ttl) {
+            return Ok(member);
+        }
+        let sessions = Arc::clone(self);
+        let opened = self.runtime.start(async move {
+            let _one_at_a_time = Arc::clone(&sessions.opening).lock_owned().await;
+            match sessions.join_open(ttl) {
+                Some(member) => Ok(member),
+                None => sessions.open(ttl).await,
+            }
+        });
+        opened.await.unwrap_or_else(|| Err(Error::unavailable("opening a session with the store failed inside")))
+    }
+
+    fn join_open(&self, ttl: Duration) -> Option<Membership> {
+        let keeper = self.lock().get(&ttl).cloned()?;
+        // Past its deadline but not yet found lost, after a pause for instance.
+        keeper.alive().then(|| Membership::join(keeper)).flatten()
+    }
+
+    async fn open(self: Arc<Self>, ttl: Duration) -> Result<Membership, Error> {
+        let sent = self.clock.now();
+        let session = self.backend.open(ttl).await?;
+        let keeper = Arc::new(Keeper {
+            deadline: AtomicMoment::new(schedule::deadline(sent, session.ttl())),
+            session,
+            clock: self.clock,
+            opened: sent,
+            lost: watch::Sender::new(None),
+            members: Mutex::new(Members { closed: false, count: 0, holds: HashMap::new() }),
+            nudge: Notify::new(),
+            answered: Arc::clone(&self.answered),
+        });
+        self.answered.advance(self.clock.now());
+        self.lock().insert(ttl, Arc::clone(&keeper));
+        self.runtime.spawn(Arc::clone(&keeper).keep(Arc::downgrade(&self), ttl, self.runtime.clone(), sent));
+        Membership::join(keeper).ok_or_else(|| Error::unavailable("the session with the store ended as it began"))
+    }
+
+    /// Ends every session, with whatever it still holds.
+    pub(crate) async fn close(&self) {
+        let keepers: Vec<_> = self.lock().drain().map(|(_, keeper)| keeper).collect();
+        for keeper in keepers {
+            keeper.lose("the client was closed");
+            if let Err(error) = keeper.session.close().await {
+                tracing::debug!(%error, "session left to lapse");
+            }
+        }
+    }
+
+    fn forget(&self, ttl: Duration, keeper: &Arc<Keeper>) {
+        let mut open = self.lock();
+        if open.get(&ttl).is_some_and(|known| Arc::ptr_eq(known, keeper)) {
+            open.remove(&ttl);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Duration, Arc<Keeper>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One session that is being kept alive.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    pub(crate) session: Arc<dyn Session>,
+    clock: Clock,
+    opened: Moment,
+    deadline: AtomicMoment,
+    lost: watch::Sender<Option<Arc<str>>>,
+    members: Mutex<Members>,
+    /// Wakes the renewal before its time.
+    nudge: Notify,
+    answered: Arc<AtomicMoment>,
+}
+
+#[derive(Debug)]
+struct Members {
+    /// No more members: the session is being closed.
+    closed: bool,
+    count: usize,
+    /// Holds whose entries are not yet watched for removal.
+    holds: HashMap<u64, Weak<Hold>>,
+}
+
+impl Keeper {
+    /// Whether the session can still be proved: not lost, and before its deadline.
+    pub(crate) fn alive(&self) -> bool {
+        self.loss().is_none()
+    }
+
+    /// Why the session cannot be proved any more, if so. Looks at the clock anew.
+    pub(crate) fn loss(&self) -> Option<Arc<str>> {
+        if let Some(why) = self.lost.borrow().as_ref() {
+            return Some(Arc::clone(why));
+        }
+        (self.clock.now() >= self.deadline.load()).then(|| self.lose(OVERDUE))
+    }
+
+    /// Ends when the session is lost, with the reason.
+    pub(crate) async fn lost(&self) -> Arc<str> {
+        let mut lost = self.lost.subscribe();
+        match lost.wait_for(Option::is_some).await.map(|why| why.clone()) {
+            Ok(Some(why)) => why,
+            // The sender is in `self`, which outlives this call.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Says that the session is over. The first reason stands.
+    pub(crate) fn lose(&self, why: impl Into<Arc<str>>) -> Arc<str> {
+        let why = why.into();
+        let mut first = why;
+        self.lost.send_if_modified(|known| match known {
+            Some(known) => {
+                first = Arc::clone(known);
+                false
+            }
+            None => {
+                *known = Some(Arc::clone(&first));
+                true
+            }
+        });
+        self.nudge.notify_one();
+        first
+    }
+
+    /// Adds a hold, so that its entry is watched once it has lasted until the next renewal.
+    pub(crate) fn watch_later(&self, hold: &Arc<Hold>) {
+        self.lock().holds.insert(hold.number(), Arc::downgrade(hold));
+    }
+
+    /// The life of the session, on the background thread.
+    async fn keep(self: Arc<Self>, sessions: Weak<Sessions>, asked: Duration, runtime: Runtime, opened: Moment) {
+        let ttl = self.session.ttl();
+        let mut sent = opened;
+        let mut used = opened;
+        loop {
+            let pause = (sent + schedule::renew_after(ttl)).since(self.clock.now());
+            let _ = tokio::time::timeout(pause, self.nudge.notified()).await;
+            if self.loss().is_some() {
+                break;
+            }
+            if !self.is_idle_since(&mut used, schedule::idle_limit(ttl)) {
+                self.watch_holds(&runtime);
+                match self.renew().await {
+                    Some(at) => sent = at,
+                    None => break,
+                }
+            } else if self.close_if_unused() {
+                self.lose("idle");
+                break;
+            }
+        }
+        if let Some(sessions) = sessions.upgrade() {
+            sessions.forget(asked, &self);
+        }
+        let why = self.loss().unwrap_or_else(|| OVERDUE.into());
+        let idle = self.lock().closed;
+        observe::session_ended(self.clock.now().since(self.opened), ttl, &why, !idle);
+        self.give_up(ttl).await;
+    }
+
+    /// Renews until the store has acknowledged it, and gives the moment that request was sent.
+    async fn renew(&self) -> Option<Moment> {
+        let mut failures = 0;
+        loop {
+            let sent = self.clock.now();
+            let left = self.deadline.load().since(sent);
+            match tokio::time::timeout(left, self.session.renew()).await {
+                Ok(Ok(())) => {
+                    self.answered.advance(self.clock.now());
+                    self.deadline.advance(schedule::deadline(sent, self.session.ttl()));
+                    return self.alive().then_some(sent);
+                }
+                Ok(Err(error)) if error.kind() == ErrorKind::Lost => {
+                    self.lose(error.to_string());
+                    return None;
+                }
+                Ok(Err(error)) => {
+                    failures += 1;
+                    observe::renewal_failed(&error, self.deadline.load().since(self.clock.now()));
+                    let pause = schedule::backoff(failures, self.session.ttl() / 10);
+                    let _ = tokio::time::timeout(pause, self.nudge.notified()).await;
+                }
+                Err(_) => {}
+            }
+            if self.loss().is_some() {
+                return None;
+            }
+        }
+    }
+
+    /// Tries to end a session that is over, so that its locks need not wait for it to lapse.
+    async fn give_up(&self, ttl: Duration) {
+        for failures in 1..=5 {
+            match self.session.close().await {
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    tokio::time::sleep(schedule::backoff(failures * 2, ttl)).await;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Begins to watch the entries of the holds that have lasted until now: a short hold never costs a watch.
+    fn watch_holds(self: &Arc<Self>, runtime: &Runtime) {
+        let holds: Vec<_> = self.lock().holds.drain().collect();
+        for hold in holds.into_iter().filter_map(|(_, hold)| hold.upgrade()) {
+            runtime.spawn(Hold::watch_removal(hold));
+        }
+    }
+
+    fn is_idle_since(&self, used: &mut Moment, limit: Duration) -> bool {
+        let now = self.clock.now();
+        if self.lock().count > 0 {
+            *used = now;
+        }
+        now.since(*used) >= limit
+    }
+
+    fn close_if_unused(&self) -> bool {
+        let mut members = self.lock();
+        members.closed = members.count == 0;
+        members.closed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const OVERDUE: &str = "the store did not acknowledge a renewal in time, or the process was paused for too long";
+
+/// The right to put an entry into a session, which is not closed as idle meanwhile.
+#[derive(Debug)]
+pub(crate) struct Membership(Arc<Keeper>);
+
+impl Membership {
+    fn join(keeper: Arc<Keeper>) -> Option<Self> {
+        {
+            let mut members = keeper.lock();
+            if members.closed {
+                return None;
+            }
+            members.count += 1;
+        }
+        Some(Self(keeper))
+    }
+
+    /// The hold with this number is over: it need not be watched any more.
+    pub(crate) fn forget(&self, number: u64) {
+        self.0.lock().holds.remove(&number);
+    }
+}
+
+impl std::ops::Deref for Membership {
+    type Target = Arc<Keeper>;
+
+    fn deref(&self) -> &Arc<Keeper> {
+        &self.0
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.0.lock().count -= 1;
+    }
+}
