@@ -8,8 +8,8 @@
 //! | a bad network on the way | a [`Proxy`](crate::proxy::Proxy) to [`Etcd::address`] |
 //! | another client | [`Etcd::ctl`] (etcdctl), [`Etcd::gateway`] (the JSON gateway) |
 //!
-//! Data is kept in the temporary directory and not synced unless [`Setup::fsync`] says so: an etcd is ready within half
-//! a second.
+//! Data is kept in memory where the machine has enough, and not synced, unless [`Setup::fsync`] says so: a server or a
+//! cluster is ready within a second.
 
 use std::fs::{self, File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -229,12 +229,13 @@ fn prepare(binary: &Binary, size: usize, setup: &Setup) -> Vec<Etcd> {
     let peers: Vec<u16> = (0..size).map(|_| ports::free()).collect();
     let cluster: Vec<String> =
         peers.iter().enumerate().map(|(number, port)| format!("m{number}={}", local(*port))).collect();
-    let member = |(number, peer)| prepare_member(binary, setup, number, peer, &cluster.join(","));
+    let member = |(number, peer)| prepare_member(binary, setup, number, peer, &cluster);
     peers.into_iter().enumerate().map(member).collect()
 }
 
-fn prepare_member(binary: &Binary, setup: &Setup, number: usize, peer: u16, cluster: &str) -> Etcd {
-    let directory = tempfile::Builder::new().prefix("locks-etcd-").tempdir().unwrap();
+fn prepare_member(binary: &Binary, setup: &Setup, number: usize, peer: u16, cluster: &[String]) -> Etcd {
+    let place = if setup.fsync { std::env::temp_dir() } else { fast_directory() };
+    let directory = tempfile::Builder::new().prefix("locks-etcd-").tempdir_in(place).unwrap();
     let certificates = setup.tls.then(|| Certificates::create(directory.path()));
     let (client, status) = (ports::free(), ports::free());
     let clients = local(client).replace("http:", if setup.tls { "https:" } else { "http:" });
@@ -245,16 +246,26 @@ fn prepare_member(binary: &Binary, setup: &Setup, number: usize, peer: u16, clus
         format!("--advertise-client-urls={clients}"),
         format!("--listen-peer-urls={}", local(peer)),
         format!("--initial-advertise-peer-urls={}", local(peer)),
-        format!("--initial-cluster={cluster}"),
+        format!("--initial-cluster={}", cluster.join(",")),
         // Health and metrics without TLS.
         format!("--listen-metrics-urls={}", local(status)),
     ];
     flags.extend(certificates.iter().flat_map(Certificates::server_flags));
-    flags.extend(setup.flags());
+    flags.extend(setup.flags(cluster.len()));
     let log = directory.path().join("log");
     File::create(&log).unwrap();
     let (binary, setup, running) = (binary.clone(), setup.clone(), Mutex::new(None));
     Etcd { binary, setup, flags, client, status, log, running, certificates, directory }
+}
+
+/// In memory, if some servers fit there: each takes 128 MB for its log at once. Containers often have 64 MB.
+///
+/// Elsewhere a start may take seconds: etcd syncs what it creates whatever `--unsafe-no-fsync` says.
+fn fast_directory() -> PathBuf {
+    const ENOUGH: u64 = 2 << 30;
+    let memory = Path::new("/dev/shm");
+    let free = rustix::fs::statvfs(memory).map_or(0, |space| space.f_bavail * space.f_frsize);
+    if free >= ENOUGH { memory.to_owned() } else { std::env::temp_dir() }
 }
 
 fn local(port: u16) -> String {

@@ -76,7 +76,9 @@ impl Etcd {
     }
 
     pub(super) fn is_healthy(&self) -> bool {
-        self.status_page("health").is_some_and(|text| text.contains("true"))
+        // etcd checks its health by a proposal: one that is lost in an election is waited for, a second or more.
+        let has_leader = self.try_metrics().is_some_and(|now| now.sum("etcd_server_has_leader", &[]) == 1.0);
+        has_leader && self.status_page("health").is_some_and(|text| text.contains("true"))
     }
 
     /// Asking for users and passwords from now on.
