@@ -129,11 +129,6 @@ impl Cluster {
         let _ = self.preferred.compare_exchange(member, next, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// A connection to the preferred member, for a stream of one's own.
-    pub(super) async fn preferred_link(&self) -> Result<Link, Failure> {
-        self.call(self.config.attempt(), |link| async move { Ok(link) }).await
-    }
-
     fn preferred(&self) -> usize {
         self.preferred.load(Ordering::Acquire)
     }

@@ -8,15 +8,10 @@ use crate::backend::Entry;
 use crate::error::Error;
 use etcd_client::GetOptions;
 use std::future::pending;
-use std::time::Duration;
-
-/// Most holds are over before a watch would pay.
-const FIRST: Duration = Duration::from_millis(200);
 
 /// Watches the entry's own key, and ends when it was deleted by somebody else; `None` if it was not in the store, or
 /// was taken out by ourselves.
 pub(super) async fn gone(shared: &Shared, entry: &Entry) -> Option<Error> {
-    tokio::time::sleep(FIRST).await;
     let created = shared.known(entry, |slot| slot.created)?;
     let mut from = created + 1;
     let mut pause = Pause::default();

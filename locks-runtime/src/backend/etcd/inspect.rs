@@ -21,7 +21,9 @@ const PAGE: i64 = 500;
 
 /// The keys of each lock in scope, by when they were created.
 #[derive(Debug, Default)]
-pub(super) struct Lines(BTreeMap<Key, BTreeMap<(i64, Vec<u8>), Place>>);
+pub(super) struct Lines(BTreeMap<Key, Standing>);
+
+type Standing = BTreeMap<(i64, Vec<u8>), Place>;
 
 pub(super) async fn inspect(cluster: &Cluster, scope: &Scope) -> Result<Vec<Line>, Error> {
     let (lines, _) = read(cluster, scope).await?;
@@ -137,7 +139,7 @@ impl Lines {
     /// The key that holds `lock`.
     pub(super) fn owner(&self, scope: &Scope, lock: &Key) -> Option<&Place> {
         let line = self.0.get(lock)?;
-        is_a_lock(scope, line.values()).then(|| line.values().next()).flatten()
+        if is_a_lock(scope, line) { line.values().next() } else { None }
     }
 
     pub(super) fn locks(&self) -> impl Iterator<Item = &Key> {
@@ -145,7 +147,7 @@ impl Lines {
     }
 
     fn into_lines(self, scope: &Scope) -> Vec<Line> {
-        let locks = self.0.into_iter().filter(|(_, line)| is_a_lock(scope, line.values()));
+        let locks = self.0.into_iter().filter(|(_, line)| is_a_lock(scope, line));
         locks
             .map(|(lock, line)| {
                 let mut holders: Vec<Holder> = line.values().map(Place::holder).collect();
@@ -156,9 +158,11 @@ impl Lines {
     }
 }
 
-fn is_a_lock<'a>(scope: &Scope, mut line: impl Iterator<Item = &'a Place>) -> bool {
+fn is_a_lock(scope: &Scope, line: &Standing) -> bool {
     matches!(scope, Scope::Key(_))
-        || line.any(|place| (place.lease != 0 && place.value.is_empty()) || Holder::from_json(&place.value).is_known())
+        || line
+            .values()
+            .any(|place| (place.lease != 0 && place.value.is_empty()) || Holder::from_json(&place.value).is_known())
 }
 
 #[cfg(test)]

@@ -169,7 +169,8 @@ impl Standing {
     /// Who is ahead of the entry created at `mine`; `None` if the page shows only keys of nested locks.
     pub(super) fn ahead(&self, name: &Name, mine: i64) -> Option<Ahead> {
         let reached = self.line.iter().any(|place| place.created >= mine);
-        ahead(name, self.line.iter().rev(), mine, self.revision, reached || !self.more)
+        let nearest_first: Vec<&Place> = self.line.iter().rev().collect();
+        ahead(name, &nearest_first, mine, self.revision, reached || !self.more)
     }
 
     /// The first in line other than the entry created at `mine`.
@@ -179,15 +180,12 @@ impl Standing {
 }
 
 /// Picks from `line`, the nearest first, those that stand in this very line before `mine`.
-pub(super) fn ahead<'a>(
-    name: &Name,
-    line: impl Iterator<Item = &'a Place>,
-    mine: i64,
-    revision: i64,
-    complete: bool,
-) -> Option<Ahead> {
-    let keys: Vec<_> =
-        line.filter(|place| place.created < mine && name.holds(&place.key)).map(|place| place.key.clone()).collect();
+pub(super) fn ahead(name: &Name, line: &[&Place], mine: i64, revision: i64, complete: bool) -> Option<Ahead> {
+    let keys: Vec<_> = line
+        .iter()
+        .filter(|place| place.created < mine && name.holds(&place.key))
+        .map(|place| place.key.clone())
+        .collect();
     (complete || !keys.is_empty()).then_some(Ahead { revision, keys, complete })
 }
 

@@ -68,7 +68,7 @@ pub(super) async fn survey(shared: &Shared, entry: &Entry, mine: i64) -> Result<
         if !places.iter().any(|place| place.key == key.as_bytes()) {
             return Ok(None);
         }
-        match line::ahead(&name, places.iter(), mine, revision, !answer.more()) {
+        match line::ahead(&name, &places.iter().collect::<Vec<_>>(), mine, revision, !answer.more()) {
             Some(ahead) => return Ok(Some(ahead)),
             // Nothing but keys of nested locks on the page: ask for all.
             None => limit = 0,
