@@ -10,6 +10,8 @@ mod key;
 mod mistakes;
 mod scope;
 mod similar;
+#[cfg(test)]
+mod snapshots;
 
 use mistakes::Mistakes;
 use proc_macro2::TokenStream;

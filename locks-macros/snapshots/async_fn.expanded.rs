@@ -1,0 +1,47 @@
+/// Runs a job.
+pub async fn run_job(job: &str, shard: u32) -> Result<(), JobError> {
+    let key = ::locks::__private::key(
+        &[
+            ::locks::__private::Piece::Text("/cron/lock/"),
+            ::locks::__private::Piece::Value("job", ::locks::__private::value(&(job))),
+            ::locks::__private::Piece::Text("/"),
+            ::locks::__private::Piece::Value(
+                "shard",
+                ::locks::__private::value(&(shard)),
+            ),
+        ],
+    );
+    let client = ::core::option::Option::None;
+    let options = ::locks::__private::Options {
+        ttl: ::core::option::Option::Some(
+            ::locks::__private::Duration::from_secs(10u64),
+        ),
+        wait: ::core::option::Option::Some(
+            ::locks::__private::Duration::new(0u64, 250000000u32),
+        ),
+        ..::core::default::Default::default()
+    };
+    let site = &::locks::__private::Site {
+        name: ::core::concat!(::core::module_path!(), "::run_job"),
+        template: "/cron/lock/{job}/<shard>",
+        file: ::core::file!(),
+        line: ::core::line!(),
+    };
+    let outcome = ::locks::__private::call(
+            site,
+            key,
+            options,
+            client,
+            async move |_guard: ::locks::__private::Guard| -> Result<(), JobError> {
+                work(job).await?;
+                Ok(())
+            },
+        )
+        .await;
+    match outcome {
+        ::core::result::Result::Ok(value) => value,
+        ::core::result::Result::Err(error) => {
+            ::locks::__private::skipped::<Result<(), JobError>>(error)
+        }
+    }
+}

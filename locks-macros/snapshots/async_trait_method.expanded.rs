@@ -1,0 +1,70 @@
+fn run<'life0, 'async_trait>(
+    &'life0 self,
+    __arg1: (u32, u32),
+) -> ::core::pin::Pin<
+    Box<
+        dyn ::core::future::Future<
+            Output = Result<u32, Error>,
+        > + ::core::marker::Send + 'async_trait,
+    >,
+>
+where
+    'life0: 'async_trait,
+    Self: 'async_trait,
+{
+    Box::pin(async move {
+        if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
+            Result<u32, Error>,
+        > {
+            #[allow(unreachable_code)] return __ret;
+        }
+        let __self = self;
+        let (a, b) = {
+            let __arg1 = __arg1;
+            __arg1
+        };
+        let __ret: Result<u32, Error> = {
+            let key = ::locks::__private::key(
+                &[
+                    ::locks::__private::Piece::Text("/jobs/"),
+                    ::locks::__private::Piece::Value(
+                        "self.id",
+                        ::locks::__private::value(&(__self.id)),
+                    ),
+                    ::locks::__private::Piece::Text("/"),
+                    ::locks::__private::Piece::Value(
+                        "a",
+                        ::locks::__private::value(&(a)),
+                    ),
+                ],
+            );
+            let client = ::core::option::Option::None;
+            let options = ::locks::__private::Options {
+                ..::core::default::Default::default()
+            };
+            let site = &::locks::__private::Site {
+                name: ::core::concat!(::core::module_path!(), "::run"),
+                template: "/jobs/{self.id}/{a}",
+                file: ::core::file!(),
+                line: ::core::line!(),
+            };
+            let outcome = ::locks::__private::call(
+                    site,
+                    key,
+                    options,
+                    client,
+                    async move |_guard: ::locks::__private::Guard| -> Result<u32, Error> {
+                        __self.load(a, b).await
+                    },
+                )
+                .await;
+            match outcome {
+                ::core::result::Result::Ok(value) => value,
+                ::core::result::Result::Err(error) => {
+                    ::locks::__private::skipped::<Result<u32, Error>>(error)
+                }
+            }
+        };
+        #[allow(unreachable_code)] __ret
+    })
+}

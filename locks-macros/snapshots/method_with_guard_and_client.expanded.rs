@@ -1,0 +1,46 @@
+async fn ship(&mut self, Order { id, .. }: Order) -> Result<impl Display, Error> {
+    let key = ::locks::__private::key(
+        &[
+            ::locks::__private::Piece::Text("/orders/"),
+            ::locks::__private::Piece::Value(
+                "self.id",
+                ::locks::__private::value(&(::core::format_args!("{:04}", self.id))),
+            ),
+        ],
+    );
+    let client = ::locks::__private::client(&self.locks);
+    let options = ::locks::__private::Options {
+        ttl: ::core::option::Option::Some({
+            let length: ::locks::__private::Duration = self.ttl;
+            length
+        }),
+        hold_at_most: ::core::option::Option::Some(
+            ::locks::__private::Duration::from_secs(60u64),
+        ),
+        on_lost: ::locks::__private::OnLost::Continue,
+        ..::core::default::Default::default()
+    };
+    let site = &::locks::__private::Site {
+        name: "orders",
+        template: "/orders/{self.id:04}",
+        file: ::core::file!(),
+        line: ::core::line!(),
+    };
+    let outcome = ::locks::__private::call(
+            site,
+            key,
+            options,
+            client,
+            async move |guard: ::locks::__private::Guard| -> Result<_, Error> {
+                let held: &::locks::__private::Guard = &guard;
+                { self.store.write(held.fence(), id).await }
+            },
+        )
+        .await;
+    match outcome {
+        ::core::result::Result::Ok(value) => value,
+        ::core::result::Result::Err(error) => {
+            ::locks::__private::skipped::<Result<_, Error>>(error)
+        }
+    }
+}

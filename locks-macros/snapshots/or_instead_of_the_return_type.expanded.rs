@@ -1,0 +1,28 @@
+async fn report() -> Report {
+    let key = ::locks::__private::key(&[::locks::__private::Piece::Text("/report")]);
+    let client = ::core::option::Option::None;
+    let options = ::locks::__private::Options {
+        ..::core::default::Default::default()
+    };
+    let site = &::locks::__private::Site {
+        name: ::core::concat!(::core::module_path!(), "::report"),
+        template: "/report",
+        file: ::core::file!(),
+        line: ::core::line!(),
+    };
+    let outcome = ::locks::__private::call(
+            site,
+            key,
+            options,
+            client,
+            async move |_guard: ::locks::__private::Guard| -> Report { Report::new() },
+        )
+        .await;
+    match outcome {
+        ::core::result::Result::Ok(value) => value,
+        ::core::result::Result::Err(error) => {
+            let _ = &error;
+            Report::skipped(error)
+        }
+    }
+}

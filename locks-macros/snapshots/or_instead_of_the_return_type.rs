@@ -1,0 +1,4 @@
+#[distributed_lock(key = "/report", or = Report::skipped(error))]
+async fn report() -> Report {
+    Report::new()
+}

@@ -1,0 +1,30 @@
+fn run(job: &str) -> Option<u32> {
+    #![allow(unused)]
+    let key = crate::locks::__private::key_of(
+        crate::locks::__private::value(&(lock_name(job))),
+    );
+    let client = ::core::option::Option::None;
+    let options = crate::locks::__private::Options {
+        on_lost: crate::locks::__private::OnLost::Continue,
+        ..::core::default::Default::default()
+    };
+    let site = &crate::locks::__private::Site {
+        name: ::core::concat!(::core::module_path!(), "::run"),
+        template: "{lock_name (job)}",
+        file: ::core::file!(),
+        line: ::core::line!(),
+    };
+    let outcome = crate::locks::__private::call_blocking(
+        site,
+        key,
+        options,
+        client,
+        move |_guard: crate::locks::__private::Guard| -> Option<u32> { Some(job.len()) },
+    );
+    match outcome {
+        ::core::result::Result::Ok(value) => value,
+        ::core::result::Result::Err(error) => {
+            crate::locks::__private::skipped::<Option<u32>>(error)
+        }
+    }
+}

@@ -1,0 +1,5 @@
+#[distributed_lock(key = lock_name(job), crate = crate::locks)]
+fn run(job: &str) -> Option<u32> {
+    #![allow(unused)]
+    Some(job.len())
+}

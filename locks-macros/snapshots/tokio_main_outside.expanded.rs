@@ -1,0 +1,49 @@
+fn main() -> Result<(), Error> {
+    let body = async {
+        let key = ::locks::__private::key(&[::locks::__private::Piece::Text("/cron")]);
+        let client = ::core::option::Option::None;
+        let options = ::locks::__private::Options {
+            wait: ::core::option::Option::Some(
+                ::locks::__private::Duration::from_secs(0u64),
+            ),
+            ..::core::default::Default::default()
+        };
+        let site = &::locks::__private::Site {
+            name: ::core::concat!(::core::module_path!(), "::main"),
+            template: "/cron",
+            file: ::core::file!(),
+            line: ::core::line!(),
+        };
+        let outcome = ::locks::__private::call(
+                site,
+                key,
+                options,
+                client,
+                async |_guard: ::locks::__private::Guard| -> Result<(), Error> {
+                    work().await
+                },
+            )
+            .await;
+        match outcome {
+            ::core::result::Result::Ok(value) => value,
+            ::core::result::Result::Err(error) => {
+                ::locks::__private::skipped::<Result<(), Error>>(error)
+            }
+        }
+    };
+    let body = {
+        if false {
+            let _: &dyn ::core::future::Future<Output = Result<(), Error>> = &body;
+        }
+        body
+    };
+    #[allow(clippy::expect_used)]
+    {
+        use tokio::runtime::Builder;
+        return Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .expect("Failed building the Runtime")
+            .block_on(body);
+    }
+}
