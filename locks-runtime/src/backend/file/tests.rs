@@ -223,7 +223,7 @@ async fn somebody_who_only_looks_makes_nobody_busy() {
         let session = session(directory.path()).await;
         let stop_looking = async {
             tokio::task::yield_now().await;
-            drop(looking);
+            looking.unlock().unwrap();
         };
         let entry = entry("x");
         // Polled in this order, so that the first try finds the file shared.
@@ -235,27 +235,25 @@ async fn somebody_who_only_looks_makes_nobody_busy() {
 #[tokio::test]
 async fn a_child_that_is_just_starting_does_not_keep_a_released_lock() {
     let directory = TempDir::new().unwrap();
-    let (one, two) = (session(directory.path()).await, session(directory.path()).await);
-    let starting = std::sync::atomic::AtomicBool::new(true);
-    let start_children = || {
-        for _ in 0..200 {
-            std::process::Command::new("true").status().unwrap();
-        }
-        starting.store(false, Ordering::Relaxed);
-    };
-    let runtime = tokio::runtime::Handle::current();
-    let take_turns = || {
-        while starting.load(Ordering::Relaxed) {
-            for session in [&one, &two] {
-                let entry = entry("x");
-                runtime.block_on(held(session, &entry));
-                runtime.block_on(session.leave(entry)).unwrap();
-            }
-        }
-    };
+    let session = session(directory.path()).await;
+    let children = std::sync::atomic::AtomicU64::new(0);
     std::thread::scope(|scope| {
-        scope.spawn(start_children);
-        scope.spawn(take_turns);
+        scope.spawn(|| {
+            while children.fetch_add(1, Ordering::Relaxed) < 300 {
+                std::process::Command::new("true").status().unwrap();
+            }
+        });
+        scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            while children.load(Ordering::Relaxed) < 300 {
+                let entry = entry("x");
+                runtime.block_on(held(&session, &entry));
+                runtime.block_on(session.leave(entry)).unwrap();
+                let file = fs::File::open(lock_file(directory.path())).unwrap();
+                assert!(file.try_lock().is_ok(), "a child that has not yet executed its program shares the lock");
+                file.unlock().unwrap();
+            }
+        });
     });
 }
 
