@@ -236,7 +236,7 @@ async fn somebody_who_only_looks_makes_nobody_busy() {
 async fn a_child_that_is_just_starting_does_not_keep_a_released_lock() {
     let directory = TempDir::new().unwrap();
     let session = session(directory.path()).await;
-    let children = std::sync::atomic::AtomicU64::new(0);
+    let children = AtomicU64::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while children.fetch_add(1, Ordering::Relaxed) < 300 {
