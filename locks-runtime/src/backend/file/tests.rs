@@ -206,6 +206,20 @@ async fn a_killed_holders_record_does_not_hold_the_lock() {
 }
 
 #[tokio::test]
+async fn the_file_names_the_holder_and_nobody_afterwards() {
+    let directory = TempDir::new().unwrap();
+    let long = Holder { name: "x".repeat(3000), ..dead_holder() };
+    leave_record_of(directory.path(), &Record { holder: Some(long), ..Record::default() });
+    let session = session(directory.path()).await;
+    let mine = entry("mine");
+    held(&session, &mine).await;
+    let lines = || fs::read_to_string(lock_file(directory.path())).unwrap().lines().map(str::len).collect::<Vec<_>>();
+    assert_eq!(lines()[2..], [mine.holder.to_json().len()]);
+    session.leave(mine).await.unwrap();
+    assert_eq!(lines().len(), 2);
+}
+
+#[tokio::test]
 async fn a_killed_holders_kept_lock_holds() {
     let directory = TempDir::new().unwrap();
     let kept = Timeline::new(Clock::Boot).after(TTL);
