@@ -47,11 +47,16 @@ fn main() -> ExitCode {
     ])
 }
 
+/// Most of what is tested here does not depend on the election.
+fn quick() -> Setup {
+    Setup { fast_election: true, ..Setup::default() }
+}
+
 mod asking {
-    use super::{Child, Duration, Setup, Store, decode, encode, json};
+    use super::{Child, Duration, Store, decode, encode, json, quick};
 
     pub(crate) async fn etcdctl_the_gateway_and_the_metrics_agree(store: Store) {
-        let etcd = store.start(&Setup::default());
+        let etcd = store.start(&quick());
         let before = etcd.metrics();
         etcd.ctl(&["put", "a", "1"]);
         let answer = etcd.gateway("/v3/kv/range", &json!({"key": encode("a")}));
@@ -84,10 +89,10 @@ mod asking {
 }
 
 mod harming {
-    use super::{Duration, Setup, Store, TcpStream, eventually};
+    use super::{Duration, Store, TcpStream, eventually, quick};
 
     pub(crate) async fn a_restart_keeps_port_and_data(store: Store) {
-        let etcd = store.start(&Setup::default());
+        let etcd = store.start(&quick());
         let address = etcd.address();
         etcd.ctl(&["put", "a", "1"]);
         etcd.kill();
@@ -98,7 +103,7 @@ mod harming {
     }
 
     pub(crate) async fn a_paused_server_is_silent_and_recovers(store: Store) {
-        let etcd = store.start(&Setup::default());
+        let etcd = store.start(&quick());
         etcd.pause();
         assert!(TcpStream::connect(etcd.address()).is_ok());
         assert!(etcd.try_ctl(&["--command-timeout=200ms", "put", "a", "1"]).is_err());
@@ -130,12 +135,12 @@ mod harming {
 
 /// This program runs itself, with cases that go wrong.
 mod failing {
-    use super::{Case, Child, Command, Duration, ON_STAGE, Setup, Store, TcpStream, Write, env, eventually};
+    use super::{Case, Child, Command, Duration, ON_STAGE, Store, TcpStream, Write, env, eventually, quick};
 
     pub(super) fn to_be_watched() -> Vec<Case> {
         vec![
             Case::new("panics", async |store: Store| {
-                let _etcd = store.start(&Setup::default());
+                let _etcd = store.start(&quick());
                 assert_eq!(1, 2, "as it should");
             }),
             Case::new("hangs", async |_| std::future::pending().await).within(Duration::from_millis(100)),
@@ -146,7 +151,7 @@ mod failing {
             })
             .within(Duration::from_millis(100)),
             Case::new("serves", async |store: Store| {
-                let etcd = store.start(&Setup::default());
+                let etcd = store.start(&quick());
                 let mut stdout = std::io::stdout();
                 writeln!(stdout, "\nserving {} {}", etcd.endpoint(), etcd.log().display()).unwrap();
                 std::future::pending().await
@@ -206,10 +211,10 @@ mod failing {
 }
 
 mod guarding {
-    use super::{Duration, Setup, Store, Users, encode, json};
+    use super::{Duration, Setup, Store, Users, encode, json, quick};
 
     pub(crate) async fn tls_asks_for_a_certificate(store: Store) {
-        let etcd = store.start(&Setup { tls: true, ..Setup::default() });
+        let etcd = store.start(&Setup { tls: true, ..quick() });
         etcd.ctl(&["put", "a", "1"]);
         let without = ["put", "a", "2", "--cert=", "--key=", "--command-timeout=500ms"];
         assert!(etcd.try_ctl(&without).is_err());
@@ -220,7 +225,7 @@ mod guarding {
 
     pub(crate) async fn users_need_a_password(store: Store) {
         let users = Users { token_ttl: Duration::from_secs(2), ..Users::default() };
-        let etcd = store.start(&Setup { users: Some(users), ..Setup::default() });
+        let etcd = store.start(&Setup { users: Some(users), ..quick() });
         assert!(etcd.url().starts_with("etcd://app:secret@127"), "{}", etcd.url());
         etcd.ctl(&["put", "a", "as root"]);
         etcd.ctl(&["--user=app:secret", "get", "/app/a"]);
