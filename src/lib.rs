@@ -34,7 +34,7 @@
 pub use locks_macros::distributed_lock;
 pub use locks_runtime::{
     Error, ErrorKind, Fence, FromLockError, Guard, Holder, Key, Lock, Locks, Mode, OnLost, Options, Watch, blocking,
-    current, init, scoped,
+    client, current, init, scoped,
 };
 
 /// What a store promises, and what it tells of its locks.

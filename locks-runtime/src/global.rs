@@ -61,7 +61,7 @@ where
 /// # Errors
 ///
 /// `NotConfigured` if there is neither `locks::init` nor `LOCKS_URL`; `InvalidUrl` if that URL is wrong.
-pub(crate) fn client() -> Result<Locks, Error> {
+pub fn client() -> Result<Locks, Error> {
     if let Ok(locks) = SCOPED.try_with(Clone::clone) {
         return Ok(locks);
     }

@@ -28,7 +28,7 @@ pub mod testing;
 pub use call::FromLockError;
 pub use error::{Error, ErrorKind};
 pub use fence::Fence;
-pub use global::{current, init, scoped};
+pub use global::{client, current, init, scoped};
 pub use guard::Guard;
 pub use holder::Holder;
 pub use key::Key;

@@ -142,7 +142,7 @@ fn outcome(kind: ErrorKind) -> &'static str {
 fn count_outcome(labels: Labels<'_>, outcome: &'static str) {
     #[cfg(feature = "metrics")]
     {
-        let mut tags = tags(labels).to_vec();
+        let mut tags = tags(labels);
         tags.push(metrics::Label::from_static_parts("outcome", outcome));
         metrics::counter!("locks_acquisitions_total", tags).increment(1);
     }
@@ -151,6 +151,6 @@ fn count_outcome(labels: Labels<'_>, outcome: &'static str) {
 }
 
 #[cfg(feature = "metrics")]
-fn tags(labels: Labels<'_>) -> [metrics::Label; 2] {
-    [metrics::Label::from_static_parts("key", labels.template), metrics::Label::new("name", labels.name.to_owned())]
+fn tags(labels: Labels<'_>) -> Vec<metrics::Label> {
+    vec![metrics::Label::from_static_parts("key", labels.template), metrics::Label::new("name", labels.name.to_owned())]
 }

@@ -1,0 +1,28 @@
+//! The caller's own write that only counts while the lock is held, whatever any clock says.
+
+use crate::client;
+use locks::etcd_client::{Txn, TxnOp};
+use support::cases::Store;
+
+pub(crate) async fn commits_while_held_and_not_after(store: Store) {
+    let (key, target) = (store.key("lock"), store.key("target"));
+    let locks = client(&store);
+    let mut etcd = locks.etcd_client().await.unwrap();
+    let mut write = async |compare, value: &str| {
+        let txn = Txn::new().when([compare]).and_then([TxnOp::put(target.as_str(), value, None)]);
+        etcd.txn(txn).await.unwrap().succeeded()
+    };
+
+    let first = locks.lock(&key).acquire().await.unwrap();
+    let stale = first.etcd_compare().unwrap();
+    assert!(write(stale.clone(), "while held").await);
+    first.release().await.unwrap();
+    assert!(!write(stale.clone(), "after release").await);
+
+    let second = locks.lock(&key).acquire().await.unwrap();
+    assert!(!write(stale, "while another holds").await);
+    assert!(write(second.etcd_compare().unwrap(), "the new holder").await);
+    store.etcd().ctl(&["del", "--prefix", &key]);
+    assert!(!write(second.etcd_compare().unwrap(), "after it was taken away").await);
+    assert_eq!(store.etcd().ctl(&["get", "--print-value-only", &target]).trim(), "the new holder");
+}

@@ -1,0 +1,90 @@
+//! A process that holds locks, for tests that kill, pause and cut off real processes.
+//!
+//! `worker hold TTL URL KEY [URL KEY]…` runs a locked body for each pair until it is stopped, and says so:
+//! `start KEY NANOS`, `end KEY NANOS` by the clock that all processes of the machine share, `refused KEY KIND`.
+//! `worker ends HOW URL KEY` runs one locked function whose `main` ends right after it.
+
+#![expect(clippy::print_stdout, reason = "this is how it speaks with the test")]
+#![expect(clippy::disallowed_methods, reason = "this is an application")]
+
+use locks::{Error, Locks, distributed_lock};
+use std::time::Duration;
+
+/// Nanoseconds on the clock that all processes of this machine share.
+fn now() -> i128 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
+}
+
+/// Says that a body ends, however it does.
+struct Ends(String);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        println!("end {} {}", self.0, now());
+    }
+}
+
+#[distributed_lock(key = key, ttl = ttl, client = locks)]
+async fn hold(locks: &Locks, key: &str, ttl: Duration) -> Result<(), Error> {
+    let _ends = Ends(key.to_owned());
+    println!("start {key} {}", now());
+    std::future::pending().await
+}
+
+#[distributed_lock(key = "{key}", ttl = 10)]
+async fn ending(key: &str, how: &str) -> Result<(), Error> {
+    println!("start {key} {}", now());
+    match how {
+        "return" => Ok(()),
+        "panic" => std::panic::panic_any("the worker was told to panic"),
+        _ => std::future::pending().await,
+    }
+}
+
+#[distributed_lock(key = "{key}", ttl = 2, hold_at_least = 6)]
+async fn at_least(key: &str) -> Result<(), Error> {
+    println!("start {key} {}", now());
+    std::future::pending().await
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["hold", ttl, pairs @ ..] => {
+            let ttl = Duration::from_secs(ttl.parse().unwrap_or(10));
+            let mut bodies = tokio::task::JoinSet::new();
+            for pair in pairs.chunks_exact(2) {
+                let (locks, key) = (Locks::connect(pair[0])?, pair[1].to_owned());
+                bodies.spawn(async move {
+                    if let Err(error) = hold(&locks, &key, ttl).await {
+                        println!("refused {key} {:?}", error.kind());
+                    }
+                });
+            }
+            while bodies.join_next().await.is_some() {}
+            Ok(())
+        }
+        ["least", url, key] => {
+            locks::init(*url)?;
+            at_least(key).await
+        }
+        ["ends", how, url, key] => {
+            locks::init(*url)?;
+            if *how == "drop" {
+                let dropped = tokio::time::timeout(Duration::from_millis(300), ending(key, how)).await;
+                println!("dropped {}", dropped.is_err());
+                // Otherwise the process may end before the background thread has sent the withdrawal.
+                locks::client()?.close().await;
+                return Ok(());
+            }
+            ending(key, how).await
+        }
+        other => {
+            println!("usage: worker hold|least|ends …, not {other:?}");
+            std::process::exit(2)
+        }
+    }
+}
