@@ -6,7 +6,7 @@
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: ## two cron nodes, one job: needs no server
+demo: ## three workers, a few cron jobs, no server needed
 	cargo run --example cron
 
 servers: ## install etcd and protoc
