@@ -32,7 +32,13 @@ pub async fn run_job(job: &str, shard: u32) -> Result<(), JobError> {
             key,
             options,
             client,
-            async move |_guard: ::locks::__private::Guard| -> Result<(), JobError> {
+            move |guard: ::locks::__private::Guard| async move {
+                if let ::core::option::Option::Some(output) = ::core::option::Option::None::<
+                    Result<(), JobError>,
+                > {
+                    return output;
+                }
+                let _ = &guard;
                 work(job).await?;
                 Ok(())
             },

@@ -53,7 +53,13 @@ where
                     key,
                     options,
                     client,
-                    async move |_guard: ::locks::__private::Guard| -> Result<u32, Error> {
+                    move |guard: ::locks::__private::Guard| async move {
+                        if let ::core::option::Option::Some(output) = ::core::option::Option::None::<
+                            Result<u32, Error>,
+                        > {
+                            return output;
+                        }
+                        let _ = &guard;
                         __self.load(a, b).await
                     },
                 )

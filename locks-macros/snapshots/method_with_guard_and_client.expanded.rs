@@ -31,9 +31,14 @@ async fn ship(&mut self, Order { id, .. }: Order) -> Result<impl Display, Error>
             key,
             options,
             client,
-            async move |guard: ::locks::__private::Guard| -> Result<_, Error> {
+            move |guard: ::locks::__private::Guard| async move {
+                if let ::core::option::Option::Some(output) = ::core::option::Option::None::<
+                    Result<_, Error>,
+                > {
+                    return output;
+                }
                 let held: &::locks::__private::Guard = &guard;
-                { self.store.write(held.fence(), id).await }
+                self.store.write(held.fence(), id).await
             },
         )
         .await;

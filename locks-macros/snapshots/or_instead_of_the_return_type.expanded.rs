@@ -15,7 +15,15 @@ async fn report() -> Report {
             key,
             options,
             client,
-            async move |_guard: ::locks::__private::Guard| -> Report { Report::new() },
+            move |guard: ::locks::__private::Guard| async move {
+                if let ::core::option::Option::Some(output) = ::core::option::Option::None::<
+                    Report,
+                > {
+                    return output;
+                }
+                let _ = &guard;
+                Report::new()
+            },
         )
         .await;
     match outcome {

@@ -19,7 +19,10 @@ fn run(job: &str) -> Option<u32> {
         key,
         options,
         client,
-        move |_guard: crate::locks::__private::Guard| -> Option<u32> { Some(job.len()) },
+        move |guard: crate::locks::__private::Guard| -> Option<u32> {
+            let _ = &guard;
+            Some(job.len())
+        },
     );
     match outcome {
         ::core::result::Result::Ok(value) => value,

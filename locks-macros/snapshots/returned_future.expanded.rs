@@ -25,7 +25,13 @@ fn run(&self, id: u32) -> Pin<Box<dyn Future<Output = Result<u32, Error>> + Send
                 key,
                 options,
                 client,
-                async move |_guard: ::locks::__private::Guard| -> Result<u32, Error> {
+                move |guard: ::locks::__private::Guard| async move {
+                    if let ::core::option::Option::Some(output) = ::core::option::Option::None::<
+                        Result<u32, Error>,
+                    > {
+                        return output;
+                    }
+                    let _ = &guard;
                     self.load(name).await
                 },
             )

@@ -19,7 +19,14 @@ fn main() -> Result<(), Error> {
                 key,
                 options,
                 client,
-                async |_guard: ::locks::__private::Guard| -> Result<(), Error> {
+                |guard: ::locks::__private::Guard| async {
+                    if let ::core::option::Option::Some(output) = ::core::option::Option::None::<
+                        Result<(), Error>,
+                    > {
+                        return output;
+                    }
+                    let guard = guard;
+                    let _ = &guard;
                     work().await
                 },
             )

@@ -9,7 +9,7 @@
 //!     let client = None;
 //!     let options = Options { ttl: Some(Duration::from_secs(10)), ..Default::default() };
 //!     let site = &Site { name: concat!(module_path!(), "::run_job"), template: "/cron/lock/{job}", … };
-//!     let outcome = private::call(site, key, options, client, async move |_guard| -> Result<(), JobError> { BODY }).await;
+//!     let outcome = private::call(site, key, options, client, |guard| async move { BODY }).await;
 //!     match outcome {
 //!         Ok(value) => value,
 //!         Err(error) => private::skipped::<Result<(), JobError>>(error),
@@ -27,7 +27,7 @@ use crate::future;
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::{LitStr, Path};
+use syn::{LitStr, Path, Type};
 
 /// The whole function, locked.
 pub(crate) fn expand(locked: Locked) -> TokenStream {
@@ -147,24 +147,53 @@ fn site(locked: &Locked, private: &Private<'_>) -> TokenStream {
 }
 
 /// The body as a closure: `return` and `?` mean the function, and its return type is known inside.
+///
+/// ```text
+/// move |guard: Guard| async move {
+///     if let Some(output) = None::<Result<(), JobError>> { return output; }
+///     let _ = &guard;
+///     BODY
+/// }
+/// ```
 fn body(locked: &Locked, private: &Private<'_>) -> TokenStream {
     let here = Span::mixed_site();
-    let function = &locked.function;
-    // The runtime lends a guard for as long as the body runs, whether the body looks at it or not.
-    let (guard, body) = match &locked.guard {
-        None => (Ident::new("_guard", here), function.body.to_token_stream()),
-        Some(name) => {
-            let (guard, body) = (Ident::new("guard", here), &function.body);
-            let content = quote_spanned!(here=> let #name: &#private::Guard = &#guard; #body);
-            (guard, block(content, function.body.span()))
-        }
+    let Function { frame, body, output, .. } = &locked.function;
+    let statements = body.stream();
+    // The guard lives as long as the body, whether the body looks at it or not.
+    let lend = match &locked.guard {
+        None => quote_spanned!(here=> let _ = &guard;),
+        Some(name) => quote_spanned!(here=> let #name: &#private::Guard = &guard;),
     };
-    let output = function.output.as_ref().map(|output| quote_spanned!(here=> -> #output));
-    match &function.frame {
-        Frame::Blocking => quote_spanned!(here=> move |#guard: #private::Guard| #output #body),
-        Frame::Async => quote_spanned!(here=> async move |#guard: #private::Guard| #output #body),
-        // What the future captured by reference, the body does too.
-        Frame::Future { capture, .. } => quote_spanned!(here=> async #capture |#guard: #private::Guard| #output #body),
+    if let Frame::Blocking = frame {
+        let output = output.as_ref().map(|output| quote_spanned!(here=> -> #output));
+        let content = block(quote!(#lend #statements), body.span());
+        return quote_spanned!(here=> move |guard: #private::Guard| #output #content);
+    }
+    let typed = output.as_ref().map(|output| typed(output, output_span(&locked.function)));
+    match frame {
+        // What the future captured by reference, the body does too; but not the guard.
+        Frame::Future { capture: None, .. } => {
+            let content = block(quote_spanned!(here=> #typed let guard = guard; #lend #statements), body.span());
+            quote_spanned!(here=> |guard: #private::Guard| async #content)
+        }
+        _ => {
+            let content = block(quote!(#typed #lend #statements), body.span());
+            quote_spanned!(here=> move |guard: #private::Guard| async move #content)
+        }
+    }
+}
+
+/// Says what an `async` block returns, which has no place of its own for that. Nothing of it runs.
+fn typed(output: &Type, place: Span) -> TokenStream {
+    let here = Span::mixed_site();
+    match output {
+        // Not a type that can be named here; and what never returns needs no type.
+        Type::Never(_) => TokenStream::new(),
+        _ => {
+            // The compiler points at this `return` as the reason for the type.
+            let value = Ident::new("output", here.located_at(place));
+            quote_spanned!(here=> if let ::core::option::Option::Some(#value) = ::core::option::Option::None::<#output> { return #value; })
+        }
     }
 }
 

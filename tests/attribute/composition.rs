@@ -1,0 +1,131 @@
+//! Together with other attributes, in either order.
+
+#![deny(unused_must_use)]
+
+use crate::{assert_locked, current_key, store};
+use async_trait::async_trait;
+use locks::{Error, distributed_lock};
+
+#[tracing::instrument(skip_all, err, ret)]
+#[distributed_lock(key = "/composition/{job}", wait = 0)]
+async fn instrumented_outside(job: &str) -> Result<String, Error> {
+    Ok(current_key())
+}
+
+#[distributed_lock(key = "/composition/{job}", wait = 0)]
+#[tracing::instrument(fields(job), err)]
+async fn instrumented_inside(job: &str) -> Result<String, Error> {
+    Ok(current_key())
+}
+
+/// Documented.
+#[must_use]
+#[distributed_lock(key = "/composition/must-use", wait = 0)]
+#[inline]
+async fn must_use() -> Option<u8> {
+    Some(1)
+}
+
+#[distributed_lock(key = "/composition/cfg", wait = 0)]
+#[cfg(any())]
+async fn left_out() -> NoSuchType {}
+
+#[cfg(test)]
+#[distributed_lock(key = "/composition/cfg", wait = 0)]
+#[expect(unused_variables, reason = "lint attributes are for the body too")]
+async fn left_out(#[cfg(any())] gone: NoSuchType, #[cfg(test)] here: u8) -> Result<u8, Error> {
+    let unused = 1;
+    Ok(here)
+}
+
+#[async_trait]
+trait Job {
+    async fn outside(&self, id: u8) -> Result<String, Error>;
+    async fn inside(&self, id: u8) -> Result<String, Error>;
+}
+
+#[async_trait]
+impl Job for u8 {
+    #[tracing::instrument(skip(self))]
+    #[distributed_lock(key = "/composition/{self}/{id}", wait = 0)]
+    async fn outside(&self, id: u8) -> Result<String, Error> {
+        assert_eq!(id, 2);
+        Ok(current_key())
+    }
+
+    #[distributed_lock(key = "/composition/{self}/{id}", wait = 0)]
+    #[tracing::instrument(skip(self))]
+    async fn inside(&self, id: u8) -> Result<String, Error> {
+        Ok(current_key())
+    }
+}
+
+#[distributed_lock(key = "/composition/runtime", wait = 0, client = &store("composition-runtime"))]
+#[tokio::main]
+async fn runtime_inside() -> Result<String, Error> {
+    tokio::task::yield_now().await;
+    Ok(current_key())
+}
+
+#[tokio::main(flavor = "current_thread")]
+#[distributed_lock(key = "/composition/runtime", wait = 0, client = &store("composition-runtime"))]
+async fn runtime_outside(short: bool) -> Result<String, Error> {
+    if short {
+        return Ok("short".to_owned());
+    }
+    tokio::task::yield_now().await;
+    Ok(current_key())
+}
+
+/// The lock is lost, and this body can be stopped though the function that holds it is a plain one by now.
+#[tokio::main(flavor = "current_thread")]
+#[distributed_lock(key = "/composition/most", hold_at_most = "20ms", client = &store("composition-most"))]
+async fn stopped() -> Result<(), Error> {
+    std::future::pending().await
+}
+
+#[tokio::test]
+#[distributed_lock(key = "/composition/test", client = &store("composition-test"))]
+async fn a_test_outside() {
+    assert_eq!(current_key(), "/composition/test");
+}
+
+#[distributed_lock(key = "/composition/test", client = &store("composition-test"))]
+#[tokio::test]
+async fn a_test_inside() {
+    assert_eq!(current_key(), "/composition/test");
+}
+
+#[tokio::test]
+async fn spans_and_locks_go_around_each_other() {
+    let locks = store("composition");
+    assert_locked(&locks, "/composition/x", async || instrumented_outside("x").await).await;
+    assert_locked(&locks, "/composition/x", async || instrumented_inside("x").await).await;
+    assert_locked(&locks, "/composition/7/2", async || 7.outside(2).await).await;
+    assert_locked(&locks, "/composition/7/2", async || 7.inside(2).await).await;
+    assert_locked(&locks, "/composition/cfg", async || left_out(1).await).await;
+    assert_locked(&locks, "/composition/must-use", async || must_use().await.ok_or_else(busy)).await;
+}
+
+/// What `must_use` has no room for.
+fn busy() -> Error {
+    let key = locks::Key::new("/composition/must-use").unwrap();
+    Error::new(locks::ErrorKind::Busy, "not run").with_key(&key)
+}
+
+#[test]
+fn a_runtime_can_be_inside_or_outside() {
+    let locks = store("composition-runtime");
+    assert_eq!(runtime_inside().unwrap(), "/composition/runtime");
+    assert_eq!(runtime_outside(false).unwrap(), "/composition/runtime");
+    assert_eq!(runtime_outside(true).unwrap(), "short");
+    let guard = locks::blocking(locks.lock("/composition/runtime").acquire()).unwrap();
+    assert_eq!(runtime_inside().unwrap_err().kind(), locks::ErrorKind::Busy);
+    assert_eq!(runtime_outside(false).unwrap_err().kind(), locks::ErrorKind::Busy);
+    drop(guard);
+}
+
+#[test]
+fn a_body_under_an_outer_runtime_is_stopped_too() {
+    assert_eq!(stopped().unwrap_err().kind(), locks::ErrorKind::Lost);
+}

@@ -1,0 +1,90 @@
+//! That options reach the runtime. What they do there is tested there.
+
+use crate::store;
+use locks::{Error, ErrorKind, distributed_lock};
+use std::time::Duration;
+
+const SHORT: Duration = Duration::from_millis(20);
+
+struct Config {
+    ttl: Duration,
+}
+
+#[distributed_lock(key = "/options/wait", wait = "20ms")]
+async fn waits() -> Result<(), Error> {
+    Ok(())
+}
+
+#[distributed_lock(key = "/options/wait", wait = SHORT, ttl = config.ttl)]
+async fn waits_by_constant(config: &Config) -> Result<(), Error> {
+    Ok(())
+}
+
+#[distributed_lock(key = "/options/most", hold_at_most = "30ms")]
+async fn never_ends() -> Result<(), Error> {
+    std::future::pending().await
+}
+
+#[distributed_lock(key = "/options/least", hold_at_least = 60)]
+async fn short() -> Result<(), Error> {
+    Ok(())
+}
+
+#[distributed_lock(key = "/options/name", name = "the nightly report")]
+async fn named() -> Result<String, Error> {
+    holder("/options/name").await
+}
+
+#[distributed_lock(key = "/options/unnamed")]
+async fn unnamed() -> Result<String, Error> {
+    holder("/options/unnamed").await
+}
+
+/// Who holds `key`, as others see it.
+async fn holder(key: &str) -> Result<String, Error> {
+    let line = store("options-name").inspect(key).await?;
+    Ok(format!("{line:?}"))
+}
+
+#[tokio::test]
+async fn wait_ends() {
+    let locks = store("options-wait");
+    let _guard = locks.lock("/options/wait").acquire().await.unwrap();
+    locks::scoped(locks.clone(), async {
+        assert_eq!(waits().await.unwrap_err().kind(), ErrorKind::Timeout);
+        let config = Config { ttl: Duration::from_secs(3) };
+        assert_eq!(waits_by_constant(&config).await.unwrap_err().kind(), ErrorKind::Timeout);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_computed_duration_is_checked_when_it_is_known() {
+    let error = locks::scoped(store("options-computed"), waits_by_constant(&Config { ttl: Duration::ZERO })).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidOption);
+    assert!(error.to_string().contains("`ttl` must be more than 0"), "{error}");
+}
+
+#[tokio::test]
+async fn hold_at_most_stops_the_body() {
+    let error = locks::scoped(store("options-most"), never_ends()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Lost);
+}
+
+#[tokio::test]
+async fn hold_at_least_outlasts_the_body() {
+    let locks = store("options-least");
+    locks::scoped(locks.clone(), short()).await.unwrap();
+    assert!(locks.lock("/options/least").try_acquire().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_holder_has_its_name_and_place() {
+    let locks = store("options-name");
+    let named = locks::scoped(locks.clone(), named()).await.unwrap();
+    assert!(named.contains("the nightly report"), "{named}");
+    let unnamed = locks::scoped(locks, unnamed()).await.unwrap();
+    assert!(unnamed.contains("attribute::options::unnamed"), "{unnamed}");
+    assert!(unnamed.contains("options.rs"), "{unnamed}");
+}

@@ -1,0 +1,145 @@
+//! What a function returns that did not run.
+
+use crate::store;
+use locks::{Error, ErrorKind, FromLockError, distributed_lock};
+use std::cell::Cell;
+
+#[derive(Debug)]
+enum JobError {
+    Lock(ErrorKind),
+}
+
+impl From<Error> for JobError {
+    fn from(error: Error) -> Self {
+        Self::Lock(error.kind())
+    }
+}
+
+#[distributed_lock(key = "/return", wait = 0)]
+async fn result() -> Result<u8, JobError> {
+    Ok(1)
+}
+
+#[distributed_lock(key = "/return", wait = 0)]
+async fn option() -> Option<u8> {
+    Some(1)
+}
+
+#[distributed_lock(key = "/return", wait = 0)]
+async fn unit(ran: &Cell<bool>) {
+    ran.set(true);
+}
+
+#[distributed_lock(key = "/return", wait = 0, or = 0)]
+async fn or_value() -> u8 {
+    1
+}
+
+/// `or` sees `error`, and leaves the function as the body would.
+#[distributed_lock(key = "/return", wait = 0, or = if error.kind() == ErrorKind::Busy { return "busy" } else { "other" })]
+async fn or_error() -> &'static str {
+    "ran"
+}
+
+#[distributed_lock(key = "/return", wait = 0, or = { other(); format!("{error}") })]
+async fn or_format() -> String {
+    "ran".to_owned()
+}
+
+/// `or` can use what the body did not take.
+#[distributed_lock(key = "/return", wait = 0, or = fallback.len())]
+async fn or_argument(taken: String, fallback: &str) -> usize {
+    drop(taken);
+    0
+}
+
+#[distributed_lock(key = "/return", wait = 0, or = later(7).await)]
+async fn or_await() -> u8 {
+    1
+}
+
+#[distributed_lock(key = "/return", wait = 0, or = panic!("{error}"))]
+async fn never() -> ! {
+    panic!("ran")
+}
+
+/// Values become what the return type says, as in any function.
+#[distributed_lock(key = "/return", wait = 0)]
+async fn coerced(number: bool) -> Result<Box<dyn std::fmt::Display>, Box<dyn std::error::Error>> {
+    if number {
+        return Ok(Box::new(5));
+    }
+    Ok(Box::new("text"))
+}
+
+/// A type of one's own.
+#[derive(Debug, PartialEq)]
+enum Outcome {
+    Ran,
+    Skipped,
+}
+
+impl FromLockError for Outcome {
+    fn from_lock_error(_: Error) -> Self {
+        Self::Skipped
+    }
+}
+
+#[distributed_lock(key = "/return", wait = 0)]
+async fn own() -> Outcome {
+    Outcome::Ran
+}
+
+fn other() {}
+
+async fn later(value: u8) -> u8 {
+    tokio::task::yield_now().await;
+    value
+}
+
+#[tokio::test]
+async fn a_body_that_runs_gives_its_value() {
+    let ran = Cell::new(false);
+    locks::scoped(store("return-free"), async {
+        assert_eq!(result().await.unwrap(), 1);
+        assert_eq!(option().await, Some(1));
+        unit(&ran).await;
+        assert_eq!(or_value().await, 1);
+        assert_eq!(or_error().await, "ran");
+        assert_eq!(or_format().await, "ran");
+        assert_eq!(or_argument(String::new(), "abc").await, 0);
+        assert_eq!(or_await().await, 1);
+        assert_eq!(own().await, Outcome::Ran);
+        assert_eq!(coerced(true).await.unwrap().to_string() + &coerced(false).await.unwrap().to_string(), "5text");
+    })
+    .await;
+    assert!(ran.get());
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_run_gives_what_its_type_has_for_that() {
+    let locks = store("return-taken");
+    let _guard = locks.lock("/return").acquire().await.unwrap();
+    let ran = Cell::new(false);
+    locks::scoped(locks.clone(), async {
+        assert!(matches!(result().await, Err(JobError::Lock(ErrorKind::Busy))));
+        assert_eq!(option().await, None);
+        unit(&ran).await;
+        assert_eq!(or_value().await, 0);
+        assert_eq!(or_error().await, "busy");
+        assert!(or_format().await.starts_with("lock `/return`"));
+        assert_eq!(or_argument(String::new(), "abc").await, 3);
+        assert_eq!(or_await().await, 7);
+        assert_eq!(own().await, Outcome::Skipped);
+    })
+    .await;
+    assert!(!ran.get());
+}
+
+#[tokio::test]
+#[should_panic(expected = "lock `/return`")]
+async fn a_function_that_never_returns_can_be_locked() {
+    let locks = store("return-never");
+    let _guard = locks.lock("/return").acquire().await.unwrap();
+    locks::scoped(locks.clone(), never()).await;
+}
