@@ -1,0 +1,221 @@
+//! Three workers on one stage: starts them, and checks in their log that no tick ran twice.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the output is what the demo is for")]
+
+use locks::{Fence, Locks};
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode};
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const WORKERS: u32 = 3;
+/// Enough for three processes to start and connect.
+const CURTAIN: Duration = Duration::from_millis(700);
+const LASTS: Duration = Duration::from_secs(7);
+/// The width of a worker's column.
+const COLUMN: usize = 16;
+
+/// One of the processes that share the schedule.
+pub(crate) struct Worker {
+    number: u32,
+    pub(crate) start: SystemTime,
+    pub(crate) end: SystemTime,
+    log: PathBuf,
+}
+
+/// What became of a tick in one worker.
+pub(crate) enum Outcome {
+    /// It ran here.
+    Ran { fence: Fence, began: SystemTime, ended: SystemTime },
+    /// Another worker had the lock.
+    Busy,
+    /// The lock was free, but the tick too old to be sure that nobody had run it.
+    Late,
+}
+
+impl Worker {
+    /// `worker NUMBER START LOG`, as [`direct`] starts it; `None` in the process that the user started.
+    pub(crate) fn from_arguments() -> Option<Self> {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let [role, number, start, log] = arguments.as_slice() else { return None };
+        let start = UNIX_EPOCH + Duration::from_millis(start.parse().ok()?);
+        let worker = Self { number: number.parse().ok()?, start, end: start + LASTS, log: log.into() };
+        (role == "worker").then_some(worker)
+    }
+
+    /// The time until this worker comes to the tick that is `due`. Workers are never in step: which one is first, and by
+    /// how much, changes from tick to tick.
+    pub(crate) fn until(&self, due: SystemTime, tick: u32) -> Duration {
+        let behind = Duration::from_millis(60) * ((self.number + tick) % WORKERS);
+        (due + behind).duration_since(SystemTime::now()).unwrap_or_default()
+    }
+
+    /// Tells that a tick runs here, in this worker's column.
+    pub(crate) fn say(&self, job: &str, tick: u32) {
+        let at = SystemTime::now().duration_since(self.start).unwrap_or_default().as_secs_f32();
+        let column = COLUMN * (self.number as usize - 1);
+        println!("{at:>6.1} s   {:column$}{job} #{tick}", "");
+    }
+
+    /// Writes down what became of a tick, with one append.
+    pub(crate) fn note(&self, job: &str, tick: u32, outcome: &Outcome) -> Result<(), Box<dyn Error>> {
+        let outcome = match outcome {
+            Outcome::Ran { fence, began, ended } => {
+                format!("ran {} {} {}", fence.to_u64(), millis(*began), millis(*ended))
+            }
+            Outcome::Busy => "busy 0 0 0".to_owned(),
+            Outcome::Late => "late 0 0 0".to_owned(),
+        };
+        let line = format!("{job} {tick} {} {outcome}\n", self.number);
+        OpenOptions::new().append(true).open(&self.log)?.write_all(line.as_bytes())?;
+        Ok(())
+    }
+}
+
+/// Starts the workers, waits for them, and checks what they wrote down.
+pub(crate) fn direct() -> Result<(), Box<dyn Error>> {
+    let directory = Directory::new()?;
+    let url = std::env::var("LOCKS_URL").ok().filter(|url| !url.is_empty());
+    let url = url.unwrap_or_else(|| format!("file://{}/locks", directory.0.display()));
+    // A wrong URL is told once here, not by each worker.
+    Locks::connect(&url)?;
+    let log = directory.0.join("log");
+    File::create(&log)?;
+
+    println!("{WORKERS} workers, each a process with the whole schedule; locks in {url}\n");
+    let heads: String = (1..=WORKERS).map(|worker| format!("{:<COLUMN$}", format!("worker {worker}"))).collect();
+    println!("{:>8}   {heads}", "");
+    let start = SystemTime::now() + CURTAIN;
+    let workers: Vec<Child> =
+        (1..=WORKERS).map(|number| enlist(number, start, &url, &log)).collect::<Result<_, _>>()?;
+    for mut worker in workers {
+        if !worker.wait()?.success() {
+            return Err("a worker failed; what it said is above".into());
+        }
+    }
+    let log: Vec<Line> = fs::read_to_string(&log)?.lines().map(str::parse).collect::<Result<_, _>>()?;
+    check(&log)
+}
+
+/// Says what went wrong, with every cause.
+pub(crate) fn fail(error: &dyn Error) -> ExitCode {
+    eprintln!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+    ExitCode::FAILURE
+}
+
+fn enlist(number: u32, start: SystemTime, url: &str, log: &Path) -> std::io::Result<Child> {
+    let arguments = ["worker".to_owned(), number.to_string(), millis(start).to_string()];
+    Command::new(std::env::current_exe()?).args(arguments).arg(log).env("LOCKS_URL", url).spawn()
+}
+
+fn millis(time: SystemTime) -> u128 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()
+}
+
+/// A line of the log: what became of one tick in one worker.
+struct Line {
+    job: String,
+    tick: u32,
+    worker: u32,
+    outcome: String,
+    fence: u64,
+    began: u128,
+    ended: u128,
+}
+
+impl Line {
+    fn ran(&self) -> bool {
+        self.outcome == "ran"
+    }
+}
+
+impl FromStr for Line {
+    type Err = Box<dyn Error>;
+
+    fn from_str(line: &str) -> Result<Self, Self::Err> {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [job, tick, worker, outcome, fence, began, ended] = words.as_slice() else {
+            return Err(format!("a torn line in the log: {line:?}").into());
+        };
+        let (tick, worker, outcome) = (tick.parse()?, worker.parse()?, (*outcome).to_owned());
+        let (fence, began, ended) = (fence.parse()?, began.parse()?, ended.parse()?);
+        Ok(Self { job: (*job).to_owned(), tick, worker, outcome, fence, began, ended })
+    }
+}
+
+/// Prints the table, and fails if a tick ran twice, two runs of a job overlapped, or a fence did not grow.
+fn check(log: &[Line]) -> Result<(), Box<dyn Error>> {
+    let mut jobs: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
+    for line in log {
+        jobs.entry(&line.job).or_default().push(line);
+    }
+    println!("\n{:<12}{:>7}{:>7}{:>9}{:>9}{:>17}", "job", "ticks", "runs", "skipped", "missed", "by worker 1/2/3");
+    let mut wrong = Vec::new();
+    for (job, lines) in &jobs {
+        let ticks: BTreeSet<u32> = lines.iter().map(|line| line.tick).collect();
+        let mut runs: Vec<&Line> = lines.iter().copied().filter(|line| line.ran()).collect();
+        runs.sort_by_key(|run| run.began);
+        let skipped = lines.len() - runs.len();
+        let missed = ticks.len() - runs.iter().map(|run| run.tick).collect::<BTreeSet<_>>().len();
+        let by_worker: Vec<String> = (1..=WORKERS).map(|number| by(number, &runs).to_string()).collect();
+        let (ticks, by_worker) = (ticks.len(), by_worker.join("/"));
+        println!("{job:<12}{ticks:>7}{:>7}{skipped:>9}{missed:>9}{by_worker:>17}", runs.len());
+        wrong.extend(runs.windows(2).filter_map(|pair| conflict(pair[0], pair[1])));
+        if runs.is_empty() {
+            wrong.push(format!("{job} never ran"));
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(format!("{}\nAre these locks in one store for all processes?", wrong.join("\n")).into());
+    }
+    println!("\nskipped: another worker had the lock, or had it so shortly before that the tick may have been done");
+    println!("missed:  nobody ran the tick, because the lock was still taken; `backup` takes longer than its period");
+    println!(
+        "\nNo tick ran twice, no two runs of a job overlapped, and every run had a greater fence than the one before it."
+    );
+    Ok(())
+}
+
+fn by(worker: u32, runs: &[&Line]) -> usize {
+    runs.iter().filter(|run| run.worker == worker).count()
+}
+
+/// What two runs of one job, each the next after the other, must not have in common.
+fn conflict(first: &Line, second: &Line) -> Option<String> {
+    let what = if first.tick == second.tick {
+        "ran twice"
+    } else if first.ended > second.began {
+        "ran before the last run had ended"
+    } else if first.fence >= second.fence {
+        "had no greater fence than the last run"
+    } else {
+        return None;
+    };
+    Some(format!("{} #{} {what}, by worker {} and worker {}", second.job, second.tick, first.worker, second.worker))
+}
+
+/// A directory of this run alone, gone with it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("locks-cron-{}", std::process::id()));
+        fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What is left is in the temporary directory anyway.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
