@@ -11,15 +11,31 @@ use support::eventually;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// etcdctl as a holder: `lock NAME cat` holds until its stdin ends.
-fn etcdctl_lock(store: &Store, key: &str) -> Child {
-    Child::start(&mut store.etcd().ctl_command(&["lock", "--ttl", "5", key, "--", "sh", "-c", "echo holding; cat"]))
+/// etcdctl as a holder, which says `holding` and gives the lock back when told so.
+struct Etcdctl {
+    child: Child,
+    enough: tempfile::TempPath,
+}
+
+impl Etcdctl {
+    fn lock(store: &Store, key: &str) -> Self {
+        // The command that `etcdctl lock` runs has no stdin, so it holds for as long as a file is there.
+        let enough = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+        let hold = format!("echo holding; while [ -e {} ]; do sleep 0.02; done", enough.display());
+        let child = Child::start(&mut store.etcd().ctl_command(&["lock", "--ttl", "5", key, "sh", "--", "-c", &hold]));
+        Self { child, enough }
+    }
+
+    fn give_back(self) -> Child {
+        self.enough.close().unwrap();
+        self.child
+    }
 }
 
 pub(crate) async fn etcdctl_excludes_us(store: Store) {
     let (key, locks) = (store.key("k"), client(&store));
-    let mut other = etcdctl_lock(&store, &key);
-    other.expect_line("holding", SOON);
+    let mut other = Etcdctl::lock(&store, &key);
+    other.child.expect_line("holding", SOON);
     let busy = locks.lock(&key).wait(Duration::ZERO).acquire().await.unwrap_err();
     assert_eq!(busy.kind(), ErrorKind::Busy);
     assert!(!busy.holder().unwrap().is_known(), "{busy}");
@@ -31,19 +47,20 @@ pub(crate) async fn etcdctl_excludes_us(store: Store) {
     });
     stands_in_line(&locks, &key, 1).await;
     assert!(!waiting.is_finished());
-    other.hang_up();
+    let mut other = other.give_back();
     waiting.await.unwrap().release().await.unwrap();
+    assert!(other.wait(SOON).success());
 }
 
 pub(crate) async fn we_exclude_etcdctl(store: Store) {
     let (key, locks) = (store.key("k"), client(&store));
     let guard = locks.lock(&key).acquire().await.unwrap();
-    let mut other = etcdctl_lock(&store, &key);
+    let mut other = Etcdctl::lock(&store, &key);
     stands_in_line(&locks, &key, 1).await;
-    assert!(other.is_silent_about("holding", Duration::from_millis(300)));
+    assert!(other.child.is_silent_about("holding", Duration::from_millis(300)));
     guard.release().await.unwrap();
-    other.expect_line("holding", SOON);
-    other.hang_up();
+    other.child.expect_line("holding", SOON);
+    assert!(other.give_back().wait(SOON).success());
 }
 
 /// Waits until that many wait behind the holder.

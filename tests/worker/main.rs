@@ -32,7 +32,7 @@ async fn hold(locks: &Locks, key: &str, ttl: Duration) -> Result<(), Error> {
     std::future::pending().await
 }
 
-#[distributed_lock(key = "{key}", ttl = 10)]
+#[distributed_lock(key = key, ttl = 10)]
 async fn ending(key: &str, how: &str) -> Result<(), Error> {
     println!("start {key} {}", now());
     match how {
@@ -42,7 +42,7 @@ async fn ending(key: &str, how: &str) -> Result<(), Error> {
     }
 }
 
-#[distributed_lock(key = "{key}", ttl = 2, hold_at_least = 6)]
+#[distributed_lock(key = key, ttl = 2, hold_at_least = 6)]
 async fn at_least(key: &str) -> Result<(), Error> {
     println!("start {key} {}", now());
     std::future::pending().await
