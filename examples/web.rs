@@ -1,2 +1,66 @@
-//! Soon.
-fn main() {}
+//! Use this in a web service that runs on several machines, for a request that only one of them may work on at a time.
+//!
+//! ```sh
+//! cargo run --example web --features web
+//! curl -X POST http://127.0.0.1:…/order/7/ship        # twice at a time: the second gets a 409 that names the first
+//! ```
+//!
+//! The client is part of the application's state and not global, as the attribute's `client` shows.
+#![expect(clippy::print_stdout, reason = "the output is what the example is for")]
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use locks::{ErrorKind, Locks, distributed_lock};
+use std::error::Error;
+use std::time::Duration;
+
+#[derive(Clone)]
+struct App {
+    locks: Locks,
+}
+
+/// Answers at once if another request, here or on another machine, ships the same order. When the client hangs up, axum
+/// drops the future, and the lock is given back.
+#[distributed_lock(key = "/order/{id}/ship", wait = 0, client = &app.locks)]
+async fn ship(State(app): State<App>, Path(id): Path<String>) -> Result<String, Refused> {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    Ok(format!("order {id} is on its way\n"))
+}
+
+/// Why a request was not served.
+struct Refused(locks::Error);
+
+impl From<locks::Error> for Refused {
+    fn from(error: locks::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let Self(error) = self;
+        let status = match error.kind() {
+            ErrorKind::Busy => StatusCode::CONFLICT,
+            // The order's number is the caller's.
+            ErrorKind::InvalidKey => StatusCode::BAD_REQUEST,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        // The text names the lock and who holds it.
+        (status, format!("{error}\n")).into_response()
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    // `memory:` serves a single machine with a single process.
+    let url = std::env::var("LOCKS_URL").unwrap_or_else(|_| "memory:".to_owned());
+    let app = App { locks: Locks::connect(url)? };
+    let routes = Router::new().route("/order/{id}/ship", post(ship)).with_state(app);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    axum::serve(listener, routes).await?;
+    Ok(())
+}
