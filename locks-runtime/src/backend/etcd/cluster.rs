@@ -8,7 +8,7 @@ use super::hub::{Hub, Notice, Watching};
 use super::status::{self, Failure, Verdict};
 use crate::error::Error;
 use crate::random;
-use etcd_client::{Client, Error as ClientError, KvClient, LeaseClient, WatchClient};
+use etcd_client::{Client, Error as ClientError, KvClient, LeaseClient, Txn, TxnResponse, WatchClient};
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -89,6 +89,15 @@ impl Cluster {
                 tokio::time::sleep(random::between(Duration::from_millis(20), Duration::from_millis(100))).await;
             }
         }
+    }
+
+    /// One transaction, whose repetition must do no harm.
+    pub(super) async fn txn(&self, txn: &Txn) -> Result<TxnResponse, Failure> {
+        self.call(self.config.attempt(), |mut link| {
+            let txn = txn.clone();
+            async move { link.kv.txn(txn).await }
+        })
+        .await
     }
 
     /// Watches for deletions of `key`, or of all keys from it up to `end`, from revision `start` (0: from now on), at
@@ -212,7 +221,12 @@ impl Cluster {
 
     fn unavailable(&self, at: usize, trouble: Trouble) -> Failure {
         let endpoint = &self.members[at].endpoint;
-        let mut message = format!("no answer from etcd at {}", self.config.endpoints.join(", "));
+        let mut message = match &trouble {
+            Trouble::Told(error) if status::is_of_the_server(error) => "etcd cannot answer now, at ",
+            _ => "no answer from etcd at ",
+        }
+        .to_owned();
+        message.push_str(&self.config.endpoints.join(", "));
         if self.members.len() > 1 {
             message.push_str(&format!("; the last to fail was {endpoint}"));
         }

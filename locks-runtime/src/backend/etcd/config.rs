@@ -1,6 +1,6 @@
 //! What an etcd store is reached by, checked before anything is sent.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use etcd_client::ConnectOptions;
 use std::fmt;
 use std::time::Duration;
@@ -121,7 +121,7 @@ impl Tls {
 
     #[cfg(not(feature = "etcd-tls"))]
     fn add_to(&self, _: ConnectOptions) -> Result<ConnectOptions, Error> {
-        Err(self.check().err().unwrap_or_else(|| Error::new(ErrorKind::InvalidUrl, "TLS is not built in")))
+        Err(self.check().err().unwrap_or_else(|| Error::invalid_url("TLS is not built in")))
     }
 }
 
@@ -165,6 +165,7 @@ impl fmt::Debug for Tls {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     fn config(endpoint: &str) -> Config {
         Config {

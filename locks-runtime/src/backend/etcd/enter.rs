@@ -36,7 +36,6 @@ pub(super) async fn enter(shared: &Shared, entry: &Entry, patience: Patience) ->
 
 /// One attempt to stand in line, counted so that an unanswered one is known.
 async fn ask(shared: &Shared, entry: &Entry, txn: &Txn) -> Result<Standing, Failure> {
-    let (name, key) = (shared.name(entry), shared.key(entry));
     let answer = shared
         .cluster
         .call(shared.cluster.config.attempt(), |mut link| {
@@ -51,14 +50,17 @@ async fn ask(shared: &Shared, entry: &Entry, txn: &Txn) -> Result<Standing, Fail
         Ok(_) => true,
         Err(failure) => failure.verdict != Verdict::Elsewhere,
     };
-    let found = answer.map(|answer| line::standing(&answer)).map_err(|failure| failure.about(name.start()));
+    let found =
+        answer.map(|answer| line::standing(&answer)).map_err(|failure| failure.about(shared.name(entry).start()));
     shared.slot(entry, |slot| {
         slot.answered += u64::from(definite);
         if let Ok(Some(mine)) = found.as_ref().map(|found| found.mine) {
             slot.created = Some(mine);
         }
     });
-    tracing::trace!(key, ?found, "stood in line");
+    if found.is_err() {
+        shared.forget_if_unsent(entry);
+    }
     found
 }
 

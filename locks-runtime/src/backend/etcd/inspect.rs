@@ -43,7 +43,7 @@ pub(super) async fn read(cluster: &Cluster, scope: &Scope) -> Result<(Lines, i64
                     async move { link.kv.get(start, Some(page)).await }
                 })
                 .await
-                .map_err(|failure| failure.about(&String::from_utf8_lossy(&start)));
+                .map_err(|failure| failure.about(&about(&cluster.config.namespace, scope)));
             let answer = match answer {
                 // Compacted between two pages.
                 Err(failure) if failure.verdict == Verdict::Compacted => continue 'anew,
@@ -82,6 +82,14 @@ pub(super) fn range(namespace: &str, scope: &Scope) -> (Vec<u8>, Vec<u8>) {
             }
             if start.is_empty() { (vec![0], vec![0]) } else { (start, end) }
         }
+    }
+}
+
+/// The scope as a person would name it.
+fn about(namespace: &str, scope: &Scope) -> String {
+    match scope {
+        Scope::Key(key) => format!("{namespace}{key}/"),
+        Scope::Prefix(prefix) => format!("{namespace}{prefix}*"),
     }
 }
 

@@ -93,7 +93,10 @@ pub(super) async fn renew_again(shared: &Shared, entry: &Arc<Entry>) {
     let unchanged = Compare::mod_revision(shared.key(entry), CompareOp::Equal, since);
     match reput(shared, entry, unchanged, shared.lease).await {
         Ok(Some(_)) => {
-            shared.known(entry, |slot| Some(set_seat(slot, Seat::Session)));
+            shared.known(entry, |slot| {
+                set_seat(slot, Seat::Session);
+                Some(())
+            });
         }
         Ok(None) => {}
         Err(failure) => tracing::debug!(error = %failure.error, "a kept entry could not be moved; trying again"),

@@ -39,7 +39,8 @@ async fn granted_ttl(cluster: &Cluster, id: i64) -> Result<Duration, Failure> {
         .call(cluster.config.attempt(), |mut link| async move { link.lease.time_to_live(id, None).await })
         .await?;
     if answer.ttl() <= 0 {
-        let error = Error::lost("the lease expired before its grant was confirmed");
+        // Not `Lost`: nothing was under it yet, and a new one can be had.
+        let error = Error::unavailable("etcd answered so late that the lease it granted is over");
         return Err(Failure { verdict: Verdict::Forgotten, error });
     }
     Ok(as_duration(answer.granted_ttl()))

@@ -31,6 +31,7 @@ mod lease;
 mod line;
 mod names;
 mod pause;
+mod renew;
 mod session;
 mod status;
 mod turn;

@@ -1,21 +1,19 @@
 //! A session: one lease, and what this process has in the store under it.
 
-use super::background;
 use super::cluster::{Cluster, lock};
 use super::lease::{self, Pinger};
 use super::line::{self, Ahead};
-use super::names::{self, Name};
-use super::status::{Failure, Verdict};
+use super::names::Name;
+use super::renew::{self, Doubts};
+use super::status::Failure;
 use super::{enter, gone, keep, turn};
 use crate::backend::{Entered, Entry, Patience, Pending, Session};
-use crate::clock::{AtomicMoment, Clock, Moment};
 use crate::error::Error;
 use etcd_client::{Compare, CompareOp, Txn, TxnResponse};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::pending;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,12 +27,8 @@ pub(super) struct Shared {
     pub(super) lease: i64,
     pub(super) ttl: Duration,
     pub(super) slots: Mutex<HashMap<u64, Slot>>,
-    pinger: Mutex<Option<Pinger>>,
-    /// When the last successful renewal was sent.
-    pub(super) renewed: AtomicMoment,
-    /// Renewals since a request was withdrawn that may still be on its way, plus one; 0 if there never was one.
-    doubts: AtomicU64,
-    tidying: AtomicBool,
+    pub(super) pinger: Mutex<Option<Pinger>>,
+    pub(super) doubts: Doubts,
 }
 
 /// What is known of an entry, from before it is first sent until it is definitely gone.
@@ -53,7 +47,6 @@ pub(super) struct Slot {
 impl EtcdSession {
     pub(super) async fn open(cluster: Arc<Cluster>, ttl: Duration) -> Result<Self, Error> {
         let lease = lease::new_id();
-        let sent = Clock::Boot.now();
         let ttl = lease::grant(&cluster, lease, ttl).await?;
         Ok(Self(Arc::new(Shared {
             cluster,
@@ -61,9 +54,7 @@ impl EtcdSession {
             ttl,
             slots: Mutex::default(),
             pinger: Mutex::default(),
-            renewed: AtomicMoment::new(sent),
-            doubts: AtomicU64::new(0),
-            tidying: AtomicBool::new(false),
+            doubts: Doubts::default(),
         })))
     }
 
@@ -84,7 +75,7 @@ impl Session for EtcdSession {
 
     fn renew(&self) -> Pending<()> {
         let shared = self.0.clone();
-        Box::pin(async move { shared.renew().await })
+        Box::pin(async move { renew::renew(&shared).await })
     }
 
     fn enter(&self, entry: Arc<Entry>, patience: Patience) -> Pending<Entered> {
@@ -150,54 +141,7 @@ impl Shared {
     }
 
     pub(super) async fn txn(&self, entry: &Entry, txn: &Txn) -> Result<TxnResponse, Failure> {
-        self.cluster
-            .call(self.cluster.config.attempt(), |mut link| {
-                let txn = txn.clone();
-                async move { link.kv.txn(txn).await }
-            })
-            .await
-            .map_err(|failure| failure.about(self.name(entry).start()))
-    }
-
-    async fn renew(self: &Arc<Self>) -> Result<(), Error> {
-        let limit = self.cluster.config.attempt().min(self.ttl / 3);
-        let sent = Clock::Boot.now();
-        let taken = lock(&self.pinger).take();
-        if let Some(mut pinger) = taken {
-            match pinger.ping(&self.cluster, limit).await {
-                Some(true) => return Ok(self.renewed(sent, pinger)),
-                Some(false) => return Err(Error::lost("the lease is gone: it expired, or somebody revoked it")),
-                None => {}
-            }
-        }
-        let sent = Clock::Boot.now();
-        let pinger = Pinger::open(&self.cluster, self.lease, limit).await?;
-        self.renewed(sent, pinger);
-        Ok(())
-    }
-
-    fn renewed(self: &Arc<Self>, sent: Moment, pinger: Pinger) {
-        *lock(&self.pinger) = Some(pinger);
-        self.renewed.advance(sent);
-        let doubts = self.doubts.load(Ordering::Acquire);
-        if doubts > 0 {
-            self.doubts.store(doubts + 1, Ordering::Release);
-        }
-        // A stopped member may come to life, and to our request, much later: look on, but more and more seldom.
-        let audit = doubts > 0 && (doubts <= 10 || doubts % 10 == 0);
-        let due = keep::due(self, sent);
-        if (audit || !due.is_empty()) && !self.tidying.swap(true, Ordering::AcqRel) {
-            let shared = self.clone();
-            background(async move {
-                for entry in due {
-                    keep::renew_again(&shared, &entry).await;
-                }
-                if audit {
-                    shared.audit().await;
-                }
-                shared.tidying.store(false, Ordering::Release);
-            });
-        }
+        self.cluster.txn(txn).await.map_err(|failure| failure.about(self.name(entry).start()))
     }
 
     async fn leave(&self, entry: &Entry) -> Result<(), Error> {
@@ -220,43 +164,24 @@ impl Shared {
     pub(super) fn forget(&self, entry: &Entry) {
         let slot = lock(&self.slots).remove(&entry.number);
         if slot.is_some_and(|slot| slot.sent != slot.answered) {
-            self.doubts.store(1, Ordering::Release);
+            self.doubts.arise();
         }
     }
 
-    /// Deletes keys of this session that belong to no entry: a request that was given up has come through after all.
-    async fn audit(&self) {
-        let Ok(keys) = lease::keys(&self.cluster, self.lease).await else { return };
-        for key in keys {
-            let Some(number) = names::number_of(&key, self.lease) else { continue };
-            if lock(&self.slots).contains_key(&number) {
-                continue;
-            }
-            let key = String::from_utf8_lossy(&key).into_owned();
-            tracing::warn!(key, "withdrawing an entry that a request left behind after it was given up");
-            let ours = Compare::lease(key.clone(), CompareOp::Equal, self.lease);
-            let txn = line::delete(ours, &key);
-            let limit = self.cluster.config.attempt();
-            let withdrawn = self.cluster.call(limit, |mut link| {
-                let txn = txn.clone();
-                async move { link.kv.txn(txn).await }
-            });
-            if withdrawn.await.is_err() {
-                self.doubts.store(1, Ordering::Release);
-            }
+    /// As [`forget`](Shared::forget), of an entry that was refused, if nothing of it can be in the store.
+    pub(super) fn forget_if_unsent(&self, entry: &Entry) {
+        let mut slots = lock(&self.slots);
+        if slots.get(&entry.number).is_some_and(|slot| slot.created.is_none() && slot.sent == slot.answered) {
+            slots.remove(&entry.number);
         }
     }
 
     async fn close(&self) -> Result<(), Error> {
         keep::outlive_all(self).await?;
         lock(&self.pinger).take();
-        match lease::revoke(&self.cluster, self.lease).await {
-            Err(failure) if failure.verdict != Verdict::Forgotten => Err(failure.into()),
-            _ => {
-                lock(&self.slots).clear();
-                Ok(())
-            }
-        }
+        lease::revoke(&self.cluster, self.lease).await?;
+        lock(&self.slots).clear();
+        Ok(())
     }
 }
 

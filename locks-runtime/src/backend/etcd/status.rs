@@ -39,9 +39,11 @@ const UNAUTHENTICATED: i32 = 16;
 pub(super) fn verdict(error: &ClientError, has_user: bool) -> Verdict {
     match error {
         ClientError::GRpcStatus(status) => of_status(status.code() as i32, status.message(), has_user),
-        ClientError::InvalidArgs(_) | ClientError::InvalidUri(_) | ClientError::InvalidMetadataValue(_) => {
-            Verdict::Hopeless
-        }
+        // A transport error by itself, without a status, comes from settings that no connection can be made with.
+        ClientError::InvalidArgs(_)
+        | ClientError::InvalidUri(_)
+        | ClientError::InvalidMetadataValue(_)
+        | ClientError::TransportError(_) => Verdict::Hopeless,
         ClientError::LeaseKeepAliveError(message) if message == "lease not found" => Verdict::Forgotten,
         _ => Verdict::Elsewhere,
     }
@@ -85,6 +87,9 @@ impl Failure {
                     "etcd at {endpoint} refuses the user or what it asks for; check the user, its password and its role"
                 ),
             ),
+            Verdict::Hopeless if matches!(cause, ClientError::TransportError(_)) => {
+                Error::invalid_url(format!("no connection to etcd at {endpoint} can be made with these TLS settings"))
+            }
             Verdict::Hopeless => {
                 Error::new(ErrorKind::Unsupported, format!("etcd at {endpoint} cannot do what was asked"))
             }
@@ -108,6 +113,11 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         failure.error
     }
+}
+
+/// Whether the server itself said it, rather than the connection.
+pub(super) fn is_of_the_server(error: &ClientError) -> bool {
+    matches!(error, ClientError::GRpcStatus(status) if status.message().starts_with("etcdserver:"))
 }
 
 /// The cause as `std` wants it. The client crate's own error hides the status, which hides the socket's error.
