@@ -25,6 +25,9 @@ const NAMES: [&str; 14] = [
     "crate",
 ];
 
+/// Those of them that are understood, and not available yet.
+const LATER: [&str; 3] = ["mode", "permits", "keys"];
+
 /// One argument: its name where it was written, and what it was set to.
 pub(crate) struct Given<T> {
     pub(crate) name: Ident,
@@ -48,6 +51,8 @@ pub(crate) struct Args {
     pub(crate) client: Option<Given<Expr>>,
     pub(crate) name: Option<Given<LitStr>>,
     pub(crate) facade: Option<Given<Path>>,
+    /// Whether something was meant as the key, and reported.
+    pub(crate) key_attempted: bool,
 }
 
 /// `on_lost`; `cancel` with the word as it was written, since not every function can do it.
@@ -78,10 +83,12 @@ pub(crate) fn parse(tokens: TokenStream, mistakes: &mut Mistakes) -> Args {
 fn argument(input: ParseStream<'_>, args: &mut Args) -> Result<()> {
     if let Ok(literal) = input.fork().parse::<LitStr>() {
         let token = literal.token();
+        args.key_attempted = true;
         return Err(Error::new(literal.span(), format!("an argument needs its name; write `key = {token}`")));
     }
     let name = input.call(Ident::parse_any)?;
     let text = name.to_string();
+    args.key_attempted |= text == "key" || text == "keys";
     if !NAMES.contains(&text.as_str()) {
         return Err(Error::new(name.span(), unknown(&text)));
     }
@@ -123,7 +130,10 @@ fn set<T>(slot: &mut Option<Given<T>>, name: Ident, value: Result<T>) -> Result<
 fn unknown(name: &str) -> String {
     match similar(name, NAMES) {
         Some(meant) => format!("`{name}` is not an argument of `distributed_lock`; did you mean `{meant}`?"),
-        None => format!("`{name}` is not an argument of `distributed_lock`; there are {}", listed(&NAMES)),
+        None => {
+            let available: Vec<_> = NAMES.into_iter().filter(|name| !LATER.contains(name)).collect();
+            format!("`{name}` is not an argument of `distributed_lock`; there are {}", listed(&available))
+        }
     }
 }
 
@@ -146,9 +156,9 @@ fn example(name: &str) -> &'static str {
 }
 
 fn on_lost(input: ParseStream<'_>) -> Result<OnLost> {
-    let wrong = |span| Error::new(span, "`on_lost` is `cancel` or `continue`");
     let span = input.span();
-    let word = input.call(Ident::parse_any).map_err(|_| wrong(span))?;
+    let quoted = |_| Error::new(span, "`on_lost` is `cancel` or `continue`; write the bare word");
+    let word = input.call(Ident::parse_any).map_err(quoted)?;
     match word.to_string().as_str() {
         "cancel" => Ok(OnLost::Cancel(word)),
         "continue" => Ok(OnLost::Continue),

@@ -66,12 +66,18 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut mistakes: Mistak
     }
     let name = args.name.map(|given| label(given, &mut mistakes));
     let Some(function) = function else {
-        key_without_function(args.key, &mut mistakes);
+        key_of(args.key, None, &mut mistakes);
         return Err(mistakes
             .finish()
             .err()
             .unwrap_or_else(|| syn::Error::new(Span::call_site(), "this is no function")));
     };
+    if !args.key_attempted {
+        mistakes.at_span(
+            Span::call_site(),
+            "`key` is missing; name the lock, such as `#[distributed_lock(key = \"/cron/lock/{job}\")]`",
+        );
+    }
     kind(&function, &mut mistakes);
     let runs_on = runs_on(&function, args.on_lost, most_name, &mut mistakes);
     output(&function, args.or.as_ref(), &mut mistakes);
@@ -108,22 +114,8 @@ fn not_yet(args: &Args, mistakes: &mut Mistakes) {
     }
 }
 
-/// Reports what is wrong with the key where there is no function whose names it could use.
-fn key_without_function(key: Option<Given<Expr>>, mistakes: &mut Mistakes) {
-    if key.is_some() {
-        key_of(key, None, mistakes);
-    }
-}
-
 fn key_of(given: Option<Given<Expr>>, scope: Option<&Scope<'_>>, mistakes: &mut Mistakes) -> Option<Key> {
-    let Some(given) = given else {
-        mistakes.at_span(
-            Span::call_site(),
-            "`key` is missing; name the lock, such as `#[distributed_lock(key = \"/cron/lock/{job}\")]`",
-        );
-        return None;
-    };
-    match peeled(given.value) {
+    match peeled(given?.value) {
         Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) => {
             let template = key::parse(&literal, mistakes);
             let parts = template.pieces.into_iter().map(|piece| match piece {
@@ -230,4 +222,29 @@ fn guard(guard: Ident, function: &Function, mistakes: &mut Mistakes) -> Ident {
 /// The place of the whole return type, for errors about it.
 pub(crate) fn output_span(function: &Function) -> Span {
     function.output.as_ref().map_or_else(|| function.signature.ident.span(), Spanned::span)
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::quote;
+
+    /// What is said about `item`; here where the compiler has an error of its own to say, too.
+    fn said(item: proc_macro2::TokenStream) -> Vec<String> {
+        let mistakes = crate::lock(quote!(key = "/a"), item).unwrap_err();
+        mistakes.into_iter().map(|mistake| mistake.to_string()).collect()
+    }
+
+    #[test]
+    fn functions_that_cannot_be_locked_are_refused_by_name() {
+        let variadic = said(quote!(
+            unsafe fn run(_: u8, ...) {}
+        ));
+        assert_eq!(variadic, ["`run` takes variable arguments; lock a function that it calls"]);
+        let both = said(quote!(
+            const extern "C" fn run() {}
+        ));
+        assert!(both[0].contains("`run` is a `const fn`") && both[1].contains("`run` is an `extern fn`"), "{both:?}");
+        let none = said(quote!(5));
+        assert_eq!(none, ["`distributed_lock` locks a function, and this is none"]);
+    }
 }

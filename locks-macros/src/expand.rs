@@ -27,6 +27,7 @@ use crate::future;
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::{LitStr, Path, Type};
 
 /// The whole function, locked.
@@ -72,7 +73,11 @@ fn key(locked: &Locked, private: &Private<'_>) -> TokenStream {
     let here = Span::mixed_site();
     let parts = match &locked.key {
         Key::Template { parts, .. } => parts,
-        Key::Computed(code) => return quote_spanned!(here=> #private::key_of(#private::value(&(#code)))),
+        Key::Computed(code) => {
+            let place = here.located_at(code.span());
+            let value = quote_spanned!(place=> #private::value(&(#code)));
+            return quote_spanned!(here=> #private::key_of(#value));
+        }
     };
     let pieces = parts.iter().map(|part| match part {
         Part::Text(text) => quote_spanned!(here=> #private::Piece::Text(#text)),

@@ -36,7 +36,7 @@ async fn or_value() -> u8 {
 }
 
 /// `or` sees `error`, and leaves the function as the body would.
-#[distributed_lock(key = "/return", wait = 0, or = if error.kind() == ErrorKind::Busy { return "busy" } else { "other" })]
+#[distributed_lock(key = "/return", wait = 0, or = { if error.kind() == ErrorKind::Busy { return "busy"; } "other" })]
 async fn or_error() -> &'static str {
     "ran"
 }

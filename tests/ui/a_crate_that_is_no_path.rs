@@ -1,0 +1,13 @@
+use locks::{Error, distributed_lock};
+
+#[distributed_lock(key = "/a", crate = "locks")]
+async fn quoted() -> Result<(), Error> {
+    Ok(())
+}
+
+#[distributed_lock(key = "/a", crate = 5)]
+async fn number() -> Result<(), Error> {
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use locks::distributed_lock;
+
+#[distributed_lock(key = "/a")]
+async fn run() -> ! {
+    std::future::pending().await
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use locks::{Error, distributed_lock};
+
+#[distributed_lock(key = "/a", guard = job)]
+async fn run(job: &str) -> Result<(), Error> {
+    Ok(())
+}
+
+fn main() {}

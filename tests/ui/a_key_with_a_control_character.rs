@@ -1,0 +1,8 @@
+use locks::{Error, distributed_lock};
+
+#[distributed_lock(key = "/cron/\n")]
+async fn run() -> Result<(), Error> {
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,13 @@
+use locks::{Error, distributed_lock};
+
+#[distributed_lock(key = "/a", ttl = 0)]
+async fn run(job: &str) -> Result<(), Error> {
+    Ok(())
+}
+
+/// Nothing here is an error.
+async fn caller() -> Result<(), Error> {
+    run("nightly").await
+}
+
+fn main() {}

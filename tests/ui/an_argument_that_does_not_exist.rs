@@ -1,0 +1,13 @@
+use locks::{Error, distributed_lock};
+
+#[distributed_lock(key = "/a", tll = 10)]
+async fn misspelt() -> Result<(), Error> {
+    Ok(())
+}
+
+#[distributed_lock(key = "/a", retries = 3)]
+async fn invented() -> Result<(), Error> {
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use locks::{Error, distributed_lock};
+
+#[distributed_lock(key = "/cron/{job name}")]
+async fn run(job: &str) -> Result<(), Error> {
+    Ok(())
+}
+
+fn main() {}
