@@ -83,7 +83,8 @@ fn with_tls(store: &Store) -> Etcd {
 pub(crate) async fn a_bad_certificate_is_named(store: Store) {
     let (etcd, other) = (with_tls(&store), with_tls(&store));
     // The authority of another server.
-    let strange = format!("etcds://{}?connect_timeout=1s&ca={}", etcd.endpoint(), other.certificates().unwrap().ca().display());
+    let strange =
+        format!("etcds://{}?connect_timeout=1s&ca={}", etcd.endpoint(), other.certificates().unwrap().ca().display());
     let (error, _) = refused(&strange, "k").await;
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
     assert!(chain(&error).to_lowercase().contains("certificate"), "{}", chain(&error));

@@ -67,7 +67,9 @@ fn main() -> ExitCode {
         peers::we_exclude_the_gateway,
         peers::fences_are_in_order_with_the_gateway,
     ];
-    all.push(cases::Case::new("cut_off::fifty_times_before_another_starts", cut_off::fifty_times_before_another_starts)
-        .within(Duration::from_secs(120)));
+    all.push(
+        cases::Case::new("cut_off::fifty_times_before_another_starts", cut_off::fifty_times_before_another_starts)
+            .within(Duration::from_secs(120)),
+    );
     cases::run(all)
 }

@@ -2,7 +2,9 @@
 //!
 //! `worker hold TTL URL KEY [URL KEY]…` runs a locked body for each pair until it is stopped, and says so:
 //! `start KEY NANOS`, `end KEY NANOS` by the clock that all processes of the machine share, `refused KEY KIND`.
-//! `worker ends HOW URL KEY` runs one locked function whose `main` ends right after it.
+//! `worker turns COUNT URL KEY` runs short locked bodies one after another: `turn NANOS NANOS FENCE`.
+//! `worker ends HOW URL KEY` runs one locked function whose `main` ends right after it, `worker least URL KEY` one with
+//! `hold_at_least`, and `worker configured [URL] [URL]` one after as many `init`s.
 
 #![expect(clippy::print_stdout, reason = "this is how it speaks with the test")]
 #![expect(clippy::disallowed_methods, reason = "this is an application")]
@@ -48,6 +50,14 @@ async fn at_least(key: &str) -> Result<(), Error> {
     std::future::pending().await
 }
 
+/// When a turn began and ended, and its fence.
+#[distributed_lock(key = key, client = locks, guard = held)]
+async fn turn(locks: &Locks, key: &str) -> Result<(i128, i128, u64), Error> {
+    let begun = now();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    Ok((begun, now(), held.fence().to_u64()))
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -67,9 +77,32 @@ async fn main() -> Result<(), Error> {
             while bodies.join_next().await.is_some() {}
             Ok(())
         }
+        ["turns", count, url, key] => {
+            let locks = Locks::connect(url)?;
+            for _ in 0..count.parse().unwrap_or(1) {
+                let (begun, ended, fence) = turn(&locks, key).await?;
+                println!("turn {begun} {ended} {fence}");
+            }
+            Ok(())
+        }
         ["least", url, key] => {
             locks::init(*url)?;
             at_least(key).await
+        }
+        ["configured", rest @ ..] => {
+            let first = rest.first().map(|url| locks::init(*url));
+            let second = rest.get(1).map(|url| locks::init(*url));
+            for refused in [first, second].into_iter().flatten().filter_map(Result::err) {
+                println!("init {:?} {refused}", refused.kind());
+            }
+            match ending("/configured", "return").await {
+                Ok(()) => println!("ran"),
+                Err(error) => println!("refused {:?} {error}", error.kind()),
+            }
+            if rest.is_empty() {
+                println!("late {:?}", locks::init("memory:").err().map(|error| error.kind()));
+            }
+            Ok(())
         }
         ["ends", how, url, key] => {
             locks::init(*url)?;

@@ -8,6 +8,8 @@ use crate::locks::{Defaults, Locks};
 use crate::runtime::Runtime;
 use std::sync::Arc;
 
+pub mod conformance;
+
 /// A store in memory whose clients run inside the test's own runtime and by its time, which may be paused.
 ///
 /// With `#[tokio::test(start_paused = true)]` an hour of TTLs, renewals and losses takes milliseconds, and happens in

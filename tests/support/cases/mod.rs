@@ -62,6 +62,11 @@ macro_rules! cases {
 
 /// Runs the cases as the program's arguments say: the whole `main` of a test target.
 pub fn run(cases: Vec<Case>) -> ExitCode {
+    libtest_mimic::run(&Arguments::from_args(), trials(cases)).exit_code()
+}
+
+/// The cases on every etcd, for a test target that has more than these.
+pub fn trials(cases: Vec<Case>) -> Vec<Trial> {
     let mut trials = missing();
     let cases: Vec<Arc<Case>> = cases.into_iter().map(Arc::new).collect();
     for binary in Binary::all() {
@@ -71,7 +76,7 @@ pub fn run(cases: Vec<Case>) -> ExitCode {
     if Binary::all().is_empty() && trials.is_empty() {
         trials.extend(cases.iter().map(|case| ignored(case)));
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    trials
 }
 
 fn trial(case: &Arc<Case>, server: &Arc<Server>) -> Trial {

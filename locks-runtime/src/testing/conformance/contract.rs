@@ -1,0 +1,194 @@
+//! The contract itself: what the engine relies on when answers are lost and callers go away.
+
+use super::fixture::{Fixture, attempt, hold, leave, queue, refused, soon, turn};
+use crate::backend::{Entered, Patience};
+use crate::error::ErrorKind;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Nothing happens within this time that should not happen at all.
+const A_WHILE: Duration = Duration::from_millis(100);
+
+pub(super) async fn a_call_does_nothing_until_it_is_polled(fixture: &Fixture) {
+    let (session, entry) = (fixture.session().await, fixture.entry("k", "us"));
+    drop(session.enter(Arc::clone(&entry), Patience::Wait));
+    fixture.nobody("k").await;
+    hold(&session, &entry).await;
+    drop(session.leave(Arc::clone(&entry)));
+    drop(session.close());
+    assert_eq!(fixture.line("k").await.0, ["us"]);
+    session.renew().await.unwrap();
+    leave(&session, &entry).await;
+}
+
+pub(super) async fn entering_again_is_the_same_hold(fixture: &Fixture) {
+    let (session, entry) = (fixture.session().await, fixture.entry("k", "us"));
+    let fence = hold(&session, &entry).await;
+    assert_eq!(hold(&session, &entry).await, fence);
+    assert_eq!(attempt(&session, &entry).await, Entered::Held(fence));
+    assert_eq!(turn(&session, &entry).await.unwrap(), fence);
+    assert_eq!(turn(&session, &entry).await.unwrap(), fence);
+    assert_eq!(fixture.line("k").await, (vec!["us".to_owned()], vec![]));
+    leave(&session, &entry).await;
+    fixture.nobody("k").await;
+}
+
+pub(super) async fn entering_again_is_the_same_place_in_line(fixture: &Fixture) {
+    let (ours, theirs) = (fixture.session().await, fixture.session().await);
+    let (held, first, second) = (fixture.entry("k", "held"), fixture.entry("k", "1"), fixture.entry("k", "2"));
+    hold(&ours, &held).await;
+    queue(&theirs, &first).await;
+    queue(&ours, &second).await;
+    queue(&theirs, &first).await;
+    fixture.until("k", &["held"], 2).await;
+    leave(&ours, &held).await;
+    if fixture.can().queue_order {
+        turn(&theirs, &first).await.unwrap();
+        assert_eq!(fixture.line("k").await, (vec!["1".to_owned()], vec!["2".to_owned()]));
+        leave(&theirs, &first).await;
+        turn(&ours, &second).await.unwrap();
+    } else {
+        leave(&theirs, &first).await;
+        turn(&ours, &second).await.unwrap();
+    }
+    leave(&ours, &second).await;
+    fixture.nobody("k").await;
+}
+
+pub(super) async fn trying_again_is_the_same_hold(fixture: &Fixture) {
+    let (session, entry) = (fixture.session().await, fixture.entry("k", "us"));
+    let Entered::Held(fence) = attempt(&session, &entry).await else { panic!("the lock was free") };
+    assert_eq!(attempt(&session, &entry).await, Entered::Held(fence), "its answer may have been lost");
+    let other = attempt(&session, &fixture.entry("k", "other")).await;
+    assert!(matches!(&other, Entered::Busy(holder) if holder.name == "us"), "{other:?}");
+    leave(&session, &entry).await;
+    fixture.nobody("k").await;
+}
+
+pub(super) async fn after_busy_nothing_is_left(fixture: &Fixture) {
+    let (ours, theirs) = (fixture.session().await, fixture.session().await);
+    let (held, tried) = (fixture.entry("k", "held"), fixture.entry("k", "tried"));
+    hold(&ours, &held).await;
+    for session in [&ours, &theirs] {
+        let busy = attempt(session, &tried).await;
+        assert!(matches!(&busy, Entered::Busy(holder) if holder.name == "held"), "{busy:?}");
+        assert_eq!(fixture.line("k").await, (vec!["held".to_owned()], vec![]));
+    }
+    // Behind somebody who only waits, too.
+    let waiting = fixture.entry("k", "waiting");
+    queue(&theirs, &waiting).await;
+    assert!(matches!(attempt(&theirs, &fixture.entry("k", "tried")).await, Entered::Busy(_)));
+    fixture.until("k", &["held"], 1).await;
+    leave(&theirs, &waiting).await;
+    leave(&ours, &held).await;
+    fixture.nobody("k").await;
+}
+
+pub(super) async fn leaving_twice_or_in_vain_is_fine(fixture: &Fixture) {
+    let (ours, theirs) = (fixture.session().await, fixture.session().await);
+    let (held, queued, never) = (fixture.entry("k", "held"), fixture.entry("k", "queued"), fixture.entry("k", "never"));
+    leave(&ours, &never).await;
+    hold(&ours, &held).await;
+    queue(&theirs, &queued).await;
+    leave(&ours, &never).await;
+    leave(&theirs, &fixture.entry("another", "never")).await;
+    for _ in 0..2 {
+        leave(&theirs, &queued).await;
+        fixture.until("k", &["held"], 0).await;
+    }
+    for _ in 0..2 {
+        leave(&ours, &held).await;
+        fixture.nobody("k").await;
+    }
+    // Late repetitions do not harm who comes next.
+    let next = fixture.entry("k", "next");
+    hold(&theirs, &next).await;
+    leave(&ours, &held).await;
+    leave(&theirs, &queued).await;
+    assert_eq!(fixture.line("k").await.0, ["next"]);
+    leave(&theirs, &next).await;
+}
+
+pub(super) async fn leaving_takes_only_the_entry_itself(fixture: &Fixture) {
+    let session = fixture.session().await;
+    let (first, second, other) = (fixture.entry("k", "1"), fixture.entry("k", "2"), fixture.entry("k/1", "other"));
+    hold(&session, &first).await;
+    hold(&session, &other).await;
+    queue(&session, &second).await;
+    leave(&session, &second).await;
+    assert_eq!(fixture.line("k").await, (vec!["1".to_owned()], vec![]), "the holder went with the waiter");
+    let third = fixture.entry("k", "3");
+    queue(&session, &third).await;
+    leave(&session, &first).await;
+    turn(&session, &third).await.unwrap();
+    assert_eq!(fixture.line("k").await, (vec!["3".to_owned()], vec![]));
+    assert_eq!(fixture.line("k/1").await.0, ["other"]);
+    leave(&session, &third).await;
+    leave(&session, &other).await;
+}
+
+/// Every process counts its entries from 1: the session is part of an entry's name.
+pub(super) async fn numbers_of_two_sessions_may_be_equal(fixture: &Fixture) {
+    let (ours, theirs) = (fixture.session().await, fixture.session().await);
+    let (held, waiting) = (fixture.numbered("k", "held", 1), fixture.numbered("k", "waiting", 1));
+    hold(&ours, &held).await;
+    let busy = attempt(&theirs, &waiting).await;
+    assert!(matches!(&busy, Entered::Busy(_)), "another session's entry was taken for this one: {busy:?}");
+    queue(&theirs, &waiting).await;
+    leave(&theirs, &waiting).await;
+    assert_eq!(fixture.line("k").await, (vec!["held".to_owned()], vec![]), "another session's entry was left");
+    queue(&theirs, &waiting).await;
+    leave(&ours, &held).await;
+    turn(&theirs, &waiting).await.unwrap();
+    leave(&ours, &held).await;
+    assert_eq!(fixture.line("k").await, (vec!["waiting".to_owned()], vec![]), "another session's entry was left");
+    leave(&theirs, &waiting).await;
+}
+
+pub(super) async fn a_turn_may_be_dropped_and_asked_again(fixture: &Fixture) {
+    let (ours, theirs) = (fixture.session().await, fixture.session().await);
+    let (held, queued) = (fixture.entry("k", "held"), fixture.entry("k", "queued"));
+    hold(&ours, &held).await;
+    queue(&theirs, &queued).await;
+    drop(theirs.turn(Arc::clone(&queued)));
+    for _ in 0..2 {
+        let early = timeout(A_WHILE, theirs.turn(Arc::clone(&queued))).await;
+        assert!(early.is_err(), "its turn came while another held: {early:?}");
+    }
+    fixture.until("k", &["held"], 1).await;
+    leave(&ours, &held).await;
+    let fence = turn(&theirs, &queued).await.unwrap();
+    assert_eq!(turn(&theirs, &queued).await.unwrap(), fence);
+    assert_eq!(attempt(&theirs, &queued).await, Entered::Held(fence));
+    leave(&theirs, &queued).await;
+    fixture.nobody("k").await;
+}
+
+pub(super) async fn a_turn_ends_when_the_entry_left(fixture: &Fixture) {
+    let (ours, theirs) = (fixture.session().await, fixture.session().await);
+    let (held, queued) = (fixture.entry("k", "held"), fixture.entry("k", "queued"));
+    hold(&ours, &held).await;
+    queue(&theirs, &queued).await;
+    let waiting = tokio::spawn(theirs.turn(Arc::clone(&queued)));
+    leave(&theirs, &queued).await;
+    refused(soon("the end of a turn whose entry left", waiting).await.unwrap(), ErrorKind::Lost);
+    refused(turn(&theirs, &queued).await, ErrorKind::Lost);
+    leave(&ours, &held).await;
+    fixture.nobody("k").await;
+}
+
+pub(super) async fn a_removal_is_not_told_of_what_stays_or_left(fixture: &Fixture) {
+    let (ours, theirs) = (fixture.session().await, fixture.session().await);
+    let (held, queued) = (fixture.entry("k", "held"), fixture.entry("k", "queued"));
+    hold(&ours, &held).await;
+    queue(&theirs, &queued).await;
+    let mut gone = tokio::spawn(ours.gone(Arc::clone(&held)));
+    let told = timeout(3 * A_WHILE, &mut gone).await;
+    assert!(told.is_err(), "told of an entry that holds: {told:?}");
+    leave(&theirs, &queued).await;
+    leave(&ours, &held).await;
+    let told = timeout(3 * A_WHILE, &mut gone).await;
+    assert!(told.is_err(), "told of an entry that was left: {told:?}");
+    gone.abort();
+}

@@ -1,0 +1,236 @@
+//! What a case works with: clients, sessions, keys, and ways to look from outside.
+
+use crate::backend::{Backend, Capabilities, Entered, Entry, Line, Patience, Scope, Session};
+use crate::clock::{Clock, Moment};
+use crate::error::{Error, ErrorKind};
+use crate::guard::Guard;
+use crate::holder::Holder;
+use crate::key::Key;
+use crate::locks::{Defaults, Locks};
+use crate::options::Mode;
+use crate::random;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Mutex;
+use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// What happens "soon" happens within this time, also on a machine that is busy with other tests.
+pub(super) const SOON: Duration = Duration::from_secs(10);
+
+/// A TTL that no case waits for.
+pub(super) const LONG: Duration = Duration::from_secs(30);
+
+/// How long a waiter gets to stand in a line that nobody can see.
+const A_MOMENT: Duration = Duration::from_millis(60);
+
+/// The stage of one case.
+pub(super) struct Fixture {
+    open: Box<dyn Fn() -> Arc<dyn Backend> + Send + Sync>,
+    capabilities: Capabilities,
+    /// What all keys of the case begin with. It does not begin with a slash, and ends with one.
+    prefix: String,
+    clients: Mutex<Vec<Locks>>,
+    sessions: Mutex<Vec<Arc<dyn Session>>>,
+    numbers: AtomicU64,
+}
+
+impl Fixture {
+    pub(super) fn new(case: &str, open: Box<dyn Fn() -> Arc<dyn Backend> + Send + Sync>) -> Self {
+        let case = case.split("::").last().unwrap_or(case);
+        Self {
+            capabilities: open().capabilities(),
+            open,
+            prefix: format!("{case}-{:08x}/", random::bits() >> 32),
+            clients: Mutex::default(),
+            sessions: Mutex::default(),
+            numbers: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn can(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// A key of this case alone.
+    pub(super) fn key(&self, label: &str) -> String {
+        format!("{}{label}", self.prefix)
+    }
+
+    /// One more backend, as another process would have.
+    pub(super) fn backend(&self) -> Arc<dyn Backend> {
+        (self.open)()
+    }
+
+    /// One more client, as another process would be.
+    pub(super) fn client(&self) -> Locks {
+        self.labelled(&[])
+    }
+
+    /// One more client, with labels for its records.
+    pub(super) fn labelled(&self, labels: &[(&str, &str)]) -> Locks {
+        let owned = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let labels: BTreeMap<_, _> = owned.collect();
+        let locks = Locks::with_backend(self.backend(), Defaults { labels, ..Defaults::default() }).unwrap();
+        self.clients.lock().unwrap().push(locks.clone());
+        locks
+    }
+
+    /// A session of one more backend. Nobody renews it.
+    pub(super) async fn session(&self) -> Arc<dyn Session> {
+        self.session_for(LONG).await
+    }
+
+    /// A session of one more backend, for this TTL.
+    pub(super) async fn session_for(&self, ttl: Duration) -> Arc<dyn Session> {
+        let session = self.backend().open(ttl).await.unwrap();
+        self.sessions.lock().unwrap().push(Arc::clone(&session));
+        session
+    }
+
+    /// An entry for a key of this case, with a number that no other entry of the case has.
+    pub(super) fn entry(&self, label: &str, name: &str) -> Arc<Entry> {
+        self.numbered(label, name, 1 + self.numbers.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn numbered(&self, label: &str, name: &str, number: u64) -> Arc<Entry> {
+        let holder = Holder { version: Holder::VERSION, name: name.into(), ..Holder::default() };
+        Arc::new(Entry { key: Key::new(self.key(label)).unwrap(), number, holder, mode: Mode::Exclusive })
+    }
+
+    /// Who stands at the lock with this label, by the store, as `holders` and `waiters`; empty if nobody does.
+    pub(super) async fn line(&self, label: &str) -> (Vec<String>, Vec<String>) {
+        let lines = self.backend().inspect(Scope::Key(Key::new(self.key(label)).unwrap())).await.unwrap();
+        assert!(lines.len() <= 1, "one lock was asked for: {lines:?}");
+        lines.first().map(names).unwrap_or_default()
+    }
+
+    /// Asserts that the store shows nobody at the lock, now.
+    #[track_caller]
+    pub(super) fn nobody(&self, label: &str) -> impl Future<Output = ()> + Send {
+        let caller = std::panic::Location::caller();
+        async move {
+            let line = self.line(label).await;
+            assert_eq!(line, (vec![], vec![]), "holders and waiters of a lock that nobody wants, at {caller}");
+        }
+    }
+
+    /// Waits until the store shows these holders, and as many waiters as it can show.
+    #[track_caller]
+    pub(super) fn until(&self, label: &str, holders: &[&str], waiters: usize) -> impl Future<Output = ()> + Send {
+        let (caller, label) = (std::panic::Location::caller(), label.to_owned());
+        let holders: Vec<String> = holders.iter().map(|&holder| holder.to_owned()).collect();
+        async move {
+            if waiters > 0 && !self.can().queue_order {
+                sleep(A_MOMENT).await;
+            }
+            let waiters = if self.can().queue_order { waiters } else { 0 };
+            let begun = now();
+            loop {
+                let seen = self.line(&label).await;
+                if seen.0 == holders && seen.1.len() == waiters {
+                    return;
+                }
+                let what = format!("{holders:?} to hold `{label}` and {waiters} to wait, at {caller}");
+                assert!(now().since(begun) < SOON, "not within {SOON:?}: {what}; last seen: {seen:?}");
+                sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+
+    /// Closes whatever the case opened; then the store must forget the case soon.
+    pub(super) async fn finish(&self) {
+        let clients: Vec<_> = self.clients.lock().unwrap().drain(..).collect();
+        for client in clients {
+            client.close().await;
+        }
+        let sessions: Vec<_> = self.sessions.lock().unwrap().drain(..).collect();
+        for session in sessions {
+            // It may have lapsed.
+            let _ = session.close().await;
+        }
+        let (backend, begun) = (self.backend(), now());
+        loop {
+            let left = backend.inspect(Scope::Prefix(self.prefix.clone())).await.unwrap();
+            if left.is_empty() {
+                return;
+            }
+            assert!(now().since(begun) < SOON, "left in the store after all clients were closed: {left:?}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// The names of who holds and of who waits.
+pub(super) fn names(line: &Line) -> (Vec<String>, Vec<String>) {
+    let of = |holders: &[Holder]| holders.iter().map(|holder| holder.name.clone()).collect();
+    (of(&line.holders), of(&line.waiters))
+}
+
+pub(super) fn now() -> Moment {
+    Clock::Boot.now()
+}
+
+/// What `future` gives, which it must do soon.
+#[track_caller]
+pub(super) fn soon<T>(what: &str, future: impl Future<Output = T> + Send) -> impl Future<Output = T> + Send {
+    let (caller, what) = (std::panic::Location::caller(), what.to_owned());
+    async move {
+        let Ok(value) = timeout(SOON, future).await else { panic!("not within {SOON:?}: {what}, at {caller}") };
+        value
+    }
+}
+
+/// The error in `result`, which must be of this kind.
+#[track_caller]
+pub(super) fn refused<T: Debug>(result: Result<T, Error>, kind: ErrorKind) -> Error {
+    match result {
+        Err(error) if error.kind() == kind => error,
+        other => panic!("an error of kind {kind:?} was due, and this came: {other:?}"),
+    }
+}
+
+/// Takes a lock that is free, or will be soon, under a name.
+pub(super) async fn take(locks: &Locks, key: &str, name: &'static str) -> Guard {
+    soon(name, locks.lock(key).name(name).acquire()).await.unwrap()
+}
+
+/// Begins to wait for a lock under a name.
+pub(super) fn wait(locks: &Locks, key: &str, name: &'static str) -> tokio::task::JoinHandle<Result<Guard, Error>> {
+    tokio::spawn(locks.lock(key).name(name).acquire())
+}
+
+/// Takes the lock for an entry that nobody is in the way of.
+pub(super) async fn hold(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> u64 {
+    match soon("a free lock", session.enter(Arc::clone(entry), Patience::Wait)).await {
+        Ok(Entered::Held(fence)) => fence,
+        other => panic!("{} was free, and entering it gave {other:?}", entry.key),
+    }
+}
+
+/// Puts an entry into a line behind somebody.
+pub(super) async fn queue(session: &Arc<dyn Session>, entry: &Arc<Entry>) {
+    let entered = soon("a place in line", session.enter(Arc::clone(entry), Patience::Wait)).await.unwrap();
+    assert_eq!(entered, Entered::Queued, "{} was taken", entry.key);
+}
+
+/// Tries to take the lock for an entry.
+pub(super) async fn attempt(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> Entered {
+    soon("the answer to a try", session.enter(Arc::clone(entry), Patience::Try)).await.unwrap()
+}
+
+/// Waits for an entry's turn.
+pub(super) async fn turn(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> Result<u64, Error> {
+    soon("the turn of an entry", session.turn(Arc::clone(entry))).await
+}
+
+/// Takes an entry out of its line.
+pub(super) async fn leave(session: &Arc<dyn Session>, entry: &Arc<Entry>) {
+    soon("leaving", session.leave(Arc::clone(entry))).await.unwrap();
+}

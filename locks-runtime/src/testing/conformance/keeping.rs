@@ -1,0 +1,162 @@
+//! For how long a lock is held.
+
+use super::fixture::{Fixture, now, refused, soon, take, wait};
+use crate::error::ErrorKind;
+use crate::options::OnLost;
+use std::future::pending;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// The shortest TTL of this suite. A store may grant more.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// How much later than asked a kept lock may be free: stores count seconds, and look for what lapsed now and then.
+const LATE: Duration = Duration::from_secs(4);
+
+pub(super) async fn a_short_ttl_is_renewed_for_holder_and_waiter(fixture: &Fixture) {
+    let granted = fixture.session_for(SHORT).await.ttl();
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    let held = soon("a free lock", ours.lock(&key).name("us").ttl(SHORT).acquire()).await.unwrap();
+    let waiter = tokio::spawn(theirs.lock(&key).name("them").ttl(SHORT).acquire());
+    let lost = tokio::time::timeout(granted * 5 / 2, held.lost()).await;
+    assert!(lost.is_err(), "lost though it was renewed: {lost:?}");
+    held.check().unwrap();
+    assert!(!waiter.is_finished(), "two hold `{key}`");
+    fixture.until("k", &["us"], 1).await;
+    held.release().await.unwrap();
+    let guard = soon("the turn of one who waited beyond its TTL", waiter).await.unwrap().unwrap();
+    guard.check().unwrap();
+    guard.release().await.unwrap();
+    fixture.nobody("k").await;
+}
+
+pub(super) async fn hold_at_least_keeps_the_lock_after_the_body(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    let least = Duration::from_millis(1500);
+    let waiter = {
+        let begun = now();
+        ours.lock(&key).name("us").hold_at_least(least).run(|_| async {}).await.unwrap();
+        assert!(now().since(begun) < least, "the caller does not wait for it");
+        for other in [&ours, &theirs] {
+            assert!(other.lock(&key).try_acquire().await.unwrap().is_none(), "free although it is kept");
+        }
+        assert_eq!(fixture.line("k").await.0, ["us"]);
+        let guard = soon("a kept lock's end", wait(&theirs, &key, "them")).await.unwrap().unwrap();
+        let took = now().since(begun);
+        assert!(took >= least && took < least + LATE, "kept for {least:?}, and taken after {took:?}");
+        guard
+    };
+    waiter.check().unwrap();
+    waiter.release().await.unwrap();
+    fixture.nobody("k").await;
+}
+
+pub(super) async fn hold_at_least_outlives_the_client(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    let least = Duration::from_millis(1500);
+    let begun = now();
+    let held = ours.lock(&key).name("us").hold_at_least(least).acquire().await.unwrap();
+    let waiter = wait(&theirs, &key, "them");
+    ours.close().await;
+    refused(held.check(), ErrorKind::Lost);
+    drop(held);
+    assert!(fixture.client().lock(&key).try_acquire().await.unwrap().is_none(), "free although it is kept");
+    let guard = soon("a kept lock's end", waiter).await.unwrap().unwrap();
+    let took = now().since(begun);
+    assert!(took >= least && took < least + LATE, "kept for {least:?}, and taken after {took:?}");
+    guard.release().await.unwrap();
+}
+
+pub(super) async fn hold_at_most_stops_the_body_and_gives_the_lock_back(fixture: &Fixture) {
+    let (locks, key) = (fixture.client(), fixture.key("k"));
+    let most = Duration::from_millis(200);
+    for on_lost in [OnLost::Cancel, OnLost::Continue] {
+        let begun = now();
+        let run = locks.lock(&key).hold_at_most(most).on_lost(on_lost).run(|_| pending::<()>());
+        let error = refused(soon("the end of `hold_at_most`", run).await, ErrorKind::Lost);
+        assert!(error.to_string().contains("hold_at_most"), "{error}");
+        assert!(now().since(begun) >= most);
+        fixture.until("k", &[], 0).await;
+    }
+    let guard = locks.lock(&key).hold_at_most(most).acquire().await.unwrap();
+    soon("the end of `hold_at_most`", guard.lost()).await;
+    fixture.until("k", &[], 0).await;
+    let next = take(&locks, &key, "next").await;
+    refused(guard.release().await, ErrorKind::Lost);
+    assert_eq!(fixture.line("k").await.0, ["next"]);
+    next.release().await.unwrap();
+}
+
+pub(super) async fn a_ttl_of_nothing_is_refused(fixture: &Fixture) {
+    let (locks, key) = (fixture.client(), fixture.key("k"));
+    refused(locks.lock(&key).ttl(Duration::ZERO).acquire().await, ErrorKind::InvalidOption);
+    refused(locks.lock(&key).ttl(Duration::MAX).acquire().await, ErrorKind::InvalidOption);
+    fixture.nobody("k").await;
+}
+
+pub(super) async fn a_closed_client_refuses_and_leaves_nothing(fixture: &Fixture) {
+    let (locks, other) = (fixture.client(), fixture.client());
+    let mut guards = Vec::new();
+    for (number, ttl) in [(1, 5), (2, 5), (3, 7)] {
+        let lock = locks.lock(fixture.key(&format!("k{number}"))).ttl(Duration::from_secs(ttl));
+        guards.push(lock.acquire().await.unwrap());
+    }
+    let theirs = take(&other, &fixture.key("theirs"), "them").await;
+    let waiter = wait(&locks, &fixture.key("theirs"), "us");
+    fixture.until("theirs", &["them"], 1).await;
+    locks.close().await;
+    for guard in guards {
+        refused(guard.check(), ErrorKind::Lost);
+        soon("the loss by closing", guard.lost()).await;
+        fixture.nobody(guard.key().as_str().strip_prefix(fixture.prefix()).unwrap()).await;
+    }
+    refused(soon("the end of a closed client's wait", waiter).await.unwrap(), ErrorKind::Closed);
+    assert_eq!(fixture.line("theirs").await, (vec!["them".to_owned()], vec![]));
+    refused(locks.lock(fixture.key("k1")).acquire().await, ErrorKind::Closed);
+    refused(locks.lock(fixture.key("k1")).try_acquire().await, ErrorKind::Closed);
+    theirs.check().unwrap();
+    theirs.release().await.unwrap();
+    locks.close().await;
+}
+
+pub(super) async fn a_lock_that_is_taken_away_goes_to_the_next(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    assert!(!theirs.force_release(&key).await.unwrap(), "nobody held it");
+    let held = take(&ours, &key, "us").await;
+    let next = wait(&theirs, &key, "next");
+    fixture.until("k", &["us"], 1).await;
+    assert!(fixture.client().force_release(&key).await.unwrap());
+    let guard = soon("the lock that was taken away", next).await.unwrap().unwrap();
+    // The former holder's release is not the next one's.
+    drop(held);
+    sleep(Duration::from_millis(100)).await;
+    guard.check().unwrap();
+    assert_eq!(fixture.line("k").await, (vec!["next".to_owned()], vec![]));
+    guard.release().await.unwrap();
+    fixture.nobody("k").await;
+}
+
+pub(super) async fn a_lock_that_is_taken_away_is_lost(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    let body = ours.lock(&key).ttl(SHORT).run(|_| pending::<()>());
+    let taken = async {
+        fixture.until("k", &["a lock taken by hand"], 0).await;
+        // A hold is watched from its first renewal on; sooner, the next renewal tells.
+        assert!(theirs.force_release(&key).await.unwrap());
+    };
+    let (lost, ()) = tokio::join!(soon("the loss of what was taken away", body), taken);
+    refused(lost, ErrorKind::Lost);
+    let guard = take(&theirs, &key, "next").await;
+    guard.release().await.unwrap();
+}
+
+pub(super) async fn a_lock_that_cannot_be_taken_away_stays(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    assert!(!theirs.force_release(&key).await.unwrap_or_default(), "nobody held it");
+    let held = take(&ours, &key, "us").await;
+    let error = refused(theirs.force_release(&key).await, ErrorKind::Unsupported);
+    assert!(!error.is_retryable(), "{error}");
+    assert!(theirs.lock(&key).try_acquire().await.unwrap().is_none());
+    held.check().unwrap();
+    held.release().await.unwrap();
+}

@@ -1,0 +1,142 @@
+//! What the store tells.
+
+use super::fixture::{Fixture, names, soon, take, wait};
+use crate::backend::Change;
+use crate::clock::wall_ms;
+use crate::holder::Holder;
+use crate::locks::Watch;
+
+/// The change, as `+key name` or `-key`, without the case's prefix.
+fn told(fixture: &Fixture, change: Option<Change>) -> String {
+    let short = |key: &str| key.strip_prefix(fixture.prefix()).unwrap_or(key).to_owned();
+    match change {
+        Some(Change::Acquired(key, holder)) => format!("+{} {}", short(key.as_str()), holder.name),
+        Some(Change::Released(key)) => format!("-{}", short(key.as_str())),
+        None => "the watch ended".to_owned(),
+    }
+}
+
+async fn next(fixture: &Fixture, watch: &mut Watch) -> String {
+    told(fixture, soon("the next change", watch.next()).await)
+}
+
+pub(super) async fn the_record_survives(fixture: &Fixture) {
+    let odd = "line\nbreak \"quoted\" \\ \u{0} {é} 日本 \u{1f512}";
+    let long = "l".repeat(2000);
+    let labels = [("team", "billing"), (odd, odd), ("long", long.as_str()), ("", "")];
+    let (ours, theirs, key) = (fixture.labelled(&labels), fixture.client(), fixture.key("k"));
+    let before = wall_ms();
+    let line = line!() + 1;
+    let lock = ours.lock(&key).name(odd);
+    let guard = soon("a free lock", lock.acquire()).await.unwrap();
+    let seen = theirs.inspect(&key).await.unwrap().unwrap();
+    let [record] = seen.holders.as_slice() else { panic!("one holder was due: {seen:?}") };
+    assert_eq!((record.version, record.name.as_str(), record.mode.as_str()), (Holder::VERSION, odd, "exclusive"));
+    assert_eq!(record.origin, format!("{}:{line}", file!()));
+    assert_eq!(record.pid, std::process::id());
+    assert_eq!(record.host, rustix::system::uname().nodename().to_string_lossy());
+    assert!((before..=wall_ms()).contains(&record.requested_at_ms), "{record:?}");
+    assert!(!record.instance.is_empty() && record.remark.is_none(), "{record:?}");
+    assert_eq!(record.labels.len(), labels.len(), "{record:?}");
+    for (name, value) in labels {
+        assert_eq!(record.labels.get(name).map(String::as_str), Some(value));
+    }
+    // The one who is refused sees the same.
+    let busy = theirs.lock(&key).wait(std::time::Duration::ZERO).acquire().await.unwrap_err();
+    assert_eq!(busy.holder(), Some(record));
+    guard.release().await.unwrap();
+}
+
+pub(super) async fn two_clients_are_two_instances(fixture: &Fixture) {
+    let mut seen = Vec::new();
+    for (locks, label) in [(fixture.client(), "a"), (fixture.client(), "b")] {
+        for label in [label, "again"] {
+            let guard = take(&locks, &fixture.key(label), "holder").await;
+            let line = locks.inspect(guard.key()).await.unwrap().unwrap();
+            seen.push(line.holders[0].instance.clone());
+            guard.release().await.unwrap();
+        }
+    }
+    assert!(seen[0] == seen[1] && seen[2] == seen[3] && seen[0] != seen[2], "{seen:?}");
+}
+
+pub(super) async fn holders_and_waiters_are_shown_in_order(fixture: &Fixture) {
+    let key = fixture.key("k");
+    let held = take(&fixture.client(), &key, "holder").await;
+    let mut waiters = Vec::new();
+    for (place, name) in ["first", "second", "third"].into_iter().enumerate() {
+        waiters.push(wait(&fixture.client(), &key, name));
+        fixture.until("k", &["holder"], place + 1).await;
+    }
+    let due = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let line = fixture.client().inspect(&key).await.unwrap().unwrap();
+    assert_eq!(names(&line), (due(&["holder"]), due(&["first", "second", "third"])));
+    let listed = fixture.client().list(fixture.prefix()).await.unwrap();
+    assert_eq!(listed, [line]);
+    held.release().await.unwrap();
+    let second = soon("the hand-off", waiters.remove(0)).await.unwrap().unwrap();
+    assert_eq!(fixture.line("k").await, (due(&["first"]), due(&["second", "third"])));
+    second.release().await.unwrap();
+}
+
+pub(super) async fn a_list_has_what_begins_so_in_order(fixture: &Fixture) {
+    let (ours, theirs) = (fixture.client(), fixture.client());
+    let mut guards = Vec::new();
+    for label in ["b", "a/2", "ab", "a", "a/1", "é", "%41"] {
+        guards.push(take(&ours, &fixture.key(label), "us").await);
+    }
+    let of = async |prefix: &str| -> Vec<String> {
+        let lines = theirs.list(fixture.key(prefix)).await.unwrap();
+        lines.iter().map(|line| line.key.as_str()[fixture.prefix().len()..].to_owned()).collect()
+    };
+    assert_eq!(of("").await, ["%41", "a", "a/1", "a/2", "ab", "b", "é"]);
+    assert_eq!(of("a").await, ["a", "a/1", "a/2", "ab"]);
+    assert_eq!(of("a/").await, ["a/1", "a/2"]);
+    assert_eq!(of("a/1").await, ["a/1"]);
+    assert!(of("c").await.is_empty() && of("A").await.is_empty() && of("a/1/").await.is_empty());
+    for guard in guards {
+        guard.release().await.unwrap();
+    }
+    assert!(of("").await.is_empty(), "a lock that nobody holds or wants is not listed");
+}
+
+pub(super) async fn a_watch_tells_changes_in_order(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("in/k"));
+    let earlier = take(&ours, &fixture.key("in/earlier"), "earlier").await;
+    let mut watch = theirs.watch(fixture.key("in/")).await.unwrap();
+    for name in ["us", "us again"] {
+        // Not watched, and not told.
+        let outside = take(&ours, &fixture.key("in"), "outside").await;
+        let guard = take(&ours, &key, name).await;
+        assert_eq!(next(fixture, &mut watch).await, format!("+in/k {name}"));
+        outside.release().await.unwrap();
+        guard.release().await.unwrap();
+        assert_eq!(next(fixture, &mut watch).await, "-in/k");
+    }
+    let held = take(&ours, &key, "us").await;
+    assert_eq!(next(fixture, &mut watch).await, "+in/k us");
+    let waiter = wait(&theirs, &key, "next");
+    fixture.until("in/k", &["us"], 1).await;
+    held.release().await.unwrap();
+    let guard = soon("the hand-off", waiter).await.unwrap().unwrap();
+    assert_eq!(next(fixture, &mut watch).await, "-in/k");
+    assert_eq!(next(fixture, &mut watch).await, "+in/k next");
+    guard.release().await.unwrap();
+    assert_eq!(next(fixture, &mut watch).await, "-in/k");
+    earlier.release().await.unwrap();
+    assert_eq!(next(fixture, &mut watch).await, "-in/earlier");
+}
+
+pub(super) async fn a_watch_tells_of_a_holder_that_closes(fixture: &Fixture) {
+    let (closing, other) = (fixture.client(), fixture.client());
+    let mut watch = other.watch(fixture.prefix()).await.unwrap();
+    let mut second = fixture.client().watch(fixture.prefix()).await.unwrap();
+    let _held = take(&closing, &fixture.key("k"), "closing").await;
+    for watch in [&mut watch, &mut second] {
+        assert_eq!(next(fixture, watch).await, "+k closing");
+    }
+    closing.close().await;
+    for watch in [&mut watch, &mut second] {
+        assert_eq!(next(fixture, watch).await, "-k");
+    }
+}

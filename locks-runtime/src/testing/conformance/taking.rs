@@ -1,0 +1,169 @@
+//! From free to held and back.
+
+use super::fixture::{Fixture, now, refused, soon, take};
+use crate::error::ErrorKind;
+use crate::runtime::blocking;
+use std::future::pending;
+use std::panic::resume_unwind;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// DESIGN, "free": one entry with a holder record; "body returns": it is gone once that was acknowledged.
+pub(super) async fn a_free_lock_is_one_entry_and_none_after_its_release(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    for name in ["first", "second"] {
+        fixture.nobody("k").await;
+        assert_eq!(theirs.inspect(&key).await.unwrap(), None);
+        let guard = take(&ours, &key, name).await;
+        guard.check().unwrap();
+        assert_eq!(fixture.line("k").await, (vec![name.to_owned()], vec![]));
+        let seen = theirs.inspect(&key).await.unwrap().unwrap();
+        assert_eq!((seen.key.as_str(), seen.holders.len()), (key.as_str(), 1));
+        guard.release().await.unwrap();
+        fixture.nobody("k").await;
+    }
+}
+
+pub(super) async fn a_busy_lock_is_refused_with_its_holder_and_nothing_is_left(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    let guard = take(&ours, &key, "us").await;
+    for other in [&ours, &theirs] {
+        for _ in 0..3 {
+            let busy = refused(other.lock(&key).wait(Duration::ZERO).acquire().await, ErrorKind::Busy);
+            assert_eq!(busy.holder().map(|holder| holder.name.as_str()), Some("us"), "{busy}");
+            assert_eq!(busy.key().map(|key| key.as_str().to_owned()), Some(key.clone()));
+            assert!(other.lock(&key).try_acquire().await.unwrap().is_none());
+            assert_eq!(fixture.line("k").await, (vec!["us".to_owned()], vec![]), "who tried in vain is still there");
+        }
+    }
+    guard.release().await.unwrap();
+    fixture.nobody("k").await;
+    let guard = theirs.lock(&key).try_acquire().await.unwrap();
+    guard.expect("the lock was free").release().await.unwrap();
+}
+
+pub(super) async fn a_wait_that_passes_names_the_holder_and_withdraws(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    let guard = take(&ours, &key, "us").await;
+    let wait = Duration::from_millis(150);
+    for other in [&ours, &theirs] {
+        let begun = now();
+        let late = refused(other.lock(&key).wait(wait).acquire().await, ErrorKind::Timeout);
+        let took = now().since(begun);
+        assert!(took >= wait && took < wait + Duration::from_secs(2), "a wait of {wait:?} took {took:?}");
+        assert_eq!(late.holder().map(|holder| holder.name.as_str()), Some("us"), "{late}");
+        assert!(late.to_string().contains("150ms"), "does not say how long: {late}");
+        fixture.until("k", &["us"], 0).await;
+    }
+    guard.check().unwrap();
+    guard.release().await.unwrap();
+    fixture.nobody("k").await;
+}
+
+pub(super) async fn a_body_returns_its_value_after_the_release(fixture: &Fixture) {
+    let (locks, key) = (fixture.client(), fixture.key("k"));
+    for round in 0..5 {
+        let value = locks.lock(&key).name("body").run(|guard| async move {
+            guard.check().unwrap();
+            (round, fixture.line("k").await)
+        });
+        assert_eq!(value.await.unwrap(), (round, (vec!["body".to_owned()], vec![])));
+        fixture.nobody("k").await;
+    }
+}
+
+pub(super) async fn a_body_panics_after_the_release(fixture: &Fixture) {
+    let (locks, key) = (fixture.client(), fixture.key("k"));
+    let inner = locks.lock(&key);
+    let panicked = tokio::spawn(async move {
+        // Without the hook, which would print it.
+        inner.run(|_| async { resume_unwind(Box::new("the body's own")) }).await.map(|(): ()| ())
+    });
+    let panic = soon("the panic", panicked).await.unwrap_err().into_panic();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"the body's own"));
+    fixture.nobody("k").await;
+    take(&locks, &key, "next").await.release().await.unwrap();
+}
+
+pub(super) async fn a_body_that_is_dropped_gives_the_lock_back(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    let (begun, running) = oneshot::channel();
+    let body = ours.lock(&key).name("us").run(|_| async {
+        begun.send(()).unwrap();
+        pending::<()>().await;
+    });
+    tokio::select! {
+        _ = body => panic!("the body has no end"),
+        running = soon("the body", running) => running.unwrap(),
+    }
+    fixture.until("k", &[], 0).await;
+    take(&theirs, &key, "them").await.release().await.unwrap();
+}
+
+pub(super) async fn a_guard_that_is_dropped_gives_the_lock_back(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    for _ in 0..3 {
+        drop(take(&ours, &key, "us").await);
+        drop(take(&theirs, &key, "them").await);
+    }
+    fixture.until("k", &[], 0).await;
+}
+
+pub(super) async fn the_same_key_inside_the_body_joins(fixture: &Fixture) {
+    let (ours, theirs, key) = (&fixture.client(), &fixture.client(), &fixture.key("k"));
+    let outer = ours.lock(key).name("outer").run(|outer| async move {
+        let inner = ours.lock(key).name("inner").run(|inner| async move { inner.fence() });
+        assert_eq!(soon("the inner body", inner).await.unwrap(), outer.fence());
+        ours.lock(key).acquire().await.unwrap().release().await.unwrap();
+        outer.check().unwrap();
+        assert_eq!(fixture.line("k").await, (vec!["outer".to_owned()], vec![]), "the inner one gave it back");
+        assert!(theirs.lock(key).try_acquire().await.unwrap().is_none(), "another client does not join");
+    });
+    outer.await.unwrap();
+    fixture.nobody("k").await;
+}
+
+pub(super) async fn waiting_in_a_circle_is_refused(fixture: &Fixture) {
+    let locks = fixture.client();
+    let meeting = std::sync::Arc::new(tokio::sync::Barrier::new(2));
+    let crossing = |first: &str, second: &str| {
+        let (first, second) = (locks.lock(fixture.key(first)), locks.lock(fixture.key(second)));
+        let meeting = std::sync::Arc::clone(&meeting);
+        async move {
+            let body = |_| async move {
+                meeting.wait().await;
+                second.run(|_| async {}).await
+            };
+            first.run(body).await.unwrap()
+        }
+    };
+    let (ab, ba) = soon("the end of a deadlock", async { tokio::join!(crossing("a", "b"), crossing("b", "a")) }).await;
+    let errors: Vec<_> = [ab, ba].into_iter().filter_map(Result::err).collect();
+    assert_eq!(errors.len(), 1, "one is refused and the other goes on: {errors:?}");
+    assert_eq!(errors[0].kind(), ErrorKind::Deadlock);
+    fixture.nobody("a").await;
+    fixture.nobody("b").await;
+}
+
+/// A backend's futures are first polled wherever the caller happens to be.
+pub(super) async fn it_works_without_a_runtime_and_beyond_one(fixture: &Fixture) {
+    let (locks, key) = (fixture.client(), fixture.key("k"));
+    let (inner, name) = (locks.clone(), key.clone());
+    let plain = move || {
+        let guard = blocking(inner.lock(&name).acquire()).unwrap();
+        blocking(guard.release()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let guard = runtime.block_on(inner.lock(&name).name("beyond").acquire()).unwrap();
+        drop(runtime);
+        guard
+    };
+    let (sender, receiver) = oneshot::channel();
+    let thread = std::thread::Builder::new().spawn(move || drop(sender.send(plain()))).unwrap();
+    let guard = soon("the thread", receiver).await.unwrap();
+    thread.join().unwrap();
+    assert_eq!(fixture.line("k").await.0, ["beyond"]);
+    guard.check().unwrap();
+    guard.release().await.unwrap();
+    take(&locks, &key, "here").await.release().await.unwrap();
+    fixture.nobody("k").await;
+}
