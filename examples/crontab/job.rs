@@ -1,0 +1,88 @@
+//! A job: its schedule, and its command under its lock.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
+
+use crate::command;
+use croner::Cron;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+use locks::{ErrorKind, distributed_lock};
+use std::error::Error;
+use std::process::{ExitStatus, id};
+use std::time::Duration;
+
+pub(crate) struct Job {
+    pub(crate) name: String,
+    pub(crate) command: String,
+    schedule: Cron,
+}
+
+/// Runs the command of one tick, unless another worker does.
+#[distributed_lock(key = "/cron/lock/{job.name}", ttl = 5, wait = 0, hold_at_least = kept, guard = lock)]
+async fn tick(job: &Job, due: Timestamp, kept: Duration) -> Result<Option<ExitStatus>, Box<dyn Error + Send + Sync>> {
+    // So late that another worker may be done with this tick. Half of the time is for clocks that differ.
+    if between(due, Timestamp::now()) >= kept / 2 {
+        return Ok(None);
+    }
+    println!("worker {} runs {} with fence {}", id(), job.name, lock.fence());
+    Ok(Some(command::run(&job.command, lock.fence()).await?))
+}
+
+impl Job {
+    pub(crate) fn new(name: &str, schedule: &str, command: &str) -> Result<Self, Box<dyn Error>> {
+        if name.contains(['/', '%']) {
+            return Err("a job's name is part of two keys: no `/` and no `%`".into());
+        }
+        Ok(Self { name: name.to_owned(), command: command.to_owned(), schedule: schedule.parse()? })
+    }
+
+    /// From what [`value`](Job::value) made.
+    pub(crate) fn from_value(name: &str, value: &str) -> Result<Self, Box<dyn Error>> {
+        let (schedule, command) = value.split_once('\t').ok_or("it is not a schedule, a tab and a command")?;
+        Self::new(name, schedule, command)
+    }
+
+    pub(crate) fn value(&self) -> String {
+        format!("{}\t{}", self.schedule(), self.command)
+    }
+
+    /// The lock of [`tick`].
+    pub(crate) fn lock(&self) -> String {
+        format!("/cron/lock/{}", self.name)
+    }
+
+    pub(crate) fn schedule(&self) -> &str {
+        self.schedule.as_str()
+    }
+
+    /// Every tick, until dropped; then the command of the moment ends too.
+    pub(crate) async fn run_for_ever(self) {
+        let mut now = Timestamp::now();
+        // A schedule may have an end: 30 February, or a year that is over.
+        while let Some((due, next)) = self.next(now).and_then(|due| Some((due, self.next(due)?))) {
+            tokio::time::sleep(between(Timestamp::now(), due)).await;
+            // Shorter than the period, and longer than workers are late and their clocks differ, together.
+            let kept = between(due, next).min(Duration::from_secs(20)) / 2;
+            match tick(&self, due, kept).await {
+                Ok(Some(status)) => println!("worker {} ran {}: {status}", id(), self.name),
+                Ok(None) => {}
+                Err(error) if is_busy(error.as_ref()) => {}
+                Err(error) => eprintln!("worker {} on {}: {error}", id(), self.name),
+            }
+            // Ticks that came while the command ran are over.
+            now = Timestamp::now().max(due);
+        }
+    }
+
+    fn next(&self, after: Timestamp) -> Option<Timestamp> {
+        let next: Zoned = self.schedule.find_next_occurrence(&after.to_zoned(TimeZone::UTC), false).ok()?;
+        Some(next.timestamp())
+    }
+}
+
+fn is_busy(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    error.downcast_ref::<locks::Error>().is_some_and(|error| error.kind() == ErrorKind::Busy)
+}
+
+fn between(earlier: Timestamp, later: Timestamp) -> Duration {
+    earlier.duration_until(later).try_into().unwrap_or_default()
+}
