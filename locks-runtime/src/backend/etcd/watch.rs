@@ -20,13 +20,13 @@ const UNREAD: usize = 256;
 pub(super) async fn watch(cluster: Arc<Cluster>, scope: Scope) -> Result<Receiver<Change>, Error> {
     let (lines, revision) = inspect::read(&cluster, &scope).await?;
     let (changes, receiver) = channel(UNREAD);
-    let mut tracker = Tracker { cluster, scope, lines, owners: BTreeMap::new(), changes };
+    let mut tracker = Tracker { cluster, scope, lines, revision, owners: BTreeMap::new(), changes };
     tracker.owners = tracker.owners_now();
     background(async move {
         let changes = tracker.changes.clone();
         tokio::select! {
             () = changes.closed() => {}
-            error = tracker.run(revision) => tracing::warn!(%error, "locks can no longer be watched"),
+            error = tracker.run() => tracing::warn!(%error, "locks can no longer be watched"),
         }
     });
     Ok(receiver)
@@ -36,23 +36,34 @@ struct Tracker {
     cluster: Arc<Cluster>,
     scope: Scope,
     lines: Lines,
+    /// What happened up to here is in `lines`.
+    revision: i64,
     /// Who was last told to hold each lock.
     owners: BTreeMap<Key, Place>,
     changes: Sender<Change>,
 }
 
+/// How a stream ended.
+enum End {
+    /// A new one can go on from where it broke.
+    Broken,
+    /// It cannot: that revision is no longer kept, or etcd does not permit the watch, which a read will tell.
+    Refused,
+}
+
 impl Tracker {
     /// Runs until etcd refuses.
-    async fn run(mut self, mut revision: i64) -> Error {
+    async fn run(mut self) -> Error {
         let mut pause = Pause::default();
         loop {
-            let broken = self.follow(revision + 1).await;
-            tracing::debug!(?broken, "watching locks anew");
+            let end = self.follow().await;
             pause.wait().await;
+            if matches!(end, End::Broken) {
+                continue;
+            }
             match inspect::read(&self.cluster, &self.scope).await {
-                Ok((lines, now)) => {
-                    self.lines = lines;
-                    revision = now;
+                Ok((lines, revision)) => {
+                    (self.lines, self.revision) = (lines, revision);
                     let locks: Vec<Key> = self.lines.locks().chain(self.owners.keys()).cloned().collect();
                     self.tell(locks).await;
                 }
@@ -64,24 +75,42 @@ impl Tracker {
         }
     }
 
-    /// Follows one stream until it breaks.
-    async fn follow(&mut self, start: i64) -> Option<()> {
+    /// Follows one stream until it ends.
+    async fn follow(&mut self) -> End {
         let (first, end) = inspect::range(&self.cluster.config.namespace, &self.scope);
-        let options = WatchOptions::new().with_range(end).with_start_revision(start);
+        let options = WatchOptions::new().with_range(end).with_start_revision(self.revision + 1);
         let opened = self.cluster.call(self.cluster.config.attempt(), |mut link| {
             let (first, options) = (first.clone(), options.clone());
             async move { Ok((link.member, link.watch.watch(first, Some(options)).await?)) }
         });
-        let (member, mut stream): (usize, WatchStream) = opened.await.ok()?;
-        while let Ok(Some(response)) = stream.message().await {
-            if response.canceled() {
-                break;
+        let (member, mut stream): (usize, WatchStream) = match opened.await {
+            Ok(opened) => opened,
+            Err(failure) if failure.verdict == Verdict::Elsewhere => {
+                return End::Broken;
             }
-            let locks: Vec<Key> = response.events().iter().filter_map(|event| self.apply(event)).collect();
-            self.tell(locks).await;
+            Err(_) => return End::Refused,
+        };
+        loop {
+            let response = match stream.message().await {
+                Ok(Some(response)) => response,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "a watch of locks broke");
+                    break;
+                }
+            };
+            if response.canceled() {
+                return End::Refused;
+            }
+            // One answer may bring many revisions, and the holder may have changed with each.
+            for events in response.events().chunk_by(|one, next| revision(one) == revision(next)) {
+                let locks: Vec<Key> = events.iter().filter_map(|event| self.apply(event)).collect();
+                self.revision = events.first().map_or(0, revision).max(self.revision);
+                self.tell(locks).await;
+            }
         }
         self.cluster.suspect(member);
-        Some(())
+        End::Broken
     }
 
     fn apply(&mut self, event: &Event) -> Option<Key> {
@@ -121,4 +150,8 @@ impl Tracker {
         let owner = |lock: &Key| Some((lock.clone(), self.lines.owner(&self.scope, lock)?.clone()));
         self.lines.locks().filter_map(owner).collect()
     }
+}
+
+fn revision(event: &Event) -> i64 {
+    event.kv().map_or(0, etcd_client::KeyValue::mod_revision)
 }
