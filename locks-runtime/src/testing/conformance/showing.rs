@@ -5,6 +5,8 @@ use crate::backend::Change;
 use crate::clock::wall_ms;
 use crate::holder::Holder;
 use crate::locks::Watch;
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// The change, as `+key name` or `-key`, without the case's prefix.
 fn told(fixture: &Fixture, change: Option<Change>) -> String {
@@ -42,7 +44,7 @@ pub(super) async fn the_record_survives(fixture: &Fixture) {
         assert_eq!(record.labels.get(name).map(String::as_str), Some(value));
     }
     // The one who is refused sees the same.
-    let busy = theirs.lock(&key).wait(std::time::Duration::ZERO).acquire().await.unwrap_err();
+    let busy = theirs.lock(&key).wait(Duration::ZERO).acquire().await.unwrap_err();
     assert_eq!(busy.holder(), Some(record));
     guard.release().await.unwrap();
 }
@@ -139,4 +141,28 @@ pub(super) async fn a_watch_tells_of_a_holder_that_closes(fixture: &Fixture) {
     for watch in [&mut watch, &mut second] {
         assert_eq!(next(fixture, watch).await, "-k");
     }
+}
+
+/// Neither other clients, nor this one's own locks and renewals, wait for somebody who does not read.
+pub(super) async fn a_watch_that_nobody_reads_blocks_nobody(fixture: &Fixture) {
+    let big = "b".repeat(40_000);
+    let (busy, ours) = (fixture.labelled(&[("big", &big)]), fixture.client());
+    let mut unread = Vec::new();
+    for _ in 0..4 {
+        unread.push(ours.watch(fixture.key("busy/")).await.unwrap());
+    }
+    let held = soon("a free lock", ours.lock(fixture.key("held")).ttl(Duration::from_secs(1)).acquire()).await.unwrap();
+    let much = async {
+        for number in 0..240 {
+            let guard = take(&busy, &fixture.key(&format!("busy/{}", number % 3)), "busy").await;
+            guard.release().await.unwrap();
+        }
+    };
+    soon("many changes that nobody reads", much).await;
+    take(&ours, &fixture.key("free"), "us").await.release().await.unwrap();
+    let waiter = wait(&ours, held.key().as_str(), "next");
+    sleep(Duration::from_millis(1500)).await;
+    held.check().unwrap();
+    held.release().await.unwrap();
+    soon("the hand-off", waiter).await.unwrap().unwrap().release().await.unwrap();
 }

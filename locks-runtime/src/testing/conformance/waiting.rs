@@ -49,10 +49,9 @@ pub(super) async fn a_waiter_that_is_dropped_is_passed_over(fixture: &Fixture) {
     fixture.until("k", &["us"], 2).await;
     held.release().await.unwrap();
     let passed = async {
-        let (inside, outside) = tokio::join!(
-            async { inside.await.unwrap().unwrap().release().await },
-            async { outside.await.unwrap().unwrap().release().await },
-        );
+        let (inside, outside) = tokio::join!(async { inside.await.unwrap().unwrap().release().await }, async {
+            outside.await.unwrap().unwrap().release().await
+        },);
         inside.and(outside)
     };
     soon("the lock, for those behind the one that left", passed).await.unwrap();
