@@ -38,6 +38,13 @@ async fn left_out(#[cfg(any())] gone: NoSuchType, #[cfg(test)] here: u8) -> Resu
     Ok(here)
 }
 
+/// Two locks, the upper one taken first.
+#[distributed_lock(key = "/composition/outer/{id}", wait = 0, guard = outer)]
+#[distributed_lock(key = "/composition/inner/{id}", wait = 0, guard = inner)]
+async fn twice(id: u32) -> Result<(String, String), Error> {
+    Ok((outer.key().to_string(), inner.key().to_string()))
+}
+
 #[async_trait]
 trait Job {
     async fn outside(&self, id: u8) -> Result<String, Error>;
@@ -105,6 +112,18 @@ async fn spans_and_locks_go_around_each_other() {
     assert_locked(&locks, "/composition/7/2", async || 7.inside(2).await).await;
     assert_locked(&locks, "/composition/cfg", async || left_out(1).await).await;
     assert_locked(&locks, "/composition/must-use", async || must_use().await.ok_or_else(busy)).await;
+}
+
+#[tokio::test]
+async fn two_locks_are_both_taken() {
+    let locks = store("composition-twice");
+    let keys = locks::scoped(locks.clone(), twice(1)).await.unwrap();
+    assert_eq!(keys, ("/composition/outer/1".to_owned(), "/composition/inner/1".to_owned()));
+    for key in [keys.0, keys.1] {
+        let _guard = locks.lock(&key).acquire().await.unwrap();
+        let error = locks::scoped(locks.clone(), twice(1)).await.unwrap_err();
+        assert_eq!(error.key().map(ToString::to_string), Some(key));
+    }
 }
 
 /// What `must_use` has no room for.

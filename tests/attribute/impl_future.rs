@@ -7,6 +7,8 @@ use locks::{Error, distributed_lock};
 use std::future::Future;
 use std::pin::Pin;
 
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 struct Shard {
     id: u32,
     rows: Vec<u32>,
@@ -37,6 +39,15 @@ impl Shard {
         Box::pin(async move { if twice == 0 { return Ok(1) } else { Ok(twice) } })
     }
 
+    /// A type that only by its name is a future.
+    #[distributed_lock(key = "/impl_future/{self.id}", wait = 0)]
+    fn by_alias(&mut self) -> BoxFuture<'_, Result<usize, Error>> {
+        Box::pin(async move {
+            self.rows.push(1);
+            Ok(self.rows.len())
+        })
+    }
+
     /// What the function has before its `async` block can be in the key.
     #[distributed_lock(key = "/impl_future/{name}", wait = 0)]
     fn prepared(id: u32) -> Pin<Box<dyn Future<Output = Result<String, Error>> + Send>> {
@@ -56,6 +67,7 @@ async fn what_the_future_does_is_locked() {
     let shard = Shard { id: 4, rows: vec![] };
     assert_locked(&locks, "/impl_future/4", async || shard.by_impl().await).await;
     assert_locked(&locks, "/impl_future/4", async || Shard { id: 4, rows: vec![] }.borrowing().await).await;
+    assert_locked(&locks, "/impl_future/4", async || Shard { id: 4, rows: vec![] }.by_alias().await).await;
     assert_locked(&locks, "/impl_future/6", async || Shard::boxed(6).await).await;
     assert_locked(&locks, "/impl_future/shard-6", async || Shard::prepared(6).await).await;
     assert_locked(&locks, "/impl_future/x", async || free("x".to_owned()).await).await;

@@ -45,7 +45,10 @@ async fn generic<T: Display>(name: T, list: &[T]) -> Result<impl Iterator<Item =
 }
 
 #[distributed_lock(key = "/f")]
-fn plain(mut list: Vec<u32>) -> Option<Vec<u32>> { list.push(1); Some(list) }
+fn plain(mut list: Vec<u32>) -> Option<Vec<u32>> {
+    list.push(1);
+    Some(list)
+}
 
 #[distributed_lock(key = format!("/g/{job}"))]
 fn boxed(job: String) -> Pin<Box<dyn Future<Output = Result<usize, Error>> + Send>> {
