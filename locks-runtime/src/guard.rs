@@ -320,7 +320,8 @@ impl Hold {
         self.end(removed.to_string().into());
     }
 
-    /// The life of `hold_at_most`, which also ends the hold of a body that cannot be stopped.
+    /// The life of `hold_at_most`: it is over then, and given back when the body has stopped. A body that does not
+    /// await cannot be stopped; it is not waited for longer than a lapse would have taken.
     async fn end_after(self: Arc<Self>, most: Duration) {
         tokio::select! {
             biased;
@@ -328,6 +329,7 @@ impl Hold {
             () = tokio::time::sleep(most) => {}
         }
         self.end(TOO_LONG.into());
+        tokio::time::sleep(self.member.session.ttl()).await;
         // A failure is logged there, and tried again.
         let _ = self.give_back().await;
     }

@@ -10,12 +10,15 @@ use std::time::Duration;
 /// client counts from the reply). Two clocks may drift apart by 1 %, and stopping a body takes a margin.
 #[must_use]
 pub(crate) fn deadline(sent: Moment, ttl: Duration) -> Moment {
-    sent + (ttl - ttl / 100 - margin(ttl))
+    sent + (ttl - reserve(ttl))
 }
 
-/// Time to stop the bodies in, before the store may give their locks to others.
-fn margin(ttl: Duration) -> Duration {
-    (ttl / 20).clamp(Duration::from_millis(20), Duration::from_millis(500)).min(ttl / 4)
+/// The time between a session's deadline and the end of its TTL: for the clocks to drift apart, and to stop the bodies
+/// in before the store may give their locks to others.
+#[must_use]
+pub(crate) fn reserve(ttl: Duration) -> Duration {
+    let margin = (ttl / 20).clamp(Duration::from_millis(20), Duration::from_millis(500)).min(ttl / 4);
+    ttl / 100 + margin
 }
 
 /// How long after a renewal was sent the next one is: a third of the TTL, less up to a tenth of that as jitter.

@@ -66,6 +66,7 @@ impl Sessions {
             clock: self.clock,
             opened: sent,
             lost: watch::Sender::new(None),
+            ended: watch::Sender::new(false),
             members: Mutex::new(Members { closed: false, count: 0, holds: HashMap::new() }),
             nudge: Notify::new(),
             answered: Arc::clone(&self.answered),
@@ -79,11 +80,11 @@ impl Sessions {
     /// Ends every session, with whatever it still holds.
     pub(crate) async fn close(&self) {
         let keepers: Vec<_> = self.lock().drain().map(|(_, keeper)| keeper).collect();
-        for keeper in keepers {
-            keeper.lose("the client was closed");
-            if let Err(error) = keeper.session.close().await {
-                tracing::debug!(%error, "session left to lapse");
-            }
+        for keeper in &keepers {
+            keeper.lose(CLOSED);
+        }
+        for keeper in &keepers {
+            keeper.ended().await;
         }
     }
 
@@ -107,6 +108,8 @@ pub(crate) struct Keeper {
     opened: Moment,
     deadline: AtomicMoment,
     lost: watch::Sender<Option<Arc<str>>>,
+    /// Nothing of it is in the store any more, as far as that could be brought about.
+    ended: watch::Sender<bool>,
     members: Mutex<Members>,
     /// Wakes the renewal before its time.
     nudge: Notify,
@@ -187,7 +190,7 @@ impl Keeper {
                     None => break,
                 }
             } else if self.close_if_unused() {
-                self.lose("idle");
+                self.lose(IDLE);
                 break;
             }
         }
@@ -195,9 +198,10 @@ impl Keeper {
             sessions.forget(asked, &self);
         }
         let why = self.loss().unwrap_or_else(|| OVERDUE.into());
-        let idle = self.lock().closed;
-        observe::session_ended(self.clock.now().since(self.opened), ttl, &why, !idle);
+        let wanted = !matches!(&*why, CLOSED | IDLE);
+        observe::session_ended(self.clock.now().since(self.opened), ttl, &why, wanted);
         self.give_up(ttl).await;
+        self.ended.send_replace(true);
     }
 
     /// Renews until the store has acknowledged it, and gives the moment that request was sent.
@@ -231,7 +235,10 @@ impl Keeper {
     }
 
     /// Tries to end a session that is over, so that its locks need not wait for it to lapse.
+    ///
+    /// Its bodies are stopped first. One that does not await cannot be, and gets no less time than a lapse would give.
     async fn give_up(&self, ttl: Duration) {
+        let _ = tokio::time::timeout(schedule::reserve(ttl), self.left_alone()).await;
         for failures in 1..=5 {
             match self.session.close().await {
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
@@ -240,6 +247,23 @@ impl Keeper {
                 _ => return,
             }
         }
+    }
+
+    /// Ends when nobody has an entry in the session any more.
+    async fn left_alone(&self) {
+        loop {
+            let nudged = self.nudge.notified();
+            if self.lock().count == 0 {
+                return;
+            }
+            nudged.await;
+        }
+    }
+
+    /// Ends when the session has left the store, or could not be brought to.
+    async fn ended(&self) {
+        // The sender is in `self`, which outlives this call.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
     /// Begins to watch the entries of the holds that have lasted until now: a short hold never costs a watch.
@@ -269,6 +293,8 @@ impl Keeper {
     }
 }
 
+const CLOSED: &str = "the client was closed";
+const IDLE: &str = "nothing was held for a while";
 const OVERDUE: &str = "the store did not acknowledge a renewal in time, or the process was paused for too long";
 
 /// The right to put an entry into a session, which is not closed as idle meanwhile.
@@ -303,6 +329,13 @@ impl std::ops::Deref for Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.0.lock().count -= 1;
+        let is_last = {
+            let mut members = self.0.lock();
+            members.count -= 1;
+            members.count == 0
+        };
+        if is_last && !self.0.alive() {
+            self.0.nudge.notify_one();
+        }
     }
 }
