@@ -11,12 +11,11 @@
 
 use super::{Backend, Capabilities, Change, Entered, Entry, Line, Patience, Pending, Scope, Session};
 use crate::clock::{Clock, Moment};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::holder::Holder;
 use crate::key::Key;
 use once_cell::sync::Lazy;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -31,18 +30,26 @@ pub use faults::Faults;
 pub struct Memory {
     clock: Clock,
     state: Mutex<State>,
-    /// Rung at every change that may let a waiter move.
-    changed: Notify,
     #[cfg(any(test, feature = "testing"))]
     faults: Faults,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     counter: u64,
     sessions: HashMap<u64, Moment>,
-    lines: BTreeMap<Key, VecDeque<Standing>>,
+    lines: BTreeMap<Key, Standings>,
     watchers: Vec<(Scope, mpsc::Sender<Change>)>,
+    /// Nothing lapses before this: until then a request touches only its own line.
+    next_lapse: Moment,
+}
+
+/// One lock's line, first in line first.
+#[derive(Debug, Default)]
+struct Standings {
+    line: VecDeque<Standing>,
+    /// Rung when somebody of the line may move, or is gone.
+    changed: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -63,8 +70,13 @@ impl Memory {
     pub fn new(clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             clock,
-            state: Mutex::default(),
-            changed: Notify::new(),
+            state: Mutex::new(State {
+                counter: 0,
+                sessions: HashMap::new(),
+                lines: BTreeMap::new(),
+                watchers: Vec::new(),
+                next_lapse: NEVER,
+            }),
             #[cfg(any(test, feature = "testing"))]
             faults: Faults::default(),
         })
@@ -96,7 +108,7 @@ impl Memory {
     pub fn expire_sessions(&self) {
         let mut state = self.lock();
         state.sessions.clear();
-        self.settle(&mut state);
+        state.sweep(self.clock.now());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -104,27 +116,21 @@ impl Memory {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does `work` on the state, with what lapsed meanwhile gone before and the next in line holding after.
-    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+    /// Does `work` on the state, with what lapsed meanwhile gone before.
+    fn with<T>(&self, work: impl FnOnce(&mut State, Moment) -> T) -> T {
         let mut state = self.lock();
-        self.settle(&mut state);
-        let result = work(&mut state);
-        self.settle(&mut state);
-        result
-    }
-
-    /// Lets what is over lapse, and who is first hold.
-    fn settle(&self, state: &mut State) {
-        if state.settle(self.clock.now()) {
-            self.changed.notify_waiters();
+        let now = self.clock.now();
+        if now >= state.next_lapse {
+            state.sweep(now);
         }
+        work(&mut state, now)
     }
 
     /// A request to the store, as a future that a test's faults may disturb.
     fn request<T, F>(self: &Arc<Self>, work: F) -> Pending<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut State) -> Result<T, Error> + Send + 'static,
+        F: FnOnce(&mut State, Moment) -> Result<T, Error> + Send + 'static,
     {
         let store = Arc::clone(self);
         Box::pin(async move {
@@ -137,58 +143,71 @@ impl Memory {
         })
     }
 
-    /// Asks `ready` again at every change, and when the next thing lapses.
-    async fn until<T>(&self, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {
+    /// Asks `ready` about the line of `key` at every change to it, and whenever something lapses.
+    async fn until<T>(&self, key: &Key, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {
         loop {
-            let changed = self.changed.notified();
+            let changed = self.with(|state, _| state.lines.get(key).map(|line| Arc::clone(&line.changed)));
+            let changed = changed.unwrap_or_default();
+            let changed = changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let (value, next) = self.with(|state| (ready(state), state.next_lapse()));
+            let (value, pause) = self.with(|state, now| (ready(state), state.next_lapse.since(now)));
             if let Some(value) = value {
                 return value;
             }
-            let pause = next.map_or(Duration::from_secs(3600), |next| next.since(self.clock.now()));
             // A millisecond more, so that the timer's rounding does not wake it too early again and again.
-            let _ = tokio::time::timeout(pause + Duration::from_millis(1), changed).await;
+            let pause = pause.min(Duration::from_secs(3600)) + Duration::from_millis(1);
+            let _ = tokio::time::timeout(pause, changed).await;
         }
     }
 }
 
+const NEVER: Moment = Moment::from_nanos(u64::MAX);
+
 impl State {
-    /// Removes what lapsed and lets the heads of the lines hold; whether anything changed.
-    fn settle(&mut self, now: Moment) -> bool {
-        let Self { counter, sessions, lines, watchers } = self;
-        sessions.retain(|_, lapses| *lapses > now);
-        let mut changes = Vec::new();
-        lines.retain(|key, line| {
-            line.retain(|standing| {
-                let kept = standing.kept_until.is_some_and(|until| until > now);
-                let stays = kept || (!standing.left && sessions.contains_key(&standing.session));
-                if !stays && standing.held.is_some() {
-                    changes.push(Change::Released(key.clone()));
-                }
-                stays
-            });
-            if let Some(head) = line.front_mut().filter(|head| head.held.is_none()) {
-                *counter += 1;
-                head.held = Some(*counter);
-                changes.push(Change::Acquired(key.clone(), head.holder.clone()));
-            }
-            !line.is_empty()
-        });
-        let changed = !changes.is_empty();
-        for change in changes {
-            let (Change::Acquired(key, _) | Change::Released(key)) = &change;
-            // A watcher that does not keep up is dropped rather than waited for.
-            watchers
-                .retain(|(scope, watcher)| !scope.contains(key.as_str()) || watcher.try_send(change.clone()).is_ok());
+    /// Removes everything that lapsed, and lets the next ones hold.
+    fn sweep(&mut self, now: Moment) {
+        self.sessions.retain(|_, lapses| *lapses > now);
+        let keys: Vec<Key> = self.lines.keys().cloned().collect();
+        for key in keys {
+            self.settle(&key, now);
         }
-        changed
+        let kept = self.lines.values().flat_map(|line| &line.line).filter_map(|standing| standing.kept_until);
+        self.next_lapse = self.sessions.values().copied().chain(kept).filter(|at| *at > now).min().unwrap_or(NEVER);
     }
 
-    fn next_lapse(&self) -> Option<Moment> {
-        let kept = self.lines.values().flatten().filter_map(|standing| standing.kept_until);
-        self.sessions.values().copied().chain(kept).min()
+    /// Notes that something lapses at `at`.
+    fn lapses(&mut self, at: Moment) -> Moment {
+        self.next_lapse = self.next_lapse.min(at);
+        at
+    }
+
+    /// Removes who left or lapsed from the line of `key`, and lets its head hold.
+    fn settle(&mut self, key: &Key, now: Moment) {
+        let Some(Standings { line, changed }) = self.lines.get_mut(key) else { return };
+        let mut changes = Vec::new();
+        line.retain(|standing| {
+            let kept = standing.kept_until.is_some_and(|until| until > now);
+            let stays = kept || (!standing.left && self.sessions.contains_key(&standing.session));
+            if !stays && standing.held.is_some() {
+                changes.push(Change::Released(key.clone()));
+            }
+            stays
+        });
+        if let Some(head) = line.front_mut().filter(|head| head.held.is_none()) {
+            self.counter += 1;
+            head.held = Some(self.counter);
+            changes.push(Change::Acquired(key.clone(), head.holder.clone()));
+        }
+        changed.notify_waiters();
+        if line.is_empty() {
+            self.lines.remove(key);
+        }
+        for change in changes {
+            // A watcher that does not keep up is dropped rather than waited for.
+            self.watchers
+                .retain(|(scope, watcher)| !scope.contains(key.as_str()) || watcher.try_send(change.clone()).is_ok());
+        }
     }
 
     fn alive(&self, session: u64) -> Result<(), Error> {
@@ -199,7 +218,8 @@ impl State {
     }
 
     fn find(&mut self, key: &Key, number: u64) -> Option<&mut Standing> {
-        self.lines.get_mut(key)?.iter_mut().find(|standing| standing.number == number && !standing.left)
+        let line = &mut self.lines.get_mut(key)?.line;
+        line.iter_mut().find(|standing| standing.number == number && !standing.left)
     }
 }
 
@@ -219,20 +239,20 @@ impl Backend for Arc<Memory> {
 
     fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
         let store = Arc::clone(self);
-        self.request(move |state| {
+        self.request(move |state, now| {
             state.counter += 1;
-            let id = state.counter;
-            state.sessions.insert(id, store.clock.now() + ttl);
+            let (id, lapses) = (state.counter, state.lapses(now + ttl));
+            state.sessions.insert(id, lapses);
             Ok(Arc::new(MemorySession { store, id, ttl }) as Arc<dyn Session>)
         })
     }
 
     fn inspect(&self, scope: Scope) -> Pending<Vec<Line>> {
-        self.request(move |state| {
+        self.request(move |state, _| {
             let inside = state.lines.iter().filter(|(key, _)| scope.contains(key.as_str()));
             let lines = inside.map(|(key, line)| {
                 let of = |held: bool| {
-                    let standings = line.iter().filter(move |standing| standing.held.is_some() == held);
+                    let standings = line.line.iter().filter(move |standing| standing.held.is_some() == held);
                     standings.map(|standing| standing.holder.clone()).collect()
                 };
                 Line::new(key.clone(), of(true), of(false))
@@ -242,7 +262,7 @@ impl Backend for Arc<Memory> {
     }
 
     fn watch(&self, scope: Scope) -> Pending<mpsc::Receiver<Change>> {
-        self.request(move |state| {
+        self.request(move |state, _| {
             let (sender, receiver) = mpsc::channel(1024);
             state.watchers.retain(|(_, watcher)| !watcher.is_closed());
             state.watchers.push((scope, sender));
@@ -251,10 +271,12 @@ impl Backend for Arc<Memory> {
     }
 
     fn force_release(&self, key: Key) -> Pending<usize> {
-        self.request(move |state| {
+        self.request(move |state, now| {
             let Some(line) = state.lines.get_mut(&key) else { return Ok(0) };
-            let held = line.iter_mut().filter(|standing| standing.held.is_some());
-            Ok(held.map(|standing| (standing.left, standing.kept_until) = (true, None)).count())
+            let held = line.line.iter_mut().filter(|standing| standing.held.is_some());
+            let count = held.map(|standing| (standing.left, standing.kept_until) = (true, None)).count();
+            state.settle(&key, now);
+            Ok(count)
         })
     }
 
@@ -274,10 +296,11 @@ struct MemorySession {
 impl MemorySession {
     fn until<T: Send + 'static>(
         &self,
-        ready: impl FnMut(&mut State) -> Option<Result<T, Error>> + Send + 'static,
-    ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
+        entry: Arc<Entry>,
+        mut ready: impl FnMut(Option<&mut Standing>) -> Option<Result<T, Error>> + Send + 'static,
+    ) -> Pending<T> {
         let store = Arc::clone(&self.store);
-        async move { store.until(ready).await }
+        Box::pin(async move { store.until(&entry.key, |state| ready(state.find(&entry.key, entry.number))).await })
     }
 }
 
@@ -287,20 +310,21 @@ impl Session for MemorySession {
     }
 
     fn renew(&self) -> Pending<()> {
-        let (id, ttl, clock) = (self.id, self.ttl, self.store.clock);
-        self.store.request(move |state| {
+        let (id, ttl) = (self.id, self.ttl);
+        self.store.request(move |state, now| {
             state.alive(id)?;
-            state.sessions.insert(id, clock.now() + ttl);
+            let lapses = state.lapses(now + ttl);
+            state.sessions.insert(id, lapses);
             Ok(())
         })
     }
 
     fn enter(&self, entry: Arc<Entry>, patience: Patience) -> Pending<Entered> {
-        let (id, store) = (self.id, Arc::clone(&self.store));
-        self.store.request(move |state| {
+        let id = self.id;
+        self.store.request(move |state, now| {
             state.alive(id)?;
             if state.find(&entry.key, entry.number).is_none() {
-                let line = state.lines.entry(entry.key.clone()).or_default();
+                let line = &mut state.lines.entry(entry.key.clone()).or_default().line;
                 if let (Patience::Try, Some(head)) = (patience, line.front()) {
                     return Ok(Entered::Busy(head.holder.clone()));
                 }
@@ -312,7 +336,7 @@ impl Session for MemorySession {
                     kept_until: None,
                     left: false,
                 });
-                store.settle(state);
+                state.settle(&entry.key, now);
             }
             let held = state.find(&entry.key, entry.number).and_then(|standing| standing.held);
             Ok(held.map_or(Entered::Queued, Entered::Held))
@@ -320,43 +344,46 @@ impl Session for MemorySession {
     }
 
     fn turn(&self, entry: Arc<Entry>) -> Pending<u64> {
-        Box::pin(self.until(move |state| match state.find(&entry.key, entry.number) {
+        self.until(entry, |standing| match standing {
             Some(standing) => standing.held.map(Ok),
-            None => Some(Err(Error::lost("the entry was removed from the line"))),
-        }))
+            None => Some(Err(Error::lost(REMOVED))),
+        })
     }
 
     fn keep(&self, entry: Arc<Entry>, least: Duration) -> Pending<()> {
-        let clock = self.store.clock;
-        self.store.request(move |state| match state.find(&entry.key, entry.number) {
-            Some(standing) => {
-                standing.kept_until = Some(clock.now() + least);
-                Ok(())
+        self.store.request(move |state, now| {
+            let until = state.lapses(now + least);
+            match state.find(&entry.key, entry.number) {
+                Some(standing) => {
+                    standing.kept_until = Some(until);
+                    Ok(())
+                }
+                None => Err(Error::lost(REMOVED)),
             }
-            None => Err(Error::lost("the entry was removed from the line")),
         })
     }
 
     fn leave(&self, entry: Arc<Entry>) -> Pending<()> {
-        self.store.request(move |state| {
+        self.store.request(move |state, now| {
             if let Some(standing) = state.find(&entry.key, entry.number) {
                 standing.left = true;
+                state.settle(&entry.key, now);
             }
             Ok(())
         })
     }
 
     fn gone(&self, entry: Arc<Entry>) -> Pending<std::convert::Infallible> {
-        Box::pin(self.until(move |state| match state.find(&entry.key, entry.number) {
-            Some(_) => None,
-            None => Some(Err(Error::new(ErrorKind::Lost, "the lock was taken away in the store"))),
-        }))
+        self.until(entry, |standing| {
+            standing.is_none().then(|| Err(Error::lost("the lock was taken away in the store")))
+        })
     }
 
     fn close(&self) -> Pending<()> {
         let id = self.id;
-        self.store.request(move |state| {
+        self.store.request(move |state, now| {
             state.sessions.remove(&id);
+            state.sweep(now);
             Ok(())
         })
     }
@@ -365,3 +392,5 @@ impl Session for MemorySession {
         self
     }
 }
+
+const REMOVED: &str = "the entry was removed from the line";
