@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Moves the money of an order, once. Both steps carry the fence.
-#[distributed_lock(key = "/order/{id}", hold_at_most = "300ms", guard = lock)]
+#[distributed_lock(key = "/order/{id}", ttl = 1, hold_at_most = "300ms", guard = lock)]
 async fn transfer(who: &str, id: u32, bank: &Bank, think: impl FnOnce()) -> Result<&'static str, TransferError> {
     println!("{who} has the lock on order {id}, fence {}", lock.fence());
     // Before reading: from here on nobody with a smaller fence can change what is read.
@@ -93,10 +93,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bank = Bank::default();
     let (stuck, is_stuck) = mpsc::channel();
     let get_stuck = move || {
-        // As in a long garbage collection, a suspended laptop, a blocking call. `hold_at_most` passes, and nothing
-        // can stop this thread.
+        // As in a long garbage collection, a suspended laptop, a blocking call: `hold_at_most` passes, nothing can stop
+        // this thread, and a TTL later the lock is Bob's.
         let _ = stuck.send(());
-        thread::sleep(Duration::from_secs(1));
+        thread::sleep(Duration::from_secs(4));
     };
     let (alice, bob) = thread::scope(|scope| {
         let alice = scope.spawn(|| locks::blocking(transfer("Alice", 7, &bank, get_stuck)));

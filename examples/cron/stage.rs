@@ -87,7 +87,7 @@ pub(crate) fn direct() -> Result<(), Box<dyn Error>> {
 
     println!("{WORKERS} workers, each a process with the whole schedule; locks in {url}\n");
     let heads: String = (1..=WORKERS).map(|worker| format!("{:<COLUMN$}", format!("worker {worker}"))).collect();
-    println!("{:>8}   {heads}", "");
+    println!("{:>8}   {}", "", heads.trim_end());
     let start = SystemTime::now() + CURTAIN;
     let workers: Vec<Child> =
         (1..=WORKERS).map(|number| enlist(number, start, &url, &log)).collect::<Result<_, _>>()?;

@@ -42,9 +42,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
-    let url = std::env::var("LOCKS_URL").map_err(|_| "LOCKS_URL is not set; try `etcd://127.0.0.1:2379`")?;
-    let locks = Locks::connect(url)?;
-    locks::init(locks.clone())?;
+    // The client that the attribute uses: that of LOCKS_URL.
+    let locks = locks::client()?;
     let mut etcd = locks.etcd_client().await?;
     match arguments {
         ["add", name, schedule, command] => {
