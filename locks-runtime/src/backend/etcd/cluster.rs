@@ -8,7 +8,9 @@ use super::hub::{Hub, Notice, Watching};
 use super::status::{self, Failure, Verdict};
 use crate::error::Error;
 use crate::random;
-use etcd_client::{Client, Error as ClientError, KvClient, LeaseClient, Txn, TxnResponse, WatchClient};
+use etcd_client::{
+    Client, Error as ClientError, KvClient, LeaseClient, Txn, TxnResponse, WatchClient, WatchOptions, WatchStream,
+};
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -130,6 +132,17 @@ impl Cluster {
             member.retire(&hub);
         }
         None
+    }
+
+    /// A watch on a connection of its own, which lives as long as the [`Link`]. Events that nobody reads fill the
+    /// window of their connection, and on a shared one renewals would wait behind them.
+    pub(super) async fn watch_apart(&self, key: &[u8], options: &WatchOptions) -> Result<(Link, WatchStream), Failure> {
+        self.call(self.config.attempt(), |link| async move {
+            let mut apart = self.connect(link.member).await?;
+            let stream = apart.watch.watch(key, Some(options.clone())).await?;
+            Ok((apart, stream))
+        })
+        .await
     }
 
     /// Leaves `member` for the next one, if it is still the preferred one.

@@ -9,7 +9,7 @@ use super::status::Verdict;
 use crate::backend::{Change, Scope};
 use crate::error::Error;
 use crate::key::Key;
-use etcd_client::{Event, WatchOptions, WatchStream};
+use etcd_client::{Event, WatchOptions};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -79,15 +79,9 @@ impl Tracker {
     async fn follow(&mut self) -> End {
         let (first, end) = inspect::range(&self.cluster.config.namespace, &self.scope);
         let options = WatchOptions::new().with_range(end).with_start_revision(self.revision + 1);
-        let opened = self.cluster.call(self.cluster.config.attempt(), |mut link| {
-            let (first, options) = (first.clone(), options.clone());
-            async move { Ok((link.member, link.watch.watch(first, Some(options)).await?)) }
-        });
-        let (member, mut stream): (usize, WatchStream) = match opened.await {
+        let (link, mut stream) = match self.cluster.watch_apart(&first, &options).await {
             Ok(opened) => opened,
-            Err(failure) if failure.verdict == Verdict::Elsewhere => {
-                return End::Broken;
-            }
+            Err(failure) if failure.verdict == Verdict::Elsewhere => return End::Broken,
             Err(_) => return End::Refused,
         };
         loop {
@@ -109,7 +103,7 @@ impl Tracker {
                 self.tell(locks).await;
             }
         }
-        self.cluster.suspect(member);
+        self.cluster.suspect(link.member);
         End::Broken
     }
 
