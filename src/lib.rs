@@ -51,3 +51,8 @@ pub use locks_runtime::testing;
 
 #[doc(hidden)]
 pub use locks_runtime::__private;
+
+/// The README's examples, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
