@@ -66,12 +66,16 @@ impl Cluster {
         Ask: Fn(Link) -> Answer,
         Answer: Future<Output = Result<T, ClientError>>,
     {
-        let mut attempts = self.members.len().max(2);
-        let mut logins = 0;
+        let attempts = self.members.len().max(2);
+        let (mut at, mut failed, mut logins) = (self.preferred(), 0, 0);
         loop {
-            let at = self.preferred();
             let trouble = match self.attempt(at, limit, &ask).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    if failed > 0 {
+                        self.preferred.store(at, Ordering::Release);
+                    }
+                    return Ok(answer);
+                }
                 Err(trouble) => trouble,
             };
             match self.judge(&trouble) {
@@ -83,10 +87,12 @@ impl Cluster {
                 verdict => return Err(self.definite(verdict, at, trouble)),
             }
             self.suspect(at);
-            attempts -= 1;
-            if attempts == 0 {
+            failed += 1;
+            if failed == attempts {
                 return Err(self.unavailable(at, trouble));
             }
+            // Not whichever is preferred by now: others may be going round as well, and each is to be asked.
+            at = (at + 1) % self.members.len();
             if self.members.len() == 1 {
                 tokio::time::sleep(random::between(Duration::from_millis(20), Duration::from_millis(100))).await;
             }
@@ -210,12 +216,17 @@ impl Cluster {
     pub(super) async fn client(&self) -> Result<Client, Error> {
         let urls: Vec<String> = self.config.endpoints.iter().map(|endpoint| self.config.url(endpoint)).collect();
         let options = self.config.options(true)?.with_auto_token_refresh(true);
-        Box::pin(Client::connect(urls, Some(options))).await.map_err(|error| {
-            match status::verdict(&error, self.config.user.is_some()) {
-                Verdict::Elsewhere => self.unavailable(self.preferred(), Trouble::Told(error)).error,
-                verdict => self.definite(verdict, self.preferred(), Trouble::Told(error)).error,
-            }
-        })
+        let limit = self.config.connect_timeout;
+        let trouble = match tokio::time::timeout(limit, Box::pin(Client::connect(urls, Some(options)))).await {
+            Ok(Ok(client)) => return Ok(client),
+            Ok(Err(error)) => Trouble::Told(error),
+            Err(_) => Trouble::Silent(limit),
+        };
+        let failure = match self.judge(&trouble) {
+            Verdict::Elsewhere => self.unavailable(self.preferred(), trouble),
+            verdict => self.definite(verdict, self.preferred(), trouble),
+        };
+        Err(failure.error)
     }
 
     fn judge(&self, trouble: &Trouble) -> Verdict {
