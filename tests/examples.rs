@@ -1,6 +1,7 @@
 //! The examples that need no server, run as a user runs them.
 
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+#![expect(clippy::disallowed_methods, reason = "threads here are the tests', not the product's")]
 
 use std::process::{Command, Output};
 use std::time::Duration;
