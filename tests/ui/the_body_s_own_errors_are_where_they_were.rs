@@ -5,8 +5,16 @@ async fn of_type(job: &str) -> Result<u32, Error> {
     job.len()
 }
 
+struct JobError;
+
+impl From<Error> for JobError {
+    fn from(_: Error) -> Self {
+        Self
+    }
+}
+
 #[distributed_lock(key = "/a")]
-async fn of_question_mark(job: &str) -> Result<u32, Error> {
+async fn of_question_mark(job: &str) -> Result<u32, JobError> {
     let number = job.parse::<u32>()?;
     Ok(number)
 }
