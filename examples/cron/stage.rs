@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode};
+use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -91,22 +91,20 @@ pub(crate) fn direct() -> Result<(), Box<dyn Error>> {
     let start = SystemTime::now() + CURTAIN;
     let workers: Vec<Child> =
         (1..=WORKERS).map(|number| enlist(number, start, &url, &log)).collect::<Result<_, _>>()?;
-    for mut worker in workers {
-        if !worker.wait()?.success() {
-            return Err("a worker failed; what it said is above".into());
-        }
+    let ended: Vec<ExitStatus> = workers.into_iter().map(|mut worker| worker.wait()).collect::<Result<_, _>>()?;
+    if !ended.iter().all(ExitStatus::success) {
+        return Err("a worker failed; what it said is above".into());
     }
     let log: Vec<Line> = fs::read_to_string(&log)?.lines().map(str::parse).collect::<Result<_, _>>()?;
     check(&log)
 }
 
-/// Says what went wrong, with every cause.
+/// Says what went wrong, and what it came from.
 pub(crate) fn fail(error: &dyn Error) -> ExitCode {
     eprintln!("error: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        eprintln!("  because: {error}");
-        cause = error.source();
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    if let Some(root) = causes.last() {
+        eprintln!("  because: {root}");
     }
     ExitCode::FAILURE
 }
