@@ -102,8 +102,11 @@ pub(crate) fn direct() -> Result<(), Box<dyn Error>> {
 /// Says what went wrong, and what it came from.
 pub(crate) fn fail(error: &dyn Error) -> ExitCode {
     eprintln!("error: {error}");
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    if let Some(root) = causes.last() {
+    let mut root = error.source();
+    while let Some(deeper) = root.and_then(|cause| cause.source()) {
+        root = Some(deeper);
+    }
+    if let Some(root) = root {
         eprintln!("  because: {root}");
     }
     ExitCode::FAILURE
