@@ -50,6 +50,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A module's functions as cases, in lists under what each list needs.
+macro_rules! list {
+    ($module:ident: $($needs:expr => [$($name:ident),* $(,)?])*) => {
+        pub(super) fn cases() -> Vec<super::Case> {
+            vec![$($(super::Case {
+                name: concat!(stringify!($module), "::", stringify!($name)),
+                needs: $needs,
+                body: |fixture| Box::pin($name(fixture)),
+            }),*),*]
+        }
+    };
+}
+
 mod contract;
 mod excluding;
 mod fixture;
@@ -112,95 +125,19 @@ pub fn cases(capabilities: Capabilities) -> Vec<Case> {
     all().into_iter().filter(|case| (case.needs)(capabilities)).collect()
 }
 
-/// The functions as cases, in lists under what each list needs.
-macro_rules! list {
-    ($($needs:expr => [$($module:ident::$name:ident),* $(,)?])*) => {
-        vec![$($(Case {
-            name: concat!(stringify!($module), "::", stringify!($name)),
-            needs: $needs,
-            body: |fixture| Box::pin($module::$name(fixture)),
-        }),*),*]
-    };
-}
-
 fn all() -> Vec<Case> {
-    list! {
-        |_| true => [
-            taking::a_free_lock_is_one_entry_and_none_after_its_release,
-            taking::a_busy_lock_is_refused_with_its_holder_and_nothing_is_left,
-            taking::a_wait_that_passes_names_the_holder_and_withdraws,
-            taking::a_body_returns_its_value_after_the_release,
-            taking::a_body_panics_after_the_release,
-            taking::a_body_that_is_dropped_gives_the_lock_back,
-            taking::a_guard_that_is_dropped_gives_the_lock_back,
-            taking::the_same_key_inside_the_body_joins,
-            taking::waiting_in_a_circle_is_refused,
-            taking::it_works_without_a_runtime_and_beyond_one,
-            polls::a_run_dropped_at_any_poll_leaves_nothing,
-            polls::a_wait_dropped_at_any_poll_leaves_nothing,
-            polls::a_wait_dropped_as_the_lock_comes_leaves_nothing,
-            waiting::a_waiter_gets_the_lock_when_it_is_given_back,
-            waiting::a_waiter_that_is_dropped_is_passed_over,
-            waiting::waiters_of_one_client_are_served_as_they_came,
-            waiting::many_waiters_of_one_client_stand_in_the_line_once,
-            waiting::a_waiter_whose_client_closes_is_passed_over,
-            waiting::a_client_that_closes_hands_its_locks_on,
-            keeping::a_short_ttl_is_renewed_for_holder_and_waiter,
-            keeping::hold_at_least_keeps_the_lock_after_the_body,
-            keeping::hold_at_least_outlives_the_client,
-            keeping::hold_at_most_stops_the_body_and_gives_the_lock_back,
-            keeping::a_ttl_of_nothing_is_refused,
-            keeping::a_closed_client_refuses_and_leaves_nothing,
-            keeping::closing_while_locks_are_taken_leaves_nothing,
-            excluding::clients_never_hold_at_once,
-            excluding::nothing_is_mixed_up_by_those_who_give_up,
-            excluding::a_hundred_locks_are_held_at_once,
-            naming::keys_that_begin_alike_are_different_locks,
-            naming::odd_keys_are_different_locks_or_refused,
-            naming::a_key_that_cannot_be_is_refused,
-            showing::the_record_survives,
-            showing::two_clients_are_two_instances,
-            showing::a_list_has_what_begins_so_in_order,
-            showing::a_watch_tells_changes_in_order,
-            showing::a_watch_tells_of_a_holder_that_closes,
-            showing::a_watch_that_nobody_reads_blocks_nobody,
-            contract::a_call_does_nothing_until_it_is_polled,
-            contract::entering_again_is_the_same_hold,
-            contract::entering_again_is_the_same_place_in_line,
-            contract::trying_again_is_the_same_hold,
-            contract::after_busy_nothing_is_left,
-            contract::leaving_twice_or_in_vain_is_fine,
-            contract::leaving_takes_only_the_entry_itself,
-            contract::numbers_of_two_sessions_may_be_equal,
-            contract::a_turn_may_be_dropped_and_asked_again,
-            contract::a_turn_ends_when_the_entry_left,
-            contract::a_removal_is_not_told_of_what_stays_or_left,
-            upkeep::a_kept_entry_stays_after_it_left,
-            upkeep::a_kept_entry_stays_after_its_session_closed,
-            upkeep::closing_takes_all_entries_and_is_final,
-            upkeep::no_ttl_is_shorter_than_asked,
-        ]
-        |can| can.fencing => [
-            excluding::fences_grow_with_every_hold,
-        ]
-        |can| can.queue_order => [
-            waiting::waiters_of_all_clients_are_served_as_they_came,
-            showing::holders_and_waiters_are_shown_in_order,
-        ]
-        |can| can.outlives_process => [
-            upkeep::a_session_that_is_not_renewed_lapses_but_not_early,
-        ]
-        |can| can.force_release => [
-            keeping::a_lock_that_is_taken_away_goes_to_the_next,
-        ]
-        |can| can.force_release && can.notices_removal => [
-            keeping::a_lock_that_is_taken_away_is_lost,
-            upkeep::a_removal_is_told,
-        ]
-        |can| !can.force_release => [
-            keeping::a_lock_that_cannot_be_taken_away_stays,
-        ]
-    }
+    let modules = [
+        taking::cases(),
+        polls::cases(),
+        waiting::cases(),
+        keeping::cases(),
+        excluding::cases(),
+        naming::cases(),
+        showing::cases(),
+        contract::cases(),
+        upkeep::cases(),
+    ];
+    modules.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -7,10 +7,27 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
+list! {
+    contract:
+    |_| true => [
+        a_call_does_nothing_until_it_is_polled,
+        entering_again_is_the_same_hold,
+        entering_again_is_the_same_place_in_line,
+        trying_again_is_the_same_hold,
+        after_busy_nothing_is_left,
+        leaving_twice_or_in_vain_is_fine,
+        leaving_takes_only_the_entry_itself,
+        numbers_of_two_sessions_may_be_equal,
+        a_turn_may_be_dropped_and_asked_again,
+        a_turn_ends_when_the_entry_left,
+        a_removal_is_not_told_of_what_stays_or_left,
+    ]
+}
+
 /// Nothing happens within this time that should not happen at all.
 const A_WHILE: Duration = Duration::from_millis(100);
 
-pub(super) async fn a_call_does_nothing_until_it_is_polled(fixture: &Fixture) {
+async fn a_call_does_nothing_until_it_is_polled(fixture: &Fixture) {
     let (session, entry) = (fixture.session().await, fixture.entry("k", "us"));
     drop(session.enter(Arc::clone(&entry), Patience::Wait));
     fixture.nobody("k").await;
@@ -22,7 +39,7 @@ pub(super) async fn a_call_does_nothing_until_it_is_polled(fixture: &Fixture) {
     leave(&session, &entry).await;
 }
 
-pub(super) async fn entering_again_is_the_same_hold(fixture: &Fixture) {
+async fn entering_again_is_the_same_hold(fixture: &Fixture) {
     let (session, entry) = (fixture.session().await, fixture.entry("k", "us"));
     let mut fences = vec![hold(&session, &entry).await, hold(&session, &entry).await];
     match attempt(&session, &entry).await {
@@ -46,7 +63,7 @@ pub(super) async fn entering_again_is_the_same_hold(fixture: &Fixture) {
     }
 }
 
-pub(super) async fn entering_again_is_the_same_place_in_line(fixture: &Fixture) {
+async fn entering_again_is_the_same_place_in_line(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, first, second) = (fixture.entry("k", "held"), fixture.entry("k", "1"), fixture.entry("k", "2"));
     hold(&ours, &held).await;
@@ -68,7 +85,7 @@ pub(super) async fn entering_again_is_the_same_place_in_line(fixture: &Fixture) 
     fixture.nobody("k").await;
 }
 
-pub(super) async fn trying_again_is_the_same_hold(fixture: &Fixture) {
+async fn trying_again_is_the_same_hold(fixture: &Fixture) {
     let (session, entry) = (fixture.session().await, fixture.entry("k", "us"));
     for _ in 0..3 {
         let tried = attempt(&session, &entry).await;
@@ -80,7 +97,7 @@ pub(super) async fn trying_again_is_the_same_hold(fixture: &Fixture) {
     fixture.nobody("k").await;
 }
 
-pub(super) async fn after_busy_nothing_is_left(fixture: &Fixture) {
+async fn after_busy_nothing_is_left(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, tried) = (fixture.entry("k", "held"), fixture.entry("k", "tried"));
     hold(&ours, &held).await;
@@ -99,7 +116,7 @@ pub(super) async fn after_busy_nothing_is_left(fixture: &Fixture) {
     fixture.nobody("k").await;
 }
 
-pub(super) async fn leaving_twice_or_in_vain_is_fine(fixture: &Fixture) {
+async fn leaving_twice_or_in_vain_is_fine(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, queued, never) = (fixture.entry("k", "held"), fixture.entry("k", "queued"), fixture.entry("k", "never"));
     leave(&ours, &never).await;
@@ -124,7 +141,7 @@ pub(super) async fn leaving_twice_or_in_vain_is_fine(fixture: &Fixture) {
     leave(&theirs, &next).await;
 }
 
-pub(super) async fn leaving_takes_only_the_entry_itself(fixture: &Fixture) {
+async fn leaving_takes_only_the_entry_itself(fixture: &Fixture) {
     let session = fixture.session().await;
     let (first, second, other) = (fixture.entry("k", "1"), fixture.entry("k", "2"), fixture.entry("k/1", "other"));
     hold(&session, &first).await;
@@ -143,7 +160,7 @@ pub(super) async fn leaving_takes_only_the_entry_itself(fixture: &Fixture) {
 }
 
 /// Every process counts its entries from 1: the session is part of an entry's name.
-pub(super) async fn numbers_of_two_sessions_may_be_equal(fixture: &Fixture) {
+async fn numbers_of_two_sessions_may_be_equal(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, waiting) = (fixture.numbered("k", "held", 1), fixture.numbered("k", "waiting", 1));
     hold(&ours, &held).await;
@@ -160,7 +177,7 @@ pub(super) async fn numbers_of_two_sessions_may_be_equal(fixture: &Fixture) {
     leave(&theirs, &waiting).await;
 }
 
-pub(super) async fn a_turn_may_be_dropped_and_asked_again(fixture: &Fixture) {
+async fn a_turn_may_be_dropped_and_asked_again(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, queued) = (fixture.entry("k", "held"), fixture.entry("k", "queued"));
     hold(&ours, &held).await;
@@ -180,7 +197,7 @@ pub(super) async fn a_turn_may_be_dropped_and_asked_again(fixture: &Fixture) {
     fixture.nobody("k").await;
 }
 
-pub(super) async fn a_turn_ends_when_the_entry_left(fixture: &Fixture) {
+async fn a_turn_ends_when_the_entry_left(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, queued) = (fixture.entry("k", "held"), fixture.entry("k", "queued"));
     hold(&ours, &held).await;
@@ -193,7 +210,7 @@ pub(super) async fn a_turn_ends_when_the_entry_left(fixture: &Fixture) {
     fixture.nobody("k").await;
 }
 
-pub(super) async fn a_removal_is_not_told_of_what_stays_or_left(fixture: &Fixture) {
+async fn a_removal_is_not_told_of_what_stays_or_left(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, queued) = (fixture.entry("k", "held"), fixture.entry("k", "queued"));
     hold(&ours, &held).await;

@@ -8,13 +8,37 @@ use std::future::pending;
 use std::time::Duration;
 use tokio::time::sleep;
 
+list! {
+    keeping:
+    |_| true => [
+        a_short_ttl_is_renewed_for_holder_and_waiter,
+        hold_at_least_keeps_the_lock_after_the_body,
+        hold_at_least_outlives_the_client,
+        hold_at_least_is_not_the_most,
+        hold_at_most_stops_the_body_and_gives_the_lock_back,
+        hold_at_most_ends_a_guard_that_is_kept,
+        a_ttl_of_nothing_is_refused,
+        a_closed_client_refuses_and_leaves_nothing,
+        closing_while_locks_are_taken_leaves_nothing,
+    ]
+    |can| can.force_release => [
+        a_lock_that_is_taken_away_goes_to_the_next,
+    ]
+    |can| can.force_release && can.notices_removal => [
+        a_lock_that_is_taken_away_is_lost,
+    ]
+    |can| !can.force_release => [
+        a_lock_that_cannot_be_taken_away_stays,
+    ]
+}
+
 /// The shortest TTL of this suite. A store may grant more.
 const SHORT: Duration = Duration::from_secs(1);
 
 /// How much later than asked a kept lock may be free: stores count seconds, and look for what lapsed now and then.
 const LATE: Duration = Duration::from_secs(6);
 
-pub(super) async fn a_short_ttl_is_renewed_for_holder_and_waiter(fixture: &Fixture) {
+async fn a_short_ttl_is_renewed_for_holder_and_waiter(fixture: &Fixture) {
     let granted = fixture.session_for(SHORT).await.ttl();
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     let held = soon("a free lock", ours.lock(&key).name("us").ttl(SHORT).acquire()).await.unwrap();
@@ -31,7 +55,7 @@ pub(super) async fn a_short_ttl_is_renewed_for_holder_and_waiter(fixture: &Fixtu
     fixture.nobody("k").await;
 }
 
-pub(super) async fn hold_at_least_keeps_the_lock_after_the_body(fixture: &Fixture) {
+async fn hold_at_least_keeps_the_lock_after_the_body(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     let least = Duration::from_millis(1500);
     let waiter = {
@@ -52,11 +76,12 @@ pub(super) async fn hold_at_least_keeps_the_lock_after_the_body(fixture: &Fixtur
     fixture.nobody("k").await;
 }
 
-pub(super) async fn hold_at_least_outlives_the_client(fixture: &Fixture) {
+async fn hold_at_least_outlives_the_client(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
-    let least = Duration::from_millis(1500);
+    // More than any TTL here.
+    let least = Duration::from_millis(2500);
     let begun = now();
-    let held = ours.lock(&key).name("us").hold_at_least(least).acquire().await.unwrap();
+    let held = ours.lock(&key).name("us").ttl(SHORT).hold_at_least(least).acquire().await.unwrap();
     let waiter = wait(&theirs, &key, "them");
     ours.close().await;
     refused(held.check(), ErrorKind::Lost);
@@ -68,7 +93,21 @@ pub(super) async fn hold_at_least_outlives_the_client(fixture: &Fixture) {
     guard.release().await.unwrap();
 }
 
-pub(super) async fn hold_at_most_stops_the_body_and_gives_the_lock_back(fixture: &Fixture) {
+async fn hold_at_least_is_not_the_most(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    let lock = ours.lock(&key).name("us").ttl(SHORT).hold_at_least(Duration::from_millis(100));
+    let held = lock.acquire().await.unwrap();
+    let lost = tokio::time::timeout(Duration::from_millis(3200), held.lost()).await;
+    assert!(lost.is_err(), "lost after the least time: {lost:?}");
+    held.check().unwrap();
+    assert!(theirs.lock(&key).try_acquire().await.unwrap().is_none(), "two hold `{key}`");
+    assert_eq!(fixture.line("k").await.0, ["us"]);
+    held.release().await.unwrap();
+    // The time it was to be kept for is long over.
+    fixture.nobody("k").await;
+}
+
+async fn hold_at_most_stops_the_body_and_gives_the_lock_back(fixture: &Fixture) {
     let (locks, key) = (fixture.client(), fixture.key("k"));
     let most = Duration::from_millis(200);
     for on_lost in [OnLost::Cancel, OnLost::Continue] {
@@ -79,23 +118,34 @@ pub(super) async fn hold_at_most_stops_the_body_and_gives_the_lock_back(fixture:
         assert!(now().since(begun) >= most);
         fixture.until("k", &[], 0).await;
     }
-    let guard = locks.lock(&key).hold_at_most(most).acquire().await.unwrap();
-    soon("the end of `hold_at_most`", guard.lost()).await;
-    fixture.until("k", &[], 0).await;
-    let next = take(&locks, &key, "next").await;
-    refused(guard.release().await, ErrorKind::Lost);
-    assert_eq!(fixture.line("k").await.0, ["next"]);
-    next.release().await.unwrap();
 }
 
-pub(super) async fn a_ttl_of_nothing_is_refused(fixture: &Fixture) {
+/// Whoever notices first that the time is over, and though the guard is kept: after one more TTL at the latest.
+async fn hold_at_most_ends_a_guard_that_is_kept(fixture: &Fixture) {
+    let (locks, key) = (fixture.client(), fixture.key("k"));
+    for asks in [false, true] {
+        let lock = locks.lock(&key).ttl(SHORT).hold_at_most(Duration::from_millis(200));
+        let guard = soon("a free lock", lock.acquire()).await.unwrap();
+        while asks && guard.check().is_ok() {
+            tokio::task::yield_now().await;
+        }
+        soon("the end of `hold_at_most`", guard.lost()).await;
+        fixture.until("k", &[], 0).await;
+        let next = take(&locks, &key, "next").await;
+        refused(guard.release().await, ErrorKind::Lost);
+        assert_eq!(fixture.line("k").await.0, ["next"]);
+        next.release().await.unwrap();
+    }
+}
+
+async fn a_ttl_of_nothing_is_refused(fixture: &Fixture) {
     let (locks, key) = (fixture.client(), fixture.key("k"));
     refused(locks.lock(&key).ttl(Duration::ZERO).acquire().await, ErrorKind::InvalidOption);
     refused(locks.lock(&key).ttl(Duration::MAX).acquire().await, ErrorKind::InvalidOption);
     fixture.nobody("k").await;
 }
 
-pub(super) async fn a_closed_client_refuses_and_leaves_nothing(fixture: &Fixture) {
+async fn a_closed_client_refuses_and_leaves_nothing(fixture: &Fixture) {
     let (locks, other) = (fixture.client(), fixture.client());
     let mut guards = Vec::new();
     for (number, ttl) in [(1, 5), (2, 5), (3, 7)] {
@@ -121,8 +171,8 @@ pub(super) async fn a_closed_client_refuses_and_leaves_nothing(fixture: &Fixture
 }
 
 /// A request may be anywhere on its way when the client closes.
-pub(super) async fn closing_while_locks_are_taken_leaves_nothing(fixture: &Fixture) {
-    for round in 0..30 {
+async fn closing_while_locks_are_taken_leaves_nothing(fixture: &Fixture) {
+    for round in 0..8 {
         let locks = fixture.client();
         let taking = (0..4).map(|number| {
             let lock = locks.lock(fixture.key(&format!("k{number}")));
@@ -147,7 +197,7 @@ pub(super) async fn closing_while_locks_are_taken_leaves_nothing(fixture: &Fixtu
     }
 }
 
-pub(super) async fn a_lock_that_is_taken_away_goes_to_the_next(fixture: &Fixture) {
+async fn a_lock_that_is_taken_away_goes_to_the_next(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     assert!(!theirs.force_release(&key).await.unwrap(), "nobody held it");
     let held = take(&ours, &key, "us").await;
@@ -164,7 +214,7 @@ pub(super) async fn a_lock_that_is_taken_away_goes_to_the_next(fixture: &Fixture
     fixture.nobody("k").await;
 }
 
-pub(super) async fn a_lock_that_is_taken_away_is_lost(fixture: &Fixture) {
+async fn a_lock_that_is_taken_away_is_lost(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     let body = ours.lock(&key).ttl(SHORT).run(|_| pending::<()>());
     let taken = async {
@@ -178,7 +228,7 @@ pub(super) async fn a_lock_that_is_taken_away_is_lost(fixture: &Fixture) {
     guard.release().await.unwrap();
 }
 
-pub(super) async fn a_lock_that_cannot_be_taken_away_stays(fixture: &Fixture) {
+async fn a_lock_that_cannot_be_taken_away_stays(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     assert!(!theirs.force_release(&key).await.unwrap_or_default(), "nobody held it");
     let held = take(&ours, &key, "us").await;

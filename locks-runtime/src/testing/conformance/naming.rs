@@ -4,8 +4,17 @@ use super::fixture::{Fixture, refused, soon, take, wait};
 use crate::error::ErrorKind;
 use crate::locks::Locks;
 
+list! {
+    naming:
+    |_| true => [
+        keys_that_begin_alike_are_different_locks,
+        odd_keys_are_different_locks_or_refused,
+        a_key_that_cannot_be_is_refused,
+    ]
+}
+
 /// A lock is a key, byte by byte: what lies "under" it, or begins like it, is another lock.
-pub(super) async fn keys_that_begin_alike_are_different_locks(fixture: &Fixture) {
+async fn keys_that_begin_alike_are_different_locks(fixture: &Fixture) {
     let (ours, theirs) = (fixture.client(), fixture.client());
     // The longer ones first: in a store of paths they are older than what they lie under.
     let labels = ["a/b/c", "a/b", "ab", "a/", "a//", "a", "A", "a.lock", "a%2Fb"];
@@ -59,7 +68,7 @@ fn odd_keys(fixture: &Fixture) -> Vec<String> {
     keys
 }
 
-pub(super) async fn odd_keys_are_different_locks_or_refused(fixture: &Fixture) {
+async fn odd_keys_are_different_locks_or_refused(fixture: &Fixture) {
     let (ours, theirs) = (fixture.client(), fixture.client());
     let keys = odd_keys(fixture);
     let mut held = Vec::new();
@@ -109,7 +118,7 @@ async fn shown(locks: &Locks, fixture: &Fixture, keys: impl Iterator<Item = &str
     assert_eq!(listed, due);
 }
 
-pub(super) async fn a_key_that_cannot_be_is_refused(fixture: &Fixture) {
+async fn a_key_that_cannot_be_is_refused(fixture: &Fixture) {
     let locks = fixture.client();
     let long = fixture.key(&"k".repeat(512));
     for bad in ["", &long, &fixture.key("a\0b"), &fixture.key("a\nb"), &fixture.key("\u{85}"), &fixture.key("\x7f")] {

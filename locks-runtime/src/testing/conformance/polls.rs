@@ -7,6 +7,15 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::time::timeout;
 
+list! {
+    polls:
+    |_| true => [
+        a_run_dropped_at_any_poll_leaves_nothing,
+        a_wait_dropped_at_any_poll_leaves_nothing,
+        a_wait_dropped_as_the_lock_comes_leaves_nothing,
+    ]
+}
+
 /// More polls than any of this takes.
 const MANY: usize = 200;
 
@@ -40,7 +49,7 @@ async fn poll_times<F: Future>(polls: usize, future: F) -> Came<F::Output> {
     timeout(STALLED, polled).await.unwrap_or(Came::NoFurther)
 }
 
-pub(super) async fn a_run_dropped_at_any_poll_leaves_nothing(fixture: &Fixture) {
+async fn a_run_dropped_at_any_poll_leaves_nothing(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     for polls in 0..MANY {
         let run = ours.lock(&key).name("dropped").run(|_| async {
@@ -59,7 +68,7 @@ pub(super) async fn a_run_dropped_at_any_poll_leaves_nothing(fixture: &Fixture) 
     panic!("a free lock and its body took more than {MANY} polls");
 }
 
-pub(super) async fn a_wait_dropped_at_any_poll_leaves_nothing(fixture: &Fixture) {
+async fn a_wait_dropped_at_any_poll_leaves_nothing(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     let held = take(&theirs, &key, "holder").await;
     for polls in 0..MANY {
@@ -80,7 +89,7 @@ pub(super) async fn a_wait_dropped_at_any_poll_leaves_nothing(fixture: &Fixture)
 }
 
 /// The waiter is dropped about when the lock comes to it: a late grant becomes a withdrawal.
-pub(super) async fn a_wait_dropped_as_the_lock_comes_leaves_nothing(fixture: &Fixture) {
+async fn a_wait_dropped_as_the_lock_comes_leaves_nothing(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     for _ in 0..25 {
         let held = take(&theirs, &key, "holder").await;

@@ -8,6 +8,21 @@ use crate::locks::Watch;
 use std::time::Duration;
 use tokio::time::sleep;
 
+list! {
+    showing:
+    |_| true => [
+        the_record_survives,
+        two_clients_are_two_instances,
+        a_list_has_what_begins_so_in_order,
+        a_watch_tells_changes_in_order,
+        a_watch_tells_of_a_holder_that_closes,
+        a_watch_that_nobody_reads_blocks_nobody,
+    ]
+    |can| can.queue_order => [
+        holders_and_waiters_are_shown_in_order,
+    ]
+}
+
 /// The change, as `+key name` or `-key`, without the case's prefix.
 fn told(fixture: &Fixture, change: Option<Change>) -> String {
     let short = |key: &str| key.strip_prefix(fixture.prefix()).unwrap_or(key).to_owned();
@@ -22,7 +37,7 @@ async fn next(fixture: &Fixture, watch: &mut Watch) -> String {
     told(fixture, soon("the next change", watch.next()).await)
 }
 
-pub(super) async fn the_record_survives(fixture: &Fixture) {
+async fn the_record_survives(fixture: &Fixture) {
     let odd = "line\nbreak \"quoted\" \\ \u{0} {é} 日本 \u{1f512}";
     let long = "l".repeat(2000);
     let labels = [("team", "billing"), (odd, odd), ("long", long.as_str()), ("", "")];
@@ -49,7 +64,7 @@ pub(super) async fn the_record_survives(fixture: &Fixture) {
     guard.release().await.unwrap();
 }
 
-pub(super) async fn two_clients_are_two_instances(fixture: &Fixture) {
+async fn two_clients_are_two_instances(fixture: &Fixture) {
     let mut seen = Vec::new();
     for (locks, label) in [(fixture.client(), "a"), (fixture.client(), "b")] {
         for label in [label, "again"] {
@@ -62,7 +77,7 @@ pub(super) async fn two_clients_are_two_instances(fixture: &Fixture) {
     assert!(seen[0] == seen[1] && seen[2] == seen[3] && seen[0] != seen[2], "{seen:?}");
 }
 
-pub(super) async fn holders_and_waiters_are_shown_in_order(fixture: &Fixture) {
+async fn holders_and_waiters_are_shown_in_order(fixture: &Fixture) {
     let key = fixture.key("k");
     let held = take(&fixture.client(), &key, "holder").await;
     let mut waiters = Vec::new();
@@ -81,7 +96,7 @@ pub(super) async fn holders_and_waiters_are_shown_in_order(fixture: &Fixture) {
     second.release().await.unwrap();
 }
 
-pub(super) async fn a_list_has_what_begins_so_in_order(fixture: &Fixture) {
+async fn a_list_has_what_begins_so_in_order(fixture: &Fixture) {
     let (ours, theirs) = (fixture.client(), fixture.client());
     let mut guards = Vec::new();
     for label in ["b", "a/2", "ab", "a", "a/1", "é", "%41"] {
@@ -102,7 +117,7 @@ pub(super) async fn a_list_has_what_begins_so_in_order(fixture: &Fixture) {
     assert!(of("").await.is_empty(), "a lock that nobody holds or wants is not listed");
 }
 
-pub(super) async fn a_watch_tells_changes_in_order(fixture: &Fixture) {
+async fn a_watch_tells_changes_in_order(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("in/k"));
     let earlier = take(&ours, &fixture.key("in/earlier"), "earlier").await;
     let mut watch = theirs.watch(fixture.key("in/")).await.unwrap();
@@ -129,7 +144,7 @@ pub(super) async fn a_watch_tells_changes_in_order(fixture: &Fixture) {
     assert_eq!(next(fixture, &mut watch).await, "-in/earlier");
 }
 
-pub(super) async fn a_watch_tells_of_a_holder_that_closes(fixture: &Fixture) {
+async fn a_watch_tells_of_a_holder_that_closes(fixture: &Fixture) {
     let (closing, other) = (fixture.client(), fixture.client());
     let mut watch = other.watch(fixture.prefix()).await.unwrap();
     let mut second = fixture.client().watch(fixture.prefix()).await.unwrap();
@@ -144,7 +159,7 @@ pub(super) async fn a_watch_tells_of_a_holder_that_closes(fixture: &Fixture) {
 }
 
 /// Neither other clients, nor this one's own locks and renewals, wait for somebody who does not read.
-pub(super) async fn a_watch_that_nobody_reads_blocks_nobody(fixture: &Fixture) {
+async fn a_watch_that_nobody_reads_blocks_nobody(fixture: &Fixture) {
     let big = "b".repeat(40_000);
     let (busy, ours) = (fixture.labelled(&[("big", &big)]), fixture.client());
     let mut unread = Vec::new();

@@ -8,8 +8,24 @@ use std::panic::resume_unwind;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+list! {
+    taking:
+    |_| true => [
+        a_free_lock_is_one_entry_and_none_after_its_release,
+        a_busy_lock_is_refused_with_its_holder_and_nothing_is_left,
+        a_wait_that_passes_names_the_holder_and_withdraws,
+        a_body_returns_its_value_after_the_release,
+        a_body_panics_after_the_release,
+        a_body_that_is_dropped_gives_the_lock_back,
+        a_guard_that_is_dropped_gives_the_lock_back,
+        the_same_key_inside_the_body_joins,
+        waiting_in_a_circle_is_refused,
+        it_works_without_a_runtime_and_beyond_one,
+    ]
+}
+
 /// DESIGN, "free": one entry with a holder record; "body returns": it is gone once that was acknowledged.
-pub(super) async fn a_free_lock_is_one_entry_and_none_after_its_release(fixture: &Fixture) {
+async fn a_free_lock_is_one_entry_and_none_after_its_release(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     for name in ["first", "second"] {
         fixture.nobody("k").await;
@@ -24,7 +40,7 @@ pub(super) async fn a_free_lock_is_one_entry_and_none_after_its_release(fixture:
     }
 }
 
-pub(super) async fn a_busy_lock_is_refused_with_its_holder_and_nothing_is_left(fixture: &Fixture) {
+async fn a_busy_lock_is_refused_with_its_holder_and_nothing_is_left(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     let guard = take(&ours, &key, "us").await;
     for other in [&ours, &theirs] {
@@ -42,7 +58,7 @@ pub(super) async fn a_busy_lock_is_refused_with_its_holder_and_nothing_is_left(f
     guard.expect("the lock was free").release().await.unwrap();
 }
 
-pub(super) async fn a_wait_that_passes_names_the_holder_and_withdraws(fixture: &Fixture) {
+async fn a_wait_that_passes_names_the_holder_and_withdraws(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     let guard = take(&ours, &key, "us").await;
     let wait = Duration::from_millis(150);
@@ -60,7 +76,7 @@ pub(super) async fn a_wait_that_passes_names_the_holder_and_withdraws(fixture: &
     fixture.nobody("k").await;
 }
 
-pub(super) async fn a_body_returns_its_value_after_the_release(fixture: &Fixture) {
+async fn a_body_returns_its_value_after_the_release(fixture: &Fixture) {
     let (locks, key) = (fixture.client(), fixture.key("k"));
     for round in 0..5 {
         let value = locks.lock(&key).name("body").run(|guard| async move {
@@ -72,7 +88,7 @@ pub(super) async fn a_body_returns_its_value_after_the_release(fixture: &Fixture
     }
 }
 
-pub(super) async fn a_body_panics_after_the_release(fixture: &Fixture) {
+async fn a_body_panics_after_the_release(fixture: &Fixture) {
     let (locks, key) = (fixture.client(), fixture.key("k"));
     let inner = locks.lock(&key);
     let panicked = tokio::spawn(async move {
@@ -85,7 +101,7 @@ pub(super) async fn a_body_panics_after_the_release(fixture: &Fixture) {
     take(&locks, &key, "next").await.release().await.unwrap();
 }
 
-pub(super) async fn a_body_that_is_dropped_gives_the_lock_back(fixture: &Fixture) {
+async fn a_body_that_is_dropped_gives_the_lock_back(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     let (begun, running) = oneshot::channel();
     let body = ours.lock(&key).name("us").run(|_| async {
@@ -100,7 +116,7 @@ pub(super) async fn a_body_that_is_dropped_gives_the_lock_back(fixture: &Fixture
     take(&theirs, &key, "them").await.release().await.unwrap();
 }
 
-pub(super) async fn a_guard_that_is_dropped_gives_the_lock_back(fixture: &Fixture) {
+async fn a_guard_that_is_dropped_gives_the_lock_back(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     for _ in 0..3 {
         drop(take(&ours, &key, "us").await);
@@ -109,7 +125,7 @@ pub(super) async fn a_guard_that_is_dropped_gives_the_lock_back(fixture: &Fixtur
     fixture.until("k", &[], 0).await;
 }
 
-pub(super) async fn the_same_key_inside_the_body_joins(fixture: &Fixture) {
+async fn the_same_key_inside_the_body_joins(fixture: &Fixture) {
     let (ours, theirs, key) = (&fixture.client(), &fixture.client(), &fixture.key("k"));
     let outer = ours.lock(key).name("outer").run(|outer| async move {
         let inner = ours.lock(key).name("inner").run(|inner| async move { inner.fence() });
@@ -123,7 +139,7 @@ pub(super) async fn the_same_key_inside_the_body_joins(fixture: &Fixture) {
     fixture.nobody("k").await;
 }
 
-pub(super) async fn waiting_in_a_circle_is_refused(fixture: &Fixture) {
+async fn waiting_in_a_circle_is_refused(fixture: &Fixture) {
     let locks = fixture.client();
     let meeting = std::sync::Arc::new(tokio::sync::Barrier::new(2));
     let crossing = |first: &str, second: &str| {
@@ -137,7 +153,8 @@ pub(super) async fn waiting_in_a_circle_is_refused(fixture: &Fixture) {
             first.run(body).await.unwrap()
         }
     };
-    let (ab, ba) = soon("the end of a deadlock", async { tokio::join!(crossing("a", "b"), crossing("b", "a")) }).await;
+    let both = Box::pin(async { tokio::join!(crossing("a", "b"), crossing("b", "a")) });
+    let (ab, ba) = soon("the end of a deadlock", both).await;
     let errors: Vec<_> = [ab, ba].into_iter().filter_map(Result::err).collect();
     assert_eq!(errors.len(), 1, "one is refused and the other goes on: {errors:?}");
     assert_eq!(errors[0].kind(), ErrorKind::Deadlock);
@@ -146,7 +163,7 @@ pub(super) async fn waiting_in_a_circle_is_refused(fixture: &Fixture) {
 }
 
 /// A backend's futures are first polled wherever the caller happens to be.
-pub(super) async fn it_works_without_a_runtime_and_beyond_one(fixture: &Fixture) {
+async fn it_works_without_a_runtime_and_beyond_one(fixture: &Fixture) {
     let (locks, key) = (fixture.client(), fixture.key("k"));
     let (inner, name) = (locks.clone(), key.clone());
     let plain = move || {

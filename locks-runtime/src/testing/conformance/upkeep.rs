@@ -6,13 +6,32 @@ use crate::error::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
+list! {
+    upkeep:
+    |_| true => [
+        a_kept_entry_stays_after_it_left,
+        a_kept_entry_stays_after_its_session_closed,
+        closing_takes_all_entries_and_is_final,
+        no_ttl_is_shorter_than_asked,
+    ]
+    |can| can.outlives_process => [
+        a_session_that_is_not_renewed_lapses_but_not_early,
+    ]
+    |can| can.force_release && can.notices_removal => [
+        a_removal_is_told,
+    ]
+    |can| can.force_release => [
+        a_kept_entry_can_be_taken_away,
+    ]
+}
+
 /// How long a lock is kept here.
 const LEAST: Duration = Duration::from_millis(1200);
 
 /// How much later a store may notice that a time is over.
 const LATE: Duration = Duration::from_secs(6);
 
-pub(super) async fn a_kept_entry_stays_after_it_left(fixture: &Fixture) {
+async fn a_kept_entry_stays_after_it_left(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, queued, tried) = (fixture.entry("k", "us"), fixture.entry("k", "queued"), fixture.entry("k", "tried"));
     hold(&ours, &held).await;
@@ -31,7 +50,20 @@ pub(super) async fn a_kept_entry_stays_after_it_left(fixture: &Fixture) {
     fixture.nobody("k").await;
 }
 
-pub(super) async fn a_kept_entry_stays_after_its_session_closed(fixture: &Fixture) {
+async fn a_kept_entry_can_be_taken_away(fixture: &Fixture) {
+    let (ours, theirs) = (fixture.session().await, fixture.session().await);
+    let (held, queued) = (fixture.entry("k", "us"), fixture.entry("k", "queued"));
+    hold(&ours, &held).await;
+    ours.keep(Arc::clone(&held), Duration::from_secs(3600)).await.unwrap();
+    leave(&ours, &held).await;
+    queue(&theirs, &queued).await;
+    assert_eq!(fixture.backend().force_release(held.key.clone()).await.unwrap(), 1);
+    turn(&theirs, &queued).await.unwrap();
+    leave(&theirs, &queued).await;
+    fixture.nobody("k").await;
+}
+
+async fn a_kept_entry_stays_after_its_session_closed(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (kept, brief) = (fixture.entry("k", "kept"), fixture.entry("brief", "brief"));
     hold(&ours, &kept).await;
@@ -52,7 +84,7 @@ pub(super) async fn a_kept_entry_stays_after_its_session_closed(fixture: &Fixtur
     leave(&theirs, &next).await;
 }
 
-pub(super) async fn closing_takes_all_entries_and_is_final(fixture: &Fixture) {
+async fn closing_takes_all_entries_and_is_final(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, queued) = (fixture.entry("ours", "held"), fixture.entry("theirs", "queued"));
     let (blocker, next) = (fixture.entry("theirs", "blocker"), fixture.entry("ours", "next"));
@@ -84,7 +116,7 @@ pub(super) async fn closing_takes_all_entries_and_is_final(fixture: &Fixture) {
     leave(&theirs, &next).await;
 }
 
-pub(super) async fn no_ttl_is_shorter_than_asked(fixture: &Fixture) {
+async fn no_ttl_is_shorter_than_asked(fixture: &Fixture) {
     for asked in [Duration::from_millis(1), Duration::from_millis(2500), Duration::from_secs(86_400 * 365)] {
         let session = fixture.session_for(asked).await;
         assert!(session.ttl() >= asked, "{asked:?} was asked, and {:?} granted", session.ttl());
@@ -92,15 +124,16 @@ pub(super) async fn no_ttl_is_shorter_than_asked(fixture: &Fixture) {
     }
 }
 
-pub(super) async fn a_session_that_is_not_renewed_lapses_but_not_early(fixture: &Fixture) {
+async fn a_session_that_is_not_renewed_lapses_but_not_early(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session_for(Duration::from_secs(1)).await, fixture.session().await);
     let (held, next) = (fixture.entry("k", "held"), fixture.entry("k", "next"));
-    hold(&ours, &held).await;
+    let fence = hold(&ours, &held).await;
     queue(&theirs, &next).await;
     // From the last renewal on, counted from before it was sent.
     let begun = now();
     ours.renew().await.unwrap();
-    turn(&theirs, &next).await.unwrap();
+    let later = turn(&theirs, &next).await.unwrap();
+    assert!(fence < later || !fixture.can().fencing, "{fence} and then {later}");
     let took = now().since(begun);
     assert!(took >= ours.ttl() && took < ours.ttl() + LATE, "a TTL of {:?} lapsed after {took:?}", ours.ttl());
     refused(ours.renew().await, ErrorKind::Lost);
@@ -110,16 +143,17 @@ pub(super) async fn a_session_that_is_not_renewed_lapses_but_not_early(fixture: 
     fixture.nobody("k").await;
 }
 
-pub(super) async fn a_removal_is_told(fixture: &Fixture) {
+async fn a_removal_is_told(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, next) = (fixture.entry("k", "held"), fixture.entry("k", "next"));
-    hold(&ours, &held).await;
+    let fence = hold(&ours, &held).await;
     queue(&theirs, &next).await;
     let (gone, backend) = (tokio::spawn(ours.gone(Arc::clone(&held))), fixture.backend());
     assert_eq!(backend.force_release(held.key.clone()).await.unwrap(), 1);
     refused(soon("the removal", gone).await.unwrap(), ErrorKind::Lost);
     refused(soon("the removal, asked afterwards", ours.gone(Arc::clone(&held))).await, ErrorKind::Lost);
-    turn(&theirs, &next).await.unwrap();
+    let later = turn(&theirs, &next).await.unwrap();
+    assert!(fence < later || !fixture.can().fencing, "{fence} and then {later}");
     leave(&ours, &held).await;
     assert_eq!(fixture.line("k").await, (vec!["next".to_owned()], vec![]));
     leave(&theirs, &next).await;

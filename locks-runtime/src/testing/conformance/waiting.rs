@@ -7,6 +7,21 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use tokio::task::JoinHandle;
 
+list! {
+    waiting:
+    |_| true => [
+        a_waiter_gets_the_lock_when_it_is_given_back,
+        a_waiter_that_is_dropped_is_passed_over,
+        waiters_of_one_client_are_served_as_they_came,
+        many_waiters_of_one_client_stand_in_the_line_once,
+        a_waiter_whose_client_closes_is_passed_over,
+        a_client_that_closes_hands_its_locks_on,
+    ]
+    |can| can.queue_order => [
+        waiters_of_all_clients_are_served_as_they_came,
+    ]
+}
+
 /// Whose turn it was, in order.
 type Served = Arc<Mutex<Vec<usize>>>;
 
@@ -20,7 +35,7 @@ fn noting(served: &Served, number: usize, waiter: JoinHandle<Result<Guard, Error
     })
 }
 
-pub(super) async fn a_waiter_gets_the_lock_when_it_is_given_back(fixture: &Fixture) {
+async fn a_waiter_gets_the_lock_when_it_is_given_back(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     for _ in 0..3 {
         let held = take(&ours, &key, "us").await;
@@ -35,7 +50,7 @@ pub(super) async fn a_waiter_gets_the_lock_when_it_is_given_back(fixture: &Fixtu
     }
 }
 
-pub(super) async fn a_waiter_that_is_dropped_is_passed_over(fixture: &Fixture) {
+async fn a_waiter_that_is_dropped_is_passed_over(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     let held = take(&ours, &key, "us").await;
     let quitter = wait(&theirs, &key, "quitter");
@@ -58,7 +73,7 @@ pub(super) async fn a_waiter_that_is_dropped_is_passed_over(fixture: &Fixture) {
     fixture.nobody("k").await;
 }
 
-pub(super) async fn waiters_of_one_client_are_served_as_they_came(fixture: &Fixture) {
+async fn waiters_of_one_client_are_served_as_they_came(fixture: &Fixture) {
     let (locks, key) = (fixture.client(), fixture.key("k"));
     let held = take(&locks, &key, "holder").await;
     let (served, mut waiters) = (Served::default(), Vec::new());
@@ -75,7 +90,7 @@ pub(super) async fn waiters_of_one_client_are_served_as_they_came(fixture: &Fixt
     assert_eq!(*served.lock().unwrap(), (0..10).collect::<Vec<_>>());
 }
 
-pub(super) async fn waiters_of_all_clients_are_served_as_they_came(fixture: &Fixture) {
+async fn waiters_of_all_clients_are_served_as_they_came(fixture: &Fixture) {
     let key = fixture.key("k");
     let held = take(&fixture.client(), &key, "holder").await;
     let (served, mut waiters) = (Served::default(), Vec::new());
@@ -95,7 +110,7 @@ pub(super) async fn waiters_of_all_clients_are_served_as_they_came(fixture: &Fix
     assert_eq!(*served.lock().unwrap(), [0, 1, 2, 4, 5]);
 }
 
-pub(super) async fn many_waiters_of_one_client_stand_in_the_line_once(fixture: &Fixture) {
+async fn many_waiters_of_one_client_stand_in_the_line_once(fixture: &Fixture) {
     const MANY: usize = 200;
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     let held = take(&ours, &key, "us").await;
@@ -116,7 +131,7 @@ pub(super) async fn many_waiters_of_one_client_stand_in_the_line_once(fixture: &
     fixture.nobody("k").await;
 }
 
-pub(super) async fn a_waiter_whose_client_closes_is_passed_over(fixture: &Fixture) {
+async fn a_waiter_whose_client_closes_is_passed_over(fixture: &Fixture) {
     let (ours, closing, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     let held = take(&ours, &key, "us").await;
     let first = wait(&closing, &key, "closing");
@@ -133,7 +148,7 @@ pub(super) async fn a_waiter_whose_client_closes_is_passed_over(fixture: &Fixtur
     soon("the lock, behind a client that closed", last).await.unwrap().unwrap().release().await.unwrap();
 }
 
-pub(super) async fn a_client_that_closes_hands_its_locks_on(fixture: &Fixture) {
+async fn a_client_that_closes_hands_its_locks_on(fixture: &Fixture) {
     let (closing, key) = (fixture.client(), fixture.key("k"));
     let held = take(&closing, &key, "closing").await;
     let waiter = wait(&fixture.client(), &key, "next");
