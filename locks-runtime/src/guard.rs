@@ -10,6 +10,7 @@ use crate::key::Key;
 use crate::observe::{self, Labels};
 use crate::queue::{Place, PlaceId};
 use crate::runtime::{Runtime, Started};
+use crate::schedule;
 use crate::session::Membership;
 use crate::standing::leave;
 use std::fmt;
@@ -321,7 +322,7 @@ impl Hold {
     }
 
     /// The life of `hold_at_most`: it is over then, and given back when the body has stopped. A body that does not
-    /// await cannot be stopped; it is not waited for longer than a lapse would have taken.
+    /// await cannot be stopped, and gets the time that it would have before a lapse.
     async fn end_after(self: Arc<Self>, most: Duration) {
         tokio::select! {
             biased;
@@ -329,7 +330,7 @@ impl Hold {
             () = tokio::time::sleep(most) => {}
         }
         self.end(TOO_LONG.into());
-        tokio::time::sleep(self.member.session.ttl()).await;
+        tokio::time::sleep(schedule::reserve(self.member.session.ttl())).await;
         // A failure is logged there, and tried again.
         let _ = self.give_back().await;
     }

@@ -333,7 +333,7 @@ impl Lock {
     }
 
     /// The hold is over after this long: the body of [`run`](Lock::run) is stopped and the lock given back. A guard's
-    /// lock is lost then, and given back when the guard is dropped, at the latest a TTL later.
+    /// lock is lost then, and given back when the guard is dropped, at the latest a twentieth of the TTL later.
     pub fn hold_at_most(mut self, most: Duration) -> Self {
         self.options.hold_at_most = Some(most);
         self

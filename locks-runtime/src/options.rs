@@ -44,7 +44,7 @@ pub struct Options {
     /// The lock stays taken this long from acquisition, even if the body or the process ends sooner.
     pub hold_at_least: Option<Duration>,
     /// The body is stopped after this long, and the lock given back. A body that does not await cannot be stopped; the
-    /// lock is lost to it all the same, and given back a TTL later.
+    /// lock is lost to it all the same, and given back a twentieth of the TTL later.
     pub hold_at_most: Option<Duration>,
     /// Whether others may hold it too.
     pub mode: Mode,

@@ -18,10 +18,17 @@ pub(crate) struct Sessions {
     backend: Arc<dyn Backend>,
     runtime: Runtime,
     clock: Clock,
-    open: Mutex<HashMap<Duration, Arc<Keeper>>>,
+    open: Mutex<Open>,
     /// One at a time opens a session; the others then find it.
     opening: Arc<AsyncMutex<()>>,
     answered: Arc<AtomicMoment>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    keepers: HashMap<Duration, Arc<Keeper>>,
+    /// No more sessions: the client is closed.
+    closed: bool,
 }
 
 impl Sessions {
@@ -52,7 +59,7 @@ impl Sessions {
     }
 
     fn join_open(&self, ttl: Duration) -> Option<Membership> {
-        let keeper = self.lock().get(&ttl).cloned()?;
+        let keeper = self.lock().keepers.get(&ttl).cloned()?;
         // Past its deadline but not yet found lost, after a pause for instance.
         keeper.alive().then(|| Membership::join(keeper)).flatten()
     }
@@ -72,30 +79,41 @@ impl Sessions {
             answered: Arc::clone(&self.answered),
         });
         self.answered.advance(self.clock.now());
-        self.lock().insert(ttl, Arc::clone(&keeper));
+        {
+            let mut open = self.lock();
+            open.keepers.insert(ttl, Arc::clone(&keeper));
+            if open.closed {
+                keeper.lose(CLOSED);
+            }
+        }
         self.runtime.spawn(Arc::clone(&keeper).keep(Arc::downgrade(&self), ttl, self.runtime.clone(), sent));
         Membership::join(keeper).ok_or_else(|| Error::unavailable("the session with the store ended as it began"))
     }
 
-    /// Ends every session, with whatever it still holds.
+    /// Ends every session, with whatever it still holds; one that is just being opened too.
     pub(crate) async fn close(&self) {
-        let keepers: Vec<_> = self.lock().drain().map(|(_, keeper)| keeper).collect();
-        for keeper in &keepers {
-            keeper.lose(CLOSED);
-        }
-        for keeper in &keepers {
+        self.lock().closed = true;
+        self.lose_all();
+        let _no_more = self.opening.lock().await;
+        for keeper in self.lose_all() {
             keeper.ended().await;
         }
     }
 
+    fn lose_all(&self) -> Vec<Arc<Keeper>> {
+        let keepers: Vec<_> = self.lock().keepers.values().cloned().collect();
+        keepers.iter().for_each(|keeper| drop(keeper.lose(CLOSED)));
+        keepers
+    }
+
     fn forget(&self, ttl: Duration, keeper: &Arc<Keeper>) {
-        let mut open = self.lock();
-        if open.get(&ttl).is_some_and(|known| Arc::ptr_eq(known, keeper)) {
-            open.remove(&ttl);
+        let keepers = &mut self.lock().keepers;
+        if keepers.get(&ttl).is_some_and(|known| Arc::ptr_eq(known, keeper)) {
+            keepers.remove(&ttl);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Duration, Arc<Keeper>>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -194,13 +212,13 @@ impl Keeper {
                 break;
             }
         }
-        if let Some(sessions) = sessions.upgrade() {
-            sessions.forget(asked, &self);
-        }
         let why = self.loss().unwrap_or_else(|| OVERDUE.into());
         let wanted = !matches!(&*why, CLOSED | IDLE);
         observe::session_ended(self.clock.now().since(self.opened), ttl, &why, wanted);
         self.give_up(ttl).await;
+        if let Some(sessions) = sessions.upgrade() {
+            sessions.forget(asked, &self);
+        }
         self.ended.send_replace(true);
     }
 

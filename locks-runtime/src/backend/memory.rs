@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::holder::Holder;
 use crate::key::Key;
 use once_cell::sync::Lazy;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -37,11 +37,19 @@ pub struct Memory {
 #[derive(Debug)]
 struct State {
     counter: u64,
-    sessions: HashMap<u64, Moment>,
+    sessions: HashMap<u64, Alive>,
     lines: BTreeMap<Key, Standings>,
     watchers: Vec<(Scope, mpsc::Sender<Change>)>,
     /// Nothing lapses before this: until then a request touches only its own line.
     next_lapse: Moment,
+}
+
+/// A session that has not lapsed.
+#[derive(Debug)]
+struct Alive {
+    until: Moment,
+    /// The entries that were put in and not left.
+    entries: HashSet<u64>,
 }
 
 /// One lock's line, first in line first.
@@ -167,13 +175,14 @@ const NEVER: Moment = Moment::from_nanos(u64::MAX);
 impl State {
     /// Removes everything that lapsed, and lets the next ones hold.
     fn sweep(&mut self, now: Moment) {
-        self.sessions.retain(|_, lapses| *lapses > now);
+        self.sessions.retain(|_, session| session.until > now);
         let keys: Vec<Key> = self.lines.keys().cloned().collect();
         for key in keys {
             self.settle(&key, now);
         }
         let kept = self.lines.values().flat_map(|line| &line.line).filter_map(|standing| standing.kept_until);
-        self.next_lapse = self.sessions.values().copied().chain(kept).filter(|at| *at > now).min().unwrap_or(NEVER);
+        let sessions = self.sessions.values().map(|session| session.until);
+        self.next_lapse = sessions.chain(kept).filter(|at| *at > now).min().unwrap_or(NEVER);
     }
 
     /// Notes that something lapses at `at`.
@@ -210,16 +219,14 @@ impl State {
         }
     }
 
-    fn alive(&self, session: u64) -> Result<(), Error> {
-        match self.sessions.contains_key(&session) {
-            true => Ok(()),
-            false => Err(Error::lost("the session lapsed: it was not renewed within its TTL")),
-        }
+    fn alive(&mut self, session: u64) -> Result<&mut Alive, Error> {
+        let lapsed = || Error::lost("the session lapsed: it was not renewed within its TTL");
+        self.sessions.get_mut(&session).ok_or_else(lapsed)
     }
 
-    fn find(&mut self, key: &Key, number: u64) -> Option<&mut Standing> {
-        let line = &mut self.lines.get_mut(key)?.line;
-        line.iter_mut().find(|standing| standing.number == number && !standing.left)
+    fn find(&mut self, session: u64, entry: &Entry) -> Option<&mut Standing> {
+        let line = &mut self.lines.get_mut(&entry.key)?.line;
+        line.iter_mut().find(|one| (one.session, one.number) == (session, entry.number) && !one.left)
     }
 }
 
@@ -242,7 +249,7 @@ impl Backend for Arc<Memory> {
         self.request(move |state, now| {
             state.counter += 1;
             let (id, lapses) = (state.counter, state.lapses(now + ttl));
-            state.sessions.insert(id, lapses);
+            state.sessions.insert(id, Alive { until: lapses, entries: HashSet::new() });
             Ok(Arc::new(MemorySession { store, id, ttl }) as Arc<dyn Session>)
         })
     }
@@ -293,17 +300,6 @@ struct MemorySession {
     ttl: Duration,
 }
 
-impl MemorySession {
-    fn until<T: Send + 'static>(
-        &self,
-        entry: Arc<Entry>,
-        mut ready: impl FnMut(Option<&mut Standing>) -> Option<Result<T, Error>> + Send + 'static,
-    ) -> Pending<T> {
-        let store = Arc::clone(&self.store);
-        Box::pin(async move { store.until(&entry.key, |state| ready(state.find(&entry.key, entry.number))).await })
-    }
-}
-
 impl Session for MemorySession {
     fn ttl(&self) -> Duration {
         self.ttl
@@ -312,9 +308,8 @@ impl Session for MemorySession {
     fn renew(&self) -> Pending<()> {
         let (id, ttl) = (self.id, self.ttl);
         self.store.request(move |state, now| {
-            state.alive(id)?;
-            let lapses = state.lapses(now + ttl);
-            state.sessions.insert(id, lapses);
+            let until = state.lapses(now + ttl);
+            state.alive(id)?.until = until;
             Ok(())
         })
     }
@@ -323,7 +318,7 @@ impl Session for MemorySession {
         let id = self.id;
         self.store.request(move |state, now| {
             state.alive(id)?;
-            if state.find(&entry.key, entry.number).is_none() {
+            if state.find(id, &entry).is_none() {
                 let line = &mut state.lines.entry(entry.key.clone()).or_default().line;
                 if let (Patience::Try, Some(head)) = (patience, line.front()) {
                     return Ok(Entered::Busy(head.holder.clone()));
@@ -336,24 +331,30 @@ impl Session for MemorySession {
                     kept_until: None,
                     left: false,
                 });
+                state.alive(id)?.entries.insert(entry.number);
                 state.settle(&entry.key, now);
             }
-            let held = state.find(&entry.key, entry.number).and_then(|standing| standing.held);
+            let held = state.find(id, &entry).and_then(|standing| standing.held);
             Ok(held.map_or(Entered::Queued, Entered::Held))
         })
     }
 
     fn turn(&self, entry: Arc<Entry>) -> Pending<u64> {
-        self.until(entry, |standing| match standing {
-            Some(standing) => standing.held.map(Ok),
-            None => Some(Err(Error::lost(REMOVED))),
+        let (id, store) = (self.id, Arc::clone(&self.store));
+        Box::pin(async move {
+            let turn = |state: &mut State| match state.find(id, &entry) {
+                Some(standing) => standing.held.map(Ok),
+                None => Some(Err(Error::lost(REMOVED))),
+            };
+            store.until(&entry.key, turn).await
         })
     }
 
     fn keep(&self, entry: Arc<Entry>, least: Duration) -> Pending<()> {
+        let id = self.id;
         self.store.request(move |state, now| {
             let until = state.lapses(now + least);
-            match state.find(&entry.key, entry.number) {
+            match state.find(id, &entry) {
                 Some(standing) => {
                     standing.kept_until = Some(until);
                     Ok(())
@@ -364,8 +365,12 @@ impl Session for MemorySession {
     }
 
     fn leave(&self, entry: Arc<Entry>) -> Pending<()> {
+        let id = self.id;
         self.store.request(move |state, now| {
-            if let Some(standing) = state.find(&entry.key, entry.number) {
+            if let Ok(session) = state.alive(id) {
+                session.entries.remove(&entry.number);
+            }
+            if let Some(standing) = state.find(id, &entry) {
                 standing.left = true;
                 state.settle(&entry.key, now);
             }
@@ -374,8 +379,14 @@ impl Session for MemorySession {
     }
 
     fn gone(&self, entry: Arc<Entry>) -> Pending<std::convert::Infallible> {
-        self.until(entry, |standing| {
-            standing.is_none().then(|| Err(Error::lost("the lock was taken away in the store")))
+        let (id, store) = (self.id, Arc::clone(&self.store));
+        Box::pin(async move {
+            let gone = |state: &mut State| match (state.find(id, &entry).is_some(), state.alive(id)) {
+                (true, _) => None,
+                (false, Ok(session)) if !session.entries.contains(&entry.number) => None,
+                (false, _) => Some(Err(Error::lost("the lock was taken away in the store"))),
+            };
+            store.until(&entry.key, gone).await
         })
     }
 
