@@ -57,7 +57,8 @@ fn a_wrong_url_is_told_plainly() {
         ("etcd://a?ttl=0", "`ttl` must be more than 0"),
         ("etcds://a?cert=x", "cannot be read"),
         ("file://var/lock/app", "three slashes"),
-        ("file:", "names a directory"),
+        ("file:", "by its whole path"),
+        ("file:relative", "by its whole path"),
         ("etcd://user:pa/ss@host", "encode `/` as `%2F`"),
     ] {
         for said in [configured(&[], Some(url)), configured(&[url], None)] {

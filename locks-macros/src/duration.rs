@@ -21,7 +21,7 @@ pub(crate) enum Least {
 }
 
 /// No lock is asked for longer than this.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_secs(31_557_600);
 
 /// Reads an argument that is a duration.
 pub(crate) fn read(given: Option<Given<Expr>>, least: Least, mistakes: &mut Mistakes) -> Option<Length> {
@@ -142,7 +142,7 @@ mod tests {
         }
         assert_eq!(say("0", Least::Zero), Ok(Some(Duration::ZERO)));
         assert_eq!(say("self.ttl", Least::MoreThanZero), Ok(None));
-        assert_eq!(say("31536000", Least::MoreThanZero), Ok(Some(LONGEST)));
+        assert_eq!(say("31557600", Least::MoreThanZero), Ok(Some(LONGEST)));
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
             ("0", "`ttl` must be more than 0"),
             ("-1", "`ttl` must be more than 0"),
             ("\"0s\"", "`ttl` must be more than 0"),
-            ("31536001", "at most a year, not "),
+            ("31557601", "at most a year, not "),
             ("99999999999999999999999999", "at most a year"),
             ("1.5", "write `ttl = \"1s500ms\"`"),
             ("10s", "`10s` needs quotes; write `ttl = \"10s\"`"),

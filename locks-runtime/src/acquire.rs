@@ -155,6 +155,7 @@ impl Attempt<'_> {
             client: self.engine.id,
             template: self.request.template,
             span: self.span.clone(),
+            hold_at_least: self.request.options.hold_at_least,
             hold_at_most: self.request.options.hold_at_most,
             release_wait: self.engine.defaults.connect_timeout,
             runtime: self.engine.runtime.clone(),

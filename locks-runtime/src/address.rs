@@ -12,7 +12,7 @@ pub(crate) struct Address {
     pub(crate) user: Option<(String, String)>,
     /// `host:port`, or `host`.
     pub(crate) hosts: Vec<String>,
-    /// Without its leading slash where there is a `//` before it.
+    /// With its leading slash, if there is one.
     pub(crate) path: String,
     parameters: BTreeMap<String, String>,
 }
@@ -39,7 +39,7 @@ impl Address {
             parameters: parameters(query)?,
         };
         if let Some(rest) = rest.strip_prefix("//") {
-            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
             let (user, hosts) = match authority.rsplit_once('@') {
                 Some((user, hosts)) => (Some(user), hosts),
                 // Most likely a password with a `/` or `?` in it, which would be taken for a host and shown.
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(address.scheme, "etcd");
         assert_eq!(address.user, Some(("me".into(), "p@ss:w".into())));
         assert_eq!(address.hosts, ["a:2379", "b:2379"]);
-        assert_eq!(address.path, "my/space");
+        assert_eq!(address.path, "/my/space");
         assert_eq!(address.take("ttl").as_deref(), Some("9s"));
         assert_eq!(address.take_all("label."), [("team".to_owned(), "b&c".to_owned())].into());
         assert!(address.nothing_left("none").is_ok());
@@ -144,7 +144,9 @@ mod tests {
 
     #[test]
     fn paths_with_and_without_an_authority() {
-        assert_eq!(Address::parse("file:///var/lock").unwrap().path, "var/lock");
+        assert_eq!(Address::parse("file:///var/lock").unwrap().path, "/var/lock");
+        assert_eq!(Address::parse("file:/var/lock").unwrap().path, "/var/lock");
+        assert_eq!(Address::parse("etcd://a").unwrap().path, "");
         assert_eq!(Address::parse("memory:a").unwrap().path, "a");
         assert_eq!(Address::parse("memory:").unwrap().path, "");
     }

@@ -4,6 +4,8 @@ use crate::address::Address;
 use crate::backend::Backend;
 use crate::backend::file::FileStore;
 use crate::backend::memory::Memory;
+#[cfg(feature = "etcd")]
+use crate::backend::{Entry, Session};
 use crate::clock::Clock;
 use crate::duration;
 use crate::error::Error;
@@ -52,17 +54,15 @@ fn backend(address: &mut Address, defaults: &Defaults) -> Result<Arc<dyn Backend
 
 fn file(address: &mut Address) -> Result<Arc<dyn Backend>, Error> {
     address.nothing_left(COMMON)?;
-    match address.hosts.first() {
-        None if !address.path.is_empty() => {}
-        Some(host) => {
-            return Err(Error::invalid_url(format!(
-                "a `file:` URL has no host, and this one has `{host}`; write three slashes: `file:///var/lock/app`"
-            )));
-        }
-        None => return Err(Error::invalid_url("a `file:` URL names a directory: `file:///var/lock/app`")),
+    if let Some(host) = address.hosts.first() {
+        return Err(Error::invalid_url(format!(
+            "a `file:` URL has no host, and this one has `{host}`; write three slashes: `file:///var/lock/app`"
+        )));
     }
-    let path = format!("/{}", address.path.trim_start_matches('/'));
-    Ok(FileStore::new(PathBuf::from(path), Clock::Boot)?)
+    if !address.path.starts_with('/') || address.path == "/" {
+        return Err(Error::invalid_url("a `file:` URL names a directory by its whole path: `file:///var/lock/app`"));
+    }
+    Ok(FileStore::new(PathBuf::from(&address.path), Clock::Boot)?)
 }
 
 #[cfg(not(feature = "etcd"))]
@@ -93,7 +93,7 @@ fn etcd(address: &mut Address, defaults: &Defaults) -> Result<Arc<dyn Backend>, 
     let config = Config {
         endpoints: address.hosts.iter().map(with_port).collect(),
         user: address.user.take(),
-        namespace: address.path.clone(),
+        namespace: address.path.trim_start_matches('/').to_owned(),
         connect_timeout: defaults.connect_timeout,
         tls,
     };
@@ -125,4 +125,10 @@ pub(crate) fn etcd_client(
     let etcd = backend.as_any().downcast_ref::<Arc<Etcd>>().map(Arc::clone);
     let etcd = etcd.ok_or_else(|| Error::new(ErrorKind::Unsupported, "the locks of this client are not in etcd"))?;
     Ok(async move { etcd.client().await })
+}
+
+/// The condition that `entry` is still there, if the store is etcd.
+#[cfg(feature = "etcd")]
+pub(crate) fn etcd_compare(session: &dyn Session, entry: &Entry) -> Option<etcd_client::Compare> {
+    session.as_any().downcast_ref::<crate::backend::etcd::EtcdSession>()?.compare(entry)
 }

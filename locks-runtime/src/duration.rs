@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// No lock is asked for longer than this: stores count seconds in few bits, and a longer one is a mistake.
-pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// No lock is asked for longer than this, a year as `"1year"` has it: a longer one is a mistake.
+pub(crate) const LONGEST: Duration = Duration::from_secs(31_557_600);
 
 /// Reads `10s`, `1m30s`, `250ms`, or a whole number of seconds.
 ///

@@ -142,14 +142,16 @@ impl fmt::Display for Error {
     }
 }
 
+/// The kind and the whole chain of causes in one line: what a `main` that returns it shows.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("Error");
-        debug.field("kind", &self.0.kind).field("message", &self.to_string());
-        if let Some(source) = &self.0.source {
-            debug.field("source", source);
+        write!(f, "{:?}: {self}", self.0.kind)?;
+        let mut source = self.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
         }
-        debug.finish()
+        Ok(())
     }
 }
 

@@ -115,13 +115,9 @@ impl Guard {
     /// `Unsupported` if the lock is not in etcd.
     #[cfg(feature = "etcd")]
     pub fn etcd_compare(&self) -> Result<etcd_client::Compare, Error> {
-        let session = self.hold.member.session.as_any();
-        session
-            .downcast_ref::<crate::backend::etcd::EtcdSession>()
-            .and_then(|session| session.compare(&self.hold.entry))
-            .ok_or_else(|| {
-                Error::new(ErrorKind::Unsupported, "this lock has no entry in etcd to compare").with_key(self.key())
-            })
+        crate::connect::etcd_compare(&*self.hold.member.session, &self.hold.entry).ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, "this lock has no entry in etcd to compare").with_key(self.key())
+        })
     }
 }
 
@@ -154,6 +150,7 @@ pub(crate) struct Grant {
     pub(crate) client: u64,
     pub(crate) template: &'static str,
     pub(crate) span: tracing::Span,
+    pub(crate) hold_at_least: Option<Duration>,
     pub(crate) hold_at_most: Option<Duration>,
     /// How long a release waits for the store's answer.
     pub(crate) release_wait: Duration,
@@ -173,6 +170,8 @@ pub(crate) struct Hold {
     template: &'static str,
     span: tracing::Span,
     acquired: Moment,
+    /// The lock stays taken until then, even if it is given back sooner.
+    kept_until: Option<Moment>,
     until: Option<Moment>,
     release_wait: Duration,
     runtime: Runtime,
@@ -197,6 +196,7 @@ impl Hold {
             template: grant.template,
             span: grant.span,
             acquired,
+            kept_until: grant.hold_at_least.map(|least| acquired + least),
             until: grant.hold_at_most.map(|most| acquired + most),
             release_wait: grant.release_wait,
             runtime: grant.runtime,
@@ -302,12 +302,30 @@ impl Hold {
         observe::ended(&self.span, self.labels(), held, &*why != RELEASED);
         self.member.forget(self.number());
         let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (keeper, entry) = (Arc::clone(&**self.member), Arc::clone(&self.entry));
-        self.runtime.start(async move {
-            let result = leave(&keeper, &entry).await;
+        let (hold, kept_until) = (Arc::clone(self), self.kept_until.filter(|until| *until > self.clock.now()));
+        let leaving = async move {
+            let result = leave(&hold.member, &hold.entry).await;
             drop(place);
             result
-        })
+        };
+        match kept_until {
+            None => self.runtime.start(leaving),
+            Some(until) => {
+                self.runtime.spawn(Self::leave_at(Arc::clone(self), until, leaving));
+                self.runtime.start(std::future::ready(Ok(())))
+            }
+        }
+    }
+
+    /// Leaves when `hold_at_least` is over. If this process ends before that, the store lets the entry lapse.
+    async fn leave_at(self: Arc<Self>, until: Moment, leaving: impl Future<Output = Result<(), Error>>) {
+        tokio::select! {
+            biased;
+            _ = self.member.lost() => {}
+            () = tokio::time::sleep(until.since(self.clock.now())) => {}
+        }
+        // A failure is logged there.
+        let _ = leaving.await;
     }
 
     /// Watches the store for the entry's removal by somebody else, for as long as it is held.

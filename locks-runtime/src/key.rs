@@ -42,6 +42,17 @@ impl Key {
         Ok(Self(name.into()))
     }
 
+    /// `value` as a `{value}` of a key template is written: percent-encoded where it could be mistaken for structure.
+    ///
+    /// It is for tools that must find the lock of a function by its arguments:
+    /// `locks.inspect(format!("/cron/lock/{}", Key::encode(job)))`.
+    #[must_use]
+    pub fn encode(value: impl Display) -> String {
+        let mut text = String::new();
+        encode(&mut text, &value.to_string());
+        text
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -148,6 +159,7 @@ mod tests {
     #[test]
     fn a_value_cannot_climb_into_another_tree() {
         assert_eq!(two("a/b", "50%").unwrap().as_str(), "/x/a%2Fb/50%25");
+        assert_eq!(Key::encode("a/b"), "a%2Fb");
         assert_eq!(two("\n", "\u{85}").unwrap().as_str(), "/x/%0A/%C2%85");
     }
 

@@ -13,6 +13,7 @@ mod global;
 mod guard;
 mod holder;
 mod key;
+mod lock;
 mod locks;
 mod observe;
 mod options;
@@ -32,7 +33,8 @@ pub use global::{client, current, init, scoped};
 pub use guard::Guard;
 pub use holder::Holder;
 pub use key::Key;
-pub use locks::{Lock, Locks, Watch};
+pub use lock::Lock;
+pub use locks::{Locks, Watch};
 pub use options::{Mode, OnLost, Options};
 pub use runtime::blocking;
 

@@ -55,12 +55,15 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// `InvalidOption` naming the argument: a `ttl`, `hold_at_least` or `hold_at_most` of 0 or of more than a year, or
+    /// `InvalidOption` naming the argument: a `ttl`, `hold_at_least` or `hold_at_most` of 0 or, as `wait`, of more than a year;
     /// a `hold_at_least` above `hold_at_most`.
     pub fn check(&self) -> Result<(), Error> {
         let limits = [("ttl", self.ttl), ("hold_at_least", self.hold_at_least), ("hold_at_most", self.hold_at_most)];
         for (name, value) in limits {
             value.map_or(Ok(Duration::ZERO), |value| duration::check(name, value)).map_err(Error::invalid_option)?;
+        }
+        if let Some(wait) = self.wait.filter(|wait| !wait.is_zero()) {
+            duration::check("wait", wait).map_err(Error::invalid_option)?;
         }
         match (self.hold_at_least, self.hold_at_most) {
             (Some(least), Some(most)) if least > most => {

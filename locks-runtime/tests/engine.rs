@@ -218,6 +218,8 @@ async fn hold_at_least_keeps_the_lock_after_the_body() {
     locks.lock("k").hold_at_least(seconds(30)).run(|_| async {}).await.unwrap();
     assert!(begun.elapsed() < seconds(1), "the caller does not wait for it");
     assert!(locks.lock("k").try_acquire().await.unwrap().is_none());
+    assert!(store.client().lock("k").try_acquire().await.unwrap().is_none());
+    // Whoever ends meanwhile: the lock stays taken.
     locks.close().await;
     let other = store.client();
     let guard = other.lock("k").acquire().await.unwrap();
@@ -283,7 +285,7 @@ async fn an_idle_session_is_closed_and_opened_again_when_needed() {
 fn a_lock_works_without_any_runtime_and_across_threads() {
     let locks = locks_runtime::Locks::connect("memory:engine-no-runtime").unwrap();
     let guard = blocking(locks.lock("k").acquire()).unwrap();
-    let other = locks.clone();
+    let other = locks;
     let waiting =
         std::thread::Builder::new().spawn(move || blocking(other.lock("k").acquire()).unwrap().fence()).unwrap();
     let fence = guard.fence();

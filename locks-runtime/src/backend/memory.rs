@@ -12,16 +12,17 @@
 use super::{Backend, Capabilities, Change, Entered, Entry, Line, Patience, Pending, Scope, Session};
 use crate::clock::{Clock, Moment};
 use crate::error::Error;
-use crate::holder::Holder;
 use crate::key::Key;
 use once_cell::sync::Lazy;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use state::{Alive, NEVER, Standing, State};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 #[cfg(any(test, feature = "testing"))]
 mod faults;
+mod state;
 #[cfg(any(test, feature = "testing"))]
 pub use faults::Faults;
 
@@ -32,44 +33,6 @@ pub struct Memory {
     state: Mutex<State>,
     #[cfg(any(test, feature = "testing"))]
     faults: Faults,
-}
-
-#[derive(Debug)]
-struct State {
-    counter: u64,
-    sessions: HashMap<u64, Alive>,
-    lines: BTreeMap<Key, Standings>,
-    watchers: Vec<(Scope, mpsc::Sender<Change>)>,
-    /// Nothing lapses before this: until then a request touches only its own line.
-    next_lapse: Moment,
-}
-
-/// A session that has not lapsed.
-#[derive(Debug)]
-struct Alive {
-    until: Moment,
-    /// The entries that were put in and not left.
-    entries: HashSet<u64>,
-}
-
-/// One lock's line, first in line first.
-#[derive(Debug, Default)]
-struct Standings {
-    line: VecDeque<Standing>,
-    /// Rung when somebody of the line may move, or is gone.
-    changed: Arc<Notify>,
-}
-
-#[derive(Debug)]
-struct Standing {
-    session: u64,
-    number: u64,
-    holder: Holder,
-    /// The fencing number, once it holds.
-    held: Option<u64>,
-    kept_until: Option<Moment>,
-    /// Left, and there only because it is kept.
-    left: bool,
 }
 
 impl Memory {
@@ -167,66 +130,6 @@ impl Memory {
             let pause = pause.min(Duration::from_secs(3600)) + Duration::from_millis(1);
             let _ = tokio::time::timeout(pause, changed).await;
         }
-    }
-}
-
-const NEVER: Moment = Moment::from_nanos(u64::MAX);
-
-impl State {
-    /// Removes everything that lapsed, and lets the next ones hold.
-    fn sweep(&mut self, now: Moment) {
-        self.sessions.retain(|_, session| session.until > now);
-        let keys: Vec<Key> = self.lines.keys().cloned().collect();
-        for key in keys {
-            self.settle(&key, now);
-        }
-        let kept = self.lines.values().flat_map(|line| &line.line).filter_map(|standing| standing.kept_until);
-        let sessions = self.sessions.values().map(|session| session.until);
-        self.next_lapse = sessions.chain(kept).filter(|at| *at > now).min().unwrap_or(NEVER);
-    }
-
-    /// Notes that something lapses at `at`.
-    fn lapses(&mut self, at: Moment) -> Moment {
-        self.next_lapse = self.next_lapse.min(at);
-        at
-    }
-
-    /// Removes who left or lapsed from the line of `key`, and lets its head hold.
-    fn settle(&mut self, key: &Key, now: Moment) {
-        let Some(Standings { line, changed }) = self.lines.get_mut(key) else { return };
-        let mut changes = Vec::new();
-        line.retain(|standing| {
-            let kept = standing.kept_until.is_some_and(|until| until > now);
-            let stays = kept || (!standing.left && self.sessions.contains_key(&standing.session));
-            if !stays && standing.held.is_some() {
-                changes.push(Change::Released(key.clone()));
-            }
-            stays
-        });
-        if let Some(head) = line.front_mut().filter(|head| head.held.is_none()) {
-            self.counter += 1;
-            head.held = Some(self.counter);
-            changes.push(Change::Acquired(key.clone(), head.holder.clone()));
-        }
-        changed.notify_waiters();
-        if line.is_empty() {
-            self.lines.remove(key);
-        }
-        for change in changes {
-            // A watcher that does not keep up is dropped rather than waited for.
-            self.watchers
-                .retain(|(scope, watcher)| !scope.contains(key.as_str()) || watcher.try_send(change.clone()).is_ok());
-        }
-    }
-
-    fn alive(&mut self, session: u64) -> Result<&mut Alive, Error> {
-        let lapsed = || Error::lost("the session lapsed: it was not renewed within its TTL");
-        self.sessions.get_mut(&session).ok_or_else(lapsed)
-    }
-
-    fn find(&mut self, session: u64, entry: &Entry) -> Option<&mut Standing> {
-        let line = &mut self.lines.get_mut(&entry.key)?.line;
-        line.iter_mut().find(|one| (one.session, one.number) == (session, entry.number) && !one.left)
     }
 }
 

@@ -36,6 +36,9 @@ pub mod memory;
 #[cfg(unix)]
 mod poll;
 
+/// For work that goes on beside a store's answers, such as a stream that many share.
+pub(crate) use crate::runtime::beside;
+
 /// A future of the contract: boxed, sendable, owning what it needs.
 pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 

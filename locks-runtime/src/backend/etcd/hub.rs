@@ -4,9 +4,9 @@
 //! and their waiters share one. A task owns the stream; whoever watches has a channel. When the stream breaks, all
 //! channels end, and each watcher decides by itself what it may have missed.
 
-use super::background;
 use super::cluster::{Link, lock};
 use super::status::{self, Verdict};
+use crate::backend::beside;
 use etcd_client::{
     Error as ClientError, WatchFilterType, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream,
 };
@@ -62,7 +62,7 @@ impl Hub {
         let (requests, incoming) = unbounded_channel();
         let member = link.member;
         let ids = Arc::new(AtomicI64::new(1));
-        background(async move {
+        beside(async move {
             if let Err(error) = serve(link, incoming).await {
                 tracing::debug!(member, %error, "an etcd watch stream ended");
             }

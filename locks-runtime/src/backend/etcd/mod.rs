@@ -44,7 +44,6 @@ use super::{Backend, Capabilities, Change, Line, Pending, Scope, Session};
 use crate::error::Error;
 use crate::key::Key;
 use cluster::Cluster;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -122,13 +121,4 @@ impl Backend for Arc<Etcd> {
     fn as_any(&self) -> &dyn std::any::Any {
         self
     }
-}
-
-/// Runs what must go on when whoever asked for it is gone: a stream that many share, and tidying up.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "all futures of a backend are polled with the background runtime entered"
-)]
-fn background(work: impl Future<Output = ()> + Send + 'static) {
-    drop(tokio::spawn(work));
 }

@@ -1,12 +1,12 @@
 //! Renewing a session, and what is put in order on that occasion.
 
-use super::background;
 use super::cluster::lock;
 use super::keep;
 use super::lease::{self, Pinger};
 use super::line;
 use super::names;
 use super::session::Shared;
+use crate::backend::beside;
 use crate::clock::{Clock, Moment};
 use crate::error::Error;
 use etcd_client::{Compare, CompareOp};
@@ -50,7 +50,7 @@ fn renewed(shared: &Arc<Shared>, sent: Moment, pinger: Pinger) {
         return;
     }
     let shared = shared.clone();
-    background(async move {
+    beside(async move {
         for entry in due {
             keep::renew_again(&shared, &entry).await;
         }

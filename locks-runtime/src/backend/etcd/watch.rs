@@ -1,11 +1,11 @@
 //! Telling of every change of holder, from the events of a range of keys.
 
-use super::background;
 use super::cluster::Cluster;
 use super::inspect::{self, Lines};
 use super::line::Place;
 use super::pause::Pause;
 use super::status::Verdict;
+use crate::backend::beside;
 use crate::backend::{Change, Scope};
 use crate::error::Error;
 use crate::key::Key;
@@ -22,7 +22,7 @@ pub(super) async fn watch(cluster: Arc<Cluster>, scope: Scope) -> Result<Receive
     let (changes, receiver) = channel(UNREAD);
     let mut tracker = Tracker { cluster, scope, lines, revision, owners: BTreeMap::new(), changes };
     tracker.owners = tracker.owners_now();
-    background(async move {
+    beside(async move {
         let changes = tracker.changes.clone();
         tokio::select! {
             () = changes.closed() => {}

@@ -1,7 +1,7 @@
 //! Who holds what: looking once, and telling what changes.
 
 use super::{LOOKS, Store};
-use crate::backend::{Change, Scope};
+use crate::backend::{Change, Scope, beside};
 use crate::error::{Error, ErrorKind};
 use crate::holder::Holder;
 use crate::key::Key;
@@ -83,8 +83,7 @@ async fn look(store: &Store, key: &Key) -> Result<Option<Seen>, Error> {
 pub(super) async fn watch(store: Arc<Store>, scope: Scope) -> Result<mpsc::Receiver<Change>, Error> {
     let now = scan(&store, &scope).await?;
     let (sender, receiver) = mpsc::channel(BATCH);
-    #[expect(clippy::disallowed_methods, reason = "the background runtime polls this, and a watch outlives the call")]
-    tokio::spawn(tell(store, scope, now, sender));
+    beside(tell(store, scope, now, sender));
     Ok(receiver)
 }
 
