@@ -1,8 +1,0 @@
-//! What the compiler says about mistakes, and what it must not complain about.
-
-#[test]
-fn ui() {
-    let cases = trybuild::TestCases::new();
-    cases.pass("ui/pass/*.rs");
-    cases.compile_fail("ui/*.rs");
-}

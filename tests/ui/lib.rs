@@ -1,0 +1,1 @@
+//! Only tests are in this package.
