@@ -342,12 +342,15 @@ impl Hold {
     /// The life of `hold_at_most`: it is over then, and given back when the body has stopped. A body that does not
     /// await cannot be stopped, and gets the time that it would have before a lapse.
     async fn end_after(self: Arc<Self>, most: Duration) {
-        tokio::select! {
+        let why = tokio::select! {
             biased;
-            _ = self.over() => return,
-            () = tokio::time::sleep(most) => {}
+            // Whoever asks may see before this timer that the time is over.
+            why = self.over() => why,
+            () = tokio::time::sleep(most) => self.end(TOO_LONG.into()),
+        };
+        if &*why != TOO_LONG {
+            return;
         }
-        self.end(TOO_LONG.into());
         tokio::time::sleep(schedule::reserve(self.member.session.ttl())).await;
         // A failure is logged there, and tried again.
         let _ = self.give_back().await;

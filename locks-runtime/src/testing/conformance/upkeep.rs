@@ -26,7 +26,7 @@ list! {
 }
 
 /// How long a lock is kept here.
-const LEAST: Duration = Duration::from_millis(1200);
+const LEAST: Duration = Duration::from_millis(800);
 
 /// How much later a store may notice that a time is over.
 const LATE: Duration = Duration::from_secs(6);
