@@ -122,7 +122,7 @@ impl Stage {
 
 async fn measure(binary: &Binary) {
     let etcd = Etcd::start_with(binary, &Setup { fsync: true, ..Setup::default() });
-    let mut stage = Stage::set(&etcd).await;
+    let mut stage = Box::pin(Stage::set(&etcd)).await;
     let (mut floor, mut ours) =
         (Times("floor: put-if-absent with the line, delete", vec![]), Times("ours: acquire, release", vec![]));
     for round in 0..PAIRS {
@@ -154,6 +154,6 @@ async fn measure(binary: &Binary) {
 async fn main() {
     assert!(!Binary::all().is_empty(), "no etcd is installed: `make servers`");
     for binary in Binary::all() {
-        measure(binary).await;
+        Box::pin(measure(binary)).await;
     }
 }

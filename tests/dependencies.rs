@@ -1,5 +1,6 @@
 //! What a user's build takes in: crates, licences, compiler. The README promises it.
 
+#![expect(clippy::print_stdout, reason = "figures, for whoever runs it with --nocapture")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
 use std::collections::BTreeSet;

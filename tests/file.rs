@@ -1,5 +1,6 @@
 //! The file store between real processes.
 
+#![expect(clippy::print_stdout, reason = "figures, for whoever runs it with --nocapture")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
 

@@ -45,7 +45,7 @@ fn logging() -> (Log, tracing::subscriber::DefaultGuard) {
     let log = Log::default();
     let subscriber =
         tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).with_max_level(tracing::Level::DEBUG);
-    (log.clone(), tracing::subscriber::set_default(subscriber.finish()))
+    (log, tracing::subscriber::set_default(subscriber.finish()))
 }
 
 #[distributed_lock(key = "/observed/{job}", client = locks, wait = 0, name = "the job")]

@@ -7,7 +7,7 @@
 //! `hold_at_least`, and `worker configured [URL] [URL]` one after as many `init`s.
 
 #![expect(clippy::print_stdout, reason = "this is how it speaks with the test")]
-#![expect(clippy::disallowed_methods, reason = "this is an application")]
+#![expect(clippy::panic, reason = "one of its ways to end")]
 
 use locks::{Error, Locks, distributed_lock};
 use std::time::Duration;
@@ -39,7 +39,7 @@ async fn ending(key: &str, how: &str) -> Result<(), Error> {
     println!("start {key} {}", now());
     match how {
         "return" => Ok(()),
-        "panic" => std::panic::panic_any("the worker was told to panic"),
+        "panic" => panic!("the worker was told to panic"),
         _ => std::future::pending().await,
     }
 }
