@@ -74,7 +74,7 @@ impl Sessions {
             opened: sent,
             lost: watch::Sender::new(None),
             ended: watch::Sender::new(false),
-            members: Mutex::new(Members { closed: false, count: 0, holds: HashMap::new() }),
+            members: Mutex::new(Members { closed: false, count: 0, used: false, holds: HashMap::new() }),
             nudge: Notify::new(),
             answered: Arc::clone(&self.answered),
         });
@@ -139,6 +139,8 @@ struct Members {
     /// No more members: the session is being closed.
     closed: bool,
     count: usize,
+    /// Whether anybody joined since the last renewal.
+    used: bool,
     /// Holds whose entries are not yet watched for removal.
     holds: HashMap<u64, Weak<Hold>>,
 }
@@ -294,7 +296,8 @@ impl Keeper {
 
     fn is_idle_since(&self, used: &mut Moment, limit: Duration) -> bool {
         let now = self.clock.now();
-        if self.lock().count > 0 {
+        let mut members = self.lock();
+        if std::mem::take(&mut members.used) || members.count > 0 {
             *used = now;
         }
         now.since(*used) >= limit
@@ -327,6 +330,7 @@ impl Membership {
                 return None;
             }
             members.count += 1;
+            members.used = true;
         }
         Some(Self(keeper))
     }

@@ -276,9 +276,67 @@ async fn an_idle_session_is_closed_and_opened_again_when_needed() {
     let store = TestStore::new();
     let locks = store.client();
     for _ in 0..3 {
-        locks.lock("k").acquire().await.unwrap().release().await.unwrap();
+        let guard = locks.lock("k").acquire().await.unwrap();
         sleep(seconds(600)).await;
+        assert_eq!(store.sessions(), 1, "a hold is not idle");
+        guard.release().await.unwrap();
+        sleep(seconds(30)).await;
+        assert_eq!(store.sessions(), 1, "the next lock would find it");
+        sleep(seconds(600)).await;
+        assert_eq!(store.sessions(), 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_used_for_moments_only_is_not_idle() {
+    let store = TestStore::new();
+    let locks = store.client();
+    let mut last = locks.lock("k").acquire().await.unwrap().fence();
+    for _ in 0..600 {
+        sleep(seconds(1)).await;
+        let fence = locks.lock("k").acquire().await.unwrap().fence();
+        // A new session takes a number of the store's counter too.
+        assert_eq!(fence.number(), last.number() + 1, "the session was opened anew");
+        last = fence;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_session_serves_all_locks_of_one_ttl() {
+    let store = TestStore::new();
+    let locks = store.client();
+    let taking = (0..100).map(|number| locks.lock(format!("{number}")).ttl(seconds(10 + number % 2)).acquire());
+    let mut guards = Vec::new();
+    for guard in taking {
+        guards.push(guard.await.unwrap());
+    }
+    assert_eq!(store.sessions(), 2);
+}
+
+/// In real time: a body that blocks its thread over the end of its hold still stops before the lock is given back.
+#[test]
+fn the_next_one_starts_after_a_stopped_body_is_gone() {
+    let locks = locks_runtime::Locks::connect("memory:engine-next").unwrap();
+    let running = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&running);
+    let (started, body_runs) = std::sync::mpsc::channel();
+    // At a TTL of 100 s a body has 1.5 s to stop in.
+    let lock = locks.lock("k").ttl(seconds(100)).hold_at_most(Duration::from_millis(100));
+    let body = std::thread::Builder::new().spawn(move || {
+        blocking(lock.run(|_| async move {
+            flag.store(true, Ordering::SeqCst);
+            started.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(300));
+            flag.store(false, Ordering::SeqCst);
+            pending::<()>().await;
+        }))
+    });
+    body_runs.recv().unwrap();
+    let other = locks_runtime::Locks::connect("memory:engine-next").unwrap();
+    let guard = blocking(other.lock("k").acquire()).unwrap();
+    assert!(!running.load(Ordering::SeqCst), "two at once");
+    blocking(guard.release()).unwrap();
+    assert_eq!(body.unwrap().join().unwrap().unwrap_err().kind(), ErrorKind::Lost);
 }
 
 #[test]

@@ -74,6 +74,13 @@ impl Memory {
         &self.faults
     }
 
+    /// How many sessions there are.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.with(|state, _| state.sessions.len())
+    }
+
     /// Forgets every session, as a server does whose clients were away for too long.
     #[cfg(any(test, feature = "testing"))]
     pub fn expire_sessions(&self) {

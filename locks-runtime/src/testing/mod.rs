@@ -61,6 +61,12 @@ impl TestStore {
         self.memory.faults()
     }
 
+    /// How many sessions its clients have open: one for each client and TTL in use.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.memory.sessions()
+    }
+
     /// Makes the store forget every session, as if no renewal had come for too long.
     pub fn expire_sessions(&self) {
         self.memory.expire_sessions();
