@@ -7,8 +7,11 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 fn cargo(arguments: &[&str]) -> String {
-    let output =
-        Command::new(env!("CARGO")).args(arguments).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).output();
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .env("CARGO_TERM_COLOR", "never")
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output();
     let output = output.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

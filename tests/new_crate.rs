@@ -23,6 +23,8 @@ async fn run_job(job: &str) -> Result<(), locks::Error> {
 
 #[tokio::main]
 async fn main() -> Result<(), locks::Error> {
+    // This crate has the feature `etcd`, not `etcd-tls`.
+    println!("with TLS: {:?}", locks::Locks::connect("etcds://a").unwrap_err());
     run_job("nightly").await
 }
 "#;
@@ -54,6 +56,7 @@ async fn the_missions_line_works(store: Store) {
     let said = format!("{}\n{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     assert!(run.status.success(), "{said}");
     assert!(said.contains("while it runs: /cron/lock/nightly/"), "{said}");
+    assert!(said.contains("with TLS: InvalidUrl") && said.contains("`etcd-tls`"), "{said}");
     assert_eq!(etcd.ctl(&["get", "--prefix", "/cron/lock", "--keys-only"]).trim(), "");
 }
 

@@ -132,3 +132,18 @@ pub(crate) fn etcd_client(
 pub(crate) fn etcd_compare(session: &dyn Session, entry: &Entry) -> Option<etcd_client::Compare> {
     session.as_any().downcast_ref::<crate::backend::etcd::EtcdSession>()?.compare(entry)
 }
+
+#[cfg(all(test, not(feature = "etcd")))]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_store_whose_feature_is_off_names_the_feature() {
+        for url in ["etcd://127.0.0.1:2379", "etcds://127.0.0.1:2379"] {
+            let error = connect(url).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidUrl);
+            assert!(error.to_string().contains("enable the feature `etcd`"), "{error}");
+        }
+    }
+}
