@@ -13,6 +13,7 @@ list! {
         a_kept_entry_stays_after_its_session_closed,
         closing_takes_all_entries_and_is_final,
         no_ttl_is_shorter_than_asked,
+        a_session_stays_for_its_ttl,
     ]
     |can| can.outlives_process => [
         a_session_that_is_not_renewed_lapses_but_not_early,
@@ -122,6 +123,19 @@ async fn no_ttl_is_shorter_than_asked(fixture: &Fixture) {
         assert!(session.ttl() >= asked, "{asked:?} was asked, and {:?} granted", session.ttl());
         session.close().await.unwrap();
     }
+}
+
+/// The engine counts on the whole TTL that was granted, from the moment it asked.
+async fn a_session_stays_for_its_ttl(fixture: &Fixture) {
+    let (ours, held) = (fixture.session_for(Duration::from_secs(1)).await, fixture.entry("k", "held"));
+    hold(&ours, &held).await;
+    for _ in 0..2 {
+        soon("a renewal", ours.renew()).await.unwrap();
+        tokio::time::sleep(ours.ttl() * 4 / 5).await;
+        assert_eq!(fixture.line("k").await.0, ["held"], "it lapsed early");
+    }
+    soon("a renewal", ours.renew()).await.unwrap();
+    leave(&ours, &held).await;
 }
 
 async fn a_session_that_is_not_renewed_lapses_but_not_early(fixture: &Fixture) {
