@@ -161,7 +161,7 @@ mod failing {
 
     fn on_stage(store: &Store, case: &str) -> Command {
         let mut command = Command::new(env::current_exe().unwrap());
-        command.arg(format!("{}::{case}", store.binary().label())).env(ON_STAGE, "1");
+        command.arg(format!("{}::{case}", store.program().label())).env(ON_STAGE, "1");
         command
     }
 

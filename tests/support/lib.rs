@@ -3,7 +3,7 @@
 //! - [`etcd`]: starts etcd, alone or as a cluster, with TLS or users, and can pause, kill and question it
 //! - [`proxy`]: a network between a client and a server that falls silent, refuses or lags on command
 //! - [`child`]: starts our own programs and reads what they say
-//! - [`mod@cases`]: runs test functions against every etcd that is installed
+//! - [`mod@cases`]: runs test functions against every version of a store that is installed
 //! - [`eventually()`]: waits for an effect that shows from outside only
 //!
 //! All of it but [`eventually()`] and the cases themselves blocks the calling thread, for milliseconds in general. Cases
@@ -14,6 +14,7 @@
 
 pub mod cases;
 pub mod child;
+mod daemon;
 pub mod etcd;
 mod eventually;
 mod ports;

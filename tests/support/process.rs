@@ -87,6 +87,15 @@ impl Debug for Process {
     }
 }
 
+/// The last lines of a log file, or nothing if it is gone.
+pub(crate) fn tail(log: &Path) -> String {
+    const LINES: usize = 30;
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
 /// A shell that waits for the end of the test process, whose only sign is that a pipe closes, and then clears up.
 ///
 /// The usual tool, PR_SET_PDEATHSIG, needs `unsafe` and fires when the *thread* that started the child ends.

@@ -9,33 +9,35 @@ use std::sync::{Arc, Once, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use super::{Store, TIME_LIMIT};
+use super::store::Logs;
+use super::{Program, Store, TIME_LIMIT};
+use crate::etcd;
 
 /// What a case that blocks its threads gets beyond its limit, before it is given up from outside.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A named async test function. [`cases!`](crate::cases!) makes these from functions, [`Case::new`] from anything else,
 /// such as the entries of a conformance suite.
-pub struct Case {
+pub struct Case<P: Program = etcd::Binary> {
     name: String,
     limit: Duration,
-    body: Box<Body>,
+    body: Box<Body<P>>,
 }
 
-type Body = dyn Fn(Store) -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync;
+type Body<P> = dyn Fn(Store<P>) -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync;
 
-impl Case {
-    /// A case that runs `body` once for each etcd.
+impl<P: Program> Case<P> {
+    /// A case that runs `body` once for each version of the store.
     pub fn new<F: Future<Output = ()> + 'static>(
         name: impl Into<String>,
-        body: impl Fn(Store) -> F + Send + Sync + 'static,
-    ) -> Case {
-        Case { name: name.into(), limit: TIME_LIMIT, body: Box::new(move |store| Box::pin(body(store))) }
+        body: impl Fn(Store<P>) -> F + Send + Sync + 'static,
+    ) -> Self {
+        Self { name: name.into(), limit: TIME_LIMIT, body: Box::new(move |store| Box::pin(body(store))) }
     }
 
     /// The same case with another time limit.
-    pub fn within(self, limit: Duration) -> Case {
-        Case { limit, ..self }
+    pub fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -43,33 +45,33 @@ impl Case {
     }
 }
 
-impl Debug for Case {
+impl<P: Program> Debug for Case<P> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Case").field("name", &self.name).field("limit", &self.limit).finish_non_exhaustive()
     }
 }
 
 /// Runs the case on a thread of its own. The error is what to print.
-pub(super) fn run(case: &Arc<Case>, name: &str, store: &Store) -> Result<(), String> {
+pub(super) fn run<P: Program>(case: &Arc<Case<P>>, name: &str, store: &Store<P>) -> Result<(), String> {
     explain_panics();
     let (done, outcome) = mpsc::channel();
     let (body, on_stage) = (case.clone(), store.clone());
     let thread = thread::Builder::new().name(name.to_owned());
     thread.spawn(move || drop(done.send(perform(&body, &on_stage)))).unwrap();
     outcome.recv_timeout(case.limit + GRACE).unwrap_or_else(|_| {
-        Err(format!("blocks its thread, and was given up after {:?}{}", case.limit + GRACE, store.log_tails()))
+        Err(format!("blocks its thread, and was given up after {:?}{}", case.limit + GRACE, store.logs().tails()))
     })
 }
 
-fn perform(case: &Case, store: &Store) -> Result<(), String> {
-    CASE.set(Some(OnStage { store: store.clone(), last_panic: None }));
+fn perform<P: Program>(case: &Case<P>, store: &Store<P>) -> Result<(), String> {
+    CASE.set(Some(OnStage { logs: store.logs().clone(), last_panic: None }));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let bounded = async {
         let mut body = (case.body)(store.clone());
         match tokio::time::timeout(case.limit, &mut body).await {
             Ok(()) => Ok(()),
             // Before the body is dropped, and its servers and their logs with it.
-            Err(_) => Err(format!("hangs: not done after {:?}{}", case.limit, store.log_tails())),
+            Err(_) => Err(format!("hangs: not done after {:?}{}", case.limit, store.logs().tails())),
         }
     };
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(bounded)));
@@ -83,7 +85,7 @@ fn perform(case: &Case, store: &Store) -> Result<(), String> {
 
 /// The case that runs on this thread.
 struct OnStage {
-    store: Store,
+    logs: Logs,
     last_panic: Option<String>,
 }
 
@@ -109,7 +111,7 @@ fn note(panic: &PanicHookInfo<'_>) -> bool {
     CASE.try_with(|case| match case.try_borrow_mut().as_deref_mut() {
         Ok(Some(case)) => {
             let place = panic.location().map(|place| format!("{place}: ")).unwrap_or_default();
-            case.last_panic = Some(format!("{place}{}{}", message(panic.payload()), case.store.log_tails()));
+            case.last_panic = Some(format!("{place}{}{}", message(panic.payload()), case.logs.tails()));
             true
         }
         _ => false,

@@ -1,52 +1,69 @@
 //! The servers as a case sees them.
 
 use std::collections::hash_map::RandomState;
+use std::fmt::Debug;
 use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::etcd::{Binary, Cluster, Etcd, Setup, tail};
+use crate::{etcd, process::tail};
 
-/// One etcd version, handed to a case: a server shared with the other cases, and as many of its own as it wants.
+/// A server program on this machine, in one version.
+pub trait Program: Clone + Debug + Send + Sync + 'static {
+    /// A server that runs it.
+    type Server: Debug + Send + Sync;
+
+    /// The words with which `LOCKS_TEST_REQUIRE` may ask for it: how its labels begin.
+    const NAMES: &[&str];
+
+    /// Every version that is installed, oldest first.
+    fn installed() -> &'static [Self];
+
+    /// The name for tests, such as "etcd-3.5".
+    fn label(&self) -> String;
+
+    /// Starts a server with the program's defaults and waits until it answers.
+    fn start(&self) -> Self::Server;
+
+    /// Where a server logs to.
+    fn log(server: &Self::Server) -> &Path;
+}
+
+/// One version of a store, handed to a case: a server shared with the other cases, and as many of its own as it wants.
 #[derive(Clone, Debug)]
-pub struct Store {
-    server: Arc<Server>,
+pub struct Store<P: Program = etcd::Binary> {
+    shared: Arc<Shared<P>>,
     case: Arc<str>,
-    logs: Arc<Mutex<Vec<PathBuf>>>,
+    logs: Logs,
 }
 
 /// The shared server of one version, started by the first case that wants it and killed after the last.
 #[derive(Debug)]
-pub(super) struct Server {
-    binary: Binary,
-    etcd: OnceLock<Arc<Etcd>>,
+pub(super) struct Shared<P: Program> {
+    program: P,
+    server: OnceLock<Arc<P::Server>>,
 }
 
-impl Store {
-    /// The shared server, with etcd's defaults. Leave it up, and use keys from [`key`](Store::key).
-    pub fn etcd(&self) -> Arc<Etcd> {
-        let etcd = self.server.etcd.get_or_init(|| Arc::new(Etcd::start(&self.server.binary)));
-        self.remember(etcd.log());
-        etcd.clone()
+/// The logs of the servers that a case has used.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Logs(Arc<Mutex<Vec<PathBuf>>>);
+
+impl<P: Program> Store<P> {
+    /// The shared server, with the program's defaults. Leave it up, and use keys from [`key`](Store::key).
+    pub fn shared(&self) -> Arc<P::Server> {
+        let server = self.shared.server.get_or_init(|| Arc::new(self.shared.program.start()));
+        self.remember(P::log(server));
+        server.clone()
     }
 
-    /// A server for this case alone.
-    pub fn start(&self, setup: &Setup) -> Etcd {
-        let etcd = Etcd::start_with(&self.server.binary, setup);
-        self.remember(etcd.log());
-        etcd
+    /// The program, to start servers for this case alone. [Remember](Store::remember) their logs.
+    pub fn program(&self) -> &P {
+        &self.shared.program
     }
 
-    /// A cluster for this case alone, with a fast election.
-    pub fn cluster(&self, size: usize) -> Cluster {
-        let cluster = Cluster::start(&self.server.binary, size);
-        cluster.members().iter().for_each(|member| self.remember(member.log()));
-        cluster
-    }
-
-    /// The program to start otherwise than above.
-    pub fn binary(&self) -> &Binary {
-        &self.server.binary
+    /// Shows the end of this log if the case fails.
+    pub fn remember(&self, log: &Path) {
+        self.logs.add(log);
     }
 
     /// A key that no other case and no other run uses: `/case/4f1d…/label`.
@@ -55,31 +72,37 @@ impl Store {
         format!("/{}/{unique:016x}/{label}", self.case.replace("::", "/"))
     }
 
-    pub(super) fn new(server: Arc<Server>, case: &str) -> Store {
-        Store { server, case: case.into(), logs: Arc::default() }
+    pub(super) fn new(shared: Arc<Shared<P>>, case: &str) -> Self {
+        Self { shared, case: case.into(), logs: Logs::default() }
     }
 
-    /// The ends of the logs of all servers that the case has used and that are still there.
-    pub(super) fn log_tails(&self) -> String {
-        let logs = self.logs.lock().unwrap();
+    pub(super) fn logs(&self) -> &Logs {
+        &self.logs
+    }
+}
+
+impl<P: Program> Shared<P> {
+    pub(super) fn of(program: &P) -> Self {
+        Self { program: program.clone(), server: OnceLock::new() }
+    }
+
+    pub(super) fn label(&self) -> String {
+        self.program.label()
+    }
+}
+
+impl Logs {
+    /// The ends of those that are still there.
+    pub(super) fn tails(&self) -> String {
+        let logs = self.0.lock().unwrap();
         let tails = logs.iter().filter(|log| log.exists()).map(|log| format!("\n--- {}\n{}", log.display(), tail(log)));
         tails.collect()
     }
 
-    fn remember(&self, log: &Path) {
-        let mut logs = self.logs.lock().unwrap();
+    fn add(&self, log: &Path) {
+        let mut logs = self.0.lock().unwrap();
         if !logs.iter().any(|known| known == log) {
             logs.push(log.to_owned());
         }
-    }
-}
-
-impl Server {
-    pub(super) fn of(binary: &Binary) -> Server {
-        Server { binary: binary.clone(), etcd: OnceLock::new() }
-    }
-
-    pub(super) fn label(&self) -> String {
-        self.binary.label()
     }
 }

@@ -11,23 +11,22 @@
 //! Data is kept in memory where the machine has enough, and not synced, unless [`Setup::fsync`] says so: a server or a
 //! cluster is ready within a second.
 
-use std::fs::{self, File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use tempfile::TempDir;
 
-use crate::{ports, process::Process};
+use crate::daemon::{Daemon, fast_directory};
+use crate::ports;
+use crate::process::tail;
 
 mod binary;
 mod cluster;
 mod metrics;
 mod setup;
+mod stage;
 mod talk;
 mod tls;
 
@@ -37,7 +36,6 @@ pub use metrics::Metrics;
 pub use setup::{Setup, Users};
 pub use tls::Certificates;
 
-const READY_WITHIN: Duration = Duration::from_secs(20);
 /// Somebody else may take a port between our look at it and the server's start.
 const START_TRIES: u32 = 5;
 
@@ -46,19 +44,10 @@ const START_TRIES: u32 = 5;
 pub struct Etcd {
     binary: Binary,
     setup: Setup,
-    flags: Vec<String>,
     client: u16,
     status: u16,
-    log: PathBuf,
-    running: Mutex<Option<Running>>,
     certificates: Option<Certificates>,
-    directory: TempDir,
-}
-
-#[derive(Debug)]
-struct Running {
-    process: Process,
-    paused: bool,
+    daemon: Daemon,
 }
 
 impl Etcd {
@@ -117,23 +106,17 @@ impl Etcd {
 
     /// SIGKILL. Returns when it is gone.
     pub fn kill(&self) {
-        *self.running() = None;
+        self.daemon.kill();
     }
 
     /// SIGSTOP: it keeps its connections and answers nothing. Returns when it has stopped.
     pub fn pause(&self) {
-        if let Some(running) = self.running().as_mut() {
-            running.process.pause();
-            running.paused = true;
-        }
+        self.daemon.pause();
     }
 
     /// SIGCONT after [`pause`](Etcd::pause).
     pub fn resume(&self) {
-        if let Some(running) = self.running().as_mut() {
-            running.process.resume();
-            running.paused = false;
-        }
+        self.daemon.resume();
     }
 
     /// Kills it if it runs, starts it again with its ports and its data, and waits until it answers.
@@ -147,12 +130,7 @@ impl Etcd {
 
     /// Starts a killed server again and does not wait for it.
     pub fn launch(&self) {
-        let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
-        let mut command = Command::new(self.binary.path());
-        clear_environment(&mut command);
-        command.args(&self.flags).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let process = Process::spawn(&mut command, &[self.directory.path()]);
-        *self.running() = Some(Running { process, paused: false });
+        self.daemon.launch();
     }
 
     /// Waits until it answers.
@@ -161,41 +139,25 @@ impl Etcd {
     ///
     /// If it ends instead, or does not answer in time, with the end of its log.
     pub fn await_ready(&self) {
-        if let Err(why) = self.ready() {
-            panic!("etcd {} at {} {why}\n{}", self.binary.version(), self.endpoint(), self.log_tail());
-        }
+        self.ready().unwrap_or_else(|why| panic!("{why}"));
     }
 
     /// The last lines it logged.
     pub fn log_tail(&self) -> String {
-        tail(&self.log)
+        tail(self.log())
     }
 
     /// Its log, which is gone with it.
     pub fn log(&self) -> &Path {
-        &self.log
+        self.daemon.log()
     }
 
     fn is_up(&self) -> bool {
-        self.running().as_ref().is_some_and(|running| !running.paused)
-    }
-
-    fn running(&self) -> MutexGuard<'_, Option<Running>> {
-        self.running.lock().unwrap()
+        self.daemon.is_up()
     }
 
     fn ready(&self) -> Result<(), String> {
-        let start = Instant::now();
-        while !self.is_healthy() {
-            if let Some(status) = self.running().as_mut().and_then(|running| running.process.ended()) {
-                return Err(format!("ended with {status}"));
-            }
-            if start.elapsed() > READY_WITHIN {
-                return Err(format!("does not answer within {READY_WITHIN:?}"));
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(())
+        self.daemon.ready(|| self.is_healthy())
     }
 
     fn start_members(binary: &Binary, size: usize, setup: &Setup, tries: u32) -> Vec<Etcd> {
@@ -234,8 +196,8 @@ fn prepare(binary: &Binary, size: usize, setup: &Setup) -> Vec<Etcd> {
 }
 
 fn prepare_member(binary: &Binary, setup: &Setup, number: usize, peer: u16, cluster: &[String]) -> Etcd {
-    let place = if setup.fsync { std::env::temp_dir() } else { fast_directory() };
-    let directory = tempfile::Builder::new().prefix("locks-etcd-").tempdir_in(place).unwrap();
+    // Each takes 128 MB for its log at once, and syncs what it creates whatever `--unsafe-no-fsync` says.
+    let directory = if setup.fsync { tempfile::tempdir().unwrap() } else { fast_directory("locks-etcd-") };
     let certificates = setup.tls.then(|| Certificates::create(directory.path()));
     let (client, status) = (ports::free(), ports::free());
     let clients = local(client).replace("http:", if setup.tls { "https:" } else { "http:" });
@@ -252,20 +214,15 @@ fn prepare_member(binary: &Binary, setup: &Setup, number: usize, peer: u16, clus
     ];
     flags.extend(certificates.iter().flat_map(Certificates::server_flags));
     flags.extend(setup.flags(cluster.len()));
-    let log = directory.path().join("log");
-    File::create(&log).unwrap();
-    let (binary, setup, running) = (binary.clone(), setup.clone(), Mutex::new(None));
-    Etcd { binary, setup, flags, client, status, log, running, certificates, directory }
-}
-
-/// In memory, if some servers fit there: each takes 128 MB for its log at once. Containers often have 64 MB.
-///
-/// Elsewhere a start may take seconds: etcd syncs what it creates whatever `--unsafe-no-fsync` says.
-fn fast_directory() -> PathBuf {
-    const ENOUGH: u64 = 2 << 30;
-    let memory = Path::new("/dev/shm");
-    let free = rustix::fs::statvfs(memory).map_or(0, |space| space.f_bavail * space.f_frsize);
-    if free >= ENOUGH { memory.to_owned() } else { std::env::temp_dir() }
+    let name = format!("etcd {} at 127.0.0.1:{client}", binary.version());
+    let program = binary.path().to_owned();
+    let daemon = Daemon::new(name, directory, move || {
+        let mut command = Command::new(&program);
+        clear_environment(&mut command);
+        command.args(&flags);
+        command
+    });
+    Etcd { binary: binary.clone(), setup: setup.clone(), client, status, certificates, daemon }
 }
 
 fn local(port: u16) -> String {
@@ -284,13 +241,4 @@ fn clear_environment(command: &mut Command) {
 fn join_urls(members: &[Etcd]) -> String {
     let endpoints: Vec<String> = members.iter().map(Etcd::endpoint).collect();
     members[0].url_at(&endpoints.join(","))
-}
-
-/// The last lines of a log file, or nothing if it is gone.
-pub(crate) fn tail(log: &Path) -> String {
-    const LINES: usize = 30;
-    let text = fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
