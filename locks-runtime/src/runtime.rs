@@ -30,7 +30,7 @@ impl Runtime {
     }
 
     /// The runtime of the caller, for tests under tokio's paused time.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "testing")]
     pub(crate) fn here() -> Self {
         Self(Handle::current())
     }

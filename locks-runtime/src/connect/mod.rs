@@ -4,14 +4,17 @@ use crate::address::Address;
 use crate::backend::Backend;
 use crate::backend::file::FileStore;
 use crate::backend::memory::Memory;
-#[cfg(feature = "etcd")]
-use crate::backend::{Entry, Session};
 use crate::clock::Clock;
 use crate::duration;
 use crate::error::Error;
 use crate::locks::{Defaults, Locks};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+#[cfg(feature = "etcd")]
+mod etcd;
+#[cfg(feature = "etcd")]
+pub(crate) use etcd::{etcd_client, etcd_compare};
 
 /// The parameters that every URL takes.
 const COMMON: &str = "`ttl`, `connect_timeout` and `label.NAME`";
@@ -41,7 +44,10 @@ fn backend(address: &mut Address, defaults: &Defaults) -> Result<Arc<dyn Backend
             Ok(Arc::new(Memory::named(&address.path)))
         }
         "file" => file(address),
-        "etcd" | "etcds" => etcd(address, defaults),
+        #[cfg(feature = "etcd")]
+        "etcd" | "etcds" => etcd::open(address, defaults),
+        #[cfg(not(feature = "etcd"))]
+        "etcd" | "etcds" => Err(built_without("etcd")),
         "redis" | "rediss" | "zookeeper" | "postgres" => Err(Error::invalid_url(format!(
             "the store of `{}:` is not available yet; there are `etcd`, `etcds`, `file` and `memory`",
             address.scheme
@@ -65,72 +71,53 @@ fn file(address: &mut Address) -> Result<Arc<dyn Backend>, Error> {
     Ok(FileStore::new(PathBuf::from(&address.path), Clock::Boot)?)
 }
 
+/// For a store whose feature is off.
 #[cfg(not(feature = "etcd"))]
-fn etcd(_: &mut Address, _: &Defaults) -> Result<Arc<dyn Backend>, Error> {
-    Err(Error::invalid_url(
-        "this program is built without etcd; enable the feature `etcd` of `distributed-locks` in its Cargo.toml",
+fn built_without(feature: &str) -> Error {
+    Error::invalid_url(format!(
+        "this program is built without {feature}; enable the feature `{feature}` of `distributed-locks` in its Cargo.toml"
     ))
 }
 
+/// What is in a file of certificates or of a key.
 #[cfg(feature = "etcd")]
-fn etcd(address: &mut Address, defaults: &Defaults) -> Result<Arc<dyn Backend>, Error> {
-    use crate::backend::etcd::{Config, Etcd, Tls};
-
-    let tls = (address.scheme == "etcds").then(|| -> Result<Tls, Error> {
-        let identity = match (pem(address, "cert")?, pem(address, "key")?) {
-            (Some(cert), Some(key)) => Some((cert, key)),
-            (None, None) => None,
-            _ => return Err(Error::invalid_url("`cert` and `key` belong together: a client certificate needs both")),
-        };
-        Ok(Tls { ca: pem(address, "ca")?, identity, domain: address.take("domain") })
-    });
-    let tls = tls.transpose()?;
-    address.nothing_left(&format!("{COMMON}, and with `etcds:` also `ca`, `cert`, `key` and `domain`"))?;
-    if address.hosts.is_empty() {
-        return Err(Error::invalid_url("an `etcd:` URL names at least one host: `etcd://host:2379`"));
-    }
-    let with_port = |host: &String| if has_port(host) { host.clone() } else { format!("{host}:2379") };
-    let config = Config {
-        endpoints: address.hosts.iter().map(with_port).collect(),
-        user: address.user.take(),
-        namespace: address.path.trim_start_matches('/').to_owned(),
-        connect_timeout: defaults.connect_timeout,
-        tls,
-    };
-    Ok(Arc::new(Etcd::new(config)?))
-}
+type Pem = Vec<u8>;
 
 /// Reads the file that the parameter `name` points to, so that a wrong path is said at the start.
 #[cfg(feature = "etcd")]
-fn pem(address: &mut Address, name: &str) -> Result<Option<Vec<u8>>, Error> {
+fn pem(address: &mut Address, name: &str) -> Result<Option<Pem>, Error> {
     let Some(path) = address.take(name) else { return Ok(None) };
     let bytes = std::fs::read(&path)
         .map_err(|cause| Error::invalid_url(format!("`{name}={path}` cannot be read")).with_source(cause))?;
     Ok(Some(bytes))
 }
 
+/// The certificate and the key by which the client shows who it is; both or none.
+#[cfg(feature = "etcd")]
+fn identity(address: &mut Address) -> Result<Option<(Pem, Pem)>, Error> {
+    match (pem(address, "cert")?, pem(address, "key")?) {
+        (Some(cert), Some(key)) => Ok(Some((cert, key))),
+        (None, None) => Ok(None),
+        _ => Err(Error::invalid_url("`cert` and `key` belong together: a client certificate needs both")),
+    }
+}
+
+/// `host:port` for each host of the URL; there must be one.
+#[cfg(feature = "etcd")]
+fn hosts(address: &Address, default_port: u16) -> Result<Vec<String>, Error> {
+    if address.hosts.is_empty() {
+        let scheme = &address.scheme;
+        return Err(Error::invalid_url(format!(
+            "an `{scheme}:` URL names at least one host: `{scheme}://host:{default_port}`"
+        )));
+    }
+    let with_port = |host: &String| if has_port(host) { host.clone() } else { format!("{host}:{default_port}") };
+    Ok(address.hosts.iter().map(with_port).collect())
+}
+
 #[cfg(feature = "etcd")]
 fn has_port(host: &str) -> bool {
     host.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// A client for the caller's own requests, if the store is etcd.
-#[cfg(feature = "etcd")]
-pub(crate) fn etcd_client(
-    backend: &Arc<dyn Backend>,
-) -> Result<impl Future<Output = Result<etcd_client::Client, Error>> + Send + use<>, Error> {
-    use crate::backend::etcd::Etcd;
-    use crate::error::ErrorKind;
-
-    let etcd = backend.as_any().downcast_ref::<Arc<Etcd>>().map(Arc::clone);
-    let etcd = etcd.ok_or_else(|| Error::new(ErrorKind::Unsupported, "the locks of this client are not in etcd"))?;
-    Ok(async move { etcd.client().await })
-}
-
-/// The condition that `entry` is still there, if the store is etcd.
-#[cfg(feature = "etcd")]
-pub(crate) fn etcd_compare(session: &dyn Session, entry: &Entry) -> Option<etcd_client::Compare> {
-    session.as_any().downcast_ref::<crate::backend::etcd::EtcdSession>()?.compare(entry)
 }
 
 #[cfg(all(test, not(feature = "etcd")))]
