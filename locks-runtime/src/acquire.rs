@@ -10,9 +10,9 @@ use crate::key::Key;
 use crate::locks::Engine;
 use crate::observe::{self, Labels};
 use crate::options::Options;
-use crate::queue::{Party, Place, PlaceId, Stood};
+use crate::queue::{Party, PlaceId, Stood};
 use crate::schedule;
-use crate::standing::Standing;
+use crate::standing::{Baton, Place, Standing};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -97,11 +97,15 @@ impl Attempt<'_> {
             wait => (Patience::Wait, wait),
         };
         let taken = async {
-            let place = match patience {
-                Patience::Try => self.try_stand(mint())?,
+            let (place, baton) = match patience {
+                Patience::Try => (self.try_stand(mint())?, None),
                 Patience::Wait => self.stand(mint()).await?,
             };
-            self.at_the_store(Arc::new(place), patience).await
+            let place = Arc::new(place);
+            match baton.and_then(|baton| self.take_over(&place, baton)) {
+                Some(grant) => Ok(grant),
+                None => self.at_the_store(place, patience).await,
+            }
         };
         match limit {
             None => taken.await,
@@ -114,23 +118,36 @@ impl Attempt<'_> {
 
     fn party(&self) -> Party {
         let under = self.request.under.iter().filter(|hold| hold.client() == self.engine.id);
-        Party { under: under.map(|hold| hold.place_id()).collect(), holder: self.request.holder.clone() }
+        let options = &self.request.options;
+        Party {
+            under: under.map(|hold| hold.place_id()).collect(),
+            holder: self.request.holder.clone(),
+            takes_over: options.hold_at_least.is_none().then(|| self.ttl()),
+        }
     }
 
     fn try_stand(&self, id: PlaceId) -> Result<Place, Error> {
         self.engine.lines.try_stand(&self.request.key, id, self.party()).map_err(|holder| busy(*holder))
     }
 
-    async fn stand(&self, id: PlaceId) -> Result<Place, Error> {
+    async fn stand(&self, id: PlaceId) -> Result<(Place, Option<Baton>), Error> {
         match self.engine.lines.stand(&self.request.key, id, self.party())? {
-            Stood::First(place) => Ok(place),
+            Stood::First(place) => Ok((place, None)),
             Stood::Behind(place, turn) => {
                 let _waiting = Waiting::begin(self.labels());
                 // The sender goes only with the line itself, which `place` keeps.
-                turn.await.map_err(|_| Error::unavailable("the line of this process was lost"))?;
-                Ok(place)
+                let baton = turn.await.map_err(|_| Error::unavailable("the line of this process was lost"))?;
+                Ok((place, baton))
             }
         }
+    }
+
+    /// The hold that the one before has passed on, unless it was lost meanwhile.
+    fn take_over(&self, place: &Arc<Place>, baton: Baton) -> Option<Grant> {
+        let Baton { mut standing, fence, granted } = baton;
+        standing.stand_at(place);
+        standing.check().ok()?;
+        Some(self.grant(standing, fence, granted, Arc::clone(place)))
     }
 
     /// At the head of this process's line: enters the store's line, again if the session is lost meanwhile.
@@ -146,10 +163,16 @@ impl Attempt<'_> {
             failures += 1;
             self.engine.runtime.sleep(schedule::backoff(failures, Duration::from_secs(1))).await;
         };
+        Ok(self.grant(standing, Fence::new(number, 0), self.engine.clock.now(), place))
+    }
+
+    fn grant(&self, standing: Standing, fence: Fence, granted: Moment, place: Arc<Place>) -> Grant {
         let (entry, member) = standing.settle();
-        Ok(Grant {
+        Grant {
             entry,
-            fence: Fence::new(number, 0),
+            fence,
+            granted,
+            ttl: self.ttl(),
             member,
             place,
             client: self.engine.id,
@@ -160,20 +183,25 @@ impl Attempt<'_> {
             release_wait: self.engine.defaults.connect_timeout,
             runtime: self.engine.runtime.clone(),
             clock: self.engine.clock,
-        })
+        }
+    }
+
+    fn ttl(&self) -> Duration {
+        self.request.options.ttl.unwrap_or(self.engine.defaults.ttl)
     }
 
     /// One entry's way into the store's line and to its head.
     async fn enter_once(&self, place: &Arc<Place>, patience: Patience) -> Result<(Standing, u64), Error> {
         let options = &self.request.options;
-        let member = self.engine.sessions.join(options.ttl.unwrap_or(self.engine.defaults.ttl)).await?;
+        let member = self.engine.sessions.join(self.ttl()).await?;
         let entry = Entry {
             key: self.request.key.clone(),
             number: mint(),
             holder: self.request.holder.clone(),
             mode: options.mode,
         };
-        let mut standing = Standing::new(entry, member, Arc::clone(place), self.engine.runtime.clone());
+        let mut standing = Standing::new(Arc::new(entry), Arc::new(member), self.engine.runtime.clone());
+        standing.stand_at(place);
         let number = match standing.enter(patience).await? {
             Entered::Held(number) => number,
             Entered::Busy(holder) => {

@@ -16,6 +16,10 @@ use std::fmt;
 /// On etcd the caller can do without a stored fence: a transaction that compares the entry itself cannot
 /// commit after the hold is over (`Guard::etcd_compare`, feature `etcd`).
 ///
+/// For some milliseconds a process may pass a lock on among its own waiters without asking the store. Their fences share
+/// the store's [`number`](Fence::number), which other clients of etcd can compare with theirs, and differ in the
+/// [`sequence`](Fence::sequence): what compares numbers only cannot tell those holds of one process apart.
+///
 /// The rule is from Martin Kleppmann, *How to do distributed locking* (2016).
 ///
 /// ```
@@ -56,6 +60,11 @@ impl Fence {
     #[must_use]
     pub const fn sequence(self) -> u16 {
         self.sequence
+    }
+
+    /// The fence of a hold that is handed on after this one, while there is room in the sequence.
+    pub(crate) const fn next(self) -> Option<Self> {
+        if self.sequence < Self::MAX_SEQUENCE { Some(Self::new(self.number, self.sequence + 1)) } else { None }
     }
 
     /// Both parts in one integer that orders as the fence does.

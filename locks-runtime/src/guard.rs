@@ -8,11 +8,11 @@ use crate::error::ErrorKind;
 use crate::fence::Fence;
 use crate::key::Key;
 use crate::observe::{self, Labels};
-use crate::queue::{Place, PlaceId};
+use crate::queue::{Party, PlaceId};
 use crate::runtime::{Runtime, Started};
 use crate::schedule;
 use crate::session::Membership;
-use crate::standing::leave;
+use crate::standing::{Baton, Place, Standing, leave};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -92,7 +92,7 @@ impl Guard {
         self.hold.lost_error(&why)
     }
 
-    /// Gives the lock back, and returns once the store has acknowledged it.
+    /// Gives the lock back, and returns once the store has acknowledged it, or the next one who waits in this process has it.
     ///
     /// # Errors
     ///
@@ -108,13 +108,18 @@ impl Guard {
 
     /// A condition that holds in etcd exactly while this hold's entry is there, to be put into the caller's own
     /// transaction: `Txn::new().when([guard.etcd_compare()?]).and_then([…])` commits only while the lock is held, whatever
-    /// any clock says.
+    /// any clock says. Such a hold is never passed on inside the process: its entry ends with it.
     ///
     /// # Errors
     ///
-    /// `Unsupported` if the lock is not in etcd.
+    /// `Unsupported` if the lock is not in etcd; `Lost` if the hold is over.
     #[cfg(feature = "etcd")]
     pub fn etcd_compare(&self) -> Result<etcd_client::Compare, Error> {
+        // From now on the entry ends with this hold. Sequentially consistent with `give_back`: one of the two sees the other.
+        self.hold.bound.store(true, Ordering::SeqCst);
+        if self.hold.given_back.load(Ordering::SeqCst) {
+            return Err(self.hold.lost_error(RELEASED));
+        }
         crate::connect::etcd_compare(&*self.hold.member.session, &self.hold.entry).ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, "this lock has no entry in etcd to compare").with_key(self.key())
         })
@@ -144,6 +149,10 @@ impl fmt::Debug for Guard {
 pub(crate) struct Grant {
     pub(crate) entry: Arc<Entry>,
     pub(crate) fence: Fence,
+    /// When the store gave the lock to this process.
+    pub(crate) granted: Moment,
+    /// The session's TTL as it was asked for.
+    pub(crate) ttl: Duration,
     pub(crate) member: Arc<Membership>,
     pub(crate) place: Arc<Place>,
     /// The client it belongs to.
@@ -163,6 +172,8 @@ pub(crate) struct Grant {
 pub(crate) struct Hold {
     entry: Arc<Entry>,
     fence: Fence,
+    granted: Moment,
+    ttl: Duration,
     member: Arc<Membership>,
     place: Mutex<Option<Arc<Place>>>,
     place_id: PlaceId,
@@ -179,6 +190,8 @@ pub(crate) struct Hold {
     /// Why it is over; the first reason stands.
     over: watch::Sender<Option<Arc<str>>>,
     given_back: AtomicBool,
+    /// Somebody counts on the entry to be there exactly while this hold lasts.
+    bound: AtomicBool,
 }
 
 const RELEASED: &str = "it was given back";
@@ -190,6 +203,8 @@ impl Hold {
         let hold = Arc::new(Self {
             entry: grant.entry,
             fence: grant.fence,
+            granted: grant.granted,
+            ttl: grant.ttl,
             place_id: grant.place.id(),
             place: Mutex::new(Some(grant.place)),
             client: grant.client,
@@ -203,6 +218,7 @@ impl Hold {
             clock: grant.clock,
             over: watch::Sender::new(None),
             given_back: AtomicBool::new(false),
+            bound: AtomicBool::new(false),
             member: grant.member,
         });
         hold.member.watch_later(&hold);
@@ -294,7 +310,7 @@ impl Hold {
 
     /// Begins to take the entry out of the store, and lets the next one of this process move when that is done.
     pub(crate) fn give_back(self: &Arc<Self>) -> Started<Result<(), Error>> {
-        if self.given_back.swap(true, Ordering::AcqRel) {
+        if self.given_back.swap(true, Ordering::SeqCst) {
             return self.runtime.start(std::future::ready(Ok(())));
         }
         let why = self.loss().unwrap_or_else(|| self.end(RELEASED.into()));
@@ -302,6 +318,9 @@ impl Hold {
         observe::ended(&self.span, self.labels(), held, &*why != RELEASED);
         self.member.forget(self.number());
         let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if place.as_ref().is_some_and(|place| &*why == RELEASED && self.hand_on(place)) {
+            return self.runtime.start(std::future::ready(Ok(())));
+        }
         let (hold, kept_until) = (Arc::clone(self), self.kept_until.filter(|until| *until > self.clock.now()));
         let leaving = async move {
             let result = leave(&hold.member, &hold.entry).await;
@@ -313,6 +332,25 @@ impl Hold {
             Some(until) => {
                 self.runtime.spawn(Self::leave_at(Arc::clone(self), until, leaving));
                 self.runtime.start(std::future::ready(Ok(())))
+            }
+        }
+    }
+
+    /// Passes the entry on to the next body in this process's line, if that one could not tell the difference from an
+    /// entry of its own. For a short time only: other processes wait too.
+    fn hand_on(&self, place: &Place) -> bool {
+        let is_late = self.clock.now().since(self.granted) >= schedule::HAND_ON_WITHIN;
+        if is_late || self.kept_until.is_some() || self.bound.load(Ordering::SeqCst) {
+            return false;
+        }
+        let Some(fence) = self.fence.next() else { return false };
+        let standing = Standing::new(Arc::clone(&self.entry), Arc::clone(&self.member), self.runtime.clone());
+        let fits = |next: &Party| next.takes_over == Some(self.ttl) && next.holder.is_like(&self.entry.holder);
+        match place.hand_on(Baton { standing, fence, granted: self.granted }, fits) {
+            None => true,
+            Some(baton) => {
+                baton.standing.settle();
+                false
             }
         }
     }

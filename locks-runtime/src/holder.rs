@@ -85,6 +85,12 @@ impl Holder {
             .flatten()
     }
 
+    /// Whether the record of `other` says the same, but for the time.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let requested_at_ms = self.requested_at_ms;
+        *self == Self { requested_at_ms, ..other.clone() }
+    }
+
     /// Reads a record; bytes that are none give an unknown holder.
     #[must_use]
     pub fn from_json(bytes: &[u8]) -> Self {

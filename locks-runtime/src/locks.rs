@@ -15,6 +15,7 @@ use crate::queue::Lines;
 use crate::random;
 use crate::runtime::{Runtime, Started};
 use crate::session::Sessions;
+use crate::standing::Baton;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -70,7 +71,7 @@ pub(crate) struct Engine {
     pub(crate) runtime: Runtime,
     pub(crate) clock: Clock,
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) lines: Lines,
+    pub(crate) lines: Lines<Baton>,
     pub(crate) defaults: Defaults,
     backend: Arc<dyn Backend>,
     /// What every holder record of this client has in common.

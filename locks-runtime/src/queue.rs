@@ -1,5 +1,7 @@
 //! The line of this process for each key: first in, first out, so that the process stands in the store's line once.
 //!
+//! Whoever leaves the head may pass on what it has there (a hold, which the next one then need not ask the store for).
+//!
 //! It also sees what no store can: that a wait can never end because it depends on a hold of the waiting task itself.
 
 use crate::error::{Error, ErrorKind};
@@ -7,6 +9,7 @@ use crate::holder::Holder;
 use crate::key::Key;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Names one place, and with it the hold that grows out of it, in the whole process.
@@ -19,17 +22,19 @@ pub(crate) struct Party {
     pub(crate) under: Vec<PlaceId>,
     /// Who it is, for messages.
     pub(crate) holder: Holder,
+    /// The TTL with which it could go on with the hold of the one before it; `None` if it needs one of its own.
+    pub(crate) takes_over: Option<Duration>,
 }
 
-/// The lines of one client.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Lines(Arc<Mutex<HashMap<Key, Line>>>);
+/// The lines of one client. `B` is what one at the head may pass on to the next.
+#[derive(Debug)]
+pub(crate) struct Lines<B>(Arc<Mutex<HashMap<Key, Line<B>>>>);
 
 #[derive(Debug)]
-struct Line {
+struct Line<B> {
     /// Who is at the store for this key, waiting there or holding.
     head: Member,
-    waiting: VecDeque<(Member, oneshot::Sender<()>)>,
+    waiting: VecDeque<(Member, oneshot::Sender<Option<B>>)>,
 }
 
 #[derive(Debug)]
@@ -40,29 +45,41 @@ struct Member {
 
 /// A place in the line for one key; dropping it gives the place up and lets the next one move.
 #[derive(Debug)]
-pub(crate) struct Place {
-    lines: Lines,
+pub(crate) struct Place<B> {
+    lines: Lines<B>,
     key: Key,
     id: PlaceId,
 }
 
 /// How [`Lines::stand`] went.
 #[derive(Debug)]
-pub(crate) enum Stood {
+pub(crate) enum Stood<B> {
     /// At the head: go to the store.
-    First(Place),
-    /// Behind others: the receiver tells when the head is reached.
-    Behind(Place, oneshot::Receiver<()>),
+    First(Place<B>),
+    /// Behind others: the receiver tells when the head is reached, and has what was passed on there.
+    Behind(Place<B>, oneshot::Receiver<Option<B>>),
 }
 
-impl Lines {
+impl<B> Default for Lines<B> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<B> Clone for Lines<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<B> Lines<B> {
     /// Takes the last place in the line for `key`, or the first where there is no line.
     ///
     /// # Errors
     ///
     /// `Deadlock` if the head of the line waits, directly or through others of this process, for a hold that `party`
     /// is under.
-    pub(crate) fn stand(&self, key: &Key, id: PlaceId, party: Party) -> Result<Stood, Error> {
+    pub(crate) fn stand(&self, key: &Key, id: PlaceId, party: Party) -> Result<Stood<B>, Error> {
         let mut lines = self.lock();
         let place = Place { lines: self.clone(), key: key.clone(), id };
         let member = Member { id, party };
@@ -84,7 +101,7 @@ impl Lines {
     }
 
     /// Takes the place only where there is no line; otherwise tells who is at its head.
-    pub(crate) fn try_stand(&self, key: &Key, id: PlaceId, party: Party) -> Result<Place, Box<Holder>> {
+    pub(crate) fn try_stand(&self, key: &Key, id: PlaceId, party: Party) -> Result<Place<B>, Box<Holder>> {
         let mut lines = self.lock();
         if let Some(line) = lines.get(key) {
             return Err(Box::new(line.head.party.holder.clone()));
@@ -108,26 +125,50 @@ impl Lines {
         }
         while let Some((member, turn)) = line.waiting.pop_front() {
             line.head = member;
-            if turn.send(()).is_ok() {
+            if turn.send(None).is_ok() {
                 return;
             }
         }
         lines.remove(key);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Line>> {
+    fn hand_on(&self, key: &Key, id: PlaceId, baton: B, fits: impl Fn(&Party) -> bool) -> Option<B> {
+        let mut baton = Some(baton);
+        let mut lines = self.lock();
+        let Some(line) = lines.get_mut(key).filter(|line| line.head.id == id) else { return baton };
+        while line.waiting.front().is_some_and(|(next, _)| fits(&next.party)) {
+            let Some((next, turn)) = line.waiting.pop_front() else { break };
+            match turn.send(baton) {
+                Ok(()) => {
+                    line.head = next;
+                    return None;
+                }
+                // Nobody waits there any more.
+                Err(back) => baton = back,
+            }
+        }
+        baton
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Line<B>>> {
         // Nothing in here panics half way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Place {
+impl<B> Place<B> {
     pub(crate) fn id(&self) -> PlaceId {
         self.id
     }
+
+    /// At the head: passes `baton`, and the head, on to the next one if it fits. Gives it back if there is nobody whom it
+    /// fits.
+    pub(crate) fn hand_on(&self, baton: B, fits: impl Fn(&Party) -> bool) -> Option<B> {
+        self.lines.hand_on(&self.key, self.id, baton, fits)
+    }
 }
 
-impl Drop for Place {
+impl<B> Drop for Place<B> {
     fn drop(&mut self) {
         self.lines.leave(&self.key, self.id);
     }
@@ -137,7 +178,7 @@ impl Drop for Place {
 /// hold that `line` depends on, for a hold that `party` is under.
 ///
 /// A party under no hold keeps nobody from moving, so the search costs nothing in the common case.
-fn circle<'a>(lines: &'a HashMap<Key, Line>, line: &'a Line, party: &Party) -> Option<&'a Member> {
+fn circle<'a, B>(lines: &'a HashMap<Key, Line<B>>, line: &'a Line<B>, party: &Party) -> Option<&'a Member> {
     let mut reached = HashSet::new();
     let mut open = vec![&line.head];
     while let Some(head) = open.pop().filter(|_| !party.under.is_empty()) {
@@ -175,21 +216,26 @@ mod tests {
 
     fn party(name: &str, under: &[PlaceId]) -> Party {
         let holder = Holder { version: 1, name: name.into(), origin: format!("{name}.rs:1"), ..Holder::default() };
-        Party { under: under.to_vec(), holder }
+        Party { under: under.to_vec(), holder, takes_over: None }
     }
 
     fn key(name: &str) -> Key {
         Key::new(name).unwrap()
     }
 
-    fn first(lines: &Lines, name: &str, id: PlaceId, under: &[PlaceId]) -> Place {
+    fn first(lines: &Lines<u32>, name: &str, id: PlaceId, under: &[PlaceId]) -> Place<u32> {
         match lines.stand(&key(name), id, party(name, under)).unwrap() {
             Stood::First(place) => place,
             Stood::Behind(..) => panic!("there was a line"),
         }
     }
 
-    fn behind(lines: &Lines, name: &str, id: PlaceId, under: &[PlaceId]) -> (Place, oneshot::Receiver<()>) {
+    fn behind(
+        lines: &Lines<u32>,
+        name: &str,
+        id: PlaceId,
+        under: &[PlaceId],
+    ) -> (Place<u32>, oneshot::Receiver<Option<u32>>) {
         match lines.stand(&key(name), id, party("waiter", under)).unwrap() {
             Stood::Behind(place, turn) => (place, turn),
             Stood::First(_) => panic!("there was no line"),
@@ -198,7 +244,7 @@ mod tests {
 
     #[test]
     fn first_in_first_out_and_one_who_leaves_is_passed_over() {
-        let lines = Lines::default();
+        let lines = Lines::<u32>::default();
         let head = first(&lines, "a", 1, &[]);
         let (second, mut second_turn) = behind(&lines, "a", 2, &[]);
         let (third, mut third_turn) = behind(&lines, "a", 3, &[]);
@@ -214,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_line_without_members_is_forgotten() {
-        let lines = Lines::default();
+        let lines = Lines::<u32>::default();
         let head = first(&lines, "a", 1, &[]);
         assert_eq!(lines.try_stand(&key("a"), 2, party("b", &[])).unwrap_err().name, "a");
         let (waiter, turn) = behind(&lines, "a", 3, &[]);
@@ -226,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_circle_of_two_is_seen_and_names_both_places() {
-        let lines = Lines::default();
+        let lines = Lines::<u32>::default();
         let (_a, _b) = (first(&lines, "a", 1, &[]), first(&lines, "b", 2, &[]));
         let _a_waits_for_b = behind(&lines, "b", 3, &[1]);
         let error = lines.stand(&key("a"), 4, party("last", &[2])).unwrap_err();
@@ -237,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_circle_of_three_is_seen_and_a_chain_is_none() {
-        let lines = Lines::default();
+        let lines = Lines::<u32>::default();
         let _holds = (first(&lines, "a", 1, &[]), first(&lines, "b", 2, &[]), first(&lines, "c", 3, &[]));
         let _ab = behind(&lines, "b", 4, &[1]);
         let _bc = behind(&lines, "c", 5, &[2]);

@@ -4,6 +4,10 @@ use crate::clock::Moment;
 use crate::random;
 use std::time::Duration;
 
+/// For how long after the store's grant a process may pass the lock on among its own waiters, while others wait. A few
+/// times what a grant by the store takes, so that a crowd of short bodies is not slowed by asking the store each time.
+pub(crate) const HAND_ON_WITHIN: Duration = Duration::from_millis(10);
+
 /// The moment after which a session can no longer be proved, if its last acknowledged renewal was sent at `sent`.
 ///
 /// It counts from the send: the store's own count starts at the earliest then, and a reply may be late (Go's etcd

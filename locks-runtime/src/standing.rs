@@ -1,14 +1,29 @@
 //! An entry on its way through the store, which is never forgotten there.
 
 use crate::backend::{Entered, Entry, Patience};
+use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
+use crate::fence::Fence;
 use crate::observe;
-use crate::queue::Place;
+use crate::queue;
 use crate::runtime::{Runtime, Started};
 use crate::schedule;
 use crate::session::{Keeper, Membership};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// A place in this process's line, where a hold may be passed on.
+pub(crate) type Place = queue::Place<Baton>;
+
+/// A hold on its way from one body of this process to the next: the entry stays in the store, nobody runs under it.
+#[derive(Debug)]
+pub(crate) struct Baton {
+    pub(crate) standing: Standing,
+    /// For the next hold.
+    pub(crate) fence: Fence,
+    /// When the store gave the lock to this process.
+    pub(crate) granted: Moment,
+}
 
 /// An entry that is, or may be, in the store. Dropping it withdraws the entry in the background, after the request
 /// that put it there has ended: a late grant becomes a withdrawal.
@@ -16,8 +31,8 @@ use std::time::Duration;
 pub(crate) struct Standing {
     entry: Arc<Entry>,
     member: Arc<Membership>,
-    /// The process's place in line, kept until the store's is given up.
-    place: Arc<Place>,
+    /// The process's place in line, kept until the store's is given up; none for a moment while it is passed on.
+    place: Option<Arc<Place>>,
     runtime: Runtime,
     entering: Option<Started<Result<Entered, Error>>>,
     waiting: Option<Started<Result<u64, Error>>>,
@@ -26,9 +41,14 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    pub(crate) fn new(entry: Entry, member: Membership, place: Arc<Place>, runtime: Runtime) -> Self {
-        let (entry, member) = (Arc::new(entry), Arc::new(member));
-        Self { entry, member, place, runtime, entering: None, waiting: None, settled: false }
+    /// An entry that nobody of this process stands for yet.
+    pub(crate) fn new(entry: Arc<Entry>, member: Arc<Membership>, runtime: Runtime) -> Self {
+        Self { entry, member, place: None, runtime, entering: None, waiting: None, settled: false }
+    }
+
+    /// Whoever has `place` stands for the entry.
+    pub(crate) fn stand_at(&mut self, place: &Arc<Place>) {
+        self.place = Some(Arc::clone(place));
     }
 
     /// Puts the entry into the store's line.
@@ -83,7 +103,7 @@ impl Drop for Standing {
         if let Some(waiting) = &self.waiting {
             waiting.abort();
         }
-        let (entry, member, place) = (Arc::clone(&self.entry), Arc::clone(&self.member), Arc::clone(&self.place));
+        let (entry, member, place) = (Arc::clone(&self.entry), Arc::clone(&self.member), self.place.take());
         let entering = self.entering.take();
         drop(self.runtime.start(async move {
             if let Some(entering) = entering {

@@ -1,6 +1,7 @@
 //! What a lock costs, by the server's own count.
 
-use locks::{ErrorKind, Locks};
+use locks::{ErrorKind, Guard, Locks};
+use std::collections::HashSet;
 use std::time::Duration;
 use support::cases::Store;
 use support::etcd::{Metrics, Setup};
@@ -49,6 +50,37 @@ pub(crate) async fn a_busy_try_is_one_call_and_leaves_nothing(store: Store) {
     guard.release().await.unwrap();
 }
 
+/// Whoever is next in the process goes on with the entry that is there: two requests each time that it is a new one.
+pub(crate) async fn a_crowd_in_one_process_asks_once_in_ten_milliseconds(store: Store) {
+    let (etcd, locks) = quiet(&store).await;
+    let before = etcd.metrics();
+    let tasks = (0..32).map(|_| {
+        let locks = locks.clone();
+        tokio::spawn(async move {
+            let mut fences = Vec::new();
+            for _ in 0..50 {
+                let body = |guard: Guard| std::future::ready(guard.fence());
+                fences.push(locks.lock("crowd").name("job").run(body).await.unwrap());
+            }
+            fences
+        })
+    });
+    let tasks: Vec<_> = tasks.collect();
+    let mut fences = Vec::new();
+    for task in tasks {
+        fences.extend(task.await.unwrap());
+    }
+    let after = etcd.metrics();
+    let distinct: HashSet<u64> = fences.iter().map(|fence| fence.to_u64()).collect();
+    let entries: HashSet<u64> = fences.iter().map(|fence| fence.number()).collect();
+    let asked = (calls(&after) - calls(&before), after.proposals() - before.proposals());
+    println!("1,600 holds of 32 tasks: {} entries, {asked:?} calls and proposals", entries.len());
+    assert_eq!(distinct.len(), 32 * 50, "a fence twice");
+    let pairs = 2 * entries.len() as u64;
+    assert_eq!(asked, (pairs, pairs));
+    assert!(entries.len() < 320, "{} entries", entries.len());
+}
+
 fn client_of(etcd: &support::etcd::Etcd) -> Locks {
     Locks::connect(format!("{}?ttl=600s", etcd.url())).unwrap()
 }
@@ -69,7 +101,7 @@ pub(crate) async fn a_thousand_locks_are_one_lease_and_one_keepalive_each_third(
     assert!((3..=4).contains(&pings), "{pings} keepalives in 6.2 s at a TTL of 6 s");
     assert_eq!(after.calls("LeaseGrant"), 1);
     assert_eq!(after.proposals(), before.proposals(), "holding costs no raft entry");
-    assert!(guards.iter().all(locks::Guard::is_held));
+    assert!(guards.iter().all(Guard::is_held));
     locks.close().await;
     assert_eq!(etcd.ctl(&["get", "--prefix", "--keys-only", "/many/"]).trim(), "");
 }

@@ -26,3 +26,19 @@ pub(crate) async fn commits_while_held_and_not_after(store: Store) {
     assert!(!write(second.etcd_compare().unwrap(), "after it was taken away").await);
     assert_eq!(store.etcd().ctl(&["get", "--print-value-only", &target]).trim(), "the new holder");
 }
+
+/// An entry that somebody's write counts on is not passed on to the next body of the process.
+pub(crate) async fn a_stale_write_does_not_count_under_the_next_hold_of_the_same_process(store: Store) {
+    let (key, target) = (store.key("lock"), store.key("target"));
+    let locks = client(&store);
+    let mut etcd = locks.etcd_client().await.unwrap();
+    let job = || locks.lock(&key).name("job");
+    let first = job().acquire().await.unwrap();
+    let (stale, fence) = (first.etcd_compare().unwrap(), first.fence());
+    let (waiter, release) = tokio::join!(job().acquire(), first.release());
+    release.unwrap();
+    let second = waiter.unwrap();
+    assert!(fence.number() < second.fence().number());
+    let txn = Txn::new().when([stale]).and_then([TxnOp::put(target.as_str(), "late", None)]);
+    assert!(!etcd.txn(txn).await.unwrap().succeeded());
+}
