@@ -1,6 +1,7 @@
 //! A lock that passes from one body of a process to the next without a request to the store.
 #![cfg(feature = "testing")]
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
 use locks_runtime::testing::TestStore;
 use locks_runtime::{Error, Fence, Guard, Lock, Locks};
