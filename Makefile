@@ -30,4 +30,4 @@ lint: servers ## format, clippy, documentation, and each feature alone
 	done
 
 bench: servers ## against the floor of the same store
-	cargo bench --workspace --all-features --benches
+	cargo bench --package locks-benches

@@ -1,0 +1,76 @@
+//! The least that a safe lock can send to etcd, straight by `etcd-client`: one transaction that puts an entry and reads
+//! the line, one that deletes it, and to wait a watch from revision 0.
+
+use super::{Locker, Micros, now};
+use locks::etcd_client::{
+    Client, Compare, CompareOp, EventType, GetOptions, PutOptions, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse,
+    WatchOptions,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+#[derive(Clone)]
+pub(crate) struct Floor {
+    client: Client,
+    lease: i64,
+    number: Arc<AtomicU64>,
+}
+
+pub(super) async fn connect(endpoints: &str) -> Client {
+    Client::connect(endpoints.split(',').collect::<Vec<_>>(), None).await.unwrap()
+}
+
+impl Floor {
+    pub(crate) async fn connect(endpoints: &str) -> Self {
+        let mut client = connect(endpoints).await;
+        let lease = client.lease_grant(600, None).await.unwrap().id();
+        Self { client, lease, number: Arc::default() }
+    }
+
+    /// Puts the entry, and gives its revision and who stands right before it.
+    async fn enter(&self, key: &str, entry: &str) -> (i64, Option<Vec<u8>>) {
+        let line = GetOptions::new().with_prefix().with_keys_only().with_limit(64);
+        let line = line.with_sort(SortTarget::Create, SortOrder::Ascend);
+        let take = Txn::new().when([Compare::create_revision(entry, CompareOp::Equal, 0)]).and_then([
+            TxnOp::put(entry, "record", Some(PutOptions::new().with_lease(self.lease))),
+            TxnOp::get(format!("{key}/"), Some(line)),
+        ]);
+        let taken = self.client.clone().txn(take).await.unwrap();
+        let revision = taken.header().unwrap().revision();
+        let Some(TxnOpResponse::Get(line)) = taken.op_responses().pop() else { panic!("no line") };
+        let before = line.kvs().iter().take_while(|other| other.key() != entry.as_bytes()).last();
+        (revision, before.map(|other| other.key().to_vec()))
+    }
+
+    async fn wait(&self, before: Vec<u8>) {
+        let mut stream =
+            self.client.clone().watch(before, Some(WatchOptions::new().with_start_revision(0))).await.unwrap();
+        loop {
+            let message = stream.message().await.unwrap().unwrap();
+            if message.events().iter().any(|event| event.event_type() == EventType::Delete) {
+                return;
+            }
+        }
+    }
+}
+
+impl Locker for Floor {
+    async fn hold(&self, key: &str, length: Duration) -> (Micros, Micros) {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let entry = format!("{key}/{:x}-{number}", self.lease);
+        let (created, before) = self.enter(key, &entry).await;
+        if let Some(before) = before {
+            self.wait(before).await;
+        }
+        let granted = now();
+        if !length.is_zero() {
+            tokio::time::sleep(length).await;
+        }
+        let releasing = now();
+        let mine = Compare::create_revision(entry.as_str(), CompareOp::Equal, created);
+        let give = Txn::new().when([mine]).and_then([TxnOp::delete(entry.as_str(), None)]);
+        assert!(self.client.clone().txn(give).await.unwrap().succeeded());
+        (granted, releasing)
+    }
+}

@@ -1,0 +1,41 @@
+//! The lock service of etcd, which `etcd-client`'s `lock` asks.
+
+use super::{Locker, Micros, now};
+use locks::etcd_client::{Client, LockOptions};
+use std::time::Duration;
+
+#[derive(Clone)]
+pub(crate) struct Service {
+    client: Client,
+    lease: i64,
+}
+
+impl Service {
+    pub(crate) async fn connect(endpoints: &str) -> Self {
+        Self::with_lease(super::floor::connect(endpoints).await).await
+    }
+
+    async fn with_lease(mut client: Client) -> Self {
+        let lease = client.lease_grant(600, None).await.unwrap().id();
+        Self { client, lease }
+    }
+}
+
+impl Locker for Service {
+    /// Two tasks with one lease would be one holder to it.
+    async fn for_task(&self) -> Self {
+        Self::with_lease(self.client.clone()).await
+    }
+
+    async fn hold(&self, key: &str, length: Duration) -> (Micros, Micros) {
+        let mut client = self.client.clone();
+        let taken = client.lock(key, Some(LockOptions::new().with_lease(self.lease))).await.unwrap();
+        let granted = now();
+        if !length.is_zero() {
+            tokio::time::sleep(length).await;
+        }
+        let releasing = now();
+        client.unlock(taken.key()).await.unwrap();
+        (granted, releasing)
+    }
+}
