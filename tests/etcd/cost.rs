@@ -81,6 +81,27 @@ pub(crate) async fn a_crowd_in_one_process_asks_once_in_ten_milliseconds(store: 
     assert!(entries.len() < 320, "{} entries", entries.len());
 }
 
+/// Who has waited once for a lock hears of its next turn without a watch or a look for each.
+pub(crate) async fn two_who_take_turns_send_their_transactions_and_little_else(store: Store) {
+    const HOLDS: u64 = 100;
+    let (etcd, ours) = quiet(&store).await;
+    let theirs = client_of(&etcd);
+    theirs.lock("warm").acquire().await.unwrap().release().await.unwrap();
+    let before = etcd.metrics();
+    let in_turns = async |locks: &Locks| {
+        for _ in 0..HOLDS {
+            locks.lock("turns").acquire().await.unwrap().release().await.unwrap();
+        }
+    };
+    tokio::join!(in_turns(&ours), in_turns(&theirs));
+    let after = etcd.metrics();
+    assert_eq!(after.calls("Txn") - before.calls("Txn"), 2 * 2 * HOLDS);
+    let (looks, watches) =
+        (after.calls("Range") - before.calls("Range"), after.messages("Watch") - before.messages("Watch"));
+    println!("{} holds: {looks} looks at the line, {watches} requests for watches", 2 * HOLDS);
+    assert!(looks + watches < HOLDS / 4, "{looks} looks, {watches} watches");
+}
+
 fn client_of(etcd: &support::etcd::Etcd) -> Locks {
     Locks::connect(format!("{}?ttl=600s", etcd.url())).unwrap()
 }

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         cost::uncontended_pair_is_two_calls_and_two_proposals,
         cost::a_busy_try_is_one_call_and_leaves_nothing,
         cost::a_crowd_in_one_process_asks_once_in_ten_milliseconds,
+        cost::two_who_take_turns_send_their_transactions_and_little_else,
         cost::a_thousand_locks_are_one_lease_and_one_keepalive_each_third,
         endings::nothing_is_left_after_return,
         endings::nothing_is_left_after_panic,

@@ -33,6 +33,7 @@ mod names;
 mod pause;
 mod renew;
 mod session;
+mod spare;
 mod status;
 mod turn;
 mod watch;

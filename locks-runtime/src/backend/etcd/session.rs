@@ -5,6 +5,7 @@ use super::lease::{self, Pinger};
 use super::line::{self, Ahead};
 use super::names::Name;
 use super::renew::{self, Doubts};
+use super::spare::Spares;
 use super::status::Failure;
 use super::{enter, gone, keep, turn};
 use crate::backend::{Entered, Entry, Patience, Pending, Session};
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     pub(super) slots: Mutex<HashMap<u64, Slot>>,
     pub(super) pinger: Mutex<Option<Pinger>>,
     pub(super) doubts: Doubts,
+    pub(super) spares: Arc<Spares>,
 }
 
 /// What is known of an entry, from before it is first sent until it is definitely gone.
@@ -55,6 +57,7 @@ impl EtcdSession {
             slots: Mutex::default(),
             pinger: Mutex::default(),
             doubts: Doubts::default(),
+            spares: Arc::default(),
         })))
     }
 

@@ -1,7 +1,8 @@
 //! Waiting for one's turn by watching those ahead.
 //!
 //! The watch begins at revision 0, which means now: a watch from a given revision waits up to 100 ms for etcd's next
-//! round of catching up. What happened between the transaction and the watch is asked for once. A look at the line
+//! round of catching up. What happened between the transaction and the watch is asked for once, unless there was a
+//! [spare](super::spare) watch already. A look at the line
 //! every third of a TTL stands behind the watch, because watches have been known to go silent.
 
 use super::enter::number;
@@ -100,16 +101,13 @@ async fn follow(shared: &Shared, entry: &Entry, mut ahead: Ahead) -> Result<Posi
     if began > ahead.revision {
         match look(shared, entry).await? {
             Position::Behind(now) if watch.serves(&now) => ahead = now,
-            other => return Ok(other),
+            other => return Ok(watch.ended(shared, entry, other)),
         }
     }
     loop {
         let silence = random::between(shared.ttl / 4, shared.ttl / 3);
         if let Ok(position) = tokio::time::timeout(silence, watch.wait(&mut ahead)).await {
-            if matches!(position, Position::Unclear) {
-                shared.cluster.suspect(watch.member());
-            }
-            return Ok(position);
+            return Ok(watch.ended(shared, entry, position));
         }
         match look(shared, entry).await? {
             Position::Behind(now) if watch.serves(&now) && now.keys.len() == ahead.keys.len() => ahead = now,
@@ -135,6 +133,10 @@ impl Watch {
     async fn begin(shared: &Shared, entry: &Entry, ahead: &Ahead) -> Option<(Self, i64)> {
         let (name, own) = (shared.name(entry), shared.key(entry));
         if ahead.complete && ahead.keys.len() <= WATCH_ALL {
+            if let Some(line) = shared.spares.take(&entry.key) {
+                // It began before the entry was put in line.
+                return Some((Self::All { own: own.into_bytes(), line }, 0));
+            }
             let (line, began) = shared.cluster.watch(name.start(), Some(name.end()), 0).await?;
             return Some((Self::All { own: own.into_bytes(), line }, began));
         }
@@ -142,6 +144,16 @@ impl Watch {
         let (own, first) = shared.cluster.watch(own, None, 0).await?;
         let (ahead, second) = shared.cluster.watch(key.clone(), None, 0).await?;
         Some((Self::Nearest { own, key, ahead }, first.max(second)))
+    }
+
+    /// What becomes of the watch now that it has led there.
+    fn ended(self, shared: &Shared, entry: &Entry, position: Position) -> Position {
+        match (self, &position) {
+            (Self::All { line, .. }, Position::Held(_)) => shared.spares.keep(&entry.key, line),
+            (watch, Position::Unclear) => shared.cluster.suspect(watch.member()),
+            _ => {}
+        }
+        position
     }
 
     fn member(&self) -> usize {
