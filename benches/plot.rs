@@ -49,7 +49,12 @@ fn draw(path: &Path, title: &str, rows: &[Row]) -> Result<(), Box<dyn std::error
             chart.draw_series([Text::new(words.to_owned(), (places(at) + 0.1, height), ("sans-serif", 11))])?;
         }
     }
-    chart.configure_series_labels().border_style(BLACK).label_font(("sans-serif", 11)).draw()?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .border_style(BLACK)
+        .label_font(("sans-serif", 11))
+        .draw()?;
     area.present()?;
     Ok(())
 }
