@@ -1,6 +1,7 @@
 //! Real servers, real processes and a bad network for the tests.
 //!
 //! - [`etcd`]: starts etcd, alone or as a cluster, with TLS or users, and can pause, kill and question it
+//! - [`redis`]: starts Redis and Valkey, and can pause, kill and question them
 //! - [`proxy`]: a network between a client and a server that falls silent, refuses or lags on command
 //! - [`child`]: starts our own programs and reads what they say
 //! - [`mod@cases`]: runs test functions against every version of a store that is installed
@@ -13,6 +14,7 @@
 #![expect(clippy::disallowed_methods, reason = "clocks, threads and tasks here are the tests', not the product's")]
 
 pub mod cases;
+pub mod certificates;
 pub mod child;
 mod daemon;
 pub mod etcd;
@@ -20,5 +22,6 @@ mod eventually;
 mod ports;
 mod process;
 pub mod proxy;
+pub mod redis;
 
 pub use eventually::eventually;
