@@ -23,7 +23,11 @@ pub(super) fn judge(error: &RedisError) -> Verdict {
     match (error.kind(), error.code().unwrap_or_default()) {
         (Told::Server(ServerErrorKind::NoScript), _) => Verdict::LoadScript,
         (Told::AuthenticationFailed, _) | (Told::Server(ServerErrorKind::NoPerm), _) => Verdict::Refused,
-        (_, "NOAUTH" | "WRONGPASS" | "NOPERM") => Verdict::Refused,
+        (_, "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED") => Verdict::Refused,
+        // In answer to the choice of a database, whose error the crate wraps.
+        _ if text.contains("Authentication required") => Verdict::Refused,
+        // Redis 7 and Valkey 8 tell so of a command in a script.
+        _ if text.contains("executing the script can't") || text.contains("ACL failure in script") => Verdict::Refused,
         (Told::Server(ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::CrossSlot), _) => {
             Verdict::Hopeless
         }
@@ -52,8 +56,9 @@ pub(super) fn judge(error: &RedisError) -> Verdict {
 /// The error for our caller.
 pub(super) fn explain(verdict: Verdict, endpoint: &str, user: Option<&str>, error: RedisError) -> Error {
     let who = user.filter(|name| !name.is_empty()).map_or_else(String::new, |name| format!(" as `{name}`"));
+    let is_logged_in = error.code().is_some_and(|code| matches!(code, "NOPERM" | "ERR"));
     let error_told = match (verdict, error.code().unwrap_or_default()) {
-        (Verdict::Refused, "NOPERM") => Error::new(
+        (Verdict::Refused, _) if is_logged_in && !error.to_string().contains("Authentication required") => Error::new(
             ErrorKind::Unauthorized,
             format!(
                 "Redis at {endpoint} does not permit this{who}; the user needs the commands of scripts and of pub/sub, \
@@ -72,6 +77,10 @@ pub(super) fn explain(verdict: Verdict, endpoint: &str, user: Option<&str>, erro
         (Verdict::Hopeless, "MOVED" | "ASK" | "CROSSSLOT") => Error::new(
             ErrorKind::Unsupported,
             format!("Redis at {endpoint} is a member of a cluster, which this store does not support; use one server"),
+        ),
+        (Verdict::Hopeless, _) if error.to_string().contains("DB index") => Error::new(
+            ErrorKind::Unsupported,
+            format!("Redis at {endpoint} has no such database; check `db` in the URL"),
         ),
         (Verdict::Hopeless, _) => Error::new(
             ErrorKind::Unsupported,

@@ -7,7 +7,7 @@
 
 use super::answer::{self, Answer, Outlook};
 use super::server::{Request, lock};
-use super::session::{GONE, Shared, State};
+use super::session::{GONE, Shared, Slot, State};
 use crate::backend::{Entry, beside};
 use crate::clock::{Clock, Moment};
 use crate::error::Error;
@@ -21,6 +21,8 @@ use tokio::sync::watch;
 const QUICK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(300));
 /// How often everybody looks, whatever is told.
 const SLOW: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(6));
+/// Who is due so soon is looked at with who is due now.
+const AT_ONCE: Duration = Duration::from_millis(10);
 /// How much longer than a holder's time to wait, so that it is over for the server too.
 const JUST_AFTER: Duration = Duration::from_millis(2);
 
@@ -43,7 +45,7 @@ pub(super) fn queued(shared: &Arc<Shared>, entry: &Arc<Entry>, outlook: Outlook)
     shared.slot(entry, |slot| {
         slot.becomes(State::Queued);
         if slot.state() == State::Queued {
-            slot.due = Some(due);
+            slot.due = due;
         }
     });
     if !shared.attended.swap(true, Ordering::AcqRel) {
@@ -52,47 +54,54 @@ pub(super) fn queued(shared: &Arc<Shared>, entry: &Arc<Entry>, outlook: Outlook)
     shared.attention.send_replace(());
 }
 
-/// When to look at a place in line again, if nothing is told before.
-fn due(outlook: Outlook, is_told: bool) -> Moment {
-    let pause = |(low, high)| random::between(low, high);
-    let pause = match outlook {
-        Outlook { is_first: false, .. } => pause(SLOW),
-        Outlook { is_ours: true, left, .. } if is_told => {
-            left.map_or(pause(SLOW), |left| pause(SLOW).min(left + JUST_AFTER))
-        }
-        Outlook { left, .. } => left.map_or(pause(QUICK), |left| pause(QUICK).min(left + JUST_AFTER)),
-    };
-    Clock::Boot.now() + pause
+/// When to look at this place in line, sooner than at all of them and if nothing is told before: if it is the first.
+fn due(outlook: Outlook, is_told: bool) -> Option<Moment> {
+    if !outlook.is_first {
+        return None;
+    }
+    let lapses = outlook.left.map(|left| left + JUST_AFTER);
+    let quick = (!outlook.is_ours || !is_told).then(|| random::between(QUICK.0, QUICK.1));
+    let pause = lapses.into_iter().chain(quick).min()?;
+    Some(Clock::Boot.now() + pause)
 }
 
 /// Looks after the queued entries of a session for as long as there is one.
 async fn attend(session: Weak<Shared>, mut attention: watch::Receiver<()>) {
+    let mut round = next_round();
     loop {
-        let next = {
+        let pause = {
             let Some(shared) = session.upgrade() else { return };
-            let next = lock(&shared.slots).values().filter_map(|slot| slot.due).min();
-            next.map(|next| next.since(Clock::Boot.now()))
+            let slots = lock(&shared.slots);
+            let is_waiting = slots.values().any(|slot| slot.state() == State::Queued);
+            let first = slots.values().filter_map(|slot| slot.due).chain(is_waiting.then_some(round)).min();
+            first.map(|first| first.since(Clock::Boot.now()))
         };
         tokio::select! {
             biased;
             changed = attention.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(next.unwrap_or(Duration::from_secs(3600))) => {
+            () = tokio::time::sleep(pause.unwrap_or(Duration::from_secs(3600))) => {
                 let Some(shared) = session.upgrade() else { return };
-                let due = take_due(&shared);
-                if !due.is_empty() {
-                    look(&shared, due).await;
+                let is_round = Clock::Boot.now() >= round;
+                if is_round {
+                    round = next_round();
                 }
+                look(&shared, take_due(&shared, is_round)).await;
             }
         }
     }
 }
 
-/// Those that are due now, or nearly. Each is due again if no answer comes.
-fn take_due(shared: &Shared) -> Vec<Arc<Entry>> {
-    let soon = Clock::Boot.now() + JUST_AFTER;
+fn next_round() -> Moment {
+    Clock::Boot.now() + random::between(SLOW.0, SLOW.1)
+}
+
+/// Those that are due now, or nearly, or all that wait. Each is due again if no answer comes.
+fn take_due(shared: &Shared, all: bool) -> Vec<Arc<Entry>> {
+    let soon = Clock::Boot.now() + AT_ONCE;
     let again = soon + random::between(QUICK.0, QUICK.1) * 3;
     let mut slots = lock(&shared.slots);
-    let due = slots.values_mut().filter(|slot| slot.due.is_some_and(|due| due <= soon));
+    let is_due = |slot: &&mut Slot| slot.due.is_some_and(|due| due <= soon) || (all && slot.state() == State::Queued);
+    let due = slots.values_mut().filter(is_due);
     due.map(|slot| {
         slot.due = Some(again);
         Arc::clone(&slot.entry)
@@ -136,7 +145,7 @@ async fn look_at(shared: &Shared, entries: &[Arc<Entry>]) -> Result<(), Error> {
             Answer::Held(fence) => slot.becomes(State::Held(fence)),
             // What was only asked for may not have arrived yet.
             Answer::Gone | Answer::Busy { .. } if is_known => slot.becomes(State::Gone),
-            Answer::Queued(outlook) if slot.state() == State::Queued => slot.due = Some(due(outlook, is_live)),
+            Answer::Queued(outlook) if slot.state() == State::Queued => slot.due = due(outlook, is_live),
             _ => {}
         }
     }
@@ -147,22 +156,24 @@ async fn look_at(shared: &Shared, entries: &[Arc<Entry>]) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    fn pause(is_first: bool, is_ours: bool, left: Option<u64>, is_told: bool) -> Duration {
+    fn pause(is_first: bool, is_ours: bool, left: Option<u64>, is_told: bool) -> Option<Duration> {
         let outlook = Outlook { is_first, is_ours, left: left.map(Duration::from_millis) };
         let now = Clock::Boot.now();
-        due(outlook, is_told).since(now)
+        due(outlook, is_told).map(|due| due.since(now))
     }
 
     #[test]
     fn only_the_first_looks_often_and_only_if_nobody_will_tell() {
+        let (quickest, slowest) = (QUICK.0, QUICK.1 + JUST_AFTER);
         for _ in 0..100 {
-            assert!(pause(true, true, Some(60_000), true) >= SLOW.0);
-            assert!(pause(false, false, Some(1), false) >= SLOW.0);
+            assert_eq!(pause(false, false, Some(1), false), None);
+            assert_eq!(pause(true, true, None, true), None);
+            assert!(pause(true, true, Some(60_000), true) >= Some(Duration::from_secs(60)), "when the hold lapses");
             for (ours, left, told) in [(false, None, true), (false, Some(60_000), true), (true, Some(60_000), false)] {
-                let pause = pause(true, ours, left, told);
-                assert!(pause >= QUICK.0 && pause <= QUICK.1 + JUST_AFTER, "{pause:?}");
+                let pause = pause(true, ours, left, told).unwrap();
+                assert!(pause >= quickest && pause <= slowest, "{pause:?}");
             }
-            assert!(pause(true, true, Some(20), true) < QUICK.0, "the holder's time is known");
+            assert!(pause(true, false, Some(20), true) < Some(quickest), "when the hold lapses");
         }
     }
 }

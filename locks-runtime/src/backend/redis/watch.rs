@@ -8,6 +8,7 @@ use super::inspect;
 use super::names;
 use super::store::Store;
 use crate::backend::{Change, Scope, beside};
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::holder::Holder;
 use crate::key::Key;
@@ -84,8 +85,9 @@ struct Tracker {
 impl Tracker {
     /// A sender without a receiver is noticed elsewhere.
     async fn run(mut self) {
+        let mut due = Clock::Boot.now();
         loop {
-            let pause = random::between(LOOK.0, LOOK.1);
+            let pause = due.since(Clock::Boot.now());
             match tokio::time::timeout(pause, self.events.recv()).await {
                 Ok(Some(event)) => self.apply(event).await,
                 Ok(None) => return,
@@ -93,6 +95,7 @@ impl Tracker {
                     if let Err(error) = self.look().await {
                         tracing::debug!(%error, "locks cannot be watched for now");
                     }
+                    due = Clock::Boot.now() + random::between(LOOK.0, LOOK.1);
                 }
             }
         }
