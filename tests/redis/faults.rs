@@ -66,11 +66,63 @@ pub(crate) async fn a_late_request_is_withdrawn(store: Store) {
     let error = locks.lock(&key).wait(Duration::from_millis(500)).acquire().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     proxy.set(Mode::Pass);
-    let passed = Instant::now();
     client(&store).lock(&key).wait(SOON).acquire().await.unwrap().release().await.unwrap();
-    // Sooner than it would lapse: the next renewals look for it.
-    assert!(passed.elapsed() < Duration::from_secs(4), "{:?}", passed.elapsed());
+    guard.check().unwrap();
     guard.release().await.unwrap();
+    nothing_is_left(&redis, &key).await;
+}
+
+/// The nastiest order: the first attempt is carried out when everything is long over.
+pub(crate) async fn a_request_that_comes_after_its_withdrawal_is_withdrawn(store: Store) {
+    let (redis, key) = (store.redis(), store.key("k"));
+    let proxy = Proxy::to(redis.address());
+    let locks = connect(&format!("{}?ttl=6s&connect_timeout=2s", redis.url_at(&proxy.addr().to_string())));
+    locks.lock("warm").acquire().await.unwrap().release().await.unwrap();
+    proxy.set(Mode::Unanswered);
+    // Longer than an attempt: the first one is given up.
+    let acquiring = tokio::spawn(locks.lock(&key).wait(Duration::from_secs(2)).acquire());
+    let token = eventually(SOON, async || redis.ask(&["GET", &key]).text().ok_or("not yet there")).await;
+    let error = acquiring.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    proxy.set(Mode::Pass);
+    nothing_is_left(&redis, &key).await;
+    redis.ask(&["SET", &key, &token, "PX", "60000"]);
+    let late = Instant::now();
+    nothing_is_left(&redis, &key).await;
+    assert!(late.elapsed() < Duration::from_secs(4), "not with the next renewals: {:?}", late.elapsed());
+}
+
+pub(crate) async fn a_hand_off_is_told_at_once(store: Store) {
+    let (key, ours, theirs) = (store.key("k"), client(&store), client(&store));
+    let mut guard = ours.lock(&key).acquire().await.unwrap();
+    let mut took = Vec::new();
+    for round in 0..20 {
+        let (holder, waiter) = if round % 2 == 0 { (&ours, &theirs) } else { (&theirs, &ours) };
+        let waiting = tokio::spawn(waiter.lock(&key).acquire());
+        stands_in_line(holder, &key, 1).await;
+        let begun = Instant::now();
+        guard.release().await.unwrap();
+        guard = waiting.await.unwrap().unwrap();
+        took.push(begun.elapsed());
+    }
+    guard.release().await.unwrap();
+    took.sort();
+    // Not by the first waiter's own looks, which are seconds apart while the holder can tell.
+    assert!(took[10] < Duration::from_millis(50) && took[18] < Duration::from_millis(500), "{took:?}");
+}
+
+pub(crate) async fn a_place_in_line_is_kept_beyond_the_ttl(store: Store) {
+    let (redis, key, ours, theirs) = (store.redis(), store.key("k"), client(&store), client(&store));
+    let guard = ours.lock(&key).acquire().await.unwrap();
+    let waiting = tokio::spawn(theirs.lock(&key).ttl(Duration::from_secs(1)).acquire());
+    stands_in_line(&ours, &key, 1).await;
+    let queue = format!("{{{key}}}:queue");
+    let place = redis.ask(&["ZRANGE", &queue, "0", "-1", "WITHSCORES"]);
+    // Three of its TTLs.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(redis.ask(&["ZRANGE", &queue, "0", "-1", "WITHSCORES"]), place, "another place than before");
+    guard.release().await.unwrap();
+    waiting.await.unwrap().unwrap().release().await.unwrap();
     nothing_is_left(&redis, &key).await;
 }
 

@@ -4,6 +4,7 @@ use crate::{SOON, Store, connect, nothing_is_left, stands_in_line};
 use std::time::{Duration, Instant};
 use support::body::{held, lost};
 use support::eventually;
+use support::proxy::{Mode, Proxy};
 use support::redis::{Redis, Setup};
 
 pub(crate) async fn a_restart_with_its_data_is_ridden_out(store: Store) {
@@ -68,22 +69,23 @@ pub(crate) async fn a_paused_server_grants_nothing_twice(store: Store) {
     guard.release().await.unwrap();
 }
 
-/// A primary and a replica that follows it.
-async fn pair(store: &Store) -> (Redis, Redis) {
+/// A primary, a replica that follows it, and the way between the two.
+async fn pair(store: &Store) -> (Redis, Redis, Proxy) {
     let primary =
         store.start(&Setup { flags: vec!["--repl-diskless-sync-delay".into(), "0".into()], ..Setup::default() });
-    let of = format!("127.0.0.1 {}", primary.address().port());
+    let way = Proxy::to(primary.address());
+    let of = format!("127.0.0.1 {}", way.addr().port());
     let replica = store.start(&Setup { flags: vec!["--replicaof".into(), of], ..Setup::default() });
     eventually(SOON, async || {
         let state = replica.ask(&["INFO", "replication"]).text().unwrap();
         if state.contains("master_link_status:up") { Ok(()) } else { Err(state) }
     })
     .await;
-    (primary, replica)
+    (primary, replica, way)
 }
 
 pub(crate) async fn a_promoted_replica_has_what_was_replicated(store: Store) {
-    let (primary, replica) = pair(&store).await;
+    let (primary, replica, _way) = pair(&store).await;
     let (ours, theirs) = (connect(&primary.url()), connect(&replica.url()));
     let guard = ours.lock("k").ttl(Duration::from_secs(4)).acquire().await.unwrap();
     eventually(SOON, async || if replica.keys("k").len() == 1 { Ok(()) } else { Err("not replicated") }).await;
@@ -98,12 +100,11 @@ pub(crate) async fn a_promoted_replica_has_what_was_replicated(store: Store) {
 }
 
 pub(crate) async fn a_promoted_replica_may_grant_twice_but_with_a_greater_fence(store: Store) {
-    let (primary, replica) = pair(&store).await;
+    let (primary, replica, way) = pair(&store).await;
     let (ours, theirs) = (connect(&primary.url()), connect(&replica.url()));
-    replica.pause();
+    way.set(Mode::Refuse);
     let guard = ours.lock("k").ttl(Duration::from_secs(6)).acquire().await.unwrap();
     primary.kill();
-    replica.resume();
     replica.ask(&["REPLICAOF", "NO", "ONE"]);
     // What the replica had not heard of is forgotten: the table says so. What the lock guards must compare fences.
     let second = theirs.lock("k").wait(SOON).acquire().await.unwrap();
