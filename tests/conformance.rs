@@ -1,7 +1,9 @@
-//! The conformance suite on every store: `memory::…`, `file::…`, and `etcd-3.5::…` for each etcd that is installed.
+//! The conformance suite on every store: `memory::…`, `file::…`, and `etcd-3.5::…`, `redis-7.0::…` for
+//! each server that is installed.
 
 #![expect(clippy::unwrap_used, reason = "a trial that cannot set its stage has failed")]
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +13,14 @@ use locks_runtime::backend::Backend;
 use locks_runtime::backend::etcd::{Config, Etcd};
 use locks_runtime::backend::file::FileStore;
 use locks_runtime::backend::memory::Memory;
+use locks_runtime::backend::redis;
 use locks_runtime::clock::Clock;
 use locks_runtime::testing::conformance;
-use support::cases::{self, Case};
+use support::cases::{self, Case, Store};
 
 fn main() -> ExitCode {
     let mut trials = cases::trials(on_etcd());
+    trials.extend(cases::trials(on_redis()));
     trials.extend(on_memory());
     trials.extend(on_files());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -68,6 +72,34 @@ fn etcd(server: &str, namespace: &str) -> Arc<dyn Backend> {
         tls: None,
     };
     Arc::new(Etcd::new(config).unwrap())
+}
+
+fn on_redis() -> Vec<Case<support::redis::Binary>> {
+    let anywhere = ([127, 0, 0, 1], 6379).into();
+    let on_stage = conformance::cases(redis(anywhere, "").capabilities()).into_iter().map(|case| {
+        let case = Arc::new(case);
+        Case::new(case.name(), move |store: Store<support::redis::Binary>| {
+            let case = Arc::clone(&case);
+            async move {
+                let (server, namespace) = (store.redis().address(), store.key("namespace/"));
+                case.run(move || redis(server, &namespace)).await;
+            }
+        })
+    });
+    on_stage.collect()
+}
+
+fn redis(server: SocketAddr, namespace: &str) -> Arc<dyn Backend> {
+    let config = redis::Config {
+        host: server.ip().to_string(),
+        port: server.port(),
+        user: None,
+        database: 0,
+        namespace: namespace.to_owned(),
+        connect_timeout: Duration::from_secs(5),
+        tls: None,
+    };
+    Arc::new(redis::Redis::new(config).unwrap())
 }
 
 /// Runs a case on a store without a server.

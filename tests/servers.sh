@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Installs the servers the tests run against, and what builds their clients. Silent when everything is there.
 #
-# LOCKS_ETCD=/path/to/etcd[:/another] makes the tests use further etcd binaries; this script leaves those alone.
+# LOCKS_ETCD=/path/to/etcd[:/another] makes the tests use further etcd binaries, and LOCKS_REDIS further Redis or Valkey
+# servers; this script leaves those alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 servers=target/servers
 etcd35=$servers/etcd-3.5
+valkey8=$servers/valkey-8
+redis_py=$servers/redis-py
 
 has() { command -v "$1" >/dev/null 2>&1; }
 stop() { echo "servers.sh: $*" >&2; exit 1; }
@@ -25,7 +28,9 @@ missing() {
     has protoc || echo protobuf-compiler
     # Debian keeps protobuf's own .proto files in a package of their own, recommended but not required by protoc.
     [ -e /usr/include/google/protobuf/empty.proto ] || echo libprotobuf-dev
-    [ -x $etcd35/etcd ] || has_pip || echo python3-pip
+    # Its libraries are Valkey's as well.
+    has redis-server || echo redis-server
+    { [ -x $etcd35/etcd ] && [ -d $redis_py ]; } || has_pip || echo python3-pip
 }
 
 has_pip() { python3 -m pip --version >/dev/null 2>&1; }
@@ -34,15 +39,16 @@ install_packages() {
     echo "servers.sh: installing $*"
     as_root apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-    # Debian starts an etcd of its own on the default ports; the tests start theirs on free ones.
-    case " $* " in *" etcd-server "*) stop_service ;; esac
+    # Debian starts servers of its own on the default ports; the tests start theirs on free ones.
+    case " $* " in *" etcd-server "*) stop_service etcd ;; esac
+    case " $* " in *" redis-server "*) stop_service redis-server ;; esac
 }
 
 stop_service() {
     if [ -d /run/systemd/system ]; then
-        as_root systemctl disable --now etcd >/dev/null 2>&1 || true
+        as_root systemctl disable --now "$1" >/dev/null 2>&1 || true
     else
-        as_root service etcd stop >/dev/null 2>&1 || true
+        as_root service "$1" stop >/dev/null 2>&1 || true
     fi
 }
 
@@ -71,14 +77,44 @@ PYTHON
     mv $etcd35.new $etcd35
 }
 
+# Valkey is not in Debian 12 but in its backports. Its one program is unpacked, not installed.
+fetch_valkey8() {
+    echo "servers.sh: fetching Valkey 8"
+    local work server
+    work=$(mktemp -d)
+    mkdir -p "$work"/lists/partial "$work"/cache
+    echo "deb http://deb.debian.org/debian bookworm-backports main" >"$work/sources"
+    local apt=(apt-get -qq -o "Dir::Etc::sourcelist=$work/sources" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists"
+        -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
+    if (cd "$work" && "${apt[@]}" update && "${apt[@]}" download valkey-tools && dpkg-deb -x valkey-tools_*.deb .) >/dev/null 2>&1 &&
+        server=$work/usr/bin/valkey-check-rdb && mkdir -p $valkey8 && cp "$server" $valkey8/valkey-server &&
+        $valkey8/valkey-server --version >/dev/null 2>&1; then :
+    else
+        rm -rf $valkey8
+        echo "servers.sh: no Valkey 8 for this machine; the tests run against $(redis-server --version | cut -d ' ' -f 1-3)" >&2
+    fi
+    rm -rf "$work"
+}
+
+# Another client, whose locks the tests take and meet.
+fetch_redis_py() {
+    echo "servers.sh: fetching redis-py"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target $redis_py.new 'redis==6.*'
+    rm -rf $redis_py
+    mv $redis_py.new $redis_py
+}
+
 if has apt-get; then
     mapfile -t packages < <(missing)
     [ ${#packages[@]} = 0 ] || install_packages "${packages[@]}"
 else
-    has etcd && has etcdctl && has protoc && has_pip || stop "install etcd, etcdctl, protoc and pip first, for example:
-    brew install etcd protobuf python3            (macOS)
-    dnf install etcd protobuf-compiler python3-pip   (Fedora)
-    pacman -S protobuf python-pip, and etcd from its release page   (Arch)"
+    has etcd && has etcdctl && has protoc && has redis-server && has_pip ||
+        stop "install etcd, etcdctl, protoc, redis-server and pip first, for example:
+    brew install etcd protobuf redis python3            (macOS)
+    dnf install etcd protobuf-compiler redis python3-pip   (Fedora)
+    pacman -S protobuf redis python-pip, and etcd from its release page   (Arch)"
 fi
 
 [ -x $etcd35/etcd ] || fetch_etcd35
+[ -x $valkey8/valkey-server ] || ! has dpkg-deb || fetch_valkey8
+[ -d $redis_py ] || fetch_redis_py

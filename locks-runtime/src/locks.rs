@@ -111,6 +111,7 @@ impl Locks {
     /// | URL | store |
     /// |---|---|
     /// | `etcd://user:password@a:2379,b:2379/namespace` | etcd; `etcds:` with TLS (`?ca=…&cert=…&key=…`) |
+    /// | `redis://user:password@host:6379/namespace?db=0` | Redis or Valkey; `rediss:` with TLS, as etcd |
     /// | `file:///var/lock/app` | one machine, any number of processes |
     /// | `memory:` or `memory:name` | this process |
     ///

@@ -242,8 +242,10 @@ impl Keeper {
                 }
                 Ok(Err(error)) => {
                     failures += 1;
-                    observe::renewal_failed(&error, self.deadline.load().since(self.clock.now()));
-                    let pause = schedule::backoff(failures, self.session.ttl() / 10);
+                    let left = self.deadline.load().since(self.clock.now());
+                    observe::renewal_failed(&error, left);
+                    // Not beyond the deadline: the bodies are to be stopped then.
+                    let pause = schedule::backoff(failures, self.session.ttl() / 10).min(left);
                     let _ = tokio::time::timeout(pause, self.nudge.notified()).await;
                 }
                 Err(_) => {}

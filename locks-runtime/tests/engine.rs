@@ -78,6 +78,21 @@ async fn a_body_is_dropped_before_another_may_hold() {
     waiter.await.unwrap().unwrap().release().await.unwrap();
 }
 
+/// A store that refuses at once is asked again after pauses; none of them goes beyond the deadline.
+#[tokio::test(start_paused = true)]
+async fn a_body_is_dropped_before_another_may_hold_while_the_store_refuses() {
+    for _ in 0..50 {
+        let store = TestStore::new();
+        let lock = store.client().lock("k").ttl(TTL);
+        let body = tokio::spawn(lock.run(|_| pending::<()>()));
+        sleep(seconds(100)).await;
+        store.faults().set_down(true);
+        let cut = Instant::now();
+        assert_eq!(body.await.unwrap().unwrap_err().kind(), ErrorKind::Lost);
+        assert!(cut.elapsed() < TTL * 95 / 100, "stopped after {:?}", cut.elapsed());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_session_the_store_forgot_is_lost_at_the_next_renewal_and_a_new_one_serves_the_next() {
     let store = TestStore::new();

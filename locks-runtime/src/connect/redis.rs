@@ -1,0 +1,111 @@
+//! `redis:` URLs.
+
+use super::{COMMON, hosts, identity, pem};
+use crate::address::Address;
+use crate::backend::Backend;
+use crate::backend::redis::{Config, Redis, Tls};
+use crate::error::Error;
+use crate::locks::Defaults;
+use std::sync::Arc;
+
+pub(super) fn open(address: &mut Address, defaults: &Defaults) -> Result<Arc<dyn Backend>, Error> {
+    Ok(Arc::new(Redis::new(config(address, defaults)?)?))
+}
+
+fn config(address: &mut Address, defaults: &Defaults) -> Result<Config, Error> {
+    let tls = (address.scheme == "rediss").then(|| -> Result<Tls, Error> {
+        Ok(Tls { identity: identity(address)?, ca: pem(address, "ca")?, domain: address.take("domain") })
+    });
+    let (tls, database) = (tls.transpose()?, database(address)?);
+    address.nothing_left(&format!("{COMMON}, `db`, and with `rediss:` also `ca`, `cert`, `key` and `domain`"))?;
+    let (host, port) = server(address)?;
+    Ok(Config {
+        host,
+        port,
+        user: address.user.take(),
+        database,
+        namespace: namespace(address)?,
+        connect_timeout: defaults.connect_timeout,
+        tls,
+    })
+}
+
+/// The one server.
+fn server(address: &Address) -> Result<(String, u16), Error> {
+    let hosts = hosts(address, 6379)?;
+    let [server] = hosts.as_slice() else {
+        return Err(Error::invalid_url(format!(
+            "{} servers are named; this store uses one (no Cluster, no Sentinel): name the primary",
+            hosts.len()
+        )));
+    };
+    let parsed = server.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    let (host, port) = parsed.ok_or_else(|| Error::invalid_url(format!("the port in {server:?} is no port")))?;
+    let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    Ok((host.to_owned(), port))
+}
+
+fn database(address: &mut Address) -> Result<i64, Error> {
+    let Some(text) = address.take("db") else { return Ok(0) };
+    text.parse::<u32>()
+        .map(i64::from)
+        .map_err(|cause| Error::invalid_url(format!("`db={text}` is not the number of a database")).with_source(cause))
+}
+
+/// What keys begin with. Elsewhere a number in this place is the database: it would silently be another one here.
+fn namespace(address: &Address) -> Result<String, Error> {
+    let namespace = address.path.trim_start_matches('/');
+    if !namespace.is_empty() && namespace.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Error::invalid_url(format!(
+            "the path of a `redis:` URL is what keys begin with; write `?db={namespace}` for the database"
+        )));
+    }
+    Ok(namespace.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn read(url: &str) -> Result<Config, Error> {
+        config(&mut Address::parse(url)?, &Defaults::default())
+    }
+
+    #[test]
+    fn a_url_with_everything() {
+        let config = read("redis://me:p%40ss@cache:6380/app:?db=3").unwrap();
+        assert_eq!((config.host.as_str(), config.port, config.database), ("cache", 6380, 3));
+        assert_eq!(config.user, Some(("me".to_owned(), "p@ss".to_owned())));
+        assert_eq!(config.namespace, "app:");
+        assert!(config.tls.is_none());
+    }
+
+    #[test]
+    fn what_is_left_out_is_the_usual() {
+        let config = read("redis://:secret@[::1]").unwrap();
+        assert_eq!((config.host.as_str(), config.port, config.database), ("::1", 6379, 0));
+        assert_eq!(config.user, Some((String::new(), "secret".to_owned())));
+        assert_eq!(config.namespace, "");
+        assert!(read("rediss://a").unwrap().tls.is_some());
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (url, what) in [
+            ("redis:", "at least one host"),
+            ("redis://a:1,b:2", "one (no Cluster, no Sentinel)"),
+            ("redis://a/2", "`?db=2`"),
+            ("redis://a?db=x", "`db=x`"),
+            ("redis://a?db=-1", "`db=-1`"),
+            ("redis://a:99999", "no port"),
+            ("redis://a?dbb=1", "no parameter `dbb`"),
+            ("redis://a?ca=/x", "no parameter `ca`"),
+            ("rediss://a?ca=/nowhere/ca.pem", "/nowhere/ca.pem"),
+            ("rediss://a?cert=/nowhere/ca.pem", "cannot be read"),
+        ] {
+            let error = read(url).unwrap_err();
+            assert!(error.kind() == ErrorKind::InvalidUrl && error.to_string().contains(what), "{url}: {error}");
+        }
+    }
+}
