@@ -10,7 +10,7 @@ use syn::{Attribute, Expr, ExprCall, ExprMethodCall, Item, ItemUse, Macro, UseTr
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
-const STORES: [&str; 3] = ["backend/etcd", "backend/file", "backend/memory"];
+const STORES: [&str; 4] = ["backend/etcd", "backend/file", "backend/memory", "backend/zookeeper"];
 
 #[test]
 fn the_drawing_is_the_code() {

@@ -1,4 +1,5 @@
-//! The conformance suite on every store: `memory::…`, `file::…`, and `etcd-3.5::…` for each etcd that is installed.
+//! The conformance suite on every store: `memory::…`, `file::…`, `etcd-3.5::…` for each etcd that is installed, and
+//! `zookeeper-3.8::…`.
 
 #![expect(clippy::unwrap_used, reason = "a trial that cannot set its stage has failed")]
 
@@ -11,12 +12,15 @@ use locks_runtime::backend::Backend;
 use locks_runtime::backend::etcd::{Config, Etcd};
 use locks_runtime::backend::file::FileStore;
 use locks_runtime::backend::memory::Memory;
+use locks_runtime::backend::zookeeper::{self, ZooKeeper};
 use locks_runtime::clock::Clock;
 use locks_runtime::testing::conformance;
 use support::cases::{self, Case};
+use support::zookeeper::Installed;
 
 fn main() -> ExitCode {
     let mut trials = cases::trials(on_etcd());
+    trials.extend(cases::trials(on_zookeeper()));
     trials.extend(on_memory());
     trials.extend(on_files());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -57,6 +61,32 @@ fn on_etcd() -> Vec<Case> {
         })
     });
     on_stage.collect()
+}
+
+fn on_zookeeper() -> Vec<Case<Installed>> {
+    let on_stage = conformance::cases(zookeeper("localhost:2181", "").capabilities()).into_iter().map(|case| {
+        let case = Arc::new(case);
+        Case::new(case.name(), move |store: cases::Store<Installed>| {
+            let case = Arc::clone(&case);
+            async move {
+                let (server, root) = (store.zookeeper().endpoint(), store.key("root"));
+                case.run(move || zookeeper(&server, &root)).await;
+            }
+        })
+    });
+    on_stage.collect()
+}
+
+fn zookeeper(server: &str, root: &str) -> Arc<dyn Backend> {
+    let config = zookeeper::Config {
+        endpoints: vec![server.to_owned()],
+        user: None,
+        root: root.to_owned(),
+        layout: zookeeper::Layout::default(),
+        connect_timeout: Duration::from_secs(5),
+        tls: None,
+    };
+    Arc::new(ZooKeeper::new(config).unwrap())
 }
 
 fn etcd(server: &str, namespace: &str) -> Arc<dyn Backend> {

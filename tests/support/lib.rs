@@ -1,6 +1,7 @@
 //! Real servers, real processes and a bad network for the tests.
 //!
 //! - [`etcd`]: starts etcd, alone or as a cluster, with TLS or users, and can pause, kill and question it
+//! - [`zookeeper`]: starts ZooKeeper, alone or as an ensemble, with TLS
 //! - [`proxy`]: a network between a client and a server that falls silent, refuses or lags on command
 //! - [`child`]: starts our own programs and reads what they say
 //! - [`mod@cases`]: runs test functions against every version of a store that is installed
@@ -20,5 +21,6 @@ mod eventually;
 mod ports;
 mod process;
 pub mod proxy;
+pub mod zookeeper;
 
 pub use eventually::eventually;

@@ -27,7 +27,7 @@ impl Certificates {
         self.directory.join("client-key.pem")
     }
 
-    pub(super) fn create(directory: &Path) -> Certificates {
+    pub(crate) fn create(directory: &Path) -> Certificates {
         let ca = authority();
         fs::write(directory.join("ca.pem"), ca.pem()).unwrap();
         for name in ["server", "client"] {
