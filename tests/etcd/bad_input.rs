@@ -4,6 +4,7 @@ use crate::{client, keys};
 use locks::{Error, ErrorKind, Locks, distributed_lock};
 use serde_json::json;
 use std::time::{Duration, Instant};
+use support::body::chain;
 use support::cases::Store;
 use support::etcd::{Etcd, Setup, Users, encode};
 
@@ -11,17 +12,6 @@ async fn refused(url: &str, key: &str) -> (Error, Duration) {
     let begun = Instant::now();
     let error = Locks::connect(url).unwrap().lock(key).acquire().await.unwrap_err();
     (error, begun.elapsed())
-}
-
-/// The whole chain of causes, as a log would have it.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 pub(crate) async fn a_dead_endpoint_is_named(store: Store) {

@@ -1,35 +1,16 @@
 //! What goes wrong while a lock is wanted, held or given back.
 
 use crate::{client, keys};
-use locks::{Error, ErrorKind, Guard, Locks};
-use std::future::pending;
+use locks::{ErrorKind, Guard, Locks};
 use std::time::{Duration, Instant};
+use support::body::{held, lost};
 use support::cases::Store;
 use support::child::{Child, binary};
 use support::etcd::{Etcd, Setup};
 use support::eventually;
 use support::proxy::{Mode, Proxy};
-use tokio::task::JoinHandle;
 
 const SOON: Duration = Duration::from_secs(15);
-
-/// A body that runs under `key` until it is stopped; returns once it runs.
-async fn held(locks: &Locks, key: &str, ttl: u64) -> JoinHandle<Result<(), Error>> {
-    let (started, running) = tokio::sync::oneshot::channel();
-    let lock = locks.lock(key).ttl(Duration::from_secs(ttl));
-    let body = tokio::spawn(lock.run(|_| async move {
-        started.send(()).unwrap();
-        pending().await
-    }));
-    running.await.unwrap();
-    body
-}
-
-async fn lost(body: JoinHandle<Result<(), Error>>) -> Error {
-    let error = tokio::time::timeout(SOON, body).await.unwrap().unwrap().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
-    error
-}
 
 async fn nothing_is_left(etcd: &Etcd, key: &str) {
     eventually(SOON, async || match etcd.ctl(&["get", "--prefix", "--keys-only", key]).trim() {

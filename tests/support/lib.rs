@@ -2,6 +2,7 @@
 //!
 //! - [`etcd`]: starts etcd, alone or as a cluster, with TLS or users, and can pause, kill and question it
 //! - [`zookeeper`]: starts ZooKeeper, alone or as an ensemble, with TLS
+//! - [`body`], [`cut_off`]: what the tests of several stores do
 //! - [`proxy`]: a network between a client and a server that falls silent, refuses or lags on command
 //! - [`child`]: starts our own programs and reads what they say
 //! - [`mod@cases`]: runs test functions against every version of a store that is installed
@@ -13,8 +14,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set its stage has failed")]
 #![expect(clippy::disallowed_methods, reason = "clocks, threads and tasks here are the tests', not the product's")]
 
+pub mod body;
 pub mod cases;
+pub mod certificates;
 pub mod child;
+pub mod cut_off;
 mod daemon;
 pub mod etcd;
 mod eventually;

@@ -28,13 +28,12 @@ mod metrics;
 mod setup;
 mod stage;
 mod talk;
-mod tls;
 
+pub use crate::certificates::Certificates;
 pub use binary::Binary;
 pub use cluster::Cluster;
 pub use metrics::Metrics;
 pub use setup::{Setup, Users};
-pub use tls::Certificates;
 
 /// Somebody else may take a port between our look at it and the server's start.
 const START_TRIES: u32 = 5;
@@ -212,7 +211,7 @@ fn prepare_member(binary: &Binary, setup: &Setup, number: usize, peer: u16, clus
         // Health and metrics without TLS.
         format!("--listen-metrics-urls={}", local(status)),
     ];
-    flags.extend(certificates.iter().flat_map(Certificates::server_flags));
+    flags.extend(certificates.iter().flat_map(tls_flags));
     flags.extend(setup.flags(cluster.len()));
     let name = format!("etcd {} at 127.0.0.1:{client}", binary.version());
     let program = binary.path().to_owned();
@@ -223,6 +222,15 @@ fn prepare_member(binary: &Binary, setup: &Setup, number: usize, peer: u16, clus
         command
     });
     Etcd { binary: binary.clone(), setup: setup.clone(), client, status, certificates, daemon }
+}
+
+fn tls_flags(files: &Certificates) -> [String; 4] {
+    [
+        format!("--cert-file={}", files.server().display()),
+        format!("--key-file={}", files.server_key().display()),
+        format!("--trusted-ca-file={}", files.ca().display()),
+        "--client-cert-auth".into(),
+    ]
 }
 
 fn local(port: u16) -> String {

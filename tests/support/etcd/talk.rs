@@ -103,7 +103,11 @@ impl Etcd {
         clear_environment(&mut command);
         let scheme = if self.certificates.is_some() { "https" } else { "http" };
         command.env("ETCDCTL_API", "3").arg(format!("--endpoints={scheme}://{}", self.endpoint()));
-        command.args(self.certificates.iter().flat_map(|files| files.ctl_flags()));
+        if let Some(files) = &self.certificates {
+            for (flag, path) in [("cacert", files.ca()), ("cert", files.cert()), ("key", files.key())] {
+                command.arg(format!("--{flag}={}", path.display()));
+            }
+        }
         command.args(login).args(arguments);
         command
     }

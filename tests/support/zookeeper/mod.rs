@@ -8,10 +8,11 @@ use std::fs;
 use std::io::{Read, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::certificates::Certificates;
 use crate::daemon::{Daemon, fast_directory};
-use crate::etcd::Certificates;
 use crate::ports;
 
 mod install;
@@ -39,6 +40,8 @@ impl Default for Setup {
 pub struct ZooKeeper {
     client: u16,
     secure: Option<(u16, Certificates)>,
+    /// How often it was asked by [`command`](ZooKeeper::command), which it counts as requests.
+    commands: AtomicU64,
     daemon: Daemon,
 }
 
@@ -135,6 +138,15 @@ impl ZooKeeper {
         number.map_or_else(|| panic!("no {name} in {answer}"), |number| number as u64)
     }
 
+    /// How many requests clients have sent, pings among them, and our own commands not.
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer.
+    pub fn requests(&self) -> u64 {
+        self.count("zk_packets_received") - self.commands.load(Ordering::Relaxed)
+    }
+
     /// The number of the last transaction: what costs an fsync on every server.
     ///
     /// # Panics
@@ -144,6 +156,19 @@ impl ZooKeeper {
         let answer = self.command("srvr").unwrap();
         let zxid = answer.lines().find_map(|line| line.strip_prefix("Zxid: 0x")).unwrap();
         u64::from_str_radix(zxid, 16).unwrap()
+    }
+
+    /// The paths of all ephemeral nodes under one, in order.
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer. Of an ensemble only the leader knows.
+    pub fn ephemerals(&self, under: &str) -> Vec<String> {
+        let dump = self.command("dump").unwrap();
+        let paths = dump.lines().filter_map(|line| line.strip_prefix('\t')).filter(|path| path.starts_with(under));
+        let mut paths: Vec<String> = paths.map(str::to_owned).collect();
+        paths.sort_unstable();
+        paths
     }
 
     /// Whether it leads an ensemble.
@@ -158,6 +183,7 @@ impl ZooKeeper {
         stream.write_all(command.as_bytes()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
+        self.commands.fetch_add(1, Ordering::Relaxed);
         Some(answer)
     }
 
@@ -198,7 +224,7 @@ fn prepare_one(program: &Installed, number: usize, peers: &str, setup: &Setup) -
     );
     let secure = setup.tls.then(|| {
         let (certificates, port) = (Certificates::create(&path), ports::free());
-        secure(&mut lines, &path, port);
+        secure(&mut lines, &path, &certificates, port);
         (port, certificates)
     });
     fs::write(path.join("myid"), number.to_string()).unwrap();
@@ -214,19 +240,21 @@ fn prepare_one(program: &Installed, number: usize, peers: &str, setup: &Setup) -
             .arg(path.join("zoo.cfg"));
         command
     });
-    ZooKeeper { client, secure, daemon }
+    ZooKeeper { client, secure, commands: AtomicU64::new(0), daemon }
 }
 
 /// What a server needs for TLS, which it speaks by Netty only.
-fn secure(lines: &mut String, directory: &Path, port: u16) {
-    let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap();
-    fs::write(directory.join("server-both.pem"), read("server-key.pem") + &read("server.pem")).unwrap();
-    let directory = directory.display();
+fn secure(lines: &mut String, directory: &Path, files: &Certificates, port: u16) {
+    let both = directory.join("server-both.pem");
+    let read = |path| fs::read_to_string(path).unwrap();
+    fs::write(&both, read(files.server_key()) + &read(files.server())).unwrap();
     write!(
         lines,
         "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\nsecureClientPort={port}\n\
          secureClientPortAddress=127.0.0.1\nssl.clientAuth=need\nssl.keyStore.type=PEM\nssl.trustStore.type=PEM\n\
-         ssl.keyStore.location={directory}/server-both.pem\nssl.trustStore.location={directory}/ca.pem\n"
+         ssl.keyStore.location={}\nssl.trustStore.location={}\n",
+        both.display(),
+        files.ca().display(),
     )
     .unwrap();
 }

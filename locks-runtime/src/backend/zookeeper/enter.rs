@@ -1,5 +1,6 @@
 //! Standing in line: creating the node and listing the line, both in one round trip.
 
+use super::inspect;
 use super::link::Trouble;
 use super::names::{self, Place};
 use super::session::{Node, Shared};
@@ -159,7 +160,7 @@ async fn withdraw(shared: &Shared, entry: &Entry, first: &str) -> Result<Option<
     }
     shared.slot(entry, |slot| slot.node = None);
     let holder = match holder {
-        Ok((record, _)) => Holder::from_json(&record),
+        Ok((record, _)) => inspect::holder(&record),
         Err(ZkError::NoNode) => return Ok(None),
         Err(ZkError::NoAuth) => Holder::unknown_because("its record may not be read with this user and password"),
         Err(error) => return Err(shared.error(Trouble::Told(error), entry)),

@@ -95,6 +95,20 @@ pub(super) async fn standing(link: &Link, node: &str, place: Place) -> Result<Op
     Ok(found.pop().and_then(Result::ok))
 }
 
+/// Who left a record. Clients of other projects write who they are as plain text: Curator an address, Kazoo a name.
+pub(super) fn holder(record: &[u8]) -> Holder {
+    const LONGEST: usize = 100;
+    let holder = Holder::from_json(record);
+    match std::str::from_utf8(record) {
+        Ok(name)
+            if !holder.is_known() && !name.is_empty() && name.len() <= LONGEST && !name.contains(char::is_control) =>
+        {
+            Holder::unknown_because(format!("a client of another project, which calls itself `{name}`"))
+        }
+        _ => holder,
+    }
+}
+
 /// The node to begin at.
 fn top(config: &Config, scope: &Scope) -> Visit {
     match scope {
@@ -180,7 +194,7 @@ async fn standings(
             found.push(match look.await {
                 Err(ZkError::NoNode) => None,
                 Err(ZkError::NoAuth) => Some((Holder::unknown_because("its record may not be read by this user"), -1)),
-                other => other.map(|(record, stat)| Some((Holder::from_json(&record), stat.ephemeral_owner)))?,
+                other => other.map(|(record, stat)| Some((holder(&record), stat.ephemeral_owner)))?,
             });
         }
         Ok(found)

@@ -27,6 +27,16 @@ impl Certificates {
         self.directory.join("client-key.pem")
     }
 
+    /// The server's certificate.
+    pub(crate) fn server(&self) -> PathBuf {
+        self.directory.join("server.pem")
+    }
+
+    /// The server's private key.
+    pub(crate) fn server_key(&self) -> PathBuf {
+        self.directory.join("server-key.pem")
+    }
+
     pub(crate) fn create(directory: &Path) -> Certificates {
         let ca = authority();
         fs::write(directory.join("ca.pem"), ca.pem()).unwrap();
@@ -37,21 +47,6 @@ impl Certificates {
             fs::write(directory.join(format!("{name}-key.pem")), key.serialize_pem()).unwrap();
         }
         Certificates { directory: directory.to_owned() }
-    }
-
-    pub(super) fn server_flags(&self) -> Vec<String> {
-        let file = |flag: &str, name: &str| format!("--{flag}={}", self.directory.join(name).display());
-        vec![
-            file("cert-file", "server.pem"),
-            file("key-file", "server-key.pem"),
-            file("trusted-ca-file", "ca.pem"),
-            "--client-cert-auth".into(),
-        ]
-    }
-
-    pub(super) fn ctl_flags(&self) -> Vec<String> {
-        let file = |flag: &str, path: PathBuf| format!("--{flag}={}", path.display());
-        vec![file("cacert", self.ca()), file("cert", self.cert()), file("key", self.key())]
     }
 }
 
