@@ -68,12 +68,19 @@ pub(crate) async fn a_kept_hold_goes_on_beyond_its_least_time(store: Store) {
     let (server, key, locks) = (store.zookeeper(), store.key("k"), client(&store));
     let lock = locks.lock(&key).ttl(Duration::from_secs(2)).hold_at_least(Duration::from_secs(1));
     let guard = lock.acquire().await.unwrap();
+    let plain = locks.lock(store.key("plain")).ttl(Duration::from_secs(2)).acquire().await.unwrap();
+    assert_ne!(server.owner(&key), server.owner(plain.key().as_str()));
     let entry = server.ephemerals(&key);
     let waiting = tokio::spawn(client(&store).lock(&key).acquire());
     tokio::time::sleep(Duration::from_secs(6)).await;
     guard.check().unwrap();
     assert!(!waiting.is_finished(), "two hold `{key}`");
-    assert_eq!(server.ephemerals(&key)[..1], entry);
+    assert_eq!(server.ephemerals(&key)[0], entry[0]);
+    assert_eq!(
+        server.owner(&entry[0]),
+        server.owner(plain.key().as_str()),
+        "not moved back to the session that is renewed"
+    );
     guard.release().await.unwrap();
     waiting.await.unwrap().unwrap().release().await.unwrap();
     assert_eq!(server.ephemerals(&key), [""; 0]);

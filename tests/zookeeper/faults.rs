@@ -2,12 +2,15 @@
 
 use crate::{Store, cli, client, nothing_is_left};
 use locks::{ErrorKind, Guard, Locks};
-use locks_runtime::backend::Change;
+use locks_runtime::backend::zookeeper::{Config, Layout};
+use locks_runtime::backend::{self, Backend, Change, Entered, Entry, Patience};
+use locks_runtime::{Holder, Key, Mode};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::body::{held, lost};
 use support::child::{Child, binary};
 use support::eventually;
-use support::proxy::{Mode, Proxy};
+use support::proxy::{Mode as Network, Proxy};
 use support::zookeeper::{Setup, ZooKeeper, url};
 
 const SOON: Duration = Duration::from_secs(15);
@@ -46,12 +49,12 @@ pub(crate) async fn a_lost_answer_to_an_acquire_leaves_nothing(store: Store) {
     let (proxy, locks) = behind_proxy(&server).await;
     // The lock's node is there, so that the first request is the one that matters.
     client(&store).lock(&key).acquire().await.unwrap().release().await.unwrap();
-    proxy.set(Mode::Unanswered);
+    proxy.set(Network::Unanswered);
     let error = locks.lock(&key).wait(Duration::from_millis(500)).acquire().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     eventually(SOON, async || if server.ephemerals(&key).is_empty() { Err("not yet there") } else { Ok(()) }).await;
-    proxy.set(Mode::Refuse);
-    proxy.set(Mode::Pass);
+    proxy.set(Network::Refuse);
+    proxy.set(Network::Pass);
     nothing_is_left(&server, &key).await;
     locks.lock(&key).try_acquire().await.unwrap().unwrap().release().await.unwrap();
 }
@@ -59,22 +62,32 @@ pub(crate) async fn a_lost_answer_to_an_acquire_leaves_nothing(store: Store) {
 /// The entry whose creation was not answered is found by its name, and keeps its place.
 pub(crate) async fn a_lost_answer_is_the_same_place_in_line(store: Store) {
     let (server, key) = (store.zookeeper(), store.key("k"));
-    let (proxy, locks) = behind_proxy(&server).await;
     client(&store).lock(&key).acquire().await.unwrap().release().await.unwrap();
-    proxy.set(Mode::Unanswered);
-    let acquiring = tokio::spawn(locks.lock(&key).wait(SOON).acquire());
-    let entry = eventually(SOON, async || match server.ephemerals(&key) {
-        entries if entries.len() == 1 => Ok(entries),
-        entries => Err(entries),
-    })
-    .await;
-    proxy.set(Mode::Refuse);
-    proxy.set(Mode::Pass);
-    let guard = tokio::time::timeout(SOON, acquiring).await.unwrap().unwrap().unwrap();
-    let now = server.ephemerals(&key);
-    assert_eq!(now.len(), 1, "{entry:?} and then {now:?}");
-    guard.release().await.unwrap();
-    nothing_is_left(&server, &key).await;
+    let proxy = Proxy::to(server.address());
+    let config = Config {
+        endpoints: vec![proxy.addr().to_string()],
+        user: None,
+        root: String::new(),
+        layout: Layout::Curator,
+        connect_timeout: Duration::from_secs(2),
+        tls: None,
+    };
+    let session = backend::zookeeper::ZooKeeper::new(config).unwrap().open(Duration::from_secs(30)).await.unwrap();
+    let entry = Entry { key: Key::new(&key).unwrap(), number: 7, holder: Holder::unknown(), mode: Mode::Exclusive };
+    let entry = Arc::new(entry);
+    proxy.set(Network::Unanswered);
+    let error = session.enter(entry.clone(), Patience::Wait).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    let there = server.ephemerals(&key);
+    assert_eq!(there.len(), 1, "created although it was not answered");
+    proxy.set(Network::Refuse);
+    proxy.set(Network::Pass);
+    let again = eventually(SOON, async || session.enter(entry.clone(), Patience::Wait).await).await;
+    assert!(matches!(again, Entered::Held(_)), "{again:?}");
+    assert_eq!(server.ephemerals(&key), there);
+    session.leave(entry).await.unwrap();
+    assert_eq!(server.ephemerals(&key), [""; 0]);
+    session.close().await.unwrap();
 }
 
 pub(crate) async fn dropped_acquires_leave_nothing(store: Store) {
@@ -93,10 +106,10 @@ pub(crate) async fn a_late_create_is_withdrawn(store: Store) {
     let (server, key) = (store.zookeeper(), store.key("k"));
     let (proxy, locks) = behind_proxy(&server).await;
     // The request is on its way, but will arrive after its sender has given it up.
-    proxy.set(Mode::Silent);
+    proxy.set(Network::Silent);
     let error = locks.lock(&key).wait(Duration::from_millis(500)).acquire().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    proxy.set(Mode::Pass);
+    proxy.set(Network::Pass);
     locks.lock(&key).wait(SOON).acquire().await.unwrap().release().await.unwrap();
     nothing_is_left(&server, &key).await;
 }
@@ -206,9 +219,9 @@ pub(crate) async fn a_watch_goes_on_after_a_broken_connection(store: Store) {
         let guard = locks.lock(&key).acquire().await.unwrap();
         let told = tokio::time::timeout(SOON, watch.next()).await.unwrap();
         assert!(matches!(told, Some(Change::Acquired(..))), "{told:?}");
-        proxy.set(Mode::Refuse);
+        proxy.set(Network::Refuse);
         guard.release().await.unwrap();
-        proxy.set(Mode::Pass);
+        proxy.set(Network::Pass);
         let told = tokio::time::timeout(SOON, watch.next()).await.unwrap();
         assert!(matches!(told, Some(Change::Released(..))), "{told:?}");
     }

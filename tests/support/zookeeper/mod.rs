@@ -171,6 +171,24 @@ impl ZooKeeper {
         paths
     }
 
+    /// The session that owns the first ephemeral node whose path begins so.
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer. Of an ensemble only the leader knows.
+    pub fn owner(&self, path: &str) -> Option<String> {
+        let dump = self.command("dump").unwrap();
+        let mut session = None;
+        for line in dump.lines() {
+            match line.strip_prefix('\t') {
+                Some(owned) if owned.starts_with(path) => return session,
+                Some(_) => {}
+                None => session = Some(line.to_owned()),
+            }
+        }
+        None
+    }
+
     /// Whether it leads an ensemble.
     pub fn leads(&self) -> bool {
         self.daemon.is_up() && self.command("srvr").is_some_and(|answer| answer.contains("Mode: leader"))
