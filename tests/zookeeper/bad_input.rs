@@ -45,7 +45,7 @@ pub(crate) async fn what_another_user_made_is_refused(store: Store) {
         assert!(chain(&error).contains(&key) && !chain(&error).contains("wrong"), "{}", chain(&error));
         assert!(!error.is_retryable() && took < Duration::from_secs(3), "{took:?}");
     }
-    let guard = locks.lock(&key).acquire().await.unwrap();
+    let guard = locks.lock(&key).hold_at_least(Duration::from_secs(1)).acquire().await.unwrap();
     assert!(Locks::connect(as_user("app:right")).unwrap().lock(&key).try_acquire().await.unwrap().is_none());
     guard.release().await.unwrap();
 }

@@ -3,6 +3,7 @@
 use crate::{Store, client, nothing_is_left};
 use std::time::{Duration, Instant};
 use support::child::{Child, binary};
+use support::eventually;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -84,4 +85,24 @@ pub(crate) async fn a_kept_hold_goes_on_beyond_its_least_time(store: Store) {
     guard.release().await.unwrap();
     waiting.await.unwrap().unwrap().release().await.unwrap();
     assert_eq!(server.ephemerals(&key), [""; 0]);
+}
+
+/// It has moved back to the session that is renewed, and must outlive that as well.
+pub(crate) async fn a_kept_lock_stays_though_its_client_closes_late(store: Store) {
+    let (server, key, locks) = (store.zookeeper(), store.key("k"), client(&store));
+    let (ttl, least) = (Duration::from_secs(5), Duration::from_secs(4));
+    let plain = locks.lock(store.key("plain")).ttl(ttl).acquire().await.unwrap();
+    let begun = Instant::now();
+    let guard = locks.lock(&key).ttl(ttl).hold_at_least(least).acquire().await.unwrap();
+    eventually(SOON, async || {
+        if server.owner(&key) == server.owner(plain.key().as_str()) { Ok(()) } else { Err("not moved back") }
+    })
+    .await;
+    assert!(begun.elapsed() < least, "too late for this test");
+    locks.close().await;
+    drop(guard);
+    assert_eq!(server.ephemerals(&key).len(), 1);
+    client(&store).lock(&key).wait(SOON).acquire().await.unwrap().release().await.unwrap();
+    let free = begun.elapsed();
+    assert!(free >= least && free < least + Duration::from_secs(3), "free after {free:?}, at least {least:?}");
 }

@@ -84,6 +84,7 @@ fn main() -> ExitCode {
         endings::a_killed_holder_is_free_after_the_session,
         endings::hold_at_least_survives_kill,
         endings::a_kept_hold_goes_on_beyond_its_least_time,
+        endings::a_kept_lock_stays_though_its_client_closes_late,
         faults::a_deleted_node_stops_the_body,
         faults::a_lost_answer_to_an_acquire_leaves_nothing,
         faults::a_lost_answer_is_the_same_place_in_line,

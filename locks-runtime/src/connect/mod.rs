@@ -39,6 +39,10 @@ fn defaults(address: &mut Address) -> Result<Defaults, Error> {
     Ok(defaults)
 }
 
+#[cfg_attr(
+    not(any(feature = "etcd", feature = "zookeeper")),
+    expect(unused_variables, reason = "for stores behind features")
+)]
 fn backend(address: &mut Address, defaults: &Defaults) -> Result<Arc<dyn Backend>, Error> {
     match address.scheme.as_str() {
         "memory" => {

@@ -40,7 +40,9 @@ impl Link {
     /// Opens a session that the server keeps for `timeout`, or for what it grants instead.
     pub(super) async fn open(config: Arc<Config>, timeout: Duration) -> Result<Self, Error> {
         let limit = config.attempt() * 2;
-        let client = match tokio::time::timeout(limit, config.connect(timeout.min(LONGEST))).await {
+        // Less than a millisecond would be cut off.
+        let timeout = (timeout + Duration::from_nanos(999_999)).min(LONGEST);
+        let client = match tokio::time::timeout(limit, config.connect(timeout)).await {
             Ok(Ok(client)) => client,
             Ok(Err(cause)) => return Err(refusal(&config, Trouble::Told(cause)).await),
             Err(_) => return Err(refusal(&config, Trouble::Silent(limit)).await),
