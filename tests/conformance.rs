@@ -1,29 +1,96 @@
-//! The conformance suite on every store: `memory::…`, `file::…`, and `etcd-3.5::…`, `redis-7.0::…` for
-//! each server that is installed.
+//! The conformance suite on every store: `memory::…`, `file::…`, and `etcd-3.5::…`, `redis-7.0::…` and so on for each server
+//! that is installed.
 
 #![expect(clippy::unwrap_used, reason = "a trial that cannot set its stage has failed")]
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
-use locks_runtime::backend::Backend;
-use locks_runtime::backend::etcd::{Config, Etcd};
 use locks_runtime::backend::file::FileStore;
 use locks_runtime::backend::memory::Memory;
-use locks_runtime::backend::redis;
+use locks_runtime::backend::{Backend, etcd, postgres, redis, zookeeper};
 use locks_runtime::clock::Clock;
 use locks_runtime::testing::conformance;
-use support::cases::{self, Case, Store};
+use support::cases::{self, Case, Program, Store};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
-    let mut trials = cases::trials(on_etcd());
-    trials.extend(cases::trials(on_redis()));
+    let mut trials = on_servers(|store| on_etcd(&store.etcd().endpoint(), store.key("namespace/")), on_etcd);
+    trials.extend(on_servers(|store| on_redis(&store.redis().endpoint(), store.key("namespace/")), on_redis));
+    trials.extend(on_servers(|store| on_zookeeper(&store.zookeeper().endpoint(), store.key("root")), on_zookeeper));
+    trials.extend(on_servers(|store| on_postgres(&store.postgres().endpoint(), store.key("namespace/")), on_postgres));
     trials.extend(on_memory());
     trials.extend(on_files());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A way to open one store again and again.
+type Open = Box<dyn Fn() -> Arc<dyn Backend> + Send + Sync>;
+
+/// On every version of a store: `open` at the server of a case, `at` to ask for its capabilities, at none.
+fn on_servers<P: Program>(
+    open: impl Fn(&Store<P>) -> Open + Clone + Send + Sync + 'static,
+    at: fn(&str, String) -> Open,
+) -> Vec<Trial> {
+    let capabilities = at("localhost:1", String::new())().capabilities();
+    let on_stage = conformance::cases(capabilities).into_iter().map(|case| {
+        let (case, open) = (Arc::new(case), open.clone());
+        Case::new(case.name(), move |store: Store<P>| {
+            let (case, open) = (Arc::clone(&case), open(&store));
+            async move { case.run(open).await }
+        })
+    });
+    cases::trials(on_stage.collect())
+}
+
+fn on_etcd(server: &str, namespace: String) -> Open {
+    let endpoints = vec![server.to_owned()];
+    let config = etcd::Config { endpoints, user: None, namespace, connect_timeout: CONNECT_TIMEOUT, tls: None };
+    Box::new(move || Arc::new(etcd::Etcd::new(config.clone()).unwrap()))
+}
+
+fn on_redis(server: &str, namespace: String) -> Open {
+    let (host, port) = server.rsplit_once(':').unwrap();
+    let config = redis::Config {
+        host: host.to_owned(),
+        port: port.parse().unwrap(),
+        user: None,
+        database: 0,
+        namespace,
+        connect_timeout: CONNECT_TIMEOUT,
+        tls: None,
+    };
+    Box::new(move || Arc::new(redis::Redis::new(config.clone()).unwrap()))
+}
+
+fn on_zookeeper(server: &str, root: String) -> Open {
+    let config = zookeeper::Config {
+        endpoints: vec![server.to_owned()],
+        user: None,
+        root,
+        layout: zookeeper::Layout::default(),
+        connect_timeout: CONNECT_TIMEOUT,
+        tls: None,
+    };
+    Box::new(move || Arc::new(zookeeper::ZooKeeper::new(config.clone()).unwrap()))
+}
+
+fn on_postgres(server: &str, namespace: String) -> Open {
+    let config = postgres::Config {
+        hosts: vec![server.to_owned()],
+        user: "app".to_owned(),
+        password: None,
+        database: "locks".to_owned(),
+        table: "distributed_locks".to_owned(),
+        layout: postgres::Layout::Own,
+        namespace,
+        connect_timeout: CONNECT_TIMEOUT,
+        tls: None,
+    };
+    Box::new(move || Arc::new(postgres::Postgres::new(config.clone()).unwrap()))
 }
 
 fn on_memory() -> impl Iterator<Item = Trial> {
@@ -47,59 +114,6 @@ fn on_files() -> impl Iterator<Item = Trial> {
             Ok(())
         })
     })
-}
-
-fn on_etcd() -> Vec<Case> {
-    let on_stage = conformance::cases(etcd("localhost:2379", "").capabilities()).into_iter().map(|case| {
-        let case = Arc::new(case);
-        Case::new(case.name(), move |store| {
-            let case = Arc::clone(&case);
-            async move {
-                let (server, namespace) = (store.etcd().endpoint(), store.key("namespace/"));
-                case.run(move || etcd(&server, &namespace)).await;
-            }
-        })
-    });
-    on_stage.collect()
-}
-
-fn etcd(server: &str, namespace: &str) -> Arc<dyn Backend> {
-    let config = Config {
-        endpoints: vec![server.to_owned()],
-        user: None,
-        namespace: namespace.to_owned(),
-        connect_timeout: Duration::from_secs(5),
-        tls: None,
-    };
-    Arc::new(Etcd::new(config).unwrap())
-}
-
-fn on_redis() -> Vec<Case<support::redis::Binary>> {
-    let anywhere = ([127, 0, 0, 1], 6379).into();
-    let on_stage = conformance::cases(redis(anywhere, "").capabilities()).into_iter().map(|case| {
-        let case = Arc::new(case);
-        Case::new(case.name(), move |store: Store<support::redis::Binary>| {
-            let case = Arc::clone(&case);
-            async move {
-                let (server, namespace) = (store.redis().address(), store.key("namespace/"));
-                case.run(move || redis(server, &namespace)).await;
-            }
-        })
-    });
-    on_stage.collect()
-}
-
-fn redis(server: SocketAddr, namespace: &str) -> Arc<dyn Backend> {
-    let config = redis::Config {
-        host: server.ip().to_string(),
-        port: server.port(),
-        user: None,
-        database: 0,
-        namespace: namespace.to_owned(),
-        connect_timeout: Duration::from_secs(5),
-        tls: None,
-    };
-    Arc::new(redis::Redis::new(config).unwrap())
 }
 
 /// Runs a case on a store without a server.

@@ -2,6 +2,7 @@
 //!
 //! - [`etcd`]: starts etcd, alone or as a cluster, with TLS or users, and can pause, kill and question it
 //! - [`redis`]: starts Redis and Valkey, and can pause, kill and question them
+//! - [`zookeeper`]: starts ZooKeeper, alone or as an ensemble, with TLS
 //! - [`proxy`]: a network between a client and a server that falls silent, refuses or lags on command
 //! - [`body`], [`cut_off`]: what the tests of several stores do
 //! - [`child`]: starts our own programs and reads what they say
@@ -26,5 +27,6 @@ mod ports;
 mod process;
 pub mod proxy;
 pub mod redis;
+pub mod zookeeper;
 
 pub use eventually::eventually;

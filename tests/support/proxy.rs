@@ -126,8 +126,9 @@ async fn connect(mut client: TcpStream, upstream: SocketAddr, mode: watch::Recei
     let mut refused = mode.clone();
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let requests = pump(from_client, to_server, mode.clone(), |mode| mode == Mode::Silent);
-    let answers = pump(from_server, to_client, mode, |mode| matches!(mode, Mode::Silent | Mode::Unanswered));
+    // What was held when connections are reset is lost, and not let through at the last moment.
+    let requests = pump(from_client, to_server, mode.clone(), |mode| matches!(mode, Mode::Silent | Mode::Refuse));
+    let answers = pump(from_server, to_client, mode, |mode| !matches!(mode, Mode::Pass | Mode::Delay(_)));
     tokio::select! {
         _ = async { tokio::join!(requests, answers) } => {}
         _ = refused.wait_for(|mode| *mode == Mode::Refuse) => [&client, &server].into_iter().for_each(reset),

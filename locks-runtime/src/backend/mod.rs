@@ -37,6 +37,8 @@ pub mod memory;
 mod poll;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "zookeeper")]
+pub mod zookeeper;
 
 /// For work that goes on beside a store's answers, such as a stream that many share.
 pub(crate) use crate::runtime::beside;
@@ -50,7 +52,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
     fn capabilities(&self) -> Capabilities;
 
     /// Opens a session that the store ends by itself when it is not renewed for `ttl`, or for the shortest time
-    /// that the store knows if that is longer.
+    /// that the store knows if that is longer. `Unsupported` if the longest that it knows is shorter.
     fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>>;
 
     /// The locks in `scope` that have a holder or waiters, sorted by key, each with its line in order.

@@ -1,6 +1,7 @@
 //! `etcd:` URLs, and what only etcd has.
 
-use super::{COMMON, hosts, identity, pem};
+use super::COMMON;
+use super::parts::{hosts, identity, pem};
 use crate::address::Address;
 use crate::backend::etcd::{Config, Etcd, EtcdSession, Tls};
 use crate::backend::{Backend, Entry, Session};

@@ -13,10 +13,17 @@ use std::sync::Arc;
 
 #[cfg(feature = "etcd")]
 mod etcd;
-#[cfg(feature = "etcd")]
-pub(crate) use etcd::{etcd_client, etcd_compare};
+#[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
+mod parts;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "zookeeper")]
+mod zookeeper;
+
+#[cfg(feature = "etcd")]
+pub(crate) use etcd::{etcd_client, etcd_compare};
 
 /// The parameters that every URL takes.
 const COMMON: &str = "`ttl`, `connect_timeout` and `label.NAME`";
@@ -39,10 +46,20 @@ fn defaults(address: &mut Address) -> Result<Defaults, Error> {
     Ok(defaults)
 }
 
-#[cfg_attr(
-    not(any(feature = "etcd", feature = "redis")),
-    expect(unused_variables, reason = "for stores behind features")
-)]
+/// Opens the store of one scheme, or says which feature it needs.
+macro_rules! store {
+    ($feature:literal, $room:ident, $address:expr, $defaults:expr) => {{
+        #[cfg(feature = $feature)]
+        let opened = $room::open($address, $defaults);
+        #[cfg(not(feature = $feature))]
+        let opened = {
+            let _ = $defaults;
+            Err(built_without($feature))
+        };
+        opened
+    }};
+}
+
 fn backend(address: &mut Address, defaults: &Defaults) -> Result<Arc<dyn Backend>, Error> {
     match address.scheme.as_str() {
         "memory" => {
@@ -50,20 +67,13 @@ fn backend(address: &mut Address, defaults: &Defaults) -> Result<Arc<dyn Backend
             Ok(Arc::new(Memory::named(&address.path)))
         }
         "file" => file(address),
-        #[cfg(feature = "etcd")]
-        "etcd" | "etcds" => etcd::open(address, defaults),
-        #[cfg(not(feature = "etcd"))]
-        "etcd" | "etcds" => Err(built_without("etcd")),
-        #[cfg(feature = "redis")]
-        "redis" | "rediss" => redis::open(address, defaults),
-        #[cfg(not(feature = "redis"))]
-        "redis" | "rediss" => Err(built_without("redis")),
-        "zookeeper" | "postgres" => Err(Error::invalid_url(format!(
-            "the store of `{}:` is not available yet; there are `etcd`, `etcds`, `redis`, `rediss`, `file` and `memory`",
-            address.scheme
-        ))),
+        "etcd" | "etcds" => store!("etcd", etcd, address, defaults),
+        "redis" | "rediss" => store!("redis", redis, address, defaults),
+        "zookeeper" | "zookeepers" => store!("zookeeper", zookeeper, address, defaults),
+        "postgres" | "postgresql" => store!("postgres", postgres, address, defaults),
         scheme => Err(Error::invalid_url(format!(
-            "no lock store is called `{scheme}`; there are `etcd`, `etcds`, `redis`, `rediss`, `file` and `memory`"
+            "no lock store is called `{scheme}`; there are `etcd`, `etcds`, `redis`, `rediss`, `zookeeper`, `zookeepers`, \
+             `postgres`, `file` and `memory`"
         ))),
     }
 }
@@ -82,68 +92,36 @@ fn file(address: &mut Address) -> Result<Arc<dyn Backend>, Error> {
 }
 
 /// For a store whose feature is off.
-#[cfg(not(all(feature = "etcd", feature = "redis")))]
 fn built_without(feature: &str) -> Error {
     Error::invalid_url(format!(
         "this program is built without {feature}; enable the feature `{feature}` of `distributed-locks` in its Cargo.toml"
     ))
 }
 
-/// What is in a file of certificates or of a key.
-#[cfg(any(feature = "etcd", feature = "redis"))]
-type Pem = Vec<u8>;
-
-/// Reads the file that the parameter `name` points to, so that a wrong path is said at the start.
-#[cfg(any(feature = "etcd", feature = "redis"))]
-fn pem(address: &mut Address, name: &str) -> Result<Option<Pem>, Error> {
-    let Some(path) = address.take(name) else { return Ok(None) };
-    let bytes = std::fs::read(&path)
-        .map_err(|cause| Error::invalid_url(format!("`{name}={path}` cannot be read")).with_source(cause))?;
-    Ok(Some(bytes))
-}
-
-/// The certificate and the key by which the client shows who it is; both or none.
-#[cfg(any(feature = "etcd", feature = "redis"))]
-fn identity(address: &mut Address) -> Result<Option<(Pem, Pem)>, Error> {
-    match (pem(address, "cert")?, pem(address, "key")?) {
-        (Some(cert), Some(key)) => Ok(Some((cert, key))),
-        (None, None) => Ok(None),
-        _ => Err(Error::invalid_url("`cert` and `key` belong together: a client certificate needs both")),
-    }
-}
-
-/// `host:port` for each host of the URL; there must be one.
-#[cfg(any(feature = "etcd", feature = "redis"))]
-fn hosts(address: &Address, default_port: u16) -> Result<Vec<String>, Error> {
-    if address.hosts.is_empty() {
-        let scheme = &address.scheme;
-        return Err(Error::invalid_url(format!(
-            "an `{scheme}:` URL names at least one host: `{scheme}://host:{default_port}`"
-        )));
-    }
-    let with_port = |host: &String| if has_port(host) { host.clone() } else { format!("{host}:{default_port}") };
-    Ok(address.hosts.iter().map(with_port).collect())
-}
-
-#[cfg(any(feature = "etcd", feature = "redis"))]
-fn has_port(host: &str) -> bool {
-    host.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-#[cfg(all(test, not(all(feature = "etcd", feature = "redis"))))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
 
     #[test]
     fn a_store_whose_feature_is_off_names_the_feature() {
-        let off = [("etcd", cfg!(feature = "etcd")), ("redis", cfg!(feature = "redis"))];
-        for (feature, _) in off.into_iter().filter(|(_, is_on)| !is_on) {
-            for scheme in [feature.to_owned(), format!("{feature}s")] {
-                let error = connect(&format!("{scheme}://127.0.0.1:1")).unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::InvalidUrl);
-                assert!(error.to_string().contains(&format!("enable the feature `{feature}`")), "{error}");
+        let stores = [
+            (cfg!(feature = "etcd"), "etcd", ["etcd", "etcds"]),
+            (cfg!(feature = "redis"), "redis", ["redis", "rediss"]),
+            (cfg!(feature = "zookeeper"), "zookeeper", ["zookeeper", "zookeepers"]),
+            (cfg!(feature = "postgres"), "postgres", ["postgres", "postgresql"]),
+        ];
+        for (is_on, feature, schemes) in stores {
+            for scheme in schemes {
+                let told = connect(&format!("{scheme}://127.0.0.1:1/locks")).map_or_else(|error| error.to_string(), drop_it);
+                let named = told.contains(&format!("enable the feature `{feature}`"));
+                assert_eq!(named, !is_on, "{scheme}: {told}");
             }
         }
+        assert_eq!(connect("oracle://localhost").unwrap_err().kind(), ErrorKind::InvalidUrl);
+    }
+
+    fn drop_it(_: Locks) -> String {
+        String::new()
     }
 }

@@ -1,6 +1,7 @@
 //! `redis:` URLs.
 
-use super::{COMMON, hosts, identity, pem};
+use super::COMMON;
+use super::parts::{hosts, identity, pem};
 use crate::address::Address;
 use crate::backend::Backend;
 use crate::backend::redis::{Config, Redis, Tls};
