@@ -1,4 +1,5 @@
-//! The conformance suite on every store: `memory::…`, `file::…`, and `etcd-3.5::…` for each etcd that is installed.
+//! The conformance suite on every store: `memory::…`, `file::…`, and `etcd-3.5::…` or `postgres-15::…` for each server that
+//! is installed.
 
 #![expect(clippy::unwrap_used, reason = "a trial that cannot set its stage has failed")]
 
@@ -11,12 +12,15 @@ use locks_runtime::backend::Backend;
 use locks_runtime::backend::etcd::{Config, Etcd};
 use locks_runtime::backend::file::FileStore;
 use locks_runtime::backend::memory::Memory;
+use locks_runtime::backend::postgres::{self, Postgres};
 use locks_runtime::clock::Clock;
 use locks_runtime::testing::conformance;
 use support::cases::{self, Case};
+use support::postgres::Binary;
 
 fn main() -> ExitCode {
     let mut trials = cases::trials(on_etcd());
+    trials.extend(cases::trials(on_postgres()));
     trials.extend(on_memory());
     trials.extend(on_files());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -68,6 +72,34 @@ fn etcd(server: &str, namespace: &str) -> Arc<dyn Backend> {
         tls: None,
     };
     Arc::new(Etcd::new(config).unwrap())
+}
+
+fn on_postgres() -> Vec<Case<Binary>> {
+    let on_stage = conformance::cases(postgres("localhost:5432", "").capabilities()).into_iter().map(|case| {
+        let case = Arc::new(case);
+        Case::new(case.name(), move |store: cases::Store<Binary>| {
+            let case = Arc::clone(&case);
+            async move {
+                let (server, namespace) = (store.postgres().endpoint(), store.key("namespace/"));
+                case.run(move || postgres(&server, &namespace)).await;
+            }
+        })
+    });
+    on_stage.collect()
+}
+
+fn postgres(server: &str, namespace: &str) -> Arc<dyn Backend> {
+    let config = postgres::Config {
+        hosts: vec![server.to_owned()],
+        user: "app".to_owned(),
+        password: None,
+        database: "locks".to_owned(),
+        table: "distributed_locks".to_owned(),
+        namespace: namespace.to_owned(),
+        connect_timeout: Duration::from_secs(5),
+        tls: None,
+    };
+    Arc::new(Postgres::new(config).unwrap())
 }
 
 /// Runs a case on a store without a server.

@@ -35,6 +35,8 @@ pub mod file;
 pub mod memory;
 #[cfg(unix)]
 mod poll;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 
 /// For work that goes on beside a store's answers, such as a stream that many share.
 pub(crate) use crate::runtime::beside;

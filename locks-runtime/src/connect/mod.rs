@@ -15,6 +15,8 @@ use std::sync::Arc;
 mod etcd;
 #[cfg(feature = "etcd")]
 pub(crate) use etcd::{etcd_client, etcd_compare};
+#[cfg(feature = "postgres")]
+mod postgres;
 
 /// The parameters that every URL takes.
 const COMMON: &str = "`ttl`, `connect_timeout` and `label.NAME`";
@@ -48,12 +50,16 @@ fn backend(address: &mut Address, defaults: &Defaults) -> Result<Arc<dyn Backend
         "etcd" | "etcds" => etcd::open(address, defaults),
         #[cfg(not(feature = "etcd"))]
         "etcd" | "etcds" => Err(built_without("etcd")),
-        "redis" | "rediss" | "zookeeper" | "postgres" => Err(Error::invalid_url(format!(
-            "the store of `{}:` is not available yet; there are `etcd`, `etcds`, `file` and `memory`",
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => postgres::open(address, defaults),
+        #[cfg(not(feature = "postgres"))]
+        "postgres" | "postgresql" => Err(built_without("postgres")),
+        "redis" | "rediss" | "zookeeper" => Err(Error::invalid_url(format!(
+            "the store of `{}:` is not available yet; there are `etcd`, `etcds`, `postgres`, `file` and `memory`",
             address.scheme
         ))),
         scheme => Err(Error::invalid_url(format!(
-            "no lock store is called `{scheme}`; there are `etcd`, `etcds`, `file` and `memory`"
+            "no lock store is called `{scheme}`; there are `etcd`, `etcds`, `postgres`, `file` and `memory`"
         ))),
     }
 }
@@ -72,7 +78,7 @@ fn file(address: &mut Address) -> Result<Arc<dyn Backend>, Error> {
 }
 
 /// For a store whose feature is off.
-#[cfg(not(feature = "etcd"))]
+#[cfg(not(all(feature = "etcd", feature = "postgres")))]
 fn built_without(feature: &str) -> Error {
     Error::invalid_url(format!(
         "this program is built without {feature}; enable the feature `{feature}` of `distributed-locks` in its Cargo.toml"
@@ -80,11 +86,11 @@ fn built_without(feature: &str) -> Error {
 }
 
 /// What is in a file of certificates or of a key.
-#[cfg(feature = "etcd")]
+#[cfg(any(feature = "etcd", feature = "postgres"))]
 type Pem = Vec<u8>;
 
 /// Reads the file that the parameter `name` points to, so that a wrong path is said at the start.
-#[cfg(feature = "etcd")]
+#[cfg(any(feature = "etcd", feature = "postgres"))]
 fn pem(address: &mut Address, name: &str) -> Result<Option<Pem>, Error> {
     let Some(path) = address.take(name) else { return Ok(None) };
     let bytes = std::fs::read(&path)
@@ -93,7 +99,7 @@ fn pem(address: &mut Address, name: &str) -> Result<Option<Pem>, Error> {
 }
 
 /// The certificate and the key by which the client shows who it is; both or none.
-#[cfg(feature = "etcd")]
+#[cfg(any(feature = "etcd", feature = "postgres"))]
 fn identity(address: &mut Address) -> Result<Option<(Pem, Pem)>, Error> {
     match (pem(address, "cert")?, pem(address, "key")?) {
         (Some(cert), Some(key)) => Ok(Some((cert, key))),
@@ -103,7 +109,7 @@ fn identity(address: &mut Address) -> Result<Option<(Pem, Pem)>, Error> {
 }
 
 /// `host:port` for each host of the URL; there must be one.
-#[cfg(feature = "etcd")]
+#[cfg(any(feature = "etcd", feature = "postgres"))]
 fn hosts(address: &Address, default_port: u16) -> Result<Vec<String>, Error> {
     if address.hosts.is_empty() {
         let scheme = &address.scheme;
@@ -115,7 +121,7 @@ fn hosts(address: &Address, default_port: u16) -> Result<Vec<String>, Error> {
     Ok(address.hosts.iter().map(with_port).collect())
 }
 
-#[cfg(feature = "etcd")]
+#[cfg(any(feature = "etcd", feature = "postgres"))]
 fn has_port(host: &str) -> bool {
     host.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
