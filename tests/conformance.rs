@@ -95,6 +95,7 @@ fn postgres(server: &str, namespace: &str) -> Arc<dyn Backend> {
         password: None,
         database: "locks".to_owned(),
         table: "distributed_locks".to_owned(),
+        layout: postgres::Layout::Own,
         namespace: namespace.to_owned(),
         connect_timeout: Duration::from_secs(5),
         tls: None,

@@ -18,6 +18,8 @@ pub struct Config {
     pub database: String,
     /// The table, as `table` or `schema.table`; case counts.
     pub table: String,
+    /// What the table looks like.
+    pub layout: Layout,
     /// Put before every key as it is; empty for none.
     pub namespace: String,
     /// How long the caller is ready to wait for the first connection; each single request gets a third of it,
@@ -25,6 +27,16 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// TLS; `None` speaks plain text.
     pub tls: Option<Tls>,
+}
+
+/// What the table looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// This crate's own.
+    #[default]
+    Own,
+    /// That of ShedLock, for Java services that take the same locks: without a line, a fence or a record.
+    ShedLock,
 }
 
 /// How to trust the server, and how to be trusted by it. Needs the feature `postgres-tls`.
@@ -140,6 +152,7 @@ impl fmt::Debug for Config {
             .field("user", &self.user)
             .field("database", &self.database)
             .field("table", &self.table)
+            .field("layout", &self.layout)
             .field("namespace", &self.namespace)
             .field("connect_timeout", &self.connect_timeout)
             .field("tls", &self.tls)
@@ -171,6 +184,7 @@ mod tests {
             password: Some("secret".to_owned()),
             database: "main".to_owned(),
             table: "distributed_locks".to_owned(),
+            layout: Layout::Own,
             namespace: String::new(),
             connect_timeout: Duration::from_secs(5),
             tls: None,

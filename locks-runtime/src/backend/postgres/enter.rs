@@ -6,19 +6,18 @@ use super::store::column;
 use crate::backend::{Entered, Entry, Patience};
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::holder::Holder;
 use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 pub(super) async fn enter(shared: &Shared, entry: &Entry, patience: Patience) -> Result<Entered, Error> {
     shared.check()?;
-    let name = shared.store.name(&entry.key);
+    let name = shared.store.name(&entry.key)?;
     if let Stand::Removed(why) = shared.slots.sent(entry.number, &name) {
         shared.slots.answered(entry.number);
         return Err(Error::lost(why));
     }
-    let record = String::from_utf8(entry.holder.to_json()).unwrap_or_default();
+    let record = shared.store.record(&entry.holder);
     let values = [
         (&name as _, Type::TEXT),
         (&shared.id as _, Type::TEXT),
@@ -47,8 +46,7 @@ pub(super) async fn enter(shared: &Shared, entry: &Entry, patience: Patience) ->
         }
         None if patience == Patience::Try => {
             shared.slots.forget(entry.number);
-            let record = column::<Option<&str>>(row, "holder")?.unwrap_or_default();
-            Ok(Entered::Busy(Holder::from_json(record.as_bytes())))
+            Ok(Entered::Busy(shared.store.holder(column(row, "holder")?)))
         }
         None => {
             shared.slots.place(entry.number, Stand::Removed(LAPSED));
@@ -74,7 +72,7 @@ pub(super) fn seen(shared: &Shared, entry: &Entry, row: &Row) -> Result<Option<S
 /// From now on the lock stays taken for at least `least`.
 pub(super) async fn keep(shared: &Shared, entry: &Entry, least: Duration) -> Result<(), Error> {
     shared.check()?;
-    let (name, micros) = (shared.store.name(&entry.key), least.as_secs_f64() * 1e6);
+    let (name, micros) = (shared.store.name(&entry.key)?, least.as_secs_f64() * 1e6);
     let values = [
         (&name as _, Type::TEXT),
         (&shared.id as _, Type::TEXT),

@@ -8,6 +8,7 @@ use super::session::Shared;
 use super::slots::Stand;
 use super::store::Store;
 use crate::backend::beside;
+use crate::clock::Clock;
 use crate::random;
 use std::collections::HashMap;
 use std::fmt;
@@ -74,6 +75,11 @@ impl Hub {
             ["turn", session, number, fence] => {
                 if let (Ok(number), Ok(fence)) = (number.parse(), fence.parse()) {
                     self.place(session, number, Stand::Held(fence));
+                }
+            }
+            ["look", session, number] => {
+                if let Ok(number) = number.parse() {
+                    self.place(session, number, Stand::Waiting { ahead: 0, until: Clock::Boot.now() });
                 }
             }
             ["gone", session, number] => {

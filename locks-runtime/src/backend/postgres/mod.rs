@@ -29,6 +29,7 @@ mod enter;
 mod hub;
 mod lane;
 mod session;
+mod shedlock;
 mod show;
 mod slots;
 mod sql;
@@ -39,7 +40,7 @@ mod table;
 mod tls;
 mod turn;
 
-pub use config::{Config, Tls};
+pub use config::{Config, Layout, Tls};
 
 use super::{Backend, Capabilities, Change, Line, Pending, Scope, Session};
 use crate::error::Error;
@@ -80,12 +81,13 @@ pub fn migration(name: &str) -> Result<String, Error> {
 
 impl Backend for Arc<Postgres> {
     fn capabilities(&self) -> Capabilities {
+        let is_own = self.store.config().layout == Layout::Own;
         Capabilities {
-            fencing: true,
-            queue_order: true,
+            fencing: is_own,
+            queue_order: is_own,
             outlives_process: true,
             force_release: true,
-            notices_removal: true,
+            notices_removal: is_own,
             shared: false,
             permits: false,
             multi_key: false,

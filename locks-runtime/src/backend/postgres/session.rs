@@ -1,6 +1,8 @@
 //! A session: the entries of this process that are renewed together. The database knows it by its name in each row.
 
+use super::config::Layout;
 use super::hub::lock;
+use super::shedlock;
 use super::slots::{Slots, Stand};
 use super::store::{Store, column};
 use super::{enter, turn};
@@ -46,6 +48,9 @@ impl PostgresSession {
             store,
         });
         shared.renew_in_store().await?;
+        if shared.store.config().layout == Layout::ShedLock {
+            shedlock::check_table(&shared.store).await?;
+        }
         shared.store.hub.join(&shared);
         Ok(Self(shared))
     }
@@ -139,7 +144,7 @@ impl Shared {
 
     /// One statement for all entries. It also tells who has come to hold or is gone, in case nobody else did.
     async fn renew_in_store(&self) -> Result<(), Error> {
-        let standing = self.slots.standing();
+        let standing = self.slots.standing(self.store.config().layout == Layout::Own);
         let (names, numbers) = lists(&standing);
         let values = [
             (&names as _, Type::TEXT_ARRAY),

@@ -30,7 +30,7 @@ pub(super) async fn inspect(store: &Store, scope: &Scope) -> Result<Vec<Line>, E
 
 /// Takes the lock away; gives how many held it.
 pub(super) async fn force_release(store: &Store, key: &Key) -> Result<usize, Error> {
-    let name = store.name(key);
+    let name = store.name(key)?;
     let values = [(&name as _, Type::TEXT), (&store.table.channel as _, Type::TEXT)];
     Ok(store.ask(&store.work, &store.sql.force, &values).await?.rows.len())
 }
@@ -45,7 +45,7 @@ pub(super) async fn watch(store: Arc<Store>, scope: Scope) -> Result<Receiver<Ch
 
 async fn look(store: &Store, scope: &Scope) -> Result<Vec<Seen>, Error> {
     let (statement, name) = match scope {
-        Scope::Key(key) => (&store.sql.show_one, store.name(key)),
+        Scope::Key(key) => (&store.sql.show_one, store.name(key)?),
         Scope::Prefix(prefix) => (&store.sql.show_all, format!("{}{prefix}", store.config().namespace)),
     };
     let answer = store.ask(&store.work, statement, &[(&name as _, Type::TEXT)]).await?;
@@ -54,17 +54,15 @@ async fn look(store: &Store, scope: &Scope) -> Result<Vec<Seen>, Error> {
         let name: &str = column(row, "name")?;
         // Rows of others may have names that are no keys.
         let key = name.strip_prefix(store.config().namespace.as_str()).and_then(|name| Key::new(name).ok());
-        let holders: Vec<Holder> = if column(row, "held")? { vec![record(column(row, "holder")?)] } else { Vec::new() };
-        let waiters: Vec<Holder> = column::<Vec<_>>(row, "waiting")?.into_iter().map(record).collect();
+        let holders: Vec<Holder> =
+            if column(row, "held")? { vec![store.holder(column(row, "holder")?)] } else { Vec::new() };
+        let waiters: Vec<Holder> =
+            column::<Vec<_>>(row, "waiting")?.into_iter().map(|record| store.holder(record)).collect();
         if let Some(key) = key.filter(|_| !holders.is_empty() || !waiters.is_empty()) {
             seen.push(Seen { line: Line::new(key, holders, waiters), fence: column(row, "fence")? });
         }
     }
     Ok(seen)
-}
-
-fn record(text: Option<&str>) -> Holder {
-    Holder::from_json(text.unwrap_or_default().as_bytes())
 }
 
 type Holds = BTreeMap<Key, (i64, Holder)>;

@@ -112,10 +112,15 @@ impl Slots {
         lock(&self.known).is_empty()
     }
 
-    /// The entries that stand in the store for certain: name and number.
-    pub(super) fn standing(&self) -> Vec<(String, u64)> {
+    /// The entries that stand in the store for certain: name and number. Where there is no line in the store, those that
+    /// hold.
+    pub(super) fn standing(&self, in_line: bool) -> Vec<(String, u64)> {
         let known = lock(&self.known);
-        let standing = known.iter().filter(|(_, slot)| slot.stand.borrow().stands());
+        let standing = known.iter().filter(|(_, slot)| match *slot.stand.borrow() {
+            Stand::Held(_) => true,
+            Stand::Waiting { .. } => in_line,
+            _ => false,
+        });
         standing.map(|(number, slot)| (slot.name.clone(), *number)).collect()
     }
 
@@ -130,10 +135,6 @@ impl Slots {
 }
 
 impl Stand {
-    fn stands(self) -> bool {
-        matches!(self, Self::Waiting { .. } | Self::Held(_))
-    }
-
     /// What is over stays so, and who holds does not wait again: answers may overtake each other.
     fn move_to(&mut self, next: Self) -> bool {
         let allowed = match *self {

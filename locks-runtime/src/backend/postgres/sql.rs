@@ -12,13 +12,15 @@ use super::table::Table;
 /// The statements for one table.
 #[derive(Debug)]
 pub(super) struct Statements {
+    /// Makes the table.
+    pub(super) creation: String,
     /// name, session, number, record, TTL in µs, whether to stand in line → [`SEEN`].
     pub(super) enter: String,
     /// name, session, number → [`SEEN`].
     pub(super) look: String,
     /// names, session, numbers, TTL in µs → for each name that is there: the number that holds, fence, numbers that wait.
     pub(super) renew: String,
-    /// names, session, numbers, channel → one row for each hand-over, which is told.
+    /// names, session, numbers, channel → nothing that matters; hand-overs are told.
     pub(super) leave: String,
     /// name, session, number, least time in µs → one row if it holds.
     pub(super) keep: String,
@@ -41,7 +43,7 @@ const SEEN: &str = "l.session, l.number, l.fence, l.holder, \
 
 impl Statements {
     pub(super) fn of(table: &Table) -> Self {
-        let table = &table.quoted;
+        let (creation, table) = (table.creation(), &table.quoted);
         let show = format!(
             "SELECT l.name, l.fence, l.locked_until > now AS held, l.holder, \
              ARRAY(SELECT w->>'h' FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) \
@@ -50,6 +52,7 @@ impl Statements {
              WHERE (l.locked_until > now OR l.queue <> '[]')"
         );
         Self {
+            creation,
             enter: enter(table),
             look: format!("SELECT {SEEN} FROM {table} AS l WHERE l.name = $1"),
             renew: renew(table),
@@ -86,7 +89,8 @@ fn enter(table: &str) -> String {
     )
 }
 
-/// Takes entries out. What they hold goes to the first in line, who is told.
+/// Takes entries out. What they hold goes to the first in line, who is told; or if it is kept, is told to look again, for
+/// it may be free sooner than it seemed.
 fn leave(table: &str) -> String {
     let settled = settled(
         "coalesce(l.session = $2 AND l.number = ANY($3), false)",
@@ -97,9 +101,11 @@ fn leave(table: &str) -> String {
     format!(
         "WITH mine AS MATERIALIZED ({}), \
          left_it AS (UPDATE {table} AS l SET {settled} FROM mine WHERE l.name = mine.name \
-             RETURNING l.session, l.number, l.fence, mine.session = $2 AND mine.number = ANY($3) AS held) \
-         SELECT pg_notify($4, format('turn %s %s %s', session, number, fence)) FROM left_it \
-         WHERE held AND session IS NOT NULL",
+             RETURNING l.session, l.number, l.fence, l.queue->0 AS first, \
+                 mine.session = $2 AND mine.number = ANY($3) AS held) \
+         SELECT pg_notify($4, CASE WHEN session IS NULL THEN format('look %s %s', first->>'s', first->>'n') \
+             ELSE format('turn %s %s %s', session, number, fence) END) FROM left_it \
+         WHERE held AND (session IS NOT NULL OR first IS NOT NULL)",
         locked(table, "name = ANY($1)")
     )
 }

@@ -2,13 +2,15 @@
 //!
 //! They are two so that a renewal never stands behind a row that somebody else keeps locked.
 
-use super::config::Config;
+use super::config::{Config, Layout};
 use super::hub::Hub;
 use super::lane::{Lane, News, Servers, Tell};
+use super::shedlock;
 use super::sql::Statements;
 use super::status::{Failure, Verdict};
 use super::table::Table;
 use crate::error::{Error, ErrorKind};
+use crate::holder::Holder;
 use crate::key::Key;
 use std::sync::{Arc, Weak};
 use tokio_postgres::Row;
@@ -49,6 +51,7 @@ pub(super) fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, 
 impl Store {
     pub(super) fn new(config: Config) -> Result<Arc<Self>, Error> {
         let table = config.check()?;
+        let listens = config.layout == Layout::Own;
         let servers = Arc::new(Servers::new(config)?);
         let listen = format!("LISTEN \"{}\"", table.channel.replace('"', "\"\""));
         Ok(Arc::new_cyclic(|store: &Weak<Self>| {
@@ -60,10 +63,14 @@ impl Store {
                 }
             });
             Self {
-                sql: Statements::of(&table),
+                sql: match servers.config.layout {
+                    Layout::Own => Statements::of(&table),
+                    Layout::ShedLock => shedlock::statements(&table),
+                },
                 hub: Hub::default(),
                 work: Lane::new(Arc::clone(&servers), None),
-                upkeep: Lane::new(Arc::clone(&servers), Some((listen, tell))),
+                // Nobody tells of anything in ShedLock's table.
+                upkeep: Lane::new(Arc::clone(&servers), listens.then_some((listen, tell))),
                 servers,
                 table,
             }
@@ -75,8 +82,29 @@ impl Store {
     }
 
     /// What the row for `key` is called.
-    pub(super) fn name(&self, key: &Key) -> String {
-        format!("{}{key}", self.config().namespace)
+    pub(super) fn name(&self, key: &Key) -> Result<String, Error> {
+        let name = format!("{}{key}", self.config().namespace);
+        match self.config().layout {
+            Layout::Own => {}
+            Layout::ShedLock => shedlock::check(&name)?,
+        }
+        Ok(name)
+    }
+
+    /// What is stored of a holder.
+    pub(super) fn record(&self, holder: &Holder) -> String {
+        match self.config().layout {
+            Layout::Own => String::from_utf8(holder.to_json()).unwrap_or_default(),
+            Layout::ShedLock => shedlock::signature(holder),
+        }
+    }
+
+    /// Who the holder is by what is stored.
+    pub(super) fn holder(&self, record: Option<&str>) -> Holder {
+        match self.config().layout {
+            Layout::Own => Holder::from_json(record.unwrap_or_default().as_bytes()),
+            Layout::ShedLock => shedlock::holder(record),
+        }
     }
 
     /// One statement, which must bear being repeated: an attempt that was given up may still take effect.
@@ -116,13 +144,12 @@ impl Store {
     /// Makes the table, as many may do at once.
     async fn make_table(&self, lane: &Lane, missing: Failure) -> Result<(), Failure> {
         let (link, limit) = (lane.link().await?, self.config().attempt());
-        let creation = self.table.creation();
-        match tokio::time::timeout(limit, link.client.batch_execute(&creation)).await {
+        match tokio::time::timeout(limit, link.client.batch_execute(&self.sql.creation)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => match error.code().map(tokio_postgres::error::SqlState::code) {
                 // Another was faster: "if not exists" looks before it takes the name.
                 Some("42P07" | "23505" | "42710") => Ok(()),
-                Some("42501" | "25006") => Err(missing.no_table(&link.endpoint, &creation)),
+                Some("42501" | "25006") => Err(missing.no_table(&link.endpoint, &self.sql.creation)),
                 _ => Err(Failure::told(&link.endpoint, error)),
             },
             Err(_) => {

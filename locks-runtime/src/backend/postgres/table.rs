@@ -45,6 +45,15 @@ impl Table {
             self.quoted
         )
     }
+
+    /// The statement that makes ShedLock's table, as its documentation has it.
+    pub(super) fn shedlock_creation(&self) -> String {
+        format!(
+            "CREATE TABLE IF NOT EXISTS {} (name VARCHAR(64) NOT NULL, lock_until TIMESTAMP NOT NULL, \
+             locked_at TIMESTAMP NOT NULL, locked_by VARCHAR(255) NOT NULL, PRIMARY KEY (name))",
+            self.quoted
+        )
+    }
 }
 
 #[cfg(test)]

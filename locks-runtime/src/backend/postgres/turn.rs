@@ -79,7 +79,7 @@ fn pause(ttl: Duration, hears: bool, ahead: u32, until: Moment) -> Duration {
 
 /// Asks where the entry stands, without a change to the row unless the lock turns out to be free.
 async fn look(shared: &Shared, entry: &Entry) -> Result<(), Error> {
-    let name = shared.store.name(&entry.key);
+    let name = shared.store.name(&entry.key)?;
     let values = [(&name as _, Type::TEXT), (&shared.id as _, Type::TEXT), (&number(entry) as _, Type::INT8)];
     // By the connection that listens: if it broke, this makes it anew.
     let answer = shared.store.ask(&shared.store.upkeep, &shared.store.sql.look, &values).await?;
