@@ -22,10 +22,12 @@ use crate::ports;
 use crate::process::tail;
 
 mod binary;
+mod pool;
 mod stage;
 mod template;
 
 pub use binary::Binary;
+pub use pool::Pool;
 
 /// Somebody else may take a port between our look at it and the server's start.
 const START_TRIES: u32 = 5;
