@@ -13,6 +13,7 @@ use crate::random;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio_postgres::types::Type;
 
@@ -77,9 +78,10 @@ impl Hub {
                     self.place(session, number, Stand::Held(fence));
                 }
             }
-            ["look", session, number] => {
-                if let Ok(number) = number.parse() {
-                    self.place(session, number, Stand::Waiting { ahead: 0, until: Clock::Boot.now() });
+            ["wait", session, number, micros] => {
+                if let (Ok(number), Ok(micros)) = (number.parse(), micros.parse()) {
+                    let until = Clock::Boot.now() + Duration::from_micros(micros);
+                    self.place(session, number, Stand::Waiting { ahead: 0, until });
                 }
             }
             ["gone", session, number] => {

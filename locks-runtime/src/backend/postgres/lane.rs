@@ -3,11 +3,15 @@
 use super::config::Config;
 use super::dial::{Dialer, Hear};
 use super::status::{Failure, Verdict};
+use super::store::Value;
 use crate::backend::beside;
+use crate::clock::{AtomicMoment, Clock};
 use std::fmt;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio_postgres::Client;
+use std::time::Duration;
+use tokio_postgres::{Client, Error as ClientError, Row};
 
 /// What a lane tells its owner.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +39,8 @@ pub(super) struct Servers {
 pub(super) struct Link {
     pub(super) client: Client,
     pub(super) endpoint: String,
+    /// When it last answered anything. Requests stand in line on it: one that waits behind others is not unanswered.
+    answered: AtomicMoment,
 }
 
 /// A place for one connection.
@@ -94,9 +100,36 @@ impl Servers {
             Ok(client)
         };
         match tokio::time::timeout(limit, connecting).await {
-            Ok(Ok(client)) => Ok(Link { client, endpoint: host.to_owned() }),
+            Ok(Ok(client)) => {
+                let answered = AtomicMoment::new(Clock::Boot.now());
+                Ok(Link { client, endpoint: host.to_owned(), answered })
+            }
             Ok(Err(error)) => Err(Failure::told(host, error)),
             Err(_) => Err(Failure::silent(host, limit)),
+        }
+    }
+}
+
+impl Link {
+    /// The answer to one statement; `None` if the server has been silent for longer than `limit`.
+    pub(super) async fn ask(
+        &self,
+        statement: &str,
+        values: &[Value<'_>],
+        limit: Duration,
+    ) -> Option<Result<Vec<Row>, ClientError>> {
+        let sent = Clock::Boot.now();
+        let mut answer = pin!(self.client.query_typed(statement, values));
+        loop {
+            let due = sent.max(self.answered.load()) + limit;
+            let left = due.since(Clock::Boot.now());
+            if left.is_zero() {
+                return None;
+            }
+            if let Ok(answer) = tokio::time::timeout(left, &mut answer).await {
+                self.answered.advance(Clock::Boot.now());
+                return Some(answer);
+            }
         }
     }
 }
@@ -137,17 +170,15 @@ impl Lane {
         Ok(link)
     }
 
-    /// Gives `link` up; the next request makes another.
+    /// Gives `link` up; the next request makes another. What still runs on it is to be cancelled.
     pub(super) fn give_up(&self, link: &Arc<Link>) {
         let mut current = self.current();
         if current.as_ref().is_some_and(|now| Arc::ptr_eq(now, link)) {
             *current = None;
+            if !link.client.is_closed() {
+                self.servers.dialer.cancel(link.client.cancel_token(), self.servers.config.attempt());
+            }
         }
-    }
-
-    /// Asks the server to end what runs on `link`.
-    pub(super) fn cancel(&self, link: &Link) {
-        self.servers.dialer.cancel(link.client.cancel_token(), self.servers.config.attempt());
     }
 
     fn open(&self) -> Option<Arc<Link>> {

@@ -89,8 +89,7 @@ fn enter(table: &str) -> String {
     )
 }
 
-/// Takes entries out. What they hold goes to the first in line, who is told; or if it is kept, is told to look again, for
-/// it may be free sooner than it seemed.
+/// Takes entries out. What they hold goes to the first in line, unless it is kept.
 fn leave(table: &str) -> String {
     let settled = settled(
         "coalesce(l.session = $2 AND l.number = ANY($3), false)",
@@ -101,26 +100,25 @@ fn leave(table: &str) -> String {
     format!(
         "WITH mine AS MATERIALIZED ({}), \
          left_it AS (UPDATE {table} AS l SET {settled} FROM mine WHERE l.name = mine.name \
-             RETURNING l.session, l.number, l.fence, l.queue->0 AS first, \
+             RETURNING l.session, l.number, l.fence, l.queue->0 AS first, l.locked_until, \
                  mine.session = $2 AND mine.number = ANY($3) AS held) \
-         SELECT pg_notify($4, CASE WHEN session IS NULL THEN format('look %s %s', first->>'s', first->>'n') \
-             ELSE format('turn %s %s %s', session, number, fence) END) FROM left_it \
-         WHERE held AND (session IS NOT NULL OR first IS NOT NULL)",
-        locked(table, "name = ANY($1)")
+         SELECT {} FROM left_it WHERE held",
+        locked(table, "name = ANY($1)"),
+        handed_over("$4")
     )
 }
 
-/// Takes the lock away from whoever has it, who is told, as is the first in line.
+/// Takes the lock away from whoever has it, who is told.
 fn force(table: &str) -> String {
     format!(
         "WITH mine AS MATERIALIZED ({}), \
          freed AS (UPDATE {table} AS l SET {} FROM mine WHERE l.name = mine.name AND mine.taken \
-             RETURNING mine.session AS former, mine.number AS entry, l.session, l.number, l.fence) \
-         SELECT CASE WHEN former IS NOT NULL THEN pg_notify($2, format('gone %s %s', former, entry)) END, \
-                CASE WHEN session IS NOT NULL THEN pg_notify($2, format('turn %s %s %s', session, number, fence)) END \
-         FROM freed",
+             RETURNING mine.session AS former, mine.number AS entry, l.session, l.number, l.fence, l.queue->0 AS first, \
+                 l.locked_until) \
+         SELECT {}, CASE WHEN former IS NOT NULL THEN pg_notify($2, format('gone %s %s', former, entry)) END FROM freed",
         locked(table, "name = $1"),
         settled("NULL::boolean", "alive"),
+        handed_over("$2"),
     )
 }
 
@@ -142,6 +140,16 @@ fn renew(table: &str) -> String {
          RETURNING CASE WHEN l.session = $2 AND l.locked_until > clock_timestamp() THEN l.number END AS held, l.fence, \
              ARRAY(SELECT (w->>'n')::bigint FROM jsonb_array_elements(l.queue) AS w WHERE w->>'s' = $2) AS waiting",
         locked(table, "name = ANY($1)")
+    )
+}
+
+/// Tells who holds now, and who is first in line after that one until when, in microseconds from now: that may be sooner
+/// than it seemed. Nothing is told where nobody waits, for a notification takes a lock of the whole database at its commit.
+fn handed_over(channel: &str) -> String {
+    format!(
+        "CASE WHEN session IS NOT NULL THEN pg_notify({channel}, format('turn %s %s %s', session, number, fence)) END, \
+         CASE WHEN first IS NOT NULL THEN pg_notify({channel}, format('wait %s %s %s', first->>'s', first->>'n', \
+             greatest(0, (extract(epoch FROM locked_until - clock_timestamp()) * 1000000)::bigint))) END"
     )
 }
 

@@ -113,13 +113,10 @@ impl Store {
         let (mut failed, mut doubtful, mut made) = (0, false, false);
         loop {
             let link = lane.link().await?;
-            let failure = match tokio::time::timeout(limit, link.client.query_typed(statement, values)).await {
-                Ok(Ok(rows)) => return Ok(Answer { rows, doubtful }),
-                Ok(Err(error)) => Failure::told(&link.endpoint, error),
-                Err(_) => {
-                    lane.cancel(&link);
-                    Failure::silent(&link.endpoint, limit)
-                }
+            let failure = match link.ask(statement, values, limit).await {
+                Some(Ok(rows)) => return Ok(Answer { rows, doubtful }),
+                Some(Err(error)) => Failure::told(&link.endpoint, error),
+                None => Failure::silent(&link.endpoint, limit),
             };
             match failure.verdict {
                 Verdict::NoTable if !made => {
