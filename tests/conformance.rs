@@ -19,7 +19,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let mut trials = on_servers(|store| on_etcd(&store.etcd().endpoint(), store.key("namespace/")), on_etcd);
-    trials.extend(on_servers(|store| on_redis(&store.redis().endpoint(), store.key("namespace/")), on_redis));
+    trials
+        .extend(on_servers(|store| on_redis(&store.redis().address().to_string(), store.key("namespace/")), on_redis));
     trials.extend(on_servers(|store| on_zookeeper(&store.zookeeper().endpoint(), store.key("root")), on_zookeeper));
     trials.extend(on_servers(|store| on_postgres(&store.postgres().endpoint(), store.key("namespace/")), on_postgres));
     trials.extend(on_memory());

@@ -3,6 +3,7 @@
 //! - [`etcd`]: starts etcd, alone or as a cluster, with TLS or users, and can pause, kill and question it
 //! - [`redis`]: starts Redis and Valkey, and can pause, kill and question them
 //! - [`zookeeper`]: starts ZooKeeper, alone or as an ensemble, with TLS
+//! - [`postgres`]: starts PostgreSQL, and can pause, kill, promote and question it
 //! - [`proxy`]: a network between a client and a server that falls silent, refuses or lags on command
 //! - [`body`], [`cut_off`]: what the tests of several stores do
 //! - [`child`]: starts our own programs and reads what they say
@@ -24,6 +25,7 @@ mod daemon;
 pub mod etcd;
 mod eventually;
 mod ports;
+pub mod postgres;
 mod process;
 pub mod proxy;
 pub mod redis;

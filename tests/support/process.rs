@@ -32,21 +32,34 @@ impl Process {
         self.child.id()
     }
 
-    /// SIGKILL, and waits until it is gone.
+    /// SIGKILL, and waits until it is gone, with the processes that it started.
     pub(crate) fn kill(&mut self) {
+        let children = self.children();
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        end_all(&children);
     }
 
-    /// SIGSTOP: it keeps its connections and answers nothing. Returns when it has stopped.
+    /// SIGSTOP, to it and the processes that it started: it keeps its connections and answers nothing. Returns when it
+    /// has stopped.
     pub(crate) fn pause(&self) {
         kill_process(self.pid(), Signal::STOP).unwrap();
         waitpid(Some(self.pid()), WaitOptions::UNTRACED).unwrap();
+        // It starts no more of them now.
+        signal_all(&self.children(), Signal::STOP);
     }
 
     /// SIGCONT.
     pub(crate) fn resume(&self) {
+        signal_all(&self.children(), Signal::CONT);
         kill_process(self.pid(), Signal::CONT).unwrap();
+    }
+
+    /// The processes that it started, where the system tells.
+    fn children(&self) -> Vec<Pid> {
+        let path = format!("/proc/{0}/task/{0}/children", self.id());
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)).collect()
     }
 
     /// How it ended, if it has.
@@ -75,9 +88,32 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        let children = self.children();
         // It may have ended by itself, and then both fail.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        end_all(&children);
+    }
+}
+
+/// Those that have ended by themselves are none the worse.
+fn signal_all(processes: &[Pid], signal: Signal) {
+    for process in processes {
+        let _ = kill_process(*process, signal);
+    }
+}
+
+/// SIGKILL, and waits until they are gone: whoever comes next may want what they have.
+fn end_all(processes: &[Pid]) {
+    signal_all(processes, Signal::KILL);
+    let start = Instant::now();
+    let runs = |process: &Pid| {
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
+        // One that nobody has waited for yet shows as `Z`.
+        status.is_ok_and(|status| !status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
+    };
+    while processes.iter().any(runs) && start.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

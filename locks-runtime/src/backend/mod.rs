@@ -35,6 +35,8 @@ pub mod file;
 pub mod memory;
 #[cfg(unix)]
 mod poll;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "zookeeper")]

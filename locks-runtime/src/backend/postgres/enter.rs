@@ -1,0 +1,86 @@
+//! Getting into a lock's line: one statement, which takes the lock if it is free.
+
+use super::session::{Shared, fence, number};
+use super::slots::Stand;
+use super::store::column;
+use crate::backend::{Entered, Entry, Patience};
+use crate::clock::Clock;
+use crate::error::Error;
+use std::time::Duration;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+pub(super) async fn enter(shared: &Shared, entry: &Entry, patience: Patience) -> Result<Entered, Error> {
+    shared.check()?;
+    let name = shared.store.name(&entry.key)?;
+    if let Stand::Removed(why) = shared.slots.sent(entry.number, &name) {
+        shared.slots.answered(entry.number);
+        return Err(Error::lost(why));
+    }
+    let record = shared.store.record(&entry.holder);
+    let values = [
+        (&name as _, Type::TEXT),
+        (&shared.id as _, Type::TEXT),
+        (&number(entry) as _, Type::INT8),
+        (&record as _, Type::TEXT),
+        (&shared.micros() as _, Type::FLOAT8),
+        (&(patience == Patience::Wait) as _, Type::BOOL),
+    ];
+    let answer = match shared.store.ask(&shared.store.work, &shared.store.sql.enter, &values).await {
+        Ok(answer) => answer,
+        Err(failure) => {
+            if !failure.is_ambiguous() {
+                shared.slots.answered(entry.number);
+            }
+            return Err(failure.into());
+        }
+    };
+    if !answer.doubtful {
+        shared.slots.answered(entry.number);
+    }
+    let row = answer.rows.first().ok_or_else(|| Error::unavailable("PostgreSQL gave no row for a lock"))?;
+    match seen(shared, entry, row)? {
+        Some(stand) => {
+            shared.slots.place(entry.number, stand);
+            Ok(if let Stand::Held(fence) = stand { Entered::Held(fence) } else { Entered::Queued })
+        }
+        None if patience == Patience::Try => {
+            shared.slots.forget(entry.number);
+            Ok(Entered::Busy(shared.store.holder(column(row, "holder")?)))
+        }
+        None => {
+            shared.slots.place(entry.number, Stand::Removed(LAPSED));
+            Err(Error::lost(LAPSED))
+        }
+    }
+}
+
+/// Where the entry stands by its lock's row; `None` if nowhere.
+pub(super) fn seen(shared: &Shared, entry: &Entry, row: &Row) -> Result<Option<Stand>, Error> {
+    let is_session = column::<Option<&str>>(row, "session")? == Some(&shared.id);
+    let is_entry = is_session && column::<Option<i64>>(row, "number")? == Some(number(entry));
+    let seconds: f64 = column(row, "seconds")?;
+    if is_entry && seconds > 0.0 {
+        return Ok(Some(Stand::Held(fence(column(row, "fence")?))));
+    }
+    let Some(place) = column::<Option<i64>>(row, "place")? else { return Ok(None) };
+    let left = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+    let ahead = u32::try_from(place - 1).unwrap_or(u32::MAX);
+    Ok(Some(Stand::Waiting { ahead, until: Clock::Boot.now() + left }))
+}
+
+/// From now on the lock stays taken for at least `least`.
+pub(super) async fn keep(shared: &Shared, entry: &Entry, least: Duration) -> Result<(), Error> {
+    shared.check()?;
+    let (name, micros) = (shared.store.name(&entry.key)?, least.as_secs_f64() * 1e6);
+    let values = [
+        (&name as _, Type::TEXT),
+        (&shared.id as _, Type::TEXT),
+        (&number(entry) as _, Type::INT8),
+        (&micros as _, Type::FLOAT8),
+    ];
+    let answer = shared.store.ask(&shared.store.work, &shared.store.sql.keep, &values).await?;
+    if answer.rows.is_empty() { Err(Error::lost("the entry does not hold the lock any more")) } else { Ok(()) }
+}
+
+pub(super) const LAPSED: &str = "the place in line lapsed, as it was not renewed in time";

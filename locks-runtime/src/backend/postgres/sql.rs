@@ -1,0 +1,187 @@
+//! The statements. Each changes what it reads in the same row, by the database's clock, and is a transaction of its own.
+//!
+//! Whose lock it is follows from one row alone: under READ COMMITTED a statement that waited for a row's lock sees that
+//! row as it is now, but everything else as it was when the statement began. For the same reason the conditions stand in
+//! `SET`, where the row is the newest, and not in `WHERE`.
+//!
+//! `queue` has the waiters in order, as `{"s": session, "n": number, "u": until when, "h": record}`. One who is not
+//! renewed until `u` is passed over. A lock is free when `locked_until` has come.
+
+use super::table::Table;
+
+/// The statements for one table.
+#[derive(Debug)]
+pub(super) struct Statements {
+    /// Makes the table.
+    pub(super) creation: String,
+    /// name, session, number, record, TTL in µs, whether to stand in line → [`SEEN`].
+    pub(super) enter: String,
+    /// name, session, number → [`SEEN`].
+    pub(super) look: String,
+    /// names, session, numbers, TTL in µs → for each name that is there: the number that holds, fence, numbers that wait.
+    pub(super) renew: String,
+    /// names, session, numbers, channel → nothing that matters; hand-overs are told.
+    pub(super) leave: String,
+    /// name, session, number, least time in µs → one row if it holds.
+    pub(super) keep: String,
+    /// name, channel → one row for each entry that was taken away, which is told with the hand-over.
+    pub(super) force: String,
+    /// Locks by name → name, fence, whether it is held, record, records of those who wait.
+    pub(super) show_one: String,
+    /// The same by the beginning of the name.
+    pub(super) show_all: String,
+}
+
+/// Microseconds since 1970: what a fence is at least, so that it grows even if the table is lost.
+const MICROS: &str = "(extract(epoch FROM now) * 1000000)::bigint";
+
+/// What a row shows to an entry: who holds, for how long yet, and the entry's place in line.
+const SEEN: &str = "l.session, l.number, l.fence, l.holder, \
+    (extract(epoch FROM l.locked_until) - extract(epoch FROM clock_timestamp()))::float8 AS seconds, \
+    (SELECT place FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) \
+     WHERE w->>'s' = $2 AND (w->>'n')::bigint = $3) AS place";
+
+impl Statements {
+    pub(super) fn of(table: &Table) -> Self {
+        let (creation, table) = (table.creation(), &table.quoted);
+        let show = format!(
+            "SELECT l.name, l.fence, l.locked_until > now AS held, l.holder, \
+             ARRAY(SELECT w->>'h' FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) \
+                   WHERE (w->>'u')::timestamptz > now ORDER BY place) AS waiting \
+             FROM {table} AS l, (SELECT clock_timestamp() AS now OFFSET 0) AS clock \
+             WHERE (l.locked_until > now OR l.queue <> '[]')"
+        );
+        Self {
+            creation,
+            enter: enter(table),
+            look: format!("SELECT {SEEN} FROM {table} AS l WHERE l.name = $1"),
+            renew: renew(table),
+            leave: leave(table),
+            keep: format!(
+                "UPDATE {table} AS l \
+                 SET keep_until = greatest(l.keep_until, until), locked_until = greatest(l.locked_until, until) \
+                 FROM (SELECT clock_timestamp() + $4 * interval '1 microsecond' AS until OFFSET 0) AS least \
+                 WHERE l.name = $1 AND l.session = $2 AND l.number = $3 AND l.locked_until > clock_timestamp() \
+                 RETURNING l.name"
+            ),
+            force: force(table),
+            show_one: format!("{show} AND l.name = $1"),
+            show_all: format!("{show} AND starts_with(l.name, $1) ORDER BY l.name"),
+        }
+    }
+}
+
+/// Puts an entry in line, unless it is there or holds; if the lock is free, it goes to the first in line.
+fn enter(table: &str) -> String {
+    let settled = settled(
+        "false",
+        "CASE WHEN (taken AND l.session = $2 AND l.number = $3) IS TRUE \
+              OR l.queue @> jsonb_build_array(jsonb_build_object('s', $2, 'n', $3)) \
+              OR NOT $6 AND (taken OR alive <> '[]') THEN alive \
+         ELSE alive || jsonb_build_array(jsonb_build_object('s', $2, 'n', $3, 'h', $4, \
+              'u', now + $5 * interval '1 microsecond')) END",
+    );
+    format!(
+        "INSERT INTO {table} AS l (name, fence, session, number, holder, locked_until) \
+         SELECT $1, {MICROS}, $2, $3, $4, now + $5 * interval '1 microsecond' \
+         FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock \
+         ON CONFLICT (name) DO UPDATE SET {settled} RETURNING {SEEN}"
+    )
+}
+
+/// Takes entries out. What they hold goes to the first in line, unless it is kept.
+fn leave(table: &str) -> String {
+    let settled = settled(
+        "coalesce(l.session = $2 AND l.number = ANY($3), false)",
+        "(SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') \
+          FROM jsonb_array_elements(alive) WITH ORDINALITY AS waiting(w, place) \
+          WHERE NOT (w->>'s' = $2 AND (w->>'n')::bigint = ANY($3)))",
+    );
+    format!(
+        "WITH mine AS MATERIALIZED ({}), \
+         left_it AS (UPDATE {table} AS l SET {settled} FROM mine WHERE l.name = mine.name \
+             RETURNING l.session, l.number, l.fence, l.queue->0 AS first, l.locked_until, \
+                 mine.session = $2 AND mine.number = ANY($3) AS held) \
+         SELECT {} FROM left_it WHERE held",
+        locked(table, "name = ANY($1)"),
+        handed_over("$4")
+    )
+}
+
+/// Takes the lock away from whoever has it, who is told.
+fn force(table: &str) -> String {
+    format!(
+        "WITH mine AS MATERIALIZED ({}), \
+         freed AS (UPDATE {table} AS l SET {} FROM mine WHERE l.name = mine.name AND mine.taken \
+             RETURNING mine.session AS former, mine.number AS entry, l.session, l.number, l.fence, l.queue->0 AS first, \
+                 l.locked_until) \
+         SELECT {}, CASE WHEN former IS NOT NULL THEN pg_notify($2, format('gone %s %s', former, entry)) END FROM freed",
+        locked(table, "name = $1"),
+        settled("NULL::boolean", "alive"),
+        handed_over("$2"),
+    )
+}
+
+/// Moves on the time of every entry that still stands. What has lapsed stays so.
+fn renew(table: &str) -> String {
+    format!(
+        "WITH mine AS MATERIALIZED ({}) \
+         UPDATE {table} AS l SET (locked_until, queue) = (SELECT \
+             CASE WHEN l.session = $2 AND l.number = ANY($3) AND l.locked_until > now \
+                  THEN greatest(later, l.keep_until) ELSE l.locked_until END, \
+             CASE WHEN l.queue = '[]' THEN l.queue ELSE (SELECT coalesce(jsonb_agg( \
+                  CASE WHEN w->>'s' = $2 AND (w->>'n')::bigint = ANY($3) \
+                       THEN w || jsonb_build_object('u', later) ELSE w END ORDER BY place), '[]') \
+                  FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) \
+                  WHERE (w->>'u')::timestamptz > now) END \
+             FROM (SELECT now, now + $4 * interval '1 microsecond' AS later \
+                   FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock OFFSET 0) AS clock) \
+         FROM mine WHERE l.name = mine.name \
+         RETURNING CASE WHEN l.session = $2 AND l.locked_until > clock_timestamp() THEN l.number END AS held, l.fence, \
+             ARRAY(SELECT (w->>'n')::bigint FROM jsonb_array_elements(l.queue) AS w WHERE w->>'s' = $2) AS waiting",
+        locked(table, "name = ANY($1)")
+    )
+}
+
+/// Tells who holds now, and who is first in line after that one until when, in microseconds from now: that may be sooner
+/// than it seemed. Nothing is told where nobody waits, for a notification takes a lock of the whole database at its commit.
+fn handed_over(channel: &str) -> String {
+    format!(
+        "CASE WHEN session IS NOT NULL THEN pg_notify({channel}, format('turn %s %s %s', session, number, fence)) END, \
+         CASE WHEN first IS NOT NULL THEN pg_notify({channel}, format('wait %s %s %s', first->>'s', first->>'n', \
+             greatest(0, (extract(epoch FROM locked_until - clock_timestamp()) * 1000000)::bigint))) END"
+    )
+}
+
+/// The rows, locked in one order everywhere, so that two statements never wait for each other.
+fn locked(table: &str, condition: &str) -> String {
+    format!(
+        "SELECT name, session, number, locked_until > clock_timestamp() AS taken FROM {table} \
+         WHERE {condition} ORDER BY name FOR UPDATE"
+    )
+}
+
+/// The row after a change: `held` says whether the holder gives it up (NULL: it is taken away, kept or not), `line` who
+/// waits, of those `alive`. A free lock goes to the first of them, for as long as that one was renewed for.
+fn settled(held: &str, line: &str) -> String {
+    format!(
+        "(fence, session, number, holder, locked_until, keep_until, queue) = (SELECT \
+             CASE WHEN next IS NULL THEN l.fence ELSE greatest(l.fence + 1, {MICROS}) END, \
+             CASE WHEN next IS NOT NULL THEN next->>'s' WHEN taken AND NOT kept THEN l.session END, \
+             CASE WHEN next IS NOT NULL THEN (next->>'n')::bigint WHEN taken AND NOT kept THEN l.number END, \
+             CASE WHEN next IS NOT NULL THEN next->>'h' WHEN taken THEN l.holder END, \
+             CASE WHEN next IS NOT NULL THEN (next->>'u')::timestamptz WHEN kept THEN l.keep_until \
+                  WHEN taken THEN l.locked_until ELSE least(l.locked_until, now) END, \
+             CASE WHEN next IS NULL AND taken THEN l.keep_until END, \
+             CASE WHEN next IS NULL THEN line ELSE line - 0 END \
+         FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock \
+         CROSS JOIN LATERAL (SELECT {held} AS held) AS own \
+         CROSS JOIN LATERAL (SELECT coalesce(held AND l.keep_until > now, false) AS kept) AS keeping \
+         CROSS JOIN LATERAL (SELECT l.locked_until > now AND coalesce(NOT held OR kept, false) AS taken) AS state \
+         CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive \
+             FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) \
+             WHERE (w->>'u')::timestamptz > now) AS living \
+         CROSS JOIN LATERAL (SELECT {line} AS line OFFSET 0) AS standing \
+         CROSS JOIN LATERAL (SELECT CASE WHEN NOT taken THEN line->0 END AS next OFFSET 0) AS first)"
+    )
+}
