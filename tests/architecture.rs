@@ -10,7 +10,8 @@ use syn::{Attribute, Expr, ExprCall, ExprMethodCall, Item, ItemUse, Macro, UseTr
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
-const STORES: [&str; 5] = ["backend/etcd", "backend/file", "backend/memory", "backend/redis", "backend/zookeeper"];
+const STORES: [&str; 6] =
+    ["backend/etcd", "backend/file", "backend/memory", "backend/postgres", "backend/redis", "backend/zookeeper"];
 
 #[test]
 fn the_drawing_is_the_code() {

@@ -50,7 +50,8 @@ impl Fence {
     }
 
     /// The store's own number: on etcd the revision at which the lock was acquired, which other clients of
-    /// etcd publish too; on ZooKeeper the transaction that put the entry in line (its `czxid`); on a file at least the microseconds since 1970; in memory a counter of the store.
+    /// etcd publish too; on ZooKeeper the transaction that put the entry in line (its `czxid`); on Redis, PostgreSQL and a
+    /// file at least the microseconds since 1970; in memory a counter of the store.
     #[must_use]
     pub const fn number(self) -> u64 {
         self.number

@@ -113,11 +113,33 @@ impl Locks {
     /// | `etcd://user:password@a:2379,b:2379/namespace` | etcd; `etcds:` with TLS (`?ca=…&cert=…&key=…`) |
     /// | `redis://user:password@host:6379/namespace?db=0` | Redis or Valkey; `rediss:` with TLS, as etcd |
     /// | `zookeeper://user:password@a:2181,b:2181/root?layout=curator` | ZooKeeper, in the layout of `curator` or `kazoo`; `zookeepers:` with TLS |
+    /// | `postgres://user:password@a:5432,b:5432/database` | PostgreSQL; the server of these that takes writes is used |
     /// | `file:///var/lock/app` | one machine, any number of processes |
     /// | `memory:` or `memory:name` | this process |
     ///
     /// All take `?ttl=10s` (of locks that name none), `?connect_timeout=5s`, and `?label.NAME=VALUE` (for the holder
     /// record).
+    ///
+    /// `postgres:` URLs also take `?table=schema.table` (default `distributed_locks`), `?namespace=` (put before every
+    /// key), and `?sslmode=`: `disable` (the default) is plain text, `require` encrypts and checks nothing, `verify-full`
+    /// checks the server's certificate (`?ca=…`) and name (`?domain=…`); with both, `?cert=…&key=…`. The table is made
+    /// at first use. Where the role may not create it, somebody else runs this, with `GRANT SELECT, INSERT, UPDATE`:
+    ///
+    /// ```sql
+    /// CREATE TABLE IF NOT EXISTS distributed_locks (
+    ///     name text COLLATE "C" PRIMARY KEY,
+    ///     fence bigint NOT NULL,
+    ///     session text,
+    ///     number bigint,
+    ///     holder text,
+    ///     locked_until timestamptz NOT NULL,
+    ///     keep_until timestamptz,
+    ///     queue jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(queue) = 'array')
+    /// ) WITH (fillfactor = 50)
+    /// ```
+    ///
+    /// A table called `shedlock`, or any with `?layout=shedlock`, is ShedLock's: Java services and this program exclude
+    /// each other. There waiters ask a few times a second, fences promise nothing, and a key has at most 64 characters.
     ///
     /// # Errors
     ///

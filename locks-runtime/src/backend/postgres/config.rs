@@ -209,7 +209,7 @@ mod tests {
             (Config { database: "a/b".to_owned(), ..base.clone() }, "database"),
             (Config { namespace: "n".repeat(513), ..base.clone() }, "`namespace`"),
             (Config { password: Some("\0".to_owned()), ..base.clone() }, "control"),
-            (Config { table: "a.b.c".to_owned(), ..base.clone() }, "`table`"),
+            (Config { table: "a.b.c".to_owned(), ..base }, "`table`"),
         ] {
             let error = bad.check().unwrap_err();
             assert!(error.to_string().contains(what), "{error}");
