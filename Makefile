@@ -9,7 +9,7 @@ help: ## this list
 demo: ## three workers, a few cron jobs, no server needed
 	cargo run --example cron
 
-servers: ## install etcd and protoc
+servers: ## install the servers that the tests start, and protoc
 	@tests/servers.sh
 
 test: servers ## everything, on every etcd that is installed

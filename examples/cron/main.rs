@@ -3,8 +3,11 @@
 //!
 //! ```sh
 //! cargo run --example cron        # this machine only, locks in a temporary directory
-//! LOCKS_URL=etcd://127.0.0.1:2379 cargo run --example cron --features etcd
+//! LOCKS_URL=redis://127.0.0.1:6379 cargo run --example cron --features etcd,redis,zookeeper,postgres
 //! ```
+//!
+//! Built with those features it runs on each store by its URL alone: `etcd://127.0.0.1:2379`,
+//! `zookeeper://127.0.0.1:2181`, `postgres://user:password@127.0.0.1/database`.
 //!
 //! The program starts three copies of itself. All of them have the whole schedule and try every tick; the lock decides.
 //! This file is what you would write yourself; `stage.rs` starts the copies and checks what they did.

@@ -144,7 +144,8 @@ impl Shared {
 
     /// One statement for all entries. It also tells who has come to hold or is gone, in case nobody else did.
     async fn renew_in_store(&self) -> Result<(), Error> {
-        let standing = self.slots.standing(self.store.config().layout == Layout::Own);
+        let certain = self.slots.certain(self.store.config().layout == Layout::Own);
+        let standing = self.slots.standing();
         let (names, numbers) = lists(&standing);
         let values = [
             (&names as _, Type::TEXT_ARRAY),
@@ -162,8 +163,8 @@ impl Shared {
             let waiting: Vec<i64> = column(row, "waiting")?;
             found.extend(waiting.into_iter().filter_map(|number| u64::try_from(number).ok()));
         }
-        for (_, number) in standing.iter().filter(|(_, number)| !found.contains(number)) {
-            self.slots.place(*number, Stand::Removed(GONE));
+        for number in certain.into_iter().filter(|number| !found.contains(number)) {
+            self.slots.place(number, Stand::Removed(GONE));
         }
         Ok(())
     }

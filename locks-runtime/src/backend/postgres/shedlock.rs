@@ -45,15 +45,17 @@ pub(super) fn statements(table: &Table) -> Statements {
     Statements {
         creation,
         enter: format!(
-            // The column may have milliseconds only, and must not round down.
+            // The column may have milliseconds only, and must not round down. The time is taken anew once the row is ours
+            // to change: a TTL counted from before the wait for it would be shorter than the session's.
             "INSERT INTO {table} AS l (name, lock_until, locked_at, locked_by) \
              SELECT $1, now + $5 * interval '1 microsecond' + interval '1 millisecond', now, me \
              FROM (SELECT {NOW} AS now, left(concat('locks ', $2, ' ', $3, ' 0 ', $4), 255) AS me OFFSET 0) AS clock \
              ON CONFLICT (name) DO UPDATE SET (lock_until, locked_at, locked_by) = (SELECT \
-                 CASE WHEN free THEN EXCLUDED.lock_until ELSE l.lock_until END, \
-                 CASE WHEN free THEN EXCLUDED.locked_at ELSE l.locked_at END, \
+                 CASE WHEN free THEN now + $5 * interval '1 microsecond' + interval '1 millisecond' ELSE l.lock_until END, \
+                 CASE WHEN free THEN now ELSE l.locked_at END, \
                  CASE WHEN free THEN EXCLUDED.locked_by ELSE l.locked_by END \
-                 FROM (SELECT l.lock_until <= {NOW} AS free OFFSET 0) AS state) \
+                 FROM (SELECT {NOW} AS now OFFSET 0) AS clock \
+                 CROSS JOIN LATERAL (SELECT l.lock_until <= now AS free OFFSET 0) AS state) \
              RETURNING {seen}, CASE WHEN $6 THEN 4::bigint END AS place"
         ),
         look: format!("SELECT {seen}, 4::bigint AS place FROM {table} AS l WHERE l.name = $1 AND $3 IS NOT NULL"),

@@ -112,16 +112,24 @@ impl Slots {
         lock(&self.known).is_empty()
     }
 
-    /// The entries that stand in the store for certain: name and number. Where there is no line in the store, those that
-    /// hold.
-    pub(super) fn standing(&self, in_line: bool) -> Vec<(String, u64)> {
+    /// The entries that stand in the store, or may: name and number. A renewal moves the session's time on, so it must move
+    /// on that of an entry too whose answer has not come yet.
+    pub(super) fn standing(&self) -> Vec<(String, u64)> {
         let known = lock(&self.known);
-        let standing = known.iter().filter(|(_, slot)| match *slot.stand.borrow() {
+        let over = |slot: &Slot| matches!(*slot.stand.borrow(), Stand::Removed(_) | Stand::Left);
+        let standing = known.iter().filter(|(_, slot)| !over(slot));
+        standing.map(|(number, slot)| (slot.name.clone(), *number)).collect()
+    }
+
+    /// Those that stand in the store for certain. Where there is no line in the store, those that hold.
+    pub(super) fn certain(&self, in_line: bool) -> Vec<u64> {
+        let known = lock(&self.known);
+        let certain = known.iter().filter(|(_, slot)| match *slot.stand.borrow() {
             Stand::Held(_) => true,
             Stand::Waiting { .. } => in_line,
             _ => false,
         });
-        standing.map(|(number, slot)| (slot.name.clone(), *number)).collect()
+        certain.map(|(number, _)| *number).collect()
     }
 
     /// The entries that a late request may have put back. After `limit` a doubt is given up: what comes later lapses, as
@@ -146,5 +154,29 @@ impl Stand {
             *self = next;
         }
         allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewal_covers_what_was_sent_and_only_what_is_certain_can_be_missed() {
+        let slots = Slots::default();
+        let stands =
+            [(1, Stand::Held(7)), (2, Stand::Waiting { ahead: 1, until: Clock::Boot.now() }), (3, Stand::Left)];
+        for (number, stand) in stands {
+            slots.sent(number, "lock");
+            slots.place(number, stand);
+        }
+        slots.sent(4, "lock");
+        let sorted = |mut numbers: Vec<u64>| {
+            numbers.sort_unstable();
+            numbers
+        };
+        assert_eq!(sorted(slots.standing().into_iter().map(|(_, number)| number).collect()), [1, 2, 4]);
+        assert_eq!(sorted(slots.certain(true)), [1, 2]);
+        assert_eq!(sorted(slots.certain(false)), [1]);
     }
 }

@@ -1,12 +1,13 @@
-//! The examples on real etcd servers, run as a user runs them.
+//! The examples on real servers, run as a user runs them.
 
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+use libtest_mimic::{Arguments, Trial};
 use rustix::process::{Pid, test_kill_process};
 use serde_json::Value;
 use std::process::ExitCode;
 use std::time::Duration;
-use support::cases::{self, Store};
+use support::cases::{self, Case, Program, Store};
 use support::child::{Child, example};
 use support::etcd::{Etcd, Setup};
 use support::eventually;
@@ -14,15 +15,25 @@ use support::eventually;
 const SOON: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    cases::run(support::cases![
-        cron_runs_no_tick_twice,
+    let mut trials = cases::trials(support::cases![
         crontab_moves_the_job_of_a_killed_worker,
         crontab_follows_what_is_added_and_removed,
-    ])
+    ]);
+    trials.extend(cron(|store: &Store| store.etcd().url()));
+    trials.extend(cron(|store: &Store<support::redis::Binary>| store.redis().url()));
+    trials.extend(cron(|store: &Store<support::zookeeper::Installed>| store.zookeeper().url()));
+    trials.extend(cron(|store: &Store<support::postgres::Binary>| store.postgres().url()));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-async fn cron_runs_no_tick_twice(store: Store) {
-    let url = format!("{}{}", store.etcd().url(), store.key("cron"));
+/// The main example, on every store by its URL alone.
+fn cron<P: Program>(url: impl Fn(&Store<P>) -> String + Send + Sync + Copy + 'static) -> Vec<Trial> {
+    cases::trials(vec![Case::new("cron_runs_no_tick_twice", move |store| async move {
+        cron_runs_no_tick_twice(&url(&store));
+    })])
+}
+
+fn cron_runs_no_tick_twice(url: &str) {
     let output = example("cron").env("LOCKS_URL", url).output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
