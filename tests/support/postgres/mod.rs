@@ -116,9 +116,7 @@ impl Postgres {
 
     /// A fast shutdown: whoever is connected is told. Returns when it is gone.
     pub fn shut_down(&self) {
-        let mut command = template::as_postgres(&self.binary.program("pg_ctl"));
-        command.args(["stop", "--silent", "--mode=fast", "--pgdata"]).arg(&self.data);
-        template::run(&mut command);
+        template::run(&mut self.stop("fast"));
         self.daemon.kill();
     }
 
@@ -205,6 +203,12 @@ impl Postgres {
         self.daemon.log()
     }
 
+    fn stop(&self, mode: &str) -> Command {
+        let mut command = template::as_postgres(&self.binary.program("pg_ctl"));
+        command.args(["stop", "--silent", "--mode", mode, "--pgdata"]).arg(&self.data);
+        command
+    }
+
     fn answers(&self) -> bool {
         self.ask("SELECT 1").status.success()
     }
@@ -243,5 +247,16 @@ impl Postgres {
             command
         });
         Postgres { binary: binary.clone(), setup, port, data, certificates, daemon }
+    }
+}
+
+/// One that is killed leaves its shared memory behind, until it is started again with the same data.
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.daemon.resume();
+        if self.daemon.is_up() {
+            // Otherwise it is killed.
+            let _ = self.stop("immediate").output();
+        }
     }
 }

@@ -16,6 +16,8 @@ pub(super) const SETTINGS: &[&str] = &[
     "unix_socket_directories=",
     "fsync=off",
     "shared_buffers=16MB",
+    // As files among its data, which go with it however it ends.
+    "dynamic_shared_memory_type=mmap",
     "shared_preload_libraries=pg_stat_statements",
     "log_min_messages=warning",
 ];

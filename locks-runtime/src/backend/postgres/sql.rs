@@ -35,8 +35,9 @@ pub(super) struct Statements {
 /// Microseconds since 1970: what a fence is at least, so that it grows even if the table is lost.
 const MICROS: &str = "(extract(epoch FROM now) * 1000000)::bigint";
 
-/// What a row shows to an entry: who holds, for how long yet, and the entry's place in line.
-const SEEN: &str = "l.session, l.number, l.fence, l.holder, \
+/// What a row shows to an entry: who else holds, for how long yet, and the entry's place in line.
+const SEEN: &str = "l.session, l.number, l.fence, \
+    CASE WHEN l.session = $2 AND l.number = $3 THEN NULL ELSE l.holder END AS holder, \
     (extract(epoch FROM l.locked_until) - extract(epoch FROM clock_timestamp()))::float8 AS seconds, \
     (SELECT place FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) \
      WHERE w->>'s' = $2 AND (w->>'n')::bigint = $3) AS place";
@@ -80,6 +81,7 @@ fn enter(table: &str) -> String {
               OR NOT $6 AND (taken OR alive <> '[]') THEN alive \
          ELSE alive || jsonb_build_array(jsonb_build_object('s', $2, 'n', $3, 'h', $4, \
               'u', now + $5 * interval '1 microsecond')) END",
+        Some(Taker { session: "$2", number: "$3", holder: "$4", until: "now + $5 * interval '1 microsecond'" }),
     );
     format!(
         "INSERT INTO {table} AS l (name, fence, session, number, holder, locked_until) \
@@ -96,6 +98,7 @@ fn leave(table: &str) -> String {
         "(SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') \
           FROM jsonb_array_elements(alive) WITH ORDINALITY AS waiting(w, place) \
           WHERE NOT (w->>'s' = $2 AND (w->>'n')::bigint = ANY($3)))",
+        None,
     );
     format!(
         "WITH mine AS MATERIALIZED ({}), \
@@ -117,7 +120,7 @@ fn force(table: &str) -> String {
                  l.locked_until) \
          SELECT {}, CASE WHEN former IS NOT NULL THEN pg_notify($2, format('gone %s %s', former, entry)) END FROM freed",
         locked(table, "name = $1"),
-        settled("NULL::boolean", "alive"),
+        settled("NULL::boolean", "alive", None),
         handed_over("$2"),
     )
 }
@@ -162,16 +165,22 @@ fn locked(table: &str, condition: &str) -> String {
 }
 
 /// The row after a change: `held` says whether the holder gives it up (NULL: it is taken away, kept or not), `line` who
-/// waits, of those `alive`. A free lock goes to the first of them, for as long as that one was renewed for.
-fn settled(held: &str, line: &str) -> String {
+/// waits, of those `alive`. A free lock goes to `taker`, if there is one and nobody waits, without a detour through the
+/// line; otherwise to the first in line, for as long as that one was renewed for.
+fn settled(held: &str, line: &str, taker: Option<Taker>) -> String {
+    let (free, Taker { session, number, holder, until }) = match taker {
+        Some(taker) => ("NOT taken AND alive = '[]'", taker),
+        None => ("false", Taker::NOBODY),
+    };
     format!(
         "(fence, session, number, holder, locked_until, keep_until, queue) = (SELECT \
-             CASE WHEN next IS NULL THEN l.fence ELSE greatest(l.fence + 1, {MICROS}) END, \
-             CASE WHEN next IS NOT NULL THEN next->>'s' WHEN taken AND NOT kept THEN l.session END, \
-             CASE WHEN next IS NOT NULL THEN (next->>'n')::bigint WHEN taken AND NOT kept THEN l.number END, \
-             CASE WHEN next IS NOT NULL THEN next->>'h' WHEN taken THEN l.holder END, \
-             CASE WHEN next IS NOT NULL THEN (next->>'u')::timestamptz WHEN kept THEN l.keep_until \
-                  WHEN taken THEN l.locked_until ELSE least(l.locked_until, now) END, \
+             CASE WHEN direct OR next IS NOT NULL THEN greatest(l.fence + 1, {MICROS}) ELSE l.fence END, \
+             CASE WHEN direct THEN {session} WHEN next IS NOT NULL THEN next->>'s' WHEN taken AND NOT kept THEN l.session END, \
+             CASE WHEN direct THEN {number} WHEN next IS NOT NULL THEN (next->>'n')::bigint \
+                  WHEN taken AND NOT kept THEN l.number END, \
+             CASE WHEN direct THEN {holder} WHEN next IS NOT NULL THEN next->>'h' WHEN taken THEN l.holder END, \
+             CASE WHEN direct THEN {until} WHEN next IS NOT NULL THEN (next->>'u')::timestamptz \
+                  WHEN kept THEN l.keep_until WHEN taken THEN l.locked_until ELSE least(l.locked_until, now) END, \
              CASE WHEN next IS NULL AND taken THEN l.keep_until END, \
              CASE WHEN next IS NULL THEN line ELSE line - 0 END \
          FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock \
@@ -181,7 +190,20 @@ fn settled(held: &str, line: &str) -> String {
          CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive \
              FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) \
              WHERE (w->>'u')::timestamptz > now) AS living \
-         CROSS JOIN LATERAL (SELECT {line} AS line OFFSET 0) AS standing \
+         CROSS JOIN LATERAL (SELECT {free} AS direct OFFSET 0) AS freedom \
+         CROSS JOIN LATERAL (SELECT CASE WHEN direct THEN alive ELSE {line} END AS line OFFSET 0) AS standing \
          CROSS JOIN LATERAL (SELECT CASE WHEN NOT taken THEN line->0 END AS next OFFSET 0) AS first)"
     )
+}
+
+/// Who takes a lock that is free, as expressions.
+struct Taker {
+    session: &'static str,
+    number: &'static str,
+    holder: &'static str,
+    until: &'static str,
+}
+
+impl Taker {
+    const NOBODY: Self = Self { session: "NULL", number: "NULL", holder: "NULL", until: "NULL" };
 }
