@@ -14,6 +14,8 @@ pub struct Setup {
     pub tls: bool,
     /// Require a user and a password.
     pub users: Option<Users>,
+    /// Let the members of a cluster reach each other through [`Links`](super::Links) that can be cut.
+    pub links: bool,
     /// Further command line flags, such as `"--auto-compaction-retention=1"`.
     pub flags: Vec<String>,
 }
