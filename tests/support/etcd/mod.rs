@@ -201,7 +201,7 @@ fn prepare(binary: &Binary, size: usize, setup: &Setup) -> (Vec<Etcd>, Option<Li
         .collect();
     let cluster: Vec<String> =
         peers.iter().map(|peer| format!("m{}={}", peer.number, local(peer.advertised))).collect();
-    let members: Vec<Etcd> = peers.into_iter().map(|peer| prepare_member(binary, setup, peer, &cluster)).collect();
+    let members: Vec<Etcd> = peers.iter().map(|peer| prepare_member(binary, setup, peer, &cluster)).collect();
     links.iter().for_each(|links| links.know(members.iter().map(|member| member.daemon.pid()).collect()));
     (members, links)
 }
@@ -213,7 +213,7 @@ struct Peer {
     advertised: u16,
 }
 
-fn prepare_member(binary: &Binary, setup: &Setup, peer: Peer, cluster: &[String]) -> Etcd {
+fn prepare_member(binary: &Binary, setup: &Setup, peer: &Peer, cluster: &[String]) -> Etcd {
     // Each takes 128 MB for its log at once, and syncs what it creates whatever `--unsafe-no-fsync` says.
     let directory = if setup.fsync { tempfile::tempdir().unwrap() } else { fast_directory("locks-etcd-") };
     let certificates = setup.tls.then(|| Certificates::create(directory.path()));

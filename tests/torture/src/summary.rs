@@ -1,0 +1,112 @@
+//! What a run was: for `docs/PROOF.md`, and to see that it was none without faults.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::checker::Story;
+use crate::history::{Ending, Outcome, Scope};
+
+/// The figures of a run.
+#[derive(Debug)]
+pub struct Summary {
+    minutes: f64,
+    processes: usize,
+    holds: usize,
+    outcomes: BTreeMap<Outcome, usize>,
+    faults: BTreeMap<String, usize>,
+    stopped: usize,
+    longest_notice: Duration,
+    closest: Option<Duration>,
+    writes: usize,
+    refused: usize,
+    entries: usize,
+    stalls: usize,
+}
+
+impl Summary {
+    /// Of this story.
+    #[must_use]
+    pub fn of(story: &Story) -> Self {
+        let mut outcomes = BTreeMap::new();
+        for (_, outcome) in story.calls.iter().filter_map(|call| call.returned) {
+            *outcomes.entry(outcome).or_default() += 1;
+        }
+        let mut faults = BTreeMap::new();
+        for fault in story.faults.iter().filter(|fault| fault.scope != Scope::OldLeader) {
+            let kind = fault.name.split(':').next().unwrap_or_default();
+            *faults.entry(kind.to_owned()).or_default() += 1;
+        }
+        let holds = story.calls.iter().filter_map(|call| call.hold.as_ref());
+        let dropped = |call: &&crate::checker::Call| {
+            let ending = call.hold.as_ref().and_then(|hold| hold.ended);
+            ending.is_some_and(|(_, how)| how == Ending::Dropped)
+                && call.returned.is_some_and(|(_, outcome)| outcome == Outcome::Lost)
+        };
+        Self {
+            minutes: Duration::from_nanos(story.end - story.start).as_secs_f64() / 60.0,
+            processes: story.processes.values().filter(|process| process.pid != 0).count(),
+            holds: holds.count(),
+            outcomes,
+            faults,
+            stopped: story.calls.iter().filter(dropped).count(),
+            longest_notice: longest_notice(story),
+            closest: closest(story),
+            writes: story.writes.len(),
+            refused: story.writes.iter().filter(|write| !write.accepted).count(),
+            entries: story.entries.len(),
+            stalls: story.processes.values().map(|process| process.stalls.len()).sum(),
+        }
+    }
+}
+
+/// The longest time in which a body went on after its lease was revoked by somebody else.
+fn longest_notice(story: &Story) -> Duration {
+    let revoked = story.faults.iter().filter_map(|fault| match &fault.scope {
+        Scope::Revocation(process) => Some((process, fault.span)),
+        _ => None,
+    });
+    let notices = revoked.flat_map(|(process, span)| {
+        let held = story.calls.iter().filter(move |call| call.by == *process && call.stoppable);
+        held.filter_map(move |call| {
+            let (end, _) = call.hold.as_ref().filter(|hold| hold.begun < span.from)?.ended?;
+            (end > span.to && call.returned?.1 == Outcome::Lost).then(|| Duration::from_nanos(end - span.to))
+        })
+    });
+    notices.max().unwrap_or_default()
+}
+
+/// The shortest time from a body that was stopped for a loss to the next one under the same lock.
+fn closest(story: &Story) -> Option<Duration> {
+    let mut closest = None;
+    for key in story.keys() {
+        for pair in story.holds(key).windows(2) {
+            let (end, _) = pair[0].1.ended?;
+            let lost = pair[0].0.returned.is_some_and(|(_, outcome)| outcome == Outcome::Lost);
+            if lost && pair[0].0.by != pair[1].0.by && pair[1].1.begun > end {
+                let gap = Duration::from_nanos(pair[1].1.begun - end);
+                closest = Some(closest.map_or(gap, |least: Duration| least.min(gap)));
+            }
+        }
+    }
+    closest
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { minutes, processes, holds, writes, refused, entries, stalls, .. } = self;
+        #[expect(clippy::cast_precision_loss, reason = "counters are small")]
+        let pace = *holds as f64 / minutes;
+        writeln!(f, "{minutes:.1} minutes, {processes} worker processes, {holds} holds ({pace:.0} a minute)")?;
+        writeln!(f, "calls: {}", list(self.outcomes.iter().map(|(outcome, count)| (format!("{outcome:?}"), *count))))?;
+        writeln!(f, "faults: {}", list(self.faults.iter().map(|(kind, count)| (kind.clone(), *count))))?;
+        let closest = self.closest.map_or("none".to_owned(), |closest| format!("{closest:.0?}"));
+        writeln!(f, "bodies stopped: {}; from a loss to the next holder at least {closest}", self.stopped)?;
+        writeln!(f, "a revoked lease was noticed within {:.0?}", self.longest_notice)?;
+        writeln!(f, "register: {writes} writes, {refused} refused; {entries} entries seen; {stalls} stalls over 100 ms")
+    }
+}
+
+fn list(counts: impl Iterator<Item = (String, usize)>) -> String {
+    counts.map(|(name, count)| format!("{count} {}", name.to_lowercase())).collect::<Vec<_>>().join(", ")
+}
