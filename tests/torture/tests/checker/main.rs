@@ -6,10 +6,10 @@ mod tale;
 
 use locks_torture::checker::Rule;
 use locks_torture::history::{Ending, Outcome, Scope, Wait};
-use tale::tale;
+use tale::{Tale, tale};
 
 mod exclusion {
-    use super::{Ending, Outcome, Rule, Scope, Wait, tale};
+    use super::{Ending, Outcome, Rule, Scope, Tale, Wait, tale};
 
     #[test]
     fn one_after_the_other_is_right() {
@@ -39,9 +39,8 @@ mod exclusion {
             let held = tale().asks(0, "a", 1).begins(10, "a", 1, 5).beats(100, "a", 1, true).stalls(101, 5_000, "a");
             held.asks(1, "b", 1).holds(4_000, 6_000, "b", 1, 6)
         };
-        let stops = |story: super::tale::Tale, at| {
-            story.ends(at, "a", 1, Ending::Dropped).returns(at, "a", 1, Outcome::Lost).broken()
-        };
+        let stops =
+            |story: Tale, at| story.ends(at, "a", 1, Ending::Dropped).returns(at, "a", 1, Outcome::Lost).broken();
         assert_eq!(stops(paused(), 5_010), []);
         assert_eq!(stops(paused().beats(5_001, "a", 1, true), 5_010), []);
         assert_eq!(stops(paused().beats(5_001, "a", 1, true).beats(5_005, "a", 1, true), 5_010), [Rule::Exclusion]);
@@ -180,9 +179,9 @@ mod leftovers {
 }
 
 mod free {
-    use super::{Rule, Scope, tale};
+    use super::{Rule, Scope, Tale, tale};
 
-    fn handed_on_at(at: u64) -> super::tale::Tale {
+    fn handed_on_at(at: u64) -> Tale {
         tale().asks(0, "a", 1).holds(10, 100, "a", 1, 5).asks(1, "b", 1).holds(at, at + 100, "b", 1, 6)
     }
 
@@ -208,10 +207,10 @@ mod free {
 }
 
 mod order {
-    use super::{Rule, Scope, tale};
+    use super::{Rule, Scope, Tale, tale};
 
     /// `b` holds the lock, `a` asks at 1 s, `b` asks again at `again`, and is served before `a`.
-    fn passed(again: u64) -> super::tale::Tale {
+    fn passed(again: u64) -> Tale {
         let story = tale().asks(0, "b", 1).holds(10, 9_000, "b", 1, 5).asks(1_000, "a", 1).asks(again, "b", 2);
         story.holds(9_010, 9_020, "b", 2, 6).holds(9_030, 9_040, "a", 1, 7)
     }
