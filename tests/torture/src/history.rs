@@ -64,6 +64,8 @@ pub enum Outcome {
     Timeout,
     /// The body was stopped because the lock was lost.
     Lost,
+    /// The body was stopped because it ran for too long.
+    Limited,
     /// The store did not answer.
     Unavailable,
     /// The caller dropped it half way.
@@ -78,8 +80,9 @@ pub enum Outcome {
 pub enum What {
     /// A worker process has begun.
     Up { pid: u32, promises: Promises },
-    /// A call asks for the lock. A body that is not `stoppable` blocks, or was told to go on after a loss.
-    Asked { call: u64, key: String, wait: Wait, stoppable: bool },
+    /// A call asks for the lock. A body that is not `stoppable` blocks, or was told to go on after a loss; one with `most`
+    /// is to be stopped after so many milliseconds.
+    Asked { call: u64, key: String, wait: Wait, stoppable: bool, most: Option<u64> },
     /// The body runs, under a lock with this fence.
     Begins { call: u64, fence: u64 },
     /// The body runs; `held` is what the lock says of itself, asked after the moment of this event.

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use locks_torture::lock::Flaw;
 use locks_torture::report::report;
-use locks_torture::run::{Settings, run};
+use locks_torture::run::{Settings, Verdict, run};
 use locks_torture::worker::{self, Orders};
 use support::cases::Program;
 use support::etcd::Binary;
@@ -22,42 +23,63 @@ fn main() -> Result<ExitCode, Failure> {
     {
         return Ok(worker::run(&serde_json::from_str::<Orders>(orders)?));
     }
-    let settings = settings()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(torture(&settings))
+    for broken in locks()? {
+        if !runtime.block_on(torture(&settings(broken)?))? {
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// From the environment: `STORE`, `SEED`, `MINUTES`, `BROKEN`.
-fn settings() -> Result<Settings, Failure> {
-    let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
+/// Ours, or what `BROKEN` names: a flaw, or `each`.
+fn locks() -> Result<Vec<Option<Flaw>>, Failure> {
+    match variable("BROKEN").as_deref() {
+        None => Ok(vec![None]),
+        Some("each") => Ok(Flaw::ALL.map(Some).to_vec()),
+        Some(flaw) => Ok(vec![Some(flaw.parse()?)]),
+    }
+}
+
+/// From the environment: `STORE`, `SEED`, `MINUTES`, and where to keep everything, `OUT`.
+fn settings(broken: Option<Flaw>) -> Result<Settings, Failure> {
     let store = match variable("STORE") {
         Some(store) => store,
         None => Binary::all().last().map(Program::label).ok_or("no etcd is installed: `make servers`")?,
     };
     let seed = variable("SEED").map_or(Ok(1), |seed| seed.parse())?;
-    let minutes: f64 = variable("MINUTES").map_or(Ok(3.0), |minutes| minutes.parse())?;
-    let broken = variable("BROKEN").map(|flaw| flaw.parse()).transpose()?;
-    let name = format!("{}-{seed}-{}", store.replace(['/', ':'], "_"), std::process::id());
+    // A broken lock is to be caught within two.
+    let minutes: f64 = match variable("MINUTES") {
+        Some(minutes) => minutes.parse()?,
+        None => broken.map_or(3.0, |_| 2.0),
+    };
+    let subject = broken.map_or("ours".to_owned(), |flaw| flaw.to_string());
+    let name = format!("{}-{subject}-{seed}-{}", store.replace(['/', ':'], "_"), std::process::id());
     let directory = variable("OUT").map_or_else(|| env::temp_dir().join("locks-torture"), PathBuf::from).join(name);
     let length = Duration::from_secs_f64(minutes * 60.0);
     Ok(Settings { store, seed, length, broken, program: env::current_exe()?, directory })
 }
 
-/// Fails if a rule was broken, or if a lock that is broken was not caught.
-async fn torture(settings: &Settings) -> Result<ExitCode, Failure> {
-    let Settings { store, seed, broken, .. } = settings;
-    let what = broken.map_or("ours".to_owned(), |flaw| format!("{flaw:?}"));
-    println!("torture of {what} on {store}, seed {seed}, {:?}", settings.length);
-    let verdict = run(settings).await?;
-    println!("{}", verdict.summary);
-    if verdict.violations.is_empty() {
-        println!("no rule was broken");
-    } else {
-        println!("{}", report(&verdict.violations, &verdict.events, *seed, &settings.directory));
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether no rule was broken, or, by a lock that is broken on purpose, one.
+async fn torture(settings: &Settings) -> Result<bool, Failure> {
+    let Settings { store, seed, broken, length, directory, .. } = settings;
+    let what = broken.map_or("the lock".to_owned(), |flaw| format!("a lock with {flaw}"));
+    println!("\ntorture of {what} on {store} with seed {seed}, for {length:?}");
+    let Verdict { violations, summary, events } = run(settings).await?;
+    println!("{summary}");
+    let as_expected = violations.is_empty() == broken.is_none();
+    match (violations.first(), broken) {
+        (None, None) => println!("no rule was broken"),
+        (None, Some(_)) => println!("it was NOT caught; everything is in {}", directory.display()),
+        (Some(first), Some(_)) => println!("caught: {:?} was broken: {}", first.rule, first.what),
+        (Some(_), None) => println!("{}", report(&violations, &events, *seed, directory)),
     }
-    let as_expected = verdict.violations.is_empty() == broken.is_none();
-    if as_expected && env::var_os("OUT").is_none() {
-        std::fs::remove_dir_all(&settings.directory)?;
+    if as_expected && variable("OUT").is_none() {
+        std::fs::remove_dir_all(directory)?;
     }
-    Ok(if as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(as_expected)
 }

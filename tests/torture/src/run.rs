@@ -132,7 +132,7 @@ fn judge(settings: &Settings) -> io::Result<Verdict> {
     } else {
         checker::check(&events, &limits)
     };
-    Ok(Verdict { violations, summary: Summary::of(&Story::of(&events)), events })
+    Ok(Verdict { violations, summary: Summary::of(&Story::of(&events), &limits), events })
 }
 
 /// A cluster of the installed etcd of this label; none if the store is a URL.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::checker::Story;
+use crate::checker::{self, Limits, Story};
 use crate::history::{Ending, Outcome, Scope};
 
 /// The figures of a run.
@@ -22,12 +22,13 @@ pub struct Summary {
     refused: usize,
     entries: usize,
     stalls: usize,
+    calm: f64,
 }
 
 impl Summary {
     /// Of this story.
     #[must_use]
-    pub fn of(story: &Story) -> Self {
+    pub fn of(story: &Story, limits: &Limits) -> Self {
         let mut outcomes = BTreeMap::new();
         for (_, outcome) in story.calls.iter().filter_map(|call| call.returned) {
             *outcomes.entry(outcome).or_default() += 1;
@@ -38,7 +39,7 @@ impl Summary {
             *faults.entry(kind.to_owned()).or_default() += 1;
         }
         let holds = story.calls.iter().filter_map(|call| call.hold.as_ref());
-        let dropped = |call: &&crate::checker::Call| {
+        let dropped = |call: &&checker::Call| {
             let ending = call.hold.as_ref().and_then(|hold| hold.ended);
             ending.is_some_and(|(_, how)| how == Ending::Dropped)
                 && call.returned.is_some_and(|(_, outcome)| outcome == Outcome::Lost)
@@ -56,6 +57,7 @@ impl Summary {
             refused: story.writes.iter().filter(|write| !write.accepted).count(),
             entries: story.entries.len(),
             stalls: story.processes.values().map(|process| process.stalls.len()).sum(),
+            calm: checker::calm(story, limits),
         }
     }
 }
@@ -81,7 +83,7 @@ fn closest(story: &Story) -> Option<Duration> {
     let mut closest = None;
     for key in story.keys() {
         for pair in story.holds(key).windows(2) {
-            let (end, _) = pair[0].1.ended?;
+            let Some((end, _)) = pair[0].1.ended else { continue };
             let lost = pair[0].0.returned.is_some_and(|(_, outcome)| outcome == Outcome::Lost);
             if lost && pair[0].0.by != pair[1].0.by && pair[1].1.begun > end {
                 let gap = Duration::from_nanos(pair[1].1.begun - end);
@@ -103,7 +105,11 @@ impl fmt::Display for Summary {
         let closest = self.closest.map_or("none".to_owned(), |closest| format!("{closest:.0?}"));
         writeln!(f, "bodies stopped: {}; from a loss to the next holder at least {closest}", self.stopped)?;
         writeln!(f, "a revoked lease was noticed within {:.0?}", self.longest_notice)?;
-        writeln!(f, "register: {writes} writes, {refused} refused; {entries} entries seen; {stalls} stalls over 100 ms")
+        writeln!(
+            f,
+            "register: {writes} writes, {refused} refused; {entries} entries seen; {stalls} stalls over 100 ms"
+        )?;
+        writeln!(f, "no fault explained waiting in {:.0} % of the time", self.calm * 100.0)
     }
 }
 

@@ -35,6 +35,12 @@ fn endless(story: &Story, limits: &Limits, call: &Call) -> Option<Violation> {
         }
         _ => {}
     }
+    if let (Some(most), Some(hold)) = (call.most, &call.hold) {
+        let ran = Span::new(hold.begun, story.ran_until(call, hold));
+        if took(story, call, ran) > Duration::from_millis(most) + limits.moment {
+            return violation(ran, format!("ran for {:?} with a limit of {most} ms", ran.length()));
+        }
+    }
     let release = Span::new(call.hold.as_ref()?.ended?.0, over);
     let too_long = took(story, call, release) > answer;
     too_long.then(|| violation(release, format!("took {:?} to return after its body", release.length())))?

@@ -107,6 +107,20 @@ pub fn check_so_far(events: &[Event], limits: &Limits) -> Vec<Violation> {
     violations
 }
 
+/// The part of the run, over all locks, in which no fault explains that somebody waits: in which [`Rule::Free`] and
+/// [`Rule::Order`] judge.
+#[must_use]
+pub fn calm(story: &Story, limits: &Limits) -> f64 {
+    let whole = Span::new(story.start, story.end);
+    let calm = |key: &&str| {
+        let explained = windows::explained(story, limits, &windows::involved(story, key));
+        spans::uncovered(whole, windows::within(&explained, whole)).iter().map(|span| span.length()).sum::<Duration>()
+    };
+    let keys = story.keys();
+    let calm: Duration = keys.iter().map(calm).sum();
+    calm.as_secs_f64() / (whole.length().as_secs_f64() * f64::from(u32::try_from(keys.len()).unwrap_or(1)))
+}
+
 fn safety(story: &Story, limits: &Limits) -> Vec<Violation> {
     let mut violations = Vec::new();
     for key in story.keys() {

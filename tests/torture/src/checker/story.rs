@@ -55,6 +55,8 @@ pub struct Call {
     pub wait: Wait,
     /// Whether its body can be stopped.
     pub stoppable: bool,
+    /// For how many milliseconds it may run.
+    pub most: Option<u64>,
     /// The hold, if there was one.
     pub hold: Option<Hold>,
     /// How it ended.
@@ -149,11 +151,11 @@ impl Story {
             What::Stalled { from, to, .. } => {
                 self.processes.entry(by.to_owned()).or_default().stalls.push(Span::new(*from, *to));
             }
-            What::Asked { call, key, wait, stoppable } => {
+            What::Asked { call, key, wait, stoppable, most } => {
                 calls.insert((by, *call), self.calls.len());
                 let (by, key) = (by.to_owned(), key.clone());
-                let (id, wait, stoppable) = (*call, *wait, *stoppable);
-                self.calls.push(Call { by, id, key, asked: at, wait, stoppable, hold: None, returned: None });
+                let (id, wait, stoppable, most) = (*call, *wait, *stoppable, *most);
+                self.calls.push(Call { by, id, key, asked: at, wait, stoppable, most, hold: None, returned: None });
             }
             What::Begins { call, .. }
             | What::Beat { call, .. }

@@ -1,5 +1,6 @@
 //! The locks that can be tortured: ours, and three that are broken on purpose.
 
+use std::fmt;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::time::Duration;
@@ -51,6 +52,15 @@ pub enum Style {
 }
 
 impl Style {
+    /// For how many milliseconds the body may run, if there is a limit.
+    #[must_use]
+    pub fn most(self) -> Option<u64> {
+        match self {
+            Self::AtMost(most) => u64::try_from(most.as_millis()).ok(),
+            _ => None,
+        }
+    }
+
     /// Whether the body is stopped when the lock is lost.
     #[must_use]
     pub fn is_stoppable(self) -> bool {
@@ -79,15 +89,26 @@ pub enum Flaw {
     UnstoppedBody,
 }
 
+impl Flaw {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::LateDeadline, Self::UncheckedRelease, Self::UnstoppedBody];
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LateDeadline => "late-deadline",
+            Self::UncheckedRelease => "unchecked-release",
+            Self::UnstoppedBody => "unstopped-body",
+        })
+    }
+}
+
 impl FromStr for Flaw {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "late-deadline" => Ok(Self::LateDeadline),
-            "unchecked-release" => Ok(Self::UncheckedRelease),
-            "unstopped-body" => Ok(Self::UnstoppedBody),
-            _ => Err(format!("BROKEN={name}: it is late-deadline, unchecked-release or unstopped-body")),
-        }
+        let named = Self::ALL.into_iter().find(|flaw| flaw.to_string() == name);
+        named.ok_or_else(|| format!("BROKEN={name}: it is late-deadline, unchecked-release, unstopped-body or each"))
     }
 }

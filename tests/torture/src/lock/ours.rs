@@ -94,6 +94,7 @@ fn refusal(error: &Error) -> Refusal {
     let outcome = match error.kind() {
         ErrorKind::Busy => Outcome::Busy,
         ErrorKind::Timeout => Outcome::Timeout,
+        ErrorKind::Lost if error.to_string().contains("`hold_at_most`") => Outcome::Limited,
         ErrorKind::Lost => Outcome::Lost,
         ErrorKind::Unavailable => Outcome::Unavailable,
         _ => Outcome::Failed,

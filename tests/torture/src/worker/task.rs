@@ -18,7 +18,7 @@ pub(super) async fn run(worker: Arc<Worker>, key: String, seed: u64, name: Strin
     while !worker.stopping.load(Ordering::Acquire) {
         let outcome = call(&worker, &key, &mut random).await;
         let pause = match outcome {
-            Outcome::Ran | Outcome::Panicked | Outcome::Lost => random.millis(0, 30),
+            Outcome::Ran | Outcome::Panicked | Outcome::Lost | Outcome::Limited => random.millis(0, 30),
             _ => random.millis(20, 150),
         };
         tokio::time::sleep(pause).await;
@@ -39,7 +39,8 @@ async fn call(worker: &Arc<Worker>, key: &str, random: &mut Random) -> Outcome {
         register: worker.register.clone(),
         random: random.clone(),
     };
-    worker.recorder.record(What::Asked { call, key: key.to_owned(), wait, stoppable: style.is_stoppable() });
+    let (stoppable, most) = (style.is_stoppable(), style.most());
+    worker.recorder.record(What::Asked { call, key: key.to_owned(), wait, stoppable, most });
     let running = worker.lock.run(Request { key: key.to_owned(), wait, style, body });
     // A task of its own, so that a panic ends the call and not the worker.
     let running = tokio::spawn(async move { timeout(patience, running).await });

@@ -280,4 +280,11 @@ mod endless {
         let story = story.fault(50, 9_000, Scope::Store).returns(8_000, "a", 1, Outcome::Ran);
         assert_eq!(story.broken(), [Rule::Endless]);
     }
+
+    #[test]
+    fn a_body_with_a_limit_is_stopped_in_time() {
+        let story = |most| tale().asks_for(0, "a", 1, most).holds(10, 4_000, "a", 1, 5).broken();
+        assert_eq!(story(3_000), []);
+        assert_eq!(story(2_000), [Rule::Endless]);
+    }
 }

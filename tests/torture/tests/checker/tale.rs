@@ -29,7 +29,12 @@ impl Tale {
     }
 
     pub(crate) fn asks_as(self, at: u64, by: &str, call: u64, wait: Wait, stoppable: bool) -> Self {
-        self.event(at, by, What::Asked { call, key: KEY.into(), wait, stoppable })
+        self.event(at, by, What::Asked { call, key: KEY.into(), wait, stoppable, most: None })
+    }
+
+    pub(crate) fn asks_for(self, at: u64, by: &str, call: u64, most: u64) -> Self {
+        let (wait, most) = (Wait::Forever, Some(most));
+        self.event(at, by, What::Asked { call, key: KEY.into(), wait, stoppable: true, most })
     }
 
     pub(crate) fn begins(self, at: u64, by: &str, call: u64, fence: u64) -> Self {
