@@ -58,13 +58,17 @@ pub const WORKERS: usize = 3;
 /// How many tasks of each take each lock.
 const TASKS: u64 = 2;
 
-/// The locks of a worker: two that all of them take, and one that it shares with each of the others: a fault of the third
-/// is no excuse there.
+/// The locks of a worker: those that all of them take, and those that it shares with one of the others: a fault of the
+/// third is no excuse there. Of each there is one for short bodies and one for long ones.
 fn keys(worker: usize) -> Vec<String> {
     let others = (0..WORKERS).filter(|other| *other != worker);
-    let shared = others.map(|other| format!("/torture/pair/{}{}", worker.min(other), worker.max(other)));
-    ["/torture/all/0", "/torture/all/1"].map(str::to_owned).into_iter().chain(shared).collect()
+    let shared = others.map(|other| format!("{}{}", worker.min(other), worker.max(other)));
+    let parties = shared.chain(["all".to_owned()]);
+    parties.flat_map(|party| [format!("/torture/{party}/short"), format!("/torture/{party}{LONG}")]).collect()
 }
+
+/// How the keys end whose bodies may be longer than a TTL: whoever is cut off then has something to lose.
+pub const LONG: &str = "/long";
 
 impl Crew {
     /// Starts all of them.

@@ -66,8 +66,8 @@ impl Limits {
             connect_timeout: Duration::from_secs(5),
             moment: Duration::from_millis(1_500),
             grace: Duration::from_millis(500),
-            store_recovery: Duration::from_secs(5),
-            worker_recovery: Duration::from_secs(3),
+            store_recovery: Duration::from_secs(3),
+            worker_recovery: Duration::from_secs(2),
         }
     }
 }

@@ -221,7 +221,9 @@ impl Story {
         match (hold.ended, self.died(&call.by)) {
             (Some((at, _)), _) => at,
             (None, Some(_)) => last_sign,
-            (None, None) => self.end,
+            // It will have ended by itself, or it hangs; so far nobody knows more.
+            (None, None) if self.drained => self.end,
+            (None, None) => last_sign,
         }
     }
 

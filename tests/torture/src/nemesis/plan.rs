@@ -23,9 +23,10 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan(pub Vec<Vec<Step>>);
 
-/// In a cycle there are faults until it is quiet: then everybody must find back, without an excuse.
-const CYCLE: Duration = Duration::from_secs(50);
-const QUIET: Duration = Duration::from_secs(14);
+/// In a cycle there are faults, at last only of workers, and then none: everybody must find back, without an excuse.
+const CYCLE: Duration = Duration::from_secs(60);
+const MEMBERS_UNTIL: Duration = Duration::from_secs(32);
+const WORKERS_UNTIL: Duration = Duration::from_secs(46);
 
 /// No fault begins in the last part of a run.
 pub const LAST: Duration = Duration::from_secs(10);
@@ -34,23 +35,23 @@ impl Plan {
     /// For a run of this length, with so many workers; on a store that is not ours, without what needs a cluster.
     #[must_use]
     pub fn new(seed: u64, length: Duration, workers: usize, cluster: bool) -> Self {
-        let lane = |name, deck: fn(&mut Random, usize) -> Vec<Fault>| {
-            lane(Random::new(seed, name), length, |random| {
+        let lane = |name, until, deck: fn(&mut Random, usize) -> Vec<Fault>| {
+            lane(Random::new(seed, name), length, until, |random| {
                 let mut faults = deck(random, workers);
                 faults.retain(|fault| cluster || !fault.needs_cluster());
                 random.shuffle(&mut faults);
                 faults
             })
         };
-        let mut lanes = vec![lane("workers", workers_deck)];
+        let mut lanes = vec![lane("workers", WORKERS_UNTIL, workers_deck)];
         if cluster {
-            lanes.push(lane("members", members_deck));
+            lanes.push(lane("members", MEMBERS_UNTIL, members_deck));
         }
         Self(lanes)
     }
 }
 
-fn lane(mut random: Random, length: Duration, deck: impl Fn(&mut Random) -> Vec<Fault>) -> Vec<Step> {
+fn lane(mut random: Random, length: Duration, until: Duration, deck: impl Fn(&mut Random) -> Vec<Fault>) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut cards = Vec::new();
     let mut at = random.millis(1_000, 3_000);
@@ -61,7 +62,7 @@ fn lane(mut random: Random, length: Duration, deck: impl Fn(&mut Random) -> Vec<
         };
         let lasting = lasting(fault, &mut random);
         let in_cycle = |at: Duration| Duration::from_nanos(crate::clock::nanos(at) % crate::clock::nanos(CYCLE));
-        if in_cycle(at) + lasting > CYCLE - QUIET {
+        if in_cycle(at) + lasting > until {
             at += CYCLE - in_cycle(at);
         }
         if at + lasting > length.saturating_sub(LAST) {
@@ -138,7 +139,7 @@ mod tests {
             assert_eq!(kinds.len(), 18, "seed {seed}: {kinds:?}");
             for step in lanes.iter().flatten() {
                 let end = (step.at + step.lasting).as_secs_f64() % CYCLE.as_secs_f64();
-                assert!(end <= (CYCLE - QUIET).as_secs_f64() + 0.001, "seed {seed}: {step:?}");
+                assert!(end <= WORKERS_UNTIL.as_secs_f64() + 0.001, "seed {seed}: {step:?}");
             }
             for lane in &lanes {
                 assert!(lane.windows(2).all(|pair| pair[0].at + pair[0].lasting < pair[1].at), "seed {seed}");

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::Worker;
 use super::body::Body;
+use crate::crew::LONG;
 use crate::history::{Outcome, Wait, What};
 use crate::lock::{Refusal, Request, Style};
 use crate::random::Random;
@@ -33,7 +34,7 @@ async fn call(worker: &Arc<Worker>, key: &str, random: &mut Random) -> Outcome {
     let body = Body {
         call,
         key: key.to_owned(),
-        length: length(random),
+        length: length(key, random),
         panics: random.percent(6),
         recorder: worker.recorder.clone(),
         register: worker.register.clone(),
@@ -61,8 +62,8 @@ fn choose(random: &mut Random) -> (Style, Wait) {
         0..45 => (Style::Cancelled, Wait::Forever),
         45..55 => (Style::Cancelled, Wait::Never),
         55..70 => (Style::Cancelled, Wait::Millis(random.between(1, 4_000))),
-        70..82 => (Style::AtMost(random.millis(20, 2_000)), Wait::Forever),
-        82..90 => (Style::Continuing, Wait::Forever),
+        70..80 => (Style::AtMost(random.millis(20, 4_000)), Wait::Forever),
+        80..88 => (Style::Continuing, Wait::Forever),
         _ => (Style::Blocking, Wait::Forever),
     }
 }
@@ -71,16 +72,16 @@ fn choose(random: &mut Random) -> (Style, Wait) {
 fn patience(style: Style, random: &mut Random) -> Duration {
     match style {
         Style::Blocking => Duration::from_secs(365 * 24 * 3600),
-        _ if random.percent(12) => random.millis(0, 3_000),
+        _ if random.percent(10) => random.millis(0, 3_000),
         _ => Duration::from_secs(365 * 24 * 3600),
     }
 }
 
 /// Most bodies are short, and some are longer than a TTL.
-fn length(random: &mut Random) -> Duration {
+fn length(key: &str, random: &mut Random) -> Duration {
     match random.between(0, 100) {
-        0..55 => random.millis(1, 20),
-        55..85 => random.millis(30, 300),
-        _ => random.millis(1_000, 5_000),
+        0..50 if key.ends_with(LONG) => random.millis(2_000, 9_000),
+        0..70 => random.millis(1, 20),
+        _ => random.millis(30, 300),
     }
 }
