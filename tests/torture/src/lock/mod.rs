@@ -80,6 +80,8 @@ pub struct Refusal {
 /// What is wrong with a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Flaw {
+    /// Nothing: the same lock without a flaw must not be caught, or the others are caught for another reason.
+    Nothing,
     /// The lease is believed in from the moment of its last renewal's *answer*, and looked at once a second: as by etcd's
     /// own client for Go.
     LateDeadline,
@@ -90,13 +92,14 @@ pub enum Flaw {
 }
 
 impl Flaw {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::LateDeadline, Self::UncheckedRelease, Self::UnstoppedBody];
+    /// Those that are to be caught.
+    pub const EACH: [Self; 3] = [Self::LateDeadline, Self::UncheckedRelease, Self::UnstoppedBody];
 }
 
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Nothing => "nothing",
             Self::LateDeadline => "late-deadline",
             Self::UncheckedRelease => "unchecked-release",
             Self::UnstoppedBody => "unstopped-body",
@@ -108,7 +111,8 @@ impl FromStr for Flaw {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let named = Self::ALL.into_iter().find(|flaw| flaw.to_string() == name);
-        named.ok_or_else(|| format!("BROKEN={name}: it is late-deadline, unchecked-release, unstopped-body or each"))
+        let mut all = Self::EACH.into_iter().chain([Self::Nothing]);
+        let named = all.find(|flaw| flaw.to_string() == name);
+        named.ok_or_else(|| format!("BROKEN={name}: late-deadline, unchecked-release, unstopped-body, each or nothing"))
     }
 }
