@@ -1,15 +1,16 @@
-//! `make torture`: see `docs/PROOF.md`. `torture worker ORDERS` is one of its worker processes.
+//! `make torture`: see `docs/PROOF.md`. `torture judge DIRECTORY` judges a history that was kept, `torture worker ORDERS` is
+//! one of its worker processes.
 
 #![expect(clippy::print_stdout, reason = "it reports to whoever started it")]
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use locks_torture::lock::Flaw;
 use locks_torture::report::report;
-use locks_torture::run::{Settings, Verdict, run};
+use locks_torture::run::{Settings, Verdict, judge, run};
 use locks_torture::worker::{self, Orders};
 use support::cases::Program;
 use support::etcd::Binary;
@@ -23,6 +24,11 @@ fn main() -> Result<ExitCode, Failure> {
     {
         return Ok(worker::run(&serde_json::from_str::<Orders>(orders)?));
     }
+    if let [judge, directory] = arguments.as_slice()
+        && judge == "judge"
+    {
+        return judge_again(&PathBuf::from(directory));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     for broken in locks()? {
         if !runtime.block_on(torture(&settings(broken)?))? {
@@ -30,6 +36,17 @@ fn main() -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The verdict on a history that was kept.
+fn judge_again(directory: &Path) -> Result<ExitCode, Failure> {
+    let Verdict { violations, summary, events } = judge(directory, false)?;
+    println!("{summary}");
+    if violations.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{}", report(&violations, &events, 0, directory));
+    Ok(ExitCode::FAILURE)
 }
 
 /// Ours, or what `BROKEN` names: a flaw, or `each`.

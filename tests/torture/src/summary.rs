@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::checker::{self, Limits, Story};
+use crate::checker::{self, Excuse, Limits, Story};
 use crate::history::{Ending, Outcome, Scope};
 
 /// The figures of a run.
@@ -23,6 +23,7 @@ pub struct Summary {
     entries: usize,
     stalls: usize,
     calm: f64,
+    excuses: BTreeMap<Excuse, usize>,
 }
 
 impl Summary {
@@ -58,6 +59,7 @@ impl Summary {
             entries: story.entries.len(),
             stalls: story.processes.values().map(|process| process.stalls.len()).sum(),
             calm: checker::calm(story, limits),
+            excuses: checker::excuses(story, limits),
         }
     }
 }
@@ -109,6 +111,8 @@ impl fmt::Display for Summary {
             f,
             "register: {writes} writes, {refused} refused; {entries} entries seen; {stalls} stalls over 100 ms"
         )?;
+        let excuses = list(self.excuses.iter().map(|(excuse, count)| (format!("{excuse:?}"), *count)));
+        writeln!(f, "two bodies at one time, excused: {}", if excuses.is_empty() { "none" } else { &excuses })?;
         writeln!(f, "no fault explained waiting in {:.0} % of the time", self.calm * 100.0)
     }
 }

@@ -8,20 +8,36 @@ use super::story::{Call, Hold, Story};
 use crate::clock::{Nanos, nanos};
 use crate::history::Scope;
 
-/// Whether `older` may be seen running although `newer` holds the lock.
-pub(super) fn excused(story: &Story, limits: &Limits, older: (&Call, &Hold), newer: &Hold) -> bool {
+/// Why one body may be seen running although another holds the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Excuse {
+    /// It cannot be stopped, and knew that it held nothing.
+    Unstoppable,
+    /// Its process or its runtime got no turn, and it stopped as soon as it did.
+    Stalled,
+    /// Its lease was revoked by somebody else, and it stopped when it had to know.
+    Revoked,
+    /// A leader that had been paused revoked its lease, and it stopped when it had to know.
+    OldLeader,
+}
+
+/// Why `older` may be seen running although `newer` holds the lock, if it may.
+pub(super) fn excuse(story: &Story, limits: &Limits, older: (&Call, &Hold), newer: &Hold) -> Option<Excuse> {
     let (call, hold) = older;
     let signs: Vec<Nanos> = signs_after(call, hold, newer.begun);
     let until = if call.stoppable { story.ran_until(call, hold) } else { signs.last().copied().unwrap_or(0) };
     if until <= newer.begun {
-        return true;
+        return Some(Excuse::Unstoppable);
     }
     let stalled = |stall: &Span| {
         let late = signs.iter().filter(|sign| **sign > stall.to.min(until)).count();
         // It may be paused between the look at the clock and the poll: one poll, then it must stop.
         stall.from <= newer.begun && until <= stall.to + nanos(limits.grace) && late <= 1
     };
-    story.stalls(&call.by).iter().any(stalled) || taken_away(story, limits, older, newer, until)
+    if story.stalls(&call.by).iter().any(stalled) {
+        return Some(Excuse::Stalled);
+    }
+    taken_away(story, limits, older, newer, until)
 }
 
 /// When the body ran, as far as the lock can be blamed: one that cannot be stopped asks, and is answered for.
@@ -31,15 +47,18 @@ fn signs_after(call: &Call, hold: &Hold, moment: Nanos) -> Vec<Nanos> {
 }
 
 /// The store itself gave it to another, and the holder learns of it by its deadline.
-fn taken_away(story: &Story, limits: &Limits, older: (&Call, &Hold), newer: &Hold, until: Nanos) -> bool {
+fn taken_away(story: &Story, limits: &Limits, older: (&Call, &Hold), newer: &Hold, until: Nanos) -> Option<Excuse> {
     let (call, hold) = older;
-    story.faults.iter().any(|fault| {
-        let meant = match &fault.scope {
-            Scope::Revocation(process) => *process == call.by,
-            Scope::OldLeader => true,
-            _ => false,
+    let excuses = story.faults.iter().filter_map(|fault| {
+        let excuse = match &fault.scope {
+            Scope::Revocation(process) if *process == call.by => Excuse::Revoked,
+            Scope::OldLeader => Excuse::OldLeader,
+            _ => return None,
         };
         let notice = fault.span.and(limits.ttl + limits.grace);
-        meant && hold.begun <= fault.span.to && fault.span.from <= newer.begun && until <= notice.to
-    })
+        let fits = hold.begun <= fault.span.to && fault.span.from <= newer.begun && until <= notice.to;
+        fits.then_some(excuse)
+    });
+    // Where both would do, a revocation is the likelier cause.
+    excuses.min()
 }

@@ -1,5 +1,6 @@
 //! The rules that a history must keep.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Nanos;
@@ -16,6 +17,7 @@ mod story;
 mod waiting;
 mod windows;
 
+pub use excuses::Excuse;
 pub use spans::Span;
 pub use story::{Call, Fault, Hold, Story};
 
@@ -105,6 +107,12 @@ pub fn check_so_far(events: &[Event], limits: &Limits) -> Vec<Violation> {
     let mut violations = safety(&Story::of(events), limits);
     violations.sort_by_key(|violation| violation.span.from);
     violations
+}
+
+/// How often two bodies of one lock ran at one time, by what excuses it.
+#[must_use]
+pub fn excuses(story: &Story, limits: &Limits) -> BTreeMap<Excuse, usize> {
+    overlap::excuses(story, limits)
 }
 
 /// The part of the run, over all locks, in which no fault explains that somebody waits: in which [`Rule::Free`] and

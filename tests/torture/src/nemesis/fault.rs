@@ -21,6 +21,8 @@ pub enum Fault {
     KillMember(Member),
     /// SIGSTOP, SIGCONT.
     PauseMember(Member),
+    /// SIGSTOP, SIGCONT of all followers: nobody can write.
+    PauseFollowers,
     /// No way to or from the other members.
     CutMember(Member, Mode),
     /// The others do not hear it, or it does not hear them.
@@ -52,6 +54,7 @@ impl Fault {
         match self {
             Self::KillMember(_)
             | Self::PauseMember(_)
+            | Self::PauseFollowers
             | Self::CutMember(..)
             | Self::HalfCutMember(_)
             | Self::SlowMember(..)
@@ -74,6 +77,7 @@ impl Fault {
             Self::KillMember(_) => "follower killed",
             Self::PauseMember(Member::Leader) => "leader paused",
             Self::PauseMember(_) => "follower paused",
+            Self::PauseFollowers => "quorum lost",
             Self::CutMember(Member::Leader, _) => "leader cut off",
             Self::CutMember(..) => "follower cut off",
             Self::HalfCutMember(_) => "member heard one way",

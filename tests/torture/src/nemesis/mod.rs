@@ -39,7 +39,7 @@ pub struct OurCluster {
 }
 
 /// How long after it woke up an old leader may still act on what it believes.
-const OLD_LEADER: Duration = Duration::from_secs(3);
+const OLD_LEADER: Duration = Duration::from_secs(1);
 
 /// Does what the plan says, and returns when the last fault is over.
 pub async fn rage(stage: &Arc<Stage>, plan: Plan) {
@@ -90,6 +90,11 @@ impl Stage {
             }
             Fault::Revoke(worker) => self.revoke(worker, fault).await,
             Fault::Compact | Fault::Defragment => self.wear(lasting, fault).await,
+            Fault::PauseFollowers => {
+                if let Some(ours) = &self.cluster {
+                    self.pause_followers(&ours.cluster, lasting, fault).await;
+                }
+            }
             Fault::KillMember(member)
             | Fault::PauseMember(member)
             | Fault::CutMember(member, _)
@@ -148,6 +153,17 @@ impl Stage {
             }
             _ => {}
         }
+    }
+
+    async fn pause_followers(&self, cluster: &Cluster, lasting: Duration, fault: Fault) {
+        let leader = number_of(cluster, Member::Leader).await;
+        let all = cluster.members().iter().enumerate();
+        let followers: Vec<_> = all.filter(|(number, _)| *number != leader).map(|(_, member)| member).collect();
+        let over = self.begin(fault, Scope::Store);
+        followers.iter().for_each(|member| member.pause());
+        sleep(lasting).await;
+        followers.iter().for_each(|member| member.resume());
+        self.end(over);
     }
 
     /// Puts ways into a mode, for a time.

@@ -92,6 +92,7 @@ fn members_deck(random: &mut Random, _: usize) -> Vec<Fault> {
         Fault::KillMember(killed),
         Fault::PauseMember(Member::Leader),
         Fault::PauseMember(paused),
+        Fault::PauseFollowers,
         Fault::CutMember(Member::Leader, Mode::Silent),
         Fault::CutMember(cut, *random.one_of(&[Mode::Silent, Mode::Refuse])),
         Fault::HalfCutMember(half),
@@ -136,7 +137,7 @@ mod tests {
         for seed in 0..200 {
             let Plan(lanes) = Plan::new(seed, Duration::from_secs(180), 3, true);
             let kinds: BTreeSet<_> = lanes.iter().flatten().map(|step| step.fault.kind()).collect();
-            assert_eq!(kinds.len(), 18, "seed {seed}: {kinds:?}");
+            assert_eq!(kinds.len(), 19, "seed {seed}: {kinds:?}");
             for step in lanes.iter().flatten() {
                 let end = (step.at + step.lasting).as_secs_f64() % CYCLE.as_secs_f64();
                 assert!(end <= WORKERS_UNTIL.as_secs_f64() + 0.001, "seed {seed}: {step:?}");
