@@ -15,7 +15,7 @@ use crate::crew::{Crew, Service, WORKERS};
 use crate::direct::Direct;
 use crate::history::{self, Event, Recorder, What};
 use crate::lock::Flaw;
-use crate::nemesis::plan::Plan;
+use crate::nemesis::plan::{Plan, Store};
 use crate::nemesis::{OurCluster, Stage, rage};
 use crate::register;
 use crate::summary::Summary;
@@ -77,8 +77,13 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
         register: register::serve(&settings.directory.join("register.jsonl"), settings.seed).await?,
         ttl: TTL,
     });
+    let store = match &cluster {
+        Some(_) => Store::Cluster,
+        None if crew.ways(0).is_empty() => Store::Local,
+        None => Store::Remote,
+    };
     let stage = Arc::new(Stage { cluster, crew, recorder });
-    let plan = Plan::new(settings.seed, settings.length, WORKERS, stage.cluster.is_some());
+    let plan = Plan::new(settings.seed, settings.length, WORKERS, store);
     torment(settings, &stage, plan).await?;
     // What lapses now should have done so before everything ends.
     sleep(TTL + Duration::from_secs(3)).await;

@@ -69,6 +69,12 @@ impl Fault {
         }
     }
 
+    /// Whether the store must be reached over a network.
+    #[must_use]
+    pub fn needs_network(self) -> bool {
+        matches!(self, Self::CutWorker(..) | Self::HalfOpen(..))
+    }
+
     /// The kind, for the summary.
     #[must_use]
     pub fn kind(self) -> &'static str {

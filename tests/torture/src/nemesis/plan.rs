@@ -23,6 +23,17 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan(pub Vec<Vec<Step>>);
 
+/// What can be harmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// A cluster of ours: every member, and every way.
+    Cluster,
+    /// A server of somebody: the ways to it.
+    Remote,
+    /// A file: only who uses it.
+    Local,
+}
+
 /// In a cycle there are faults, at last only of workers, and then none: everybody must find back, without an excuse.
 const CYCLE: Duration = Duration::from_secs(60);
 const MEMBERS_UNTIL: Duration = Duration::from_secs(32);
@@ -32,13 +43,15 @@ const WORKERS_UNTIL: Duration = Duration::from_secs(46);
 pub const LAST: Duration = Duration::from_secs(10);
 
 impl Plan {
-    /// For a run of this length, with so many workers; on a store that is not ours, without what needs a cluster.
+    /// For a run of this length, with so many workers; without what the store is not there for.
     #[must_use]
-    pub fn new(seed: u64, length: Duration, workers: usize, cluster: bool) -> Self {
+    pub fn new(seed: u64, length: Duration, workers: usize, store: Store) -> Self {
+        let cluster = store == Store::Cluster;
         let lane = |name, until, deck: fn(&mut Random, usize) -> Vec<Fault>| {
             lane(Random::new(seed, name), length, until, |random| {
                 let mut faults = deck(random, workers);
                 faults.retain(|fault| cluster || !fault.needs_cluster());
+                faults.retain(|fault| store != Store::Local || !fault.needs_network());
                 random.shuffle(&mut faults);
                 faults
             })
@@ -127,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_seed_decides_everything() {
-        let plan = |seed| Plan::new(seed, Duration::from_secs(180), 3, true);
+        let plan = |seed| Plan::new(seed, Duration::from_secs(180), 3, Store::Cluster);
         assert_eq!(plan(7), plan(7));
         assert_ne!(plan(7), plan(8));
     }
@@ -135,7 +148,7 @@ mod tests {
     #[test]
     fn three_minutes_have_every_kind_and_times_of_quiet() {
         for seed in 0..200 {
-            let Plan(lanes) = Plan::new(seed, Duration::from_secs(180), 3, true);
+            let Plan(lanes) = Plan::new(seed, Duration::from_secs(180), 3, Store::Cluster);
             let kinds: BTreeSet<_> = lanes.iter().flatten().map(|step| step.fault.kind()).collect();
             assert_eq!(kinds.len(), 19, "seed {seed}: {kinds:?}");
             for step in lanes.iter().flatten() {
@@ -150,8 +163,10 @@ mod tests {
 
     #[test]
     fn another_store_has_faults_of_workers_only() {
-        let Plan(lanes) = Plan::new(1, Duration::from_secs(180), 3, false);
+        let Plan(lanes) = Plan::new(1, Duration::from_secs(180), 3, Store::Remote);
         assert!(lanes.iter().flatten().all(|step| !step.fault.needs_cluster()));
         assert!(lanes[0].len() > 10);
+        let Plan(lanes) = Plan::new(1, Duration::from_secs(180), 3, Store::Local);
+        assert!(lanes[0].iter().all(|step| !step.fault.needs_network()));
     }
 }
