@@ -56,7 +56,7 @@ pub struct Service<'a> {
 pub const WORKERS: usize = 3;
 
 /// How many tasks of each take each lock.
-const TASKS: u64 = 2;
+const TASKS: u64 = 3;
 
 /// The locks of a worker: those that all of them take, and those that it shares with one of the others: a fault of the
 /// third is no excuse there. Of each there is one for short bodies and one for long ones.

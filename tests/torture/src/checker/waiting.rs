@@ -1,15 +1,18 @@
 //! Waiting: never for nothing, and never out of turn.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::spans::{Span, Timeline, longest_uncovered};
-use super::story::{Call, Story};
+use super::story::{Call, Hold, Story};
 use super::{Limits, Rule, Violation, windows};
 use crate::clock::{Nanos, nanos};
 use crate::history::Wait;
 
 /// Two tasks of one process may ask in one order and come to the line in another, if they do so at the same time.
 const SAME_TIME: Nanos = 100_000_000;
+
+/// How many low bits of a fence count the holds that came from one grant of the store.
+const SEQUENCE_BITS: u32 = 12;
 
 pub(super) fn check(story: &Story, limits: &Limits) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -56,12 +59,18 @@ fn out_of_turn(story: &Story, limits: &Limits, key: &str, calls: &[&Call]) -> Ve
     let patient = calls.iter().filter(|call| call.wait != Wait::Never);
     let waits: Timeline<&Call> = patient.map(|call| (wait(story, call), *call)).collect();
     let stays: Timeline<&Call> = calls.iter().map(|call| (Span::new(call.asked, story.over_at(call)), *call)).collect();
+    let granted = granted(calls);
     let mut violations = Vec::new();
     for (later, hold) in calls.iter().filter_map(|call| Some((*call, call.hold.as_ref()?))) {
         if later.wait == Wait::Never {
             continue;
         }
         let still_waiting = waits.meeting(Span::new(hold.begun, hold.begun + 1)).map(|(_, call)| *call);
+        // Others need not be asked as long as a process may pass the lock on among its own.
+        let passed_on = granted
+            .get(&number(hold))
+            .is_some_and(|granted| hold.begun > *granted && hold.begun <= granted + nanos(limits.moment));
+        let still_waiting = still_waiting.filter(|earlier| !passed_on || earlier.by == later.by);
         for earlier in still_waiting.filter(|earlier| standing_since(&stays, limits, earlier, later) < later.asked) {
             if is_calm(story, limits, earlier, later, hold.begun) {
                 let span = Span::new(earlier.asked, hold.begun);
@@ -72,6 +81,21 @@ fn out_of_turn(story: &Story, limits: &Limits, key: &str, calls: &[&Call]) -> Ve
         }
     }
     violations
+}
+
+/// Which grant of the store a hold comes from: a process may pass one on among its own calls, for a moment.
+fn number(hold: &Hold) -> u64 {
+    hold.fence >> SEQUENCE_BITS
+}
+
+/// When the first hold of each grant began.
+fn granted(calls: &[&Call]) -> BTreeMap<u64, Nanos> {
+    let mut granted = BTreeMap::new();
+    for hold in calls.iter().filter_map(|call| call.hold.as_ref()) {
+        let first: &mut Nanos = granted.entry(number(hold)).or_insert(hold.begun);
+        *first = hold.begun.min(*first);
+    }
+    granted
 }
 
 /// The moment from which on nobody who asks may be served before `call`.

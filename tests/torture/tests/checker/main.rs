@@ -240,6 +240,17 @@ mod order {
     }
 
     #[test]
+    fn a_process_may_pass_a_lock_on_among_its_own_but_not_for_long() {
+        let story = |then: u64| {
+            let held = tale().asks(0, "b", 1).holds(10, 9_000, "b", 1, 5).asks(20, "b", 2).asks(1_000, "a", 1);
+            let first = held.holds(9_010, 9_015, "b", 2, 6).asks(8_000, "b", 3);
+            first.takes_over(then, then + 5, "b", 3, (6, 1)).holds(then + 20, then + 30, "a", 1, 7).broken()
+        };
+        assert_eq!(story(9_016), []);
+        assert_eq!(story(10_600), [Rule::Free, Rule::Order]);
+    }
+
+    #[test]
     fn inside_a_process_each_has_its_own_place() {
         let story = tale().asks(0, "b", 1).holds(10, 9_000, "b", 1, 5).asks(1_000, "a", 1).asks(1_500, "a", 2);
         let story = story.holds(9_010, 9_020, "a", 2, 6).holds(9_030, 9_040, "a", 1, 7);

@@ -11,6 +11,11 @@ const TTL: Duration = Duration::from_secs(3);
 #[derive(Default)]
 pub(crate) struct Tale(Vec<Event>);
 
+/// The store's number, and how often the lock was passed on under it.
+fn fence(number: u64, sequence: u64) -> u64 {
+    number << 12 | sequence
+}
+
 /// Two workers with a lock that promises everything.
 pub(crate) fn tale() -> Tale {
     let promises = Promises { fencing: true, queue_order: true };
@@ -37,8 +42,15 @@ impl Tale {
         self.event(at, by, What::Asked { call, key: KEY.into(), wait, stoppable: true, most })
     }
 
-    pub(crate) fn begins(self, at: u64, by: &str, call: u64, fence: u64) -> Self {
-        self.event(at, by, What::Begins { call, fence })
+    /// Under the fence of a grant of its own.
+    pub(crate) fn begins(self, at: u64, by: &str, call: u64, number: u64) -> Self {
+        self.event(at, by, What::Begins { call, fence: fence(number, 0) })
+    }
+
+    /// A body under a lock that its process passed on to it.
+    pub(crate) fn takes_over(self, from: u64, to: u64, by: &str, call: u64, passed: (u64, u64)) -> Self {
+        let begun = self.event(from, by, What::Begins { call, fence: fence(passed.0, passed.1) });
+        begun.ends(to, by, call, Ending::Done).returns(to + 2, by, call, Outcome::Ran)
     }
 
     pub(crate) fn beats(self, at: u64, by: &str, call: u64, held: bool) -> Self {
@@ -81,10 +93,10 @@ impl Tale {
     }
 
     /// A write that the register carried out, or refused, over what the write of the same value under `was` had left.
-    pub(crate) fn writes(self, asked: u64, done: u64, fence: u64, was: u64, accepted: bool) -> Self {
-        let was = Register { fence: was, value: was };
-        let asked = asked * 1_000_000;
-        self.event(done, "register", What::Write { key: KEY.into(), fence, value: fence, asked, accepted, was })
+    pub(crate) fn writes(self, asked: u64, done: u64, number: u64, was: u64, accepted: bool) -> Self {
+        let was = Register { fence: fence(was, 0), value: was };
+        let (key, value, asked) = (KEY.into(), number, asked * 1_000_000);
+        self.event(done, "register", What::Write { key, fence: fence(number, 0), value, asked, accepted, was })
     }
 
     /// The rules that it breaks, each once.
