@@ -56,7 +56,9 @@ fn taken_away(story: &Story, limits: &Limits, older: (&Call, &Hold), newer: &Hol
             _ => return None,
         };
         let notice = fault.span.and(limits.ttl + limits.grace);
-        let fits = hold.begun <= fault.span.to && fault.span.from <= newer.begun && until <= notice.to;
+        // What was granted before it, or is passed on since, may begin a moment after it.
+        let granted_before = hold.begun <= fault.span.and(limits.grace).to;
+        let fits = granted_before && fault.span.from <= newer.begun && until <= notice.to;
         fits.then_some(excuse)
     });
     // Where both would do, a revocation is the likelier cause.

@@ -78,6 +78,16 @@ mod exclusion {
     }
 
     #[test]
+    fn what_was_granted_before_it_was_taken_away_may_begin_after() {
+        let story = |begun| {
+            let taken = tale().asks(0, "a", 1).holds(begun, begun + 10, "a", 1, 5).asks(1, "b", 1);
+            taken.holds(520, 3_000, "b", 1, 6).fault(500, 510, Scope::Revocation("a".into())).broken()
+        };
+        assert_eq!(story(530), []);
+        assert_eq!(story(1_100), [Rule::Exclusion, Rule::Fences]);
+    }
+
+    #[test]
     fn what_is_taken_from_another_excuses_nothing() {
         let held = tale().asks(0, "a", 1).holds(10, 700, "a", 1, 5).fault(500, 510, Scope::Revocation("b".into()));
         assert_eq!(held.asks(1, "b", 1).holds(520, 600, "b", 1, 6).broken(), [Rule::Exclusion]);
