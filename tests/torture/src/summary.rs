@@ -53,7 +53,7 @@ impl Summary {
             faults,
             stopped: story.calls.iter().filter(dropped).count(),
             longest_notice: longest_notice(story),
-            closest: closest(story),
+            closest: closest(story, limits),
             writes: story.writes.len(),
             refused: story.writes.iter().filter(|write| !write.accepted).count(),
             entries: story.entries.len(),
@@ -80,14 +80,20 @@ fn longest_notice(story: &Story) -> Duration {
     notices.max().unwrap_or_default()
 }
 
-/// The shortest time from a body that was stopped for a loss to the next one under the same lock.
-fn closest(story: &Story) -> Option<Duration> {
+/// The shortest time from a body that was stopped at its deadline to the next one under the same lock. Bodies of processes
+/// that were stopped in time by nothing but the clock: not those that were paused, or whose lease was revoked.
+fn closest(story: &Story, limits: &Limits) -> Option<Duration> {
     let mut closest = None;
     for key in story.keys() {
         for pair in story.holds(key).windows(2) {
             let Some((end, _)) = pair[0].1.ended else { continue };
             let lost = pair[0].0.returned.is_some_and(|(_, outcome)| outcome == Outcome::Lost);
-            if lost && pair[0].0.by != pair[1].0.by && pair[1].1.begun > end {
+            let before = end.saturating_sub(crate::clock::nanos(limits.ttl));
+            let stalled = story.stalls(&pair[0].0.by).iter().any(|stall| stall.to > before && stall.from < end);
+            let revoked = story.faults.iter().any(|fault| {
+                matches!(fault.scope, Scope::Revocation(_)) && fault.span.to > before && fault.span.from < end
+            });
+            if lost && !stalled && !revoked && pair[0].0.by != pair[1].0.by && pair[1].1.begun > end {
                 let gap = Duration::from_nanos(pair[1].1.begun - end);
                 closest = Some(closest.map_or(gap, |least: Duration| least.min(gap)));
             }
@@ -105,7 +111,11 @@ impl fmt::Display for Summary {
         writeln!(f, "calls: {}", list(self.outcomes.iter().map(|(outcome, count)| (format!("{outcome:?}"), *count))))?;
         writeln!(f, "faults: {}", list(self.faults.iter().map(|(kind, count)| (kind.clone(), *count))))?;
         let closest = self.closest.map_or("none".to_owned(), |closest| format!("{closest:.0?}"));
-        writeln!(f, "bodies stopped: {}; from a loss to the next holder at least {closest}", self.stopped)?;
+        writeln!(
+            f,
+            "bodies stopped for a loss: {}; from a deadline to the next holder at least {closest}",
+            self.stopped
+        )?;
         writeln!(f, "a revoked lease was noticed within {:.0?}", self.longest_notice)?;
         writeln!(
             f,
