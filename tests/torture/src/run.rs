@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::checker::{self, Limits, Story, Violation};
 use crate::clock;
-use crate::crew::{Crew, Service, WORKERS};
+use crate::crew::{Crew, Service};
 use crate::direct::Direct;
 use crate::history::{self, Event, Recorder, What};
 use crate::lock::Flaw;
@@ -83,7 +83,7 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
         None => Store::Remote,
     };
     let stage = Arc::new(Stage { cluster, crew, recorder });
-    let plan = Plan::new(settings.seed, settings.length, WORKERS, store);
+    let plan = Plan::new(settings.seed, settings.length, store);
     torment(settings, &stage, plan).await?;
     // What lapses now should have done so before everything ends.
     sleep(TTL + Duration::from_secs(3)).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use support::proxy::Mode;
 
 use super::fault::{Fault, Member};
+use crate::crew::WORKERS;
 use crate::random::Random;
 
 /// A fault at its time, counted from the beginning of the run.
@@ -43,13 +44,13 @@ const WORKERS_UNTIL: Duration = Duration::from_secs(46);
 pub const LAST: Duration = Duration::from_secs(10);
 
 impl Plan {
-    /// For a run of this length, with so many workers; without what the store is not there for.
+    /// For a run of this length; without what the store is not there for.
     #[must_use]
-    pub fn new(seed: u64, length: Duration, workers: usize, store: Store) -> Self {
+    pub fn new(seed: u64, length: Duration, store: Store) -> Self {
         let cluster = store == Store::Cluster;
-        let lane = |name, until, deck: fn(&mut Random, usize) -> Vec<Fault>| {
+        let lane = |name, until, deck: fn(&mut Random) -> Vec<Fault>| {
             lane(Random::new(seed, name), length, until, |random| {
-                let mut faults = deck(random, workers);
+                let mut faults = deck(random);
                 faults.retain(|fault| cluster || !fault.needs_cluster());
                 faults.retain(|fault| store != Store::Local || !fault.needs_network());
                 random.shuffle(&mut faults);
@@ -89,6 +90,7 @@ fn lane(mut random: Random, length: Duration, until: Duration, deck: impl Fn(&mu
 /// TTLs are 3 s: some faults are over before anything lapses, some long after.
 fn lasting(fault: Fault, random: &mut Random) -> Duration {
     match fault {
+        Fault::CutWorker(_, Mode::Silent) => random.millis(3_500, 7_000),
         Fault::Compact | Fault::Defragment => random.millis(1_000, 3_000),
         Fault::Revoke(_) => Duration::from_millis(1),
         Fault::SlowMember(..) | Fault::CutWorker(_, Mode::Delay(_)) => random.millis(2_000, 5_000),
@@ -96,7 +98,7 @@ fn lasting(fault: Fault, random: &mut Random) -> Duration {
     }
 }
 
-fn members_deck(random: &mut Random, _: usize) -> Vec<Fault> {
+fn members_deck(random: &mut Random) -> Vec<Fault> {
     let mut follower = || Member::Follower(usize::from(random.percent(50)));
     let (killed, paused, cut, slow) = (follower(), follower(), follower(), follower());
     let half = if random.percent(50) { Member::Leader } else { Member::Follower(0) };
@@ -115,22 +117,23 @@ fn members_deck(random: &mut Random, _: usize) -> Vec<Fault> {
     ]
 }
 
-fn workers_deck(random: &mut Random, workers: usize) -> Vec<Fault> {
-    let count = u64::try_from(workers).unwrap_or(1);
+fn workers_deck(random: &mut Random) -> Vec<Fault> {
+    let count = u64::try_from(WORKERS).unwrap_or(1);
     let mut some = || usize::try_from(random.between(0, count)).unwrap_or(0);
     let workers: Vec<usize> = (0..10).map(|_| some()).collect();
-    vec![
+    // The test that counts, for each of them.
+    let silenced = (0..WORKERS).map(|worker| Fault::CutWorker(worker, Mode::Silent));
+    let others = [
         Fault::KillWorker(workers[0]),
         Fault::PauseWorker(workers[1]),
-        Fault::CutWorker(workers[2], Mode::Silent),
-        Fault::CutWorker(workers[3], Mode::Silent),
         Fault::CutWorker(workers[4], Mode::Unanswered),
         Fault::CutWorker(workers[5], Mode::Refuse),
         Fault::CutWorker(workers[6], Mode::Delay(random.millis(20, 700))),
         Fault::HalfOpen(workers[7], usize::try_from(random.between(0, 3)).unwrap_or(0)),
         Fault::BlockWorker(workers[8]),
         Fault::Revoke(workers[9]),
-    ]
+    ];
+    silenced.chain(others).collect()
 }
 
 #[cfg(test)]
@@ -140,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_seed_decides_everything() {
-        let plan = |seed| Plan::new(seed, Duration::from_secs(180), 3, Store::Cluster);
+        let plan = |seed| Plan::new(seed, Duration::from_secs(180), Store::Cluster);
         assert_eq!(plan(7), plan(7));
         assert_ne!(plan(7), plan(8));
     }
@@ -148,7 +151,7 @@ mod tests {
     #[test]
     fn three_minutes_have_every_kind_and_times_of_quiet() {
         for seed in 0..200 {
-            let Plan(lanes) = Plan::new(seed, Duration::from_secs(180), 3, Store::Cluster);
+            let Plan(lanes) = Plan::new(seed, Duration::from_secs(180), Store::Cluster);
             let kinds: BTreeSet<_> = lanes.iter().flatten().map(|step| step.fault.kind()).collect();
             assert_eq!(kinds.len(), 19, "seed {seed}: {kinds:?}");
             for step in lanes.iter().flatten() {
@@ -163,10 +166,10 @@ mod tests {
 
     #[test]
     fn another_store_has_faults_of_workers_only() {
-        let Plan(lanes) = Plan::new(1, Duration::from_secs(180), 3, Store::Remote);
+        let Plan(lanes) = Plan::new(1, Duration::from_secs(180), Store::Remote);
         assert!(lanes.iter().flatten().all(|step| !step.fault.needs_cluster()));
         assert!(lanes[0].len() > 10);
-        let Plan(lanes) = Plan::new(1, Duration::from_secs(180), 3, Store::Local);
+        let Plan(lanes) = Plan::new(1, Duration::from_secs(180), Store::Local);
         assert!(lanes[0].iter().all(|step| !step.fault.needs_network()));
     }
 }

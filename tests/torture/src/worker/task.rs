@@ -80,7 +80,7 @@ fn patience(style: Style, random: &mut Random) -> Duration {
 /// Most bodies are short, and some are longer than a TTL.
 fn length(key: &str, random: &mut Random) -> Duration {
     match random.between(0, 100) {
-        0..40 if key.ends_with(LONG) => random.millis(2_000, 9_000),
+        0..40 if key.ends_with(LONG) => random.millis(3_000, 9_000),
         0..60 => random.millis(0, 6),
         60..75 => random.millis(1, 20),
         _ => random.millis(30, 300),
