@@ -1,7 +1,7 @@
 # Everything a contributor needs. `make test` and `make bench` install the servers first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench servers
+.PHONY: help demo test lint bench torture servers
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -31,3 +31,6 @@ lint: servers ## format, clippy, documentation, and each feature alone
 
 bench: servers ## against the floor of the same store
 	cargo bench --package locks-benches
+
+torture: servers ## faults that try to break it: MINUTES=3 STORE=etcd-3.5 SEED=1 BROKEN=each
+	cargo run --quiet --package locks-torture --bin torture

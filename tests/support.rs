@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         harming::a_paused_server_is_silent_and_recovers,
         harming::a_cluster_elects_another_leader,
         harming::a_cluster_restarts,
+        harming::a_member_without_links_does_not_lead,
         failing::a_panic_shows_its_place_and_the_log,
         failing::a_hang_is_a_failure,
         failing::a_blocked_thread_is_a_failure,
@@ -89,7 +90,7 @@ mod asking {
 }
 
 mod harming {
-    use super::{Duration, Store, TcpStream, eventually, quick};
+    use super::{Duration, Mode, Setup, Store, TcpStream, eventually, quick};
 
     pub(crate) async fn a_restart_keeps_port_and_data(store: Store) {
         let etcd = store.start(&quick());
@@ -130,6 +131,22 @@ mod harming {
         cluster.restart();
         assert_eq!(cluster.member(2).ctl(&["get", "a", "--print-value-only"]).trim(), "1");
         assert_eq!(cluster.url().matches("127.0.0.1").count(), 3);
+    }
+
+    pub(crate) async fn a_member_without_links_does_not_lead(store: Store) {
+        let cluster = store.cluster_with(3, &Setup { links: true, ..quick() });
+        for mode in [Mode::Silent, Mode::Refuse] {
+            let first = cluster.await_leader().await;
+            cluster.links().of(first).for_each(|way| way.set(mode));
+            let another = async || cluster.leader().filter(|leader| *leader != first).ok_or("none, or the same");
+            let second = eventually(Duration::from_secs(10), another).await;
+            // The others go on, and the one alone does not.
+            cluster.member(second).ctl(&["put", "a", "1"]);
+            assert!(cluster.member(first).try_ctl(&["--command-timeout=1s", "put", "a", "2"]).is_err());
+            cluster.links().of(first).for_each(|way| way.set(Mode::Pass));
+            let healed = async || cluster.member(first).try_ctl(&["get", "a", "--print-value-only"]);
+            eventually(Duration::from_secs(10), healed).await;
+        }
     }
 }
 

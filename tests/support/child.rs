@@ -119,6 +119,11 @@ impl Child {
         }
     }
 
+    /// Whether it ends within this time.
+    pub fn ends(&mut self, within: Duration) -> bool {
+        self.process.end(within).is_some()
+    }
+
     /// SIGKILL: no destructor runs, nothing is released.
     pub fn kill(&mut self) {
         self.process.kill();

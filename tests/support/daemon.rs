@@ -4,7 +4,8 @@ use std::fmt::{self, Debug, Formatter};
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -20,6 +21,7 @@ pub(crate) struct Daemon {
     command: Box<dyn Fn() -> Command + Send + Sync>,
     log: PathBuf,
     running: Mutex<Option<Running>>,
+    pid: Arc<AtomicU32>,
     directory: TempDir,
 }
 
@@ -34,7 +36,8 @@ impl Daemon {
     pub(crate) fn new(name: String, directory: TempDir, command: impl Fn() -> Command + Send + Sync + 'static) -> Self {
         let log = directory.path().join("log");
         File::create(&log).unwrap();
-        Self { name, command: Box::new(command), log, running: Mutex::new(None), directory }
+        let (running, pid) = (Mutex::new(None), Arc::default());
+        Self { name, command: Box::new(command), log, running, pid, directory }
     }
 
     /// Starts it and does not wait for it. What it prints goes to the log.
@@ -43,6 +46,7 @@ impl Daemon {
         let mut command = (self.command)();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let process = Process::spawn(&mut command, &[self.directory.path()]);
+        self.pid.store(process.id(), Ordering::Release);
         *self.running() = Some(Running { process, paused: false });
     }
 
@@ -66,7 +70,13 @@ impl Daemon {
 
     /// SIGKILL. Returns when it is gone.
     pub(crate) fn kill(&self) {
+        self.pid.store(0, Ordering::Release);
         *self.running() = None;
+    }
+
+    /// Its process number, as it changes; 0 while it is down.
+    pub(crate) fn pid(&self) -> Arc<AtomicU32> {
+        self.pid.clone()
     }
 
     /// SIGSTOP: it keeps its connections and answers nothing. Returns when it has stopped.

@@ -16,6 +16,16 @@ pub(crate) fn free() -> u16 {
         .expect("no free port among a thousand")
 }
 
+/// A listener on such a port, for a runtime to take over.
+pub(crate) fn listen_anywhere() -> TcpListener {
+    loop {
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, free())) {
+            listener.set_nonblocking(true).unwrap();
+            return listener;
+        }
+    }
+}
+
 fn random() -> u16 {
     let number = RandomState::new().hash_one(()) % u64::from(RANGE.end - RANGE.start);
     RANGE.start + u16::try_from(number).unwrap()

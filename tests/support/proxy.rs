@@ -1,7 +1,7 @@
 //! A network between a client and a server that misbehaves on command.
 
 use std::future::pending;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::mpsc as blocking;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ impl Proxy {
     /// Leads to `upstream`, in [`Mode::Pass`]. Nobody needs to listen there yet.
     pub fn to(upstream: SocketAddr) -> Proxy {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let listener = listen_anywhere();
+        let listener = ports::listen_anywhere();
         let address = listener.local_addr().unwrap();
         let (commands, inbox) = mpsc::unbounded_channel();
         // One thread for all connections, so that a new mode is in force everywhere at once.
@@ -71,15 +71,6 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.commands = None;
         let _ = self.thread.take().map(JoinHandle::join);
-    }
-}
-
-fn listen_anywhere() -> std::net::TcpListener {
-    loop {
-        if let Ok(listener) = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, ports::free())) {
-            listener.set_nonblocking(true).unwrap();
-            return listener;
-        }
     }
 }
 

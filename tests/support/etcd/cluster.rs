@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Binary, Etcd, START_TRIES, Setup, join_urls};
+use super::{Binary, Etcd, Links, START_TRIES, Setup, join_urls};
 
 /// An etcd cluster on this machine. The members are killed by `Drop`.
 #[derive(Debug)]
 pub struct Cluster {
     members: Vec<Etcd>,
+    links: Option<Links>,
 }
 
 impl Cluster {
@@ -22,7 +23,17 @@ impl Cluster {
     ///
     /// If it does not come up, with the end of a member's log.
     pub fn start_with(binary: &Binary, size: usize, setup: &Setup) -> Cluster {
-        Cluster { members: Etcd::start_members(binary, size, setup, START_TRIES) }
+        let (members, links) = Etcd::start_members(binary, size, setup, START_TRIES);
+        Cluster { members, links }
+    }
+
+    /// The network between the members.
+    ///
+    /// # Panics
+    ///
+    /// Unless [`Setup::links`] asked for it.
+    pub fn links(&self) -> &Links {
+        self.links.as_ref().expect("a cluster that was set up with links")
     }
 
     /// All members, in a fixed order. Kill, pause and restart them one by one.

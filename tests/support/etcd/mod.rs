@@ -5,11 +5,12 @@
 //! | a crash, a lost machine | [`Etcd::kill`], then [`Etcd::restart`] with the same ports and data |
 //! | a hung or cut-off server | [`Etcd::pause`]: connections stay open, nothing is answered |
 //! | a cut-off minority | pause the other members: the one left answers, but cannot commit |
+//! | a member cut off from others | [`Setup::links`], then [`Links`](Cluster::links) |
 //! | a bad network on the way | a [`Proxy`](crate::proxy::Proxy) to [`Etcd::address`] |
 //! | another client | [`Etcd::ctl`] (etcdctl), [`Etcd::gateway`] (the JSON gateway) |
 //!
-//! Data is kept in memory where the machine has enough, and not synced, unless [`Setup::fsync`] says so: a server or a
-//! cluster is ready within a second.
+//! Data is kept in memory where the machine has enough, and not synced, unless [`Setup::fsync`] or [`Setup::durable`] says
+//! so: a server or a cluster is ready within a second.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -24,6 +25,7 @@ use crate::process::tail;
 
 mod binary;
 mod cluster;
+mod links;
 mod metrics;
 mod setup;
 mod stage;
@@ -32,6 +34,7 @@ mod talk;
 pub use crate::certificates::Certificates;
 pub use binary::Binary;
 pub use cluster::Cluster;
+pub use links::Links;
 pub use metrics::Metrics;
 pub use setup::{Setup, Users};
 
@@ -61,7 +64,7 @@ impl Etcd {
     ///
     /// If it does not come up, with the end of its log.
     pub fn start_with(binary: &Binary, setup: &Setup) -> Etcd {
-        Etcd::start_members(binary, 1, setup, START_TRIES).remove(0)
+        Etcd::start_members(binary, 1, setup, START_TRIES).0.remove(0)
     }
 
     /// `host:port` for clients.
@@ -159,8 +162,8 @@ impl Etcd {
         self.daemon.ready(|| self.is_healthy())
     }
 
-    fn start_members(binary: &Binary, size: usize, setup: &Setup, tries: u32) -> Vec<Etcd> {
-        let members = prepare(binary, size, setup);
+    fn start_members(binary: &Binary, size: usize, setup: &Setup, tries: u32) -> (Vec<Etcd>, Option<Links>) {
+        let (members, links) = prepare(binary, size, setup);
         members.iter().for_each(Etcd::launch);
         for member in &members {
             if member.ready().is_err() && tries > 1 && member.log_tail().contains("address already in use") {
@@ -171,7 +174,7 @@ impl Etcd {
         if let Some(users) = &setup.users {
             members[0].enable_users(users);
         }
-        members
+        (members, links)
     }
 }
 
@@ -186,27 +189,42 @@ pub fn decode(base64: &str) -> String {
 }
 
 /// All members with their flags, none running.
-fn prepare(binary: &Binary, size: usize, setup: &Setup) -> Vec<Etcd> {
+fn prepare(binary: &Binary, size: usize, setup: &Setup) -> (Vec<Etcd>, Option<Links>) {
     let peers: Vec<u16> = (0..size).map(|_| ports::free()).collect();
+    let links = setup.links.then(|| Links::between(&peers));
+    let advertised = |number, peer| links.as_ref().map_or(peer, |links| links.advertised(number));
+    let peers: Vec<Peer> = peers
+        .iter()
+        .enumerate()
+        .map(|(number, port)| Peer { number, listens: *port, advertised: advertised(number, *port) })
+        .collect();
     let cluster: Vec<String> =
-        peers.iter().enumerate().map(|(number, port)| format!("m{number}={}", local(*port))).collect();
-    let member = |(number, peer)| prepare_member(binary, setup, number, peer, &cluster);
-    peers.into_iter().enumerate().map(member).collect()
+        peers.iter().map(|peer| format!("m{}={}", peer.number, local(peer.advertised))).collect();
+    let members: Vec<Etcd> = peers.iter().map(|peer| prepare_member(binary, setup, peer, &cluster)).collect();
+    links.iter().for_each(|links| links.know(members.iter().map(|member| member.daemon.pid()).collect()));
+    (members, links)
 }
 
-fn prepare_member(binary: &Binary, setup: &Setup, number: usize, peer: u16, cluster: &[String]) -> Etcd {
+/// A member as the others see it.
+struct Peer {
+    number: usize,
+    listens: u16,
+    advertised: u16,
+}
+
+fn prepare_member(binary: &Binary, setup: &Setup, peer: &Peer, cluster: &[String]) -> Etcd {
     // Each takes 128 MB for its log at once, and syncs what it creates whatever `--unsafe-no-fsync` says.
     let directory = if setup.fsync { tempfile::tempdir().unwrap() } else { fast_directory("locks-etcd-") };
     let certificates = setup.tls.then(|| Certificates::create(directory.path()));
     let (client, status) = (ports::free(), ports::free());
     let clients = local(client).replace("http:", if setup.tls { "https:" } else { "http:" });
     let mut flags = vec![
-        format!("--name=m{number}"),
+        format!("--name=m{}", peer.number),
         format!("--data-dir={}", directory.path().join("data").display()),
         format!("--listen-client-urls={clients}"),
         format!("--advertise-client-urls={clients}"),
-        format!("--listen-peer-urls={}", local(peer)),
-        format!("--initial-advertise-peer-urls={}", local(peer)),
+        format!("--listen-peer-urls={}", local(peer.listens)),
+        format!("--initial-advertise-peer-urls={}", local(peer.advertised)),
         format!("--initial-cluster={}", cluster.join(",")),
         // Health and metrics without TLS.
         format!("--listen-metrics-urls={}", local(status)),

@@ -10,10 +10,16 @@ pub struct Setup {
     pub fast_election: bool,
     /// Keep the data in the temporary directory and wait for the disk as in production. Only benchmarks want it.
     pub fsync: bool,
+    /// Lose nothing that was acknowledged when a member is killed. Otherwise etcd keeps its log in a buffer of its own
+    /// (`--unsafe-no-fsync` skips the flush with the sync): members that are killed one after the other may forget what
+    /// the cluster had committed, and revisions come back.
+    pub durable: bool,
     /// Require TLS with a client certificate.
     pub tls: bool,
     /// Require a user and a password.
     pub users: Option<Users>,
+    /// Let the members of a cluster reach each other through [`Links`](super::Links) that can be cut.
+    pub links: bool,
     /// Further command line flags, such as `"--auto-compaction-retention=1"`.
     pub flags: Vec<String>,
 }
@@ -53,7 +59,7 @@ impl Setup {
             flags.push(format!("--heartbeat-interval={heartbeat}"));
             flags.push(format!("--election-timeout={}", 10 * heartbeat));
         }
-        if !self.fsync {
+        if !self.fsync && !self.durable {
             flags.push("--unsafe-no-fsync".into());
         }
         if let Some(users) = &self.users {

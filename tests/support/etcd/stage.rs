@@ -43,7 +43,12 @@ impl Store {
 
     /// A cluster for this case alone, with a fast election.
     pub fn cluster(&self, size: usize) -> Cluster {
-        let cluster = Cluster::start(self.program(), size);
+        self.cluster_with(size, &Setup { fast_election: true, ..Setup::default() })
+    }
+
+    /// A cluster for this case alone, otherwise set up.
+    pub fn cluster_with(&self, size: usize, setup: &Setup) -> Cluster {
+        let cluster = Cluster::start_with(self.program(), size, setup);
         cluster.members().iter().for_each(|member| self.remember(member.log()));
         cluster
     }

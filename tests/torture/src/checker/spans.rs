@@ -1,0 +1,108 @@
+//! Arithmetic of times from and to.
+
+use std::time::Duration;
+
+use crate::clock::{Nanos, nanos};
+
+/// The time from one moment to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    /// Its first moment.
+    pub from: Nanos,
+    /// The moment after its last.
+    pub to: Nanos,
+}
+
+impl Span {
+    pub(super) fn new(from: Nanos, to: Nanos) -> Self {
+        Self { from, to }
+    }
+
+    /// The same, and what follows it.
+    pub(super) fn and(self, aftermath: Duration) -> Self {
+        Self { to: self.to.saturating_add(nanos(aftermath)), ..self }
+    }
+
+    pub(super) fn meets(self, other: Self) -> bool {
+        self.from < other.to && other.from < self.to
+    }
+
+    pub(super) fn length(self) -> Duration {
+        Duration::from_nanos(self.to.saturating_sub(self.from))
+    }
+}
+
+/// What of `whole` is in none of `covers`, in order.
+pub(super) fn uncovered(whole: Span, covers: impl IntoIterator<Item = Span>) -> Vec<Span> {
+    let mut covers: Vec<Span> = covers.into_iter().filter(|cover| cover.meets(whole)).collect();
+    covers.sort_unstable();
+    let mut rest = Vec::new();
+    let mut from = whole.from;
+    for cover in covers {
+        if cover.from > from {
+            rest.push(Span::new(from, cover.from));
+        }
+        from = from.max(cover.to);
+    }
+    if from < whole.to {
+        rest.push(Span::new(from, whole.to));
+    }
+    rest
+}
+
+/// The longest piece of `whole` that is in none of `covers`.
+pub(super) fn longest_uncovered(whole: Span, covers: impl IntoIterator<Item = Span>) -> Option<Span> {
+    uncovered(whole, covers).into_iter().max_by_key(|span| span.length())
+}
+
+/// Things that take time, by the time they take.
+pub(super) struct Timeline<T> {
+    items: Vec<(Span, T)>,
+    /// How far what comes up to here reaches.
+    reach: Vec<Nanos>,
+}
+
+impl<T> Timeline<T> {
+    /// The things that were going on at some moment of `span`, in the order they began.
+    pub(super) fn meeting(&self, span: Span) -> impl DoubleEndedIterator<Item = &(Span, T)> {
+        let first = self.reach.partition_point(|reach| *reach <= span.from);
+        let end = self.items.partition_point(|(item, _)| item.from < span.to);
+        self.items[first.min(end)..end].iter().filter(move |(item, _)| item.to > span.from)
+    }
+}
+
+impl<T> FromIterator<(Span, T)> for Timeline<T> {
+    fn from_iter<I: IntoIterator<Item = (Span, T)>>(items: I) -> Self {
+        let mut items: Vec<_> = items.into_iter().collect();
+        items.sort_by_key(|(span, _)| *span);
+        let mut far = 0;
+        let reach = items.iter().map(|(span, _)| {
+            far = far.max(span.to);
+            far
+        });
+        let reach = reach.collect();
+        Self { items, reach }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_covered_twice_or_reaches_out_is_taken_away_once() {
+        let covers = [Span::new(0, 12), Span::new(10, 14), Span::new(20, 25), Span::new(90, 200)];
+        let rest = uncovered(Span::new(10, 100), covers);
+        assert_eq!(rest, [Span::new(14, 20), Span::new(25, 90)]);
+        assert_eq!(longest_uncovered(Span::new(10, 100), covers), Some(Span::new(25, 90)));
+        assert_eq!(longest_uncovered(Span::new(10, 11), covers), None);
+    }
+
+    #[test]
+    fn what_began_long_ago_is_found_behind_what_ended_since() {
+        let spans = [Span::new(0, 50), Span::new(1, 2), Span::new(3, 4), Span::new(60, 70), Span::new(80, 90)];
+        let timeline: Timeline<()> = spans.iter().map(|span| (*span, ())).collect();
+        let found: Vec<Span> = timeline.meeting(Span::new(10, 61)).map(|(span, ())| *span).collect();
+        assert_eq!(found, [Span::new(0, 50), Span::new(60, 70)]);
+    }
+}

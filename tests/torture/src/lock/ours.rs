@@ -1,0 +1,103 @@
+//! The lock that is proved here: functions with the real attribute.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use locks::{Error, ErrorKind, Locks, distributed_lock};
+
+use super::{Lock, Refusal, Request, Style};
+use crate::history::{Outcome, Promises, Wait};
+use crate::worker::body::Body;
+
+/// Locked functions on one client.
+#[derive(Debug)]
+pub struct Ours(Locks);
+
+impl Ours {
+    /// On the store at `url`.
+    ///
+    /// # Errors
+    ///
+    /// If the URL is wrong.
+    pub fn connect(url: &str) -> Result<Self, Error> {
+        Locks::connect(url).map(Self)
+    }
+}
+
+impl Lock for Ours {
+    fn promises(&self) -> Promises {
+        let facts = self.0.capabilities();
+        Promises { fencing: facts.fencing, queue_order: facts.queue_order }
+    }
+
+    fn run(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>> {
+        let locks = self.0.clone();
+        Box::pin(async move { call(locks, request).await.map_err(|error| refusal(&error)) })
+    }
+}
+
+async fn call(locks: Locks, request: Request) -> Result<(), Error> {
+    let Request { key, wait, style, body } = request;
+    match (style, wait) {
+        (Style::Cancelled, Wait::Forever) => waiting(&locks, &key, body).await,
+        (Style::Cancelled, Wait::Never) => trying(&locks, &key, body).await,
+        (Style::Cancelled, Wait::Millis(limit)) => limited(&locks, &key, Duration::from_millis(limit), body).await,
+        (Style::AtMost(most), _) => at_most(&locks, &key, most, body).await,
+        (Style::Continuing, _) => continuing(&locks, &key, body).await,
+        (Style::Blocking, _) => {
+            let blocking = tokio::task::spawn_blocking(move || blocking(&locks, &key, body));
+            match blocking.await {
+                Ok(result) => result,
+                Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+            }
+        }
+    }
+}
+
+#[distributed_lock(key = key, client = locks, guard = held)]
+async fn waiting(locks: &Locks, key: &str, body: Body) -> Result<(), Error> {
+    body.run(held.fence().to_u64(), || held.is_held()).await;
+    Ok(())
+}
+
+#[distributed_lock(key = key, client = locks, wait = 0, guard = held)]
+async fn trying(locks: &Locks, key: &str, body: Body) -> Result<(), Error> {
+    body.run(held.fence().to_u64(), || held.is_held()).await;
+    Ok(())
+}
+
+#[distributed_lock(key = key, client = locks, wait = limit, guard = held)]
+async fn limited(locks: &Locks, key: &str, limit: Duration, body: Body) -> Result<(), Error> {
+    body.run(held.fence().to_u64(), || held.is_held()).await;
+    Ok(())
+}
+
+#[distributed_lock(key = key, client = locks, hold_at_most = most, guard = held)]
+async fn at_most(locks: &Locks, key: &str, most: Duration, body: Body) -> Result<(), Error> {
+    body.run(held.fence().to_u64(), || held.is_held()).await;
+    Ok(())
+}
+
+#[distributed_lock(key = key, client = locks, on_lost = continue, guard = held)]
+async fn continuing(locks: &Locks, key: &str, body: Body) -> Result<(), Error> {
+    body.run(held.fence().to_u64(), || held.is_held()).await;
+    Ok(())
+}
+
+#[distributed_lock(key = key, client = locks, guard = held)]
+fn blocking(locks: &Locks, key: &str, body: Body) -> Result<(), Error> {
+    body.run_blocking(held.fence().to_u64(), || held.is_held());
+    Ok(())
+}
+
+fn refusal(error: &Error) -> Refusal {
+    let outcome = match error.kind() {
+        ErrorKind::Busy => Outcome::Busy,
+        ErrorKind::Timeout => Outcome::Timeout,
+        ErrorKind::Lost if error.to_string().contains("`hold_at_most`") => Outcome::Limited,
+        ErrorKind::Lost => Outcome::Lost,
+        ErrorKind::Unavailable => Outcome::Unavailable,
+        _ => Outcome::Failed,
+    };
+    Refusal { outcome, why: format!("{error:?}") }
+}
