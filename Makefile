@@ -12,9 +12,9 @@ demo: ## three workers, a few cron jobs, no server needed
 servers: ## install the servers that the tests start, and protoc
 	@tests/servers.sh
 
-test: servers ## everything, on every etcd that is installed
+test: servers ## everything, on every store that is installed
 	cargo test --workspace --all-features --no-fail-fast
-	cargo test --package locks-runtime --lib connect # where etcd is left out
+	cargo test --package locks-runtime --lib connect # where stores are left out
 
 # The features of the published package, read from its manifest.
 features := $(shell sed -n '/^\[features\]/,/^\[dependencies\]/s/^\([a-z-]*\) = .*/\1/p' Cargo.toml)
