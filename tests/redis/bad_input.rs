@@ -79,7 +79,7 @@ pub(crate) async fn a_bad_certificate_is_named(store: Store) {
     let (redis, other) = (with_tls(&store), with_tls(&store));
     // The authority of another server.
     let ca = other.certificates().unwrap().ca();
-    let strange = format!("rediss://{}?connect_timeout=1s&ca={}", redis.tls_address(), ca.display());
+    let strange = format!("rediss://{}?connect_timeout=4s&ca={}", redis.tls_address(), ca.display());
     let (error, _) = refused(&strange, "k").await;
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
     assert!(chain(&error).to_lowercase().contains("certificate"), "{}", chain(&error));
@@ -103,7 +103,7 @@ pub(crate) async fn a_client_certificate_works(store: Store) {
     tokio::time::timeout(SOON, waiting).await.unwrap().unwrap().unwrap().release().await.unwrap();
     // Without one the server hangs up.
     let ca = redis.certificates().unwrap().ca();
-    let bare = format!("rediss://{}?connect_timeout=1s&ca={}", redis.tls_address(), ca.display());
+    let bare = format!("rediss://{}?connect_timeout=4s&ca={}", redis.tls_address(), ca.display());
     assert_eq!(refused(&bare, "k").await.0.kind(), ErrorKind::Unavailable);
 }
 
@@ -113,7 +113,7 @@ pub(crate) async fn a_certificate_for_another_name_works_with_domain(store: Stor
     // The certificate is for `localhost` and 127.0.0.1.
     let other = redis.url().replace(&format!("127.0.0.1:{port}"), &format!("127.0.0.2:{port}"));
     redis.ask(&["CONFIG", "SET", "bind", "127.0.0.1 127.0.0.2"]);
-    let (error, _) = refused(&format!("{other}&connect_timeout=1s"), "k").await;
+    let (error, _) = refused(&format!("{other}&connect_timeout=4s"), "k").await;
     assert!(chain(&error).to_lowercase().contains("certificate"), "{}", chain(&error));
     let locks = connect(&format!("{other}&domain=localhost"));
     locks.lock("k").acquire().await.unwrap().release().await.unwrap();
@@ -143,7 +143,7 @@ pub(crate) async fn a_replica_is_called_one(store: Store) {
         if state.contains("master_link_status:up") { Ok(()) } else { Err(state) }
     })
     .await;
-    let (error, _) = refused(&format!("{}?connect_timeout=1s", replica.url()), "k").await;
+    let (error, _) = refused(&format!("{}?connect_timeout=4s", replica.url()), "k").await;
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
     assert!(chain(&error).contains("read-only replica"), "{}", chain(&error));
 }

@@ -54,7 +54,7 @@ enum Live {
 
 /// Who watches changes; one who does not keep up misses some, and is told that.
 struct Watcher {
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<Arc<Event>>,
     missed: Arc<AtomicBool>,
 }
 
@@ -94,7 +94,7 @@ impl Hub {
         &self,
         store: &Arc<Store>,
         unread: usize,
-    ) -> Option<(mpsc::Receiver<Event>, Arc<AtomicBool>)> {
+    ) -> Option<(mpsc::Receiver<Arc<Event>>, Arc<AtomicBool>)> {
         let (events, receiver) = mpsc::channel(unread);
         let missed = Arc::new(AtomicBool::new(false));
         lock(&self.watchers).push(Watcher { events, missed: Arc::clone(&missed) });
@@ -113,8 +113,13 @@ impl Hub {
     /// What was published, on the thread that reads the connection: nothing here waits.
     fn told(&self, channels: &str, channel: &str, text: &str) {
         if channel.strip_prefix(channels) == Some("changes") {
-            if let Some(event) = Event::read(text) {
-                lock(&self.watchers).retain(|watcher| watcher.tell(event.clone()));
+            let mut watchers = lock(&self.watchers);
+            watchers.retain(|watcher| !watcher.events.is_closed());
+            if watchers.is_empty() {
+                return;
+            }
+            if let Some(event) = Event::read(text).map(Arc::new) {
+                watchers.iter().for_each(|watcher| watcher.tell(&event));
             }
             return;
         }
@@ -133,15 +138,9 @@ impl Hub {
 }
 
 impl Watcher {
-    /// Whether the watcher is still there.
-    fn tell(&self, event: Event) -> bool {
-        match self.events.try_send(event) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                self.missed.store(true, Ordering::Release);
-                true
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
+    fn tell(&self, event: &Arc<Event>) {
+        if self.events.try_send(Arc::clone(event)).is_err() {
+            self.missed.store(true, Ordering::Release);
         }
     }
 }

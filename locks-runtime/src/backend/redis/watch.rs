@@ -25,7 +25,7 @@ const UNREAD: usize = 128;
 const LOOK: (Duration, Duration) = (Duration::from_millis(800), Duration::from_millis(1200));
 
 /// What was published of one lock.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Event {
     sign: char,
     token: String,
@@ -76,7 +76,7 @@ struct Tracker {
     scope: Scope,
     /// What was last told to be at each lock.
     owners: BTreeMap<Key, Vec<u8>>,
-    events: Receiver<Event>,
+    events: Receiver<Arc<Event>>,
     /// Some of what was published did not come through.
     missed: Arc<AtomicBool>,
     changes: Sender<Change>,
@@ -89,7 +89,7 @@ impl Tracker {
         loop {
             let pause = due.since(Clock::Boot.now());
             match tokio::time::timeout(pause, self.events.recv()).await {
-                Ok(Some(event)) => self.apply(event).await,
+                Ok(Some(event)) => self.apply(&event).await,
                 Ok(None) => return,
                 Err(_) => {
                     if let Err(error) = self.look().await {
@@ -101,18 +101,18 @@ impl Tracker {
         }
     }
 
-    async fn apply(&mut self, event: Event) {
+    async fn apply(&mut self, event: &Event) {
         let lock = names::lock_of(&self.store.server.config.namespace, &event.name);
         let Some(key) = lock.filter(|key| self.scope.contains(key.as_str())) else { return };
         let is_known = self.owners.get(&key).is_some_and(|owner| *owner == event.token.as_bytes());
         match event.sign {
             '+' if !is_known => {
                 let holder = Holder::from_json(event.rest.as_bytes());
-                self.tell(key, Some((event.token.into_bytes(), holder))).await;
+                self.tell(key, Some((event.token.clone().into_bytes(), holder))).await;
             }
             '-' if is_known => self.tell(key, None).await,
             '=' if is_known => {
-                self.owners.insert(key, event.rest.into_bytes());
+                self.owners.insert(key, event.rest.clone().into_bytes());
             }
             _ => {}
         }
