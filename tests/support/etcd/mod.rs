@@ -9,8 +9,8 @@
 //! | a bad network on the way | a [`Proxy`](crate::proxy::Proxy) to [`Etcd::address`] |
 //! | another client | [`Etcd::ctl`] (etcdctl), [`Etcd::gateway`] (the JSON gateway) |
 //!
-//! Data is kept in memory where the machine has enough, and not synced, unless [`Setup::fsync`] or [`Setup::durable`] says
-//! so: a server or a cluster is ready within a second.
+//! Data is kept in memory where the machine has enough, unless [`Setup::fsync`] says otherwise: a server or a cluster is
+//! ready within a second, and forgets nothing when it is killed.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

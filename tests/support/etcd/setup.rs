@@ -10,10 +10,6 @@ pub struct Setup {
     pub fast_election: bool,
     /// Keep the data in the temporary directory and wait for the disk as in production. Only benchmarks want it.
     pub fsync: bool,
-    /// Lose nothing that was acknowledged when a member is killed. Otherwise etcd keeps its log in a buffer of its own
-    /// (`--unsafe-no-fsync` skips the flush with the sync): members that are killed one after the other may forget what
-    /// the cluster had committed, and revisions come back.
-    pub durable: bool,
     /// Require TLS with a client certificate.
     pub tls: bool,
     /// Require a user and a password.
@@ -52,15 +48,14 @@ impl Default for Users {
 impl Setup {
     /// The command line flags for a member of a cluster of this size.
     pub(super) fn flags(&self, size: usize) -> Vec<String> {
+        // Without `--unsafe-no-fsync`: it also keeps the log in a buffer of the process, so that a member that is killed
+        // forgets what it had acknowledged.
         let mut flags = vec!["--logger=zap".into(), "--log-outputs=stderr".into()];
         if self.fast_election {
             // Rivals on a busy machine need more, or they take a leader that is late for a dead one.
             let heartbeat = if size == 1 { 10 } else { 50 };
             flags.push(format!("--heartbeat-interval={heartbeat}"));
             flags.push(format!("--election-timeout={}", 10 * heartbeat));
-        }
-        if !self.fsync && !self.durable {
-            flags.push("--unsafe-no-fsync".into());
         }
         if let Some(users) = &self.users {
             flags.push(format!("--auth-token-ttl={}", users.token_ttl.as_secs()));

@@ -152,7 +152,7 @@ async fn cluster(store: &str) -> io::Result<Option<OurCluster>> {
         let labels: Vec<String> = installed.iter().map(Program::label).collect();
         return Err(io::Error::other(format!("STORE={store}: installed are {labels:?}; or give a URL")));
     };
-    let setup = Setup { fast_election: true, links: true, durable: true, ..Setup::default() };
+    let setup = Setup { fast_election: true, links: true, ..Setup::default() };
     let cluster = Cluster::start_with(binary, 3, &setup);
     let endpoints: Vec<String> = cluster.members().iter().map(Etcd::endpoint).collect();
     let direct = Direct::to(&endpoints).await.map_err(io::Error::other)?;
