@@ -33,10 +33,14 @@ pub mod etcd;
 #[cfg(unix)]
 pub mod file;
 pub mod memory;
+#[cfg(any(feature = "etcd", feature = "zookeeper"))]
+mod pause;
 #[cfg(unix)]
 mod poll;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
+mod reach;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "zookeeper")]

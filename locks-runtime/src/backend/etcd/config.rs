@@ -1,5 +1,6 @@
 //! What an etcd store is reached by, checked before anything is sent.
 
+use crate::backend::reach;
 use crate::error::Error;
 use etcd_client::ConnectOptions;
 use std::fmt;
@@ -39,7 +40,7 @@ const PING_ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 impl Config {
     /// How long one request to one member may take.
     pub(super) fn attempt(&self) -> Duration {
-        (self.connect_timeout / 3).clamp(Duration::from_millis(500), Duration::from_secs(5))
+        reach::attempt(self.connect_timeout)
     }
 
     /// An endpoint as the client crate wants it.
@@ -54,7 +55,7 @@ impl Config {
             return Err(Error::invalid_url("an etcd store needs at least one endpoint; write `etcd://host:2379`"));
         }
         for endpoint in &self.endpoints {
-            if !is_host_and_port(endpoint) {
+            if reach::split(endpoint).is_none() {
                 return Err(Error::invalid_url(format!("{endpoint:?} is not an endpoint; write `host:port`")));
             }
         }
@@ -93,13 +94,7 @@ impl Tls {
         if !cfg!(feature = "etcd-tls") {
             return Err(Error::invalid_url("`etcds://` needs the feature `etcd-tls` of this crate"));
         }
-        let pem = self.identity.as_ref().map(|(certificate, key)| [("cert", certificate), ("key", key)]);
-        for (name, bytes) in self.ca.as_ref().map(|ca| ("ca", ca)).into_iter().chain(pem.into_iter().flatten()) {
-            if !bytes.windows(10).any(|window| window == b"-----BEGIN") {
-                return Err(Error::invalid_url(format!("`{name}` holds no PEM")));
-            }
-        }
-        Ok(())
+        reach::check_pem(self.ca.as_ref(), self.identity.as_ref())
     }
 
     #[cfg(feature = "etcd-tls")]
@@ -123,19 +118,6 @@ impl Tls {
     fn add_to(&self, _: ConnectOptions) -> Result<ConnectOptions, Error> {
         Err(self.check().err().unwrap_or_else(|| Error::invalid_url("TLS is not built in")))
     }
-}
-
-fn is_host_and_port(endpoint: &str) -> bool {
-    let Some((host, port)) = endpoint.rsplit_once(':') else { return false };
-    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let host_is_plain = |host: &str| {
-        !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
-    };
-    let host_is_fine = match bracketed {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => host_is_plain(host),
-    };
-    host_is_fine && port.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
 /// Without the password.

@@ -30,7 +30,6 @@ mod keep;
 mod lease;
 mod line;
 mod names;
-mod pause;
 mod renew;
 mod session;
 mod spare;

@@ -8,10 +8,10 @@
 use super::enter::number;
 use super::hub::{Notice, Watching};
 use super::line::{self, Ahead, PAGE};
-use super::pause::Pause;
 use super::session::Shared;
 use super::status::{Failure, Verdict};
 use crate::backend::Entry;
+use crate::backend::pause::Pause;
 use crate::error::Error;
 use crate::random;
 

@@ -3,9 +3,9 @@
 use super::cluster::Cluster;
 use super::inspect::{self, Lines};
 use super::line::Place;
-use super::pause::Pause;
 use super::status::Verdict;
 use crate::backend::beside;
+use crate::backend::pause::Pause;
 use crate::backend::{Change, Scope};
 use crate::error::Error;
 use crate::key::Key;

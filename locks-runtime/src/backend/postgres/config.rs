@@ -1,6 +1,7 @@
 //! Where a PostgreSQL store is, checked before anything is sent.
 
 use super::table::Table;
+use crate::backend::reach;
 use crate::error::Error;
 use std::fmt;
 use std::time::Duration;
@@ -56,7 +57,7 @@ pub struct Tls {
 impl Config {
     /// How long one request may take.
     pub(super) fn attempt(&self) -> Duration {
-        (self.connect_timeout / 3).clamp(Duration::from_millis(500), Duration::from_secs(5))
+        reach::attempt(self.connect_timeout)
     }
 
     /// Finds what can be found without a store.
@@ -65,7 +66,8 @@ impl Config {
             return Err(Error::invalid_url("a PostgreSQL store needs a host; write `postgres://user@host/database`"));
         }
         for host in &self.hosts {
-            split(host).ok_or_else(|| Error::invalid_url(format!("{host:?} is not a host; write `host:port`")))?;
+            reach::split(host)
+                .ok_or_else(|| Error::invalid_url(format!("{host:?} is not a host; write `host:port`")))?;
         }
         if self.user.is_empty() {
             return Err(Error::invalid_url("there is no user; write `postgres://user:password@host/database`"));
@@ -89,7 +91,7 @@ impl Config {
 
     /// The client crate's settings for one host.
     pub(super) fn settings(&self, host: &str) -> tokio_postgres::Config {
-        let (name, port) = split(host).unwrap_or((host, 5432));
+        let (name, port) = reach::split(host).unwrap_or((host, 5432));
         let mut settings = tokio_postgres::Config::new();
         settings
             .host(name)
@@ -114,18 +116,6 @@ impl Config {
 /// With a key of 512 bytes it still fits into an index.
 const LONGEST_NAMESPACE: usize = 512;
 
-/// Host and port, the host without the brackets of an IPv6 address.
-fn split(endpoint: &str) -> Option<(&str, u16)> {
-    let (host, port) = endpoint.rsplit_once(':')?;
-    let port = port.parse().ok().filter(|port| *port != 0)?;
-    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    match bracketed {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok().then_some((address, port)),
-        None => (!host.is_empty() && host.chars().all(is_plain)).then_some((host, port)),
-    }
-}
-
 impl Tls {
     fn check(&self) -> Result<(), Error> {
         if !cfg!(feature = "postgres-tls") {
@@ -134,13 +124,7 @@ impl Tls {
         if !self.verify && (self.ca.is_some() || self.domain.is_some()) {
             return Err(Error::invalid_url("only `sslmode=verify-full` looks at `ca` and `domain`"));
         }
-        let pem = self.identity.as_ref().map(|(certificate, key)| [("cert", certificate), ("key", key)]);
-        for (name, bytes) in self.ca.as_ref().map(|ca| ("ca", ca)).into_iter().chain(pem.into_iter().flatten()) {
-            if !bytes.windows(10).any(|window| window == b"-----BEGIN") {
-                return Err(Error::invalid_url(format!("`{name}` holds no PEM")));
-            }
-        }
-        Ok(())
+        reach::check_pem(self.ca.as_ref(), self.identity.as_ref())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a Redis store is reached by, checked before anything is sent.
 
 use super::status;
+use crate::backend::reach;
 use crate::error::Error;
 use redis::{Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
 use std::fmt;
@@ -40,7 +41,7 @@ pub struct Tls {
 impl Config {
     /// How long one request may take.
     pub(super) fn attempt(&self) -> Duration {
-        (self.connect_timeout / 3).clamp(Duration::from_millis(500), Duration::from_secs(5))
+        reach::attempt(self.connect_timeout)
     }
 
     /// The server as a person would name it.
@@ -105,13 +106,7 @@ impl Tls {
         if !cfg!(feature = "redis-tls") {
             return Err(Error::invalid_url("`rediss://` needs the feature `redis-tls` of this crate"));
         }
-        let pem = self.identity.as_ref().map(|(certificate, key)| [("cert", certificate), ("key", key)]);
-        for (name, bytes) in self.ca.as_ref().map(|ca| ("ca", ca)).into_iter().chain(pem.into_iter().flatten()) {
-            if !bytes.windows(10).any(|window| window == b"-----BEGIN") {
-                return Err(Error::invalid_url(format!("`{name}` holds no PEM")));
-            }
-        }
-        Ok(())
+        reach::check_pem(self.ca.as_ref(), self.identity.as_ref())
     }
 
     #[cfg(feature = "redis-tls")]

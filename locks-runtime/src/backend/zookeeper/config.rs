@@ -1,5 +1,6 @@
 //! What a ZooKeeper store is reached by, checked before anything is sent.
 
+use crate::backend::reach;
 use crate::error::Error;
 use std::fmt;
 use std::time::Duration;
@@ -69,7 +70,7 @@ impl Config {
             ));
         }
         for endpoint in &self.endpoints {
-            if !is_host_and_port(endpoint) {
+            if reach::split(endpoint).is_none() {
                 return Err(Error::invalid_url(format!("{endpoint:?} is not a server; write `host:port`")));
             }
         }
@@ -141,19 +142,6 @@ impl Tls {
     fn add_to(&self, _: Connector) -> Result<Connector, Error> {
         Err(Error::invalid_url("`zookeepers://` needs the feature `zookeeper-tls` of this crate"))
     }
-}
-
-fn is_host_and_port(endpoint: &str) -> bool {
-    let Some((host, port)) = endpoint.rsplit_once(':') else { return false };
-    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let host_is_plain = |host: &str| {
-        !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
-    };
-    let host_is_fine = match bracketed {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => host_is_plain(host),
-    };
-    host_is_fine && port.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
 /// Without the password.

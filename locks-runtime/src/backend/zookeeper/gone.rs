@@ -1,10 +1,10 @@
 //! Early notice of a hold that somebody else ended. The session's deadline does not depend on it.
 
-use super::pause::Pause;
 use super::session::Shared;
 use super::turn::DELETED;
 use super::watched;
 use crate::backend::Entry;
+use crate::backend::pause::Pause;
 use crate::error::Error;
 use crate::random;
 use std::sync::Arc;

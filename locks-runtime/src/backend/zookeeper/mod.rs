@@ -29,7 +29,6 @@ mod inspect;
 mod keep;
 mod link;
 mod names;
-mod pause;
 mod renew;
 mod session;
 mod turn;

@@ -3,10 +3,10 @@
 use super::enter::{is_entry, number};
 use super::link::Trouble;
 use super::names;
-use super::pause::Pause;
 use super::session::{Node, Shared};
 use super::watched::{self, Told};
 use crate::backend::Entry;
+use crate::backend::pause::Pause;
 use crate::error::Error;
 use crate::random;
 use std::future::pending;

@@ -1,0 +1,66 @@
+//! How stores on a network are reached: what their settings have in common, checked before anything is sent.
+
+#[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
+use crate::error::Error;
+#[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
+use std::time::Duration;
+
+/// How long one request may take: a third of the time that a caller is ready to wait for the first connection, so that a
+/// second try has a chance.
+#[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
+pub(super) fn attempt(connect_timeout: Duration) -> Duration {
+    (connect_timeout / 3).clamp(Duration::from_millis(500), Duration::from_secs(5))
+}
+
+/// Host and port of `host:port`, the host without the brackets of an IPv6 address.
+#[cfg(any(feature = "etcd", feature = "zookeeper", feature = "postgres"))]
+pub(super) fn split(endpoint: &str) -> Option<(&str, u16)> {
+    let (host, port) = endpoint.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok().then_some((address, port)),
+        None => (!host.is_empty() && host.chars().all(is_plain)).then_some((host, port)),
+    }
+}
+
+/// That certificates and a key are PEM: anything else would be found out much later, and told by a stranger's words.
+#[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
+pub(super) fn check_pem(ca: Option<&Vec<u8>>, identity: Option<&(Vec<u8>, Vec<u8>)>) -> Result<(), Error> {
+    let pair = identity.map(|(certificate, key)| [("cert", certificate), ("key", key)]);
+    for (name, bytes) in ca.map(|ca| ("ca", ca)).into_iter().chain(pair.into_iter().flatten()) {
+        if !bytes.windows(10).any(|window| window == b"-----BEGIN") {
+            return Err(Error::invalid_url(format!("`{name}` holds no PEM")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(all(test, feature = "etcd"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_host_and_port() {
+        let good = [
+            ("a:2379", "a"),
+            ("10.0.0.1:1", "10.0.0.1"),
+            ("[::1]:2379", "::1"),
+            ("my_etcd-0.svc:2379", "my_etcd-0.svc"),
+        ];
+        for (endpoint, host) in good {
+            assert_eq!(split(endpoint).map(|(host, _)| host), Some(host));
+        }
+        for bad in ["", "a", "a:", ":2379", "a:0", "a:99999", "http://a:1", "u@a:1", "::1:2379", "a b:1"] {
+            assert_eq!(split(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pem_is_named() {
+        let pem = b"-----BEGIN CERTIFICATE-----".to_vec();
+        check_pem(Some(&pem), Some(&(pem.clone(), pem.clone()))).unwrap();
+        let told = check_pem(Some(&pem), Some(&(pem.clone(), b"x".to_vec()))).unwrap_err().to_string();
+        assert!(told.contains("`key`"), "{told}");
+    }
+}
