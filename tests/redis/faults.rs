@@ -115,12 +115,12 @@ pub(crate) async fn a_hand_off_is_told_at_once(store: Store) {
 pub(crate) async fn a_place_in_line_is_kept_beyond_the_ttl(store: Store) {
     let (redis, key, ours, theirs) = (store.redis(), store.key("k"), client(&store), client(&store));
     let guard = ours.lock(&key).acquire().await.unwrap();
-    let waiting = tokio::spawn(theirs.lock(&key).ttl(Duration::from_secs(1)).acquire());
+    let waiting = tokio::spawn(theirs.lock(&key).ttl(Duration::from_secs(3)).acquire());
     stands_in_line(&ours, &key, 1).await;
     let queue = format!("{{{key}}}:queue");
     let place = redis.ask(&["ZRANGE", &queue, "0", "-1", "WITHSCORES"]);
-    // Three of its TTLs.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // More than two of its TTLs.
+    tokio::time::sleep(Duration::from_secs(7)).await;
     assert_eq!(redis.ask(&["ZRANGE", &queue, "0", "-1", "WITHSCORES"]), place, "another place than before");
     guard.release().await.unwrap();
     waiting.await.unwrap().unwrap().release().await.unwrap();
