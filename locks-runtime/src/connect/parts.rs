@@ -28,7 +28,7 @@ pub(super) fn hosts(address: &Address, default_port: u16) -> Result<Vec<String>,
     if address.hosts.is_empty() {
         let scheme = &address.scheme;
         return Err(Error::invalid_url(format!(
-            "an `{scheme}:` URL names at least one host: `{scheme}://host:{default_port}`"
+            "`{scheme}:` URLs name at least one host: `{scheme}://host:{default_port}`"
         )));
     }
     let with_port = |host: &String| if has_port(host) { host.clone() } else { format!("{host}:{default_port}") };
