@@ -146,9 +146,8 @@ fn site(locked: &Locked, private: &Private<'_>) -> TokenStream {
         Key::Template { text, .. } => text.clone(),
         Key::Computed(code) => format!("{{{code}}}"),
     };
-    quote_spanned! {here=>
-        &#private::Site { name: #name, template: #template, file: ::core::file!(), line: ::core::line!() }
-    }
+    let origin = quote_spanned!(here=> ::core::concat!(::core::file!(), ":", ::core::line!()));
+    quote_spanned!(here=> &#private::Site { name: #name, template: #template, origin: #origin })
 }
 
 /// The body as a closure: `return` and `?` mean the function, and its return type is known inside.

@@ -13,16 +13,28 @@ use crate::options::Options;
 use crate::queue::{Party, PlaceId, Stood};
 use crate::schedule;
 use crate::standing::{Baton, Place, Standing};
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+/// Who asks, as the program's text has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// What it calls itself.
+    pub(crate) name: Cow<'static, str>,
+    /// `file:line`.
+    pub(crate) origin: Cow<'static, str>,
+    /// The key as it is written, where an attribute has it.
+    pub(crate) template: &'static str,
+}
 
 /// What is asked for, by whom.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) key: Key,
     pub(crate) options: Options,
-    pub(crate) holder: Holder,
+    pub(crate) holder: Arc<Holder>,
     pub(crate) template: &'static str,
     /// The holds this task is under, innermost first.
     pub(crate) under: Vec<Arc<Hold>>,
@@ -49,7 +61,7 @@ pub(crate) async fn acquire(engine: &Arc<Engine>, request: Request) -> Result<Gu
     let attempt = Attempt { engine, request: &request, span: &span, begun, stage: Mutex::default() };
     match attempt.run().await {
         Ok(grant) => {
-            observe::acquired(&span, labels, grant.fence, engine.clock.now().since(begun));
+            observe::acquired(&span, labels, grant.fence, grant.acquired.since(begun));
             Ok(Guard::owning(Hold::begin(grant)))
         }
         Err(error) => {
@@ -121,13 +133,13 @@ impl Attempt<'_> {
         let options = &self.request.options;
         Party {
             under: under.map(|hold| hold.place_id()).collect(),
-            holder: self.request.holder.clone(),
+            holder: Arc::clone(&self.request.holder),
             takes_over: options.hold_at_least.is_none().then(|| self.ttl()),
         }
     }
 
     fn try_stand(&self, id: PlaceId) -> Result<Place, Error> {
-        self.engine.lines.try_stand(&self.request.key, id, self.party()).map_err(|holder| busy(*holder))
+        self.engine.lines.try_stand(&self.request.key, id, self.party()).map_err(|holder| busy(Holder::clone(&holder)))
     }
 
     async fn stand(&self, id: PlaceId) -> Result<(Place, Option<Baton>), Error> {
@@ -146,14 +158,15 @@ impl Attempt<'_> {
     fn take_over(&self, place: &Arc<Place>, baton: Baton) -> Option<Grant> {
         let Baton { mut standing, fence, granted } = baton;
         standing.stand_at(place);
-        standing.check().ok()?;
-        Some(self.grant(standing, fence, granted, Arc::clone(place)))
+        let acquired = self.engine.clock.now();
+        standing.check(acquired).ok()?;
+        Some(self.grant(standing, fence, (granted, acquired), Arc::clone(place)))
     }
 
     /// At the head of this process's line: enters the store's line, again if the session is lost meanwhile.
     async fn at_the_store(&self, place: Arc<Place>, patience: Patience) -> Result<Grant, Error> {
         let mut failures = 0;
-        let (standing, number) = loop {
+        let (standing, number, granted) = loop {
             self.engine.check_open()?;
             *self.stage() = Stage::Asking;
             match self.enter_once(&place, patience).await {
@@ -163,15 +176,22 @@ impl Attempt<'_> {
             failures += 1;
             self.engine.runtime.sleep(schedule::backoff(failures, Duration::from_secs(1))).await;
         };
-        Ok(self.grant(standing, Fence::new(number, 0), self.engine.clock.now(), place))
+        Ok(self.grant(standing, Fence::new(number, 0), (granted, granted), place))
     }
 
-    fn grant(&self, standing: Standing, fence: Fence, granted: Moment, place: Arc<Place>) -> Grant {
+    fn grant(
+        &self,
+        standing: Standing,
+        fence: Fence,
+        (granted, acquired): (Moment, Moment),
+        place: Arc<Place>,
+    ) -> Grant {
         let (entry, member) = standing.settle();
         Grant {
             entry,
             fence,
             granted,
+            acquired,
             ttl: self.ttl(),
             member,
             place,
@@ -191,13 +211,13 @@ impl Attempt<'_> {
     }
 
     /// One entry's way into the store's line and to its head.
-    async fn enter_once(&self, place: &Arc<Place>, patience: Patience) -> Result<(Standing, u64), Error> {
+    async fn enter_once(&self, place: &Arc<Place>, patience: Patience) -> Result<(Standing, u64, Moment), Error> {
         let options = &self.request.options;
         let member = self.engine.sessions.join(self.ttl()).await?;
         let entry = Entry {
             key: self.request.key.clone(),
             number: mint(),
-            holder: self.request.holder.clone(),
+            holder: Arc::clone(&self.request.holder),
             mode: options.mode,
         };
         let mut standing = Standing::new(Arc::new(entry), Arc::new(member), self.engine.runtime.clone());
@@ -215,17 +235,21 @@ impl Attempt<'_> {
                 standing.turn().await?
             }
         };
-        self.answered();
+        let mut now = self.answered();
         if let Some(least) = options.hold_at_least {
             standing.keep(least).await?;
+            now = self.engine.clock.now();
         }
-        standing.check()?;
-        Ok((standing, number))
+        standing.check(now)?;
+        Ok((standing, number, now))
     }
 
-    fn answered(&self) {
-        self.engine.sessions.answered().advance(self.engine.clock.now());
+    /// The store has answered, now.
+    fn answered(&self) -> Moment {
+        let now = self.engine.clock.now();
+        self.engine.sessions.answered().advance(now);
         *self.stage() = Stage::Queued;
+        now
     }
 
     /// Whether to go on after `error`: the session was lost, or the store cannot be reached but not for too long.
@@ -251,7 +275,7 @@ impl Attempt<'_> {
         let holder = match stage {
             Stage::Trouble(error) => return error,
             Stage::Asking => return Error::unavailable(format!("the store did not answer within {waited:?}")),
-            Stage::Local => self.engine.lines.head(&self.request.key),
+            Stage::Local => self.engine.lines.head(&self.request.key).map(Arc::unwrap_or_clone),
             Stage::Queued => self.engine.holder(&self.request.key).await,
         };
         Error::new(ErrorKind::Timeout, format!("not free within {waited:?}; gave up the place in line"))

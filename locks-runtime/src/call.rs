@@ -1,13 +1,14 @@
 //! A declared function's whole life: what the attribute expands to, and `Lock::run`.
 
-use crate::acquire;
-use crate::error::{Error, ErrorKind};
+use crate::acquire::{self, Caller};
+use crate::error::Error;
 use crate::global;
 use crate::guard::{Guard, Hold};
 use crate::key::{self, Key, Piece};
 use crate::locks::Locks;
 use crate::observe;
 use crate::options::{OnLost, Options};
+use crate::over::Why;
 use crate::runtime::blocking;
 use std::any::Any;
 use std::fmt::Display;
@@ -25,10 +26,14 @@ pub struct Site {
     pub name: &'static str,
     /// The key as it is written.
     pub template: &'static str,
-    /// The file of the declaration.
-    pub file: &'static str,
-    /// The line of the declaration.
-    pub line: u32,
+    /// The declaration's `file:line`.
+    pub origin: &'static str,
+}
+
+impl From<&Site> for Caller {
+    fn from(site: &Site) -> Self {
+        Self { name: site.name.into(), origin: site.origin.into(), template: site.template }
+    }
 }
 
 /// The return type of a locked function: it can say that the function did not run, or not to its end.
@@ -134,7 +139,7 @@ where
     Fut: Future<Output = T>,
 {
     let locks = client.map_or_else(global::client, Ok)?;
-    let guard = acquire::acquire(&locks.engine, locks.request(key?, options, site.name.into(), site)).await?;
+    let guard = acquire::acquire(&locks.engine, locks.request(key?, options, site.into())).await?;
     hold_around(guard, &options, body).await
 }
 
@@ -160,12 +165,10 @@ where
 /// Gives the lock back, and says how the body ended.
 async fn finish<T>(guard: Guard, ending: Ending<T>) -> Result<T, Error> {
     let hold = Arc::clone(guard.hold());
-    let lost = hold.loss();
-    if let Err(error) = guard.release().await
-        && error.kind() != ErrorKind::Lost
-    {
+    let (lost, left) = guard.end().await;
+    if let (None, Err(error)) = (&lost, &left) {
         // The value stands; the release goes on in the background.
-        observe::release_failed(hold.key(), &error);
+        observe::release_failed(hold.key(), error);
     }
     match ending {
         Ending::Returned(value) => {
@@ -196,7 +199,7 @@ pub fn call_blocking<T>(
     body: impl FnOnce(Guard) -> T,
 ) -> Result<T, Error> {
     let locks = client.map_or_else(global::client, Ok)?;
-    let guard = blocking(acquire::acquire(&locks.engine, locks.request(key?, options, site.name.into(), site)))?;
+    let guard = blocking(acquire::acquire(&locks.engine, locks.request(key?, options, site.into())))?;
     let hold = Arc::clone(guard.hold());
     let result = hold.span().in_scope(|| {
         catch_unwind(AssertUnwindSafe(|| global::under_sync(&hold, || body(Guard::joining(Arc::clone(&hold))))))
@@ -208,7 +211,7 @@ pub fn call_blocking<T>(
 enum Ending<T> {
     Returned(T),
     Panicked(Box<dyn Any + Send>),
-    Stopped(Arc<str>),
+    Stopped(Why),
 }
 
 /// A body that runs while its lock is held.
@@ -224,12 +227,12 @@ struct Running<Fut> {
 struct Watched {
     hold: Arc<Hold>,
     /// Begun once the body has to wait.
-    over: Option<Pin<Box<dyn Future<Output = Arc<str>> + Send>>>,
+    over: Option<Pin<Box<dyn Future<Output = Why> + Send>>>,
 }
 
 impl Watched {
     /// Why the body must stop now, if so.
-    fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<Arc<str>> {
+    fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<Why> {
         let hold = &self.hold;
         let over = self.over.get_or_insert_with(|| {
             let hold = Arc::clone(hold);
@@ -269,7 +272,7 @@ impl<Fut: Future> Future for Running<Fut> {
 
 impl<Fut: Future> Running<Fut> {
     /// Drops the body where it stands. Its destructors may panic; that is the body's panic then.
-    fn stop(&mut self, why: Arc<str>) -> Ending<Fut::Output> {
+    fn stop(&mut self, why: Why) -> Ending<Fut::Output> {
         let body = self.body.take();
         match catch_unwind(AssertUnwindSafe(|| drop(body))) {
             Ok(()) => Ending::Stopped(why),

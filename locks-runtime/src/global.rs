@@ -1,6 +1,5 @@
 //! The one global client, and what a task knows of the locks around it.
 
-use crate::call::Site;
 use crate::error::{Error, ErrorKind};
 use crate::guard::{Guard, Hold};
 use crate::locks::Locks;
@@ -120,9 +119,4 @@ pub(crate) fn holds() -> Vec<Arc<Hold>> {
         next = link.0.1.clone();
     }
     holds
-}
-
-/// Where something is declared, as the holder record has it.
-pub(crate) fn origin(site: &Site) -> String {
-    format!("{}:{}", site.file, site.line)
 }

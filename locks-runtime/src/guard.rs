@@ -8,6 +8,7 @@ use crate::error::ErrorKind;
 use crate::fence::Fence;
 use crate::key::Key;
 use crate::observe::{self, Labels};
+use crate::over::{Over, Why};
 use crate::queue::{Party, PlaceId};
 use crate::runtime::{Runtime, Started};
 use crate::schedule;
@@ -17,7 +18,6 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// A lock that is held.
 ///
@@ -103,7 +103,18 @@ impl Guard {
     ///
     /// The release is under way from the first poll; dropping the future does not stop it.
     pub async fn release(self) -> Result<(), Error> {
-        if self.owner { self.hold.release().await } else { Ok(()) }
+        if !self.owner {
+            return Ok(());
+        }
+        match self.hold.release().await {
+            (Some(why), _) => Err(self.hold.lost_error(&why)),
+            (None, left) => left,
+        }
+    }
+
+    /// As [`release`](Guard::release), which tells apart why the hold had been lost before, if so.
+    pub(crate) async fn end(self) -> (Option<Why>, Result<(), Error>) {
+        if self.owner { self.hold.release().await } else { (self.hold.loss(), Ok(())) }
     }
 
     /// A condition that holds in etcd exactly while this hold's entry is there, to be put into the caller's own
@@ -151,6 +162,8 @@ pub(crate) struct Grant {
     pub(crate) fence: Fence,
     /// When the store gave the lock to this process.
     pub(crate) granted: Moment,
+    /// When the hold began: later, if another of this process had the lock first.
+    pub(crate) acquired: Moment,
     /// The session's TTL as it was asked for.
     pub(crate) ttl: Duration,
     pub(crate) member: Arc<Membership>,
@@ -188,7 +201,7 @@ pub(crate) struct Hold {
     runtime: Runtime,
     clock: Clock,
     /// Why it is over; the first reason stands.
-    over: watch::Sender<Option<Arc<str>>>,
+    over: Over,
     given_back: AtomicBool,
     /// Somebody counts on the entry to be there exactly while this hold lasts.
     bound: AtomicBool,
@@ -199,7 +212,6 @@ const TOO_LONG: &str = "`hold_at_most` passed";
 
 impl Hold {
     pub(crate) fn begin(grant: Grant) -> Arc<Self> {
-        let acquired = grant.clock.now();
         let hold = Arc::new(Self {
             entry: grant.entry,
             fence: grant.fence,
@@ -210,13 +222,13 @@ impl Hold {
             client: grant.client,
             template: grant.template,
             span: grant.span,
-            acquired,
-            kept_until: grant.hold_at_least.map(|least| acquired + least),
-            until: grant.hold_at_most.map(|most| acquired + most),
+            acquired: grant.acquired,
+            kept_until: grant.hold_at_least.map(|least| grant.acquired + least),
+            until: grant.hold_at_most.map(|most| grant.acquired + most),
             release_wait: grant.release_wait,
             runtime: grant.runtime,
             clock: grant.clock,
-            over: watch::Sender::new(None),
+            over: Over::default(),
             given_back: AtomicBool::new(false),
             bound: AtomicBool::new(false),
             member: grant.member,
@@ -253,41 +265,33 @@ impl Hold {
     }
 
     /// Why the hold cannot be proved any more, if so. Looks at the clock anew.
-    pub(crate) fn loss(&self) -> Option<Arc<str>> {
-        if let Some(why) = self.over.borrow().as_ref() {
-            return Some(Arc::clone(why));
+    pub(crate) fn loss(&self) -> Option<Why> {
+        self.loss_at(self.clock.now())
+    }
+
+    fn loss_at(&self, now: Moment) -> Option<Why> {
+        if let Some(why) = self.over.why() {
+            return Some(why);
         }
-        if self.until.is_some_and(|until| self.clock.now() >= until) {
+        if self.until.is_some_and(|until| now >= until) {
             return Some(self.end(TOO_LONG.into()));
         }
-        self.member.loss().map(|why| self.end(why))
+        self.member.loss_at(now).map(|why| self.end(why))
     }
 
     /// Ends when the hold is over, with the reason.
-    pub(crate) async fn over(&self) -> Arc<str> {
-        let mut over = self.over.subscribe();
-        let why = tokio::select! {
+    pub(crate) async fn over(&self) -> Why {
+        tokio::select! {
             biased;
-            Ok(why) = over.wait_for(Option::is_some) => why.clone(),
-            why = self.member.lost() => Some(why),
-        };
-        self.end(why.unwrap_or_else(|| RELEASED.into()))
+            why = self.over.wait() => why,
+            why = self.member.lost() => self.end(why),
+        }
     }
 
     /// Says that it is over; gives the reason that stands.
-    fn end(&self, why: Arc<str>) -> Arc<str> {
-        let mut stands = why;
-        let is_first = self.over.send_if_modified(|known| match known {
-            Some(known) => {
-                stands = Arc::clone(known);
-                false
-            }
-            None => {
-                *known = Some(Arc::clone(&stands));
-                true
-            }
-        });
-        if is_first && &*stands != RELEASED {
+    fn end(&self, why: Why) -> Why {
+        let (stands, is_first) = self.over.tell(why);
+        if is_first && stands != RELEASED {
             observe::lost(&self.span, self.labels(), self.key(), &stands);
         }
         stands
@@ -297,49 +301,47 @@ impl Hold {
         Error::lost(format!("the lock was lost: {why}; another process may hold it now")).with_key(self.key())
     }
 
-    /// Gives the lock back and waits for the store, but not for ever.
-    pub(crate) async fn release(self: &Arc<Self>) -> Result<(), Error> {
-        let lost = self.loss();
-        let left = self.runtime.within(self.release_wait, self.give_back()).await;
-        match (lost, left) {
-            (Some(why), _) => Err(self.lost_error(&why)),
-            (None, Some(Some(result))) => result,
-            (None, _) => Err(Error::unavailable("the store did not acknowledge the release yet").with_key(self.key())),
-        }
+    /// Gives the lock back and waits for the store, but not for ever. Says apart why it had been lost before, if so.
+    pub(crate) async fn release(self: &Arc<Self>) -> (Option<Why>, Result<(), Error>) {
+        let (lost, leaving) = self.give_back();
+        let left = self.runtime.within(self.release_wait, leaving).await.flatten();
+        let unknown = || Error::unavailable("the store did not acknowledge the release yet").with_key(self.key());
+        (lost, left.unwrap_or_else(|| Err(unknown())))
     }
 
-    /// Begins to take the entry out of the store, and lets the next one of this process move when that is done.
-    pub(crate) fn give_back(self: &Arc<Self>) -> Started<Result<(), Error>> {
+    /// Begins to take the entry out of the store, and lets the next one of this process move when that is done. Says
+    /// apart why the hold had been lost before, if so.
+    pub(crate) fn give_back(self: &Arc<Self>) -> (Option<Why>, Started<Result<(), Error>>) {
         if self.given_back.swap(true, Ordering::SeqCst) {
-            return self.runtime.start(std::future::ready(Ok(())));
+            return (self.over.why(), Started::done(Ok(())));
         }
-        let why = self.loss().unwrap_or_else(|| self.end(RELEASED.into()));
-        let held = self.clock.now().since(self.acquired);
-        observe::ended(&self.span, self.labels(), held, &*why != RELEASED);
+        let now = self.clock.now();
+        let lost = self.loss_at(now).or_else(|| Some(self.end(RELEASED.into())).filter(|why| why != RELEASED));
+        observe::ended(&self.span, self.labels(), now.since(self.acquired), lost.is_some());
         self.member.forget(self.number());
         let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if place.as_ref().is_some_and(|place| &*why == RELEASED && self.hand_on(place)) {
-            return self.runtime.start(std::future::ready(Ok(())));
+        if lost.is_none() && place.as_ref().is_some_and(|place| self.hand_on(place, now)) {
+            return (lost, Started::done(Ok(())));
         }
-        let (hold, kept_until) = (Arc::clone(self), self.kept_until.filter(|until| *until > self.clock.now()));
+        let hold = Arc::clone(self);
         let leaving = async move {
             let result = leave(&hold.member, &hold.entry).await;
             drop(place);
             result
         };
-        match kept_until {
-            None => self.runtime.start(leaving),
+        match self.kept_until.filter(|until| *until > now) {
+            None => (lost, self.runtime.start(Box::pin(leaving))),
             Some(until) => {
                 self.runtime.spawn(Self::leave_at(Arc::clone(self), until, leaving));
-                self.runtime.start(std::future::ready(Ok(())))
+                (lost, Started::done(Ok(())))
             }
         }
     }
 
     /// Passes the entry on to the next body in this process's line, if that one could not tell the difference from an
     /// entry of its own. For a short time only: other processes wait too.
-    fn hand_on(&self, place: &Place) -> bool {
-        let is_late = self.clock.now().since(self.granted) >= schedule::HAND_ON_WITHIN;
+    fn hand_on(&self, place: &Place, now: Moment) -> bool {
+        let is_late = now.since(self.granted) >= schedule::HAND_ON_WITHIN;
         if is_late || self.kept_until.is_some() || self.bound.load(Ordering::SeqCst) {
             return false;
         }
@@ -386,12 +388,12 @@ impl Hold {
             why = self.over() => why,
             () = tokio::time::sleep(most) => self.end(TOO_LONG.into()),
         };
-        if &*why != TOO_LONG {
+        if why != TOO_LONG {
             return;
         }
         tokio::time::sleep(schedule::reserve(self.member.session.ttl())).await;
         // A failure is logged there, and tried again.
-        let _ = self.give_back().await;
+        let _ = self.give_back().1.await;
     }
 
     fn labels(&self) -> Labels<'_> {

@@ -1,6 +1,7 @@
 //! Who holds a lock: the small record that the store keeps beside an entry, for people and for tools.
 
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -18,22 +19,22 @@ pub struct Holder {
     pub version: u32,
     /// What the holder calls itself: `module::function`, or the attribute's `name`.
     #[serde(deserialize_with = "lenient")]
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// Where that function is: `file:line`.
     #[serde(deserialize_with = "lenient")]
-    pub origin: String,
+    pub origin: Cow<'static, str>,
     /// The host's name.
     #[serde(deserialize_with = "lenient")]
-    pub host: String,
+    pub host: Cow<'static, str>,
     /// The process id on that host.
     #[serde(deserialize_with = "lenient")]
     pub pid: u32,
     /// One client of one process: two clients never share it, a restart changes it.
     #[serde(deserialize_with = "lenient")]
-    pub instance: String,
+    pub instance: Cow<'static, str>,
     /// `exclusive`, or `shared`.
     #[serde(deserialize_with = "lenient")]
-    pub mode: String,
+    pub mode: Cow<'static, str>,
     /// When the lock was asked for, by the holder's own wall clock, in milliseconds since 1970.
     #[serde(rename = "at", deserialize_with = "lenient")]
     pub requested_at_ms: u64,
@@ -147,7 +148,7 @@ mod tests {
     #[test]
     fn a_newer_or_odd_record_is_read_as_far_as_it_goes() {
         let holder = Holder::from_json(br#"{"v":9,"name":"x","pid":"no number","more":[1]}"#);
-        assert_eq!((holder.version, holder.name.as_str(), holder.pid), (9, "x", 0));
+        assert_eq!((holder.version, &*holder.name, holder.pid), (9, "x", 0));
         assert!(!Holder::from_json(b"").is_known());
         assert!(!Holder::from_json(b"[1]").is_known());
     }

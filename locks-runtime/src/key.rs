@@ -114,7 +114,10 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b'/').add(b'%');
 ///
 /// `InvalidKey` if a value is empty (two templates would meet in one key) or the whole is not a [`Key`].
 pub(crate) fn render(pieces: &[Piece<'_>]) -> Result<Key, Error> {
-    let mut name = String::new();
+    if let [Piece::Text(text)] = pieces {
+        return Key::new(text);
+    }
+    let mut name = String::with_capacity(64);
     for piece in pieces {
         match piece {
             Piece::Text(text) => name.push_str(text),

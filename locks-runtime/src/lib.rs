@@ -17,6 +17,7 @@ mod lock;
 mod locks;
 mod observe;
 mod options;
+mod over;
 mod queue;
 mod random;
 mod runtime;

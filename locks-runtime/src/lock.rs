@@ -1,7 +1,7 @@
 //! A lock as it is about to be taken by hand.
 
-use crate::acquire;
-use crate::call::{Site, hold_around};
+use crate::acquire::{self, Caller};
+use crate::call::hold_around;
 use crate::error::{Error, ErrorKind};
 use crate::guard::Guard;
 use crate::key::Key;
@@ -19,8 +19,7 @@ pub struct Lock {
     locks: Locks,
     key: Result<Key, Error>,
     options: Options,
-    name: Cow<'static, str>,
-    origin: Site,
+    caller: Caller,
 }
 
 impl Lock {
@@ -29,8 +28,11 @@ impl Lock {
             locks,
             key,
             options: Options::default(),
-            name: Cow::Borrowed("a lock taken by hand"),
-            origin: Site { name: "", template: "", file: caller.file(), line: caller.line() },
+            caller: Caller {
+                name: Cow::Borrowed("a lock taken by hand"),
+                origin: format!("{}:{}", caller.file(), caller.line()).into(),
+                template: "",
+            },
         }
     }
 
@@ -67,7 +69,7 @@ impl Lock {
 
     /// What the holder calls itself in the holder record, spans and metrics.
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.name = name.into();
+        self.caller.name = name.into();
         self
     }
 
@@ -84,7 +86,7 @@ impl Lock {
     ///
     /// Dropping it leaves the line, in the background; nothing stays in the store.
     pub async fn acquire(self) -> Result<Guard, Error> {
-        let request = self.locks.request(self.key?, self.options, self.name, &self.origin);
+        let request = self.locks.request(self.key?, self.options, self.caller);
         acquire::acquire(&self.locks.engine, request).await
     }
 

@@ -1,8 +1,7 @@
 //! The handle to a store's locks, and the engine behind it.
 
-use crate::acquire::Request;
+use crate::acquire::{Caller, Request};
 use crate::backend::{Backend, Capabilities, Change, Line, Scope};
-use crate::call::Site;
 use crate::clock::{self, Clock};
 use crate::connect;
 use crate::error::{Error, ErrorKind};
@@ -16,11 +15,11 @@ use crate::random;
 use crate::runtime::{Runtime, Started};
 use crate::session::Sessions;
 use crate::standing::Baton;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -95,10 +94,10 @@ impl Engine {
     }
 
     /// Asks the store, on the background thread.
-    async fn ask<T, F>(&self, question: F) -> Result<T, Error>
+    async fn ask<T, F>(&self, question: Pin<Box<F>>) -> Result<T, Error>
     where
         T: Send + Unpin + 'static,
-        F: Future<Output = Result<T, Error>> + Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + ?Sized + 'static,
     {
         let asked: Started<Result<T, Error>> = self.runtime.start(question);
         asked.await.unwrap_or_else(|| Err(Error::unavailable("the request to the store failed inside")))
@@ -156,9 +155,9 @@ impl Locks {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let identity = Holder {
             version: Holder::VERSION,
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned().into(),
             pid: std::process::id(),
-            instance: format!("{:016x}", random::bits()),
+            instance: format!("{:016x}", random::bits()).into(),
             labels: defaults.labels.clone(),
             ..Holder::default()
         };
@@ -185,15 +184,16 @@ impl Locks {
         Lock::new(self.clone(), Key::new(key), caller)
     }
 
-    pub(crate) fn request(&self, key: Key, options: Options, name: Cow<'static, str>, site: &Site) -> Request {
+    pub(crate) fn request(&self, key: Key, options: Options, caller: Caller) -> Request {
+        let Caller { name, origin, template } = caller;
         let holder = Holder {
-            name: name.into_owned(),
-            origin: global::origin(site),
-            mode: options.mode.to_string(),
+            name,
+            origin,
+            mode: options.mode.name().into(),
             requested_at_ms: clock::wall_ms(),
             ..self.engine.identity.clone()
         };
-        Request { key, options, holder, template: site.template, under: global::holds() }
+        Request { key, options, holder: Arc::new(holder), template, under: global::holds() }
     }
 
     /// What the store behind this client can promise.
@@ -266,7 +266,7 @@ impl Locks {
     pub async fn close(&self) {
         self.engine.closed.store(true, Ordering::Release);
         let sessions = Arc::clone(&self.engine.sessions);
-        let closed = self.engine.runtime.start(async move { sessions.close().await });
+        let closed = self.engine.runtime.start(Box::pin(async move { sessions.close().await }));
         // A failure is logged there; what could not be closed lapses.
         let _ = self.engine.runtime.within(self.engine.defaults.connect_timeout, closed).await;
     }
@@ -282,7 +282,7 @@ impl Locks {
     /// `Unsupported` if the store is not etcd; `Unavailable`, `Unauthorized`.
     #[cfg(feature = "etcd")]
     pub async fn etcd_client(&self) -> Result<etcd_client::Client, Error> {
-        self.engine.ask(connect::etcd_client(&self.engine.backend)?).await
+        self.engine.ask(Box::pin(connect::etcd_client(&self.engine.backend)?)).await
     }
 }
 

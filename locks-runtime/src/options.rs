@@ -14,11 +14,18 @@ pub enum Mode {
     Exclusive,
 }
 
+impl Mode {
+    /// As holder records and spans have it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Exclusive => "exclusive",
+        }
+    }
+}
+
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exclusive => f.write_str("exclusive"),
-        }
+        f.write_str(self.name())
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Party {
     /// The holds under which this task already runs, innermost first.
     pub(crate) under: Vec<PlaceId>,
     /// Who it is, for messages.
-    pub(crate) holder: Holder,
+    pub(crate) holder: Arc<Holder>,
     /// The TTL with which it could go on with the hold of the one before it; `None` if it needs one of its own.
     pub(crate) takes_over: Option<Duration>,
 }
@@ -101,18 +101,18 @@ impl<B> Lines<B> {
     }
 
     /// Takes the place only where there is no line; otherwise tells who is at its head.
-    pub(crate) fn try_stand(&self, key: &Key, id: PlaceId, party: Party) -> Result<Place<B>, Box<Holder>> {
+    pub(crate) fn try_stand(&self, key: &Key, id: PlaceId, party: Party) -> Result<Place<B>, Arc<Holder>> {
         let mut lines = self.lock();
         if let Some(line) = lines.get(key) {
-            return Err(Box::new(line.head.party.holder.clone()));
+            return Err(Arc::clone(&line.head.party.holder));
         }
         lines.insert(key.clone(), Line { head: Member { id, party }, waiting: VecDeque::new() });
         Ok(Place { lines: self.clone(), key: key.clone(), id })
     }
 
     /// Who is at the head of the line for `key`.
-    pub(crate) fn head(&self, key: &Key) -> Option<Holder> {
-        self.lock().get(key).map(|line| line.head.party.holder.clone())
+    pub(crate) fn head(&self, key: &Key) -> Option<Arc<Holder>> {
+        self.lock().get(key).map(|line| Arc::clone(&line.head.party.holder))
     }
 
     /// Lets the next one of the line for `key` move if `id` was its head; otherwise takes `id` out of the line.
@@ -215,8 +215,13 @@ mod tests {
     use super::*;
 
     fn party(name: &str, under: &[PlaceId]) -> Party {
-        let holder = Holder { version: 1, name: name.into(), origin: format!("{name}.rs:1"), ..Holder::default() };
-        Party { under: under.to_vec(), holder, takes_over: None }
+        let holder = Holder {
+            version: 1,
+            name: name.to_owned().into(),
+            origin: format!("{name}.rs:1").into(),
+            ..Holder::default()
+        };
+        Party { under: under.to_vec(), holder: holder.into(), takes_over: None }
     }
 
     fn key(name: &str) -> Key {

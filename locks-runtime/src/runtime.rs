@@ -2,8 +2,8 @@
 
 use crate::error::Error;
 use once_cell::sync::OnceCell;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -45,18 +45,17 @@ impl Runtime {
     ///
     /// The first poll saves a change of threads: a store in memory answers in it, and a store on the network gets its
     /// request out.
-    pub(crate) fn start<T, F>(&self, future: F) -> Started<T>
+    pub(crate) fn start<T, F>(&self, mut future: Pin<Box<F>>) -> Started<T>
     where
         T: Send + 'static,
-        F: Future<Output = T> + Send + 'static,
+        F: Future<Output = T> + Send + ?Sized + 'static,
     {
-        let mut future = Box::pin(future);
         let first = {
             let _inside = self.0.enter();
             future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         };
         match first {
-            Poll::Ready(value) => Started(State::Done(Some(value))),
+            Poll::Ready(value) => Started::done(value),
             Poll::Pending => {
                 let (sender, receiver) = oneshot::channel();
                 let task = self.spawn(async move {
@@ -76,6 +75,11 @@ impl Runtime {
 
     /// `future`, unless it takes longer than `limit`.
     pub(crate) async fn within<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        // What is ready at once needs no timer.
+        if let Poll::Ready(value) = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
+            return Some(value);
+        }
         let timer = self.sleep(limit);
         tokio::select! {
             biased;
@@ -111,6 +115,11 @@ enum State<T> {
 }
 
 impl<T> Started<T> {
+    /// What has ended already, with `value`.
+    pub(crate) fn done(value: T) -> Self {
+        Self(State::Done(Some(value)))
+    }
+
     /// Ends the work where it stands.
     pub(crate) fn abort(&self) {
         if let State::Running(_, task) = &self.0 {
@@ -178,7 +187,7 @@ mod tests {
     #[test]
     fn what_is_ready_at_once_needs_no_thread() {
         let runtime = Runtime::background().unwrap();
-        let name = blocking(runtime.start(async { std::thread::current().name().map(str::to_owned) }));
+        let name = blocking(runtime.start(Box::pin(async { std::thread::current().name().map(str::to_owned) })));
         assert_ne!(name.unwrap().as_deref(), Some("locks"));
     }
 
@@ -186,10 +195,10 @@ mod tests {
     fn what_is_not_goes_on_in_the_background_though_dropped() {
         let runtime = Runtime::background().unwrap();
         let (sender, receiver) = std::sync::mpsc::channel();
-        drop(runtime.start(async move {
+        drop(runtime.start(Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(1)).await;
             sender.send(std::thread::current().name().map(str::to_owned)).unwrap();
-        }));
+        })));
         assert_eq!(receiver.recv().unwrap().as_deref(), Some("locks"));
     }
 

@@ -5,12 +5,13 @@ use crate::clock::{AtomicMoment, Clock, Moment};
 use crate::error::{Error, ErrorKind};
 use crate::guard::Hold;
 use crate::observe;
+use crate::over::{Over, Why};
 use crate::runtime::Runtime;
 use crate::schedule;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
-use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 /// The sessions of one client, one for each TTL.
 #[derive(Debug)]
@@ -48,13 +49,13 @@ impl Sessions {
             return Ok(member);
         }
         let sessions = Arc::clone(self);
-        let opened = self.runtime.start(async move {
+        let opened = self.runtime.start(Box::pin(async move {
             let _one_at_a_time = Arc::clone(&sessions.opening).lock_owned().await;
             match sessions.join_open(ttl) {
                 Some(member) => Ok(member),
                 None => sessions.open(ttl).await,
             }
-        });
+        }));
         opened.await.unwrap_or_else(|| Err(Error::unavailable("opening a session with the store failed inside")))
     }
 
@@ -72,8 +73,8 @@ impl Sessions {
             session,
             clock: self.clock,
             opened: sent,
-            lost: watch::Sender::new(None),
-            ended: watch::Sender::new(false),
+            lost: Over::default(),
+            ended: Over::default(),
             members: Mutex::new(Members { closed: false, count: 0, used: false, holds: HashMap::new() }),
             nudge: Notify::new(),
             answered: Arc::clone(&self.answered),
@@ -125,9 +126,9 @@ pub(crate) struct Keeper {
     clock: Clock,
     opened: Moment,
     deadline: AtomicMoment,
-    lost: watch::Sender<Option<Arc<str>>>,
+    lost: Over,
     /// Nothing of it is in the store any more, as far as that could be brought about.
-    ended: watch::Sender<bool>,
+    ended: Over,
     members: Mutex<Members>,
     /// Wakes the renewal before its time.
     nudge: Notify,
@@ -152,39 +153,25 @@ impl Keeper {
     }
 
     /// Why the session cannot be proved any more, if so. Looks at the clock anew.
-    pub(crate) fn loss(&self) -> Option<Arc<str>> {
-        if let Some(why) = self.lost.borrow().as_ref() {
-            return Some(Arc::clone(why));
-        }
-        (self.clock.now() >= self.deadline.load()).then(|| self.lose(OVERDUE))
+    pub(crate) fn loss(&self) -> Option<Why> {
+        self.loss_at(self.clock.now())
+    }
+
+    /// As [`loss`](Keeper::loss), by one who has just looked at the clock.
+    pub(crate) fn loss_at(&self, now: Moment) -> Option<Why> {
+        self.lost.why().or_else(|| (now >= self.deadline.load()).then(|| self.lose(OVERDUE)))
     }
 
     /// Ends when the session is lost, with the reason.
-    pub(crate) async fn lost(&self) -> Arc<str> {
-        let mut lost = self.lost.subscribe();
-        match lost.wait_for(Option::is_some).await.map(|why| why.clone()) {
-            Ok(Some(why)) => why,
-            // The sender is in `self`, which outlives this call.
-            _ => std::future::pending().await,
-        }
+    pub(crate) async fn lost(&self) -> Why {
+        self.lost.wait().await
     }
 
     /// Says that the session is over. The first reason stands.
-    pub(crate) fn lose(&self, why: impl Into<Arc<str>>) -> Arc<str> {
-        let why = why.into();
-        let mut first = why;
-        self.lost.send_if_modified(|known| match known {
-            Some(known) => {
-                first = Arc::clone(known);
-                false
-            }
-            None => {
-                *known = Some(Arc::clone(&first));
-                true
-            }
-        });
+    pub(crate) fn lose(&self, why: impl Into<Why>) -> Why {
+        let (stands, _) = self.lost.tell(why.into());
         self.nudge.notify_one();
-        first
+        stands
     }
 
     /// Adds a hold, so that its entry is watched once it has lasted until the next renewal.
@@ -214,14 +201,14 @@ impl Keeper {
                 break;
             }
         }
-        let why = self.loss().unwrap_or_else(|| OVERDUE.into());
+        let why = self.loss().unwrap_or(Why::Borrowed(OVERDUE));
         let wanted = !matches!(&*why, CLOSED | IDLE);
         observe::session_ended(self.clock.now().since(self.opened), ttl, &why, wanted);
         self.give_up(ttl).await;
         if let Some(sessions) = sessions.upgrade() {
             sessions.forget(asked, &self);
         }
-        self.ended.send_replace(true);
+        self.ended.tell(why);
     }
 
     /// Renews until the store has acknowledged it, and gives the moment that request was sent.
@@ -284,8 +271,7 @@ impl Keeper {
 
     /// Ends when the session has left the store, or could not be brought to.
     async fn ended(&self) {
-        // The sender is in `self`, which outlives this call.
-        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+        self.ended.wait().await;
     }
 
     /// Begins to watch the entries of the holds that have lasted until now: a short hold never costs a watch.

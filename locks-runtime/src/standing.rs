@@ -80,9 +80,9 @@ impl Standing {
         kept.await.unwrap_or_else(|| Err(failed_inside("keep")))
     }
 
-    /// Whether the session has lasted until now.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        match self.member.loss() {
+    /// Whether the session has lasted until `now`.
+    pub(crate) fn check(&self, now: Moment) -> Result<(), Error> {
+        match self.member.loss_at(now) {
             None => Ok(()),
             Some(why) => Err(Error::lost(format!("the session ended before the lock was held: {why}"))),
         }
@@ -105,7 +105,7 @@ impl Drop for Standing {
         }
         let (entry, member, place) = (Arc::clone(&self.entry), Arc::clone(&self.member), self.place.take());
         let entering = self.entering.take();
-        drop(self.runtime.start(async move {
+        drop(self.runtime.start(Box::pin(async move {
             if let Some(entering) = entering {
                 // Whatever it answered, the entry goes.
                 let _ = entering.await;
@@ -113,7 +113,7 @@ impl Drop for Standing {
             // A failure is logged there; the session's end frees the lock at the latest.
             let _ = leave(&member, &entry).await;
             drop(place);
-        }));
+        })));
     }
 }
 

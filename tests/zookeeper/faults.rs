@@ -74,7 +74,8 @@ pub(crate) async fn a_lost_answer_is_the_same_place_in_line(store: Store) {
         tls: None,
     };
     let session = backend::zookeeper::ZooKeeper::new(config).unwrap().open(Duration::from_secs(30)).await.unwrap();
-    let entry = Entry { key: Key::new(&key).unwrap(), number: 7, holder: Holder::unknown(), mode: Mode::Exclusive };
+    let entry =
+        Entry { key: Key::new(&key).unwrap(), number: 7, holder: Holder::unknown().into(), mode: Mode::Exclusive };
     let entry = Arc::new(entry);
     proxy.set(Network::Unanswered);
     let error = session.enter(entry.clone(), Patience::Wait).await.unwrap_err();

@@ -12,9 +12,10 @@
 use super::{Backend, Capabilities, Change, Entered, Entry, Line, Patience, Pending, Scope, Session};
 use crate::clock::{Clock, Moment};
 use crate::error::Error;
+use crate::holder::Holder;
 use crate::key::Key;
 use once_cell::sync::Lazy;
-use state::{Alive, NEVER, Standing, State};
+use state::{Alive, NEVER, Standing, Standings, State};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -124,8 +125,7 @@ impl Memory {
     /// Asks `ready` about the line of `key` at every change to it, and whenever something lapses.
     async fn until<T>(&self, key: &Key, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {
         loop {
-            let changed = self.with(|state, _| state.lines.get(key).map(|line| Arc::clone(&line.changed)));
-            let changed = changed.unwrap_or_default();
+            let changed = self.with(|state, _| state.lines.get_mut(key).map(Standings::changes)).unwrap_or_default();
             let changed = changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
@@ -170,7 +170,7 @@ impl Backend for Arc<Memory> {
             let lines = inside.map(|(key, line)| {
                 let of = |held: bool| {
                     let standings = line.line.iter().filter(move |standing| standing.held.is_some() == held);
-                    standings.map(|standing| standing.holder.clone()).collect()
+                    standings.map(|standing| Holder::clone(&standing.holder)).collect()
                 };
                 Line::new(key.clone(), of(true), of(false))
             });
@@ -231,12 +231,12 @@ impl Session for MemorySession {
             if state.find(id, &entry).is_none() {
                 let line = &mut state.lines.entry(entry.key.clone()).or_default().line;
                 if let (Patience::Try, Some(head)) = (patience, line.front()) {
-                    return Ok(Entered::Busy(head.holder.clone()));
+                    return Ok(Entered::Busy(Holder::clone(&head.holder)));
                 }
                 line.push_back(Standing {
                     session: id,
                     number: entry.number,
-                    holder: entry.holder.clone(),
+                    holder: Arc::clone(&entry.holder),
                     held: None,
                     kept_until: None,
                     left: false,

@@ -123,7 +123,7 @@ pub struct Entry {
     /// Unique in this process; together with the session it names the entry.
     pub number: u64,
     /// Who asks; the store keeps it as JSON.
-    pub holder: Holder,
+    pub holder: Arc<Holder>,
     /// Whether the hold may be shared.
     pub mode: Mode,
 }

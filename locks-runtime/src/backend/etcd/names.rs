@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn an_entry_is_named_by_its_lease_and_number_and_read_back() {
-        let entry = Entry { key: Key::new("/a").unwrap(), number: 7, holder: Holder::unknown(), mode: Mode::Exclusive };
+        let entry =
+            Entry { key: Key::new("/a").unwrap(), number: 7, holder: Holder::unknown().into(), mode: Mode::Exclusive };
         let key = name().entry(0x2a, &entry);
         assert_eq!(key, "ns//a/2a-7");
         assert!(name().holds(key.as_bytes()));

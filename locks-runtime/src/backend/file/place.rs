@@ -76,7 +76,7 @@ impl Place {
             tracing::warn!(key = %self.entry.key, "the lock's file is damaged; its fence goes on from the wall clock");
         }
         let fence = former.next_fence(wall_ms());
-        let record = Record { fence: Some(fence), kept: None, holder: Some(self.entry.holder.clone()) };
+        let record = Record { fence: Some(fence), kept: None, holder: Some(Holder::clone(&self.entry.holder)) };
         self.lock.write(&record, length)?;
         self.grant = Some(Grant { fence, kept: None });
         Ok(Answer::Won(fence))

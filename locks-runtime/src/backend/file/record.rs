@@ -98,7 +98,7 @@ mod tests {
         Record {
             fence: Some(fence),
             kept: (until > 0).then(|| Kept { timeline: "54d3f745-5e2b-4c20-9ed7-2c9199aa188d".into(), until }),
-            holder: Some(Holder { version: 1, name, ..Holder::default() }),
+            holder: Some(Holder { version: 1, name: name.into(), ..Holder::default() }),
         }
     }
 

@@ -24,9 +24,15 @@ async fn session(directory: &Path) -> Arc<dyn Session> {
 fn entry(name: &str) -> Arc<Entry> {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let holder = Holder { version: 1, name: name.into(), host, pid: std::process::id(), ..Holder::default() };
+    let holder = Holder {
+        version: 1,
+        name: name.to_owned().into(),
+        host: host.into(),
+        pid: std::process::id(),
+        ..Holder::default()
+    };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    Arc::new(Entry { key: Key::new("/cron/nightly").unwrap(), number, holder, mode: Mode::Exclusive })
+    Arc::new(Entry { key: Key::new("/cron/nightly").unwrap(), number, holder: holder.into(), mode: Mode::Exclusive })
 }
 
 fn lock_file(directory: &Path) -> PathBuf {
@@ -61,7 +67,7 @@ fn leave_record_of(directory: &Path, record: &Record) {
 fn dead_holder() -> Holder {
     let mut child = std::process::Command::new("true").spawn().unwrap();
     child.wait().unwrap();
-    Holder { pid: child.id(), ..entry("dead").holder.clone() }
+    Holder { pid: child.id(), ..Holder::clone(&entry("dead").holder) }
 }
 
 #[tokio::test]
@@ -70,8 +76,8 @@ async fn one_holds_and_the_other_is_told_who() {
     let (one, two) = (session(directory.path()).await, session(directory.path()).await);
     let (mine, theirs) = (entry("mine"), entry("theirs"));
     held(&one, &mine).await;
-    assert_eq!(busy(&two, &theirs).await, mine.holder);
-    assert_eq!(busy(&one, &theirs).await, mine.holder, "entries of one session exclude each other too");
+    assert_eq!(busy(&two, &theirs).await, *mine.holder);
+    assert_eq!(busy(&one, &theirs).await, *mine.holder, "entries of one session exclude each other too");
     one.leave(mine).await.unwrap();
     held(&two, &theirs).await;
 }
@@ -123,7 +129,7 @@ async fn entering_and_leaving_twice_is_as_once() {
     let theirs = entry("theirs");
     held(&two, &theirs).await;
     one.leave(mine).await.unwrap();
-    assert_eq!(busy(&one, &entry("late")).await, theirs.holder, "the second leave took nothing away");
+    assert_eq!(busy(&one, &entry("late")).await, *theirs.holder, "the second leave took nothing away");
 }
 
 #[tokio::test]
@@ -197,7 +203,7 @@ async fn a_kept_lock_can_be_ended_by_force_and_a_held_one_cannot() {
 #[tokio::test]
 async fn a_killed_holders_record_does_not_hold_the_lock() {
     let directory = TempDir::new().unwrap();
-    for holder in [dead_holder(), entry("alive").holder.clone()] {
+    for holder in [dead_holder(), Holder::clone(&entry("alive").holder)] {
         leave_record_of(directory.path(), &Record { fence: Some(u64::MAX >> 13), kept: None, holder: Some(holder) });
         let lines = store(directory.path()).inspect(Scope::Prefix(String::new())).await.unwrap();
         assert!(lines.is_empty(), "{lines:?}");
@@ -208,7 +214,7 @@ async fn a_killed_holders_record_does_not_hold_the_lock() {
 #[tokio::test]
 async fn the_file_names_the_holder_and_nobody_afterwards() {
     let directory = TempDir::new().unwrap();
-    let long = Holder { name: "x".repeat(3000), ..dead_holder() };
+    let long = Holder { name: "x".repeat(3000).into(), ..dead_holder() };
     leave_record_of(directory.path(), &Record { holder: Some(long), ..Record::default() });
     let session = session(directory.path()).await;
     let mine = entry("mine");
@@ -328,7 +334,7 @@ async fn who_waits_at_a_deleted_file_locks_the_new_one() {
     fs::remove_file(lock_file(directory.path())).unwrap();
     one.leave(mine).await.unwrap();
     turn(&two, &theirs).await;
-    assert_eq!(busy(&one, &entry("late")).await, theirs.holder);
+    assert_eq!(busy(&one, &entry("late")).await, *theirs.holder);
 }
 
 #[tokio::test]
@@ -352,7 +358,7 @@ async fn inspection_lists_what_is_held_sorted_and_in_scope() {
     }
     fs::write(directory.path().join("not ours.lock"), "").unwrap();
     let lines = store(directory.path()).inspect(Scope::Prefix("/a/".into())).await.unwrap();
-    let lines: Vec<_> = lines.iter().map(|line| (line.key.as_str(), line.holders[0].name.as_str())).collect();
+    let lines: Vec<_> = lines.iter().map(|line| (line.key.as_str(), &*line.holders[0].name)).collect();
     assert_eq!(lines, [("/a/1", "/a/1"), ("/a/2", "/a/2")]);
 }
 
@@ -365,11 +371,11 @@ async fn a_watch_tells_who_comes_and_goes() {
     let mut changes = store(directory.path()).watch(Scope::Key(key.clone())).await.unwrap();
     let mut change = async || tokio::time::timeout(PATIENT, changes.recv()).await.expect("no change").unwrap();
     held(&session, &mine).await;
-    assert_eq!(change().await, Change::Acquired(key.clone(), mine.holder.clone()));
+    assert_eq!(change().await, Change::Acquired(key.clone(), Holder::clone(&mine.holder)));
     session.leave(mine).await.unwrap();
     held(&session, &next).await;
     assert_eq!(change().await, Change::Released(key.clone()));
-    assert_eq!(change().await, Change::Acquired(key.clone(), next.holder.clone()));
+    assert_eq!(change().await, Change::Acquired(key.clone(), Holder::clone(&next.holder)));
     session.close().await.unwrap();
     assert_eq!(change().await, Change::Released(key));
 }
@@ -393,7 +399,7 @@ proptest! {
             let mine = entry("mine");
             assert!(store(directory.path()).inspect(Scope::Prefix(String::new())).await.unwrap().is_empty());
             let fence = held(&one, &mine).await;
-            assert_eq!(busy(&two, &entry("theirs")).await, mine.holder);
+            assert_eq!(busy(&two, &entry("theirs")).await, *mine.holder);
             one.leave(mine).await.unwrap();
             assert!(held(&two, &entry("theirs")).await > fence);
         });

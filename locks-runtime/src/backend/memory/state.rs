@@ -31,15 +31,22 @@ pub(super) struct Alive {
 #[derive(Debug, Default)]
 pub(super) struct Standings {
     pub(super) line: VecDeque<Standing>,
-    /// Rung when somebody of the line may move, or is gone.
-    pub(super) changed: Arc<Notify>,
+    /// Rung when somebody of the line may move, or is gone; there once somebody listens.
+    changed: Option<Arc<Notify>>,
+}
+
+impl Standings {
+    /// What rings at the next change.
+    pub(super) fn changes(&mut self) -> Arc<Notify> {
+        Arc::clone(self.changed.get_or_insert_default())
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) session: u64,
     pub(super) number: u64,
-    pub(super) holder: Holder,
+    pub(super) holder: Arc<Holder>,
     /// The fencing number, once it holds.
     pub(super) held: Option<u64>,
     pub(super) kept_until: Option<Moment>,
@@ -71,11 +78,12 @@ impl State {
     /// Removes who left or lapsed from the line of `key`, and lets its head hold.
     pub(super) fn settle(&mut self, key: &Key, now: Moment) {
         let Some(Standings { line, changed }) = self.lines.get_mut(key) else { return };
+        let is_watched = !self.watchers.is_empty();
         let mut changes = Vec::new();
         line.retain(|standing| {
             let kept = standing.kept_until.is_some_and(|until| until > now);
             let stays = kept || (!standing.left && self.sessions.contains_key(&standing.session));
-            if !stays && standing.held.is_some() {
+            if is_watched && !stays && standing.held.is_some() {
                 changes.push(Change::Released(key.clone()));
             }
             stays
@@ -83,9 +91,13 @@ impl State {
         if let Some(head) = line.front_mut().filter(|head| head.held.is_none()) {
             self.counter += 1;
             head.held = Some(self.counter);
-            changes.push(Change::Acquired(key.clone(), head.holder.clone()));
+            if is_watched {
+                changes.push(Change::Acquired(key.clone(), Holder::clone(&head.holder)));
+            }
         }
-        changed.notify_waiters();
+        if let Some(changed) = changed {
+            changed.notify_waiters();
+        }
         if line.is_empty() {
             self.lines.remove(key);
         }

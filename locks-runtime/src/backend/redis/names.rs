@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn a_token_tells_whose_it_is() {
-        let entry = Entry { key: Key::new("/a").unwrap(), number: 7, holder: Holder::unknown(), mode: Mode::Exclusive };
+        let entry =
+            Entry { key: Key::new("/a").unwrap(), number: 7, holder: Holder::unknown().into(), mode: Mode::Exclusive };
         let token = token(1, 0xff, &entry);
         assert_eq!(token, "0000000000000001.00000000000000ff.7");
         assert_eq!(session_and_number(&token), Some((0xff, 7)));

@@ -100,8 +100,13 @@ impl Fixture {
     }
 
     pub(super) fn numbered(&self, label: &str, name: &str, number: u64) -> Arc<Entry> {
-        let holder = Holder { version: Holder::VERSION, name: name.into(), ..Holder::default() };
-        Arc::new(Entry { key: Key::new(self.key(label)).unwrap(), number, holder, mode: Mode::Exclusive })
+        let holder = Holder { version: Holder::VERSION, name: name.to_owned().into(), ..Holder::default() };
+        Arc::new(Entry {
+            key: Key::new(self.key(label)).unwrap(),
+            number,
+            holder: holder.into(),
+            mode: Mode::Exclusive,
+        })
     }
 
     /// Who stands at the lock with this label, by the store, as `holders` and `waiters`; empty if nobody does.
@@ -169,7 +174,7 @@ impl Fixture {
 
 /// The names of who holds and of who waits.
 pub(super) fn names(line: &Line) -> (Vec<String>, Vec<String>) {
-    let of = |holders: &[Holder]| holders.iter().map(|holder| holder.name.clone()).collect();
+    let of = |holders: &[Holder]| holders.iter().map(|holder| holder.name.to_string()).collect();
     (of(&line.holders), of(&line.waiters))
 }
 

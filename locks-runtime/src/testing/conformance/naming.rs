@@ -88,7 +88,7 @@ async fn odd_keys_are_different_locks_or_refused(fixture: &Fixture) {
     for guard in &held {
         let key = guard.key();
         let line = theirs.inspect(key).await.unwrap().unwrap_or_else(|| panic!("{key:?} is held and not shown"));
-        assert_eq!((&line.key, line.holders.len(), line.holders[0].name.as_str()), (key, 1, key.as_str()));
+        assert_eq!((&line.key, line.holders.len(), &*line.holders[0].name), (key, 1, key.as_str()));
         assert!(theirs.lock(key).try_acquire().await.unwrap().is_none(), "two hold {key:?}");
     }
     // Giving every other one back leaves the rest.

@@ -48,7 +48,7 @@ async fn the_record_survives(fixture: &Fixture) {
     let guard = soon("a free lock", lock.acquire()).await.unwrap();
     let seen = theirs.inspect(&key).await.unwrap().unwrap();
     let [record] = seen.holders.as_slice() else { panic!("one holder was due: {seen:?}") };
-    assert_eq!((record.version, record.name.as_str(), record.mode.as_str()), (Holder::VERSION, odd, "exclusive"));
+    assert_eq!((record.version, &*record.name, &*record.mode), (Holder::VERSION, odd, "exclusive"));
     assert_eq!(record.origin, format!("{}:{line}", file!()));
     assert_eq!(record.pid, std::process::id());
     assert_eq!(record.host, rustix::system::uname().nodename().to_string_lossy());

@@ -46,7 +46,7 @@ async fn a_busy_lock_is_refused_with_its_holder_and_nothing_is_left(fixture: &Fi
     for other in [&ours, &theirs] {
         for _ in 0..3 {
             let busy = refused(other.lock(&key).wait(Duration::ZERO).acquire().await, ErrorKind::Busy);
-            assert_eq!(busy.holder().map(|holder| holder.name.as_str()), Some("us"), "{busy}");
+            assert_eq!(busy.holder().map(|holder| &*holder.name), Some("us"), "{busy}");
             assert_eq!(busy.key().map(|key| key.as_str().to_owned()), Some(key.clone()));
             assert!(other.lock(&key).try_acquire().await.unwrap().is_none());
             assert_eq!(fixture.line("k").await, (vec!["us".to_owned()], vec![]), "who tried in vain is still there");
@@ -69,7 +69,7 @@ async fn a_wait_that_passes_names_the_holder_and_withdraws(fixture: &Fixture) {
         let late = refused(other.lock(&key).wait(wait).acquire().await, ErrorKind::Timeout);
         let took = now().since(begun);
         assert!(took >= wait && took < wait + SOON, "a wait of {wait:?} took {took:?}");
-        assert_eq!(late.holder().map(|holder| holder.name.as_str()), Some("us"), "{late}");
+        assert_eq!(late.holder().map(|holder| &*holder.name), Some("us"), "{late}");
         assert!(late.to_string().contains("300ms"), "does not say how long: {late}");
         fixture.until("k", &["us"], 0).await;
     }
