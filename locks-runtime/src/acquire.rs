@@ -14,6 +14,7 @@ use crate::queue::{Party, PlaceId, Stood};
 use crate::schedule;
 use crate::standing::{Baton, Place, Standing};
 use std::borrow::Cow;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -108,7 +109,7 @@ impl Attempt<'_> {
             Some(Duration::ZERO) => (Patience::Try, Some(self.engine.defaults.connect_timeout)),
             wait => (Patience::Wait, wait),
         };
-        let taken = async {
+        let mut taken = pin!(async {
             let (place, baton) = match patience {
                 Patience::Try => (self.try_stand(mint())?, None),
                 Patience::Wait => self.stand(mint()).await?,
@@ -118,13 +119,12 @@ impl Attempt<'_> {
                 Some(grant) => Ok(grant),
                 None => self.at_the_store(place, patience).await,
             }
-        };
-        match limit {
-            None => taken.await,
-            Some(limit) => match self.engine.runtime.within(limit, taken).await {
-                Some(result) => result,
-                None => Err(self.gave_up(limit).await),
-            },
+        });
+        let Some(limit) = limit else { return taken.await };
+        match self.engine.runtime.within(limit, taken.as_mut()).await {
+            Some(result) => result,
+            // Rare, and not to be room in every future that acquires.
+            None => Err(Box::pin(self.gave_up(limit)).await),
         }
     }
 

@@ -4,6 +4,7 @@
 //! the preferred member; one that does not answer in time is left for the next, and the next stays preferred.
 
 use super::config::Config;
+use super::crowd::Crowd;
 use super::hub::{Hub, Notice, Watching};
 use super::status::{self, Failure, Verdict};
 use crate::error::Error;
@@ -16,7 +17,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 /// How often one call may log in anew before it counts as a member's failure.
 const LOGINS: u32 = 3;
@@ -26,6 +27,9 @@ pub(super) struct Cluster {
     pub(super) config: Config,
     members: Vec<Member>,
     preferred: AtomicUsize,
+    crowd: Crowd,
+    /// For watches that nobody is in a hurry for: a few are begun at once.
+    pub(super) openings: Semaphore,
 }
 
 struct Member {
@@ -55,15 +59,34 @@ impl Cluster {
         let members: Vec<Member> = config.endpoints.iter().map(|endpoint| Member::new(endpoint)).collect();
         // Not all clients at the same member.
         let first = usize::try_from(random::bits() >> 32).unwrap_or(0) % members.len();
-        Ok(Self { config, members, preferred: AtomicUsize::new(first) })
+        Ok(Self {
+            config,
+            members,
+            preferred: AtomicUsize::new(first),
+            crowd: Crowd::default(),
+            openings: Semaphore::new(64),
+        })
+    }
+
+    /// As [`call_in_front`](Cluster::call_in_front), when it is this request's turn among all of the process.
+    pub(super) async fn call<T, Ask, Answer>(&self, limit: Duration, ask: Ask) -> Result<T, Failure>
+    where
+        Ask: Fn(&Link) -> Answer,
+        Answer: Future<Output = Result<T, ClientError>>,
+    {
+        let patience = self.config.connect_timeout;
+        let Some(_turn) = self.crowd.turn(patience).await else {
+            return Err(self.unavailable(self.preferred(), Trouble::Silent(patience)));
+        };
+        self.call_in_front(limit, ask).await
     }
 
     /// Asks members one after another until one answers, each at least once and all together at least twice.
     ///
     /// `ask` must bear being repeated: an attempt that was given up may still take effect.
-    pub(super) async fn call<T, Ask, Answer>(&self, limit: Duration, ask: Ask) -> Result<T, Failure>
+    pub(super) async fn call_in_front<T, Ask, Answer>(&self, limit: Duration, ask: Ask) -> Result<T, Failure>
     where
-        Ask: Fn(Link) -> Answer,
+        Ask: Fn(&Link) -> Answer,
         Answer: Future<Output = Result<T, ClientError>>,
     {
         let attempts = self.members.len().max(2);
@@ -101,9 +124,9 @@ impl Cluster {
 
     /// One transaction, whose repetition must do no harm.
     pub(super) async fn txn(&self, txn: &Txn) -> Result<TxnResponse, Failure> {
-        self.call(self.config.attempt(), |mut link| {
-            let txn = txn.clone();
-            async move { link.kv.txn(txn).await }
+        self.call(self.config.attempt(), |link| {
+            let (mut kv, txn) = (link.kv.clone(), txn.clone());
+            async move { kv.txn(txn).await }
         })
         .await
     }
@@ -123,7 +146,7 @@ impl Cluster {
         let mut used = None;
         let begin = async {
             let link = self.link_of(&connection, at).await.ok()?;
-            let hub = used.insert(member.hub(link));
+            let hub = used.insert(member.hub(link.clone()));
             let mut watching = hub.watch(key, end, start, at);
             let first = watching.next().await?;
             Some((watching, first))
@@ -143,10 +166,13 @@ impl Cluster {
     /// A watch on a connection of its own, which lives as long as the [`Link`]. Events that nobody reads fill the
     /// window of their connection, and on a shared one renewals would wait behind them.
     pub(super) async fn watch_apart(&self, key: &[u8], options: &WatchOptions) -> Result<(Link, WatchStream), Failure> {
-        self.call(self.config.attempt(), |link| async move {
-            let mut apart = self.connect(link.member).await?;
-            let stream = apart.watch.watch(key, Some(options.clone())).await?;
-            Ok((apart, stream))
+        self.call(self.config.attempt(), |link| {
+            let member = link.member;
+            async move {
+                let mut apart = self.connect(member).await?;
+                let stream = apart.watch.watch(key, Some(options.clone())).await?;
+                Ok((apart, stream))
+            }
         })
         .await
     }
@@ -163,13 +189,17 @@ impl Cluster {
 
     async fn attempt<T, Ask, Answer>(&self, at: usize, limit: Duration, ask: &Ask) -> Result<T, Trouble>
     where
-        Ask: Fn(Link) -> Answer,
+        Ask: Fn(&Link) -> Answer,
         Answer: Future<Output = Result<T, ClientError>>,
     {
         let member = &self.members[at];
         let connection = member.connection();
         let answer = async { ask(self.link_of(&connection, at).await?).await };
-        match tokio::time::timeout(limit, answer).await {
+        let answer = tokio::time::timeout(limit, answer).await;
+        if answer.is_ok() {
+            self.crowd.answered();
+        }
+        match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 if status::verdict(&error, self.config.user.is_some()) == Verdict::LogIn {
@@ -186,8 +216,12 @@ impl Cluster {
     }
 
     /// The connection, made by whoever comes first.
-    async fn link_of(&self, connection: &OnceCell<Link>, at: usize) -> Result<Link, ClientError> {
-        connection.get_or_try_init(|| self.connect(at)).await.cloned()
+    async fn link_of<'a>(&self, connection: &'a OnceCell<Link>, at: usize) -> Result<&'a Link, ClientError> {
+        match connection.get() {
+            Some(link) => Ok(link),
+            // Boxed: it is rare, and large.
+            None => Box::pin(connection.get_or_try_init(|| self.connect(at))).await,
+        }
     }
 
     async fn connect(&self, at: usize) -> Result<Link, ClientError> {

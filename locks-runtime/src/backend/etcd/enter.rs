@@ -38,11 +38,12 @@ pub(super) async fn enter(shared: &Shared, entry: &Entry, patience: Patience) ->
 async fn ask(shared: &Shared, entry: &Entry, txn: &Txn) -> Result<Standing, Failure> {
     let answer = shared
         .cluster
-        .call(shared.cluster.config.attempt(), |mut link| {
+        .call(shared.cluster.config.attempt(), |link| {
+            let mut kv = link.kv.clone();
             let txn = txn.clone();
             async move {
                 shared.slot(entry, |slot| slot.sent += 1);
-                link.kv.txn(txn).await
+                kv.txn(txn).await
             }
         })
         .await;
@@ -95,9 +96,10 @@ async fn try_from_line(shared: &Shared, entry: &Entry, found: &Standing, mine: i
     shared.txn(entry, &line::delete(ours, &shared.key(entry))).await?;
     let first = shared
         .cluster
-        .call(shared.cluster.config.attempt(), |mut link| {
+        .call(shared.cluster.config.attempt(), |link| {
+            let mut kv = link.kv.clone();
             let (start, page) = (name.start().to_owned(), line::first(&name));
-            async move { link.kv.get(start, Some(page)).await }
+            async move { kv.get(start, Some(page)).await }
         })
         .await?;
     let standing = Standing { line: line::places(&first), ..Standing::default() };

@@ -16,10 +16,14 @@ pub(super) async fn gone(shared: &Shared, entry: &Entry) -> Option<Error> {
     let mut from = created + 1;
     let mut pause = Pause::default();
     loop {
-        if let Some((mut watch, _)) = shared.cluster.watch(shared.key(entry), None, from).await {
+        let opening = shared.cluster.openings.acquire().await;
+        // Boxed, as all that does not wait for long: thousands of these wait at once.
+        let begun = Box::pin(shared.cluster.watch(shared.key(entry), None, from)).await;
+        drop(opening);
+        if let Some((mut watch, _)) = begun {
             match watch.next().await {
                 Some(Notice::Deleted(_)) => return lost(shared, entry).await,
-                Some(Notice::Compacted) => match still_there(shared, entry, created).await {
+                Some(Notice::Compacted) => match Box::pin(still_there(shared, entry, created)).await {
                     Some(Some(revision)) => from = revision + 1,
                     Some(None) => return lost(shared, entry).await,
                     None => {}
@@ -27,7 +31,7 @@ pub(super) async fn gone(shared: &Shared, entry: &Entry) -> Option<Error> {
                 _ => shared.cluster.suspect(watch.member),
             }
         }
-        pause.wait().await;
+        Box::pin(pause.wait()).await;
     }
 }
 
@@ -41,9 +45,10 @@ async fn lost(shared: &Shared, entry: &Entry) -> Option<Error> {
 async fn still_there(shared: &Shared, entry: &Entry, created: i64) -> Option<Option<i64>> {
     let answer = shared
         .cluster
-        .call(shared.cluster.config.attempt(), |mut link| {
+        .call(shared.cluster.config.attempt(), |link| {
+            let mut kv = link.kv.clone();
             let key = shared.key(entry);
-            async move { link.kv.get(key, Some(GetOptions::new().with_keys_only())).await }
+            async move { kv.get(key, Some(GetOptions::new().with_keys_only())).await }
         })
         .await
         .ok()?;

@@ -38,9 +38,10 @@ pub(super) async fn read(cluster: &Cluster, scope: &Scope) -> Result<(Lines, i64
         loop {
             let page = GetOptions::new().with_range(end.clone()).with_limit(PAGE).with_revision(revision);
             let answer = cluster
-                .call(cluster.config.attempt(), |mut link| {
+                .call(cluster.config.attempt(), |link| {
+                    let mut kv = link.kv.clone();
                     let (start, page) = (start.clone(), page.clone());
-                    async move { link.kv.get(start, Some(page)).await }
+                    async move { kv.get(start, Some(page)).await }
                 })
                 .await
                 .map_err(|failure| failure.about(&about(&cluster.config.namespace, scope)));
@@ -98,13 +99,14 @@ pub(super) async fn force_release(cluster: &Cluster, key: &Key) -> Result<usize,
     let name = Name::new(&cluster.config.namespace, key);
     let limit = cluster.config.attempt();
     let line = cluster
-        .call(limit, |mut link| {
+        .call(limit, |link| {
+            let mut kv = link.kv.clone();
             let all = GetOptions::new()
                 .with_range(name.end())
                 .with_keys_only()
                 .with_sort(SortTarget::Create, SortOrder::Ascend);
             let start = name.start();
-            async move { link.kv.get(start, Some(all)).await }
+            async move { kv.get(start, Some(all)).await }
         })
         .await
         .map_err(|failure| failure.about(name.start()))?;
@@ -114,10 +116,11 @@ pub(super) async fn force_release(cluster: &Cluster, key: &Key) -> Result<usize,
     let txn = line::delete(still_there, &owner_key);
     let sent = AtomicU32::new(0);
     let answer = cluster
-        .call(limit, |mut link| {
+        .call(limit, |link| {
+            let mut kv = link.kv.clone();
             sent.fetch_add(1, Ordering::Relaxed);
             let txn = txn.clone();
-            async move { link.kv.txn(txn).await }
+            async move { kv.txn(txn).await }
         })
         .await
         .map_err(|failure| failure.about(name.start()))?;

@@ -22,9 +22,9 @@ pub(super) fn seconds(ttl: Duration) -> i64 {
 pub(super) async fn grant(cluster: &Cluster, id: i64, ttl: Duration) -> Result<Duration, Failure> {
     let options = LeaseGrantOptions::new().with_id(id);
     let granted = cluster
-        .call(cluster.config.attempt(), |mut link| {
-            let options = options.clone();
-            async move { link.lease.grant(seconds(ttl), Some(options)).await }
+        .call_in_front(cluster.config.attempt(), |link| {
+            let (mut lease, options) = (link.lease.clone(), options.clone());
+            async move { lease.grant(seconds(ttl), Some(options)).await }
         })
         .await;
     match granted {
@@ -36,7 +36,10 @@ pub(super) async fn grant(cluster: &Cluster, id: i64, ttl: Duration) -> Result<D
 
 async fn granted_ttl(cluster: &Cluster, id: i64) -> Result<Duration, Failure> {
     let answer = cluster
-        .call(cluster.config.attempt(), |mut link| async move { link.lease.time_to_live(id, None).await })
+        .call_in_front(cluster.config.attempt(), |link| {
+            let mut lease = link.lease.clone();
+            async move { lease.time_to_live(id, None).await }
+        })
         .await?;
     if answer.ttl() <= 0 {
         // Not `Lost`: nothing was under it yet, and a new one can be had.
@@ -50,9 +53,9 @@ async fn granted_ttl(cluster: &Cluster, id: i64) -> Result<Duration, Failure> {
 pub(super) async fn keys(cluster: &Cluster, id: i64) -> Result<Vec<Vec<u8>>, Failure> {
     let options = LeaseTimeToLiveOptions::new().with_keys();
     let answer = cluster
-        .call(cluster.config.attempt(), |mut link| {
-            let options = options.clone();
-            async move { link.lease.time_to_live(id, Some(options)).await }
+        .call_in_front(cluster.config.attempt(), |link| {
+            let (mut lease, options) = (link.lease.clone(), options.clone());
+            async move { lease.time_to_live(id, Some(options)).await }
         })
         .await?;
     Ok(answer.keys().to_vec())
@@ -60,7 +63,12 @@ pub(super) async fn keys(cluster: &Cluster, id: i64) -> Result<Vec<Vec<u8>>, Fai
 
 /// Ends the lease with all its keys; one that is gone is ended.
 pub(super) async fn revoke(cluster: &Cluster, id: i64) -> Result<(), Failure> {
-    let answer = cluster.call(cluster.config.attempt(), |mut link| async move { link.lease.revoke(id).await }).await;
+    let answer = cluster
+        .call_in_front(cluster.config.attempt(), |link| {
+            let mut lease = link.lease.clone();
+            async move { lease.revoke(id).await }
+        })
+        .await;
     match answer {
         Err(failure) if failure.verdict != Verdict::Forgotten => Err(failure),
         _ => Ok(()),
@@ -84,9 +92,12 @@ impl Pinger {
     /// Opens the stream at whichever member answers; that is a renewal already.
     pub(super) async fn open(cluster: &Cluster, id: i64, limit: Duration) -> Result<Self, Failure> {
         cluster
-            .call(limit, |mut link| async move {
-                let (keeper, answers) = link.lease.keep_alive(id).await?;
-                Ok(Self { member: link.member, keeper, answers })
+            .call_in_front(limit, |link| {
+                let (member, mut lease) = (link.member, link.lease.clone());
+                async move {
+                    let (keeper, answers) = lease.keep_alive(id).await?;
+                    Ok(Self { member, keeper, answers })
+                }
             })
             .await
     }

@@ -22,6 +22,7 @@
 
 mod cluster;
 mod config;
+mod crowd;
 mod enter;
 mod gone;
 mod hub;

@@ -58,9 +58,10 @@ pub(super) async fn survey(shared: &Shared, entry: &Entry, mine: i64) -> Result<
     loop {
         let answer = shared
             .cluster
-            .call(shared.cluster.config.attempt(), |mut link| {
+            .call(shared.cluster.config.attempt(), |link| {
+                let mut kv = link.kv.clone();
                 let (start, page) = (name.start().to_owned(), line::up_to(&name, mine, limit));
-                async move { link.kv.get(start, Some(page)).await }
+                async move { kv.get(start, Some(page)).await }
             })
             .await
             .map_err(|failure| failure.about(name.start()))?;
