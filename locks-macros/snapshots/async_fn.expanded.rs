@@ -24,8 +24,7 @@ pub async fn run_job(job: &str, shard: u32) -> Result<(), JobError> {
     let site = &::locks::__private::Site {
         name: ::core::concat!(::core::module_path!(), "::run_job"),
         template: "/cron/lock/{job}/<shard>",
-        file: ::core::file!(),
-        line: ::core::line!(),
+        origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
     };
     let outcome = ::locks::__private::call(
             site,

@@ -45,8 +45,7 @@ where
             let site = &::locks::__private::Site {
                 name: ::core::concat!(::core::module_path!(), "::run"),
                 template: "/jobs/{self.id}/{a}",
-                file: ::core::file!(),
-                line: ::core::line!(),
+                origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
             };
             let outcome = ::locks::__private::call(
                     site,

@@ -23,8 +23,7 @@ async fn ship(&mut self, Order { id, .. }: Order) -> Result<impl Display, Error>
     let site = &::locks::__private::Site {
         name: "orders",
         template: "/orders/{self.id:04}",
-        file: ::core::file!(),
-        line: ::core::line!(),
+        origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
     };
     let outcome = ::locks::__private::call(
             site,

@@ -7,8 +7,7 @@ async fn report() -> Report {
     let site = &::locks::__private::Site {
         name: ::core::concat!(::core::module_path!(), "::report"),
         template: "/report",
-        file: ::core::file!(),
-        line: ::core::line!(),
+        origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
     };
     let outcome = ::locks::__private::call(
             site,

@@ -11,8 +11,7 @@ fn run(job: &str) -> Option<u32> {
     let site = &crate::locks::__private::Site {
         name: ::core::concat!(::core::module_path!(), "::run"),
         template: "{lock_name (job)}",
-        file: ::core::file!(),
-        line: ::core::line!(),
+        origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
     };
     let outcome = crate::locks::__private::call_blocking(
         site,

@@ -17,8 +17,7 @@ fn run(&self, id: u32) -> Pin<Box<dyn Future<Output = Result<u32, Error>> + Send
         let site = &::locks::__private::Site {
             name: ::core::concat!(::core::module_path!(), "::run"),
             template: "/impl/{name}",
-            file: ::core::file!(),
-            line: ::core::line!(),
+            origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
         };
         let outcome = ::locks::__private::call(
                 site,

@@ -11,8 +11,7 @@ fn main() -> Result<(), Error> {
         let site = &::locks::__private::Site {
             name: ::core::concat!(::core::module_path!(), "::main"),
             template: "/cron",
-            file: ::core::file!(),
-            line: ::core::line!(),
+            origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
         };
         let outcome = ::locks::__private::call(
                 site,

@@ -3,7 +3,8 @@
 use crate::acquire::{self, Caller};
 use crate::error::Error;
 use crate::global;
-use crate::guard::{Guard, Hold};
+use crate::guard::Guard;
+use crate::hold::Hold;
 use crate::key::{self, Key, Piece};
 use crate::locks::Locks;
 use crate::observe;

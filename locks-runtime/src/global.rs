@@ -1,7 +1,8 @@
 //! The one global client, and what a task knows of the locks around it.
 
 use crate::error::{Error, ErrorKind};
-use crate::guard::{Guard, Hold};
+use crate::guard::Guard;
+use crate::hold::Hold;
 use crate::locks::Locks;
 use once_cell::sync::OnceCell;
 use std::future::Future;

@@ -11,6 +11,7 @@ mod error;
 mod fence;
 mod global;
 mod guard;
+mod hold;
 mod holder;
 mod key;
 mod lock;

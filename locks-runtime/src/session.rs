@@ -3,7 +3,7 @@
 use crate::backend::{Backend, Session};
 use crate::clock::{AtomicMoment, Clock, Moment};
 use crate::error::{Error, ErrorKind};
-use crate::guard::Hold;
+use crate::hold::Hold;
 use crate::observe;
 use crate::over::{Over, Why};
 use crate::runtime::Runtime;

@@ -23,10 +23,10 @@ async fn a_held_lock_is_busy_for_one_who_tries_and_times_out_for_one_who_waits()
     let guard = ours.lock("k").name("us").acquire().await.unwrap();
     for other in [&ours, &theirs] {
         let busy = other.lock("k").wait(Duration::ZERO).acquire().await.unwrap_err();
-        assert_eq!((busy.kind(), busy.holder().unwrap().name.as_str()), (ErrorKind::Busy, "us"));
+        assert_eq!((busy.kind(), &*busy.holder().unwrap().name), (ErrorKind::Busy, "us"));
         let begun = Instant::now();
         let late = other.lock("k").wait(seconds(3)).acquire().await.unwrap_err();
-        assert_eq!((late.kind(), late.holder().unwrap().name.as_str()), (ErrorKind::Timeout, "us"));
+        assert_eq!((late.kind(), &*late.holder().unwrap().name), (ErrorKind::Timeout, "us"));
         assert_eq!(begun.elapsed().as_secs(), 3);
     }
     assert!(ours.inspect("k").await.unwrap().unwrap().waiters.is_empty(), "who gave up left the line");
