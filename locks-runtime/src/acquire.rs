@@ -140,7 +140,7 @@ impl Attempt<'_> {
     }
 
     fn try_stand(&self, id: PlaceId) -> Result<Place, Error> {
-        self.engine.lines.try_stand(&self.request.key, id, self.party()).map_err(|holder| busy(Holder::clone(&holder)))
+        self.engine.lines.try_stand(&self.request.key, id, self.party()).map_err(busy)
     }
 
     async fn stand(&self, id: PlaceId) -> Result<(Place, Option<Baton>), Error> {
@@ -292,8 +292,8 @@ impl Attempt<'_> {
     }
 }
 
-fn busy(holder: Holder) -> Error {
-    Error::new(ErrorKind::Busy, "busy").with_holder(Some(holder))
+fn busy(holder: Arc<Holder>) -> Error {
+    Error::new(ErrorKind::Busy, "busy").with_holder(Some(Arc::unwrap_or_clone(holder)))
 }
 
 /// Counts somebody as waiting, for as long as it lives.

@@ -7,7 +7,8 @@
 use crate::error::{Error, ErrorKind};
 use crate::holder::Holder;
 use crate::key::Key;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -102,12 +103,13 @@ impl<B> Lines<B> {
 
     /// Takes the place only where there is no line; otherwise tells who is at its head.
     pub(crate) fn try_stand(&self, key: &Key, id: PlaceId, party: Party) -> Result<Place<B>, Arc<Holder>> {
-        let mut lines = self.lock();
-        if let Some(line) = lines.get(key) {
-            return Err(Arc::clone(&line.head.party.holder));
+        match self.lock().entry(key.clone()) {
+            Entry::Occupied(line) => Err(Arc::clone(&line.get().head.party.holder)),
+            Entry::Vacant(none) => {
+                none.insert(Line { head: Member { id, party }, waiting: VecDeque::new() });
+                Ok(Place { lines: self.clone(), key: key.clone(), id })
+            }
         }
-        lines.insert(key.clone(), Line { head: Member { id, party }, waiting: VecDeque::new() });
-        Ok(Place { lines: self.clone(), key: key.clone(), id })
     }
 
     /// Who is at the head of the line for `key`.
@@ -118,7 +120,8 @@ impl<B> Lines<B> {
     /// Lets the next one of the line for `key` move if `id` was its head; otherwise takes `id` out of the line.
     fn leave(&self, key: &Key, id: PlaceId) {
         let mut lines = self.lock();
-        let Some(line) = lines.get_mut(key) else { return };
+        let Entry::Occupied(mut found) = lines.entry(key.clone()) else { return };
+        let line = found.get_mut();
         if line.head.id != id {
             line.waiting.retain(|(member, _)| member.id != id);
             return;
@@ -129,7 +132,7 @@ impl<B> Lines<B> {
                 return;
             }
         }
-        lines.remove(key);
+        found.remove();
     }
 
     fn hand_on(&self, key: &Key, id: PlaceId, baton: B, fits: impl Fn(&Party) -> bool) -> Option<B> {

@@ -44,7 +44,7 @@ impl Memory {
             clock,
             state: Mutex::new(State {
                 counter: 0,
-                sessions: HashMap::new(),
+                sessions: BTreeMap::new(),
                 lines: BTreeMap::new(),
                 watchers: Vec::new(),
                 next_lapse: NEVER,
@@ -231,7 +231,7 @@ impl Session for MemorySession {
             if state.find(id, &entry).is_none() {
                 let line = &mut state.lines.entry(entry.key.clone()).or_default().line;
                 if let (Patience::Try, Some(head)) = (patience, line.front()) {
-                    return Ok(Entered::Busy(Holder::clone(&head.holder)));
+                    return Ok(Entered::Busy(Arc::clone(&head.holder)));
                 }
                 line.push_back(Standing {
                     session: id,

@@ -145,7 +145,7 @@ pub enum Entered {
     /// The entry stands in line: wait for its [turn](Session::turn).
     Queued,
     /// Somebody else holds the lock ([`Patience::Try`] only).
-    Busy(Holder),
+    Busy(Arc<Holder>),
 }
 
 /// Which locks a question is about.

@@ -17,7 +17,7 @@ pub(super) async fn enter(shared: &Shared, entry: &Entry, patience: Patience) ->
             (Some(mine), _) => return try_from_line(shared, entry, &found, mine).await,
             (None, Some(owner)) => {
                 shared.forget(entry);
-                return Ok(Entered::Busy(owner.holder()));
+                return Ok(Entered::Busy(owner.holder().into()));
             }
             // Only keys of nested locks stand in the way, or hide who does: ask as one who waits.
             (None, None) => {}
@@ -105,7 +105,7 @@ async fn try_from_line(shared: &Shared, entry: &Entry, found: &Standing, mine: i
     let standing = Standing { line: line::places(&first), ..Standing::default() };
     let holder = standing.owner(&name, None).map_or_else(crate::holder::Holder::unknown, line::Place::holder);
     shared.forget(entry);
-    Ok(Entered::Busy(holder))
+    Ok(Entered::Busy(holder.into()))
 }
 
 /// A revision as a fencing number.

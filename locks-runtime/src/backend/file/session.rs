@@ -145,7 +145,7 @@ impl Places {
             let holder = self.at(entry, |place| place.holder())?;
             if left.is_some() || looks == LOOKS || holder.as_ref().is_some_and(|holder| !self.store.has_ended(holder)) {
                 self.leave(entry);
-                return Ok(Entered::Busy(self.store.describe(holder, left)));
+                return Ok(Entered::Busy(self.store.describe(holder, left).into()));
             }
             // Somebody looks who holds it, or takes it and has not signed yet.
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -48,7 +48,7 @@ async fn held(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> u64 {
 
 async fn busy(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> Holder {
     match session.enter(Arc::clone(entry), Patience::Try).await.unwrap() {
-        Entered::Busy(holder) => holder,
+        Entered::Busy(holder) => Arc::unwrap_or_clone(holder),
         other => panic!("{other:?}"),
     }
 }

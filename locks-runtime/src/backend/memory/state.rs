@@ -5,14 +5,14 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::holder::Holder;
 use crate::key::Key;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) counter: u64,
-    pub(super) sessions: HashMap<u64, Alive>,
+    pub(super) sessions: BTreeMap<u64, Alive>,
     pub(super) lines: BTreeMap<Key, Standings>,
     pub(super) watchers: Vec<(Scope, mpsc::Sender<Change>)>,
     /// Nothing lapses before this: until then a request touches only its own line.

@@ -46,7 +46,7 @@ pub(super) async fn enter(shared: &Shared, entry: &Entry, patience: Patience) ->
         }
         None if patience == Patience::Try => {
             shared.slots.forget(entry.number);
-            Ok(Entered::Busy(shared.store.holder(column(row, "holder")?)))
+            Ok(Entered::Busy(shared.store.holder(column(row, "holder")?).into()))
         }
         None => {
             shared.slots.place(entry.number, Stand::Removed(LAPSED));

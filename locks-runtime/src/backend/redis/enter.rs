@@ -40,7 +40,7 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, patience: Pa
         }
         Answer::Busy { record, left } => {
             shared.forget(entry, false);
-            Ok(Entered::Busy(answer::holder(record.as_deref(), &name, left)))
+            Ok(Entered::Busy(answer::holder(record.as_deref(), &name, left).into()))
         }
         Answer::Gone => Err(Error::lost(GONE)),
         Answer::Queued(outlook) => {

@@ -25,7 +25,7 @@ pub(super) async fn enter(shared: &Shared, entry: &Entry, patience: Patience) ->
             (Some(_), Patience::Wait) => return Ok(Entered::Queued),
             (Some(first), Patience::Try) => {
                 if let Some(holder) = withdraw(shared, entry, &first).await? {
-                    return Ok(Entered::Busy(holder));
+                    return Ok(Entered::Busy(holder.into()));
                 }
                 // Whoever was first has left meanwhile.
             }
