@@ -29,7 +29,7 @@ pub(crate) enum Figure {
 }
 
 /// The pair is what all crowds are compared with.
-const PAIR: Duration = Duration::from_millis(1200);
+const PAIR: Duration = Duration::from_millis(1000);
 const SHORT: Duration = Duration::from_millis(600);
 
 const fn own_keys(name: &'static str, tasks: usize, lasts: Duration) -> Case {
@@ -56,7 +56,7 @@ pub(crate) const CASES: [Case; 7] = [
         tasks: 1,
         own_keys: false,
         hold: Duration::from_millis(250),
-        lasts: Duration::from_millis(1700),
+        lasts: Duration::from_millis(1500),
         figure: Figure::HandOff,
         has_floor: true,
     },

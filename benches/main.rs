@@ -51,6 +51,8 @@ fn everything(effort: &Effort) {
 
 /// All cases with all contestants, round by round, so that a noisy minute is noisy for all.
 fn measure(store: Store, effort: &Effort) -> Measured {
+    // First, while there are no leases of killed processes that run out.
+    let held = store.units.is_some().then(|| held::measure(&store, effort));
     let mut rows: Vec<Row> = Vec::new();
     for round in 0..effort.rounds {
         let mut pair: Option<Outcome> = None;
@@ -70,7 +72,6 @@ fn measure(store: Store, effort: &Effort) -> Measured {
         }
         eprintln!("{}: round {} of {} is done", store.name, round + 1, effort.rounds);
     }
-    let held = store.units.is_some().then(|| held::measure(&store, effort));
     Measured { name: store.name, title: store.title, units: store.units, missing: store.missing, rows, held }
 }
 

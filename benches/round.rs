@@ -60,10 +60,14 @@ fn outcome(case: &Case, holds: &[Hold], begun: Micros, before: &Counts, after: &
     }
 }
 
-/// From each release to the next grant, where the next one was waiting already.
+/// For everybody who waited: from the first release meanwhile until it was its turn, whoever was served before it.
 fn hand_offs(holds: &[Hold]) -> Vec<Micros> {
-    let pairs = holds.windows(2).filter(|two| two[1].asked < two[0].releasing);
-    pairs.map(|two| two[1].granted.saturating_sub(two[0].releasing)).collect()
+    let since_release = |waiter: &Hold| {
+        let releases =
+            holds.iter().map(|hold| hold.releasing).filter(|at| (waiter.asked..=waiter.granted).contains(at));
+        releases.min().map(|release| waiter.granted - release)
+    };
+    holds.iter().filter_map(since_release).collect()
 }
 
 fn percentile(sorted: &[Micros], percent: usize) -> f64 {

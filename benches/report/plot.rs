@@ -23,7 +23,7 @@ const MARGIN: f64 = 38.0;
 /// A logarithmic axis: more than the floor is to the right.
 #[derive(Clone, Copy)]
 struct Axis {
-    /// The decades that it begins and ends with.
+    /// Powers of ten that it begins and ends with.
     from: f64,
     to: f64,
     left: f64,
@@ -49,7 +49,7 @@ pub(super) fn svg(report: &Report) -> String {
     for (at, case) in CASES.iter().enumerate() {
         text(&mut svg, 0.0, TOP + ROW * count(at) + ROW / 2.0 + 4.0, "start", case.name);
     }
-    let (from, to) = decades(&stores);
+    let (from, to) = range(&stores);
     let width = (WIDTH - LEFT) / count(stores.len().max(1));
     for (at, store) in stores.iter().enumerate() {
         panel(&mut svg, store, Axis { from, to, left: LEFT + width * count(at), width }, &whos(&stores));
@@ -73,12 +73,18 @@ fn panel(svg: &mut String, store: &Measured, axis: Axis, whos: &[&'static str]) 
     let middle = axis.left + axis.width / 2.0;
     writeln!(svg, "<text x=\"{middle:.0}\" y=\"42\" text-anchor=\"middle\" font-weight=\"600\">{}</text>", store.name)
         .unwrap();
-    let mut decade = axis.from;
+    let mut decade = axis.from.ceil();
     while decade <= axis.to {
         let (x, width) = (axis.at(10_f64.powf(decade)), if decade == 0.0 { 1.5 } else { 0.4 });
         writeln!(svg, "<path d=\"M{x:.1} {} V{bottom:.1}\" stroke=\"{INK}\" stroke-width=\"{width}\"/>", TOP - 8.0)
             .unwrap();
-        text(svg, x, bottom + 16.0, "middle", &format!("{}", 10_f64.powf(decade)));
+        let label = 10_f64.powf(decade);
+        writeln!(
+            svg,
+            "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"10\">{label}</text>",
+            bottom + 14.0
+        )
+        .unwrap();
         decade += 1.0;
     }
     let others = store.others();
@@ -140,12 +146,12 @@ fn colour(who: &str, whos: &[&'static str]) -> &'static str {
     place.map_or(OUR_COLOUR, |place| COLOURS[place % COLOURS.len()])
 }
 
-/// The decades that all ratios lie in.
-fn decades(stores: &[&Measured]) -> (f64, f64) {
+/// The powers of ten that all ratios lie between, but for those that are hopeless anyway.
+fn range(stores: &[&Measured]) -> (f64, f64) {
     let ratios = stores.iter().flat_map(|store| store.rows.iter().map(super::Row::ratio)).filter(|ratio| *ratio > 0.0);
     let logs: Vec<f64> = ratios.filter(|ratio| ratio.is_finite()).map(f64::log10).collect();
     let (least, most) = (logs.iter().copied().fold(-1.0, f64::min), logs.iter().copied().fold(1.0, f64::max));
-    (least.floor(), most.ceil())
+    (least.max(-2.0), most)
 }
 
 fn count(things: usize) -> f64 {
