@@ -66,8 +66,10 @@ fn sentences(report: &Report) -> String {
         writeln!(text, "The attribute on `memory:` takes {whole:.0} ns, {own:.0} ns more than a `tokio::sync::Mutex`.")
             .unwrap();
     }
-    let titles: Vec<&str> = report.stores.iter().filter(|s| s.units.is_some()).map(|s| s.title.as_str()).collect();
-    writeln!(text, "Medians of {} rounds on {}. {}.", report.rounds, report.machine, titles.join(". ")).unwrap();
+    // The clients' versions are on the page.
+    let servers = report.stores.iter().filter(|store| store.units.is_some());
+    let servers: Vec<&str> = servers.filter_map(|store| store.title.split(';').next()).collect();
+    writeln!(text, "Medians of {} rounds on {}. {}.", report.rounds, report.machine, servers.join("; ")).unwrap();
     text.push_str("All of it: [docs/BENCHMARK.md](docs/BENCHMARK.md).\n");
     text
 }

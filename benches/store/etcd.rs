@@ -31,7 +31,7 @@ pub(super) fn start(name: &'static str, nodes: usize, with_go: bool) -> Result<S
             Err(why) => missing.push(why),
         }
     }
-    let title = format!("etcd {} on disk, {nodes} of {nodes} members on this machine; {clients}", binary.version());
+    let title = format!("etcd {} on disk, {nodes} member(s); {clients}", binary.version());
     let count = Box::new(move |_: &Who| counts(&cluster));
     Ok(Store { name, title, url, contestants, missing, units: Some(["RPCs", "proposals"]), count })
 }
