@@ -29,7 +29,7 @@ lint: servers ## format, clippy, documentation, and each feature alone
 			-- -D warnings || exit 1; \
 	done
 
-bench: servers ## against the floor of the same store
+bench: servers ## against the floor of the same store: ROUNDS=5 STORES=etcd-1,redis KEEP=1 (in the docs)
 	cargo bench --package locks-benches
 
 torture: servers ## faults that try to break it: MINUTES=3 STORE=etcd-3.5 SEED=1 BROKEN=each

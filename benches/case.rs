@@ -28,28 +28,35 @@ pub(crate) enum Figure {
     HandOff,
 }
 
-const SHORT: Duration = Duration::from_millis(1500);
+/// The pair is what all crowds are compared with.
+const PAIR: Duration = Duration::from_millis(1000);
+const SHORT: Duration = Duration::from_millis(600);
 
-const fn rate(name: &'static str, processes: usize, tasks: usize, own_keys: bool, has_floor: bool) -> Case {
+const fn own_keys(name: &'static str, tasks: usize, lasts: Duration) -> Case {
+    let (hold, figure) = (Duration::ZERO, Figure::Rate);
+    Case { name, processes: 1, tasks, own_keys: true, hold, lasts, figure, has_floor: true }
+}
+
+const fn one_key(name: &'static str, processes: usize, tasks: usize) -> Case {
     let (hold, lasts, figure) = (Duration::ZERO, SHORT, Figure::Rate);
-    Case { name, processes, tasks, own_keys, hold, lasts, figure, has_floor }
+    Case { name, processes, tasks, own_keys: false, hold, lasts, figure, has_floor: false }
 }
 
 /// The first is the uncontended pair.
 pub(crate) const CASES: [Case; 7] = [
-    rate("uncontended pair", 1, 1, true, true),
-    rate("64 tasks, 64 keys", 1, 64, true, true),
-    rate("256 tasks, 256 keys", 1, 256, true, true),
-    rate("32 tasks, one key", 1, 32, false, false),
-    rate("4 processes of 8, one key", 4, 8, false, false),
-    rate("2 processes of 1, one key", 2, 1, false, false),
+    own_keys("uncontended pair", 1, PAIR),
+    own_keys("64 tasks, 64 keys", 64, SHORT),
+    own_keys("256 tasks, 256 keys", 256, SHORT),
+    one_key("32 tasks, one key", 1, 32),
+    one_key("4 processes of 8, one key", 4, 8),
+    one_key("2 processes of 1, one key", 2, 1),
     Case {
         name: "hand-off after 250 ms",
         processes: 2,
         tasks: 1,
         own_keys: false,
         hold: Duration::from_millis(250),
-        lasts: Duration::from_secs(4),
+        lasts: Duration::from_millis(1500),
         figure: Figure::HandOff,
         has_floor: true,
     },

@@ -1,95 +1,126 @@
-//! The stores of one machine beside what they are made of: `tokio::sync::Mutex` and `flock`.
+//! The stores of one machine without a network or another process: what the attribute itself costs.
 
+use crate::effort::Effort;
 use crate::report::median;
 use locks::{Error, Locks, distributed_lock};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
 const ROUNDS: usize = 7;
-const PAIRS: u32 = 20_000;
+const HOLDS: u32 = 20_000;
 const TASKS: u32 = 32;
+
+/// One way to lock and what it is compared with.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) name: &'static str,
+    /// Nanoseconds for each hold, of each round.
+    pub(crate) nanos: Vec<f64>,
+    /// The same of what it is compared with; none for that itself.
+    pub(crate) floor: Option<Vec<f64>>,
+}
+
+impl Local {
+    pub(crate) fn median(&self) -> f64 {
+        median(self.nanos.clone())
+    }
+
+    /// Its own cost: above the floor of the same round.
+    pub(crate) fn own(&self) -> Option<f64> {
+        let pairs = self.nanos.iter().zip(self.floor.as_ref()?);
+        Some(median(pairs.map(|(nanos, floor)| nanos - floor).collect()))
+    }
+}
+
+/// The name of the case that tells the attribute's own cost.
+pub(crate) const ATTRIBUTE: &str = "`memory:`, the attribute";
 
 #[distributed_lock(key = "bench", client = locks)]
 async fn locked(locks: &Locks) -> Result<(), Error> {
     Ok(())
 }
 
-pub(crate) fn print() {
+pub(crate) fn measure(effort: &Effort) -> Vec<Local> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let directory = tempfile::tempdir().unwrap();
         let memory = Locks::connect("memory:bench").unwrap();
-        let file = Locks::connect(format!("file://{}", directory.path().display())).unwrap();
-        let bare = Arc::new(tokio::sync::Mutex::new(()));
-        let path = directory.path().join("bare");
-        let mut nanos: [Vec<f64>; 7] = Default::default();
+        let file = Locks::connect(format!("file://{}/ours", directory.path().display())).unwrap();
+        let (mutex, path) = (Arc::new(Mutex::new(())), directory.path().join("bare"));
+        let holds = effort.count(HOLDS);
+        let mut nanos: [Vec<f64>; 8] = Default::default();
         for _ in 0..ROUNDS {
-            nanos[0].push(pairs(async || drop(bare.lock().await)).await);
-            nanos[1].push(pairs(async || locked(&memory).await.unwrap()).await);
-            nanos[2].push(pairs(async || open_and_flock(&path)).await);
-            nanos[3].push(pairs(async || locked(&file).await.unwrap()).await);
-            let mutex = Arc::clone(&bare);
-            nanos[4].push(
-                crowd(move || {
-                    let mutex = Arc::clone(&mutex);
-                    async move { drop(mutex.lock().await) }
-                })
-                .await,
-            );
-            for (at, locks) in [(5, &memory), (6, &file)] {
-                let locks = locks.clone();
-                nanos[at].push(
-                    crowd(move || {
-                        let locks = locks.clone();
-                        async move { locked(&locks).await.unwrap() }
-                    })
-                    .await,
-                );
-            }
+            nanos[0].push(pairs(holds, async || drop(mutex.lock().await)).await);
+            nanos[1].push(pairs(holds, async || locked(&memory).await.unwrap()).await);
+            nanos[2].push(pairs(holds, async || by_hand(&memory).await).await);
+            nanos[3].push(pairs(holds, async || open_and_flock(&path)).await);
+            nanos[4].push(pairs(holds, async || locked(&file).await.unwrap()).await);
+            nanos[5].push(crowd(holds, &mutex, |mutex| async move { drop(mutex.lock().await) }).await);
+            nanos[6].push(crowd(holds, &memory, |locks| async move { locked(&locks).await.unwrap() }).await);
+            nanos[7].push(crowd(holds, &file, |locks| async move { locked(&locks).await.unwrap() }).await);
         }
-        let names = [
-            "tokio::sync::Mutex, pair",
-            "memory, attribute, pair",
-            "open and flock, pair",
-            "file, attribute, pair",
-            "tokio::sync::Mutex, 32 tasks",
-            "memory, attribute, 32 tasks",
-            "file, attribute, 32 tasks",
-        ];
-        println!("\nOn one machine, nanoseconds for each hold, medians of {ROUNDS} rounds\n");
-        for (name, nanos) in names.iter().zip(nanos) {
-            println!("| {name:<30} | {:>9.0} |", median(nanos));
-        }
-    });
+        named(&nanos)
+    })
 }
 
-fn open_and_flock(path: &std::path::Path) {
+/// Each with the number of what it is compared with.
+fn named(nanos: &[Vec<f64>; 8]) -> Vec<Local> {
+    let names = [
+        ("`tokio::sync::Mutex`", None),
+        (ATTRIBUTE, Some(0)),
+        ("`memory:`, by hand", Some(0)),
+        ("open and `flock`", None),
+        ("`file:`, the attribute", Some(3)),
+        ("`tokio::sync::Mutex`, 32 tasks", None),
+        ("`memory:`, the attribute, 32 tasks", Some(5)),
+        ("`file:`, the attribute, 32 tasks", Some(5)),
+    ];
+    let one = |(at, (name, floor)): (usize, (&'static str, Option<usize>))| {
+        let floor = floor.map(|floor| nanos[floor].clone());
+        Local { name, nanos: nanos[at].clone(), floor }
+    };
+    names.into_iter().enumerate().map(one).collect()
+}
+
+async fn by_hand(locks: &Locks) {
+    locks.lock("bench").acquire().await.unwrap().release().await.unwrap();
+}
+
+fn open_and_flock(path: &Path) {
     let file = File::create(path).unwrap();
     flock(&file, FlockOperation::LockExclusive).unwrap();
     flock(&file, FlockOperation::Unlock).unwrap();
 }
 
-async fn pairs(pair: impl AsyncFn()) -> f64 {
+async fn pairs(holds: u32, pair: impl AsyncFn()) -> f64 {
     let begun = Instant::now();
-    for _ in 0..PAIRS {
+    for _ in 0..holds {
         pair().await;
     }
-    begun.elapsed().as_secs_f64() * 1e9 / f64::from(PAIRS)
+    begun.elapsed().as_secs_f64() * 1e9 / f64::from(holds)
 }
 
-async fn crowd<F: Future<Output = ()> + Send + 'static>(pair: impl Fn() -> F + Clone + Send + 'static) -> f64 {
+async fn crowd<L, F>(holds: u32, lock: &L, pair: impl Fn(L) -> F + Clone + Send + 'static) -> f64
+where
+    L: Clone + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let each = holds.div_ceil(TASKS);
     let begun = Instant::now();
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     for _ in 0..TASKS {
-        let pair = pair.clone();
+        let (lock, pair) = (lock.clone(), pair.clone());
         tasks.spawn(async move {
-            for _ in 0..PAIRS / TASKS {
-                pair().await;
+            for _ in 0..each {
+                pair(lock.clone()).await;
             }
         });
     }
     tasks.join_all().await;
-    begun.elapsed().as_secs_f64() * 1e9 / f64::from(PAIRS)
+    begun.elapsed().as_secs_f64() * 1e9 / f64::from(each * TASKS)
 }

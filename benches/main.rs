@@ -1,8 +1,8 @@
-//! Ours beside the store's own floor and beside other clients, interleaved: `make bench`, with `ROUNDS=` (5) and
-//! `NODES=` (`1,3`).
+//! Ours beside each store's own floor and beside other clients, interleaved: `make bench`, with `ROUNDS=` (5), `STORES=`
+//! (`etcd-1,etcd-3,redis,file`) and `KEEP=1`, which puts the result into the documentation.
 //!
-//! The floor of a case is the same case with two bare transactions ([`lockers::Floor`]); of a crowd on one key it is the
-//! uncontended pair of the same round, since no lock with a request for each hold can be faster. Every process is a
+//! The floor of a case is the same case with the bare requests of its store, see [`lockers`]; of a crowd on one key it is
+//! the uncontended pair of the same round, since no lock with a request for each hold can be faster. Every process is a
 //! process of its own, and writes its moments by the machine's clock.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark that cannot set its stage has failed")]
@@ -10,72 +10,69 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its table")]
 
 mod case;
+mod effort;
 mod held;
 mod local;
 mod lockers;
-mod plot;
+mod machine;
 mod report;
 mod round;
+mod store;
 mod worker;
 
 use case::{CASES, Case};
-use report::Row;
-use round::{Outcome, Who};
-use support::etcd::{Binary, Cluster, Setup};
+use effort::Effort;
+use report::{Measured, Report, Row};
+use round::Outcome;
+use store::{FLOOR, Store};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
-        Some("worker") => worker::run(&arguments[1..]),
-        Some("held") => held::run(&arguments[1..]),
-        _ => everything(),
+        Some("worker") if arguments.len() > 1 => worker::run(&arguments[1..]),
+        Some("held") if arguments.len() > 1 => held::run(&arguments[1..]),
+        None => everything(&Effort::trial()),
+        Some(_) if arguments.iter().any(|argument| argument == "--bench") => everything(&Effort::asked_for()),
+        // The name of a test, or another wish of `cargo test`.
+        Some(_) => println!("no benchmark is named so"),
     }
 }
 
-fn everything() {
-    let setting = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
-    let rounds: usize = setting("ROUNDS", "5").parse().unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let mut contestants = vec![Who::Floor, Who::Ours, Who::Service];
-    contestants.extend(round::go(directory.path()));
-    local::print();
-    let Some(binary) = Binary::all().last() else {
-        eprintln!("no etcd is installed: `make servers`");
-        return;
-    };
-    for nodes in setting("NODES", "1,3").split(',') {
-        let setup = Setup { fsync: true, ..Setup::default() };
-        let cluster = Cluster::start_with(binary, nodes.parse().unwrap(), &setup);
-        let title = format!("{} on disk, {nodes} member(s), medians of {rounds} rounds", binary.label());
-        let rows = measure(&cluster, &contestants, rounds);
-        report::print(&title, &rows);
-        plot::write(&format!("bench-{nodes}.svg"), &title, &rows);
-        held::print(&cluster);
+fn everything(effort: &Effort) {
+    let mut report = Report::new(effort, local::measure(effort));
+    for name in &effort.stores {
+        match store::start(name, effort) {
+            Ok(store) => report.stores.push(measure(store, effort)),
+            Err(missing) => report.missing.push(missing),
+        }
     }
+    report.write(effort);
 }
 
 /// All cases with all contestants, round by round, so that a noisy minute is noisy for all.
-fn measure(cluster: &Cluster, contestants: &[Who], rounds: usize) -> Vec<Row> {
+fn measure(store: Store, effort: &Effort) -> Measured {
+    // First, while there are no leases of killed processes that run out.
+    let held = store.units.is_some().then(|| held::measure(&store, effort));
     let mut rows: Vec<Row> = Vec::new();
-    for round in 0..rounds {
+    for round in 0..effort.rounds {
         let mut pair: Option<Outcome> = None;
         for case in &CASES {
             let mut floor = pair;
-            for who in contestants.iter().filter(|who| case.has_floor || **who != Who::Floor) {
-                let outcome = round::run(case, who, cluster, round);
-                if *who == Who::Floor {
+            for who in store.contestants.iter().filter(|who| case.has_floor || who.name != FLOOR) {
+                let outcome = round::run(case, who, &store, round, effort);
+                if who.name == FLOOR {
                     floor = Some(outcome);
                     pair.get_or_insert(outcome);
                 }
                 let Some(floor) = floor else { continue };
-                let row = row_of(&mut rows, case, who.name());
+                let row = row_of(&mut rows, case, who.name);
                 row.rounds.push(outcome);
                 row.ratios.push(report::ratio(case, &outcome, &floor));
             }
         }
-        eprintln!("round {} of {rounds} is done", round + 1);
+        eprintln!("{}: round {} of {} is done", store.name, round + 1, effort.rounds);
     }
-    rows
+    Measured { name: store.name, title: store.title, units: store.units, missing: store.missing, rows, held }
 }
 
 fn row_of<'a>(rows: &'a mut Vec<Row>, case: &'static Case, who: &'static str) -> &'a mut Row {

@@ -1,48 +1,11 @@
-//! One case with one locker on one cluster.
+//! One case with one locker on one store.
 
 use crate::case::{Case, Figure};
+use crate::effort::Effort;
 use crate::lockers::{Hold, Micros, now};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use crate::store::{Counts, Store, Who};
 use std::time::Duration;
 use support::child::Child;
-use support::etcd::Cluster;
-
-/// Who runs a case.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Who {
-    Floor,
-    Ours,
-    /// `etcd-client`'s `lock`.
-    Service,
-    /// Go's `concurrency.Mutex`, if it could be built here.
-    Go(PathBuf),
-}
-
-impl Who {
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Floor => "floor",
-            Self::Ours => "ours",
-            Self::Service => "etcd-client lock()",
-            Self::Go(_) => "Go concurrency.Mutex",
-        }
-    }
-
-    fn command(&self) -> Command {
-        let of_this = |locker| {
-            let mut command = Command::new(std::env::current_exe().unwrap());
-            command.args(["worker", locker]);
-            command
-        };
-        match self {
-            Self::Floor => of_this("floor"),
-            Self::Ours => of_this("ours"),
-            Self::Service => of_this("service"),
-            Self::Go(program) => Command::new(program),
-        }
-    }
-}
 
 /// What came of it.
 #[derive(Clone, Copy, Debug)]
@@ -51,20 +14,17 @@ pub(crate) struct Outcome {
     /// Of acquire and release together, or of the hand-off, in milliseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
-    /// Requests and messages on streams that the members received, for each hold.
-    pub(crate) calls: f64,
-    /// Entries in the raft log for each hold.
-    pub(crate) proposals: f64,
+    /// What the server received and what it did, for each hold.
+    pub(crate) requests: f64,
+    pub(crate) work: f64,
 }
 
-pub(crate) fn run(case: &Case, who: &Who, cluster: &Cluster, round: usize) -> Outcome {
-    let endpoints: Vec<String> = cluster.members().iter().map(support::etcd::Etcd::endpoint).collect();
-    let key = format!("/bench/{}/{round}", case.name.replace(' ', "-"));
+pub(crate) fn run(case: &Case, who: &Who, store: &Store, round: usize, effort: &Effort) -> Outcome {
+    let key = format!("/bench/{}/{round}/{}", case.name, who.name).replace([' ', ',', '(', ')'], "-");
     let mut workers: Vec<Child> = (0..case.processes)
         .map(|_| {
             let mut command = who.command();
-            command.args([&endpoints.join(","), &format!("{key}/{}", who.name().replace(' ', "-"))]);
-            command.arg(case.tasks.to_string()).arg(if case.own_keys { "own" } else { "one" });
+            command.arg(&key).arg(case.tasks.to_string()).arg(if case.own_keys { "own" } else { "one" });
             command.arg(case.hold.as_millis().to_string());
             Child::start(&mut command)
         })
@@ -72,38 +32,42 @@ pub(crate) fn run(case: &Case, who: &Who, cluster: &Cluster, round: usize) -> Ou
     for worker in &mut workers {
         worker.expect_line("ready", Duration::from_secs(30));
     }
-    let before = counters(cluster);
+    let before = (store.count)(who);
     let begun = now();
-    let end = begun + u64::try_from(case.lasts.as_micros()).unwrap();
+    let end = begun + u64::try_from(effort.lasts(case.lasts).as_micros()).unwrap();
     workers.iter_mut().for_each(|worker| worker.say(&end.to_string()));
     let mut holds: Vec<Hold> = workers.iter_mut().flat_map(told).collect();
-    let after = counters(cluster);
+    let after = (store.count)(who);
     holds.sort_by_key(|hold| hold.granted);
-    assert!(!holds.is_empty(), "{} did nothing in {}", who.name(), case.name);
+    outcome(case, &holds, begun, &before, &after)
+}
 
+fn outcome(case: &Case, holds: &[Hold], begun: Micros, before: &Counts, after: &Counts) -> Outcome {
     #[expect(clippy::cast_precision_loss, reason = "thousands")]
     let per_hold = |counted: u64| counted as f64 / holds.len() as f64;
-    let last = holds.iter().map(|hold| hold.released).max().unwrap_or(end);
-    #[expect(clippy::cast_precision_loss, reason = "thousands")]
-    let per_second = holds.len() as f64 / Duration::from_micros(last - begun).as_secs_f64();
+    let last = holds.iter().map(|hold| hold.released).max().unwrap_or(begun);
     let mut times: Vec<Micros> = match case.figure {
         Figure::Rate => holds.iter().map(Hold::cost).collect(),
-        Figure::HandOff => hand_offs(&holds),
+        Figure::HandOff => hand_offs(holds),
     };
     times.sort_unstable();
     Outcome {
-        per_second,
+        per_second: per_hold(last - begun).recip() * 1e6,
         p50: percentile(&times, 50),
         p99: percentile(&times, 99),
-        calls: per_hold(after.0 - before.0),
-        proposals: per_hold(after.1 - before.1),
+        requests: per_hold(after.requests - before.requests),
+        work: per_hold(after.work - before.work),
     }
 }
 
-/// From each release to the next grant, where the next one was waiting already.
+/// For everybody who waited: from the first release meanwhile until it was its turn, whoever was served before it.
 fn hand_offs(holds: &[Hold]) -> Vec<Micros> {
-    let pairs = holds.windows(2).filter(|two| two[1].asked < two[0].releasing);
-    pairs.map(|two| two[1].granted.saturating_sub(two[0].releasing)).collect()
+    let since_release = |waiter: &Hold| {
+        let releases =
+            holds.iter().map(|hold| hold.releasing).filter(|at| (waiter.asked..=waiter.granted).contains(at));
+        releases.min().map(|release| waiter.granted - release)
+    };
+    holds.iter().filter_map(since_release).collect()
 }
 
 fn percentile(sorted: &[Micros], percent: usize) -> f64 {
@@ -122,37 +86,5 @@ fn told(worker: &mut Child) -> Vec<Hold> {
         let moments: Vec<Micros> = line.split(' ').map(|moment| moment.parse().unwrap()).collect();
         let [asked, granted, releasing, released] = moments[..] else { panic!("{line}") };
         holds.push(Hold { asked, granted, releasing, released });
-    }
-}
-
-/// Requests received by all members, and entries in the log of one of them.
-fn counters(cluster: &Cluster) -> (u64, u64) {
-    const UNARY: [&str; 9] =
-        ["Txn", "Range", "Put", "DeleteRange", "LeaseGrant", "LeaseRevoke", "LeaseTimeToLive", "Lock", "Unlock"];
-    let all = cluster.members().iter().map(support::etcd::Etcd::metrics);
-    let calls = all.map(|one| {
-        let unary: u64 = UNARY.iter().map(|method| one.calls(method)).sum();
-        unary + one.messages("Watch") + one.messages("LeaseKeepAlive")
-    });
-    (calls.sum(), cluster.member(0).metrics().proposals())
-}
-
-/// Builds the Go program where Go and etcd's Go packages are installed.
-pub(crate) fn go(directory: &Path) -> Option<Who> {
-    let program = directory.join("go-worker");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("go/main.go");
-    let mut build = Command::new("go");
-    build.args(["build", "-o"]).arg(&program).arg(source).current_dir(directory);
-    build.env("GO111MODULE", "off").env("GOPATH", "/usr/share/gocode").env("GOCACHE", directory.join("go-cache"));
-    match build.output() {
-        Ok(output) if output.status.success() => Some(Who::Go(program)),
-        Ok(output) => {
-            eprintln!("Go is left out: {}", String::from_utf8_lossy(&output.stderr));
-            None
-        }
-        Err(_) => {
-            eprintln!("Go is left out: install golang-go and golang-etcd-server-dev");
-            None
-        }
     }
 }

@@ -1,14 +1,14 @@
-//! One process of a case: `worker LOCKER ENDPOINTS KEY TASKS own|one LENGTH_MS`. It says `ready`, hears until when to run
+//! One process of a case: `worker LOCKER ADDRESS KEY TASKS own|one LENGTH_MS`. It says `ready`, hears until when to run
 //! (microseconds since 1970), and then tells the moments of every hold. The Go program speaks the same.
 
-use crate::lockers::{Floor, Hold, Locker, Micros, Ours, Service, now};
+use crate::lockers::{EtcdFloor, EtcdLock, Flock, Hold, Locker, Micros, Ours, RedisFloor, Rslock, now};
 use std::io::Write;
 use std::time::Duration;
 
 pub(crate) fn run(arguments: &[String]) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let [locker, endpoints, key, tasks, keys, length] = arguments else { panic!("{arguments:?}") };
+        let [locker, address, key, tasks, keys, length] = arguments else { panic!("{arguments:?}") };
         let job = Job {
             key: key.clone(),
             tasks: tasks.parse().unwrap(),
@@ -16,9 +16,12 @@ pub(crate) fn run(arguments: &[String]) {
             length: Duration::from_millis(length.parse().unwrap()),
         };
         match locker.as_str() {
-            "ours" => job.run(Ours::connect(endpoints)).await,
-            "floor" => job.run(Floor::connect(endpoints).await).await,
-            "service" => Box::pin(job.run(Service::connect(endpoints).await)).await,
+            "ours" => job.run(Ours::connect(address)).await,
+            "etcd-floor" => job.run(EtcdFloor::connect(address).await).await,
+            "etcd-lock" => Box::pin(job.run(EtcdLock::connect(address).await)).await,
+            "redis-floor" => job.run(RedisFloor::connect(address).await).await,
+            "rslock" => job.run(Rslock::connect(address)).await,
+            "flock" => job.run(Flock::at(address)).await,
             _ => panic!("no locker {locker}"),
         }
     });
@@ -33,7 +36,7 @@ struct Job {
 
 impl Job {
     async fn run(self, locker: impl Locker) {
-        // Connections and sessions are not what is measured.
+        // Connections, sessions and scripts are not what is measured.
         locker.hold(&format!("{}-warm-{}", self.key, std::process::id()), Duration::ZERO).await;
         let mut lockers = Vec::new();
         for _ in 0..self.tasks {
@@ -65,7 +68,8 @@ async fn holds(locker: impl Locker, key: String, length: Duration, end: Micros) 
     let mut holds = Vec::new();
     loop {
         let asked = now();
-        if asked >= end {
+        // Once at least, however late this process was told to begin.
+        if asked >= end && !holds.is_empty() {
             return holds;
         }
         let (granted, releasing) = locker.hold(&key, length).await;

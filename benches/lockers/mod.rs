@@ -1,14 +1,22 @@
-//! Who is measured: ours, the floor, and other clients of etcd. Each runs in processes of its own.
+//! Who is measured: ours, the floors, and other clients. Each runs in processes of its own.
+//!
+//! A floor is what a safe lock has to send at least, and does nothing else: it renews nothing and retries nothing.
 
 use std::time::{Duration, SystemTime};
 
-mod floor;
+mod etcd_floor;
+mod etcd_lock;
+mod flock;
 mod ours;
-mod service;
+mod redis_floor;
+mod rslock;
 
-pub(crate) use floor::Floor;
+pub(crate) use etcd_floor::EtcdFloor;
+pub(crate) use etcd_lock::EtcdLock;
+pub(crate) use flock::Flock;
 pub(crate) use ours::Ours;
-pub(crate) use service::Service;
+pub(crate) use redis_floor::RedisFloor;
+pub(crate) use rslock::Rslock;
 
 /// Microseconds since 1970: processes of one machine share that clock.
 pub(crate) type Micros = u64;
@@ -43,4 +51,13 @@ pub(crate) trait Locker: Clone + Send + Sync + 'static {
 
     /// Runs a body of this length under the lock `key`, and gives the moments when it began and ended.
     fn hold(&self, key: &str, length: Duration) -> impl Future<Output = (Micros, Micros)> + Send;
+}
+
+/// The body of every hold, and the moments when it began and ended.
+async fn body(length: Duration) -> (Micros, Micros) {
+    let granted = now();
+    if !length.is_zero() {
+        tokio::time::sleep(length).await;
+    }
+    (granted, now())
 }

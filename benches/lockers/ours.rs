@@ -1,6 +1,6 @@
 //! The attribute.
 
-use super::{Locker, Micros, now};
+use super::{Locker, Micros, body};
 use locks::{Error, Locks, distributed_lock};
 use std::time::Duration;
 
@@ -8,18 +8,14 @@ use std::time::Duration;
 pub(crate) struct Ours(Locks);
 
 impl Ours {
-    pub(crate) fn connect(endpoints: &str) -> Self {
-        Self(Locks::connect(format!("etcd://{endpoints}?ttl=60s")).unwrap())
+    pub(crate) fn connect(url: &str) -> Self {
+        Self(Locks::connect(format!("{url}?ttl=60s")).unwrap())
     }
 }
 
 #[distributed_lock(key = key, client = locks)]
 async fn locked(locks: &Locks, key: &str, length: Duration) -> Result<(Micros, Micros), Error> {
-    let granted = now();
-    if !length.is_zero() {
-        tokio::time::sleep(length).await;
-    }
-    Ok((granted, now()))
+    Ok(body(length).await)
 }
 
 impl Locker for Ours {

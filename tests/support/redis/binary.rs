@@ -48,6 +48,11 @@ impl Binary {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// As in "7.0.15".
+    pub fn version(&self) -> &str {
+        &self.version
+    }
 }
 
 impl Program for Binary {

@@ -126,6 +126,11 @@ impl Counts {
         self.0.get(command).copied().unwrap_or(0)
     }
 
+    /// How often any of them.
+    pub fn all(&self) -> u64 {
+        self.0.values().sum()
+    }
+
     /// All that clients have sent since `earlier`, each command with how often.
     pub fn sent_since(&self, earlier: &Counts) -> Vec<(String, u64)> {
         let sent = self.0.iter().filter(|(name, _)| !NOT_SENT.contains(&name.as_str()));

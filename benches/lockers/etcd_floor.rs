@@ -1,7 +1,7 @@
 //! The least that a safe lock can send to etcd, straight by `etcd-client`: one transaction that puts an entry and reads
 //! the line, one that deletes it, and to wait a watch from revision 0.
 
-use super::{Locker, Micros, now};
+use super::{Locker, Micros, body};
 use locks::etcd_client::{
     Client, Compare, CompareOp, EventType, GetOptions, PutOptions, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse,
     WatchOptions,
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 #[derive(Clone)]
-pub(crate) struct Floor {
+pub(crate) struct EtcdFloor {
     client: Client,
     lease: i64,
     number: Arc<AtomicU64>,
@@ -21,7 +21,7 @@ pub(super) async fn connect(endpoints: &str) -> Client {
     Client::connect(endpoints.split(',').collect::<Vec<_>>(), None).await.unwrap()
 }
 
-impl Floor {
+impl EtcdFloor {
     pub(crate) async fn connect(endpoints: &str) -> Self {
         let mut client = connect(endpoints).await;
         let lease = client.lease_grant(600, None).await.unwrap().id();
@@ -55,7 +55,7 @@ impl Floor {
     }
 }
 
-impl Locker for Floor {
+impl Locker for EtcdFloor {
     async fn hold(&self, key: &str, length: Duration) -> (Micros, Micros) {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let entry = format!("{key}/{:x}-{number}", self.lease);
@@ -63,14 +63,10 @@ impl Locker for Floor {
         if let Some(before) = before {
             self.wait(before).await;
         }
-        let granted = now();
-        if !length.is_zero() {
-            tokio::time::sleep(length).await;
-        }
-        let releasing = now();
+        let moments = body(length).await;
         let mine = Compare::create_revision(entry.as_str(), CompareOp::Equal, created);
         let give = Txn::new().when([mine]).and_then([TxnOp::delete(entry.as_str(), None)]);
         assert!(self.client.clone().txn(give).await.unwrap().succeeded());
-        (granted, releasing)
+        moments
     }
 }

@@ -1,18 +1,18 @@
 //! The lock service of etcd, which `etcd-client`'s `lock` asks.
 
-use super::{Locker, Micros, now};
+use super::{Locker, Micros, body};
 use locks::etcd_client::{Client, LockOptions};
 use std::time::Duration;
 
 #[derive(Clone)]
-pub(crate) struct Service {
+pub(crate) struct EtcdLock {
     client: Client,
     lease: i64,
 }
 
-impl Service {
+impl EtcdLock {
     pub(crate) async fn connect(endpoints: &str) -> Self {
-        Self::with_lease(super::floor::connect(endpoints).await).await
+        Self::with_lease(super::etcd_floor::connect(endpoints).await).await
     }
 
     async fn with_lease(mut client: Client) -> Self {
@@ -21,7 +21,7 @@ impl Service {
     }
 }
 
-impl Locker for Service {
+impl Locker for EtcdLock {
     /// Two tasks with one lease would be one holder to it.
     async fn for_task(&self) -> Self {
         Self::with_lease(self.client.clone()).await
@@ -30,12 +30,8 @@ impl Locker for Service {
     async fn hold(&self, key: &str, length: Duration) -> (Micros, Micros) {
         let mut client = self.client.clone();
         let taken = client.lock(key, Some(LockOptions::new().with_lease(self.lease))).await.unwrap();
-        let granted = now();
-        if !length.is_zero() {
-            tokio::time::sleep(length).await;
-        }
-        let releasing = now();
+        let moments = body(length).await;
         client.unlock(taken.key()).await.unwrap();
-        (granted, releasing)
+        moments
     }
 }

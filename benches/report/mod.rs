@@ -1,0 +1,150 @@
+//! Medians over the rounds, and ratios to the floor of the same round: a page, its plot, and what the README quotes.
+
+use crate::case::{Case, Figure};
+use crate::effort::Effort;
+use crate::held::Held;
+use crate::local::Local;
+use crate::machine;
+use crate::round::Outcome;
+use std::fs;
+use std::path::Path;
+
+mod page;
+mod plot;
+mod quote;
+
+/// The outcomes of all rounds of one case with one locker.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) case: &'static Case,
+    pub(crate) who: &'static str,
+    pub(crate) rounds: Vec<Outcome>,
+    /// Of each round: more is better.
+    pub(crate) ratios: Vec<f64>,
+}
+
+/// What came of one store.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) name: &'static str,
+    pub(crate) title: String,
+    pub(crate) units: Option<[&'static str; 2]>,
+    pub(crate) missing: Vec<String>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) held: Option<Held>,
+}
+
+/// What came of everything.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) rounds: usize,
+    pub(crate) machine: String,
+    pub(crate) local: Vec<Local>,
+    pub(crate) stores: Vec<Measured>,
+    /// Stores that are not there.
+    pub(crate) missing: Vec<String>,
+}
+
+impl Row {
+    fn median_of(&self, figure: impl Fn(&Outcome) -> f64) -> f64 {
+        median(self.rounds.iter().map(figure).collect())
+    }
+
+    fn ratio(&self) -> f64 {
+        median(self.ratios.clone())
+    }
+
+    /// A trial may be over before one task waits for the other.
+    fn has_figures(&self) -> bool {
+        self.case.figure == Figure::HandOff || (self.ratio().is_finite() && self.ratio() > 0.0)
+    }
+}
+
+impl Measured {
+    fn row(&self, case: &Case, who: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.case.name == case.name && row.who == who)
+    }
+
+    /// All but the floor, ours first.
+    fn others(&self) -> Vec<&'static str> {
+        let mut others: Vec<&'static str> = Vec::new();
+        for row in self.rows.iter().filter(|row| row.who != crate::store::FLOOR) {
+            if !others.contains(&row.who) {
+                others.push(row.who);
+            }
+        }
+        others
+    }
+}
+
+impl Report {
+    pub(crate) fn new(effort: &Effort, local: Vec<Local>) -> Self {
+        let (stores, missing) = (Vec::new(), Vec::new());
+        Self { rounds: effort.rounds, machine: machine::described(), local, stores, missing }
+    }
+
+    /// Prints the page and writes it and the plot below `target/bench`; on request they go into the documentation.
+    pub(crate) fn write(&self, effort: &Effort) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let directory = root.join(if effort.is_trial { "target/bench/trial" } else { "target/bench" });
+        fs::create_dir_all(&directory).unwrap();
+        let (page, plot) = (page::markdown(self), plot::svg(self));
+        if !effort.is_trial {
+            println!("{page}");
+        }
+        fs::write(directory.join("table.md"), &page).unwrap();
+        fs::write(directory.join("bench.svg"), &plot).unwrap();
+        println!("Table and plot: {}", directory.display());
+        let readme = fs::read_to_string(root.join("README.md")).unwrap();
+        let quoted = quote::into(&readme, self);
+        assert!(self.rows().all(Row::has_figures), "{page}");
+        if effort.keep {
+            fs::write(root.join("docs/BENCHMARK.md"), page).unwrap();
+            fs::write(root.join("docs/bench.svg"), plot).unwrap();
+            fs::write(root.join("README.md"), quoted).unwrap();
+            println!("Kept: docs/BENCHMARK.md, docs/bench.svg, README.md");
+        }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.stores.iter().flat_map(|store| &store.rows)
+    }
+
+    fn missing(&self) -> Vec<&str> {
+        let mut missing: Vec<&str> = self
+            .missing
+            .iter()
+            .chain(self.stores.iter().flat_map(|store| &store.missing))
+            .map(String::as_str)
+            .collect();
+        missing.dedup();
+        missing
+    }
+}
+
+/// How `outcome` compares with the floor of its round: with the same case there, or with the uncontended pair.
+pub(crate) fn ratio(case: &Case, outcome: &Outcome, floor: &Outcome) -> f64 {
+    match case.figure {
+        Figure::Rate => outcome.per_second / floor.per_second,
+        Figure::HandOff => floor.p50 / outcome.p50,
+    }
+}
+
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => values[odd / 2],
+        even => f64::midpoint(values[even / 2 - 1], values[even / 2]),
+    }
+}
+
+/// With two digits at least: "0.0041", "0.97", "13".
+fn shown(ratio: f64) -> String {
+    match ratio {
+        large if large >= 10.0 => format!("{large:.0}"),
+        small if small < 0.01 => format!("{small:.4}"),
+        small if small < 0.1 => format!("{small:.3}"),
+        middle => format!("{middle:.2}"),
+    }
+}

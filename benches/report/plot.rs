@@ -1,0 +1,159 @@
+//! The ratios as bars, for the README: readable on white and on dark pages.
+
+use super::{Measured, Report, shown};
+use crate::case::{CASES, Case};
+use crate::store::OURS;
+use std::fmt::Write as _;
+
+/// In the middle between white and black, for text and lines on either.
+const INK: &str = "#7a828c";
+const OUR_COLOUR: &str = "#2f86d9";
+const COLOURS: [&str; 3] = ["#a0a6ad", "#d0913a", "#9a6fc0"];
+
+const WIDTH: f64 = 830.0;
+/// Where the names of the cases end and the first store begins.
+const LEFT: f64 = 160.0;
+const TOP: f64 = 62.0;
+/// Of a case, of a bar in it.
+const ROW: f64 = 38.0;
+const BAR: f64 = 10.0;
+/// In a store's part, for figures beyond the ends of the bars.
+const MARGIN: f64 = 38.0;
+
+/// A logarithmic axis: more than the floor is to the right.
+#[derive(Clone, Copy)]
+struct Axis {
+    /// Powers of ten that it begins and ends with.
+    from: f64,
+    to: f64,
+    left: f64,
+    width: f64,
+}
+
+impl Axis {
+    fn at(&self, ratio: f64) -> f64 {
+        let inside = (ratio.log10().clamp(self.from, self.to) - self.from) / (self.to - self.from);
+        self.left + MARGIN + inside * (self.width - 2.0 * MARGIN)
+    }
+}
+
+pub(super) fn svg(report: &Report) -> String {
+    let stores: Vec<&Measured> = report.stores.iter().filter(|store| store.units.is_some()).collect();
+    let height = TOP + ROW * count(CASES.len()) + 26.0;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
+         font-family=\"system-ui, sans-serif\" font-size=\"12\" fill=\"{INK}\">\n\
+         <title>Holds compared with the store's own floor</title>\n"
+    );
+    legend(&mut svg, &whos(&stores));
+    for (at, case) in CASES.iter().enumerate() {
+        text(&mut svg, 0.0, TOP + ROW * count(at) + ROW / 2.0 + 4.0, "start", case.name);
+    }
+    let (from, to) = range(&stores);
+    let width = (WIDTH - LEFT) / count(stores.len().max(1));
+    for (at, store) in stores.iter().enumerate() {
+        panel(&mut svg, store, Axis { from, to, left: LEFT + width * count(at), width }, &whos(&stores));
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+fn legend(svg: &mut String, whos: &[&'static str]) {
+    let mut x = 0.0;
+    for who in whos {
+        bar(svg, x, 6.0, BAR, colour(who, whos));
+        text(svg, x + BAR + 6.0, 15.0, "start", who);
+        x += 44.0 + 6.6 * count(who.len());
+    }
+    text(svg, WIDTH, 15.0, "end", "1 is the store's floor; more is better");
+}
+
+fn panel(svg: &mut String, store: &Measured, axis: Axis, whos: &[&'static str]) {
+    let bottom = TOP + ROW * count(CASES.len());
+    let middle = axis.left + axis.width / 2.0;
+    writeln!(svg, "<text x=\"{middle:.0}\" y=\"42\" text-anchor=\"middle\" font-weight=\"600\">{}</text>", store.name)
+        .unwrap();
+    let mut decade = axis.from.ceil();
+    while decade <= axis.to {
+        let (x, width) = (axis.at(10_f64.powf(decade)), if decade == 0.0 { 1.5 } else { 0.4 });
+        writeln!(svg, "<path d=\"M{x:.1} {} V{bottom:.1}\" stroke=\"{INK}\" stroke-width=\"{width}\"/>", TOP - 8.0)
+            .unwrap();
+        let label = 10_f64.powf(decade);
+        writeln!(
+            svg,
+            "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"10\">{label}</text>",
+            bottom + 14.0
+        )
+        .unwrap();
+        decade += 1.0;
+    }
+    let others = store.others();
+    for (at, case) in CASES.iter().enumerate() {
+        let first = TOP + ROW * count(at) + (ROW - BAR * count(others.len())) / 2.0;
+        for (number, who) in others.iter().enumerate() {
+            if let Some(ratio) = ratio(store, case, who) {
+                ratio_bar(svg, axis, first + BAR * count(number), ratio, colour(who, whos));
+            }
+        }
+    }
+}
+
+/// From the floor to the ratio, with its figure at the end.
+fn ratio_bar(svg: &mut String, axis: Axis, y: f64, ratio: f64, colour: &str) {
+    let (floor, end) = (axis.at(1.0), axis.at(ratio));
+    let (left, width) = (floor.min(end), (floor - end).abs().max(2.0));
+    writeln!(
+        svg,
+        "<rect x=\"{left:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{}\" fill=\"{colour}\"/>",
+        BAR - 1.0
+    )
+    .unwrap();
+    let (x, anchor) = if ratio < 1.0 { (left - 3.0, "end") } else { (left + width + 3.0, "start") };
+    writeln!(
+        svg,
+        "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" font-size=\"10\">{}</text>",
+        y + 8.5,
+        shown(ratio)
+    )
+    .unwrap();
+}
+
+fn bar(svg: &mut String, x: f64, y: f64, side: f64, colour: &str) {
+    writeln!(svg, "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{side}\" height=\"{side}\" fill=\"{colour}\"/>").unwrap();
+}
+
+fn text(svg: &mut String, x: f64, y: f64, anchor: &str, words: &str) {
+    writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{words}</text>").unwrap();
+}
+
+fn ratio(store: &Measured, case: &Case, who: &str) -> Option<f64> {
+    store.row(case, who).map(super::Row::ratio).filter(|ratio| ratio.is_finite() && *ratio > 0.0)
+}
+
+/// Everybody in any of these stores, ours first.
+fn whos(stores: &[&Measured]) -> Vec<&'static str> {
+    let mut whos = Vec::new();
+    for who in stores.iter().flat_map(|store| store.others()) {
+        if !whos.contains(&who) {
+            whos.push(who);
+        }
+    }
+    whos
+}
+
+fn colour(who: &str, whos: &[&'static str]) -> &'static str {
+    let place = whos.iter().filter(|other| **other != OURS).position(|other| *other == who);
+    place.map_or(OUR_COLOUR, |place| COLOURS[place % COLOURS.len()])
+}
+
+/// The powers of ten that all ratios lie between, but for those that are hopeless anyway.
+fn range(stores: &[&Measured]) -> (f64, f64) {
+    let ratios = stores.iter().flat_map(|store| store.rows.iter().map(super::Row::ratio)).filter(|ratio| *ratio > 0.0);
+    let logs: Vec<f64> = ratios.filter(|ratio| ratio.is_finite()).map(f64::log10).collect();
+    let (least, most) = (logs.iter().copied().fold(-1.0, f64::min), logs.iter().copied().fold(1.0, f64::max));
+    (least.max(-2.0), most)
+}
+
+fn count(things: usize) -> f64 {
+    u32::try_from(things).map_or(f64::NAN, f64::from)
+}
