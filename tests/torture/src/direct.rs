@@ -41,8 +41,42 @@ impl Direct {
         Members::at(endpoints, Duration::from_secs(1)).await.map(|members| Self(Arc::new(members)))
     }
 
-    /// Writes down which entries come and go, until it is dropped.
+    /// Writes down which entries come and go, and whether the members agree, until it is dropped.
     pub async fn observe(self, recorder: Recorder) {
+        tokio::join!(self.observe_entries(&recorder), self.observe_members(&recorder));
+    }
+
+    /// Asks the members every few seconds for a digest of all that they have at one revision.
+    async fn observe_members(&self, recorder: &Recorder) {
+        // A digest taken while a compaction is on its way may differ (etcd-io/etcd#15965): three in a row do not.
+        let mut differed = 0;
+        loop {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let Some((revision, agree)) = self.digests().await else { continue };
+            differed = if agree { 0 } else { differed + 1 };
+            if differed == 3 {
+                recorder.record(What::Disagree { revision });
+            }
+        }
+    }
+
+    /// A revision, and whether all members that know it have the same there; `None` unless two of them do.
+    async fn digests(&self) -> Option<(i64, bool)> {
+        let shown = self.0.ask(|mut client| async move { client.get("none", None).await }).await?;
+        let revision = shown.header()?.revision();
+        let mut digests = Vec::new();
+        for mut client in self.0.each().iter().cloned() {
+            // One that is cut off, or behind, or has compacted it, does not answer.
+            if let Ok(Ok(digest)) = tokio::time::timeout(Duration::from_secs(1), client.hash_kv(revision)).await {
+                digests.push((digest.compact_version(), digest.hash()));
+            }
+        }
+        let alike = |one: &(i64, u32), other: &(i64, u32)| one.0 != other.0 || one.1 == other.1;
+        let agree = digests.iter().all(|one| digests.iter().all(|other| alike(one, other)));
+        (digests.len() > 1).then_some((revision, agree))
+    }
+
+    async fn observe_entries(&self, recorder: &Recorder) {
         let mut known: BTreeMap<String, Nanos> = BTreeMap::new();
         loop {
             let asked = now();

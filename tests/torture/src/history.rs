@@ -106,6 +106,8 @@ pub enum What {
     Seen { entry: String, key: String, pid: u32 },
     /// The observer saw it at `last` for the last time.
     Vanished { entry: String, last: Nanos },
+    /// The members of the store do not have the same contents at the same revision.
+    Disagree { revision: i64 },
     /// Every event before this one is known, and nothing more is asked for.
     Drained,
 }

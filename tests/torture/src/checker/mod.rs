@@ -24,6 +24,8 @@ pub use story::{Call, Fault, Hold, Story};
 /// What must be so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
+    /// The members of the store agree on what they were told. No lock can be right on a store whose members do not.
+    Store,
     /// Two bodies never run under one lock.
     Exclusion,
     /// Every hold has a higher fence than those before it.
@@ -97,7 +99,7 @@ pub fn check(events: &[Event], limits: &Limits) -> Vec<Violation> {
     violations.extend(entries::check(&story, limits));
     violations.extend(waiting::check(&story, limits));
     violations.extend(endless::check(&story, limits));
-    violations.sort_by_key(|violation| violation.span.from);
+    in_order(&mut violations);
     violations
 }
 
@@ -105,8 +107,13 @@ pub fn check(events: &[Event], limits: &Limits) -> Vec<Violation> {
 #[must_use]
 pub fn check_so_far(events: &[Event], limits: &Limits) -> Vec<Violation> {
     let mut violations = safety(&Story::of(events), limits);
-    violations.sort_by_key(|violation| violation.span.from);
+    in_order(&mut violations);
     violations
+}
+
+/// What is wrong with the store comes first: it explains the rest.
+fn in_order(violations: &mut [Violation]) {
+    violations.sort_by_key(|violation| (violation.rule != Rule::Store, violation.span.from));
 }
 
 /// How often two bodies of one lock ran at one time, by what excuses it.
@@ -130,12 +137,21 @@ pub fn calm(story: &Story, limits: &Limits) -> f64 {
 }
 
 fn safety(story: &Story, limits: &Limits) -> Vec<Violation> {
-    let mut violations = Vec::new();
+    let mut violations: Vec<Violation> = disagreement(story).into_iter().collect();
     for key in story.keys() {
         violations.extend(overlap::check(story, limits, key));
         violations.extend(register::check(story, key));
     }
     violations
+}
+
+fn disagreement(story: &Story) -> Option<Violation> {
+    let (at, revision) = story.disagreed?;
+    let what = format!(
+        "the members of the store have different contents at revision {revision}: it has lost what it had committed, and \
+         no lock on it can be right (etcd 3.5.0 to 3.5.2 do so when a member is killed: etcd-io/etcd#13766)"
+    );
+    Some(Violation::new(Rule::Store, "(all)", Span::new(at, at), &[], what))
 }
 
 impl Violation {

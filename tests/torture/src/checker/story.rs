@@ -25,6 +25,8 @@ pub struct Story {
     pub entries: Vec<Entry>,
     /// What the register carried out or refused.
     pub writes: Vec<Write>,
+    /// When and at which revision the members of the store were seen to have different contents.
+    pub disagreed: Option<(Nanos, i64)>,
 }
 
 /// A process.
@@ -190,6 +192,9 @@ impl Story {
                 if let Some(index) = entries.remove(entry.as_str()) {
                     self.entries[index].seen.to = *last;
                 }
+            }
+            What::Disagree { revision } => {
+                self.disagreed.get_or_insert((event.at, *revision));
             }
             What::Drained => self.drained = true,
         }

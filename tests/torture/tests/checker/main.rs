@@ -8,6 +8,17 @@ use locks_torture::checker::Rule;
 use locks_torture::history::{Ending, Outcome, Scope, Wait};
 use tale::{Tale, tale};
 
+mod store {
+    use super::{Rule, tale};
+
+    #[test]
+    fn members_that_disagree_are_rejected() {
+        let story = || tale().asks(0, "a", 1).holds(10, 100, "a", 1, 5);
+        assert_eq!(story().broken(), []);
+        assert_eq!(story().disagree(50).broken(), [Rule::Store]);
+    }
+}
+
 mod exclusion {
     use super::{Ending, Outcome, Rule, Scope, Tale, Wait, tale};
 

@@ -92,6 +92,10 @@ impl Tale {
         seen.event(to + 200, "observer", What::Vanished { entry, last: to * 1_000_000 })
     }
 
+    pub(crate) fn disagree(self, at: u64) -> Self {
+        self.event(at, "observer", What::Disagree { revision: 7 })
+    }
+
     /// A write that the register carried out, or refused, over what the write of the same value under `was` had left.
     pub(crate) fn writes(self, asked: u64, done: u64, number: u64, was: u64, accepted: bool) -> Self {
         let was = Register { fence: fence(was, 0), value: was };
