@@ -36,6 +36,27 @@ pub(crate) fn check(name: &str, value: Duration) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_duration_or_refused_with_the_text(
+            text in "\\PC{0,20}|[0-9]{1,24}[a-z ]{0,4}|([0-9]{1,20} ?(ns|us|ms|s|m|h|days|years) ?){1,4}"
+        ) {
+            match parse(&text) {
+                Ok(value) => drop(check("ttl", value)),
+                Err(said) => prop_assert!(said.contains(&text) && said.contains("such as `10s`"), "{said}"),
+            }
+        }
+
+        #[test]
+        fn what_is_shown_is_read(seconds in 0..=LONGEST.as_secs(), nanos in 0..1_000_000_000_u32) {
+            let value = Duration::new(seconds, nanos);
+            prop_assert_eq!(parse(&humantime::format_duration(value).to_string()), Ok(value));
+            prop_assert_eq!(parse(&seconds.to_string()), Ok(Duration::from_secs(seconds)));
+            prop_assert_eq!(check("ttl", value).is_ok(), !value.is_zero() && value <= LONGEST);
+        }
+    }
 
     #[test]
     fn reads_what_people_write() {
