@@ -14,8 +14,9 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }
-    humantime::parse_duration(text)
-        .map_err(|error| format!("`{text}` is not a duration such as `10s`, `1m30s` or `250ms`: {error}"))
+    humantime::parse_duration(text).map_err(|error| {
+        format!("`{}` is not a duration such as `10s`, `1m30s` or `250ms`: {error}", text.escape_debug())
+    })
 }
 
 /// Checks a duration that must be more than nothing and at most a year.
@@ -45,7 +46,7 @@ mod tests {
         ) {
             match parse(&text) {
                 Ok(value) => drop(check("ttl", value)),
-                Err(said) => prop_assert!(said.contains(&text) && said.contains("such as `10s`"), "{said}"),
+                Err(said) => prop_assert!(said.contains(&text.escape_debug().to_string()) && said.contains("such as `10s`"), "{said}"),
             }
         }
 
@@ -65,6 +66,7 @@ mod tests {
         assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
         assert!(parse("soon").unwrap_err().contains("`soon` is not a duration"));
         assert!(parse("").is_err());
+        assert!(parse("a\n").unwrap_err().starts_with("`a\\n` is not"), "an error is one line");
         assert!(parse("-1s").is_err());
     }
 

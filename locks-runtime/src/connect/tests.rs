@@ -5,18 +5,47 @@ use crate::error::ErrorKind;
 use proptest::prelude::*;
 
 /// All but `file`, which is tried apart.
-const SCHEMES: [&str; 10] = [
-    "memory", "etcd", "etcds", "redis", "rediss", "zookeeper", "zookeepers", "postgres", "postgresql", "oracle",
-];
+const SCHEMES: [&str; 10] =
+    ["memory", "etcd", "etcds", "redis", "rediss", "zookeeper", "zookeepers", "postgres", "postgresql", "oracle"];
 
 const PARAMETERS: [&str; 17] = [
-    "ttl", "connect_timeout", "label.team", "label.", "db", "layout", "table", "namespace", "sslmode", "domain", "ca",
-    "cert", "key", "tll", "", "%74tl", "%ff",
+    "ttl",
+    "connect_timeout",
+    "label.team",
+    "label.",
+    "db",
+    "layout",
+    "table",
+    "namespace",
+    "sslmode",
+    "domain",
+    "ca",
+    "cert",
+    "key",
+    "tll",
+    "",
+    "%74tl",
+    "%ff",
 ];
 
 const VALUES: [&str; 17] = [
-    "", "10s", "0", "-1", "soon", "3", "99999999999999999999", "curator", "kazoo", "shedlock", "own", "a.b.c", "require",
-    "verify-full", "%00", "%ff", "/nowhere/at.all",
+    "",
+    "10s",
+    "0",
+    "-1",
+    "soon",
+    "3",
+    "99999999999999999999",
+    "curator",
+    "kazoo",
+    "shedlock",
+    "own",
+    "a.b.c",
+    "require",
+    "verify-full",
+    "%00",
+    "%ff",
+    "/nowhere/at.all",
 ];
 
 fn host() -> impl Strategy<Value = String> {
@@ -37,9 +66,8 @@ fn url() -> impl Strategy<Value = String> {
         8 => prop::sample::select(&SCHEMES[..]).prop_map(str::to_owned),
         1 => "[a-zA-Z]{0,8}".prop_filter("another test's", |scheme| !scheme.eq_ignore_ascii_case("file")),
     ];
-    (scheme, user, prop::collection::vec(host(), 0..3), path, query).prop_map(|(scheme, user, hosts, path, query)| {
-        format!("{scheme}://{user}{}{path}?{query}", hosts.join(","))
-    })
+    (scheme, user, prop::collection::vec(host(), 0..3), path, query)
+        .prop_map(|(scheme, user, hosts, path, query)| format!("{scheme}://{user}{}{path}?{query}", hosts.join(",")))
 }
 
 fn refused(error: &Error, url: &str) -> Result<(), TestCaseError> {

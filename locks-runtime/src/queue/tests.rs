@@ -49,7 +49,9 @@ impl Fits {
 enum Ear {
     Nothing,
     /// It is the head's, with something passed on or without.
-    Turn { passed_on: bool },
+    Turn {
+        passed_on: bool,
+    },
     /// It knows that it is at the head.
     Knows,
     /// It does not listen any more.

@@ -61,9 +61,9 @@ fn well() -> impl Strategy<Value = Course> {
         let fates = proptest::collection::vec((good, proptest::option::of(bad(ttl))), 3..40);
         fates.prop_map(move |fates| {
             // The first two open the session and enter the line.
-            let fates = [Fate::GOOD; 2].into_iter().chain(fates.into_iter().flat_map(|(good, bad)| {
-                bad.into_iter().chain([good])
-            }));
+            let fates = [Fate::GOOD; 2]
+                .into_iter()
+                .chain(fates.into_iter().flat_map(|(good, bad)| bad.into_iter().chain([good])));
             Course { ttl, pace, fates: fates.collect(), pauses: Vec::new() }
         })
     })

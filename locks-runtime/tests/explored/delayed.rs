@@ -1,8 +1,6 @@
 //! A store whose every request and every answer takes some polls more.
 
-use locks_runtime::backend::{
-    Backend, Capabilities, Change, Entered, Entry, Line, Patience, Pending, Scope, Session,
-};
+use locks_runtime::backend::{Backend, Capabilities, Change, Entered, Entry, Line, Patience, Pending, Scope, Session};
 use locks_runtime::{Error, Key};
 use std::convert::Infallible;
 use std::future::Future;

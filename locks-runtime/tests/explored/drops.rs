@@ -93,9 +93,7 @@ const ALONE: [(&str, Play); 7] = [
     ("a lock that is tried", |stage| {
         Box::pin(async move { alone(async move { drop(job(&stage.ours).try_acquire().await.unwrap()) }) })
     }),
-    ("a lock that is kept", |stage| {
-        Box::pin(async move { alone(once(job(&stage.ours).hold_at_least(SHORT))) })
-    }),
+    ("a lock that is kept", |stage| Box::pin(async move { alone(once(job(&stage.ours).hold_at_least(SHORT))) })),
     ("a hold with a limit", |stage| {
         let run = |stage: Stage| async move {
             let lost = job(&stage.ours).hold_at_most(SHORT).run(|_| pending::<()>()).await;

@@ -20,7 +20,10 @@ const TTL: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 enum Event {
     /// Somebody of a process asks, in one of several ways.
-    Ask { process: usize, way: usize },
+    Ask {
+        process: usize,
+        way: usize,
+    },
     /// Somebody gets a turn, if woken.
     Poll(Index),
     /// Everybody who was woken does, in order.

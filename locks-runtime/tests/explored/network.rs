@@ -3,9 +3,7 @@
 //! What is under way arrives at its time whether the client gets a turn or not, as it does when a process is paused: the
 //! store is brought up to date whenever anybody looks at it, arrival by arrival and lapse by lapse.
 
-use locks_runtime::backend::{
-    Backend, Capabilities, Change, Entered, Entry, Line, Patience, Pending, Scope, Session,
-};
+use locks_runtime::backend::{Backend, Capabilities, Change, Entered, Entry, Line, Patience, Pending, Scope, Session};
 use locks_runtime::{Error, ErrorKind, Holder, Key};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
@@ -28,11 +26,8 @@ pub(crate) enum Fate {
 }
 
 impl Fate {
-    pub(crate) const GOOD: Self = Self::Answered {
-        there: Duration::from_millis(1),
-        again: None,
-        back: Duration::from_millis(1),
-    };
+    pub(crate) const GOOD: Self =
+        Self::Answered { there: Duration::from_millis(1), again: None, back: Duration::from_millis(1) };
 }
 
 /// The store, as all its clients share it.

@@ -18,21 +18,19 @@ fn any_key() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn any_place() -> impl Strategy<Value = Place> {
-    let value = prop_oneof![
-        Just(Vec::new()),
-        Just(br#"{"v":1,"name":"us"}"#.to_vec()),
-        any::<Vec<u8>>(),
-    ];
+    let value = prop_oneof![Just(Vec::new()), Just(br#"{"v":1,"name":"us"}"#.to_vec()), any::<Vec<u8>>(),];
     let number = || prop_oneof![4 => -2..20_i64, 1 => any::<i64>()];
-    (any_key(), value, number(), number(), number())
-        .prop_map(|(key, value, created, modified, lease)| Place { key, value, created, modified, lease })
+    (any_key(), value, number(), number(), number()).prop_map(|(key, value, created, modified, lease)| Place {
+        key,
+        value,
+        created,
+        modified,
+        lease,
+    })
 }
 
 fn scope() -> impl Strategy<Value = Scope> {
-    prop_oneof![
-        Just(Scope::Key(Key::new("a").unwrap())),
-        "[a/\u{10ffff}]{0,3}".prop_map(Scope::Prefix),
-    ]
+    prop_oneof![Just(Scope::Key(Key::new("a").unwrap())), "[a/\u{10ffff}]{0,3}".prop_map(Scope::Prefix),]
 }
 
 proptest! {

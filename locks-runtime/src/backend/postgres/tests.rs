@@ -21,6 +21,17 @@ fn any_place() -> impl Strategy<Value = Option<i64>> {
     prop::option::of(prop_oneof![1..9_i64, prop::sample::select(vec![0, -1, i64::MIN, i64::MAX]), any::<i64>()])
 }
 
+/// No statement of ours gives one: places count from 1.
+#[test]
+fn a_place_that_cannot_be_is_far_behind_and_overflows_nothing() {
+    for place in [0, i64::MIN] {
+        let shown = Shown { is_entry: false, seconds: 1.0, fence: 0, place: Some(place) };
+        let Some(Stand::Waiting { ahead, until }) = shown.stand(Moment::from_nanos(0)) else { panic!("{shown:?}") };
+        assert_eq!(ahead, u32::MAX);
+        let _ = turn::pause(Duration::from_secs(10), false, ahead, until);
+    }
+}
+
 proptest! {
     #[test]
     fn any_row_is_read(is_entry: bool, seconds in any_seconds(), number: i64, place in any_place(), now: u64, hears: bool) {

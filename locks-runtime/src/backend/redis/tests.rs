@@ -12,7 +12,8 @@ use std::time::Duration;
 
 /// A word of the script's, or anything.
 fn leaf() -> impl Strategy<Value = Value> {
-    let words = vec!["held", "queued", "busy", "gone", "1", "0", "-1", "18446744073709551615", "18446744073709551616", ""];
+    let words =
+        vec!["held", "queued", "busy", "gone", "1", "0", "-1", "18446744073709551615", "18446744073709551616", ""];
     prop_oneof![
         4 => prop::sample::select(words).prop_map(|word| Value::BulkString(word.into())),
         2 => prop_oneof![Just(1), Just(0), Just(-1), Just(-2), Just(i64::MIN), Just(i64::MAX), any::<i64>()].prop_map(Value::Int),
