@@ -128,11 +128,11 @@ use quote::quote;
 /// Dropping the future gives up the place in line or the lock, in the background, and drops the body where it is.
 #[proc_macro_attribute]
 pub fn distributed_lock(attribute: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    attributed(attribute.into(), item.into()).into()
+    attributed(attribute.into(), &item.into()).into()
 }
 
 /// The function locked; or every mistake, and the function as it is, so that nothing else fails to compile.
-fn attributed(attribute: TokenStream, item: TokenStream) -> TokenStream {
+fn attributed(attribute: TokenStream, item: &TokenStream) -> TokenStream {
     match lock(attribute, item.clone()) {
         Ok(locked) => locked,
         Err(mistakes) => {

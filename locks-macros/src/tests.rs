@@ -146,7 +146,7 @@ fn is_a_function(tokens: &TokenStream) -> bool {
 fn expand_any(attribute: &str, item: &str) -> Result<(), TestCaseError> {
     // What is no tokens at all never comes to an attribute.
     let Some((attribute, item)) = whole(attribute, item) else { return Ok(()) };
-    let expanded = attributed(attribute.clone(), item.clone());
+    let expanded = attributed(attribute.clone(), &item);
     match lock(attribute, item.clone()) {
         Ok(_) => prop_assert!(is_a_function(&expanded), "no function: {expanded}"),
         Err(mistakes) => {

@@ -6,6 +6,7 @@ use locks_runtime::testing::client_here;
 use locks_runtime::{ErrorKind, Fence, Guard, Locks};
 use proptest::prelude::*;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::{JoinHandle, yield_now};
@@ -20,6 +21,10 @@ struct Course {
     fates: Vec<Fate>,
     /// After how long the whole process is paused, and for how long.
     pauses: Vec<(Duration, Duration)>,
+    /// How long a body sleeps between two looks.
+    step: Duration,
+    /// Whether others ask the guard meanwhile, which may notice a loss before whoever is there for that.
+    asked: bool,
 }
 
 fn share(ttl: Duration, most: u32) -> impl Strategy<Value = Duration> {
@@ -48,7 +53,15 @@ fn course() -> impl Strategy<Value = Course> {
         let ttl = Duration::from_millis(ttl);
         let fates = proptest::collection::vec(any_fate(ttl), 0..25);
         let pauses = proptest::collection::vec((share(ttl, 3000), share(ttl, 1300)), 0..4);
-        (fates, pauses).prop_map(move |(fates, pauses)| Course { ttl, pace, fates, pauses })
+        let step = prop_oneof![Just(ttl / 9), Just(ttl * 1000)];
+        (fates, pauses, step, any::<bool>()).prop_map(move |(fates, pauses, step, asked)| Course {
+            ttl,
+            pace,
+            fates,
+            pauses,
+            step,
+            asked,
+        })
     })
 }
 
@@ -64,7 +77,7 @@ fn well() -> impl Strategy<Value = Course> {
             let fates = [Fate::GOOD; 2]
                 .into_iter()
                 .chain(fates.into_iter().flat_map(|(good, bad)| bad.into_iter().chain([good])));
-            Course { ttl, pace, fates: fates.collect(), pauses: Vec::new() }
+            Course { ttl, pace, fates: fates.collect(), pauses: Vec::new(), step: ttl, asked: true }
         })
     })
 }
@@ -162,23 +175,35 @@ async fn watch(course: &Course, store: &Store, seen: &Seen, lasts: Duration, is_
             advance(length).await;
             pause = pauses.next().map(|(after, length)| (Instant::now() + *after, *length));
         }
-        seen.look(store, "at once");
+        if course.asked {
+            seen.look(store, "at once");
+        }
         for _ in 0..20 {
             yield_now().await;
         }
-        seen.look(store, "a moment later");
         seen.look_at_body(store);
+        if course.asked {
+            seen.look(store, "a moment later");
+        }
     }
 }
 
 fn contender(locks: Locks, course: &Course, store: &Store, seen: &Seen, lasts: Duration) -> JoinHandle<()> {
-    let (ttl, store, seen) = (course.ttl, store.clone(), seen.clone());
+    let (ttl, step, store, seen) = (course.ttl, course.step, store.clone(), seen.clone());
     tokio::spawn(async move {
         for _ in 0..3 {
-            let body = |guard: Guard| seen.clone().body(guard, store.clone(), lasts, ttl / 9);
+            let began = AtomicBool::new(false);
+            let body = async |guard: Guard| {
+                began.store(true, Ordering::SeqCst);
+                seen.clone().body(guard, store.clone(), lasts, step).await;
+            };
             match locks.lock("k").name("contender").ttl(ttl).run(body).await {
                 Ok(()) => {}
-                Err(error) => assert!(matches!(error.kind(), ErrorKind::Lost | ErrorKind::Unavailable), "{error:?}"),
+                // Lost is what was held, and nothing else: the caller has to know whether something was done.
+                Err(error) => {
+                    let expected = if began.into_inner() { ErrorKind::Lost } else { ErrorKind::Unavailable };
+                    assert_eq!(error.kind(), expected, "{error}");
+                }
             }
         }
     })
@@ -193,8 +218,8 @@ proptest! {
             let (store, seen) = (Store::new(course.pace), Seen::default());
             store.foretell(course.fates.clone());
             let locks = client_here(Arc::new(store.clone()));
-            let (body_sees, body_store, ttl) = (seen.clone(), store.clone(), course.ttl);
-            let body = move |guard: Guard| body_sees.body(guard, body_store, ttl * 1000, ttl / 9);
+            let (body_sees, body_store, ttl, step) = (seen.clone(), store.clone(), course.ttl, course.step);
+            let body = move |guard: Guard| body_sees.body(guard, body_store, ttl * 1000, step);
             let run = tokio::spawn(locks.lock("k").ttl(ttl).run(body));
             watch(&course, &store, &seen, course.ttl * 20, || run.is_finished()).await;
             run.abort();
