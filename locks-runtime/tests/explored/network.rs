@@ -141,14 +141,10 @@ impl Store {
     }
 
     /// Sends `message` when polled, and waits for its answer.
-    fn ask(&self, message: impl FnOnce(&mut World) -> Message + Send + 'static) -> Pending<Answer> {
+    fn ask(&self, message: Message) -> Pending<Answer> {
         let store = self.clone();
         Box::pin(async move {
-            let (number, fate) = {
-                let mut world = store.world();
-                let message = message(&mut world);
-                world.send(message)
-            };
+            let (number, fate) = store.world().send(&message);
             store.0.changed.notify_waiters();
             let gone = || Error::new(ErrorKind::Unavailable, "the network lost it: a test said so");
             match fate {
@@ -168,7 +164,7 @@ impl Store {
 }
 
 impl World {
-    fn send(&mut self, message: Message) -> (u64, Fate) {
+    fn send(&mut self, message: &Message) -> (u64, Fate) {
         self.sent += 1;
         let (number, now) = (self.sent, Instant::now());
         let fate = self.fates.pop_front().unwrap_or(Fate::GOOD);
@@ -291,13 +287,13 @@ impl Backend for Store {
                 world.sent += 1;
                 world.sent
             };
-            store.ask(move |_| Message::Open { id, ttl }).await?;
+            store.ask(Message::Open { id, ttl }).await?;
             Ok(Arc::new(NetworkSession { store, id, ttl }) as Arc<dyn Session>)
         })
     }
 
     fn inspect(&self, _: Scope) -> Pending<Vec<Line>> {
-        let asked = self.ask(|_| Message::Inspect);
+        let asked = self.ask(Message::Inspect);
         Box::pin(async move {
             let Answer::Holders(mut holders) = asked.await? else { panic!("another answer") };
             let waiters = holders.split_off(1.min(holders.len()));
@@ -328,7 +324,7 @@ struct NetworkSession {
 
 impl NetworkSession {
     fn done(&self, message: Message) -> Pending<()> {
-        let asked = self.store.ask(move |_| message);
+        let asked = self.store.ask(message);
         Box::pin(async move { asked.await.map(drop) })
     }
 }
@@ -344,7 +340,7 @@ impl Session for NetworkSession {
 
     fn enter(&self, entry: Arc<Entry>, patience: Patience) -> Pending<Entered> {
         let (id, number, holder) = (self.id, entry.number, entry.holder.clone());
-        let asked = self.store.ask(move |_| Message::Enter { id, number, holder, patience });
+        let asked = self.store.ask(Message::Enter { id, number, holder, patience });
         Box::pin(async move {
             match asked.await? {
                 Answer::Entered(entered) => Ok(entered),
