@@ -170,7 +170,9 @@ async fn watch(course: &Course, store: &Store, seen: &Seen, lasts: Duration, is_
         let often = Instant::now() + course.ttl / 10;
         let next = store.next_event().into_iter().chain(pause.map(|(at, _)| at)).chain([often]).min().unwrap();
         sleep_until(next).await;
-        if let Some((_, length)) = pause.filter(|(at, _)| *at <= Instant::now()) {
+        let due = pause.filter(|(at, _)| *at <= Instant::now());
+        let was_paused = due.is_some();
+        if let Some((_, length)) = due {
             // Nobody gets a turn meanwhile; then everything that was due is due at once, in any order.
             advance(length).await;
             pause = pauses.next().map(|(after, length)| (Instant::now() + *after, *length));
@@ -180,6 +182,10 @@ async fn watch(course: &Course, store: &Store, seen: &Seen, lasts: Duration, is_
         }
         for _ in 0..20 {
             yield_now().await;
+        }
+        if was_paused {
+            // A body that has missed its end is never polled again; until it is gone a timer may have to ring once more.
+            sleep(Duration::from_millis(3)).await;
         }
         seen.look_at_body(store);
         if course.asked {
