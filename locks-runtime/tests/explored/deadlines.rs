@@ -19,6 +19,8 @@ struct Course {
     /// Of the store's clock.
     pace: u32,
     fates: Vec<Fate>,
+    /// What becomes of all other requests, where nobody has to be served in the end.
+    then: Fate,
     /// After how long the whole process is paused, and for how long.
     pauses: Vec<(Duration, Duration)>,
     /// How long a body sleeps between two looks.
@@ -54,10 +56,12 @@ fn course() -> impl Strategy<Value = Course> {
         let fates = proptest::collection::vec(any_fate(ttl), 0..25);
         let pauses = proptest::collection::vec((share(ttl, 3000), share(ttl, 1300)), 0..4);
         let step = prop_oneof![Just(ttl / 9), Just(ttl * 1000)];
-        (fates, pauses, step, any::<bool>()).prop_map(move |(fates, pauses, step, asked)| Course {
+        let then = prop_oneof![Just(Fate::GOOD), Just(Fate::Refused), bad(ttl)];
+        (fates, then, pauses, step, any::<bool>()).prop_map(move |(fates, then, pauses, step, asked)| Course {
             ttl,
             pace,
             fates,
+            then,
             pauses,
             step,
             asked,
@@ -77,7 +81,7 @@ fn well() -> impl Strategy<Value = Course> {
             let fates = [Fate::GOOD; 2]
                 .into_iter()
                 .chain(fates.into_iter().flat_map(|(good, bad)| bad.into_iter().chain([good])));
-            Course { ttl, pace, fates: fates.collect(), pauses: Vec::new(), step: ttl, asked: true }
+            Course { ttl, pace, fates: fates.collect(), then: Fate::GOOD, pauses: Vec::new(), step: ttl, asked: true }
         })
     })
 }
@@ -222,7 +226,7 @@ proptest! {
     fn whoever_believes_to_hold_holds(course in course()) {
         simulate(async move {
             let (store, seen) = (Store::new(course.pace), Seen::default());
-            store.foretell(course.fates.clone());
+            store.foretell(course.fates.clone(), course.then);
             let locks = client_here(Arc::new(store.clone()));
             let (body_sees, body_store, ttl, step) = (seen.clone(), store.clone(), course.ttl, course.step);
             let body = move |guard: Guard| body_sees.body(guard, body_store, ttl * 1000, step);
@@ -237,7 +241,7 @@ proptest! {
     fn nobody_loses_anything_while_the_network_is_well(course in well()) {
         simulate(async move {
             let (store, seen) = (Store::new(course.pace), Seen::default());
-            store.foretell(course.fates.clone());
+            store.foretell(course.fates.clone(), course.then);
             let locks = client_here(Arc::new(store.clone()));
             let guard = locks.lock("k").ttl(course.ttl).acquire().await.unwrap();
             let mut left = course.fates.len();
@@ -258,7 +262,7 @@ proptest! {
     fn bodies_are_never_two_and_their_fences_grow(course in course(), lasts in 0..1500_u32) {
         simulate(async move {
             let (store, seen) = (Store::new(course.pace), Seen::default());
-            store.foretell(course.fates.clone());
+            store.foretell(course.fates.clone(), Fate::GOOD);
             let lasts = course.ttl * lasts / 1000;
             let mut tasks = Vec::new();
             for _ in 0..2 {

@@ -45,8 +45,10 @@ struct Shared {
 struct World {
     /// How many of the store's milliseconds pass in a thousand of ours.
     pace: u32,
-    /// What will become of the next requests, and then of all others.
+    /// What will become of the next requests.
     fates: VecDeque<Fate>,
+    /// And then of all others.
+    then: Fate,
     /// Under way, by the time at which each arrives.
     mail: BTreeMap<(Instant, u64), (u64, Message)>,
     answers: HashMap<u64, Result<Answer, ErrorKind>>,
@@ -96,6 +98,7 @@ impl Store {
         let world = World {
             pace,
             fates: VecDeque::new(),
+            then: Fate::GOOD,
             mail: BTreeMap::new(),
             answers: HashMap::new(),
             sent: 0,
@@ -107,9 +110,11 @@ impl Store {
         Self(Arc::new(Shared { world: Mutex::new(world), changed: Notify::new() }))
     }
 
-    /// What becomes of the next requests; later ones are answered soon.
-    pub(crate) fn foretell(&self, fates: impl IntoIterator<Item = Fate>) {
-        self.world().fates = fates.into_iter().collect();
+    /// What becomes of the next requests, and of all later ones.
+    pub(crate) fn foretell(&self, fates: impl IntoIterator<Item = Fate>, then: Fate) {
+        let mut world = self.world();
+        world.fates = fates.into_iter().collect();
+        world.then = then;
     }
 
     /// The fencing number of whoever holds the lock now, by the store's own clock.
@@ -167,7 +172,7 @@ impl World {
     fn send(&mut self, message: &Message) -> (u64, Fate) {
         self.sent += 1;
         let (number, now) = (self.sent, Instant::now());
-        let fate = self.fates.pop_front().unwrap_or(Fate::GOOD);
+        let fate = self.fates.pop_front().unwrap_or(self.then);
         let arrivals = match fate {
             Fate::Answered { there, again, .. } => vec![Some(there), again.map(|again| there + again)],
             Fate::Unanswered { there, .. } => vec![Some(there)],
