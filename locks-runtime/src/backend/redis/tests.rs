@@ -52,10 +52,11 @@ proptest! {
     /// Nothing but the script's own word with a fence is ever a hold.
     #[test]
     fn only_held_with_a_fence_is_a_hold(value in value()) {
-        let is_held = matches!(&value, Value::Array(items) if matches!(items.as_slice(), [Value::BulkString(word), _] if word == b"held"))
-            || matches!(&value, Value::Array(items) if matches!(items.as_slice(), [Value::SimpleString(word), _] if word == "held"));
-        if let Ok(Answer::Held(_)) = answer::standing(&value) {
-            prop_assert!(is_held, "{value:?}");
+        if let Ok(Answer::Held(fence)) = answer::standing(&value) {
+            let Value::Array(items) = &value else { panic!("{value:?}") };
+            let words: Vec<&str> =
+                items.iter().filter_map(answer::bytes).filter_map(|bytes| std::str::from_utf8(bytes).ok()).collect();
+            prop_assert!(items.len() == 2 && words[0] == "held" && words[1].parse() == Ok(fence), "{value:?}");
         }
     }
 
@@ -105,6 +106,15 @@ proptest! {
         let time = Duration::from_nanos(nanos);
         prop_assert!(Duration::from_millis(tend::milliseconds(time)) >= time);
         let _ = tend::milliseconds(Duration::MAX);
+    }
+}
+
+/// A hold without its fence would be one that no resource can refuse.
+#[test]
+fn a_hold_whose_fence_cannot_be_read_is_refused() {
+    for odd in ["", "x", "-1", "18446744073709551616", "1.0"] {
+        let held = Value::Array(vec![Value::BulkString(b"held".to_vec()), Value::BulkString(odd.into())]);
+        assert_eq!(answer::standing(&held).unwrap_err().kind(), ErrorKind::Unsupported, "{odd}");
     }
 }
 
