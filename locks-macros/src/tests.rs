@@ -242,7 +242,7 @@ proptest! {
     /// The macro and the runtime read durations alike, and say the same of what is none.
     #[test]
     fn the_compiler_and_the_runtime_read_durations_alike(
-        text in "[0-9]{1,3}(ms|s|m|h|d|us|ns|sec|min)?( ?[0-9]{1,3}(ms|s|m|h))?|[0-9]{1,22}[a-z]{0,6}|\\PC{0,12}",
+        text in "[0-9]{1,3}(ms|s|m|h|d|us|ns|sec|min)?( ?[0-9]{1,3}(ms|s|m|h))?| ?[0-9]{1,22}[a-z]{0,6} ?|\\PC{0,12}",
     ) {
         // An URL has its own notation for these.
         let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
