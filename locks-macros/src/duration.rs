@@ -103,6 +103,7 @@ fn text_of(text: &str) -> Result<Duration, Wrong> {
         return Ok(Duration::from_secs(seconds));
     }
     humantime::parse_duration(text).map_err(|error| {
+        let text = text.escape_debug();
         Wrong::Malformed(format!("`{text}` is not a duration such as `10s`, `1m30s` or `250ms`: {error}"))
     })
 }
@@ -158,6 +159,7 @@ mod tests {
             ("1.5s", "`1.5s` needs quotes"),
             ("\"soon\"", "`soon` is not a duration such as"),
             ("\"\"", "is not a duration such as"),
+            ("\"a\\n\"", "`a\\n` is not a duration such as"),
             ("true", "not `true`"),
             ("'1'", "not `'1'`"),
         ] {

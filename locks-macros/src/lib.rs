@@ -12,6 +12,8 @@ mod scope;
 mod similar;
 #[cfg(test)]
 mod snapshots;
+#[cfg(test)]
+mod tests;
 
 use mistakes::Mistakes;
 use proc_macro2::TokenStream;
@@ -126,13 +128,17 @@ use quote::quote;
 /// Dropping the future gives up the place in line or the lock, in the background, and drops the body where it is.
 #[proc_macro_attribute]
 pub fn distributed_lock(attribute: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    let item = TokenStream::from(item);
-    match lock(attribute.into(), item.clone()) {
-        Ok(locked) => locked.into(),
+    attributed(attribute.into(), &item.into()).into()
+}
+
+/// The function locked; or every mistake, and the function as it is, so that nothing else fails to compile.
+fn attributed(attribute: TokenStream, item: &TokenStream) -> TokenStream {
+    match lock(attribute, item.clone()) {
+        Ok(locked) => locked,
         Err(mistakes) => {
             let mistakes = mistakes.to_compile_error();
             // What only the key uses is not unused: that would be said once the mistake is mended.
-            quote!(#mistakes #[allow(unused_variables)] #item).into()
+            quote!(#mistakes #[allow(unused_variables)] #item)
         }
     }
 }

@@ -256,7 +256,11 @@ impl Attempt<'_> {
     /// Whether to go on after `error`: the session was lost, or the store cannot be reached but not for too long.
     fn survive(&self, error: Error) -> Result<(), Error> {
         match error.kind() {
-            ErrorKind::Lost => return Ok(()),
+            ErrorKind::Lost => {
+                // That was an answer: if the time is up before the next one, it was not for want of one.
+                *self.stage() = Stage::Queued;
+                return Ok(());
+            }
             ErrorKind::Unavailable => {}
             _ => return Err(error),
         }

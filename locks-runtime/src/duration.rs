@@ -14,8 +14,9 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }
-    humantime::parse_duration(text)
-        .map_err(|error| format!("`{text}` is not a duration such as `10s`, `1m30s` or `250ms`: {error}"))
+    humantime::parse_duration(text).map_err(|error| {
+        format!("`{}` is not a duration such as `10s`, `1m30s` or `250ms`: {error}", text.escape_debug())
+    })
 }
 
 /// Checks a duration that must be more than nothing and at most a year.
@@ -36,6 +37,27 @@ pub(crate) fn check(name: &str, value: Duration) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_duration_or_refused_with_the_text(
+            text in "\\PC{0,20}|[0-9]{1,24}[a-z ]{0,4}|([0-9]{1,20} ?(ns|us|ms|s|m|h|days|years) ?){1,4}"
+        ) {
+            match parse(&text) {
+                Ok(value) => drop(check("ttl", value)),
+                Err(said) => prop_assert!(said.contains(&text.escape_debug().to_string()) && said.contains("such as `10s`"), "{said}"),
+            }
+        }
+
+        #[test]
+        fn what_is_shown_is_read(seconds in 0..=LONGEST.as_secs(), nanos in 0..1_000_000_000_u32) {
+            let value = Duration::new(seconds, nanos);
+            prop_assert_eq!(parse(&humantime::format_duration(value).to_string()), Ok(value));
+            prop_assert_eq!(parse(&seconds.to_string()), Ok(Duration::from_secs(seconds)));
+            prop_assert_eq!(check("ttl", value).is_ok(), !value.is_zero() && value <= LONGEST);
+        }
+    }
 
     #[test]
     fn reads_what_people_write() {
@@ -44,6 +66,7 @@ mod tests {
         assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
         assert!(parse("soon").unwrap_err().contains("`soon` is not a duration"));
         assert!(parse("").is_err());
+        assert!(parse("a\n").unwrap_err().starts_with("`a\\n` is not"), "an error is one line");
         assert!(parse("-1s").is_err());
     }
 

@@ -153,10 +153,82 @@ mod tests {
         assert!(!Holder::from_json(b"[1]").is_known());
     }
 
+    /// JSON of any shape, with the record's own fields more often than others.
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        let number = any::<f64>().prop_map(serde_json::Value::from);
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(serde_json::Value::from),
+            any::<i64>().prop_map(serde_json::Value::from),
+            any::<u64>().prop_map(serde_json::Value::from),
+            number,
+            any::<String>().prop_map(serde_json::Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 6, |inner| {
+            let name = prop_oneof![
+                prop::sample::select(vec!["v", "name", "origin", "host", "pid", "instance", "mode", "at", "labels"])
+                    .prop_map(str::to_owned),
+                any::<String>(),
+            ];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(serde_json::Value::from),
+                prop::collection::btree_map(name, inner, 0..9)
+                    .prop_map(|fields| serde_json::Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn any_holder() -> impl Strategy<Value = Holder> {
+        let texts: [_; 5] = std::array::from_fn(|_| any::<String>().prop_map(Cow::Owned));
+        let labels = prop::collection::btree_map(any::<String>(), any::<String>(), 0..5);
+        (1..u32::MAX, texts, any::<u32>(), any::<u64>(), labels).prop_map(
+            |(version, [name, origin, host, instance, mode], pid, requested_at_ms, labels)| Holder {
+                version,
+                name,
+                origin,
+                host,
+                pid,
+                instance,
+                mode,
+                requested_at_ms,
+                labels,
+                remark: None,
+            },
+        )
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
             let _ = Holder::from_json(&bytes).to_string();
+        }
+
+        /// One odd field blinds nobody to the others.
+        #[test]
+        fn any_json_is_read_as_far_as_it_goes(json in any_json(), name: String) {
+            let holder = Holder::from_json(json.to_string().as_bytes());
+            prop_assert_eq!(holder.is_known(), json.get("v").and_then(serde_json::Value::as_u64).is_some_and(|v| v != 0 && u32::try_from(v).is_ok()));
+            let _ = (holder.to_string(), holder.requested_at());
+            if let serde_json::Value::Object(mut fields) = json {
+                fields.insert("v".into(), 1.into());
+                fields.insert("name".into(), name.clone().into());
+                let read = Holder::from_json(serde_json::Value::Object(fields).to_string().as_bytes());
+                prop_assert_eq!((read.version, &*read.name), (1, name.as_str()));
+            }
+        }
+
+        #[test]
+        fn any_record_survives_the_store(holder in any_holder()) {
+            let later = Holder { requested_at_ms: holder.requested_at_ms / 2, ..holder.clone() };
+            prop_assert!(holder.is_like(&later));
+            prop_assert_eq!(Holder::from_json(&holder.to_json()), holder);
+        }
+
+        /// What is cut off in the middle is no record, rather than half of one.
+        #[test]
+        fn a_record_that_is_cut_off_is_none(holder in any_holder(), cut: prop::sample::Index) {
+            let json = holder.to_json();
+            prop_assert!(!Holder::from_json(&json[..cut.index(json.len())]).is_known());
         }
     }
 }

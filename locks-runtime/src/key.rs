@@ -187,5 +187,25 @@ mod tests {
             let (left, right) = (two(&a, &b).unwrap(), two(&c, &d).unwrap());
             prop_assert_eq!(left == right, (a, b) == (c, d));
         }
+
+        #[test]
+        fn any_text_is_a_key_as_it_is_or_refused_by_its_rule(text in "\\PC{0,40}|[\\x00-\\x1f\\x7f-\\xa0a]{0,4}|(é|🔒|k){120,300}") {
+            let fine = (1..=LONGEST).contains(&text.len()) && !text.chars().any(char::is_control);
+            match Key::new(&text) {
+                Ok(key) => prop_assert!(fine && key.as_str() == text && key.to_string() == text),
+                Err(error) => {
+                    prop_assert!(!fine && error.kind() == ErrorKind::InvalidKey, "{error}");
+                    let said = error.to_string();
+                    prop_assert!(said.len() < 600 && !said.contains(char::is_control), "{said}");
+                }
+            }
+        }
+
+        #[test]
+        fn a_value_is_written_so_that_it_can_be_read_back(text in "\\PC{0,9}|[%/0-9A-F\\x00-\\x1f\\x7f-\\xa0]{0,9}") {
+            let written = Key::encode(&text);
+            prop_assert!(!written.contains(|c: char| c == '/' || c.is_control()), "{written}");
+            prop_assert_eq!(percent_encoding::percent_decode_str(&written).decode_utf8().unwrap(), text);
+        }
     }
 }

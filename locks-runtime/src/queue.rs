@@ -214,6 +214,10 @@ fn deadlock(key: &Key, head: &Member, blocker: &Member, waiter: &Member) -> Erro
 }
 
 #[cfg(test)]
+#[path = "queue/tests.rs"]
+mod explored;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

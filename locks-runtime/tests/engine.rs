@@ -275,6 +275,25 @@ async fn a_waiter_whose_session_is_lost_stands_again_and_gets_the_lock() {
     waiting.await.unwrap().unwrap().check().unwrap();
 }
 
+/// The store forgot the waiter, and said so: that it did not answer would send a person to look for an outage.
+#[tokio::test(start_paused = true)]
+async fn a_waiter_whose_session_is_lost_and_whose_time_is_up_is_told_of_the_time() {
+    for _ in 0..50 {
+        let store = TestStore::new();
+        let (ours, theirs) = (store.client(), store.client());
+        let waiting = tokio::spawn(async move {
+            let _held = ours.lock("k").acquire().await.unwrap();
+            theirs.lock("k").wait(Duration::from_millis(40)).acquire().await.unwrap_err()
+        });
+        sleep(Duration::from_millis(5)).await;
+        store.expire_sessions();
+        // Somebody else is sooner than either.
+        let _other = store.client().lock("k").acquire().await.unwrap();
+        let error = waiting.await.unwrap();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_closed_client_refuses_and_its_holds_are_over() {
     let store = TestStore::new();

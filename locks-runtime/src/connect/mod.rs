@@ -100,6 +100,10 @@ fn built_without(feature: &str) -> Error {
 }
 
 #[cfg(test)]
+#[path = "tests.rs"]
+mod explored;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::ErrorKind;

@@ -79,6 +79,16 @@ impl Default for TestStore {
     }
 }
 
+/// A client of any backend that runs inside the runtime that this is called in and by its time, as those of [`TestStore`].
+///
+/// # Panics
+///
+/// Outside of a tokio runtime.
+#[must_use]
+pub fn client_here(backend: Arc<dyn Backend>) -> Locks {
+    Locks::assemble(backend, Defaults::default(), Runtime::here(), Clock::of_this_runtime())
+}
+
 /// A client of a backend that is not one of this crate's.
 ///
 /// # Errors

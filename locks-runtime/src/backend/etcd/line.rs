@@ -105,23 +105,20 @@ fn put(key: &str, record: Vec<u8>, lease: i64) -> TxnOp {
 
 /// Reads the answer to [`queue`] or [`attempt`].
 pub(super) fn standing(answer: &TxnResponse) -> Standing {
-    let revision = revision(answer);
-    let mut ranges: Vec<GetResponse> = answer
-        .op_responses()
-        .into_iter()
-        .filter_map(|response| match response {
-            TxnOpResponse::Get(range) => Some(range),
-            _ => None,
-        })
-        .collect();
+    let ranges = answer.op_responses().into_iter().filter_map(|response| match response {
+        TxnOpResponse::Get(range) => Some((places(&range), range.more())),
+        _ => None,
+    });
+    read(revision(answer), answer.succeeded(), ranges.collect())
+}
+
+/// Reads the ranges of such an answer, each with whether there is more of it.
+pub(super) fn read(revision: i64, succeeded: bool, mut ranges: Vec<(Vec<Place>, bool)>) -> Standing {
     // The page comes last; before it, where nothing was put, our own key.
-    let page = ranges.pop();
-    let mine = match ranges.first() {
-        _ if answer.succeeded() => Some(revision),
-        own => own.and_then(|own| own.kvs().first()).map(KeyValue::create_revision),
-    };
-    let more = page.as_ref().is_some_and(GetResponse::more);
-    Standing { revision, mine, line: page.as_ref().map(places).unwrap_or_default(), more }
+    let (line, more) = ranges.pop().unwrap_or_default();
+    let own = ranges.first().and_then(|(own, _)| own.first());
+    let mine = if succeeded { Some(revision) } else { own.map(|own| own.created) };
+    Standing { revision, mine, line, more }
 }
 
 pub(super) fn revision(answer: &TxnResponse) -> i64 {

@@ -35,6 +35,8 @@ mod renew;
 mod session;
 mod spare;
 mod status;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod watch;
 

@@ -4,7 +4,7 @@ use super::session::{Shared, fence, number};
 use super::slots::Stand;
 use super::store::column;
 use crate::backend::{Entered, Entry, Patience};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::error::Error;
 use std::time::Duration;
 use tokio_postgres::Row;
@@ -59,14 +59,36 @@ pub(super) async fn enter(shared: &Shared, entry: &Entry, patience: Patience) ->
 pub(super) fn seen(shared: &Shared, entry: &Entry, row: &Row) -> Result<Option<Stand>, Error> {
     let is_session = column::<Option<&str>>(row, "session")? == Some(&shared.id);
     let is_entry = is_session && column::<Option<i64>>(row, "number")? == Some(number(entry));
-    let seconds: f64 = column(row, "seconds")?;
-    if is_entry && seconds > 0.0 {
-        return Ok(Some(Stand::Held(fence(column(row, "fence")?))));
+    let shown = Shown {
+        is_entry,
+        seconds: column(row, "seconds")?,
+        // Of another's hold in somebody else's table it may be missing.
+        fence: if is_entry { column(row, "fence")? } else { 0 },
+        place: column(row, "place")?,
+    };
+    Ok(shown.stand(Clock::Boot.now()))
+}
+
+/// What a lock's row shows to an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown {
+    /// Whether it is the entry's, until `seconds` from now.
+    pub(super) is_entry: bool,
+    pub(super) seconds: f64,
+    pub(super) fence: i64,
+    /// The entry's place in line, from 1.
+    pub(super) place: Option<i64>,
+}
+
+impl Shown {
+    pub(super) fn stand(self, now: Moment) -> Option<Stand> {
+        if self.is_entry && self.seconds > 0.0 {
+            return Some(Stand::Held(fence(self.fence)));
+        }
+        let left = Duration::try_from_secs_f64(self.seconds.max(0.0)).unwrap_or(Duration::MAX);
+        let ahead = u32::try_from(self.place?.saturating_sub(1)).unwrap_or(u32::MAX);
+        Some(Stand::Waiting { ahead, until: now + left })
     }
-    let Some(place) = column::<Option<i64>>(row, "place")? else { return Ok(None) };
-    let left = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
-    let ahead = u32::try_from(place - 1).unwrap_or(u32::MAX);
-    Ok(Some(Stand::Waiting { ahead, until: Clock::Boot.now() + left }))
 }
 
 /// From now on the lock stays taken for at least `least`.

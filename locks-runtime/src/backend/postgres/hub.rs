@@ -8,7 +8,7 @@ use super::session::Shared;
 use super::slots::Stand;
 use super::store::Store;
 use crate::backend::beside;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::random;
 use std::collections::HashMap;
 use std::fmt;
@@ -71,39 +71,34 @@ impl Hub {
     }
 
     fn told(&self, payload: &str) {
-        let words: Vec<&str> = payload.split(' ').collect();
-        match words.as_slice() {
-            ["turn", session, number, fence] => {
-                if let (Ok(number), Ok(fence)) = (number.parse(), fence.parse()) {
-                    self.place(session, number, Stand::Held(fence));
-                }
+        if let Some((session, number, stand)) = read(payload, Clock::Boot.now()) {
+            let session = self.sessions().get(session).and_then(Weak::upgrade);
+            if let Some(session) = session {
+                session.slots.place(number, stand);
             }
-            ["wait", session, number, micros] => {
-                if let (Ok(number), Ok(micros)) = (number.parse(), micros.parse()) {
-                    let until = Clock::Boot.now() + Duration::from_micros(micros);
-                    self.place(session, number, Stand::Waiting { ahead: 0, until });
-                }
-            }
-            ["gone", session, number] => {
-                if let Ok(number) = number.parse() {
-                    self.place(session, number, Stand::Removed(TAKEN));
-                }
-            }
-            ["probe", _] if payload == *lock(&self.probe) => drop(self.hears.send_replace(true)),
-            _ => {}
-        }
-    }
-
-    fn place(&self, session: &str, number: u64, stand: Stand) {
-        let session = self.sessions().get(session).and_then(Weak::upgrade);
-        if let Some(session) = session {
-            session.slots.place(number, stand);
+        } else if payload.starts_with("probe ") && payload == *lock(&self.probe) {
+            self.hears.send_replace(true);
         }
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Weak<Shared>>> {
         lock(&self.sessions)
     }
+}
+
+/// The session and the entry that `payload` is for, and where that one stands now.
+pub(super) fn read(payload: &str, now: Moment) -> Option<(&str, u64, Stand)> {
+    let words: Vec<&str> = payload.split(' ').collect();
+    let (session, number, stand) = match words.as_slice() {
+        ["turn", session, number, fence] => (session, number, Stand::Held(fence.parse().ok()?)),
+        ["wait", session, number, micros] => {
+            let until = now + Duration::from_micros(micros.parse().ok()?);
+            (session, number, Stand::Waiting { ahead: 0, until })
+        }
+        ["gone", session, number] => (session, number, Stand::Removed(TAKEN)),
+        _ => return None,
+    };
+    Some((session, number.parse().ok()?, stand))
 }
 
 const TAKEN: &str = "the lock was taken away in the store";

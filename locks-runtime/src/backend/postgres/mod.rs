@@ -36,6 +36,8 @@ mod sql;
 mod status;
 mod store;
 mod table;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "postgres-tls")]
 mod tls;
 mod turn;

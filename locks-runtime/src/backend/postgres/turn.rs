@@ -65,13 +65,13 @@ pub(super) async fn gone(shared: &Shared, entry: &Entry) -> Option<Error> {
 }
 
 /// How long to wait before asking, if nothing is told meanwhile.
-fn pause(ttl: Duration, hears: bool, ahead: u32, until: Moment) -> Duration {
+pub(super) fn pause(ttl: Duration, hears: bool, ahead: u32, until: Moment) -> Duration {
     let left = until.since(Clock::Boot.now()) + APART.saturating_mul(ahead) + random::between(Duration::ZERO, APART);
     let most = if hears {
         // A renewal tells as well, so this is for whatever nobody thought of.
         random::between(ttl / 2, ttl).clamp(Duration::from_secs(1), Duration::from_secs(60))
     } else {
-        let longest = ASKING.saturating_mul(ahead + 1).min(ASKING_MOST);
+        let longest = ASKING.saturating_mul(ahead.saturating_add(1)).min(ASKING_MOST);
         random::between(longest / 2, longest)
     };
     left.min(most)

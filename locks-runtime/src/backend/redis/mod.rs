@@ -43,6 +43,8 @@ mod session;
 mod status;
 mod store;
 mod tend;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod watch;
 

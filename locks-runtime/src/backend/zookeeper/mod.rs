@@ -31,6 +31,8 @@ mod link;
 mod names;
 mod renew;
 mod session;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod watch;
 mod watched;

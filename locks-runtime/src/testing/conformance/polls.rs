@@ -1,6 +1,6 @@
 //! Futures that are dropped half way, wherever that is.
 
-use super::fixture::{Fixture, take};
+use super::fixture::{Fixture, take, wait};
 use crate::random;
 use std::future::{Future, poll_fn};
 use std::task::Poll;
@@ -13,6 +13,8 @@ list! {
         a_run_dropped_at_any_poll_leaves_nothing,
         a_wait_dropped_at_any_poll_leaves_nothing,
         a_wait_dropped_as_the_lock_comes_leaves_nothing,
+        a_place_in_the_own_line_dropped_at_any_poll_leaves_nothing,
+        a_release_dropped_at_any_poll_gives_back,
     ]
 }
 
@@ -103,4 +105,43 @@ async fn a_wait_dropped_as_the_lock_comes_leaves_nothing(fixture: &Fixture) {
         take(&theirs, &key, "next").await.release().await.unwrap();
         fixture.until("k", &[], 0).await;
     }
+}
+
+/// A hold of the same process is given back meanwhile, and may be passed on to the one who is dropped.
+async fn a_place_in_the_own_line_dropped_at_any_poll_leaves_nothing(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    for polls in 0..MANY {
+        let held = take(&ours, &key, "job").await;
+        let (came, released) = tokio::join!(poll_times(polls, take(&ours, &key, "job")), held.release());
+        released.unwrap();
+        let is_over = match came {
+            Came::ToItsEnd(guard) => {
+                guard.check().unwrap();
+                true
+            }
+            _ => false,
+        };
+        take(&theirs, &key, "next").await.release().await.unwrap();
+        fixture.until("k", &[], 0).await;
+        if is_over {
+            return;
+        }
+    }
+    panic!("a place in line took more than {MANY} polls");
+}
+
+async fn a_release_dropped_at_any_poll_gives_back(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    for polls in 0..MANY {
+        let held = take(&ours, &key, "job").await;
+        let next = wait(&theirs, &key, "next");
+        fixture.until("k", &["job"], 1).await;
+        let came = poll_times(polls, held.release()).await;
+        next.await.unwrap().unwrap().release().await.unwrap();
+        fixture.until("k", &[], 0).await;
+        if let Came::ToItsEnd(result) = came {
+            return result.unwrap();
+        }
+    }
+    panic!("a release took more than {MANY} polls");
 }

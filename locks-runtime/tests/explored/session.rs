@@ -1,0 +1,115 @@
+//! The contract, by a store on a bad network.
+
+use crate::network::{Answer, Message, Store};
+use locks_runtime::backend::{Backend, Capabilities, Change, Entered, Entry, Line, Patience, Pending, Scope, Session};
+use locks_runtime::{Error, ErrorKind, Key};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+impl Backend for Store {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            fencing: true,
+            queue_order: true,
+            outlives_process: true,
+            force_release: false,
+            notices_removal: false,
+            shared: false,
+            permits: false,
+            multi_key: false,
+        }
+    }
+
+    fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
+        let store = self.clone();
+        Box::pin(async move {
+            let id = store.number();
+            store.ask(Message::Open { id, ttl }).await?;
+            Ok(Arc::new(NetworkSession { store, id, ttl }) as Arc<dyn Session>)
+        })
+    }
+
+    fn inspect(&self, _: Scope) -> Pending<Vec<Line>> {
+        let asked = self.ask(Message::Inspect);
+        Box::pin(async move {
+            let Answer::Holders(mut holders) = asked.await? else { panic!("another answer") };
+            let waiters = holders.split_off(1.min(holders.len()));
+            let line = Line::new(Key::new("k")?, holders, waiters);
+            Ok(if line.holders.is_empty() { Vec::new() } else { vec![line] })
+        })
+    }
+
+    fn watch(&self, _: Scope) -> Pending<mpsc::Receiver<Change>> {
+        Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "not here")) })
+    }
+
+    fn force_release(&self, _: Key) -> Pending<usize> {
+        Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "not here")) })
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+#[derive(Debug)]
+struct NetworkSession {
+    store: Store,
+    id: u64,
+    ttl: Duration,
+}
+
+impl NetworkSession {
+    fn done(&self, message: Message) -> Pending<()> {
+        let asked = self.store.ask(message);
+        Box::pin(async move { asked.await.map(drop) })
+    }
+}
+
+impl Session for NetworkSession {
+    fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    fn renew(&self) -> Pending<()> {
+        self.done(Message::Renew { id: self.id })
+    }
+
+    fn enter(&self, entry: Arc<Entry>, patience: Patience) -> Pending<Entered> {
+        let (id, number, holder) = (self.id, entry.number, entry.holder.clone());
+        let asked = self.store.ask(Message::Enter { id, number, holder, patience });
+        Box::pin(async move {
+            match asked.await? {
+                Answer::Entered(entered) => Ok(entered),
+                other => panic!("{other:?}"),
+            }
+        })
+    }
+
+    /// The notice of a turn is never lost, for that is for the stores to see to; it takes as long as the network wants.
+    fn turn(&self, entry: Arc<Entry>) -> Pending<u64> {
+        self.store.turn(self.id, entry.number)
+    }
+
+    fn keep(&self, _: Arc<Entry>, _: Duration) -> Pending<()> {
+        Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "not here")) })
+    }
+
+    fn leave(&self, entry: Arc<Entry>) -> Pending<()> {
+        self.done(Message::Leave { id: self.id, number: entry.number })
+    }
+
+    fn gone(&self, _: Arc<Entry>) -> Pending<Infallible> {
+        Box::pin(std::future::pending())
+    }
+
+    fn close(&self) -> Pending<()> {
+        self.done(Message::Close { id: self.id })
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}

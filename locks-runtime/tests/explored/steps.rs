@@ -1,0 +1,61 @@
+//! Futures driven by hand, step by step, and left at any of them.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake};
+use std::time::Duration;
+use tokio::task::yield_now;
+use tokio::time::sleep;
+
+/// More steps than anything here takes.
+pub(crate) const MANY: usize = 2000;
+
+/// Others get so many turns before time goes on, if nobody wakes the future.
+const QUIET: usize = 8;
+
+/// Whether somebody has woken a future since its last poll.
+#[derive(Debug)]
+pub(crate) struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Woken {
+    /// As an executor has it, a future is to be polled at first.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicBool::new(true)))
+    }
+
+    /// Polls `future` if it was woken; `None` if it was not.
+    pub(crate) fn poll<F: Future + ?Sized>(self: &Arc<Self>, future: Pin<&mut F>) -> Option<Poll<F::Output>> {
+        if !self.0.swap(false, Ordering::SeqCst) {
+            return None;
+        }
+        let waker = Arc::clone(self).into();
+        Some(future.poll(&mut Context::from_waker(&waker)))
+    }
+}
+
+/// Drives `future` for so many steps, and drops it there. A step is one poll if it was woken, or one turn for everybody
+/// else. `None` if it did not come to its end by then.
+pub(crate) async fn drive<F: Future>(steps: usize, future: F) -> Option<F::Output> {
+    let (woken, mut quiet) = (Woken::new(), 0);
+    let mut future = pin!(future);
+    for _ in 0..steps {
+        match woken.poll(future.as_mut()) {
+            Some(Poll::Ready(value)) => return Some(value),
+            Some(Poll::Pending) => quiet = 0,
+            None if quiet < QUIET => {
+                quiet += 1;
+                yield_now().await;
+            }
+            None => sleep(Duration::from_millis(1)).await,
+        }
+    }
+    None
+}
