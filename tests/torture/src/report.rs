@@ -1,9 +1,10 @@
 //! A violation, for people: which rule, what happened in order, what was in force, and where everything is.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::checker::{Fault, Span, Story, Violation};
+use crate::checker::{Fault, Rule, Span, Story, Violation};
 use crate::clock::seconds;
 use crate::history::Event;
 
@@ -22,9 +23,10 @@ pub fn report(violations: &[Violation], events: &[Event], seed: u64, directory: 
         // Writing to a string does not fail.
         let _ = tell(&mut text, violation, events, &story, seed);
     }
-    if violations.len() > IN_FULL {
-        let _ = writeln!(text, "and {} more", violations.len() - IN_FULL);
-    }
+    let mut rules: BTreeMap<Rule, usize> = BTreeMap::new();
+    violations.iter().for_each(|violation| *rules.entry(violation.rule).or_default() += 1);
+    let rules: Vec<String> = rules.into_iter().map(|(rule, count)| format!("{rule:?} {count}")).collect();
+    let _ = writeln!(text, "\nhow often each rule was broken: {}", rules.join(", "));
     let _ = writeln!(text, "the history and the logs are kept in {}", directory.display());
     text
 }
