@@ -45,7 +45,7 @@ impl Memory {
             state: Mutex::new(State {
                 counter: 0,
                 sessions: BTreeMap::new(),
-                lines: BTreeMap::new(),
+                lines: HashMap::new(),
                 watchers: Vec::new(),
                 next_lapse: NEVER,
             }),
@@ -174,7 +174,9 @@ impl Backend for Arc<Memory> {
                 };
                 Line::new(key.clone(), of(true), of(false))
             });
-            Ok(lines.collect())
+            let mut lines: Vec<Line> = lines.collect();
+            lines.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+            Ok(lines)
         })
     }
 

@@ -5,7 +5,7 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::holder::Holder;
 use crate::key::Key;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
 
@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 pub(super) struct State {
     pub(super) counter: u64,
     pub(super) sessions: BTreeMap<u64, Alive>,
-    pub(super) lines: BTreeMap<Key, Standings>,
+    pub(super) lines: HashMap<Key, Standings>,
     pub(super) watchers: Vec<(Scope, mpsc::Sender<Change>)>,
     /// Nothing lapses before this: until then a request touches only its own line.
     pub(super) next_lapse: Moment,
@@ -60,7 +60,9 @@ impl State {
     /// Removes everything that lapsed, and lets the next ones hold.
     pub(super) fn sweep(&mut self, now: Moment) {
         self.sessions.retain(|_, session| session.until > now);
-        let keys: Vec<Key> = self.lines.keys().cloned().collect();
+        let mut keys: Vec<Key> = self.lines.keys().cloned().collect();
+        // One order, so that a simulation repeats itself.
+        keys.sort_unstable();
         for key in keys {
             self.settle(&key, now);
         }
