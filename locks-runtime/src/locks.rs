@@ -15,6 +15,8 @@ use crate::random;
 use crate::runtime::{Runtime, Started};
 use crate::session::Sessions;
 use crate::standing::Baton;
+use once_cell::sync::Lazy;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -153,9 +155,10 @@ impl Locks {
 
     pub(crate) fn assemble(backend: Arc<dyn Backend>, defaults: Defaults, runtime: Runtime, clock: Clock) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        static HOST: Lazy<String> = Lazy::new(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
         let identity = Holder {
             version: Holder::VERSION,
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned().into(),
+            host: Cow::Borrowed(&HOST),
             pid: std::process::id(),
             instance: format!("{:016x}", random::bits()).into(),
             labels: defaults.labels.clone(),
