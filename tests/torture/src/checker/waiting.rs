@@ -8,9 +8,8 @@ use super::{Limits, Rule, Violation, windows};
 use crate::clock::{Nanos, nanos};
 use crate::history::Wait;
 
-/// Two tasks of one process may ask in one order and come to the line in another, if they do so at the same time. A call
-/// that blocks needs a thread first, which takes long on a machine that has more to do.
-const SAME_TIME: Nanos = 400_000_000;
+/// Two tasks of one process may ask in one order and come to the line in another, if they do so at the same time.
+const SAME_TIME: Nanos = 100_000_000;
 
 /// How many low bits of a fence count the holds that came from one grant of the store.
 const SEQUENCE_BITS: u32 = 12;

@@ -44,6 +44,7 @@ impl Handmade {
     }
 
     async fn call(self, request: Request) -> Result<(), Refusal> {
+        request.body.asks(request.wait, request.style);
         let limit = match request.wait {
             Wait::Never => Duration::ZERO,
             Wait::Millis(limit) => Duration::from_millis(limit),

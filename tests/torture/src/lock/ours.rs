@@ -38,6 +38,9 @@ impl Lock for Ours {
 
 async fn call(locks: Locks, request: Request) -> Result<(), Error> {
     let Request { key, wait, style, body } = request;
+    if style != Style::Blocking {
+        body.asks(wait, style);
+    }
     match (style, wait) {
         (Style::Cancelled, Wait::Forever) => waiting(&locks, &key, body).await,
         (Style::Cancelled, Wait::Never) => trying(&locks, &key, body).await,
@@ -45,7 +48,11 @@ async fn call(locks: Locks, request: Request) -> Result<(), Error> {
         (Style::AtMost(most), _) => at_most(&locks, &key, most, body).await,
         (Style::Continuing, _) => continuing(&locks, &key, body).await,
         (Style::Blocking, _) => {
-            let blocking = tokio::task::spawn_blocking(move || blocking(&locks, &key, body));
+            let blocking = tokio::task::spawn_blocking(move || {
+                // Not before the thread is there, which may take a while.
+                body.asks(wait, style);
+                blocking(&locks, &key, body)
+            });
             match blocking.await {
                 Ok(result) => result,
                 Err(ended) => std::panic::resume_unwind(ended.into_panic()),

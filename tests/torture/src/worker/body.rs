@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::history::{Ending, Recorder, What};
+use crate::history::{Ending, Recorder, Wait, What};
+use crate::lock::Style;
 use crate::random::Random;
 use crate::register::Writer;
 
@@ -30,6 +31,12 @@ pub struct Body {
 pub const PLANNED: &str = "this body was told to panic";
 
 impl Body {
+    /// Writes down that its lock is asked for, right now: who is before whom in the line is judged by it.
+    pub fn asks(&self, wait: Wait, style: Style) {
+        let (stoppable, most) = (style.is_stoppable(), style.most());
+        self.recorder.record(What::Asked { call: self.call, key: self.key.clone(), wait, stoppable, most });
+    }
+
     /// Runs, and asks at each step whether the lock says that it is held.
     ///
     /// # Panics

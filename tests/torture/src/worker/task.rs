@@ -40,8 +40,6 @@ async fn call(worker: &Arc<Worker>, key: &str, random: &mut Random) -> Outcome {
         register: worker.register.clone(),
         random: random.clone(),
     };
-    let (stoppable, most) = (style.is_stoppable(), style.most());
-    worker.recorder.record(What::Asked { call, key: key.to_owned(), wait, stoppable, most });
     let running = worker.lock.run(Request { key: key.to_owned(), wait, style, body });
     // A task of its own, so that a panic ends the call and not the worker.
     let running = tokio::spawn(async move { timeout(patience, running).await });
