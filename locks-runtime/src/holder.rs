@@ -1,5 +1,6 @@
 //! Who holds a lock: the small record that the store keeps beside an entry, for people and for tools.
 
+use once_cell::sync::Lazy;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -72,6 +73,11 @@ impl Holder {
         Self { remark: Some(remark.into()), ..Self::default() }
     }
 
+    /// What every record of this process has in common.
+    pub(crate) fn here() -> Self {
+        Self { version: Self::VERSION, host: host().into(), pid: std::process::id(), ..Self::default() }
+    }
+
     /// Whether there is a record to go by.
     #[must_use]
     pub fn is_known(&self) -> bool {
@@ -111,6 +117,12 @@ impl Holder {
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
+}
+
+/// The name of this host, asked for once.
+pub(crate) fn host() -> &'static str {
+    static HOST: Lazy<String> = Lazy::new(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
+    &HOST
 }
 
 impl fmt::Display for Holder {

@@ -15,8 +15,6 @@ use crate::random;
 use crate::runtime::{Runtime, Started};
 use crate::session::Sessions;
 use crate::standing::Baton;
-use once_cell::sync::Lazy;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -155,14 +153,10 @@ impl Locks {
 
     pub(crate) fn assemble(backend: Arc<dyn Backend>, defaults: Defaults, runtime: Runtime, clock: Clock) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        static HOST: Lazy<String> = Lazy::new(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
         let identity = Holder {
-            version: Holder::VERSION,
-            host: Cow::Borrowed(&HOST),
-            pid: std::process::id(),
             instance: format!("{:016x}", random::bits()).into(),
             labels: defaults.labels.clone(),
-            ..Holder::default()
+            ..Holder::here()
         };
         let sessions = Sessions::new(Arc::clone(&backend), runtime.clone(), clock);
         Self {

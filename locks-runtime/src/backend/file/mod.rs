@@ -37,7 +37,7 @@ use self::timeline::Timeline;
 use crate::backend::{Backend, Capabilities, Change, Line, Pending, Scope, Session};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
-use crate::holder::Holder;
+use crate::holder::{Holder, host};
 use crate::key::Key;
 use rustix::process::{Pid, test_kill_process};
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ struct Store {
     directory: Directory,
     timeline: Timeline,
     clock: Clock,
-    host: String,
+    host: &'static str,
 }
 
 impl FileStore {
@@ -74,8 +74,8 @@ impl FileStore {
         let directory = std::path::absolute(directory).map_err(|error| {
             Error::invalid_url("the file store needs a directory: `file:///path`").with_source(error)
         })?;
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let store = Store { directory: Directory::new(directory), timeline: Timeline::new(clock), clock, host };
+        let (directory, timeline) = (Directory::new(directory), Timeline::new(clock));
+        let store = Store { directory, timeline, clock, host: host() };
         Ok(Arc::new(Self { store: Arc::new(store) }))
     }
 }

@@ -23,14 +23,7 @@ async fn session(directory: &Path) -> Arc<dyn Session> {
 
 fn entry(name: &str) -> Arc<Entry> {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let holder = Holder {
-        version: 1,
-        name: name.to_owned().into(),
-        host: host.into(),
-        pid: std::process::id(),
-        ..Holder::default()
-    };
+    let holder = Holder { name: name.to_owned().into(), ..Holder::here() };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     Arc::new(Entry { key: Key::new("/cron/nightly").unwrap(), number, holder: holder.into(), mode: Mode::Exclusive })
 }
