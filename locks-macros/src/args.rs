@@ -8,7 +8,7 @@ use syn::parse::{ParseStream, Parser};
 use syn::{Error, Expr, Ident, LitStr, Path, Result, Token};
 
 /// Every argument, in the order of the documentation.
-const NAMES: [&str; 14] = [
+pub(crate) const NAMES: [&str; 14] = [
     "key",
     "ttl",
     "wait",

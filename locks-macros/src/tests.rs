@@ -9,22 +9,8 @@ use proptest::prelude::*;
 use quote::{ToTokens, quote};
 use syn::LitStr;
 
-/// Words that mean something here, and some that do not.
-const WORDS: [&str; 64] = [
-    "key",
-    "ttl",
-    "wait",
-    "or",
-    "on_lost",
-    "hold_at_least",
-    "hold_at_most",
-    "mode",
-    "permits",
-    "keys",
-    "guard",
-    "client",
-    "name",
-    "crate",
+/// Words that mean something beside the names of arguments, and some that do not.
+const WORDS: [&str; 50] = [
     "r#key",
     "cancel",
     "continue",
@@ -106,7 +92,7 @@ const ITEMS: [&str; 24] = [
 
 /// Tokens in any order, with groups.
 fn tokens() -> impl Strategy<Value = String> {
-    let word = prop::sample::select(&WORDS[..]).prop_map(str::to_owned);
+    let word = prop::sample::select([&args::NAMES[..], &WORDS].concat()).prop_map(str::to_owned);
     let text = "\\PC{0,12}".prop_map(|text| format!("{text:?}"));
     let leaf = prop_oneof![8 => word, 1 => text];
     leaf.prop_recursive(3, 40, 12, |inner| {
@@ -123,10 +109,11 @@ fn tokens() -> impl Strategy<Value = String> {
 /// `name = value`, mostly well formed, sometimes twice or of a wrong kind.
 fn arguments() -> impl Strategy<Value = String> {
     let value = prop_oneof![
-        3 => prop::sample::select(&WORDS[25..]).prop_map(str::to_owned),
+        3 => prop::sample::select(&WORDS[11..]).prop_map(str::to_owned),
         1 => tokens(),
     ];
-    let argument = (prop::sample::select(&WORDS[..15]), value).prop_map(|(name, value)| format!("{name} = {value}"));
+    let argument = (prop::sample::select([&args::NAMES[..], &WORDS[..1]].concat()), value)
+        .prop_map(|(name, value)| format!("{name} = {value}"));
     prop::collection::vec(argument, 0..5).prop_map(|arguments| arguments.join(", "))
 }
 
