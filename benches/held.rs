@@ -2,7 +2,7 @@
 
 use crate::effort::Effort;
 use crate::store::{OURS, Store};
-use locks::{Guard, Locks};
+use distributed_locks::{Guard, Locks};
 use rustix::time::{ClockId, clock_gettime};
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 
 use crate::effort::Effort;
 use crate::report::median;
-use locks::{Error, Locks, distributed_lock};
+use distributed_locks::{Error, Locks, distributed_lock};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
 use std::path::Path;

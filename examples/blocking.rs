@@ -9,7 +9,7 @@
 //! `guard.check()` before what must not be done twice, or hand on the fence as `critical_section` does.
 #![expect(clippy::print_stdout, reason = "the output is what the example is for")]
 
-use locks::distributed_lock;
+use distributed_locks::distributed_lock;
 use std::error::Error;
 use std::path::Path;
 use std::{fs, thread};
@@ -23,7 +23,7 @@ fn next_number(file: &Path) -> Result<u32, Box<dyn Error + Send + Sync>> {
 }
 
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    locks::init(std::env::var("LOCKS_URL").unwrap_or_else(|_| "memory:".to_owned()))?;
+    distributed_locks::init(std::env::var("LOCKS_URL").unwrap_or_else(|_| "memory:".to_owned()))?;
     let file = std::env::temp_dir().join(format!("locks-blocking-{}", std::process::id()));
     fs::write(&file, "0")?;
 

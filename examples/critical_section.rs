@@ -8,7 +8,7 @@
 //! Alice and Bob both want to carry out order 7. Alice is first, and gets stuck under the lock until it is Bob's.
 #![expect(clippy::print_stdout, reason = "the output is what the example is for")]
 
-use locks::{Fence, distributed_lock};
+use distributed_locks::{Fence, distributed_lock};
 use std::error::Error;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
@@ -68,11 +68,11 @@ enum TransferError {
     /// A later holder of the lock has been here.
     Stale(Fence),
     /// The lock was not taken, or was lost.
-    Lock(locks::Error),
+    Lock(distributed_locks::Error),
 }
 
-impl From<locks::Error> for TransferError {
-    fn from(error: locks::Error) -> Self {
+impl From<distributed_locks::Error> for TransferError {
+    fn from(error: distributed_locks::Error) -> Self {
         Self::Lock(error)
     }
 }
@@ -89,7 +89,7 @@ impl fmt::Display for TransferError {
 impl Error for TransferError {}
 
 fn main() -> Result<(), Box<dyn Error>> {
-    locks::init(std::env::var("LOCKS_URL").unwrap_or_else(|_| "memory:".to_owned()))?;
+    distributed_locks::init(std::env::var("LOCKS_URL").unwrap_or_else(|_| "memory:".to_owned()))?;
     let bank = Bank::default();
     let (stuck, is_stuck) = mpsc::channel();
     let get_stuck = move || {
@@ -99,9 +99,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         thread::sleep(Duration::from_secs(4));
     };
     let (alice, bob) = thread::scope(|scope| {
-        let alice = scope.spawn(|| locks::blocking(transfer("Alice", 7, &bank, get_stuck)));
+        let alice = scope.spawn(|| distributed_locks::blocking(transfer("Alice", 7, &bank, get_stuck)));
         let _ = is_stuck.recv();
-        let bob = scope.spawn(|| locks::blocking(transfer("Bob", 7, &bank, || {})));
+        let bob = scope.spawn(|| distributed_locks::blocking(transfer("Bob", 7, &bank, || {})));
         (alice.join(), bob.join())
     });
     for (who, outcome) in [("Bob", bob), ("Alice", alice)] {

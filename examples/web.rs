@@ -13,7 +13,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use locks::{ErrorKind, Locks, distributed_lock};
+use distributed_locks::{ErrorKind, Locks, distributed_lock};
 use std::error::Error;
 use std::time::Duration;
 
@@ -31,10 +31,10 @@ async fn ship(State(app): State<App>, Path(id): Path<String>) -> Result<String, 
 }
 
 /// Why a request was not served.
-struct Refused(locks::Error);
+struct Refused(distributed_locks::Error);
 
-impl From<locks::Error> for Refused {
-    fn from(error: locks::Error) -> Self {
+impl From<distributed_locks::Error> for Refused {
+    fn from(error: distributed_locks::Error) -> Self {
         Self(error)
     }
 }

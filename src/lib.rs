@@ -1,17 +1,17 @@
 //! One attribute makes a function a critical section across every process that shares a store.
 //!
 //! ```
-//! use locks::distributed_lock;
+//! use distributed_locks::distributed_lock;
 //!
 //! #[distributed_lock(key = "/cron/lock/{job}", ttl = 10)]
-//! async fn run_job(job: &str) -> Result<(), locks::Error> {
+//! async fn run_job(job: &str) -> Result<(), distributed_locks::Error> {
 //!     println!("nobody else runs {job} now");
 //!     Ok(())
 //! }
 //!
 //! #[tokio::main]
-//! async fn main() -> Result<(), locks::Error> {
-//!     locks::init("memory:")?; // `etcd://host:2379`, or `file:///var/lock/app` for one machine
+//! async fn main() -> Result<(), distributed_locks::Error> {
+//!     distributed_locks::init("memory:")?; // `etcd://host:2379`, or `file:///var/lock/app` for one machine
 //!     run_job("nightly").await
 //! }
 //! ```
@@ -37,10 +37,8 @@ pub use locks_runtime::{
     client, current, init, scoped,
 };
 
-/// What a store promises, and what it tells of its locks.
-pub mod store {
-    pub use locks_runtime::backend::{Capabilities, Change, Line};
-}
+#[doc(inline)]
+pub use locks_runtime::store;
 
 /// The client crate of etcd, for transactions of your own: see [`Guard::etcd_compare`] and [`Locks::etcd_client`].
 #[cfg(feature = "etcd")]

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use distributed_locks::store::Store as LockStore;
 use libtest_mimic::{Arguments, Trial};
-use locks_runtime::backend::file::FileStore;
-use locks_runtime::backend::memory::Memory;
-use locks_runtime::backend::{Backend, etcd, postgres, redis, zookeeper};
-use locks_runtime::clock::Clock;
+use locks_runtime::store::World;
+use locks_runtime::stores::file::FileStore;
+use locks_runtime::stores::memory::Memory;
+use locks_runtime::stores::{etcd, postgres, redis, zookeeper};
 use locks_runtime::testing::conformance;
 use support::cases::{self, Case, Program, Store};
 
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
 }
 
 /// A way to open one store again and again.
-type Open = Box<dyn Fn() -> Arc<dyn Backend> + Send + Sync>;
+type Open = Box<dyn Fn() -> Arc<dyn LockStore> + Send + Sync>;
 
 /// On every version of a store: `open` at the server of a case, `at` to ask for its capabilities, at none.
 fn on_servers<P: Program>(
@@ -95,30 +96,34 @@ fn on_postgres(server: &str, namespace: String) -> Open {
 }
 
 fn on_memory() -> impl Iterator<Item = Trial> {
-    let capabilities = Arc::new(Memory::new(Clock::Boot)).capabilities();
+    let capabilities = Memory::new(&world()).capabilities();
     conformance::cases(capabilities).into_iter().map(|case| {
         Trial::test(format!("memory::{}", case.name()), move || {
-            let store = Memory::new(Clock::Boot);
-            run(&case, move || Arc::new(Arc::clone(&store)));
+            let store = Memory::new(&world());
+            run(&case, move || Arc::new(store.clone()));
             Ok(())
         })
     })
 }
 
 fn on_files() -> impl Iterator<Item = Trial> {
-    let capabilities = FileStore::new("/nowhere".into(), Clock::Boot).unwrap().capabilities();
+    let capabilities = FileStore::new("/nowhere".into(), &world()).unwrap().capabilities();
     conformance::cases(capabilities).into_iter().map(|case| {
         Trial::test(format!("file::{}", case.name()), move || {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().to_owned();
-            run(&case, move || FileStore::new(path.clone(), Clock::Boot).unwrap());
+            run(&case, move || Arc::new(FileStore::new(path.clone(), &world()).unwrap()));
             Ok(())
         })
     })
 }
 
+fn world() -> World {
+    World::background().unwrap()
+}
+
 /// Runs a case on a store without a server.
-fn run(case: &conformance::Case, open: impl Fn() -> Arc<dyn Backend> + Send + Sync + 'static) {
+fn run(case: &conformance::Case, open: impl Fn() -> Arc<dyn LockStore> + Send + Sync + 'static) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(case.run(open));
     // What a case that is over has spawned needs no end.

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
 
-use locks::{ErrorKind, Locks, blocking};
+use distributed_locks::{ErrorKind, Locks, blocking};
 use std::time::{Duration, Instant};
 use support::child::{Child, binary};
 

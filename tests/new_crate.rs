@@ -8,10 +8,10 @@ use std::time::Duration;
 use support::cases::{self, Case, Store};
 
 const MAIN: &str = r#"
-use locks::distributed_lock;
+use distributed_locks::distributed_lock;
 
 #[distributed_lock(key = "/cron/lock/<job>", ttl = 10)]
-async fn run_job(job: &str) -> Result<(), locks::Error> {
+async fn run_job(job: &str) -> Result<(), distributed_locks::Error> {
     let out = std::process::Command::new(std::env::var("ETCDCTL").unwrap())
         .env("ETCDCTL_API", "3")
         .args(["get", "--prefix", "/cron/lock", "--keys-only", "--endpoints", &std::env::var("ENDPOINT").unwrap()])
@@ -22,9 +22,9 @@ async fn run_job(job: &str) -> Result<(), locks::Error> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), locks::Error> {
+async fn main() -> Result<(), distributed_locks::Error> {
     // This crate has the feature `etcd`, not `etcd-tls`.
-    println!("with TLS: {:?}", locks::Locks::connect("etcds://a").unwrap_err());
+    println!("with TLS: {:?}", distributed_locks::Locks::connect("etcds://a").unwrap_err());
     run_job("nightly").await
 }
 "#;

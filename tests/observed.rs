@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
-use locks::testing::TestStore;
-use locks::{Error, Guard, Locks, distributed_lock};
+use distributed_locks::testing::TestStore;
+use distributed_locks::{Error, Guard, Locks, distributed_lock};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -2,7 +2,7 @@
 //! the line, one that deletes it, and to wait a watch from revision 0.
 
 use super::{Locker, Micros, body};
-use locks::etcd_client::{
+use distributed_locks::etcd_client::{
     Client, Compare, CompareOp, EventType, GetOptions, PutOptions, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse,
     WatchOptions,
 };

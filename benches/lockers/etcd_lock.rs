@@ -1,7 +1,7 @@
 //! The lock service of etcd, which `etcd-client`'s `lock` asks.
 
 use super::{Locker, Micros, body};
-use locks::etcd_client::{Client, LockOptions};
+use distributed_locks::etcd_client::{Client, LockOptions};
 use std::time::Duration;
 
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! The attribute.
 
 use super::{Locker, Micros, body};
-use locks::{Error, Locks, distributed_lock};
+use distributed_locks::{Error, Locks, distributed_lock};
 use std::time::Duration;
 
 #[derive(Clone)]

@@ -16,7 +16,7 @@
 
 mod stage;
 
-use locks::{ErrorKind, Guard, distributed_lock};
+use distributed_locks::{ErrorKind, Guard, distributed_lock};
 use stage::{Outcome, Worker};
 use std::error::Error;
 use std::process::ExitCode;
@@ -28,19 +28,19 @@ const TICK_KEPT: Duration = Duration::from_millis(800);
 
 /// Done in no time. Without `hold_at_least` the worker that comes 60 ms later would find the lock free and do it again.
 #[distributed_lock(key = "/cron/lock/heartbeat", wait = 0, hold_at_least = TICK_KEPT, guard = lock)]
-async fn heartbeat(tick: &Tick<'_>) -> Result<Outcome, locks::Error> {
+async fn heartbeat(tick: &Tick<'_>) -> Result<Outcome, distributed_locks::Error> {
     tick.run(lock, Duration::from_millis(20)).await
 }
 
 /// One lock for each region: two regions do not wait for each other.
 #[distributed_lock(key = "/cron/lock/report/<region>", wait = 0, hold_at_least = TICK_KEPT, guard = lock)]
-async fn report(tick: &Tick<'_>, region: &str) -> Result<Outcome, locks::Error> {
+async fn report(tick: &Tick<'_>, region: &str) -> Result<Outcome, distributed_locks::Error> {
     tick.run(lock, Duration::from_millis(300)).await
 }
 
 /// Takes longer than its period. The tick that comes meanwhile is left out; runs never overlap or pile up.
 #[distributed_lock(key = "/cron/lock/backup", ttl = 5, wait = 0, hold_at_least = TICK_KEPT, guard = lock)]
-async fn backup(tick: &Tick<'_>) -> Result<Outcome, locks::Error> {
+async fn backup(tick: &Tick<'_>) -> Result<Outcome, distributed_locks::Error> {
     tick.run(lock, Duration::from_millis(2600)).await
 }
 
@@ -60,7 +60,7 @@ async fn every(
     seconds: u64,
     job: &'static str,
     worker: &Worker,
-    locked: impl AsyncFn(&Tick<'_>) -> Result<Outcome, locks::Error>,
+    locked: impl AsyncFn(&Tick<'_>) -> Result<Outcome, distributed_locks::Error>,
 ) -> Result<(), Box<dyn Error>> {
     for number in 0.. {
         let due = worker.start + Duration::from_secs(seconds) * number;
@@ -97,7 +97,7 @@ impl Tick<'_> {
     }
 
     /// The job itself: here, to say so and to sleep.
-    async fn run(&self, lock: &Guard, takes: Duration) -> Result<Outcome, locks::Error> {
+    async fn run(&self, lock: &Guard, takes: Duration) -> Result<Outcome, distributed_locks::Error> {
         // Once more: only under the lock it says that nobody had the tick before.
         if self.is_late() {
             return Ok(Outcome::Late);

@@ -1,7 +1,7 @@
 //! Three workers on one stage: starts them, and checks in their log that no tick ran twice.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the output is what the demo is for")]
 
-use locks::{Fence, Locks};
+use distributed_locks::{Fence, Locks};
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};

@@ -1,6 +1,6 @@
 //! A shell command that does not outlive its lock.
 
-use locks::Fence;
+use distributed_locks::Fence;
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use tokio::process::Command;

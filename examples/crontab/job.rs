@@ -3,9 +3,9 @@
 
 use crate::command;
 use croner::Cron;
+use distributed_locks::{ErrorKind, distributed_lock};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-use locks::{ErrorKind, distributed_lock};
 use std::error::Error;
 use std::process::{ExitStatus, id};
 use std::time::Duration;
@@ -80,7 +80,7 @@ impl Job {
 }
 
 fn is_busy(error: &(dyn Error + Send + Sync + 'static)) -> bool {
-    error.downcast_ref::<locks::Error>().is_some_and(|error| error.kind() == ErrorKind::Busy)
+    error.downcast_ref::<distributed_locks::Error>().is_some_and(|error| error.kind() == ErrorKind::Busy)
 }
 
 fn between(earlier: Timestamp, later: Timestamp) -> Duration {

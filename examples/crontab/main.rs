@@ -17,9 +17,9 @@
 mod command;
 mod job;
 
+use distributed_locks::Locks;
+use distributed_locks::etcd_client::{Client, EventType, GetOptions, KeyValue, WatchOptions};
 use job::Job;
-use locks::Locks;
-use locks::etcd_client::{Client, EventType, GetOptions, KeyValue, WatchOptions};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::ExitCode;
@@ -43,7 +43,7 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
     // The client that the attribute uses: that of LOCKS_URL.
-    let locks = locks::client()?;
+    let locks = distributed_locks::client()?;
     let mut etcd = locks.etcd_client().await?;
     match arguments {
         ["add", name, schedule, command] => {

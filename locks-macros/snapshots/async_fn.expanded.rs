@@ -1,37 +1,37 @@
 /// Runs a job.
 pub async fn run_job(job: &str, shard: u32) -> Result<(), JobError> {
-    let key = ::locks::__private::key(
+    let key = ::distributed_locks::__private::key(
         &[
-            ::locks::__private::Piece::Text("/cron/lock/"),
-            ::locks::__private::Piece::Value("job", ::locks::__private::value(&(job))),
-            ::locks::__private::Piece::Text("/"),
-            ::locks::__private::Piece::Value(
+            ::distributed_locks::__private::Piece::Text("/cron/lock/"),
+            ::distributed_locks::__private::Piece::Value("job", ::distributed_locks::__private::value(&(job))),
+            ::distributed_locks::__private::Piece::Text("/"),
+            ::distributed_locks::__private::Piece::Value(
                 "shard",
-                ::locks::__private::value(&(shard)),
+                ::distributed_locks::__private::value(&(shard)),
             ),
         ],
     );
     let client = ::core::option::Option::None;
-    let options = ::locks::__private::Options {
+    let options = ::distributed_locks::__private::Options {
         ttl: ::core::option::Option::Some(
-            ::locks::__private::Duration::from_secs(10u64),
+            ::distributed_locks::__private::Duration::from_secs(10u64),
         ),
         wait: ::core::option::Option::Some(
-            ::locks::__private::Duration::new(0u64, 250000000u32),
+            ::distributed_locks::__private::Duration::new(0u64, 250000000u32),
         ),
         ..::core::default::Default::default()
     };
-    let site = &::locks::__private::Site {
+    let site = &::distributed_locks::__private::Site {
         name: ::core::concat!(::core::module_path!(), "::run_job"),
         template: "/cron/lock/{job}/<shard>",
         origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
     };
-    let outcome = ::locks::__private::call(
+    let outcome = ::distributed_locks::__private::call(
             site,
             key,
             options,
             client,
-            move |guard: ::locks::__private::Guard| async move {
+            move |guard: ::distributed_locks::__private::Guard| async move {
                 if let ::core::option::Option::Some(output) = ::core::option::Option::None::<
                     Result<(), JobError>,
                 > {
@@ -46,7 +46,7 @@ pub async fn run_job(job: &str, shard: u32) -> Result<(), JobError> {
     match outcome {
         ::core::result::Result::Ok(value) => value,
         ::core::result::Result::Err(error) => {
-            ::locks::__private::skipped::<Result<(), JobError>>(error)
+            ::distributed_locks::__private::skipped::<Result<(), JobError>>(error)
         }
     }
 }

@@ -24,35 +24,35 @@ where
             __arg1
         };
         let __ret: Result<u32, Error> = {
-            let key = ::locks::__private::key(
+            let key = ::distributed_locks::__private::key(
                 &[
-                    ::locks::__private::Piece::Text("/jobs/"),
-                    ::locks::__private::Piece::Value(
+                    ::distributed_locks::__private::Piece::Text("/jobs/"),
+                    ::distributed_locks::__private::Piece::Value(
                         "self.id",
-                        ::locks::__private::value(&(__self.id)),
+                        ::distributed_locks::__private::value(&(__self.id)),
                     ),
-                    ::locks::__private::Piece::Text("/"),
-                    ::locks::__private::Piece::Value(
+                    ::distributed_locks::__private::Piece::Text("/"),
+                    ::distributed_locks::__private::Piece::Value(
                         "a",
-                        ::locks::__private::value(&(a)),
+                        ::distributed_locks::__private::value(&(a)),
                     ),
                 ],
             );
             let client = ::core::option::Option::None;
-            let options = ::locks::__private::Options {
+            let options = ::distributed_locks::__private::Options {
                 ..::core::default::Default::default()
             };
-            let site = &::locks::__private::Site {
+            let site = &::distributed_locks::__private::Site {
                 name: ::core::concat!(::core::module_path!(), "::run"),
                 template: "/jobs/{self.id}/{a}",
                 origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
             };
-            let outcome = ::locks::__private::call(
+            let outcome = ::distributed_locks::__private::call(
                     site,
                     key,
                     options,
                     client,
-                    move |guard: ::locks::__private::Guard| async move {
+                    move |guard: ::distributed_locks::__private::Guard| async move {
                         if let ::core::option::Option::Some(output) = ::core::option::Option::None::<
                             Result<u32, Error>,
                         > {
@@ -66,7 +66,7 @@ where
             match outcome {
                 ::core::result::Result::Ok(value) => value,
                 ::core::result::Result::Err(error) => {
-                    ::locks::__private::skipped::<Result<u32, Error>>(error)
+                    ::distributed_locks::__private::skipped::<Result<u32, Error>>(error)
                 }
             }
         };

@@ -1,42 +1,42 @@
 async fn ship(&mut self, Order { id, .. }: Order) -> Result<impl Display, Error> {
-    let key = ::locks::__private::key(
+    let key = ::distributed_locks::__private::key(
         &[
-            ::locks::__private::Piece::Text("/orders/"),
-            ::locks::__private::Piece::Value(
+            ::distributed_locks::__private::Piece::Text("/orders/"),
+            ::distributed_locks::__private::Piece::Value(
                 "self.id",
-                ::locks::__private::value(&(::core::format_args!("{:04}", self.id))),
+                ::distributed_locks::__private::value(&(::core::format_args!("{:04}", self.id))),
             ),
         ],
     );
-    let client = ::locks::__private::client(&self.locks);
-    let options = ::locks::__private::Options {
+    let client = ::distributed_locks::__private::client(&self.locks);
+    let options = ::distributed_locks::__private::Options {
         ttl: ::core::option::Option::Some({
-            let length: ::locks::__private::Duration = self.ttl;
+            let length: ::distributed_locks::__private::Duration = self.ttl;
             length
         }),
         hold_at_most: ::core::option::Option::Some(
-            ::locks::__private::Duration::from_secs(60u64),
+            ::distributed_locks::__private::Duration::from_secs(60u64),
         ),
-        on_lost: ::locks::__private::OnLost::Continue,
+        on_lost: ::distributed_locks::__private::OnLost::Continue,
         ..::core::default::Default::default()
     };
-    let site = &::locks::__private::Site {
+    let site = &::distributed_locks::__private::Site {
         name: "orders",
         template: "/orders/{self.id:04}",
         origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
     };
-    let outcome = ::locks::__private::call(
+    let outcome = ::distributed_locks::__private::call(
             site,
             key,
             options,
             client,
-            move |guard: ::locks::__private::Guard| async move {
+            move |guard: ::distributed_locks::__private::Guard| async move {
                 if let ::core::option::Option::Some(output) = ::core::option::Option::None::<
                     Result<_, Error>,
                 > {
                     return output;
                 }
-                let held: &::locks::__private::Guard = &guard;
+                let held: &::distributed_locks::__private::Guard = &guard;
                 self.store.write(held.fence(), id).await
             },
         )
@@ -44,7 +44,7 @@ async fn ship(&mut self, Order { id, .. }: Order) -> Result<impl Display, Error>
     match outcome {
         ::core::result::Result::Ok(value) => value,
         ::core::result::Result::Err(error) => {
-            ::locks::__private::skipped::<Result<_, Error>>(error)
+            ::distributed_locks::__private::skipped::<Result<_, Error>>(error)
         }
     }
 }

@@ -1,20 +1,20 @@
 async fn report() -> Report {
-    let key = ::locks::__private::key(&[::locks::__private::Piece::Text("/report")]);
+    let key = ::distributed_locks::__private::key(&[::distributed_locks::__private::Piece::Text("/report")]);
     let client = ::core::option::Option::None;
-    let options = ::locks::__private::Options {
+    let options = ::distributed_locks::__private::Options {
         ..::core::default::Default::default()
     };
-    let site = &::locks::__private::Site {
+    let site = &::distributed_locks::__private::Site {
         name: ::core::concat!(::core::module_path!(), "::report"),
         template: "/report",
         origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
     };
-    let outcome = ::locks::__private::call(
+    let outcome = ::distributed_locks::__private::call(
             site,
             key,
             options,
             client,
-            move |guard: ::locks::__private::Guard| async move {
+            move |guard: ::distributed_locks::__private::Guard| async move {
                 if let ::core::option::Option::Some(output) = ::core::option::Option::None::<
                     Report,
                 > {

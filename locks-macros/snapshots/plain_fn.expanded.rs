@@ -1,24 +1,24 @@
 fn run(job: &str) -> Option<u32> {
     #![allow(unused)]
-    let key = crate::locks::__private::key_of(
-        crate::locks::__private::value(&(lock_name(job))),
+    let key = crate::distributed_locks::__private::key_of(
+        crate::distributed_locks::__private::value(&(lock_name(job))),
     );
     let client = ::core::option::Option::None;
-    let options = crate::locks::__private::Options {
-        on_lost: crate::locks::__private::OnLost::Continue,
+    let options = crate::distributed_locks::__private::Options {
+        on_lost: crate::distributed_locks::__private::OnLost::Continue,
         ..::core::default::Default::default()
     };
-    let site = &crate::locks::__private::Site {
+    let site = &crate::distributed_locks::__private::Site {
         name: ::core::concat!(::core::module_path!(), "::run"),
         template: "{lock_name (job)}",
         origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
     };
-    let outcome = crate::locks::__private::call_blocking(
+    let outcome = crate::distributed_locks::__private::call_blocking(
         site,
         key,
         options,
         client,
-        move |guard: crate::locks::__private::Guard| -> Option<u32> {
+        move |guard: crate::distributed_locks::__private::Guard| -> Option<u32> {
             let _ = &guard;
             Some(job.len())
         },
@@ -26,7 +26,7 @@ fn run(job: &str) -> Option<u32> {
     match outcome {
         ::core::result::Result::Ok(value) => value,
         ::core::result::Result::Err(error) => {
-            crate::locks::__private::skipped::<Option<u32>>(error)
+            crate::distributed_locks::__private::skipped::<Option<u32>>(error)
         }
     }
 }

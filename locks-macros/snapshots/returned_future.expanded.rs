@@ -1,30 +1,30 @@
 fn run(&self, id: u32) -> Pin<Box<dyn Future<Output = Result<u32, Error>> + Send + '_>> {
     let name = self.name(id);
     Box::pin(async move {
-        let key = ::locks::__private::key(
+        let key = ::distributed_locks::__private::key(
             &[
-                ::locks::__private::Piece::Text("/impl/"),
-                ::locks::__private::Piece::Value(
+                ::distributed_locks::__private::Piece::Text("/impl/"),
+                ::distributed_locks::__private::Piece::Value(
                     "name",
-                    ::locks::__private::value(&(name)),
+                    ::distributed_locks::__private::value(&(name)),
                 ),
             ],
         );
         let client = ::core::option::Option::None;
-        let options = ::locks::__private::Options {
+        let options = ::distributed_locks::__private::Options {
             ..::core::default::Default::default()
         };
-        let site = &::locks::__private::Site {
+        let site = &::distributed_locks::__private::Site {
             name: ::core::concat!(::core::module_path!(), "::run"),
             template: "/impl/{name}",
             origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
         };
-        let outcome = ::locks::__private::call(
+        let outcome = ::distributed_locks::__private::call(
                 site,
                 key,
                 options,
                 client,
-                move |guard: ::locks::__private::Guard| async move {
+                move |guard: ::distributed_locks::__private::Guard| async move {
                     if let ::core::option::Option::Some(output) = ::core::option::Option::None::<
                         Result<u32, Error>,
                     > {
@@ -38,7 +38,7 @@ fn run(&self, id: u32) -> Pin<Box<dyn Future<Output = Result<u32, Error>> + Send
         match outcome {
             ::core::result::Result::Ok(value) => value,
             ::core::result::Result::Err(error) => {
-                ::locks::__private::skipped::<Result<u32, Error>>(error)
+                ::distributed_locks::__private::skipped::<Result<u32, Error>>(error)
             }
         }
     })

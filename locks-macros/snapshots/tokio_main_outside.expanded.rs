@@ -1,24 +1,24 @@
 fn main() -> Result<(), Error> {
     let body = async {
-        let key = ::locks::__private::key(&[::locks::__private::Piece::Text("/cron")]);
+        let key = ::distributed_locks::__private::key(&[::distributed_locks::__private::Piece::Text("/cron")]);
         let client = ::core::option::Option::None;
-        let options = ::locks::__private::Options {
+        let options = ::distributed_locks::__private::Options {
             wait: ::core::option::Option::Some(
-                ::locks::__private::Duration::from_secs(0u64),
+                ::distributed_locks::__private::Duration::from_secs(0u64),
             ),
             ..::core::default::Default::default()
         };
-        let site = &::locks::__private::Site {
+        let site = &::distributed_locks::__private::Site {
             name: ::core::concat!(::core::module_path!(), "::main"),
             template: "/cron",
             origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
         };
-        let outcome = ::locks::__private::call(
+        let outcome = ::distributed_locks::__private::call(
                 site,
                 key,
                 options,
                 client,
-                |guard: ::locks::__private::Guard| async {
+                |guard: ::distributed_locks::__private::Guard| async {
                     if let ::core::option::Option::Some(output) = ::core::option::Option::None::<
                         Result<(), Error>,
                     > {
@@ -33,7 +33,7 @@ fn main() -> Result<(), Error> {
         match outcome {
             ::core::result::Result::Ok(value) => value,
             ::core::result::Result::Err(error) => {
-                ::locks::__private::skipped::<Result<(), Error>>(error)
+                ::distributed_locks::__private::skipped::<Result<(), Error>>(error)
             }
         }
     };

@@ -150,7 +150,7 @@ fn example(name: &str) -> &'static str {
         "guard" => "guard",
         "client" => "&self.locks",
         "name" => "\"nightly report\"",
-        "crate" => "::locks",
+        "crate" => "::distributed_locks",
         _ => "\"1m30s\"",
     }
 }
@@ -181,7 +181,9 @@ fn path(input: ParseStream<'_>) -> Result<Path> {
     if input.peek(LitStr) {
         return Err(Error::new(span, "`crate` takes a path; write it without the quotes"));
     }
-    input.call(Path::parse_mod_style).map_err(|_| Error::new(span, "`crate` takes a path, such as `crate = ::locks`"))
+    input
+        .call(Path::parse_mod_style)
+        .map_err(|_| Error::new(span, "`crate` takes a path, such as `crate = ::distributed_locks`"))
 }
 
 fn end_of_argument(input: ParseStream<'_>) -> Result<()> {
@@ -216,7 +218,7 @@ mod tests {
         let (args, mistakes) = read(
             r#"key = "/a/{b}", ttl = 10, wait = "1m", or = Err(error.into()), on_lost = continue, hold_at_least = 1,
                hold_at_most = LONG, mode = shared, permits = 3, keys = ["/a", "/b"], guard = held, client = &self.locks,
-               name = "nightly", crate = ::other::locks,"#,
+               name = "nightly", crate = ::other::distributed_locks,"#,
         );
         assert_eq!(mistakes, [""; 0]);
         let text = |given: Option<Given<Expr>>| given.unwrap().value.to_token_stream().to_string();
@@ -233,7 +235,7 @@ mod tests {
         assert_eq!(args.guard.unwrap().value, "held");
         assert_eq!(text(args.client), "& self . locks");
         assert_eq!(args.name.unwrap().value.value(), "nightly");
-        assert_eq!(args.facade.unwrap().value.to_token_stream().to_string(), ":: other :: locks");
+        assert_eq!(args.facade.unwrap().value.to_token_stream().to_string(), ":: other :: distributed_locks");
     }
 
     #[test]

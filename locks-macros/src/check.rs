@@ -94,7 +94,7 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut mistakes: Mistak
             exactly @ Length::Exactly(_) => Some(exactly),
         });
     mistakes.finish()?;
-    let facade = args.facade.map_or_else(|| syn::parse_quote!(::locks), |given| given.value);
+    let facade = args.facade.map_or_else(|| syn::parse_quote!(::distributed_locks), |given| given.value);
     // Every path to `None` above has left a mistake.
     let key = key.unwrap_or(Key::Computed(TokenStream::new()));
     Ok(Locked { function, facade, name, key, ttl, wait, hold_at_least, hold_at_most, runs_on, guard, client, or })

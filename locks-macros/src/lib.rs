@@ -22,7 +22,7 @@ use quote::quote;
 /// Runs a function only while it holds a lock, across every process that shares a store.
 ///
 /// ```
-/// # use locks::{Error, distributed_lock};
+/// # use distributed_locks::{Error, distributed_lock};
 /// #[distributed_lock(key = "/cron/lock/{job}", ttl = 10)]
 /// async fn run_job(job: &str) -> Result<(), Error> {
 ///     println!("nobody else runs {job} now");
@@ -48,7 +48,7 @@ use quote::quote;
 /// | `guard` | a new name | the body's `&Guard` under this name: fence, check, loss | none |
 /// | `client` | expression of type `&Locks` | the client to use | the global one |
 /// | `name` | string literal | the name in spans, metrics and the holder record | `module::function` |
-/// | `crate` | path | where the facade crate is, if renamed | `::locks` |
+/// | `crate` | path | where the facade crate is, if renamed | `::distributed_locks` |
 ///
 /// A *duration* is a whole number of seconds (`10`), a string (`"1m30s"`, `"250ms"`), or an expression of type
 /// [`Duration`](std::time::Duration). All but `wait` must be more than 0, and all at most a year; the compiler says so of
@@ -64,7 +64,7 @@ use quote::quote;
 /// format as in [`format!`] if wanted. `<argument>` is the same as `{argument}`. `{{` and `}}` are braces.
 ///
 /// ```
-/// # use locks::{Error, distributed_lock};
+/// # use distributed_locks::{Error, distributed_lock};
 /// # struct Order { id: u64 }
 /// # const REGION: &str = "eu";
 /// #[distributed_lock(key = "/orders/{REGION}/{order.id:08}/<step>")]
@@ -97,7 +97,7 @@ use quote::quote;
 /// (`None`), `()` (skipped, with an event), or your own that implements `FromLockError`. Any other type needs `or`:
 ///
 /// ```
-/// # use locks::distributed_lock;
+/// # use distributed_locks::distributed_lock;
 /// #[distributed_lock(key = "/report", wait = 0, or = format!("no report: {error}"))]
 /// async fn report() -> String {
 ///     "all is well".to_owned()
@@ -114,7 +114,7 @@ use quote::quote;
 /// harm, let the resource refuse old fences:
 ///
 /// ```
-/// # use locks::{Error, distributed_lock};
+/// # use distributed_locks::{Error, distributed_lock};
 /// # struct Table;
 /// # impl Table { async fn write(&self, _fence: u64, _row: &str) -> Result<(), Error> { Ok(()) } }
 /// #[distributed_lock(key = "/tables/{name}", guard = held)]

@@ -233,7 +233,7 @@ proptest! {
     ) {
         // An URL has its own notation for these.
         let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let at_run_time = locks::Locks::connect(format!("memory:alike?ttl={encoded}")).map(drop);
+        let at_run_time = distributed_locks::Locks::connect(format!("memory:alike?ttl={encoded}")).map(drop);
         let attribute = format!("key = \"/a\", ttl = {text:?}");
         let compiled = lock(attribute.parse().unwrap(), ITEMS[0].parse().unwrap()).map(drop);
         match (at_run_time, compiled) {

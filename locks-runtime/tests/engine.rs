@@ -108,7 +108,7 @@ async fn a_session_the_store_forgot_is_lost_at_the_next_renewal_and_a_new_one_se
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_taken_away_in_the_store_is_lost() {
+async fn a_lock_released_by_force_is_lost() {
     let store = TestStore::new();
     let locks = store.client();
     let guard = locks.lock("k").ttl(TTL).acquire().await.unwrap();
@@ -116,7 +116,7 @@ async fn a_lock_taken_away_in_the_store_is_lost() {
     assert!(locks.force_release("k").await.unwrap());
     let begun = Instant::now();
     let lost = guard.lost().await;
-    assert!(begun.elapsed() < seconds(1) && lost.to_string().contains("taken away"), "{lost}");
+    assert!(begun.elapsed() < seconds(1) && lost.to_string().contains("released by force"), "{lost}");
 }
 
 #[tokio::test(start_paused = true)]

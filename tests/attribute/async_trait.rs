@@ -2,7 +2,7 @@
 
 use crate::{assert_locked, current_key, store};
 use async_trait::async_trait;
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 use std::sync::Arc;
 
 #[async_trait]
@@ -94,13 +94,13 @@ async fn every_shape_is_locked() {
 async fn bodies_do_what_they_did() {
     let locks = store("async_trait-bodies");
     let mut report = Report { id: 5 };
-    assert_eq!(locks::scoped(locks.clone(), report.by_name("x", 0)).await.unwrap(), "never");
-    assert_eq!(locks::scoped(locks.clone(), report.by_name("x", 1)).await.unwrap(), "x5");
-    assert_eq!(locks::scoped(locks.clone(), report.by_mut(1)).await.unwrap(), 7);
-    assert!(locks::scoped(locks.clone(), report.with_guard()).await.is_some());
+    assert_eq!(distributed_locks::scoped(locks.clone(), report.by_name("x", 0)).await.unwrap(), "never");
+    assert_eq!(distributed_locks::scoped(locks.clone(), report.by_name("x", 1)).await.unwrap(), "x5");
+    assert_eq!(distributed_locks::scoped(locks.clone(), report.by_mut(1)).await.unwrap(), 7);
+    assert!(distributed_locks::scoped(locks.clone(), report.with_guard()).await.is_some());
     let (mut free, mut taken) = (false, false);
-    locks::scoped(locks.clone(), report.nothing(&mut free)).await;
+    distributed_locks::scoped(locks.clone(), report.nothing(&mut free)).await;
     let _guard = locks.lock("/async_trait/nothing").acquire().await.unwrap();
-    locks::scoped(locks, report.nothing(&mut taken)).await;
+    distributed_locks::scoped(locks, report.nothing(&mut taken)).await;
     assert_eq!((free, taken), (true, false));
 }

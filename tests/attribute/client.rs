@@ -1,7 +1,7 @@
 //! `client = …` and the global client.
 
 use crate::store;
-use locks::{Error, ErrorKind, Locks, distributed_lock};
+use distributed_locks::{Error, ErrorKind, Locks, distributed_lock};
 use std::sync::Arc;
 
 struct Service {
@@ -57,7 +57,7 @@ async fn the_named_client_is_used() {
 
 #[tokio::test]
 async fn without_it_the_global_client_is() {
-    locks::init("memory:client-global").unwrap();
+    distributed_locks::init("memory:client-global").unwrap();
     global().await.unwrap();
     let _guard = store("client-global").lock("/client/global").acquire().await.unwrap();
     assert_eq!(global().await.unwrap_err().kind(), ErrorKind::Busy);

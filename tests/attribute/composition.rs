@@ -4,7 +4,7 @@
 
 use crate::{assert_locked, current_key, store};
 use async_trait::async_trait;
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 
 #[tracing::instrument(skip_all, err, ret)]
 #[distributed_lock(key = "/composition/{job}", wait = 0)]
@@ -119,19 +119,19 @@ async fn spans_and_locks_go_around_each_other() {
 #[tokio::test]
 async fn two_locks_are_both_taken() {
     let locks = store("composition-twice");
-    let keys = locks::scoped(locks.clone(), twice(1)).await.unwrap();
+    let keys = distributed_locks::scoped(locks.clone(), twice(1)).await.unwrap();
     assert_eq!(keys, ("/composition/outer/1".to_owned(), "/composition/inner/1".to_owned()));
     for key in [keys.0, keys.1] {
         let _guard = locks.lock(&key).acquire().await.unwrap();
-        let error = locks::scoped(locks.clone(), twice(1)).await.unwrap_err();
+        let error = distributed_locks::scoped(locks.clone(), twice(1)).await.unwrap_err();
         assert_eq!(error.key().map(ToString::to_string), Some(key));
     }
 }
 
 /// What `must_use` has no room for.
 fn busy() -> Error {
-    let key = locks::Key::new("/composition/must-use").unwrap();
-    Error::new(locks::ErrorKind::Busy, "not run").with_key(&key)
+    let key = distributed_locks::Key::new("/composition/must-use").unwrap();
+    Error::new(distributed_locks::ErrorKind::Busy, "not run").with_key(&key)
 }
 
 #[test]
@@ -140,13 +140,13 @@ fn a_runtime_can_be_inside_or_outside() {
     assert_eq!(runtime_inside().unwrap(), "/composition/runtime");
     assert_eq!(runtime_outside(false).unwrap(), "/composition/runtime");
     assert_eq!(runtime_outside(true).unwrap(), "short");
-    let guard = locks::blocking(locks.lock("/composition/runtime").acquire()).unwrap();
-    assert_eq!(runtime_inside().unwrap_err().kind(), locks::ErrorKind::Busy);
-    assert_eq!(runtime_outside(false).unwrap_err().kind(), locks::ErrorKind::Busy);
+    let guard = distributed_locks::blocking(locks.lock("/composition/runtime").acquire()).unwrap();
+    assert_eq!(runtime_inside().unwrap_err().kind(), distributed_locks::ErrorKind::Busy);
+    assert_eq!(runtime_outside(false).unwrap_err().kind(), distributed_locks::ErrorKind::Busy);
     drop(guard);
 }
 
 #[test]
 fn a_body_under_an_outer_runtime_is_stopped_too() {
-    assert_eq!(stopped().unwrap_err().kind(), locks::ErrorKind::Lost);
+    assert_eq!(stopped().unwrap_err().kind(), distributed_locks::ErrorKind::Lost);
 }

@@ -1,7 +1,7 @@
 //! Free functions.
 
 use crate::{assert_locked, store};
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 
 #[distributed_lock(key = "/free/{job}", wait = 0)]
 async fn run(job: &str) -> Result<String, Error> {
@@ -51,22 +51,22 @@ async fn the_body_excludes_others_under_its_key() {
 async fn another_key_is_another_lock() {
     let locks = store("free-other");
     let _guard = locks.lock("/free/a").acquire().await.unwrap();
-    assert_eq!(locks::scoped(locks.clone(), run("b")).await.unwrap(), "b");
+    assert_eq!(distributed_locks::scoped(locks.clone(), run("b")).await.unwrap(), "b");
 }
 
 #[tokio::test]
 async fn return_and_question_mark_leave_the_function() {
     let locks = store("free-early");
-    assert_eq!(locks::scoped(locks.clone(), early("0")).await.unwrap(), 100);
-    assert_eq!(locks::scoped(locks.clone(), early("7")).await.unwrap(), 7);
-    assert!(locks::scoped(locks.clone(), early("x")).await.unwrap_err().is::<std::num::ParseIntError>());
+    assert_eq!(distributed_locks::scoped(locks.clone(), early("0")).await.unwrap(), 100);
+    assert_eq!(distributed_locks::scoped(locks.clone(), early("7")).await.unwrap(), 7);
+    assert!(distributed_locks::scoped(locks.clone(), early("x")).await.unwrap_err().is::<std::num::ParseIntError>());
 }
 
 #[tokio::test]
 async fn arguments_can_be_changed_and_moved() {
     let locks = store("free-arguments");
-    assert_eq!(locks::scoped(locks.clone(), owned("k".to_owned(), 1, vec![])).await.unwrap(), 2);
+    assert_eq!(distributed_locks::scoped(locks.clone(), owned("k".to_owned(), 1, vec![])).await.unwrap(), 2);
     let mut into = vec![1];
-    assert_eq!(locks::scoped(locks, takes(vec![3], &mut into)).await.unwrap(), [3, 4]);
+    assert_eq!(distributed_locks::scoped(locks, takes(vec![3], &mut into)).await.unwrap(), [3, 4]);
     assert_eq!(into, [1, 3, 4]);
 }

@@ -1,7 +1,7 @@
 //! Type, lifetime and const parameters, `impl Trait`, `where` clauses.
 
 use crate::{assert_locked, store};
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 use std::fmt::Display;
 
 #[distributed_lock(key = "/generics/{id}", wait = 0)]

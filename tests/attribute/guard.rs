@@ -1,7 +1,7 @@
 //! `guard = name`.
 
 use crate::store;
-use locks::{Error, Guard, distributed_lock};
+use distributed_locks::{Error, Guard, distributed_lock};
 
 #[distributed_lock(key = "/guard/{job}", wait = 0, guard = held)]
 async fn fenced(job: &str) -> Result<(u64, String), Error> {
@@ -13,13 +13,13 @@ async fn fenced(job: &str) -> Result<(u64, String), Error> {
 
 #[distributed_lock(key = "/guard/{job}", wait = 0)]
 async fn current(job: &str) -> Result<u64, Error> {
-    Ok(locks::current().unwrap().fence().to_u64())
+    Ok(distributed_locks::current().unwrap().fence().to_u64())
 }
 
 #[tokio::test]
 async fn the_body_has_its_guard() {
     let locks = store("guard");
-    locks::scoped(locks, async {
+    distributed_locks::scoped(locks, async {
         let (first, key) = fenced("a").await.unwrap();
         assert_eq!(key, "/guard/a");
         let second = current("a").await.unwrap();

@@ -3,7 +3,7 @@
 #![expect(clippy::manual_async_fn, reason = "it is what is tested")]
 
 use crate::{assert_locked, store};
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 use std::future::Future;
 use std::pin::Pin;
 
@@ -78,5 +78,5 @@ async fn nothing_is_locked_before_the_first_poll() {
     let locks = store("impl_future-lazy");
     let future = Shard::boxed(6);
     assert!(locks.inspect("/impl_future/6").await.unwrap().is_none());
-    assert_eq!(locks::scoped(locks, future).await.unwrap(), 12);
+    assert_eq!(distributed_locks::scoped(locks, future).await.unwrap(), 12);
 }

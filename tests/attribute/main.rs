@@ -20,7 +20,7 @@ mod send;
 mod templates;
 mod traits;
 
-use locks::{Error, ErrorKind, Locks};
+use distributed_locks::{Error, ErrorKind, Locks};
 use std::fmt::Debug;
 
 /// A store that no other test sees.
@@ -31,16 +31,17 @@ fn store(name: &str) -> Locks {
 /// Asserts that `call` takes exactly the lock called `key`: it runs while `key` is free, and does not while `key` is
 /// held. `call` must not wait.
 async fn assert_locked<T: Debug>(locks: &Locks, key: &str, call: impl AsyncFn() -> Result<T, Error>) {
-    locks::scoped(locks.clone(), call()).await.expect("the lock is free");
+    distributed_locks::scoped(locks.clone(), call()).await.expect("the lock is free");
     let guard = locks.lock(key).try_acquire().await.unwrap().expect("the call gave the lock back");
-    let error = locks::scoped(locks.clone(), call()).await.expect_err("the body ran though the lock is taken");
+    let error =
+        distributed_locks::scoped(locks.clone(), call()).await.expect_err("the body ran though the lock is taken");
     assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
     assert_eq!(error.key().map(|key| key.as_str()), Some(key));
     guard.release().await.unwrap();
-    locks::scoped(locks.clone(), call()).await.expect("the lock is free again");
+    distributed_locks::scoped(locks.clone(), call()).await.expect("the lock is free again");
 }
 
 /// The key of the lock around the caller.
 fn current_key() -> String {
-    locks::current().expect("no lock is held").key().to_string()
+    distributed_locks::current().expect("no lock is held").key().to_string()
 }

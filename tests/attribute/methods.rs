@@ -1,7 +1,7 @@
 //! Methods with every receiver, and associated functions.
 
 use crate::{assert_locked, current_key, store};
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -83,9 +83,9 @@ async fn every_receiver_is_locked() {
 async fn the_body_works_on_its_receiver() {
     let locks = store("methods-receiver");
     let mut shard = Shard { id: 1, runs: 0 };
-    locks::scoped(locks.clone(), shard.by_mut(&2)).await.unwrap().runs += 1;
+    distributed_locks::scoped(locks.clone(), shard.by_mut(&2)).await.unwrap().runs += 1;
     assert_eq!(shard.runs, 5);
-    assert_eq!(locks::scoped(locks.clone(), shard.clone().by_value()).await.unwrap().runs, 6);
-    assert_eq!(locks::scoped(locks.clone(), Pin::new(&mut shard).by_pin()).await.unwrap(), 6);
-    assert_eq!(locks::scoped(locks, Shard::associated(3)).await.unwrap().runs, 9);
+    assert_eq!(distributed_locks::scoped(locks.clone(), shard.clone().by_value()).await.unwrap().runs, 6);
+    assert_eq!(distributed_locks::scoped(locks.clone(), Pin::new(&mut shard).by_pin()).await.unwrap(), 6);
+    assert_eq!(distributed_locks::scoped(locks, Shard::associated(3)).await.unwrap().runs, 9);
 }

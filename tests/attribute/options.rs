@@ -1,7 +1,7 @@
 //! That options reach the runtime. What they do there is tested there.
 
 use crate::store;
-use locks::{Error, ErrorKind, distributed_lock};
+use distributed_locks::{Error, ErrorKind, distributed_lock};
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -52,7 +52,7 @@ async fn holder(key: &str) -> Result<String, Error> {
 async fn wait_ends() {
     let locks = store("options-wait");
     let _guard = locks.lock("/options/wait").acquire().await.unwrap();
-    locks::scoped(locks.clone(), async {
+    distributed_locks::scoped(locks.clone(), async {
         assert_eq!(waits().await.unwrap_err().kind(), ErrorKind::Timeout);
         let config = Config { ttl: Duration::from_secs(3) };
         assert_eq!(waits_by_constant(&config).await.unwrap_err().kind(), ErrorKind::Timeout);
@@ -62,7 +62,8 @@ async fn wait_ends() {
 
 #[tokio::test]
 async fn a_computed_duration_is_checked_when_it_is_known() {
-    let error = locks::scoped(store("options-computed"), waits_by_constant(&Config { ttl: Duration::ZERO })).await;
+    let error =
+        distributed_locks::scoped(store("options-computed"), waits_by_constant(&Config { ttl: Duration::ZERO })).await;
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOption);
     assert!(error.to_string().contains("`ttl` must be more than 0"), "{error}");
@@ -70,23 +71,23 @@ async fn a_computed_duration_is_checked_when_it_is_known() {
 
 #[tokio::test]
 async fn hold_at_most_stops_the_body() {
-    let error = locks::scoped(store("options-most"), never_ends()).await.unwrap_err();
+    let error = distributed_locks::scoped(store("options-most"), never_ends()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Lost);
 }
 
 #[tokio::test]
 async fn hold_at_least_outlasts_the_body() {
     let locks = store("options-least");
-    locks::scoped(locks.clone(), short()).await.unwrap();
+    distributed_locks::scoped(locks.clone(), short()).await.unwrap();
     assert!(locks.lock("/options/least").try_acquire().await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn the_holder_has_its_name_and_place() {
     let locks = store("options-name");
-    let named = locks::scoped(locks.clone(), named()).await.unwrap();
+    let named = distributed_locks::scoped(locks.clone(), named()).await.unwrap();
     assert!(named.contains("the nightly report"), "{named}");
-    let unnamed = locks::scoped(locks, unnamed()).await.unwrap();
+    let unnamed = distributed_locks::scoped(locks, unnamed()).await.unwrap();
     assert!(unnamed.contains("attribute::options::unnamed"), "{unnamed}");
     assert!(unnamed.contains("options.rs"), "{unnamed}");
 }

@@ -1,7 +1,7 @@
 //! Arguments that are patterns: every name they bind can be in the key.
 
 use crate::{assert_locked, store};
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 
 #[derive(Clone, Debug)]
 struct Order {
@@ -40,6 +40,6 @@ async fn bound_names_are_in_the_key() {
     assert_locked(&locks, "/patterns/9/3", async || destructured(order.clone()).await).await;
     assert_locked(&locks, "/patterns/9/4", async || bound(order.clone(), 0).await).await;
     assert_locked(&locks, "/patterns/1/2/3/4/5", async || odd_names(1, 2, 3, 4, 5).await).await;
-    assert_eq!(locks::scoped(locks.clone(), odd_names(1, 2, 3, 4, 5)).await.unwrap(), 20);
-    assert_eq!(locks::scoped(locks, destructured(order)).await.unwrap(), 13);
+    assert_eq!(distributed_locks::scoped(locks.clone(), odd_names(1, 2, 3, 4, 5)).await.unwrap(), 20);
+    assert_eq!(distributed_locks::scoped(locks, destructured(order)).await.unwrap(), 13);
 }

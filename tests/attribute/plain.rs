@@ -1,10 +1,10 @@
 //! Functions that are not asynchronous: the thread waits.
 
 use crate::{current_key, store};
-use locks::{Error, ErrorKind, distributed_lock};
+use distributed_locks::{Error, ErrorKind, distributed_lock};
 
 #[distributed_lock(key = "/plain/{job}", wait = 0, client = locks)]
-fn run(locks: &locks::Locks, job: &str) -> Result<String, Error> {
+fn run(locks: &distributed_locks::Locks, job: &str) -> Result<String, Error> {
     if job == "early" {
         return Ok(String::new());
     }
@@ -15,7 +15,7 @@ struct Counter(u32);
 
 impl Counter {
     #[distributed_lock(key = "/plain/counter", wait = 0, client = locks, guard = held, on_lost = continue)]
-    fn add(&mut self, locks: &locks::Locks, mut by: u32) -> Option<&u32> {
+    fn add(&mut self, locks: &distributed_locks::Locks, mut by: u32) -> Option<&u32> {
         by += u32::from(held.is_held());
         self.0 += by;
         Some(&self.0)
@@ -24,12 +24,12 @@ impl Counter {
 
 /// Any type, if `or` says what to return instead.
 #[distributed_lock(key = "/plain/or", wait = 0, client = locks, or = format!("not run: {error}"))]
-fn or(locks: &locks::Locks) -> String {
+fn or(locks: &distributed_locks::Locks) -> String {
     "run".to_owned()
 }
 
-fn taken(locks: &locks::Locks, key: &str) -> locks::Guard {
-    locks::blocking(locks.lock(key).acquire()).unwrap()
+fn taken(locks: &distributed_locks::Locks, key: &str) -> distributed_locks::Guard {
+    distributed_locks::blocking(locks.lock(key).acquire()).unwrap()
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_plain_function_is_locked() {
     assert_eq!(run(&locks, "early").unwrap(), "");
     let guard = taken(&locks, "/plain/x");
     assert_eq!(run(&locks, "x").unwrap_err().kind(), ErrorKind::Busy);
-    locks::blocking(guard.release()).unwrap();
+    distributed_locks::blocking(guard.release()).unwrap();
     assert!(run(&locks, "x").is_ok());
 }
 

@@ -4,15 +4,15 @@ use crate::{assert_locked, store};
 
 mod prelude {
     pub(crate) mod inner {
-        pub(crate) use ::locks as mutexes;
+        pub(crate) use ::distributed_locks as mutexes;
     }
 }
 
 /// Hides the crate, so that only the path given leads to it.
-mod locks {}
+mod distributed_locks {}
 
-#[::locks::distributed_lock(key = "/renamed/{job}", wait = 0, guard = held, ttl = "1s 500ms", on_lost = continue, crate = prelude::inner::mutexes)]
-async fn renamed(job: &str) -> Result<bool, ::locks::Error> {
+#[::distributed_locks::distributed_lock(key = "/renamed/{job}", wait = 0, guard = held, ttl = "1s 500ms", on_lost = continue, crate = prelude::inner::mutexes)]
+async fn renamed(job: &str) -> Result<bool, ::distributed_locks::Error> {
     Ok(held.is_held())
 }
 

@@ -1,7 +1,7 @@
 //! What a function returns that did not run.
 
 use crate::store;
-use locks::{Error, ErrorKind, FromLockError, distributed_lock};
+use distributed_locks::{Error, ErrorKind, FromLockError, distributed_lock};
 use std::cell::Cell;
 
 #[derive(Debug)]
@@ -100,7 +100,7 @@ async fn later(value: u8) -> u8 {
 #[tokio::test]
 async fn a_body_that_runs_gives_its_value() {
     let ran = Cell::new(false);
-    locks::scoped(store("return-free"), async {
+    distributed_locks::scoped(store("return-free"), async {
         assert_eq!(result().await.unwrap(), 1);
         assert_eq!(option().await, Some(1));
         unit(&ran).await;
@@ -121,7 +121,7 @@ async fn a_body_that_does_not_run_gives_what_its_type_has_for_that() {
     let locks = store("return-taken");
     let _guard = locks.lock("/return").acquire().await.unwrap();
     let ran = Cell::new(false);
-    locks::scoped(locks.clone(), async {
+    distributed_locks::scoped(locks.clone(), async {
         assert!(matches!(result().await, Err(JobError::Lock(ErrorKind::Busy))));
         assert_eq!(option().await, None);
         unit(&ran).await;
@@ -141,5 +141,5 @@ async fn a_body_that_does_not_run_gives_what_its_type_has_for_that() {
 async fn a_function_that_never_returns_can_be_locked() {
     let locks = store("return-never");
     let _guard = locks.lock("/return").acquire().await.unwrap();
-    locks::scoped(locks.clone(), never()).await;
+    distributed_locks::scoped(locks.clone(), never()).await;
 }

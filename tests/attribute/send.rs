@@ -1,7 +1,7 @@
 //! The future is `Send` exactly when the body is. All of this is decided by the compiler.
 
 use crate::store;
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
@@ -77,7 +77,7 @@ impl Dynamic for Store {
 #[tokio::test]
 async fn a_spawned_future_runs() {
     let locks = store("send");
-    let work = locks::scoped(locks.clone(), async {
+    let work = distributed_locks::scoped(locks.clone(), async {
         let text = String::from("b");
         let mut rows = Store { rows: vec![] };
         let owned = owned(1, 2, NotSync(Cell::new(0))).await?;
@@ -93,5 +93,5 @@ async fn a_spawned_future_runs() {
 
 #[tokio::test]
 async fn a_future_that_is_not_send_runs_where_it_is() {
-    assert_eq!(locks::scoped(store("send-local"), not_send(Rc::new(5))).await.unwrap(), 5);
+    assert_eq!(distributed_locks::scoped(store("send-local"), not_send(Rc::new(5))).await.unwrap(), 5);
 }

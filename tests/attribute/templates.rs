@@ -1,7 +1,7 @@
 //! What key templates make of values.
 
 use crate::{assert_locked, current_key, store};
-use locks::{Error, ErrorKind, distributed_lock};
+use distributed_locks::{Error, ErrorKind, distributed_lock};
 
 const REGION: &str = "eu";
 
@@ -71,8 +71,8 @@ async fn both_notations_are_one_key() {
 #[tokio::test]
 async fn values_are_encoded_and_template_text_is_not() {
     let locks = store("templates-encoding");
-    assert_eq!(locks::scoped(locks.clone(), braced("a/b%\n")).await.unwrap(), "/cron/lock/a%2Fb%25%0A");
-    let text = locks::scoped(locks.clone(), plain_text("n")).await.unwrap();
+    assert_eq!(distributed_locks::scoped(locks.clone(), braced("a/b%\n")).await.unwrap(), "/cron/lock/a%2Fb%25%0A");
+    let text = distributed_locks::scoped(locks.clone(), plain_text("n")).await.unwrap();
     assert_eq!(text, "/{literal}/<not-a-name>/a < b/<name>/<n>/\u{fc}");
 }
 
@@ -80,25 +80,28 @@ async fn values_are_encoded_and_template_text_is_not() {
 async fn expressions_and_format_specs_are_those_of_rust() {
     let locks = store("templates-expressions");
     let order = Order { id: 7, tags: vec!["red".to_owned()] };
-    let key = locks::scoped(locks.clone(), expressions(&order, &true)).await.unwrap();
+    let key = distributed_locks::scoped(locks.clone(), expressions(&order, &true)).await.unwrap();
     assert_eq!(key, "/eu/0007/red/1/now");
-    let key = locks::scoped(locks.clone(), raw("a}", 2.5)).await.unwrap();
+    let key = distributed_locks::scoped(locks.clone(), raw("a}", 2.5)).await.unwrap();
     assert_eq!(key, "/raw/a{/\"a}\"/  2.5|+2.5e0");
 }
 
 #[tokio::test]
 async fn an_expression_is_taken_as_it_is() {
     let locks = store("templates-computed");
-    assert_eq!(locks::scoped(locks.clone(), computed("a/b")).await.unwrap(), "/given/a/b");
-    let (key, name) = locks::scoped(locks, from_argument("/x%".to_owned())).await.unwrap();
+    assert_eq!(distributed_locks::scoped(locks.clone(), computed("a/b")).await.unwrap(), "/given/a/b");
+    let (key, name) = distributed_locks::scoped(locks, from_argument("/x%".to_owned())).await.unwrap();
     assert_eq!((key.as_str(), name.as_str()), ("/x%", "/x%"));
 }
 
 #[tokio::test]
 async fn an_empty_value_is_an_invalid_key() {
     let locks = store("templates-empty");
-    let error = locks::scoped(locks.clone(), braced("")).await.unwrap_err();
+    let error = distributed_locks::scoped(locks.clone(), braced("")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidKey);
     assert!(error.to_string().contains("`{job}` is empty"), "{error}");
-    assert_eq!(locks::scoped(locks, from_argument(String::new())).await.unwrap_err().kind(), ErrorKind::InvalidKey);
+    assert_eq!(
+        distributed_locks::scoped(locks, from_argument(String::new())).await.unwrap_err().kind(),
+        ErrorKind::InvalidKey
+    );
 }

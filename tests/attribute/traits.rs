@@ -1,7 +1,7 @@
 //! Trait methods with a body, and trait implementations.
 
 use crate::{assert_locked, store};
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 
 trait Job {
     fn id(&self) -> u32;

@@ -1,7 +1,7 @@
 //! What a user may get wrong: each is told plainly, and nothing hangs.
 
 use crate::{client, keys};
-use locks::{Error, ErrorKind, Locks, distributed_lock};
+use distributed_locks::{Error, ErrorKind, Locks, distributed_lock};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use support::body::chain;
@@ -97,7 +97,7 @@ pub(crate) async fn a_client_certificate_works(store: Store) {
 
 #[distributed_lock(key = "{prefix}/of/{value}", client = locks)]
 async fn interpolated(locks: &Locks, prefix: &str, value: &str) -> Result<String, Error> {
-    Ok(locks::current().map(|guard| guard.key().to_string()).unwrap_or_default())
+    Ok(distributed_locks::current().map(|guard| guard.key().to_string()).unwrap_or_default())
 }
 
 pub(crate) async fn empty_and_oversize_keys_are_refused(store: Store) {

@@ -1,6 +1,6 @@
 //! What a lock costs, by the server's own count.
 
-use locks::{ErrorKind, Guard, Locks};
+use distributed_locks::{ErrorKind, Guard, Locks};
 use std::collections::HashSet;
 use std::time::Duration;
 use support::cases::Store;

@@ -1,7 +1,7 @@
 //! What goes wrong while a lock is wanted, held or given back.
 
 use crate::{client, keys};
-use locks::{ErrorKind, Guard, Locks};
+use distributed_locks::{ErrorKind, Guard, Locks};
 use std::time::{Duration, Instant};
 use support::body::{held, lost};
 use support::cases::Store;

@@ -1,7 +1,7 @@
 //! The caller's own write that only counts while the lock is held, whatever any clock says.
 
 use crate::client;
-use locks::etcd_client::{Txn, TxnOp};
+use distributed_locks::etcd_client::{Txn, TxnOp};
 use support::cases::Store;
 
 pub(crate) async fn commits_while_held_and_not_after(store: Store) {

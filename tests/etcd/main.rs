@@ -18,8 +18,8 @@ use support::cases;
 use support::cases::Store;
 
 /// A client of the server that all cases share.
-fn client(store: &Store) -> locks::Locks {
-    locks::Locks::connect(store.etcd().url()).unwrap()
+fn client(store: &Store) -> distributed_locks::Locks {
+    distributed_locks::Locks::connect(store.etcd().url()).unwrap()
 }
 
 /// What is under `key`, as etcdctl shows it: nothing but keys.

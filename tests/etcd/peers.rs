@@ -1,7 +1,7 @@
 //! Other clients of etcd: they exclude us and we exclude them.
 
 use crate::client;
-use locks::ErrorKind;
+use distributed_locks::ErrorKind;
 use serde_json::json;
 use std::time::Duration;
 use support::cases::Store;
@@ -64,7 +64,7 @@ pub(crate) async fn we_exclude_etcdctl(store: Store) {
 }
 
 /// Waits until that many wait behind the holder.
-async fn stands_in_line(locks: &locks::Locks, key: &str, waiters: usize) {
+async fn stands_in_line(locks: &distributed_locks::Locks, key: &str, waiters: usize) {
     eventually(SOON, async || {
         let line = locks.inspect(key).await.unwrap();
         match line.as_ref().map_or(0, |line| line.waiters.len()) {

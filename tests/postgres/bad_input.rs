@@ -1,7 +1,7 @@
 //! What a user may get wrong: each is told plainly, and nothing hangs.
 
 use crate::{SOON, Store, client, connect, standing};
-use locks::{Error, ErrorKind, Locks};
+use distributed_locks::{Error, ErrorKind, Locks};
 use std::time::{Duration, Instant};
 use support::body::chain;
 use support::postgres::Setup;

@@ -1,7 +1,7 @@
 //! What a lock costs, by the server's own count.
 
 use crate::{SOON, Store, connect, in_line, standing};
-use locks::{ErrorKind, Guard, Locks};
+use distributed_locks::{ErrorKind, Guard, Locks};
 use std::time::{Duration, Instant};
 use support::eventually;
 use support::postgres::{Postgres, Setup};

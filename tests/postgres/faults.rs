@@ -1,7 +1,7 @@
 //! What goes wrong while a lock is wanted, held or given back.
 
 use crate::{SOON, Store, client, connect, in_line, nothing_is_left, standing};
-use locks::{ErrorKind, Locks};
+use distributed_locks::{ErrorKind, Locks};
 use std::time::{Duration, Instant};
 use support::body::{held, lost};
 use support::child::{Child, binary};

@@ -22,12 +22,12 @@ type Store = cases::Store<Binary>;
 const SOON: Duration = Duration::from_secs(15);
 
 /// A client of the server that all cases share.
-fn client(store: &Store) -> locks::Locks {
+fn client(store: &Store) -> distributed_locks::Locks {
     connect(&store.postgres().url())
 }
 
-fn connect(url: &str) -> locks::Locks {
-    locks::Locks::connect(url).unwrap()
+fn connect(url: &str) -> distributed_locks::Locks {
+    distributed_locks::Locks::connect(url).unwrap()
 }
 
 /// How many rows below `key` have somebody who holds or waits.

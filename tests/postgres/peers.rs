@@ -2,7 +2,7 @@
 //! to PostgreSQL with `usingDbTime()`.
 
 use crate::{SOON, Store, connect};
-use locks::{ErrorKind, Locks};
+use distributed_locks::{ErrorKind, Locks};
 use std::time::{Duration, Instant};
 use support::body::{chain, held, lost};
 use support::postgres::{Postgres, Setup};

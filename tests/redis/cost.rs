@@ -1,7 +1,7 @@
 //! What a lock costs, by the server's own count.
 
 use crate::{SOON, Store, connect, keys, nothing_is_left};
-use locks::{ErrorKind, Guard, Locks};
+use distributed_locks::{ErrorKind, Guard, Locks};
 use std::time::Duration;
 use support::eventually;
 use support::redis::{Answer, Counts, Redis, Setup};

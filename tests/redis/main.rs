@@ -21,12 +21,12 @@ type Store = cases::Store<Binary>;
 
 const SOON: Duration = Duration::from_secs(15);
 
-fn connect(url: &str) -> locks::Locks {
-    locks::Locks::connect(url).unwrap()
+fn connect(url: &str) -> distributed_locks::Locks {
+    distributed_locks::Locks::connect(url).unwrap()
 }
 
 /// A client of the server that all cases share.
-fn client(store: &Store) -> locks::Locks {
+fn client(store: &Store) -> distributed_locks::Locks {
     connect(&store.redis().url())
 }
 
@@ -47,7 +47,7 @@ async fn nothing_is_left(redis: &Redis, key: &str) {
 }
 
 /// Waits until that many wait for the lock.
-async fn stands_in_line(locks: &locks::Locks, key: &str, waiters: usize) {
+async fn stands_in_line(locks: &distributed_locks::Locks, key: &str, waiters: usize) {
     support::eventually(SOON, async || {
         let line = locks.inspect(key).await.unwrap();
         match line.as_ref().map_or(0, |line| line.waiters.len()) {

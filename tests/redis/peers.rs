@@ -1,7 +1,7 @@
 //! Other clients of Redis: they exclude us and we exclude them.
 
 use crate::{SOON, Store, client, nothing_is_left, stands_in_line};
-use locks::ErrorKind;
+use distributed_locks::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};

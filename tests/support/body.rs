@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
-use locks::{Error, ErrorKind, Locks};
+use distributed_locks::{Error, ErrorKind, Locks};
 use tokio::task::JoinHandle;
 
 const SOON: Duration = Duration::from_secs(15);

@@ -9,7 +9,7 @@
 #![expect(clippy::print_stdout, reason = "this is how it speaks with the test")]
 #![expect(clippy::panic, reason = "one of its ways to end")]
 
-use locks::{Error, Locks, distributed_lock};
+use distributed_locks::{Error, Locks, distributed_lock};
 use std::time::Duration;
 
 /// Nanoseconds on the clock that all processes of this machine share.
@@ -86,12 +86,12 @@ async fn main() -> Result<(), Error> {
             Ok(())
         }
         ["least", url, key] => {
-            locks::init(*url)?;
+            distributed_locks::init(*url)?;
             at_least(key).await
         }
         ["configured", rest @ ..] => {
-            let first = rest.first().map(|url| locks::init(*url));
-            let second = rest.get(1).map(|url| locks::init(*url));
+            let first = rest.first().map(|url| distributed_locks::init(*url));
+            let second = rest.get(1).map(|url| distributed_locks::init(*url));
             for refused in [first, second].into_iter().flatten().filter_map(Result::err) {
                 println!("init {:?} {refused}", refused.kind());
             }
@@ -100,17 +100,17 @@ async fn main() -> Result<(), Error> {
                 Err(error) => println!("refused {:?} {error}", error.kind()),
             }
             if rest.is_empty() {
-                println!("late {:?}", locks::init("memory:").err().map(|error| error.kind()));
+                println!("late {:?}", distributed_locks::init("memory:").err().map(|error| error.kind()));
             }
             Ok(())
         }
         ["ends", how, url, key] => {
-            locks::init(*url)?;
+            distributed_locks::init(*url)?;
             if *how == "drop" {
                 let dropped = tokio::time::timeout(Duration::from_millis(300), ending(key, how)).await;
                 println!("dropped {}", dropped.is_err());
                 // Otherwise the process may end before the background thread has sent the withdrawal.
-                locks::client()?.close().await;
+                distributed_locks::client()?.close().await;
                 return Ok(());
             }
             ending(key, how).await

@@ -1,7 +1,7 @@
 //! What a lock costs, by the server's own count.
 
 use crate::Store;
-use locks::{ErrorKind, Guard, Locks};
+use distributed_locks::{ErrorKind, Guard, Locks};
 use std::time::{Duration, Instant};
 use support::eventually;
 use support::proxy::{Mode, Proxy};

@@ -1,10 +1,10 @@
 //! What goes wrong while a lock is wanted, held or given back.
 
 use crate::{Store, cli, client, nothing_is_left};
-use locks::{ErrorKind, Guard, Locks};
-use locks_runtime::backend::zookeeper::{Config, Layout};
-use locks_runtime::backend::{self, Backend, Change, Entered, Entry, Patience};
-use locks_runtime::{Holder, Key, Mode};
+use distributed_locks::store::{Change, Entered, Entry, Store as _, WhenBusy};
+use distributed_locks::{ErrorKind, Guard, Holder, Key, Locks};
+use locks_runtime::stores::zookeeper;
+use locks_runtime::stores::zookeeper::{Config, Layout};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::body::{held, lost};
@@ -73,18 +73,17 @@ pub(crate) async fn a_lost_answer_is_the_same_place_in_line(store: Store) {
         connect_timeout: Duration::from_secs(2),
         tls: None,
     };
-    let session = backend::zookeeper::ZooKeeper::new(config).unwrap().open(Duration::from_secs(30)).await.unwrap();
-    let entry =
-        Entry { key: Key::new(&key).unwrap(), number: 7, holder: Holder::unknown().into(), mode: Mode::Exclusive };
+    let session = zookeeper::ZooKeeper::new(config).unwrap().open(Duration::from_secs(30)).await.unwrap();
+    let entry = Entry::new(Key::new(&key).unwrap(), 7, Holder::unknown().into());
     let entry = Arc::new(entry);
     proxy.set(Network::Unanswered);
-    let error = session.enter(entry.clone(), Patience::Wait).await.unwrap_err();
+    let error = session.enter(entry.clone(), WhenBusy::Queue).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     let there = server.ephemerals(&key);
     assert_eq!(there.len(), 1, "created although it was not answered");
     proxy.set(Network::Refuse);
     proxy.set(Network::Pass);
-    let again = eventually(SOON, async || session.enter(entry.clone(), Patience::Wait).await).await;
+    let again = eventually(SOON, async || session.enter(entry.clone(), WhenBusy::Queue).await).await;
     assert!(matches!(again, Entered::Held(_)), "{again:?}");
     assert_eq!(server.ephemerals(&key), there);
     session.leave(entry).await.unwrap();

@@ -10,7 +10,7 @@ mod endings;
 mod faults;
 mod peers;
 
-use locks::Locks;
+use distributed_locks::Locks;
 use std::process::ExitCode;
 use std::time::Duration;
 use support::cases;

@@ -1,7 +1,7 @@
 //! Other clients of ZooKeeper: they exclude us and we exclude them.
 
 use crate::{Store, cli, client, create};
-use locks::{ErrorKind, Locks};
+use distributed_locks::{ErrorKind, Locks};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;

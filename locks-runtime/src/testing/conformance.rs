@@ -1,7 +1,7 @@
 //! What every store must do: one list of cases, run unchanged on each of them.
 //!
 //! A case is chosen by what the store [claims](Capabilities), takes real time, and panics with what it saw. It makes
-//! clients of its own, each over a backend of its own, as other processes would be; afterwards it closes them, and then
+//! clients of its own, each over a store of its own, as other processes would be; afterwards it closes them, and then
 //! nothing of it may be left in the store.
 //!
 //! | module | what it is about |
@@ -12,23 +12,24 @@
 //! | `excluding` | many at once: two never hold, fences grow, nothing stays |
 //! | `naming` | keys: which are one lock, which are two, which are none |
 //! | `showing` | what the store tells: holders, waiters, records, changes |
-//! | `contract` | [`Backend`] and [`Session`](crate::backend::Session) asked directly: every call repeated, late, or in vain |
+//! | `contract` | [`Store`] and [`Session`](crate::contract::Session) asked directly: every call repeated, late, or in vain |
 //!
 //! # Examples
 //!
 //! The tests of a store, here for those cases only that are about keys:
 //!
 //! ```
-//! use locks_runtime::backend::{Backend, memory::Memory};
-//! use locks_runtime::clock::Clock;
-//! use locks_runtime::testing::conformance;
+//! # use locks_runtime as distributed_locks;
+//! # mod store { pub use locks_runtime::{store::{Store, World}, stores::memory::Memory}; }
+//! use distributed_locks::testing::conformance;
 //! use std::sync::Arc;
+//! use store::{Memory, Store, World};
 //!
 //! # #[tokio::main]
 //! # async fn main() {
-//! let store = Memory::new(Clock::Boot);
-//! // Called for each client of a case: as many connections, or whatever the backend is, to one store.
-//! let open = move || Arc::new(Arc::clone(&store)) as Arc<dyn Backend>;
+//! let store = Memory::new(&World::background().unwrap());
+//! // Called for each client of a case: as many connections, or whatever the store is, to one store.
+//! let open = move || Arc::new(store.clone()) as Arc<dyn Store>;
 //! for case in conformance::cases(open().capabilities()) {
 //!     if case.name().starts_with("naming::") {
 //!         case.run(open.clone()).await;
@@ -43,7 +44,8 @@
 #![expect(clippy::disallowed_methods, reason = "the tasks of a case are an application's, not the engine's")]
 
 use self::fixture::Fixture;
-use crate::backend::{Backend, Capabilities};
+use crate::contract::{Capabilities, Store};
+use crate::world::World;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -93,7 +95,7 @@ impl Case {
 
     /// Runs the case on the store behind `open`, which makes one more connection to it at each call.
     ///
-    /// It needs a tokio runtime with timers, and with I/O if the backend does. Other cases, and programs with keys of
+    /// It needs a tokio runtime with timers, and with I/O if the store does. Other cases, and programs with keys of
     /// their own, may use the store meanwhile: all keys of a case contain its name and a number of this run.
     ///
     /// # Panics
@@ -103,8 +105,21 @@ impl Case {
     /// # Cancel safety
     ///
     /// What the case holds then stays in the store until this process ends, or for as long as it renews.
-    pub async fn run(&self, open: impl Fn() -> Arc<dyn Backend> + Send + Sync + 'static) {
-        let fixture = Fixture::new(self.name, Box::new(open));
+    pub async fn run(&self, open: impl Fn() -> Arc<dyn Store> + Send + Sync + 'static) {
+        self.run_in(&World::background().unwrap(), open).await;
+    }
+
+    /// As [`run`](Case::run), for stores that live in `world`, such as a simulated one: the clients then do too.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Case::run).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Case::run).
+    pub async fn run_in(&self, world: &World, open: impl Fn() -> Arc<dyn Store> + Send + Sync + 'static) {
+        let fixture = Fixture::new(world.clone(), self.name, Box::new(open));
         let whole = async {
             (self.body)(&fixture).await;
             fixture.finish().await;

@@ -1,11 +1,10 @@
-//! For tests: locks whose store fails on demand, and the conformance suite that a backend must pass.
+//! For tests: locks whose store fails on demand, and the conformance suite that a store must pass.
 
-use crate::backend::Backend;
-use crate::backend::memory::{Faults, Memory};
-use crate::clock::Clock;
-use crate::error::Error;
-use crate::locks::{Defaults, Locks};
-use crate::runtime::Runtime;
+use crate::api::locks::Locks;
+use crate::contract::Store;
+use crate::stores::memory::{Faults, Memory};
+use crate::values::defaults::Defaults;
+use crate::world::World;
 use std::sync::Arc;
 
 pub mod conformance;
@@ -32,27 +31,26 @@ pub mod conformance;
 /// ```
 #[derive(Debug)]
 pub struct TestStore {
-    memory: Arc<Memory>,
-    clock: Clock,
+    memory: Memory,
+    world: World,
 }
 
 impl TestStore {
     /// An empty store, by the time of the runtime that this is called in.
-    #[must_use]
-    pub fn new() -> Self {
-        let clock = Clock::of_this_runtime();
-        Self { memory: Memory::new(clock), clock }
-    }
-
-    /// A new client, as another process would be.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
     #[must_use]
+    pub fn new() -> Self {
+        let world = World::here();
+        Self { memory: Memory::new(&world), world }
+    }
+
+    /// A new client, as another process would be.
+    #[must_use]
     pub fn client(&self) -> Locks {
-        let backend = Arc::new(Arc::clone(&self.memory));
-        Locks::assemble(backend, Defaults::default(), Runtime::here(), self.clock)
+        client_in(&self.world, Arc::new(self.memory.clone()))
     }
 
     /// What may be made to go wrong.
@@ -79,21 +77,9 @@ impl Default for TestStore {
     }
 }
 
-/// A client of any backend that runs inside the runtime that this is called in and by its time, as those of [`TestStore`].
-///
-/// # Panics
-///
-/// Outside of a tokio runtime.
+/// A client of any store that lives in `world`, which its store should live in too: with [`World::here`], in the runtime of
+/// the test and by its time.
 #[must_use]
-pub fn client_here(backend: Arc<dyn Backend>) -> Locks {
-    Locks::assemble(backend, Defaults::default(), Runtime::here(), Clock::of_this_runtime())
-}
-
-/// A client of a backend that is not one of this crate's.
-///
-/// # Errors
-///
-/// `Unavailable` if the background thread cannot be started.
-pub fn client_of(backend: Arc<dyn Backend>) -> Result<Locks, Error> {
-    Locks::with_backend(backend, Defaults::default())
+pub fn client_in(world: &World, store: Arc<dyn Store>) -> Locks {
+    Locks::new(store, Defaults::default(), world.clone())
 }

@@ -1,8 +1,9 @@
 //! Deadlines: whoever believes that it holds does hold, by the store's own clock, whatever becomes of messages, whenever
 //! the process is paused, and although the two clocks drift apart. And where the network is well nobody loses anything.
 
-use crate::network::{Fate, Store};
-use locks_runtime::testing::client_here;
+use crate::network::{Fate, NetworkStore};
+use locks_runtime::store::World;
+use locks_runtime::testing::client_in;
 use locks_runtime::{ErrorKind, Fence, Guard, Locks};
 use proptest::prelude::*;
 use std::future::Future;
@@ -121,7 +122,7 @@ impl Seen {
     }
 
     /// Looks whether somebody believes in a hold that the store does not know.
-    fn look(&self, store: &Store, when: &str) {
+    fn look(&self, store: &NetworkStore, when: &str) {
         let running = self.0.lock().unwrap().running.clone();
         if let Some(guard) = running.filter(|guard| guard.is_held()) {
             let (number, holds) = (guard.fence().number(), store.holds());
@@ -130,7 +131,7 @@ impl Seen {
     }
 
     /// Looks whether a body runs whose lock the store has given up.
-    fn look_at_body(&self, store: &Store) {
+    fn look_at_body(&self, store: &NetworkStore) {
         let running = self.0.lock().unwrap().running.clone();
         if let Some(guard) = running {
             let (number, holds) = (guard.fence().number(), store.holds());
@@ -139,7 +140,7 @@ impl Seen {
     }
 
     /// A body that looks at each of its polls.
-    async fn body(self, guard: Guard, store: Store, lasts: Duration, step: Duration) {
+    async fn body(self, guard: Guard, store: NetworkStore, lasts: Duration, step: Duration) {
         struct Running(Seen, Fence);
         impl Drop for Running {
             fn drop(&mut self) {
@@ -173,7 +174,7 @@ impl Seen {
 }
 
 /// Goes from event to event, and looks at each.
-async fn watch(course: &Course, store: &Store, seen: &Seen, lasts: Duration, is_over: impl Fn() -> bool) {
+async fn watch(course: &Course, store: &NetworkStore, seen: &Seen, lasts: Duration, is_over: impl Fn() -> bool) {
     let begun = Instant::now();
     let mut pauses = course.pauses.iter();
     let mut pause = pauses.next().map(|(after, length)| (begun + *after, *length));
@@ -206,7 +207,7 @@ async fn watch(course: &Course, store: &Store, seen: &Seen, lasts: Duration, is_
     }
 }
 
-fn contender(locks: Locks, course: &Course, store: &Store, seen: &Seen, lasts: Duration) -> JoinHandle<()> {
+fn contender(locks: Locks, course: &Course, store: &NetworkStore, seen: &Seen, lasts: Duration) -> JoinHandle<()> {
     let (ttl, step, store, seen) = (course.ttl, course.step, store.clone(), seen.clone());
     tokio::spawn(async move {
         for _ in 0..3 {
@@ -233,9 +234,9 @@ proptest! {
     #[test]
     fn whoever_believes_to_hold_holds(course in course()) {
         simulate(async move {
-            let (store, seen) = (Store::new(course.pace), Seen::default());
+            let (store, seen) = (NetworkStore::new(course.pace), Seen::default());
             store.foretell(course.fates.clone(), course.then);
-            let locks = client_here(Arc::new(store.clone()));
+            let locks = client_in(&World::here(), Arc::new(store.clone()));
             let (body_sees, body_store, ttl, step) = (seen.clone(), store.clone(), course.ttl, course.step);
             let body = move |guard: Guard| body_sees.body(guard, body_store, ttl * 1000, step);
             let run = tokio::spawn(locks.lock("k").ttl(ttl).run(body));
@@ -248,9 +249,9 @@ proptest! {
     #[test]
     fn nobody_loses_anything_while_the_network_is_well(course in well()) {
         simulate(async move {
-            let (store, seen) = (Store::new(course.pace), Seen::default());
+            let (store, seen) = (NetworkStore::new(course.pace), Seen::default());
             store.foretell(course.fates.clone(), course.then);
-            let locks = client_here(Arc::new(store.clone()));
+            let locks = client_in(&World::here(), Arc::new(store.clone()));
             let guard = locks.lock("k").ttl(course.ttl).acquire().await.unwrap();
             let mut left = course.fates.len();
             while left > 0 {
@@ -269,12 +270,12 @@ proptest! {
     #[test]
     fn bodies_are_never_two_and_their_fences_grow(course in course(), lasts in 0..1500_u32) {
         simulate(async move {
-            let (store, seen) = (Store::new(course.pace), Seen::default());
+            let (store, seen) = (NetworkStore::new(course.pace), Seen::default());
             store.foretell(course.fates.clone(), Fate::GOOD);
             let lasts = course.ttl * lasts / 1000;
             let mut tasks = Vec::new();
             for _ in 0..2 {
-                let locks = client_here(Arc::new(store.clone()));
+                let locks = client_in(&World::here(), Arc::new(store.clone()));
                 tasks.extend((0..2).map(|_| contender(locks.clone(), &course, &store, &seen, lasts)));
             }
             let all = course.ttl * 200 + Duration::from_secs(200);

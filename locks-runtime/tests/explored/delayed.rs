@@ -1,6 +1,8 @@
 //! A store whose every request and every answer takes some polls more.
 
-use locks_runtime::backend::{Backend, Capabilities, Change, Entered, Entry, Line, Patience, Pending, Scope, Session};
+use locks_runtime::store::{
+    Capabilities, Change, Entered, Entry, Grant, Line, Native, Pending, Renewal, Scope, Session, Store, WhenBusy,
+};
 use locks_runtime::{Error, Key};
 use std::convert::Infallible;
 use std::future::Future;
@@ -41,7 +43,7 @@ impl<S: ?Sized> Delayed<S> {
     }
 }
 
-impl Backend for Delayed<dyn Backend> {
+impl Store for Delayed<dyn Store> {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }
@@ -66,8 +68,8 @@ impl Backend for Delayed<dyn Backend> {
         self.late(move |store| store.force_release(key))
     }
 
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
+    fn native(&self) -> Native {
+        self.inner.native()
     }
 }
 
@@ -76,35 +78,35 @@ impl Session for Delayed<dyn Session> {
         self.inner.ttl()
     }
 
-    fn renew(&self) -> Pending<()> {
+    fn renew(&self) -> Pending<Renewal> {
         self.late(|session| session.renew())
     }
 
-    fn enter(&self, entry: Arc<Entry>, patience: Patience) -> Pending<Entered> {
-        self.late(move |session| session.enter(entry, patience))
+    fn enter(&self, entry: Arc<Entry>, when_busy: WhenBusy) -> Pending<Entered> {
+        self.late(move |session| session.enter(entry, when_busy))
     }
 
-    fn turn(&self, entry: Arc<Entry>) -> Pending<u64> {
-        self.late(move |session| session.turn(entry))
+    fn wait_turn(&self, entry: Arc<Entry>) -> Pending<Grant> {
+        self.late(move |session| session.wait_turn(entry))
     }
 
-    fn keep(&self, entry: Arc<Entry>, least: Duration) -> Pending<()> {
-        self.late(move |session| session.keep(entry, least))
+    fn extend(&self, entry: Arc<Entry>, least: Duration) -> Pending<()> {
+        self.late(move |session| session.extend(entry, least))
     }
 
     fn leave(&self, entry: Arc<Entry>) -> Pending<()> {
         self.late(move |session| session.leave(entry))
     }
 
-    fn gone(&self, entry: Arc<Entry>) -> Pending<Infallible> {
-        self.late(move |session| session.gone(entry))
+    fn removed(&self, entry: Arc<Entry>) -> Pending<Infallible> {
+        self.late(move |session| session.removed(entry))
     }
 
     fn close(&self) -> Pending<()> {
         self.late(|session| session.close())
     }
 
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
+    fn native(&self, entry: &Entry) -> Native {
+        self.inner.native(entry)
     }
 }

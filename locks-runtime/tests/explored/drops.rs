@@ -7,9 +7,10 @@
 use crate::delayed::Delayed;
 use crate::steps::{MANY, drive};
 use locks_runtime::__private::{Site, call};
-use locks_runtime::backend::{Backend, Scope, file::FileStore, memory::Memory};
-use locks_runtime::clock::Clock;
-use locks_runtime::testing::client_here;
+use locks_runtime::store::World;
+use locks_runtime::store::{Scope, Store};
+use locks_runtime::stores::{file::FileStore, memory::Memory};
+use locks_runtime::testing::client_in;
 use locks_runtime::{Error, ErrorKind, Guard, Key, Lock, Locks, Options};
 use std::cell::Cell;
 use std::future::{Future, pending};
@@ -224,10 +225,10 @@ const WAITS: [(&str, Play); 5] = [
     }),
 ];
 
-type Stores = (Arc<dyn Backend>, Option<Arc<Memory>>);
+type Stores = (Arc<dyn Store>, Option<Memory>);
 
 impl Event {
-    async fn happens(self, future: Act, memory: Option<&Arc<Memory>>) {
+    async fn happens(self, future: Act, memory: Option<&Memory>) {
         let Some(memory) = memory.filter(|_| self != Self::Dropped) else { return drop(future) };
         match self {
             Self::Dropped => {}
@@ -235,7 +236,7 @@ impl Event {
             Self::AnswerLost => memory.faults().lose_answers(1),
             Self::Down => {
                 memory.faults().set_down(true);
-                let memory = Arc::clone(memory);
+                let memory = memory.clone();
                 tokio::spawn(async move {
                     sleep(Duration::from_millis(30)).await;
                     memory.faults().set_down(false);
@@ -257,7 +258,7 @@ async fn played(
     event: Event,
 ) -> bool {
     TROUBLE.set(event != Event::Dropped);
-    let client = || client_here(Arc::new(Delayed::new(Arc::clone(&store), polls)));
+    let client = || client_in(&World::here(), Arc::new(Delayed::new(Arc::clone(&store), polls)));
     let (ours, theirs) = (client(), client());
     let mut scene = play(Stage { ours: ours.clone(), theirs: theirs.clone(), turns }).await;
     let meanwhile = tokio::spawn(scene.meanwhile);
@@ -312,15 +313,15 @@ fn ends(what: &str, play: Play, store: impl Fn() -> Stores, pace: (usize, usize)
 }
 
 fn memory() -> Stores {
-    let memory = Memory::new(Clock::of_this_runtime());
-    (Arc::new(Arc::clone(&memory)), Some(memory))
+    let memory = Memory::new(&World::here());
+    (Arc::new(memory.clone()), Some(memory))
 }
 
 fn explore_files(scenes: &[(&str, Play)]) {
     let directory = tempfile::tempdir().unwrap();
     explore(
         scenes,
-        || (FileStore::new(directory.path().to_owned(), Clock::of_this_runtime()).unwrap(), None),
+        || (Arc::new(FileStore::new(directory.path().to_owned(), &World::here()).unwrap()), None),
         Event::Dropped,
     );
 }

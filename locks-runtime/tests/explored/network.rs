@@ -3,7 +3,7 @@
 //! What is under way arrives at its time whether the client gets a turn or not, as it does when a process is paused: the
 //! store is brought up to date whenever anybody looks at it, arrival by arrival and lapse by lapse.
 
-use locks_runtime::backend::{Entered, Patience, Pending};
+use locks_runtime::store::{Entered, Grant, Pending, WhenBusy};
 use locks_runtime::{Error, ErrorKind, Holder};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -31,7 +31,7 @@ impl Fate {
 
 /// The store, as all its clients share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Store(Arc<Shared>);
+pub(crate) struct NetworkStore(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -78,7 +78,7 @@ struct Standing {
 pub(crate) enum Message {
     Open { id: u64, ttl: Duration },
     Renew { id: u64 },
-    Enter { id: u64, number: u64, holder: Arc<Holder>, patience: Patience },
+    Enter { id: u64, number: u64, holder: Arc<Holder>, when_busy: WhenBusy },
     Leave { id: u64, number: u64 },
     Close { id: u64 },
     Inspect,
@@ -91,7 +91,7 @@ pub(crate) enum Answer {
     Holders(Vec<Holder>),
 }
 
-impl Store {
+impl NetworkStore {
     /// An empty store whose clock goes at `pace`: 1010 of its milliseconds in a thousand of ours, say.
     pub(crate) fn new(pace: u32) -> Self {
         let world = World {
@@ -174,7 +174,7 @@ impl Store {
     }
 
     /// The fencing number, once the entry holds.
-    pub(crate) fn turn(&self, id: u64, number: u64) -> Pending<u64> {
+    pub(crate) fn turn(&self, id: u64, number: u64) -> Pending<Grant> {
         let store = self.clone();
         Box::pin(async move {
             loop {
@@ -192,7 +192,7 @@ impl Store {
                         if let Some(Fate::Answered { back, .. }) = fate {
                             sleep(back).await;
                         }
-                        return Ok(fence);
+                        return Ok(Grant::new(fence));
                     }
                     Some(None) => match next {
                         Some(next) => drop(timeout(next.saturating_duration_since(Instant::now()), changed).await),
@@ -268,12 +268,12 @@ impl World {
                 self.sessions.insert(id, Alive { ttl, until });
                 Ok(Answer::Done)
             }
-            Message::Enter { id, number, holder, patience } => {
+            Message::Enter { id, number, holder, when_busy } => {
                 if !self.sessions.contains_key(&id) || self.left.contains(&(id, number)) {
                     return Err(ErrorKind::Lost);
                 }
                 let stands = self.find(id, number).is_some();
-                if let (false, Patience::Try, Some(first)) = (stands, patience, self.line.front()) {
+                if let (false, WhenBusy::Refuse, Some(first)) = (stands, when_busy, self.line.front()) {
                     return Ok(Answer::Entered(Entered::Busy(first.holder.clone())));
                 }
                 if !stands {
@@ -281,7 +281,7 @@ impl World {
                     self.settle();
                 }
                 let held = self.find(id, number).and_then(|standing| standing.held);
-                Ok(Answer::Entered(held.map_or(Entered::Queued, Entered::Held)))
+                Ok(Answer::Entered(held.map_or(Entered::Queued, Entered::held)))
             }
             Message::Leave { id, number } => {
                 self.left.insert((id, number));

@@ -1,25 +1,20 @@
 //! The contract, by a store on a bad network.
 
-use crate::network::{Answer, Message, Store};
-use locks_runtime::backend::{Backend, Capabilities, Change, Entered, Entry, Line, Patience, Pending, Scope, Session};
+use crate::network::{Answer, Message, NetworkStore};
+use locks_runtime::store::{
+    Capabilities, Change, Entered, Entry, Grant, Line, Native, Pending, Renewal, Scope, Session, Store, WhenBusy,
+};
 use locks_runtime::{Error, ErrorKind, Key};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-impl Backend for Store {
+impl Store for NetworkStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            fencing: true,
-            queue_order: true,
-            outlives_process: true,
-            force_release: false,
-            notices_removal: false,
-            shared: false,
-            permits: false,
-            multi_key: false,
-        }
+        let mut can = Capabilities::default();
+        (can.fencing, can.queue_order, can.outlives_process) = (true, true, true);
+        can
     }
 
     fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
@@ -49,14 +44,14 @@ impl Backend for Store {
         Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "not here")) })
     }
 
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
+    fn native(&self) -> Native {
+        Native::none()
     }
 }
 
 #[derive(Debug)]
 struct NetworkSession {
-    store: Store,
+    store: NetworkStore,
     id: u64,
     ttl: Duration,
 }
@@ -73,13 +68,14 @@ impl Session for NetworkSession {
         self.ttl
     }
 
-    fn renew(&self) -> Pending<()> {
-        self.done(Message::Renew { id: self.id })
+    fn renew(&self) -> Pending<Renewal> {
+        let asked = self.store.ask(Message::Renew { id: self.id });
+        Box::pin(async move { asked.await.map(|_| Renewal::complete()) })
     }
 
-    fn enter(&self, entry: Arc<Entry>, patience: Patience) -> Pending<Entered> {
+    fn enter(&self, entry: Arc<Entry>, when_busy: WhenBusy) -> Pending<Entered> {
         let (id, number, holder) = (self.id, entry.number, entry.holder.clone());
-        let asked = self.store.ask(Message::Enter { id, number, holder, patience });
+        let asked = self.store.ask(Message::Enter { id, number, holder, when_busy });
         Box::pin(async move {
             match asked.await? {
                 Answer::Entered(entered) => Ok(entered),
@@ -89,11 +85,11 @@ impl Session for NetworkSession {
     }
 
     /// The notice of a turn is never lost, for that is for the stores to see to; it takes as long as the network wants.
-    fn turn(&self, entry: Arc<Entry>) -> Pending<u64> {
+    fn wait_turn(&self, entry: Arc<Entry>) -> Pending<Grant> {
         self.store.turn(self.id, entry.number)
     }
 
-    fn keep(&self, _: Arc<Entry>, _: Duration) -> Pending<()> {
+    fn extend(&self, _: Arc<Entry>, _: Duration) -> Pending<()> {
         Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "not here")) })
     }
 
@@ -101,7 +97,7 @@ impl Session for NetworkSession {
         self.done(Message::Leave { id: self.id, number: entry.number })
     }
 
-    fn gone(&self, _: Arc<Entry>) -> Pending<Infallible> {
+    fn removed(&self, _: Arc<Entry>) -> Pending<Infallible> {
         Box::pin(std::future::pending())
     }
 
@@ -109,7 +105,7 @@ impl Session for NetworkSession {
         self.done(Message::Close { id: self.id })
     }
 
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
+    fn native(&self, _: &Entry) -> Native {
+        Native::none()
     }
 }

@@ -1,6 +1,6 @@
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 
-#[distributed_lock(key = "/a", crate = "locks")]
+#[distributed_lock(key = "/a", crate = "distributed_locks")]
 async fn quoted() -> Result<(), Error> {
     Ok(())
 }

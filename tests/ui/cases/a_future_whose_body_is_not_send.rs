@@ -1,4 +1,4 @@
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 
 #[distributed_lock(key = "/a", guard = job)]
 async fn run(job: &str) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 #![deny(dead_code)]
 
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 
 #[distributed_lock(key = "/a")]
 async fn run() -> Result<(), Error> {

@@ -1,4 +1,4 @@
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 
 #[distributed_lock(key = "/cron/{jbo}")]
 async fn misspelt(job: &str) -> Result<(), Error> {

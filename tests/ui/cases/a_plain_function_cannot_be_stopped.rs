@@ -1,4 +1,4 @@
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 
 #[distributed_lock(key = "/a", on_lost = cancel)]
 fn by_loss() -> Result<(), Error> {

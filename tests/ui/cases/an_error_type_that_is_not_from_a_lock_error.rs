@@ -1,4 +1,4 @@
-use locks::distributed_lock;
+use distributed_locks::distributed_lock;
 
 struct JobError;
 

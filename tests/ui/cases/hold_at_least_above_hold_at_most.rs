@@ -1,4 +1,4 @@
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 
 #[distributed_lock(key = "/a", hold_at_least = 60, hold_at_most = "30s")]
 async fn run() -> Result<(), Error> {

@@ -1,6 +1,6 @@
 #![deny(warnings)]
 
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 
 #[distributed_lock(key = "/a/{used}")]
 pub async fn run(used: u32, unused: u32) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 
 #[distributed_lock(key = "/a", ttl = 10)]
 async fn of_type(job: &str) -> Result<u32, Error> {

@@ -1,8 +1,8 @@
 //! The contract itself: what the engine relies on when answers are lost and callers go away.
 
 use super::fixture::{Fixture, attempt, hold, leave, queue, refused, soon, turn};
-use crate::backend::{Entered, Patience};
-use crate::error::ErrorKind;
+use crate::contract::{Entered, WhenBusy};
+use crate::values::error::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -29,7 +29,7 @@ const A_WHILE: Duration = Duration::from_millis(100);
 
 async fn a_call_does_nothing_until_it_is_polled(fixture: &Fixture) {
     let (session, entry) = (fixture.session().await, fixture.entry("k", "us"));
-    drop(session.enter(Arc::clone(&entry), Patience::Wait));
+    drop(session.enter(Arc::clone(&entry), WhenBusy::Queue));
     fixture.nobody("k").await;
     hold(&session, &entry).await;
     drop(session.leave(Arc::clone(&entry)));
@@ -43,7 +43,7 @@ async fn entering_again_is_the_same_hold(fixture: &Fixture) {
     let (session, entry) = (fixture.session().await, fixture.entry("k", "us"));
     let mut fences = vec![hold(&session, &entry).await, hold(&session, &entry).await];
     match attempt(&session, &entry).await {
-        Entered::Held(fence) => fences.push(fence),
+        Entered::Held(grant) => fences.push(grant.fence),
         other => panic!("it holds already, and trying gave {other:?}"),
     }
     fences.push(turn(&session, &entry).await.unwrap());
@@ -182,9 +182,9 @@ async fn a_turn_may_be_dropped_and_asked_again(fixture: &Fixture) {
     let (held, queued) = (fixture.entry("k", "held"), fixture.entry("k", "queued"));
     hold(&ours, &held).await;
     queue(&theirs, &queued).await;
-    drop(theirs.turn(Arc::clone(&queued)));
+    drop(theirs.wait_turn(Arc::clone(&queued)));
     for _ in 0..2 {
-        let early = timeout(A_WHILE, theirs.turn(Arc::clone(&queued))).await;
+        let early = timeout(A_WHILE, theirs.wait_turn(Arc::clone(&queued))).await;
         assert!(early.is_err(), "its turn came while another held: {early:?}");
     }
     fixture.until("k", &["held"], 1).await;
@@ -202,7 +202,7 @@ async fn a_turn_ends_when_the_entry_left(fixture: &Fixture) {
     let (held, queued) = (fixture.entry("k", "held"), fixture.entry("k", "queued"));
     hold(&ours, &held).await;
     queue(&theirs, &queued).await;
-    let waiting = tokio::spawn(theirs.turn(Arc::clone(&queued)));
+    let waiting = tokio::spawn(theirs.wait_turn(Arc::clone(&queued)));
     leave(&theirs, &queued).await;
     refused(soon("the end of a turn whose entry left", waiting).await.unwrap(), ErrorKind::Lost);
     refused(turn(&theirs, &queued).await, ErrorKind::Lost);
@@ -215,7 +215,7 @@ async fn a_removal_is_not_told_of_what_stays_or_left(fixture: &Fixture) {
     let (held, queued) = (fixture.entry("k", "held"), fixture.entry("k", "queued"));
     hold(&ours, &held).await;
     queue(&theirs, &queued).await;
-    let mut gone = tokio::spawn(ours.gone(Arc::clone(&held)));
+    let mut gone = tokio::spawn(ours.removed(Arc::clone(&held)));
     let told = timeout(3 * A_WHILE, &mut gone).await;
     assert!(told.is_err(), "told of an entry that holds: {told:?}");
     leave(&theirs, &queued).await;

@@ -1,11 +1,11 @@
 //! Many at once.
 
 use super::fixture::{Fixture, soon, take};
-use crate::error::ErrorKind;
-use crate::fence::Fence;
-use crate::guard::Guard;
-use crate::locks::Locks;
-use crate::random;
+use crate::api::guard::Guard;
+use crate::api::locks::Locks;
+use crate::values::error::ErrorKind;
+use crate::values::fence::Fence;
+use crate::world::random;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

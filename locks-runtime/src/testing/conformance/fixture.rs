@@ -1,14 +1,15 @@
 //! What a case works with: clients, sessions, keys, and ways to look from outside.
 
-use crate::backend::{Backend, Capabilities, Entered, Entry, Line, Patience, Scope, Session};
-use crate::clock::{Clock, Moment};
-use crate::error::{Error, ErrorKind};
-use crate::guard::Guard;
-use crate::holder::Holder;
-use crate::key::Key;
-use crate::locks::{Defaults, Locks};
-use crate::options::Mode;
-use crate::random;
+use crate::api::guard::Guard;
+use crate::api::locks::Locks;
+use crate::contract::{Capabilities, Entered, Entry, Line, Scope, Session, Store, WhenBusy};
+use crate::values::defaults::Defaults;
+use crate::values::error::{Error, ErrorKind};
+use crate::values::holder::Holder;
+use crate::values::key::Key;
+use crate::values::options::Mode;
+use crate::world::World;
+use crate::world::clock::{Clock, Moment};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
@@ -28,7 +29,8 @@ const A_MOMENT: Duration = Duration::from_millis(60);
 
 /// The stage of one case.
 pub(super) struct Fixture {
-    open: Box<dyn Fn() -> Arc<dyn Backend> + Send + Sync>,
+    world: World,
+    open: Box<dyn Fn() -> Arc<dyn Store> + Send + Sync>,
     capabilities: Capabilities,
     /// What all keys of the case begin with. It does not begin with a slash, and ends with one.
     prefix: String,
@@ -38,12 +40,13 @@ pub(super) struct Fixture {
 }
 
 impl Fixture {
-    pub(super) fn new(case: &str, open: Box<dyn Fn() -> Arc<dyn Backend> + Send + Sync>) -> Self {
+    pub(super) fn new(world: World, case: &str, open: Box<dyn Fn() -> Arc<dyn Store> + Send + Sync>) -> Self {
         let case = case.split("::").last().unwrap_or(case);
         Self {
             capabilities: open().capabilities(),
             open,
-            prefix: format!("{case}-{:08x}/", random::bits() >> 32),
+            prefix: format!("{case}-{:08x}/", world.bits() >> 32),
+            world,
             clients: Mutex::default(),
             sessions: Mutex::default(),
             numbers: AtomicU64::new(0),
@@ -63,8 +66,8 @@ impl Fixture {
         format!("{}{label}", self.prefix)
     }
 
-    /// One more backend, as another process would have.
-    pub(super) fn backend(&self) -> Arc<dyn Backend> {
+    /// One more store, as another process would have.
+    pub(super) fn store(&self) -> Arc<dyn Store> {
         (self.open)()
     }
 
@@ -77,19 +80,19 @@ impl Fixture {
     pub(super) fn labelled(&self, labels: &[(&str, &str)]) -> Locks {
         let owned = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let labels: BTreeMap<_, _> = owned.collect();
-        let locks = Locks::with_backend(self.backend(), Defaults { labels, ..Defaults::default() }).unwrap();
+        let locks = Locks::new(self.store(), Defaults { labels, ..Defaults::default() }, self.world.clone());
         self.clients.lock().unwrap().push(locks.clone());
         locks
     }
 
-    /// A session of one more backend. Nobody renews it.
+    /// A session of one more store. Nobody renews it.
     pub(super) async fn session(&self) -> Arc<dyn Session> {
         self.session_for(LONG).await
     }
 
-    /// A session of one more backend, for this TTL.
+    /// A session of one more store, for this TTL.
     pub(super) async fn session_for(&self, ttl: Duration) -> Arc<dyn Session> {
-        let session = self.backend().open(ttl).await.unwrap();
+        let session = self.store().open(ttl).await.unwrap();
         self.sessions.lock().unwrap().push(Arc::clone(&session));
         session
     }
@@ -111,7 +114,7 @@ impl Fixture {
 
     /// Who stands at the lock with this label, by the store, as `holders` and `waiters`; empty if nobody does.
     pub(super) async fn line(&self, label: &str) -> (Vec<String>, Vec<String>) {
-        let lines = self.backend().inspect(Scope::Key(Key::new(self.key(label)).unwrap())).await.unwrap();
+        let lines = self.store().inspect(Scope::Key(Key::new(self.key(label)).unwrap())).await.unwrap();
         assert!(lines.len() <= 1, "one lock was asked for: {lines:?}");
         lines.first().map(names).unwrap_or_default()
     }
@@ -160,9 +163,9 @@ impl Fixture {
             // It may have lapsed.
             let _ = session.close().await;
         }
-        let (backend, begun) = (self.backend(), now());
+        let (store, begun) = (self.store(), now());
         loop {
-            let left = backend.inspect(Scope::Prefix(self.prefix.clone())).await.unwrap();
+            let left = store.inspect(Scope::Prefix(self.prefix.clone())).await.unwrap();
             if left.is_empty() {
                 return;
             }
@@ -213,26 +216,26 @@ pub(super) fn wait(locks: &Locks, key: &str, name: &'static str) -> tokio::task:
 
 /// Takes the lock for an entry that nobody is in the way of.
 pub(super) async fn hold(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> u64 {
-    match soon("a free lock", session.enter(Arc::clone(entry), Patience::Wait)).await {
-        Ok(Entered::Held(fence)) => fence,
+    match soon("a free lock", session.enter(Arc::clone(entry), WhenBusy::Queue)).await {
+        Ok(Entered::Held(grant)) => grant.fence,
         other => panic!("{} was free, and entering it gave {other:?}", entry.key),
     }
 }
 
 /// Puts an entry into a line behind somebody.
 pub(super) async fn queue(session: &Arc<dyn Session>, entry: &Arc<Entry>) {
-    let entered = soon("a place in line", session.enter(Arc::clone(entry), Patience::Wait)).await.unwrap();
+    let entered = soon("a place in line", session.enter(Arc::clone(entry), WhenBusy::Queue)).await.unwrap();
     assert_eq!(entered, Entered::Queued, "{} was taken", entry.key);
 }
 
 /// Tries to take the lock for an entry.
 pub(super) async fn attempt(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> Entered {
-    soon("the answer to a try", session.enter(Arc::clone(entry), Patience::Try)).await.unwrap()
+    soon("the answer to a try", session.enter(Arc::clone(entry), WhenBusy::Refuse)).await.unwrap()
 }
 
 /// Waits for an entry's turn.
 pub(super) async fn turn(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> Result<u64, Error> {
-    soon("the turn of an entry", session.turn(Arc::clone(entry))).await
+    soon("the turn of an entry", session.wait_turn(Arc::clone(entry))).await.map(|grant| grant.fence)
 }
 
 /// Takes an entry out of its line.

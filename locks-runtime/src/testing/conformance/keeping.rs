@@ -1,9 +1,9 @@
 //! For how long a lock is held.
 
 use super::fixture::{Fixture, now, refused, soon, take, wait};
-use crate::error::ErrorKind;
-use crate::options::OnLost;
-use crate::random;
+use crate::values::error::ErrorKind;
+use crate::values::options::OnLost;
+use crate::world::random;
 use std::future::pending;
 use std::time::Duration;
 use tokio::time::sleep;

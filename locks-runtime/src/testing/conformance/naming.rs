@@ -1,8 +1,8 @@
 //! Keys: which are one lock, which are two, which are none.
 
 use super::fixture::{Fixture, refused, soon, take, wait};
-use crate::error::ErrorKind;
-use crate::locks::Locks;
+use crate::api::locks::Locks;
+use crate::values::error::ErrorKind;
 
 list! {
     naming:

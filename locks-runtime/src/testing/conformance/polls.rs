@@ -1,7 +1,7 @@
 //! Futures that are dropped half way, wherever that is.
 
 use super::fixture::{Fixture, take, wait};
-use crate::random;
+use crate::world::random;
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 use std::time::Duration;
@@ -95,8 +95,8 @@ async fn a_wait_dropped_as_the_lock_comes_leaves_nothing(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     for _ in 0..25 {
         let held = take(&theirs, &key, "holder").await;
-        let patience = random::between(Duration::ZERO, Duration::from_millis(8));
-        let waiter = timeout(patience, ours.lock(&key).name("dropped").acquire());
+        let when_busy = random::between(Duration::ZERO, Duration::from_millis(8));
+        let waiter = timeout(when_busy, ours.lock(&key).name("dropped").acquire());
         let (released, waited) = tokio::join!(held.release(), waiter);
         released.unwrap();
         if let Ok(guard) = waited {

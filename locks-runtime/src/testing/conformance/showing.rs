@@ -1,10 +1,10 @@
 //! What the store tells.
 
 use super::fixture::{Fixture, names, soon, take, wait};
-use crate::backend::Change;
-use crate::clock::wall_ms;
-use crate::holder::Holder;
-use crate::locks::Watch;
+use crate::api::locks::Watch;
+use crate::contract::Change;
+use crate::values::holder::Holder;
+use crate::world::clock::wall_ms;
 use std::time::Duration;
 use tokio::time::sleep;
 

@@ -1,8 +1,8 @@
 //! From free to held and back.
 
 use super::fixture::{Fixture, SOON, now, refused, soon, take};
-use crate::error::ErrorKind;
-use crate::runtime::blocking;
+use crate::values::error::ErrorKind;
+use crate::world::runtime::blocking;
 use std::future::pending;
 use std::panic::resume_unwind;
 use std::time::Duration;
@@ -164,7 +164,7 @@ async fn waiting_in_a_circle_is_refused(fixture: &Fixture) {
     fixture.nobody("b").await;
 }
 
-/// A backend's futures are first polled wherever the caller happens to be.
+/// A store's futures are first polled wherever the caller happens to be.
 async fn it_works_without_a_runtime_and_beyond_one(fixture: &Fixture) {
     let (locks, key) = (fixture.client(), fixture.key("k"));
     let (inner, name) = (locks.clone(), key.clone());

@@ -1,8 +1,8 @@
 //! The contract on time: what stays, what lapses, and what ends it all.
 
 use super::fixture::{Fixture, LONG, attempt, hold, leave, now, queue, refused, soon, turn};
-use crate::backend::{Entered, Patience};
-use crate::error::ErrorKind;
+use crate::contract::{Entered, WhenBusy};
+use crate::values::error::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn a_kept_entry_stays_after_it_left(fixture: &Fixture) {
     hold(&ours, &held).await;
     queue(&theirs, &queued).await;
     let begun = now();
-    soon("keeping", ours.keep(Arc::clone(&held), LEAST)).await.unwrap();
+    soon("keeping", ours.extend(Arc::clone(&held), LEAST)).await.unwrap();
     leave(&ours, &held).await;
     leave(&ours, &held).await;
     assert_eq!(fixture.line("k").await.0, ["us"], "free although it is kept");
@@ -55,10 +55,10 @@ async fn a_kept_entry_can_be_taken_away(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, queued) = (fixture.entry("k", "us"), fixture.entry("k", "queued"));
     hold(&ours, &held).await;
-    ours.keep(Arc::clone(&held), Duration::from_secs(3600)).await.unwrap();
+    ours.extend(Arc::clone(&held), Duration::from_secs(3600)).await.unwrap();
     leave(&ours, &held).await;
     queue(&theirs, &queued).await;
-    assert_eq!(fixture.backend().force_release(held.key.clone()).await.unwrap(), 1);
+    assert_eq!(fixture.store().force_release(held.key.clone()).await.unwrap(), 1);
     turn(&theirs, &queued).await.unwrap();
     leave(&theirs, &queued).await;
     fixture.nobody("k").await;
@@ -72,7 +72,7 @@ async fn a_kept_entry_stays_after_its_session_closed(fixture: &Fixture) {
     let begun = now();
     // The answer to the first may have been lost.
     for _ in 0..2 {
-        soon("keeping", ours.keep(Arc::clone(&kept), LEAST)).await.unwrap();
+        soon("keeping", ours.extend(Arc::clone(&kept), LEAST)).await.unwrap();
     }
     ours.close().await.unwrap();
     assert_eq!(fixture.line("k").await.0, ["kept"], "free although it is kept");
@@ -93,7 +93,7 @@ async fn closing_takes_all_entries_and_is_final(fixture: &Fixture) {
     hold(&theirs, &blocker).await;
     queue(&ours, &queued).await;
     queue(&theirs, &next).await;
-    let waiting = tokio::spawn(ours.turn(Arc::clone(&queued)));
+    let waiting = tokio::spawn(ours.wait_turn(Arc::clone(&queued)));
     fixture.until("theirs", &["blocker"], 1).await;
     for _ in 0..2 {
         soon("closing", ours.close()).await.unwrap();
@@ -103,8 +103,8 @@ async fn closing_takes_all_entries_and_is_final(fixture: &Fixture) {
     refused(soon("the end of a turn whose session closed", waiting).await.unwrap(), ErrorKind::Lost);
     refused(soon("renewing", ours.renew()).await, ErrorKind::Lost);
     refused(turn(&ours, &held).await, ErrorKind::Lost);
-    for patience in [Patience::Try, Patience::Wait] {
-        let entered = ours.enter(fixture.entry("free", "late"), patience);
+    for when_busy in [WhenBusy::Refuse, WhenBusy::Queue] {
+        let entered = ours.enter(fixture.entry("free", "late"), when_busy);
         refused(soon("entering", entered).await, ErrorKind::Lost);
     }
     fixture.nobody("free").await;
@@ -119,7 +119,7 @@ async fn closing_takes_all_entries_and_is_final(fixture: &Fixture) {
 
 async fn no_ttl_is_shorter_than_asked(fixture: &Fixture) {
     for asked in [Duration::from_millis(1), Duration::from_millis(2500), Duration::from_secs(86_400 * 365)] {
-        let session = match fixture.backend().open(asked).await {
+        let session = match fixture.store().open(asked).await {
             // A store whose longest TTL is shorter must say so.
             Err(error) if asked > LONG => {
                 assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
@@ -159,7 +159,7 @@ async fn a_session_that_is_not_renewed_lapses_but_not_early(fixture: &Fixture) {
     assert!(took >= ours.ttl() && took < ours.ttl() + LATE, "a TTL of {:?} lapsed after {took:?}", ours.ttl());
     refused(ours.renew().await, ErrorKind::Lost);
     refused(turn(&ours, &held).await, ErrorKind::Lost);
-    refused(ours.enter(fixture.entry("k", "late"), Patience::Wait).await, ErrorKind::Lost);
+    refused(ours.enter(fixture.entry("k", "late"), WhenBusy::Queue).await, ErrorKind::Lost);
     leave(&theirs, &next).await;
     fixture.nobody("k").await;
 }
@@ -169,14 +169,14 @@ async fn a_removal_is_told(fixture: &Fixture) {
     let (held, next) = (fixture.entry("k", "held"), fixture.entry("k", "next"));
     let fence = hold(&ours, &held).await;
     queue(&theirs, &next).await;
-    let (gone, backend) = (tokio::spawn(ours.gone(Arc::clone(&held))), fixture.backend());
-    assert_eq!(backend.force_release(held.key.clone()).await.unwrap(), 1);
+    let (gone, store) = (tokio::spawn(ours.removed(Arc::clone(&held))), fixture.store());
+    assert_eq!(store.force_release(held.key.clone()).await.unwrap(), 1);
     refused(soon("the removal", gone).await.unwrap(), ErrorKind::Lost);
-    refused(soon("the removal, asked afterwards", ours.gone(Arc::clone(&held))).await, ErrorKind::Lost);
+    refused(soon("the removal, asked afterwards", ours.removed(Arc::clone(&held))).await, ErrorKind::Lost);
     let later = turn(&theirs, &next).await.unwrap();
     assert!(fence < later || !fixture.can().fencing, "{fence} and then {later}");
     leave(&ours, &held).await;
     assert_eq!(fixture.line("k").await, (vec!["next".to_owned()], vec![]));
     leave(&theirs, &next).await;
-    assert_eq!(backend.force_release(held.key.clone()).await.unwrap(), 0);
+    assert_eq!(store.force_release(held.key.clone()).await.unwrap(), 0);
 }

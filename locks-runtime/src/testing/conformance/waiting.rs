@@ -1,8 +1,8 @@
 //! The line.
 
 use super::fixture::{Fixture, refused, soon, take, wait};
-use crate::error::{Error, ErrorKind};
-use crate::guard::Guard;
+use crate::api::guard::Guard;
+use crate::values::error::{Error, ErrorKind};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use tokio::task::JoinHandle;

@@ -10,7 +10,7 @@ use etcd_client::{Client, Error};
 pub struct Members {
     clients: Vec<Client>,
     next: AtomicUsize,
-    patience: Duration,
+    when_busy: Duration,
 }
 
 impl Members {
@@ -19,12 +19,12 @@ impl Members {
     /// # Errors
     ///
     /// If an address is none.
-    pub async fn at(endpoints: &[String], patience: Duration) -> Result<Self, Error> {
+    pub async fn at(endpoints: &[String], when_busy: Duration) -> Result<Self, Error> {
         let mut clients = Vec::new();
         for endpoint in endpoints {
             clients.push(Client::connect([endpoint], None).await?);
         }
-        Ok(Self { clients, next: AtomicUsize::new(0), patience })
+        Ok(Self { clients, next: AtomicUsize::new(0), when_busy })
     }
 
     /// The first answer of a member, or `None` if all of them fail or are silent.
@@ -34,7 +34,7 @@ impl Members {
     {
         for _ in 0..self.clients.len() {
             let member = self.next.load(Ordering::Relaxed) % self.clients.len();
-            let asked = tokio::time::timeout(self.patience, question(self.clients[member].clone()));
+            let asked = tokio::time::timeout(self.when_busy, question(self.clients[member].clone()));
             match asked.await {
                 Ok(Ok(answer)) => return Some(answer),
                 _ => self.next.fetch_add(1, Ordering::Relaxed),

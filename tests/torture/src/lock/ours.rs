@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use locks::{Error, ErrorKind, Locks, distributed_lock};
+use distributed_locks::{Error, ErrorKind, Locks, distributed_lock};
 
 use super::{Lock, Refusal, Request, Style};
 use crate::history::{Outcome, Promises, Wait};

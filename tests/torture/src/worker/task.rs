@@ -30,7 +30,7 @@ async fn call(worker: &Arc<Worker>, key: &str, random: &mut Random) -> Outcome {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let call = NEXT.fetch_add(1, Ordering::Relaxed);
     let (style, wait) = choose(random);
-    let patience = patience(style, random);
+    let when_busy = when_busy(style, random);
     let body = Body {
         call,
         key: key.to_owned(),
@@ -42,7 +42,7 @@ async fn call(worker: &Arc<Worker>, key: &str, random: &mut Random) -> Outcome {
     };
     let running = worker.lock.run(Request { key: key.to_owned(), wait, style, body });
     // A task of its own, so that a panic ends the call and not the worker.
-    let running = tokio::spawn(async move { timeout(patience, running).await });
+    let running = tokio::spawn(async move { timeout(when_busy, running).await });
     let (outcome, error) = match running.await {
         Ok(Ok(Ok(()))) => (Outcome::Ran, String::new()),
         Ok(Ok(Err(Refusal { outcome, why }))) => (outcome, why),
@@ -67,7 +67,7 @@ fn choose(random: &mut Random) -> (Style, Wait) {
 }
 
 /// When the caller drops the call, wherever it is. One that blocks cannot be dropped.
-fn patience(style: Style, random: &mut Random) -> Duration {
+fn when_busy(style: Style, random: &mut Random) -> Duration {
     match style {
         Style::Blocking => Duration::from_secs(365 * 24 * 3600),
         _ if random.percent(10) => random.millis(0, 3_000),

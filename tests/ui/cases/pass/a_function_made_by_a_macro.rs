@@ -1,6 +1,6 @@
 //! What a macro may put around the attribute.
 
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 
 macro_rules! job {
     ($(#[$attribute:meta])* $name:ident($parameter:ident: $ty:ty) -> $output:ty $body:block) => {

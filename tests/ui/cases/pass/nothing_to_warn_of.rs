@@ -3,14 +3,14 @@
 #![deny(warnings, missing_docs, rust_2018_idioms, unused, unreachable_pub, single_use_lifetimes)]
 #![forbid(unsafe_code, unreachable_code, unused_variables, unused_mut, unused_parens, unused_braces)]
 
-use locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock};
 use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 
 struct Service {
     shard: u32,
-    locks: locks::Locks,
+    locks: distributed_locks::Locks,
 }
 
 impl Service {
@@ -61,7 +61,7 @@ async fn for_ever() -> ! {
 }
 
 fn main() {
-    let mut service = Service { shard: 1, locks: locks::Locks::connect("memory:").unwrap() };
+    let mut service = Service { shard: 1, locks: distributed_locks::Locks::connect("memory:").unwrap() };
     drop(service.run("x", 1));
     drop(service.only_in_the_key(1));
     drop(service.once());

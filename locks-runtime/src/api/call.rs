@@ -1,0 +1,160 @@
+//! What the attribute expands to: a locked function's whole life.
+
+use super::global;
+use super::guard::Guard;
+use super::locks::Locks;
+use super::run::{run_under, run_under_blocking};
+use crate::engine::acquire;
+use crate::engine::observe;
+use crate::engine::request::Caller;
+use crate::values::error::Error;
+use crate::values::key::{self, Key, Piece};
+use crate::values::options::Options;
+use crate::world::runtime::blocking;
+use std::fmt::Display;
+use std::future::Future;
+
+/// Where a locked function is declared.
+#[derive(Clone, Copy, Debug)]
+pub struct Site {
+    /// What the holder calls itself.
+    pub name: &'static str,
+    /// The key as it is written.
+    pub template: &'static str,
+    /// The declaration's `file:line`.
+    pub origin: &'static str,
+}
+
+impl From<&Site> for Caller {
+    fn from(site: &Site) -> Self {
+        Self { name: site.name.into(), origin: site.origin.into(), template: site.template }
+    }
+}
+
+/// The return type of a locked function: it can say that the function did not run, or not to its end.
+///
+/// `Result<T, E>` where `E: From<distributed_locks::Error>` gives `Err`; `Option<T>` gives `None`; `()` is skipped with an event
+/// (`info` where another had the lock, `error` otherwise). Implement it for your own return types, or write `or = …`.
+#[diagnostic::on_unimplemented(
+    message = "a locked function that returns `{Self}` cannot say that it did not run",
+    label = "this type has no value for \"the lock was not taken\"",
+    note = "return `Result<_, E>` where `E: From<distributed_locks::Error>`, `Option<_>` or `()`",
+    note = "or say what to return instead: `#[distributed_lock(…, or = …)]`"
+)]
+pub trait FromLockError {
+    /// The value that says so.
+    fn from_lock_error(error: Error) -> Self;
+}
+
+impl<T, E: From<Error>> FromLockError for Result<T, E> {
+    fn from_lock_error(error: Error) -> Self {
+        Err(error.into())
+    }
+}
+
+impl<T> FromLockError for Option<T> {
+    fn from_lock_error(error: Error) -> Self {
+        observe::skipped(&error);
+        None
+    }
+}
+
+impl FromLockError for () {
+    fn from_lock_error(error: Error) {
+        observe::skipped(&error);
+    }
+}
+
+/// The value of a function that did not run, or not to its end.
+pub fn skipped<T: FromLockError>(error: Error) -> T {
+    T::from_lock_error(error)
+}
+
+/// What can be written into a key template.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be written into a lock key: it does not implement `Display`",
+    label = "not `Display`",
+    note = "interpolate something that is, for instance a field: `{{order.id}}`"
+)]
+pub trait KeyValue: Display {}
+
+impl<T: Display + ?Sized> KeyValue for T {}
+
+/// A value of a key template.
+pub fn value<T: KeyValue>(value: &T) -> &dyn Display {
+    value
+}
+
+/// The key that a template and its values make.
+///
+/// # Errors
+///
+/// `InvalidKey`.
+pub fn key(pieces: &[Piece<'_>]) -> Result<Key, Error> {
+    key::render(pieces)
+}
+
+/// The key that an expression gives, taken as it is.
+///
+/// # Errors
+///
+/// `InvalidKey`.
+pub fn key_of(value: impl Display) -> Result<Key, Error> {
+    Key::new(value.to_string())
+}
+
+/// The client that an attribute names.
+#[must_use]
+pub fn client(locks: &Locks) -> Option<Locks> {
+    Some(locks.clone())
+}
+
+/// Runs `body` under the lock: acquires it, runs the body while it is held and no longer, and releases it.
+///
+/// # Errors
+///
+/// Every kind of [`Error`]; the body ran, in part, only if the kind is `Lost`.
+///
+/// # Panics
+///
+/// When the body does, after the lock was released.
+///
+/// # Cancel safety
+///
+/// Dropping it drops the body and releases the lock, or withdraws from the queue, in the background.
+pub async fn call<T, F, Fut>(
+    site: &'static Site,
+    key: Result<Key, Error>,
+    options: Options,
+    client: Option<Locks>,
+    body: F,
+) -> Result<T, Error>
+where
+    F: FnOnce(Guard) -> Fut,
+    Fut: Future<Output = T>,
+{
+    let locks = client.map_or_else(global::client, Ok)?;
+    let acquired = acquire::acquire(&locks.engine, key?, options, site.into()).await?;
+    run_under(acquired.into(), &options, body).await
+}
+
+/// Runs `body` on this thread under the lock.
+///
+/// # Errors
+///
+/// Every kind of [`Error`] but `Lost`: a body that blocks cannot be stopped.
+///
+/// # Panics
+///
+/// When the body does, after the lock was released.
+pub fn call_blocking<T>(
+    site: &'static Site,
+    key: Result<Key, Error>,
+    options: Options,
+    client: Option<Locks>,
+    body: impl FnOnce(Guard) -> T,
+) -> Result<T, Error> {
+    let locks = client.map_or_else(global::client, Ok)?;
+    let acquired = blocking(acquire::acquire(&locks.engine, key?, options, site.into()))?;
+    run_under_blocking(acquired.into(), body)
+}

@@ -1,0 +1,40 @@
+//! What the URLs of several stores have in common.
+
+use crate::values::error::Error;
+use crate::values::url::StoreUrl;
+
+/// What is in a file of certificates or of a key.
+type Pem = Vec<u8>;
+
+/// Reads the file that the parameter `name` points to, so that a wrong path is said at the start.
+pub(super) fn pem(url: &mut StoreUrl, name: &str) -> Result<Option<Pem>, Error> {
+    let Some(path) = url.take(name) else { return Ok(None) };
+    let bytes = std::fs::read(&path)
+        .map_err(|cause| Error::invalid_url(format!("`{name}={path}` cannot be read")).with_source(cause))?;
+    Ok(Some(bytes))
+}
+
+/// The certificate and the key by which the client shows who it is; both or none.
+pub(super) fn identity(url: &mut StoreUrl) -> Result<Option<(Pem, Pem)>, Error> {
+    match (pem(url, "cert")?, pem(url, "key")?) {
+        (Some(cert), Some(key)) => Ok(Some((cert, key))),
+        (None, None) => Ok(None),
+        _ => Err(Error::invalid_url("`cert` and `key` belong together: a client certificate needs both")),
+    }
+}
+
+/// `host:port` for each host of the URL; there must be one.
+pub(super) fn hosts(url: &StoreUrl, default_port: u16) -> Result<Vec<String>, Error> {
+    if url.hosts.is_empty() {
+        let scheme = &url.scheme;
+        return Err(Error::invalid_url(format!(
+            "`{scheme}:` URLs name at least one host: `{scheme}://host:{default_port}`"
+        )));
+    }
+    let with_port = |host: &String| if has_port(host) { host.clone() } else { format!("{host}:{default_port}") };
+    Ok(url.hosts.iter().map(with_port).collect())
+}
+
+fn has_port(host: &str) -> bool {
+    host.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+}

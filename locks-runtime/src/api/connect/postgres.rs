@@ -1,0 +1,125 @@
+//! `postgres:` URLs.
+
+use super::COMMON;
+use super::parts::{hosts, identity, pem};
+use crate::contract::Store;
+use crate::stores::postgres::{Config, Layout, Postgres, Tls};
+use crate::values::defaults::Defaults;
+use crate::values::error::Error;
+use crate::values::url::StoreUrl;
+use crate::world::World;
+use std::sync::Arc;
+
+/// The table, where the URL names none.
+const TABLE: &str = "distributed_locks";
+
+pub(super) fn open(url: &mut StoreUrl, defaults: &Defaults, _: &World) -> Result<Arc<dyn Store>, Error> {
+    let tls = tls(url)?;
+    let table = url.take("table").unwrap_or_else(|| TABLE.to_owned());
+    let layout = layout(url, &table)?;
+    let namespace = url.take("namespace").unwrap_or_default();
+    url.nothing_left(&format!(
+        "{COMMON}, `table`, `layout`, `namespace`, `sslmode`, and with TLS also `ca`, `cert`, `key` and `domain`"
+    ))?;
+    let (user, password) =
+        url.credentials.take().map(|own| (own.user, own.password.reveal().clone())).unwrap_or_default();
+    let config = Config {
+        hosts: hosts(url, 5432)?,
+        user,
+        password: Some(password).filter(|password| !password.is_empty()),
+        database: url.path.trim_start_matches('/').to_owned(),
+        table,
+        layout,
+        namespace,
+        connect_timeout: defaults.connect_timeout,
+        tls,
+    };
+    Ok(Arc::new(Postgres::new(config)?))
+}
+
+/// A table called `shedlock` is ShedLock's. What a store can do must be known before it is asked, so that its name tells,
+/// or `layout`, and not its columns.
+fn layout(url: &mut StoreUrl, table: &str) -> Result<Layout, Error> {
+    match url.take("layout").as_deref() {
+        Some("own") => Ok(Layout::Own),
+        Some("shedlock") => Ok(Layout::ShedLock),
+        Some(other) => Err(Error::invalid_url(format!("`layout={other}` is neither `own` nor `shedlock`"))),
+        None if table.rsplit('.').next() == Some("shedlock") => Ok(Layout::ShedLock),
+        None => Ok(Layout::Own),
+    }
+}
+
+/// Plain text where nothing is said: libpq's own default, `prefer`, gives way to plain text unasked, so that it protects
+/// from nobody and only looks as if it did.
+fn tls(url: &mut StoreUrl) -> Result<Option<Tls>, Error> {
+    let verify = match url.take("sslmode").as_deref() {
+        None | Some("disable") => return Ok(None),
+        Some("require") => false,
+        Some("verify-full") => true,
+        Some(other) => {
+            return Err(Error::invalid_url(format!(
+                "`sslmode={other}` is none of `disable` (plain text), `require` (encrypted, to whomever) and \
+                 `verify-full` (encrypted, and the server's certificate and name are checked)"
+            )));
+        }
+    };
+    Ok(Some(Tls { verify, identity: identity(url)?, ca: pem(url, "ca")?, domain: url.take("domain") }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(url: &str) -> Result<Arc<dyn Store>, Error> {
+        open(&mut StoreUrl::parse(url).unwrap(), &Defaults::default(), &World::background().unwrap())
+    }
+
+    fn refusal(url: &str) -> String {
+        opened(url).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn good_ones() {
+        for url in [
+            "postgres://app@db/locks",
+            "postgresql://app:p%40ss@a:5432,b/locks?table=app.locks&namespace=billing/",
+            "postgres://app@[::1]:5433/locks?sslmode=disable",
+        ] {
+            opened(url).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (url, what) in [
+            ("postgres://db/locks", "user"),
+            ("postgres://app@db", "database"),
+            ("postgres://app@db/locks/more", "database"),
+            ("postgres://app@/locks", "host"),
+            ("postgres://app@db/locks?tabel=x", "`tabel`"),
+            ("postgres://app@db/locks?table=a.b.c", "`table=a.b.c`"),
+            ("postgres://app@db/locks?layout=x", "`layout=x`"),
+            ("postgres://app@db/locks?sslmode=prefer", "`verify-full`"),
+            ("postgres://app@db/locks?ca=/x", "`ca`"),
+            ("postgres://app@db/locks?sslmode=require&cert=/nowhere", "/nowhere"),
+        ] {
+            assert!(refusal(url).contains(what), "{url}: {}", refusal(url));
+        }
+    }
+
+    #[test]
+    fn a_table_called_shedlock_is_shedlocks() {
+        let fencing = |url| opened(url).unwrap().capabilities().fencing;
+        assert!(fencing("postgres://app@db/locks"));
+        assert!(!fencing("postgres://app@db/locks?table=shedlock"));
+        assert!(!fencing("postgres://app@db/locks?table=jobs.shedlock"));
+        assert!(!fencing("postgres://app@db/locks?table=jobs&layout=shedlock"));
+        assert!(fencing("postgres://app@db/locks?table=shedlock&layout=own"));
+    }
+
+    #[cfg(not(feature = "postgres-tls"))]
+    #[test]
+    fn tls_names_its_feature() {
+        assert!(refusal("postgres://app@db/locks?sslmode=require").contains("`postgres-tls`"));
+    }
+}

@@ -1,0 +1,81 @@
+//! `zookeeper:` URLs.
+
+use super::COMMON;
+use super::parts::{hosts, identity, pem};
+use crate::contract::Store;
+use crate::stores::zookeeper::{Config, Layout, Tls, ZooKeeper};
+use crate::values::defaults::Defaults;
+use crate::values::error::Error;
+use crate::values::url::StoreUrl;
+use crate::world::World;
+use std::sync::Arc;
+
+pub(super) fn open(url: &mut StoreUrl, defaults: &Defaults, _: &World) -> Result<Arc<dyn Store>, Error> {
+    let tls = (url.scheme == "zookeepers").then(|| -> Result<Tls, Error> {
+        let identity = identity(url)?;
+        let ca = pem(url, "ca")?.ok_or_else(|| {
+            Error::invalid_url(
+                "`zookeepers:` needs `ca=`: the PEM file of the authority that signed the servers' certificates",
+            )
+        })?;
+        Ok(Tls { ca, identity })
+    });
+    let tls = tls.transpose()?;
+    let layout = match url.take("layout").as_deref() {
+        None | Some("curator") => Layout::Curator,
+        Some("kazoo") => Layout::Kazoo,
+        Some(other) => {
+            return Err(Error::invalid_url(format!("`layout={other}` is none; there are `curator` and `kazoo`")));
+        }
+    };
+    url.nothing_left(&format!("{COMMON}, `layout`, and with `zookeepers:` also `ca`, `cert` and `key`"))?;
+    let config = Config {
+        endpoints: hosts(url, 2181)?,
+        user: url.credentials.take().map(|own| (own.user, own.password.reveal().clone())),
+        root: if url.path == "/" { String::new() } else { url.path.clone() },
+        layout,
+        connect_timeout: defaults.connect_timeout,
+        tls,
+    };
+    Ok(Arc::new(ZooKeeper::new(config)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::values::error::ErrorKind;
+
+    fn opened(url: &str) -> Result<(), Error> {
+        open(&mut StoreUrl::parse(url)?, &Defaults::default(), &World::background().unwrap()).map(drop)
+    }
+
+    #[test]
+    fn a_url_names_servers_a_root_and_a_layout() {
+        for fine in [
+            "zookeeper://a",
+            "zookeeper://a:2181,b:2182,c/app/locks",
+            "zookeeper://user:password@a/?layout=kazoo",
+            "zookeeper://[::1]:2181?layout=curator",
+        ] {
+            opened(fine).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_what_to_write() {
+        for (url, told) in [
+            ("zookeeper:///app", "at least one host"),
+            ("zookeeper://a?layout=other", "`curator` and `kazoo`"),
+            ("zookeeper://a?domain=b", "no parameter `domain`"),
+            ("zookeeper://a/app/", "not a path"),
+            ("zookeeper://a/../b", "not a path"),
+            ("zookeeper://:secret@a", "user's name"),
+            ("zookeepers://a", "`ca=`"),
+            ("zookeepers://a?ca=/nowhere/ca.pem", "cannot be read"),
+        ] {
+            let error = opened(url).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidUrl, "{url}");
+            assert!(error.to_string().contains(told) && !format!("{error:?}").contains("secret"), "{error:?}");
+        }
+    }
+}

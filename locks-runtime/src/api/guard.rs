@@ -1,0 +1,163 @@
+//! What a user has of a hold.
+
+#[cfg(feature = "etcd")]
+use crate::contract::NativeKind;
+use crate::engine::acquire::Acquired;
+use crate::engine::context;
+use crate::engine::hold::Hold;
+use crate::values::end::EndReason;
+use crate::values::error::Error;
+#[cfg(feature = "etcd")]
+use crate::values::error::ErrorKind;
+use crate::values::fence::Fence;
+use crate::values::key::Key;
+use std::fmt;
+use std::sync::Arc;
+
+/// A lock that is held.
+///
+/// It is given back by [`release`](Guard::release), or in the background when it is dropped. A hold may be lost
+/// before that, when the store cannot be reached or the process was paused: ask [`check`](Guard::check) before doing
+/// what must not be done twice, await [`lost`](Guard::lost) beside long work, and hand [`fence`](Guard::fence) to
+/// whatever the work writes to.
+///
+/// The guard that a locked function sees (by `guard = …` or `distributed_locks::current`), and one that joined a hold that this
+/// task was under already, does not own the hold: releasing or dropping it changes nothing, the body it belongs to
+/// gives the lock back.
+#[must_use = "a guard that is dropped at once gives the lock back at once"]
+pub struct Guard {
+    hold: Arc<Hold>,
+    owner: bool,
+}
+
+impl Guard {
+    pub(crate) fn joining(hold: Arc<Hold>) -> Self {
+        Self { hold, owner: false }
+    }
+
+    pub(crate) fn hold(&self) -> &Arc<Hold> {
+        &self.hold
+    }
+
+    pub(crate) fn is_owner(&self) -> bool {
+        self.owner
+    }
+
+    /// The lock's key.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        self.hold.key()
+    }
+
+    /// The fencing token of this hold: see [`Fence`] for how a resource uses it.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
+        self.hold.fence()
+    }
+
+    /// Whether the hold can still be proved, by a look at the clock: it needs no request to the store.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.hold.loss().is_none()
+    }
+
+    /// [`is_held`](Guard::is_held) as an error, for `guard.check()?`.
+    ///
+    /// # Errors
+    ///
+    /// `Lost`, with the reason.
+    pub fn check(&self) -> Result<(), Error> {
+        match self.hold.loss() {
+            None => Ok(()),
+            Some(reason) => Err(self.hold.lost_error(&reason)),
+        }
+    }
+
+    /// Ends when the hold is lost, with an error of kind `Lost` that says why. Never ends otherwise.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it changes nothing.
+    pub async fn lost(&self) -> Error {
+        let reason = self.hold.ended().await;
+        self.hold.lost_error(&reason)
+    }
+
+    /// Gives the lock back, and returns once the store has acknowledged it, or the next one who waits in this process has it.
+    ///
+    /// # Errors
+    ///
+    /// `Lost` if the hold was lost before: another may have held the lock since. `Unavailable` if the store did not
+    /// acknowledge in time; the release goes on in the background, and at the latest the TTL frees the lock.
+    ///
+    /// # Cancel safety
+    ///
+    /// The release is under way from the first poll; dropping the future does not stop it.
+    pub async fn release(self) -> Result<(), Error> {
+        if !self.owner {
+            return Ok(());
+        }
+        match self.hold.release().await {
+            (Some(reason), _) => Err(self.hold.lost_error(&reason)),
+            (None, left) => left,
+        }
+    }
+
+    /// As [`release`](Guard::release), with the reason why the hold had been lost before apart from the store's answer.
+    pub(crate) async fn end(self) -> (Option<EndReason>, Result<(), Error>) {
+        if self.owner { self.hold.release().await } else { (self.hold.loss(), Ok(())) }
+    }
+
+    /// A condition that holds in etcd exactly while this hold's entry is there, to be put into the caller's own
+    /// transaction: `Txn::new().when([guard.etcd_compare()?]).and_then([…])` commits only while the lock is held, whatever
+    /// any clock says. Such a hold is never passed on inside the process: its entry ends with it.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if the lock is not in etcd; `Lost` if the hold is over.
+    #[cfg(feature = "etcd")]
+    pub fn etcd_compare(&self) -> Result<etcd_client::Compare, Error> {
+        match self.hold.bind()?.0 {
+            NativeKind::EtcdCompare(compare) => Ok(*compare),
+            _ => {
+                Err(Error::new(ErrorKind::Unsupported, "this lock has no entry in etcd to compare")
+                    .with_key(self.key()))
+            }
+        }
+    }
+}
+
+impl From<Acquired> for Guard {
+    fn from(acquired: Acquired) -> Self {
+        match acquired {
+            Acquired::Own(hold) => Self { hold, owner: true },
+            Acquired::Joined(hold) => Self::joining(hold),
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.owner {
+            drop(self.hold.begin_release());
+        }
+    }
+}
+
+/// The guard of the innermost locked function that this task runs in, or `None` outside of one.
+///
+/// It does not own the hold: dropping it changes nothing. A task spawned inside a locked function is not in it.
+#[must_use]
+pub fn current() -> Option<Guard> {
+    context::innermost().map(Guard::joining)
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("key", self.key())
+            .field("fence", &self.fence())
+            .field("is_held", &self.is_held())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,129 @@
+//! A lock as it is about to be taken by hand.
+
+use super::guard::Guard;
+use super::run::run_under;
+use crate::engine::acquire;
+use crate::engine::core::Engine;
+use crate::engine::request::Caller;
+use crate::values::error::{Error, ErrorKind};
+use crate::values::key::Key;
+use crate::values::options::{OnLost, Options};
+use std::borrow::Cow;
+use std::future::Future;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A lock as it is about to be taken. See [`Options`] for what its parts mean.
+#[derive(Debug)]
+#[must_use = "a lock that is only described is not taken; call `acquire`, `try_acquire` or `run`"]
+pub struct Lock {
+    engine: Arc<Engine>,
+    key: Result<Key, Error>,
+    options: Options,
+    caller: Caller,
+}
+
+impl Lock {
+    pub(crate) fn new(engine: Arc<Engine>, key: Result<Key, Error>, caller: &'static Location<'static>) -> Self {
+        Self {
+            engine,
+            key,
+            options: Options::default(),
+            caller: Caller {
+                name: Cow::Borrowed("a lock taken by hand"),
+                origin: format!("{}:{}", caller.file(), caller.line()).into(),
+                template: "",
+            },
+        }
+    }
+
+    /// How long the lock outlives this process if it dies; it is renewed meanwhile.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.options.ttl = Some(ttl);
+        self
+    }
+
+    /// How long to wait for the lock; zero tries once.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.options.wait = Some(wait);
+        self
+    }
+
+    /// What happens to the body of [`run`](Lock::run) when the lock is lost.
+    pub fn on_lost(mut self, on_lost: OnLost) -> Self {
+        self.options.on_lost = on_lost;
+        self
+    }
+
+    /// The lock stays taken this long from acquisition, even if it is released or the process ends sooner.
+    pub fn hold_at_least(mut self, least: Duration) -> Self {
+        self.options.hold_at_least = Some(least);
+        self
+    }
+
+    /// The hold is over after this long: the body of [`run`](Lock::run) is stopped and the lock given back. A guard's
+    /// lock is lost then, and given back when the guard is dropped, at the latest a twentieth of the TTL later.
+    pub fn hold_at_most(mut self, most: Duration) -> Self {
+        self.options.hold_at_most = Some(most);
+        self
+    }
+
+    /// What the holder calls itself in the holder record, spans and metrics.
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.caller.name = name.into();
+        self
+    }
+
+    /// Takes the lock.
+    ///
+    /// Two guards of one key in one task wait for each other: only inside [`run`](Lock::run) and locked functions is a
+    /// nested hold known and joined.
+    ///
+    /// # Errors
+    ///
+    /// Every kind but `Lost` and `NotConfigured`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves the line, in the background; nothing stays in the store.
+    pub async fn acquire(self) -> Result<Guard, Error> {
+        acquire::acquire(&self.engine, self.key?, self.options, self.caller).await.map(Guard::from)
+    }
+
+    /// Takes the lock if it is free, or gives `None`.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Lock::acquire), but `Busy` and `Timeout`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Lock::acquire).
+    pub async fn try_acquire(self) -> Result<Option<Guard>, Error> {
+        match self.wait(Duration::ZERO).acquire().await {
+            Ok(guard) => Ok(Some(guard)),
+            Err(error) if error.kind() == ErrorKind::Busy => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Runs `body` under the lock, exactly as the attribute runs a function.
+    ///
+    /// # Errors
+    ///
+    /// Every kind but `NotConfigured`; the body ran, in part, only if the kind is `Lost`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the body and gives the lock back, or withdraws from the line, in the background.
+    pub async fn run<T, F, Fut>(self, body: F) -> Result<T, Error>
+    where
+        F: FnOnce(Guard) -> Fut,
+        Fut: Future<Output = T>,
+    {
+        let options = self.options;
+        let guard = self.acquire().await?;
+        run_under(guard, &options, body).await
+    }
+}

@@ -1,0 +1,238 @@
+//! The client: a handle to a store's locks.
+
+use super::connect;
+use super::lock::Lock;
+#[cfg(feature = "etcd")]
+use crate::contract::NativeKind;
+use crate::contract::{Capabilities, Change, Line, Scope, Store};
+use crate::engine::core::Engine;
+use crate::values::defaults::Defaults;
+use crate::values::error::Error;
+#[cfg(feature = "etcd")]
+use crate::values::error::ErrorKind;
+use crate::values::key::Key;
+use crate::world::World;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// A client of one store: cheap to clone, usable from any thread and any runtime.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), locks_runtime::Error> {
+/// use std::time::Duration;
+///
+/// let locks = locks_runtime::Locks::connect("memory:")?;
+/// let guard = locks.lock("/report/weekly").ttl(Duration::from_secs(10)).acquire().await?;
+/// assert!(locks.lock("/report/weekly").try_acquire().await?.is_none());
+/// guard.release().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Locks {
+    pub(crate) engine: Arc<Engine>,
+}
+
+impl Locks {
+    /// A client of the store at `url`. The URL is checked and nothing is sent: the store need not be up yet.
+    ///
+    /// | URL | store |
+    /// |---|---|
+    /// | `etcd://user:password@a:2379,b:2379/namespace` | etcd; `etcds:` with TLS (`?ca=…&cert=…&key=…`) |
+    /// | `redis://user:password@host:6379/namespace?db=0` | Redis or Valkey; `rediss:` with TLS, as etcd |
+    /// | `zookeeper://user:password@a:2181,b:2181/root?layout=curator` | ZooKeeper, in the layout of `curator` or `kazoo`; `zookeepers:` with TLS |
+    /// | `postgres://user:password@a:5432,b:5432/database` | PostgreSQL; the server of these that takes writes is used |
+    /// | `file:///var/lock/app` | one machine, any number of processes |
+    /// | `memory:` or `memory:name` | this process |
+    ///
+    /// All take `?ttl=10s` (of locks that name none), `?connect_timeout=5s`, and `?label.NAME=VALUE` (for the holder
+    /// record).
+    ///
+    /// `postgres:` URLs also take `?table=schema.table` (default `distributed_locks`), `?namespace=` (put before every
+    /// key), and `?sslmode=`: `disable` (the default) is plain text, `require` encrypts and checks nothing, `verify-full`
+    /// checks the server's certificate (`?ca=…`) and name (`?domain=…`); with both, `?cert=…&key=…`. The table is made
+    /// at first use. Where the role may not create it, somebody else runs this, with `GRANT SELECT, INSERT, UPDATE`:
+    ///
+    /// ```sql
+    /// CREATE TABLE IF NOT EXISTS distributed_locks (
+    ///     name text COLLATE "C" PRIMARY KEY,
+    ///     fence bigint NOT NULL,
+    ///     session text,
+    ///     number bigint,
+    ///     holder text,
+    ///     locked_until timestamptz NOT NULL,
+    ///     keep_until timestamptz,
+    ///     queue jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(queue) = 'array')
+    /// ) WITH (fillfactor = 50)
+    /// ```
+    ///
+    /// A table called `shedlock`, or any with `?layout=shedlock`, is ShedLock's: Java services and this program exclude
+    /// each other. There waiters ask a few times a second, fences promise nothing, and a key has at most 64 characters.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidUrl` with what is wrong, or with the feature that is off.
+    pub fn connect(url: impl AsRef<str>) -> Result<Self, Error> {
+        let world = World::background()?;
+        let (store, defaults) = connect::connect(url.as_ref(), &world)?;
+        Ok(Self::new(store, defaults, world))
+    }
+
+    /// A client of a store that is made already, of another crate for instance. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if the background thread cannot be started.
+    pub fn with_store(store: Arc<dyn Store>, defaults: Defaults) -> Result<Self, Error> {
+        Ok(Self::new(store, defaults, World::background()?))
+    }
+
+    pub(crate) fn new(store: Arc<dyn Store>, defaults: Defaults, world: World) -> Self {
+        Self { engine: Arc::new(Engine::new(store, defaults, world)) }
+    }
+
+    /// Begins to describe a lock on `key`; nothing happens until it is acquired.
+    #[track_caller]
+    pub fn lock(&self, key: impl AsRef<str>) -> Lock {
+        let caller = Location::caller();
+        Lock::new(Arc::clone(&self.engine), Key::new(key), caller)
+    }
+
+    /// What the store behind this client can promise.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.engine.store.capabilities()
+    }
+
+    /// Who holds the lock `key` and who waits for it; `None` if nobody does either.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidKey`, `Unavailable`, `Unauthorized`.
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing in the store.
+    pub async fn inspect(&self, key: impl AsRef<str>) -> Result<Option<Line>, Error> {
+        let lines = self.engine.ask(self.engine.store.inspect(Scope::Key(Key::new(key)?))).await?;
+        Ok(lines.into_iter().next())
+    }
+
+    /// The locks whose keys start with `prefix` and that have a holder or waiters, sorted by key.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`, `Unauthorized`.
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing in the store.
+    pub async fn list(&self, prefix: impl Into<String>) -> Result<Vec<Line>, Error> {
+        self.engine.ask(self.engine.store.inspect(Scope::Prefix(prefix.into()))).await
+    }
+
+    /// Tells of every change to the locks whose keys start with `prefix`, from now on.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`, `Unauthorized`.
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing in the store; dropping the [`Watch`] ends it.
+    pub async fn watch(&self, prefix: impl Into<String>) -> Result<Watch, Error> {
+        self.engine.ask(self.engine.store.watch(Scope::Prefix(prefix.into()))).await.map(Watch)
+    }
+
+    /// Takes the lock `key` away from whoever holds it, and gives whether anybody did. The holder learns of it as of a
+    /// loss, soon but not before the next one may hold: for emergencies, by a person who knows that the holder is dead.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidKey`, `Unavailable`, `Unauthorized`; `Unsupported` where the store cannot, with what to do instead.
+    ///
+    /// # Cancel safety
+    ///
+    /// The request goes on in the background.
+    pub async fn force_release(&self, key: impl AsRef<str>) -> Result<bool, Error> {
+        let removed = self.engine.ask(self.engine.store.force_release(Key::new(key)?)).await?;
+        Ok(removed > 0)
+    }
+
+    /// Ends the client: new requests fail with `Closed`, what is held is lost, and everything of this client leaves the
+    /// store at once. Call it last in `main`, so that locks dropped just before need not lapse.
+    ///
+    /// # Cancel safety
+    ///
+    /// The closing goes on in the background.
+    pub async fn close(&self) {
+        self.engine.close().await;
+    }
+
+    /// A client for the caller's own requests to the same etcd, with the same endpoints and credentials. It does not put the
+    /// URL's namespace before keys.
+    ///
+    /// It belongs to the background thread's runtime, which drives its connections; its futures may be awaited
+    /// anywhere.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if the store is not etcd; `Unavailable`, `Unauthorized`.
+    #[cfg(feature = "etcd")]
+    pub async fn etcd_client(&self) -> Result<etcd_client::Client, Error> {
+        match self.engine.store.native().0 {
+            NativeKind::EtcdClient(connect) => self.engine.ask(connect()).await,
+            _ => Err(Error::new(ErrorKind::Unsupported, "the locks of this client are not in etcd")),
+        }
+    }
+}
+
+impl fmt::Debug for Locks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Locks").field("store", &self.engine.store).finish_non_exhaustive()
+    }
+}
+
+impl TryFrom<&str> for Locks {
+    type Error = Error;
+
+    fn try_from(url: &str) -> Result<Self, Error> {
+        Self::connect(url)
+    }
+}
+
+impl TryFrom<String> for Locks {
+    type Error = Error;
+
+    fn try_from(url: String) -> Result<Self, Error> {
+        Self::connect(url)
+    }
+}
+
+impl TryFrom<&String> for Locks {
+    type Error = Error;
+
+    fn try_from(url: &String) -> Result<Self, Error> {
+        Self::connect(url)
+    }
+}
+
+/// Changes to locks, as they happen. Dropping it ends it.
+#[derive(Debug)]
+pub struct Watch(mpsc::Receiver<Change>);
+
+impl Watch {
+    /// The next change; `None` when the store cannot be watched any more: inspect, and watch anew.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it loses no change.
+    pub async fn next(&mut self) -> Option<Change> {
+        self.0.recv().await
+    }
+}

@@ -1,0 +1,9 @@
+//! What users have: clients, locks, guards, and what the attribute expands to.
+
+pub(crate) mod call;
+pub(crate) mod connect;
+pub(crate) mod global;
+pub(crate) mod guard;
+pub(crate) mod lock;
+pub(crate) mod locks;
+pub(crate) mod run;

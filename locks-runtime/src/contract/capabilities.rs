@@ -1,0 +1,32 @@
+//! What a store can promise.
+
+/// What a store can promise. Each is claimed only with a test that it selects.
+///
+/// ```
+/// # use locks_runtime as distributed_locks;
+/// use distributed_locks::store::Capabilities;
+///
+/// let mut can = Capabilities::default(); // nothing
+/// can.fencing = true;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent fact about a store")]
+pub struct Capabilities {
+    /// Fences grow with every hold of a key, across restarts of the store.
+    pub fencing: bool,
+    /// Waiters of all processes are served in the order they came.
+    pub queue_order: bool,
+    /// Entries outlive their process by the TTL. Otherwise they end with it.
+    pub outlives_process: bool,
+    /// [`Store::force_release`](super::Store::force_release) works.
+    pub force_release: bool,
+    /// The store notices by itself that an entry is gone ([`Session::removed`](super::Session::removed)).
+    pub notices_removal: bool,
+    /// [`Mode`](crate::Mode) may be shared.
+    pub shared: bool,
+    /// More than one holder at once.
+    pub permits: bool,
+    /// Several keys in one step.
+    pub multi_key: bool,
+}

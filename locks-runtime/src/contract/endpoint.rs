@@ -1,0 +1,43 @@
+//! Addresses and time limits of servers on a network, checked before anything is sent.
+
+use std::time::Duration;
+
+/// How long one request may take: a third of the time that a caller is ready to wait for the first connection, so that a
+/// second attempt has a chance.
+#[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
+pub(crate) fn request_timeout(connect_timeout: Duration) -> Duration {
+    (connect_timeout / 3).clamp(Duration::from_millis(500), Duration::from_secs(5))
+}
+
+/// Host and port of `host:port`, the host without the brackets of an IPv6 address.
+#[cfg(any(feature = "etcd", feature = "zookeeper", feature = "postgres"))]
+pub(crate) fn endpoint_parts(endpoint: &str) -> Option<(&str, u16)> {
+    let (host, port) = endpoint.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok().then_some((address, port)),
+        None => (!host.is_empty() && host.chars().all(is_plain)).then_some((host, port)),
+    }
+}
+
+#[cfg(all(test, feature = "etcd"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_host_and_port() {
+        let good = [
+            ("a:2379", "a"),
+            ("10.0.0.1:1", "10.0.0.1"),
+            ("[::1]:2379", "::1"),
+            ("my_etcd-0.svc:2379", "my_etcd-0.svc"),
+        ];
+        for (endpoint, host) in good {
+            assert_eq!(endpoint_parts(endpoint).map(|(host, _)| host), Some(host));
+        }
+        for bad in ["", "a", "a:", ":2379", "a:0", "a:99999", "http://a:1", "u@a:1", "::1:2379", "a b:1"] {
+            assert_eq!(endpoint_parts(bad), None, "{bad}");
+        }
+    }
+}

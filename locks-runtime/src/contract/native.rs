@@ -1,0 +1,38 @@
+//! What only one store has, by type.
+
+use std::fmt;
+
+/// What only one store has, for the methods of this crate that are about that store alone.
+#[derive(Clone, Default)]
+pub struct Native(pub(crate) Kind);
+
+/// Filled by the stores of this crate only.
+#[derive(Clone, Default)]
+pub(crate) enum Kind {
+    #[default]
+    None,
+    /// Makes clients of the same etcd.
+    #[cfg(feature = "etcd")]
+    EtcdClient(EtcdClient),
+    /// Holds in etcd for as long as an entry is there.
+    #[cfg(feature = "etcd")]
+    EtcdCompare(Box<etcd_client::Compare>),
+}
+
+/// Connects one more client to the same etcd.
+#[cfg(feature = "etcd")]
+pub(crate) type EtcdClient = std::sync::Arc<dyn Fn() -> super::traits::Pending<etcd_client::Client> + Send + Sync>;
+
+impl Native {
+    /// Nothing: the store has no more than the contract.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+}
+
+impl fmt::Debug for Native {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Native").finish_non_exhaustive()
+    }
+}

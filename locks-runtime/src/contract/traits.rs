@@ -1,0 +1,84 @@
+//! The two traits that make a store.
+
+use super::capabilities::Capabilities;
+use super::entry::{Entered, Entry, Grant, WhenBusy};
+use super::line::{Change, Line, Scope};
+use super::native::Native;
+use super::renewal::Renewal;
+use crate::values::error::Error;
+use crate::values::key::Key;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// A future of the contract: boxed, sendable, owning what it needs.
+pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
+/// A store of locks. See the [module](crate::contract) for the rules that all methods have in common.
+pub trait Store: fmt::Debug + Send + Sync {
+    /// What the store can promise.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Opens a session that the store ends by itself when it is not renewed for `ttl`, or for the shortest time
+    /// that the store knows if that is longer. `Unsupported` if the longest that it knows is shorter.
+    fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>>;
+
+    /// The locks in `scope` that have a holder or waiters, sorted by key, each with its queue in order.
+    fn inspect(&self, scope: Scope) -> Pending<Vec<Line>>;
+
+    /// Reports every change to the locks in `scope` from now on. It ends when the receiver is dropped; a sender that
+    /// is dropped means that the store cannot be watched any more.
+    fn watch(&self, scope: Scope) -> Pending<mpsc::Receiver<Change>>;
+
+    /// Takes the lock away from whoever holds it, and returns how many entries were removed. Waiters move up.
+    fn force_release(&self, key: Key) -> Pending<usize>;
+
+    /// What only one store has (etcd's client). Stores of other crates return [`Native::none`].
+    fn native(&self) -> Native;
+}
+
+/// A store's unit of liveness. See the [module](crate::contract) for the rules that all methods have in common, and
+/// [`AsyncSession`](super::AsyncSession) for a way to write one with `async fn`s.
+pub trait Session: fmt::Debug + Send + Sync {
+    /// How long the store keeps the session after a renewal: what it granted, not what was asked.
+    fn ttl(&self) -> Duration;
+
+    /// Keeps the session for another TTL from the moment the request was sent, with all its entries but those that
+    /// the [`Renewal`] names.
+    fn renew(&self) -> Pending<Renewal>;
+
+    /// Puts `entry` into the lock's queue, or with [`WhenBusy::Refuse`] takes the lock only if nobody is in the way.
+    ///
+    /// After `Busy` nothing of it is left in the store. After an error it may be there: the engine repeats the call
+    /// or [leaves](Session::leave).
+    fn enter(&self, entry: Arc<Entry>, when_busy: WhenBusy) -> Pending<Entered>;
+
+    /// Waits until an entry that is `Queued` holds the lock.
+    ///
+    /// `Lost` if the entry or its session is gone meanwhile.
+    fn wait_turn(&self, entry: Arc<Entry>) -> Pending<Grant>;
+
+    /// From now on the lock stays taken for at least `least`, even if this process ends or the entry leaves.
+    ///
+    /// Called once, after the grant and before the body.
+    fn extend(&self, entry: Arc<Entry>, least: Duration) -> Pending<()>;
+
+    /// Takes the entry out of the queue, at whatever position; release and withdrawal are the same. Conditional on
+    /// this very entry, and `Ok` when it is not there. An [extended](Session::extend) entry stays until its time is over,
+    /// and then lapses by itself.
+    fn leave(&self, entry: Arc<Entry>) -> Pending<()>;
+
+    /// Ends only when the store shows that the entry is gone although it has not left, with an error that says how.
+    /// A store that cannot know never ends it.
+    fn removed(&self, entry: Arc<Entry>) -> Pending<Infallible>;
+
+    /// Ends the session and drops all its entries at once, except extended ones.
+    fn close(&self) -> Pending<()>;
+
+    /// What only one store has (etcd's `Compare` for `entry`). Stores of other crates return [`Native::none`].
+    fn native(&self, entry: &Entry) -> Native;
+}

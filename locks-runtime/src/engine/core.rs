@@ -1,0 +1,104 @@
+//! What every request of a client needs: the store, its sessions, the queues of this process, defaults, the world.
+
+use super::owned::HandOff;
+use super::queue::Queues;
+use super::request::{Caller, PositionId, Request};
+use super::session::Sessions;
+use crate::contract::{Scope, Store};
+use crate::values::defaults::Defaults;
+use crate::values::error::{Error, ErrorKind};
+use crate::values::holder::Holder;
+use crate::values::key::Key;
+use crate::values::options::Options;
+use crate::world::World;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// One client's state.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) world: World,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) queues: Queues<HandOff>,
+    pub(crate) defaults: Defaults,
+    /// What every holder record of this client has in common.
+    identity: Holder,
+    numbers: AtomicU64,
+    closed: AtomicBool,
+}
+
+impl Engine {
+    pub(crate) fn new(store: Arc<dyn Store>, defaults: Defaults, world: World) -> Self {
+        let identity = Holder {
+            instance: format!("{:016x}", world.bits()).into(),
+            labels: defaults.labels.clone(),
+            ..Holder::here()
+        };
+        Self {
+            sessions: Sessions::new(Arc::clone(&store), world.clone()),
+            world,
+            store,
+            queues: Queues::default(),
+            defaults,
+            identity,
+            numbers: AtomicU64::new(1),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// The request of `caller`, whose task runs under the holds at these positions.
+    pub(crate) fn request(&self, key: Key, options: Options, caller: Caller, under: Vec<PositionId>) -> Request {
+        let Caller { name, origin, template } = caller;
+        let holder = Holder {
+            name,
+            origin,
+            mode: options.mode.name().into(),
+            requested_at_ms: self.world.wall_ms(),
+            ..self.identity.clone()
+        };
+        let ttl = options.ttl.unwrap_or(self.defaults.ttl);
+        Request { key, options, ttl, holder: Arc::new(holder), template, under }
+    }
+
+    /// A new number for a position or an entry, so that no retry is taken for another attempt.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        match self.closed.load(Ordering::Acquire) {
+            false => Ok(()),
+            true => Err(Error::new(ErrorKind::Closed, "the client was closed; connect a new one")),
+        }
+    }
+
+    /// Who holds `key`, if the store answers soon.
+    pub(crate) async fn holder_of(&self, key: &Key) -> Option<Holder> {
+        let asked = self.ask(self.store.inspect(Scope::Key(key.clone())));
+        let lines = self.world.runtime().within(Duration::from_secs(1), asked).await?.ok()?;
+        lines.into_iter().next()?.holders.into_iter().next()
+    }
+
+    /// Asks the store, on the background thread.
+    pub(crate) async fn ask<T, F>(&self, question: Pin<Box<F>>) -> Result<T, Error>
+    where
+        T: Send + Unpin + 'static,
+        F: Future<Output = Result<T, Error>> + Send + ?Sized + 'static,
+    {
+        let answer = self.world.runtime().start(question).await;
+        answer.unwrap_or_else(|| Err(Error::unavailable("the store panicked; this is a bug worth reporting")))
+    }
+
+    /// Ends the client: see `Locks::close`.
+    pub(crate) async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        let sessions = Arc::clone(&self.sessions);
+        let closed = self.world.runtime().start(Box::pin(async move { sessions.close().await }));
+        // A failure is logged there; what could not be closed lapses.
+        let _ = self.world.runtime().within(self.defaults.connect_timeout, closed).await;
+    }
+}

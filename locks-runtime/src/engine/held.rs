@@ -1,0 +1,70 @@
+//! An entry for as long as one hold has it: whether that hold is over, and why.
+
+use super::observe;
+use super::request::Request;
+use crate::contract::Entry;
+use crate::values::end::{EndReason, EndSignal};
+use crate::values::mutex::Mutex;
+use crate::world::clock::{AtomicMoment, Moment};
+use std::sync::Arc;
+
+/// What a session and a hold share of the entry that the hold is about.
+#[derive(Debug)]
+pub(crate) struct HeldEntry {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) request: Arc<Request>,
+    pub(crate) span: tracing::Span,
+    end: EndSignal,
+    /// The entry's own deadline: [`Moment::NEVER`] unless a renewal of its session did not cover it.
+    deadline: AtomicMoment,
+    uncovered: Mutex<Option<Arc<str>>>,
+}
+
+impl HeldEntry {
+    pub(crate) fn new(entry: Arc<Entry>, request: Arc<Request>, span: tracing::Span) -> Self {
+        let (end, uncovered) = (EndSignal::default(), Mutex::default());
+        Self { entry, request, span, end, deadline: AtomicMoment::new(Moment::NEVER), uncovered }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.entry.number
+    }
+
+    /// Why the hold is over, if it is at `now`, as far as the entry itself is concerned.
+    pub(crate) fn end_at(&self, now: Moment) -> Option<EndReason> {
+        if let Some(reason) = self.end.reason() {
+            return Some(reason);
+        }
+        if now < self.deadline.load() {
+            return None;
+        }
+        let cause = self.uncovered.lock().clone();
+        cause.map(|cause| self.end(EndReason::NotRenewed(cause)))
+    }
+
+    /// Ends the hold; returns the reason that stands.
+    pub(crate) fn end(&self, reason: EndReason) -> EndReason {
+        let (stands, is_first) = self.end.end(reason);
+        if is_first && stands != EndReason::Released {
+            observe::lost(&self.span, self.request.labels(), &self.entry.key, &stands);
+        }
+        stands
+    }
+
+    /// Returns when the hold is over.
+    pub(crate) async fn ended(&self) -> EndReason {
+        self.end.wait().await
+    }
+
+    /// A renewal did not cover the entry: from now on it has a deadline of its own.
+    pub(crate) fn uncover(&self, deadline: Moment, cause: Arc<str>) {
+        *self.uncovered.lock() = Some(cause);
+        self.deadline.store(deadline);
+    }
+
+    /// A renewal covered the entry again: it has the deadline of its session.
+    pub(crate) fn cover(&self) {
+        self.deadline.store(Moment::NEVER);
+        *self.uncovered.lock() = None;
+    }
+}

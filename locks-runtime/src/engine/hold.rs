@@ -1,0 +1,240 @@
+//! One lock that is held: whether it still is, and its way back to the store.
+
+use super::core::Engine;
+use super::held::HeldEntry;
+use super::observe;
+use super::owned::OwnedEntry;
+use super::request::{PositionId, Request};
+use super::schedule;
+use super::session::ActiveSession;
+#[cfg(feature = "etcd")]
+use crate::contract::Native;
+use crate::values::end::EndReason;
+use crate::values::error::Error;
+use crate::values::fence::Fence;
+use crate::values::key::Key;
+use crate::values::mutex::Mutex;
+use crate::world::World;
+use crate::world::clock::Moment;
+use crate::world::runtime::Started;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// One lock, held or over.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    engine: Arc<Engine>,
+    held: Arc<HeldEntry>,
+    session: Arc<ActiveSession>,
+    /// Until it is released.
+    owned: Mutex<Option<OwnedEntry>>,
+    position: PositionId,
+    fence: Fence,
+    /// When the store granted the lock to this process.
+    granted: Moment,
+    /// When this hold began: later, if another of this process had the lock first.
+    acquired: Moment,
+    /// The lock stays taken until then, even if it is released sooner.
+    extended_until: Option<Moment>,
+    /// Where `hold_at_most` ends.
+    until: Option<Moment>,
+    /// Somebody relies on the entry to be there exactly while this hold lasts.
+    bound: AtomicBool,
+    released: AtomicBool,
+}
+
+/// How a hold was released.
+#[derive(Debug)]
+pub(crate) struct Release {
+    /// Why the hold had been lost before, if it had.
+    pub(crate) lost: Option<EndReason>,
+    /// The store's answer.
+    pub(crate) left: Started<Result<(), Error>>,
+}
+
+impl Hold {
+    /// The hold of `owned`, which the store has granted at `granted` and this hold has from `acquired` on.
+    pub(crate) fn begin(
+        engine: &Arc<Engine>,
+        request: Arc<Request>,
+        span: tracing::Span,
+        position: PositionId,
+        owned: OwnedEntry,
+        fence: Fence,
+        (granted, acquired): (Moment, Moment),
+    ) -> Arc<Self> {
+        let session = Arc::clone(owned.session());
+        let options = request.options;
+        let hold = Arc::new(Self {
+            engine: Arc::clone(engine),
+            held: Arc::new(HeldEntry::new(Arc::clone(owned.entry()), request, span)),
+            session,
+            owned: Mutex::new(Some(owned)),
+            position,
+            fence,
+            granted,
+            acquired,
+            extended_until: options.hold_at_least.map(|least| acquired + least),
+            until: options.hold_at_most.map(|most| acquired + most),
+            bound: AtomicBool::new(false),
+            released: AtomicBool::new(false),
+        });
+        hold.session.register(&hold.held);
+        if let Some(most) = options.hold_at_most {
+            hold.world().spawn(Self::end_after(Arc::clone(&hold), most));
+        }
+        hold
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.held.entry.key
+    }
+
+    pub(crate) fn fence(&self) -> Fence {
+        self.fence
+    }
+
+    pub(crate) fn acquired(&self) -> Moment {
+        self.acquired
+    }
+
+    pub(crate) fn is_of(&self, engine: &Engine) -> bool {
+        std::ptr::eq(&raw const *self.engine, engine)
+    }
+
+    pub(crate) fn position_id(&self) -> PositionId {
+        self.position
+    }
+
+    pub(crate) fn world(&self) -> &World {
+        &self.engine.world
+    }
+
+    pub(crate) fn span(&self) -> &tracing::Span {
+        &self.held.span
+    }
+
+    /// What only its store has about the entry. From now on the entry ends with this hold, and is not handed off.
+    ///
+    /// # Errors
+    ///
+    /// `Lost` if it was released.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn bind(&self) -> Result<Native, Error> {
+        // Sequentially consistent with `begin_release`: one of the two sees the other.
+        self.bound.store(true, Ordering::SeqCst);
+        if self.released.load(Ordering::SeqCst) {
+            return Err(self.lost_error(&EndReason::Released));
+        }
+        Ok(self.session.session.native(&self.held.entry))
+    }
+
+    /// Why the hold cannot be proved any more, if so. Looks at the clock anew.
+    pub(crate) fn loss(&self) -> Option<EndReason> {
+        self.loss_at(self.world().now())
+    }
+
+    fn loss_at(&self, now: Moment) -> Option<EndReason> {
+        if let Some(reason) = self.held.end_at(now) {
+            return Some(reason);
+        }
+        if self.until.is_some_and(|until| now >= until) {
+            return Some(self.held.end(EndReason::LimitPassed));
+        }
+        self.session.loss_at(now).map(|reason| self.held.end(reason))
+    }
+
+    /// Returns when the hold is over, with the reason.
+    pub(crate) async fn ended(&self) -> EndReason {
+        tokio::select! {
+            biased;
+            reason = self.held.ended() => reason,
+            reason = self.session.lost() => self.held.end(reason),
+        }
+    }
+
+    pub(crate) fn lost_error(&self, reason: &EndReason) -> Error {
+        Error::lost(format!("the lock was lost: {reason}; another process may hold it now")).with_key(self.key())
+    }
+
+    /// The body had a limit of its own, which the hold has not.
+    pub(crate) fn over_limit_error(&self, limit: Duration) -> Error {
+        let message = format!("the lock was lost: `hold_at_most` of {limit:?} passed; another process may hold it now");
+        Error::lost(message).with_key(self.key())
+    }
+
+    /// Releases the lock and waits for the store, for a bounded time. Returns why it had been lost before, if it had, and
+    /// the store's answer.
+    pub(crate) async fn release(&self) -> (Option<EndReason>, Result<(), Error>) {
+        let Release { lost, left } = self.begin_release();
+        let left = self.world().runtime().within(self.engine.defaults.connect_timeout, left).await.flatten();
+        let unknown = || Error::unavailable("the store did not acknowledge the release yet");
+        (lost, left.unwrap_or_else(|| Err(unknown())).map_err(|error| error.with_key(self.key())))
+    }
+
+    /// Begins to take the entry out of the store, and lets the next one of this process move when that is done.
+    pub(crate) fn begin_release(&self) -> Release {
+        // Sequentially consistent with `bind`.
+        self.released.store(true, Ordering::SeqCst);
+        let Some(owned) = self.owned.lock().take() else {
+            return Release { lost: self.held.end_at(self.world().now()), left: Started::done(Ok(())) };
+        };
+        let now = self.world().now();
+        let lost = self.loss_at(now).or_else(|| {
+            let reason = self.held.end(EndReason::Released);
+            (reason != EndReason::Released).then_some(reason)
+        });
+        observe::ended(&self.held.span, self.held.request.labels(), now.since(self.acquired), lost.is_some());
+        self.session.unregister(self.held.number());
+        let owned = match self.hand_off(owned, lost.is_none(), now) {
+            Ok(()) => return Release { lost, left: Started::done(Ok(())) },
+            Err(owned) => owned,
+        };
+        let left = match self.extended_until.filter(|until| *until > now) {
+            None => self.world().runtime().start(Box::pin(owned.release())),
+            Some(until) => {
+                self.world().spawn(Self::release_at(Arc::clone(&self.session), owned, until.since(now)));
+                Started::done(Ok(()))
+            }
+        };
+        Release { lost, left }
+    }
+
+    /// Hands the entry off to the next body in this process's queue, if that one could not tell the difference from an
+    /// entry of its own. For a short time only: other processes wait too.
+    fn hand_off(&self, owned: OwnedEntry, is_proved: bool, now: Moment) -> Result<(), OwnedEntry> {
+        let is_late = now.since(self.granted) >= schedule::HAND_OFF_WITHIN;
+        let is_tied = self.extended_until.is_some() || self.bound.load(Ordering::SeqCst);
+        let Some(fence) = self.fence.next().filter(|_| is_proved && !is_late && !is_tied) else { return Err(owned) };
+        owned.hand_off(fence, self.granted, |next| next.could_take_over_from(&self.held.request))
+    }
+
+    /// Releases when `hold_at_least` is over. If this process ends before that, the store lets the entry lapse.
+    async fn release_at(session: Arc<ActiveSession>, owned: OwnedEntry, after: Duration) {
+        tokio::select! {
+            biased;
+            _ = session.lost() => {}
+            () = tokio::time::sleep(after) => {}
+        }
+        // A failure is logged there.
+        let _ = owned.release().await;
+    }
+
+    /// The life of `hold_at_most`: the hold ends then, and is released when the body has stopped. A body that does not
+    /// await cannot be stopped, and gets the time that it would have before a lapse.
+    async fn end_after(self: Arc<Self>, most: Duration) {
+        let reason = tokio::select! {
+            biased;
+            // Whoever asks may see before this timer that the time is over.
+            reason = self.ended() => reason,
+            () = tokio::time::sleep(most) => self.held.end(EndReason::LimitPassed),
+        };
+        if reason != EndReason::LimitPassed {
+            return;
+        }
+        tokio::time::sleep(schedule::reserve(self.session.session.ttl())).await;
+        // A failure is logged there, and retried.
+        let _ = self.begin_release().left.await;
+    }
+}

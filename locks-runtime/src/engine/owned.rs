@@ -1,0 +1,188 @@
+//! An entry that is, or may be, in the store, and its owner, who never forgets it there.
+
+use super::observe;
+use super::queue::Position;
+use super::request::Request;
+use super::schedule;
+use super::session::{ActiveSession, SessionRef};
+use crate::contract::{Backoff, Entered, Entry, Grant, WhenBusy};
+use crate::values::end::EndReason;
+use crate::values::error::{Error, ErrorKind};
+use crate::values::fence::Fence;
+use crate::world::World;
+use crate::world::clock::Moment;
+use crate::world::runtime::Started;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A held entry on its way from one body of this process to the next: it stays in the store, and nobody runs under it.
+#[derive(Debug)]
+pub(crate) struct HandOff {
+    pub(crate) owned: OwnedEntry,
+    /// For the next hold.
+    pub(crate) fence: Fence,
+    /// When the store granted the lock to this process.
+    pub(crate) granted: Moment,
+}
+
+/// The owner of an entry that is, or may be, in the store. Dropping it withdraws the entry in the background, after the
+/// request that put it there has ended: a late grant becomes a withdrawal.
+#[derive(Debug)]
+pub(crate) struct OwnedEntry(Option<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    entry: Arc<Entry>,
+    session: SessionRef,
+    /// The position in this process's queue, given up once the store's is; none for a moment while it is handed off.
+    position: Option<Arc<Position<HandOff>>>,
+    world: World,
+    entering: Option<Started<Result<Entered, Error>>>,
+    waiting: Option<Started<Result<Grant, Error>>>,
+}
+
+impl OwnedEntry {
+    /// An entry that is not in the store yet.
+    pub(crate) fn new(entry: Arc<Entry>, session: SessionRef, position: Arc<Position<HandOff>>, world: World) -> Self {
+        Self(Some(Parts { entry, session, position: Some(position), world, entering: None, waiting: None }))
+    }
+
+    pub(crate) fn entry(&self) -> &Arc<Entry> {
+        &self.parts().entry
+    }
+
+    pub(crate) fn session(&self) -> &Arc<ActiveSession> {
+        &self.parts().session
+    }
+
+    /// Puts the entry into the store's queue.
+    pub(crate) async fn enter(&mut self, when_busy: WhenBusy) -> Result<Entered, Error> {
+        let parts = self.parts_mut();
+        let entering = parts.session.session.enter(Arc::clone(&parts.entry), when_busy);
+        let entering = parts.entering.insert(parts.world.runtime().start(entering));
+        let entered = entering.await.unwrap_or_else(|| Err(panicked("enter")));
+        if let Err(error) = &entered
+            && error.kind() == ErrorKind::Lost
+        {
+            // The store has forgotten the session itself: nobody else should try it.
+            parts.session.lose(EndReason::SessionLost(error.to_string().into()));
+        }
+        entered
+    }
+
+    /// Waits until the entry is at the head of the store's queue.
+    pub(crate) async fn wait_turn(&mut self) -> Result<Grant, Error> {
+        let parts = self.parts_mut();
+        let waiting = parts.session.session.wait_turn(Arc::clone(&parts.entry));
+        let waiting = parts.waiting.insert(parts.world.runtime().start(waiting));
+        tokio::select! {
+            biased;
+            reason = parts.session.lost() => Err(Error::lost(reason.to_string())),
+            grant = waiting => grant.unwrap_or_else(|| Err(panicked("wait_turn"))),
+        }
+    }
+
+    /// Makes the lock stay taken for `least`, whatever happens to this process.
+    pub(crate) async fn extend(&self, least: Duration) -> Result<(), Error> {
+        let parts = self.parts();
+        let extended = parts.world.runtime().start(parts.session.session.extend(Arc::clone(&parts.entry), least));
+        extended.await.unwrap_or_else(|| Err(panicked("extend")))
+    }
+
+    /// Whether the session has lasted until `now`.
+    pub(crate) fn check(&self, now: Moment) -> Result<(), Error> {
+        match self.session().loss_at(now) {
+            None => Ok(()),
+            Some(reason) => Err(Error::lost(format!("the session ended before the lock was held: {reason}"))),
+        }
+    }
+
+    /// The entry is known not to be in the store: nothing needs to be withdrawn.
+    pub(crate) fn forget(mut self) {
+        self.0 = None;
+    }
+
+    /// Hands the entry off to the next one in this process's queue if `fits` says so. Returns it if nobody fits.
+    pub(crate) fn hand_off(
+        mut self,
+        fence: Fence,
+        granted: Moment,
+        fits: impl Fn(&Request) -> bool,
+    ) -> Result<(), Self> {
+        let Some(position) = self.parts_mut().position.take() else { return Err(self) };
+        match position.hand_off(HandOff { owned: self, fence, granted }, fits) {
+            None => Ok(()),
+            Some(mut back) => {
+                back.owned.parts_mut().position = Some(position);
+                Err(back.owned)
+            }
+        }
+    }
+
+    /// Takes over an entry that was handed off.
+    pub(crate) fn take_position(&mut self, position: &Arc<Position<HandOff>>) {
+        self.parts_mut().position = Some(Arc::clone(position));
+    }
+
+    /// Takes the entry out of the store, and then lets the next one of this process's queue move.
+    pub(crate) async fn release(mut self) -> Result<(), Error> {
+        match self.0.take() {
+            Some(parts) => leave(&parts).await,
+            None => Ok(()),
+        }
+    }
+
+    fn parts(&self) -> &Parts {
+        self.0.as_ref().expect(UNTIL_CONSUMED)
+    }
+
+    fn parts_mut(&mut self) -> &mut Parts {
+        self.0.as_mut().expect(UNTIL_CONSUMED)
+    }
+}
+
+const UNTIL_CONSUMED: &str = "only what consumes the owner takes its parts";
+
+impl Drop for OwnedEntry {
+    fn drop(&mut self) {
+        let Some(mut parts) = self.0.take() else { return };
+        if let Some(waiting) = parts.waiting.take() {
+            waiting.abort();
+        }
+        let runtime = parts.world.runtime().clone();
+        drop(runtime.start(Box::pin(async move {
+            if let Some(entering) = parts.entering.take() {
+                // Whatever it answered, the entry goes.
+                let _ = entering.await;
+            }
+            // A failure is logged there; the session's end frees the lock at the latest.
+            let _ = leave(&parts).await;
+        })));
+    }
+}
+
+fn panicked(step: &str) -> Error {
+    Error::unavailable(format!("the store's `{step}` panicked; this is a bug worth reporting"))
+}
+
+/// Takes the entry out of the store, until the answer is definite or the session is over: then its end takes the entry.
+async fn leave(parts: &Parts) -> Result<(), Error> {
+    let mut backoff = Backoff::new(&parts.world, schedule::SHORTEST_PAUSE, schedule::LONGEST_PAUSE);
+    loop {
+        let left = tokio::select! {
+            biased;
+            _ = parts.session.lost() => return Ok(()),
+            left = parts.session.session.leave(Arc::clone(&parts.entry)) => left,
+        };
+        match left {
+            Err(error) if error.kind() != ErrorKind::Lost => {
+                observe::release_failed(&parts.entry.key, &error);
+                if error.kind() != ErrorKind::Unavailable {
+                    return Err(error);
+                }
+                backoff.wait().await;
+            }
+            _ => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What is asked for, and by whom.
+
+use super::observe::Labels;
+use crate::values::holder::Holder;
+use crate::values::key::Key;
+use crate::values::options::Options;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Names one position in the queues of a client, and with it the hold that grows out of it.
+pub(crate) type PositionId = u64;
+
+/// Who asks, as the program's text has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// What it calls itself.
+    pub(crate) name: Cow<'static, str>,
+    /// `file:line`.
+    pub(crate) origin: Cow<'static, str>,
+    /// The key as it is written, where an attribute has it.
+    pub(crate) template: &'static str,
+}
+
+/// One call for a lock.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) key: Key,
+    pub(crate) options: Options,
+    /// The TTL that is asked for: the caller's, or the client's.
+    pub(crate) ttl: Duration,
+    pub(crate) holder: Arc<Holder>,
+    pub(crate) template: &'static str,
+    /// The holds under which this task already runs, innermost first.
+    pub(crate) under: Vec<PositionId>,
+}
+
+impl Request {
+    pub(crate) fn labels(&self) -> Labels<'_> {
+        Labels { name: &self.holder.name, template: self.template }
+    }
+
+    /// Whether it could go on with the entry that serves `other`: nobody could tell the difference from one of its own.
+    pub(crate) fn could_take_over_from(&self, other: &Self) -> bool {
+        self.options.hold_at_least.is_none() && self.ttl == other.ttl && self.holder.is_like(&other.holder)
+    }
+}

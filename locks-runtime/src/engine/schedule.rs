@@ -1,0 +1,77 @@
+//! When to renew, and when it is over: arithmetic with `now` passed in.
+
+use crate::world::World;
+use crate::world::clock::Moment;
+use std::time::Duration;
+
+/// For how long after the store's grant a process may hand the lock off among its own waiters, while others wait. A few
+/// times what a grant by the store takes, so that many short bodies are not slowed by asking the store each time.
+pub(crate) const HAND_OFF_WITHIN: Duration = Duration::from_millis(10);
+
+/// The first pause before a request is retried.
+pub(crate) const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// The longest pause between two attempts to acquire, or to release.
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The moment after which a session can no longer be proved, if its last acknowledged renewal was sent at `sent`.
+///
+/// It counts from the send: the store's own count starts at the earliest then, and a reply may be late (Go's etcd
+/// client counts from the reply). Two clocks may drift apart by 1 %, and stopping a body takes a margin.
+#[must_use]
+pub(crate) fn deadline(sent: Moment, ttl: Duration) -> Moment {
+    sent + (ttl - reserve(ttl))
+}
+
+/// The time between a session's deadline and the end of its TTL: for the clocks to drift apart, and to stop the bodies
+/// in before the store may give their locks to others.
+#[must_use]
+pub(crate) fn reserve(ttl: Duration) -> Duration {
+    let margin = (ttl / 20).clamp(Duration::from_millis(20), Duration::from_millis(500)).min(ttl / 4);
+    ttl / 100 + margin
+}
+
+/// How long after a renewal was sent the next one is: a third of the TTL, less up to a tenth of that as jitter.
+#[must_use]
+pub(crate) fn renew_after(world: &World, ttl: Duration) -> Duration {
+    world.between(ttl / 3 - ttl / 30, ttl / 3)
+}
+
+/// For how long a session without entries is kept, so that the next lock costs no new one.
+#[must_use]
+pub(crate) fn idle_limit(ttl: Duration) -> Duration {
+    (ttl * 3).max(Duration::from_secs(60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn nanos(range: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
+        range.prop_map(Duration::from_nanos)
+    }
+
+    const YEAR: u64 = 365 * 24 * 3600 * 1_000_000_000;
+
+    proptest! {
+        /// The store starts to count when it sees the request, which is never before it was sent, on a clock that may
+        /// run up to 1 % faster than ours.
+        #[test]
+        fn the_store_never_ends_a_session_first(sent in 0..YEAR, transit in 0..YEAR, ttl in nanos(1_000_000..YEAR)) {
+            let sent = Moment::from_nanos(sent);
+            let ours = deadline(sent, ttl);
+            let store_seen = sent + Duration::from_nanos(transit);
+            let by_a_fast_clock = store_seen + Duration::from_nanos(u64::try_from(ttl.as_nanos() * 100 / 101).unwrap());
+            prop_assert!(ours < by_a_fast_clock, "{ours:?} {by_a_fast_clock:?}");
+            prop_assert!(ours > sent);
+        }
+
+        #[test]
+        fn at_least_two_renewals_fit_before_the_deadline(ttl in nanos(1_000_000..YEAR)) {
+            let sent = Moment::from_nanos(0);
+            // The longest that `renew_after` can be.
+            prop_assert!(sent + ttl / 3 * 2 < deadline(sent, ttl));
+        }
+    }
+}

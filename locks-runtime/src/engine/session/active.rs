@@ -1,0 +1,247 @@
+//! One session that is being kept alive: its deadline, its loss, and the entries in it.
+
+use crate::contract::{Renewal, Session};
+use crate::engine::held::HeldEntry;
+use crate::engine::schedule;
+use crate::values::end::{EndReason, EndSignal};
+use crate::values::mutex::Mutex;
+use crate::world::World;
+use crate::world::clock::{AtomicMoment, Moment};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// One session that is being kept alive.
+#[derive(Debug)]
+pub(crate) struct ActiveSession {
+    pub(crate) session: Arc<dyn Session>,
+    pub(super) world: World,
+    pub(super) opened: Moment,
+    deadline: AtomicMoment,
+    lost: EndSignal,
+    /// Nothing of it is in the store any more, as far as that could be achieved.
+    ended: EndSignal,
+    users: Mutex<Users>,
+    /// Wakes the renewal before its time.
+    pub(super) wake: Notify,
+    last_answer: Arc<AtomicMoment>,
+}
+
+#[derive(Debug, Default)]
+struct Users {
+    /// No more entries: the session is being closed.
+    closed: bool,
+    count: usize,
+    /// Whether it was used since the last renewal.
+    used: bool,
+    /// Held entries, by number. Whether the store removes them is not watched yet: a short hold never costs a watch.
+    unwatched: BTreeMap<u64, Weak<HeldEntry>>,
+    watched: BTreeMap<u64, Weak<HeldEntry>>,
+    /// Entries that the last renewal did not cover, each with its deadline and the cause.
+    uncovered: BTreeMap<u64, (Moment, Arc<str>)>,
+}
+
+impl ActiveSession {
+    pub(super) fn new(session: Arc<dyn Session>, world: World, sent: Moment, last_answer: Arc<AtomicMoment>) -> Self {
+        Self {
+            deadline: AtomicMoment::new(schedule::deadline(sent, session.ttl())),
+            session,
+            world,
+            opened: sent,
+            lost: EndSignal::default(),
+            ended: EndSignal::default(),
+            users: Mutex::default(),
+            wake: Notify::new(),
+            last_answer,
+        }
+    }
+
+    /// Whether the session can still be proved: not lost, and before its deadline.
+    pub(super) fn is_alive(&self) -> bool {
+        self.loss().is_none()
+    }
+
+    /// Why the session cannot be proved any more, if so. Looks at the clock anew.
+    pub(super) fn loss(&self) -> Option<EndReason> {
+        self.loss_at(self.world.now())
+    }
+
+    /// As [`loss`](ActiveSession::loss), for a caller that has just looked at the clock.
+    pub(crate) fn loss_at(&self, now: Moment) -> Option<EndReason> {
+        self.lost.reason().or_else(|| (now >= self.deadline.load()).then(|| self.lose(EndReason::Overdue)))
+    }
+
+    /// Returns when the session is lost, with the reason.
+    pub(crate) async fn lost(&self) -> EndReason {
+        self.lost.wait().await
+    }
+
+    /// Ends the session. The first reason stands.
+    pub(crate) fn lose(&self, reason: EndReason) -> EndReason {
+        let (stands, _) = self.lost.end(reason);
+        self.wake.notify_one();
+        stands
+    }
+
+    /// How long until the deadline.
+    pub(super) fn time_left(&self) -> Duration {
+        self.deadline.load().since(self.world.now())
+    }
+
+    /// A renewal that was sent at `sent` has been acknowledged.
+    pub(super) fn renewed(&self, sent: Moment, renewal: Renewal) {
+        self.last_answer.advance(self.world.now());
+        let before = self.deadline.load();
+        self.note_uncovered(renewal, before);
+        self.deadline.advance(schedule::deadline(sent, self.session.ttl()));
+    }
+
+    /// The entries that a renewal did not cover keep the deadline that they had.
+    fn note_uncovered(&self, renewal: Renewal, before: Moment) {
+        let mut users = self.users.lock();
+        if renewal.uncovered.is_empty() && users.uncovered.is_empty() {
+            return;
+        }
+        let mut covered = std::mem::take(&mut users.uncovered);
+        for entry in renewal.uncovered {
+            let known = covered.remove(&entry.number);
+            let is_new = known.is_none();
+            let (deadline, _) = known.unwrap_or((before, Arc::default()));
+            let cause: Arc<str> = entry.cause.to_string().into();
+            users.uncovered.insert(entry.number, (deadline, Arc::clone(&cause)));
+            if let Some(held) = users.held(entry.number) {
+                held.uncover(deadline, cause);
+                if is_new {
+                    self.end_in_time(&held, deadline);
+                }
+            }
+        }
+        for number in covered.into_keys() {
+            if let Some(held) = users.held(number) {
+                held.cover();
+            }
+        }
+    }
+
+    /// Wakes whoever waits for the end of `held` when its own deadline has passed.
+    fn end_in_time(&self, held: &Arc<HeldEntry>, deadline: Moment) {
+        let (held, world) = (Arc::downgrade(held), self.world.clone());
+        self.world.spawn(async move {
+            tokio::time::sleep(deadline.since(world.now())).await;
+            // Covered again meanwhile, it goes on.
+            let _ = held.upgrade().and_then(|held| held.end_at(world.now()));
+        });
+    }
+
+    /// A hold has begun: its entry is watched once it has lasted until the next renewal.
+    pub(crate) fn register(&self, held: &Arc<HeldEntry>) {
+        let mut users = self.users.lock();
+        if let Some((deadline, cause)) = users.uncovered.get(&held.number()) {
+            held.uncover(*deadline, Arc::clone(cause));
+            self.end_in_time(held, *deadline);
+        }
+        users.unwatched.insert(held.number(), Arc::downgrade(held));
+    }
+
+    /// The entry with this number is no longer held.
+    pub(crate) fn unregister(&self, number: u64) {
+        let mut users = self.users.lock();
+        users.unwatched.remove(&number);
+        users.watched.remove(&number);
+        users.uncovered.remove(&number);
+    }
+
+    /// The held entries that are not watched yet; they count as watched from now on.
+    pub(super) fn take_unwatched(&self) -> Vec<Arc<HeldEntry>> {
+        let mut users = self.users.lock();
+        let unwatched = std::mem::take(&mut users.unwatched);
+        let held = unwatched.values().filter_map(Weak::upgrade).collect();
+        users.watched.extend(unwatched);
+        held
+    }
+
+    /// Whether nothing has used the session for `limit`; `used` is when something did last.
+    pub(super) fn is_idle_since(&self, used: &mut Moment, limit: Duration) -> bool {
+        let now = self.world.now();
+        let mut users = self.users.lock();
+        if std::mem::take(&mut users.used) || users.count > 0 {
+            *used = now;
+        }
+        now.since(*used) >= limit
+    }
+
+    /// Takes no more entries, unless there is one.
+    pub(super) fn close_if_unused(&self) -> bool {
+        let mut users = self.users.lock();
+        users.closed = users.count == 0;
+        users.closed
+    }
+
+    /// Returns when there are no more entries in the session.
+    pub(super) async fn unused(&self) {
+        loop {
+            let woken = self.wake.notified();
+            if self.users.lock().count == 0 {
+                return;
+            }
+            woken.await;
+        }
+    }
+
+    /// Nothing of it is in the store any more, as far as that could be achieved.
+    pub(super) fn mark_ended(&self) {
+        self.ended.end(self.loss().unwrap_or(EndReason::Overdue));
+    }
+
+    /// Returns when the session has left the store, or could not be made to.
+    pub(super) async fn ended(&self) {
+        self.ended.wait().await;
+    }
+}
+
+impl Users {
+    fn held(&self, number: u64) -> Option<Arc<HeldEntry>> {
+        self.watched.get(&number).or_else(|| self.unwatched.get(&number))?.upgrade()
+    }
+}
+
+/// The right to put an entry into a session, which is not closed as idle meanwhile.
+#[derive(Debug)]
+pub(crate) struct SessionRef(Arc<ActiveSession>);
+
+impl SessionRef {
+    /// `None` if the session is being closed.
+    pub(super) fn to(session: Arc<ActiveSession>) -> Option<Self> {
+        {
+            let mut users = session.users.lock();
+            if users.closed {
+                return None;
+            }
+            users.count += 1;
+            users.used = true;
+        }
+        Some(Self(session))
+    }
+}
+
+impl std::ops::Deref for SessionRef {
+    type Target = Arc<ActiveSession>;
+
+    fn deref(&self) -> &Arc<ActiveSession> {
+        &self.0
+    }
+}
+
+impl Drop for SessionRef {
+    fn drop(&mut self) {
+        let is_last = {
+            let mut users = self.0.users.lock();
+            users.count -= 1;
+            users.count == 0
+        };
+        if is_last && !self.0.is_alive() {
+            self.0.wake.notify_one();
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The sessions of a client with its store: opened, renewed, watched and closed.
+
+mod active;
+mod pool;
+mod upkeep;
+
+pub(crate) use active::{ActiveSession, SessionRef};
+pub(crate) use pool::Sessions;

@@ -1,0 +1,122 @@
+//! Whatever keys and values are under the prefix, and whatever an answer counts: read, and never a panic.
+
+use super::inspect::{self, Lines};
+use super::lease;
+use super::line::{self, Ahead, Place};
+use super::names::{self, Name};
+use crate::contract::Scope;
+use crate::values::key::Key;
+use proptest::prelude::*;
+use std::time::Duration;
+
+/// A key near the lock `a`, or any.
+fn any_key() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => "(ns)?/?a{0,2}/?(b/)?[0-9a-f]{0,3}-?[0-9]{0,2}".prop_map(String::into_bytes),
+        1 => any::<Vec<u8>>(),
+    ]
+}
+
+fn any_place() -> impl Strategy<Value = Place> {
+    let value = prop_oneof![Just(Vec::new()), Just(br#"{"v":1,"name":"us"}"#.to_vec()), any::<Vec<u8>>(),];
+    let number = || prop_oneof![4 => -2..20_i64, 1 => any::<i64>()];
+    (any_key(), value, number(), number(), number()).prop_map(|(key, value, created, modified, lease)| Place {
+        key,
+        value,
+        created,
+        modified,
+        lease,
+    })
+}
+
+fn scope() -> impl Strategy<Value = Scope> {
+    prop_oneof![Just(Scope::Key(Key::new("a").unwrap())), "[a/\u{10ffff}]{0,3}".prop_map(Scope::Prefix),]
+}
+
+proptest! {
+    #[test]
+    fn any_answer_is_read(
+        (revision, succeeded) in (any::<i64>(), any::<bool>()),
+        ranges in prop::collection::vec((prop::collection::vec(any_place(), 0..5), any::<bool>()), 0..4),
+        mine in -1..20_i64,
+    ) {
+        let name = Name::new("", &Key::new("a").unwrap());
+        let standing = line::read(revision, succeeded, ranges.clone());
+        prop_assert_eq!(standing.mine.is_some(), succeeded || (ranges.len() > 1 && !ranges[0].0.is_empty()));
+        if let Some(ahead) = standing.ahead(&name, mine) {
+            // Whoever is told that nobody is ahead is right, as far as the answer goes.
+            let older = standing.line.iter().any(|place| place.created < mine && name.holds(&place.key));
+            prop_assert_eq!(ahead.is_over(), ahead.complete && !older);
+        }
+        if let Some(owner) = standing.owner(&name, Some(mine)) {
+            let _ = owner.holder().to_string();
+        }
+    }
+
+    #[test]
+    fn any_keys_make_lines_in_order_and_can_all_be_removed(
+        scope in scope(),
+        namespace in "(ns)?",
+        places in prop::collection::vec(any_place(), 0..20),
+    ) {
+        let (mut lines, mut locks) = (Lines::default(), 0);
+        for place in &places {
+            locks += usize::from(lines.put(&namespace, &scope, place.clone()).is_some());
+            let _ = names::number_of(&place.key, place.lease);
+        }
+        for lock in lines.locks() {
+            prop_assert!(scope.contains(lock.as_str()));
+            if let Some(owner) = lines.owner(&scope, lock) {
+                let _ = owner.holder().to_string();
+            }
+        }
+        prop_assert!(lines.locks().count() <= locks);
+        for place in &places {
+            lines.remove(&namespace, &place.key);
+        }
+        prop_assert_eq!(lines.locks().count(), 0);
+    }
+
+    /// Every key of a scope is in the range that is asked for.
+    #[test]
+    fn a_scope_is_the_range_of_all_its_keys(namespace in "\\PC{0,3}", prefix in "\\PC{0,3}", rest in "\\PC{1,4}", suffix in "[0-9a-f-]{1,5}") {
+        let key = Key::new(format!("{prefix}{rest}")).unwrap();
+        let stored = format!("{namespace}{key}/{suffix}").into_bytes();
+        for scope in [Scope::Prefix(prefix), Scope::Key(key)] {
+            let (start, end) = inspect::range(&namespace, &scope);
+            prop_assert!(start <= stored && (end == [0] || stored < end), "{scope:?}");
+        }
+    }
+
+    /// A turn comes exactly when the last of those ahead is gone, in whatever portions and order it is told.
+    #[test]
+    fn a_turn_comes_with_the_last_deletion(
+        count in 1..6_usize,
+        portions in prop::collection::vec(prop::collection::vec((0..8_usize, 0..30_i64), 0..4), 0..12),
+    ) {
+        let key = |number: usize| format!("a/{number}").into_bytes();
+        let mut ahead = Ahead { revision: 9, keys: (0..count).map(key).collect(), complete: true };
+        let mut left: Vec<usize> = (0..count).collect();
+        for portion in portions {
+            let told: Vec<_> = portion.iter().map(|(number, at)| (key(*number), *at)).collect();
+            let turn = ahead.remove(&told);
+            let mut expected = None;
+            for (number, at) in portion.into_iter().filter(|(_, at)| *at > 9) {
+                let waited = !left.is_empty();
+                left.retain(|other| *other != number);
+                if waited && left.is_empty() {
+                    expected = Some(at);
+                }
+            }
+            prop_assert_eq!(turn, expected);
+            prop_assert_eq!(ahead.is_over(), left.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_lease_is_never_shorter_than_asked(nanos: u64) {
+        let ttl = Duration::from_nanos(nanos);
+        prop_assert!(Duration::from_secs(lease::seconds(ttl).cast_unsigned()) >= ttl);
+        prop_assert!(lease::seconds(Duration::MAX) > 0);
+    }
+}

@@ -1,0 +1,133 @@
+//! Locks inside one process: for tests and single-node programs.
+//!
+//! | event | what happens |
+//! |---|---|
+//! | crash | everything is gone with the process |
+//! | pause beyond the TTL | sessions lapse as on a server; the hold is lost on resume |
+//! | partition | none, except by the fault hooks (feature `testing`) |
+//! | clock jump | none: the clock only goes forward, and runs through suspend |
+//!
+//! Waiters are served first in, first out; a fence is a counter of the whole store.
+
+#[cfg(any(test, feature = "testing"))]
+mod faults;
+mod session;
+mod shared;
+mod state;
+
+#[cfg(any(test, feature = "testing"))]
+pub use faults::Faults;
+
+use crate::contract::{Capabilities, Change, Line, Native, Pending, Scope, Session, Store, boxed};
+use crate::values::holder::Holder;
+use crate::values::key::Key;
+use crate::values::mutex::Mutex;
+use crate::world::World;
+use session::MemorySession;
+use shared::Shared;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// A store in this process's memory. Cloning it makes another handle to the same store.
+#[derive(Clone, Debug)]
+pub struct Memory(Arc<Shared>);
+
+impl Memory {
+    /// An empty store of its own.
+    #[must_use]
+    pub fn new(world: &World) -> Self {
+        Self(Arc::new(Shared::new(world)))
+    }
+
+    /// The store that this process calls `name`: one URL is one store, whoever connects.
+    #[must_use]
+    pub fn named(name: &str, world: &World) -> Self {
+        static STORES: Mutex<Option<HashMap<String, Weak<Shared>>>> = Mutex::new(None);
+        let mut stores = STORES.lock();
+        let stores = stores.get_or_insert_default();
+        if let Some(shared) = stores.get(name).and_then(Weak::upgrade) {
+            return Self(shared);
+        }
+        stores.retain(|_, store| store.strong_count() > 0);
+        let store = Self::new(world);
+        stores.insert(name.to_owned(), Arc::downgrade(&store.0));
+        store
+    }
+
+    /// The hooks by which a test makes this store fail.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
+    /// How many sessions there are.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.0.with(|state, _| state.sessions.len())
+    }
+
+    /// Forgets every session, as a server does whose clients were away for too long.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn expire_sessions(&self) {
+        self.0.with(|state, now| {
+            state.sessions.clear();
+            state.sweep(now);
+        });
+    }
+}
+
+impl Store for Memory {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            fencing: true,
+            queue_order: true,
+            force_release: true,
+            notices_removal: true,
+            ..Capabilities::default()
+        }
+    }
+
+    fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move {
+            let id = shared.request(|state, now| Ok(state.open(now + ttl))).await?;
+            Ok(boxed(Arc::new(MemorySession::new(shared, id, ttl))))
+        })
+    }
+
+    fn inspect(&self, scope: Scope) -> Pending<Vec<Line>> {
+        let shared = Arc::clone(&self.0);
+        let look = move |state: &mut state::State| {
+            let inside = state.queues.iter().filter(|(key, _)| scope.contains(key.as_str()));
+            let lines = inside.map(|(key, queue)| {
+                let holders_if = |held: bool| {
+                    let places = queue.places.iter().filter(move |place| place.fence.is_some() == held);
+                    places.map(|place| Holder::clone(&place.holder)).collect()
+                };
+                Line::new(key.clone(), holders_if(true), holders_if(false))
+            });
+            let mut lines: Vec<Line> = lines.collect();
+            lines.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+            lines
+        };
+        Box::pin(async move { shared.request(|state, _| Ok(look(state))).await })
+    }
+
+    fn watch(&self, scope: Scope) -> Pending<mpsc::Receiver<Change>> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { shared.request(|state, _| Ok(state.watch(scope))).await })
+    }
+
+    fn force_release(&self, key: Key) -> Pending<usize> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { shared.request(|state, now| Ok(state.force_release(&key, now))).await })
+    }
+
+    fn native(&self) -> Native {
+        Native::none()
+    }
+}

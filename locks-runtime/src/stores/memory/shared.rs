@@ -1,0 +1,70 @@
+//! The store behind its handles: the state, and how a request reaches it.
+
+#[cfg(any(test, feature = "testing"))]
+use super::faults::Faults;
+use super::state::{Queue, State};
+use crate::values::error::Error;
+use crate::values::key::Key;
+use crate::values::mutex::Mutex;
+use crate::world::World;
+use crate::world::clock::Moment;
+use std::time::Duration;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    world: World,
+    state: Mutex<State>,
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) faults: Faults,
+}
+
+impl Shared {
+    pub(super) fn new(world: &World) -> Self {
+        Self {
+            world: world.clone(),
+            state: Mutex::default(),
+            #[cfg(any(test, feature = "testing"))]
+            faults: Faults::default(),
+        }
+    }
+
+    /// Does `work` on the state, once everything that has lapsed is gone.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut State, Moment) -> T) -> T {
+        let mut state = self.state.lock();
+        let now = self.world.now();
+        if now >= state.next_lapse {
+            state.sweep(now);
+        }
+        work(&mut state, now)
+    }
+
+    /// A request to the store, which a test's faults may disturb.
+    pub(super) async fn request<T>(
+        &self,
+        work: impl FnOnce(&mut State, Moment) -> Result<T, Error> + Send,
+    ) -> Result<T, Error> {
+        #[cfg(any(test, feature = "testing"))]
+        self.faults.before().await?;
+        let result = self.with(work);
+        #[cfg(any(test, feature = "testing"))]
+        self.faults.after()?;
+        result
+    }
+
+    /// Asks `ready` about the queue of `key` at every change to it, and whenever something lapses.
+    pub(super) async fn until<T>(&self, key: &Key, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {
+        loop {
+            let changed = self.with(|state, _| state.queues.get_mut(key).map(Queue::changes)).unwrap_or_default();
+            let changed = changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let (value, pause) = self.with(|state, now| (ready(state), state.next_lapse.since(now)));
+            if let Some(value) = value {
+                return value;
+            }
+            // A millisecond more, so that the timer's rounding does not wake it too early again and again.
+            let pause = pause.min(Duration::from_secs(3600)) + Duration::from_millis(1);
+            let _ = tokio::time::timeout(pause, changed).await;
+        }
+    }
+}

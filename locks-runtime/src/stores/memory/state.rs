@@ -1,0 +1,226 @@
+//! What the memory store keeps: sessions, and a queue for each lock that has a holder or waiters.
+
+use crate::contract::{Change, Entered, Entry, Grant, Scope, WhenBusy};
+use crate::values::error::Error;
+use crate::values::holder::Holder;
+use crate::values::key::Key;
+use crate::world::clock::Moment;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc};
+
+#[derive(Debug)]
+pub(super) struct State {
+    counter: u64,
+    pub(super) sessions: BTreeMap<u64, Alive>,
+    /// By hash for speed: nothing depends on their order but what is sorted first.
+    pub(super) queues: HashMap<Key, Queue>,
+    watchers: Vec<(Scope, mpsc::Sender<Change>)>,
+    /// Nothing lapses before this: until then a request touches only its own queue.
+    pub(super) next_lapse: Moment,
+}
+
+/// A session that has not lapsed.
+#[derive(Debug)]
+pub(super) struct Alive {
+    until: Moment,
+    /// The entries that were put in and have not left.
+    pub(super) entries: HashSet<u64>,
+}
+
+/// One lock's queue, its holder first.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    pub(super) places: VecDeque<Place>,
+    /// Notified when an entry may move, or is gone; there once somebody listens.
+    changed: Option<Arc<Notify>>,
+}
+
+impl Queue {
+    /// What is notified of the next change.
+    pub(super) fn changes(&mut self) -> Arc<Notify> {
+        Arc::clone(self.changed.get_or_insert_default())
+    }
+}
+
+/// An entry in a queue.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) session: u64,
+    pub(super) number: u64,
+    pub(super) holder: Arc<Holder>,
+    /// The fencing number, once it holds.
+    pub(super) fence: Option<u64>,
+    pub(super) extended_until: Option<Moment>,
+    /// The end of an entry that its session's renewals do not cover.
+    uncovered_until: Option<Moment>,
+    /// It has left, and is there only because it was extended.
+    left: bool,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        let (sessions, queues) = (BTreeMap::new(), HashMap::new());
+        Self { counter: 0, sessions, queues, watchers: Vec::new(), next_lapse: Moment::NEVER }
+    }
+}
+
+impl State {
+    /// A new session, which lapses at `until`.
+    pub(super) fn open(&mut self, until: Moment) -> u64 {
+        self.counter += 1;
+        let until = self.lapses(until);
+        self.sessions.insert(self.counter, Alive { until, entries: HashSet::new() });
+        self.counter
+    }
+
+    /// Renews a session until then, with all its entries except those named: they lapse when they would have.
+    pub(super) fn renew(&mut self, id: u64, until: Moment, uncovered: &[u64]) -> Result<(), Error> {
+        let until = self.lapses(until);
+        let session = self.session(id)?;
+        let before = std::mem::replace(&mut session.until, until);
+        if uncovered.is_empty() && !self.queues.values().flat_map(|queue| &queue.places).any(Place::is_uncovered) {
+            return Ok(());
+        }
+        for place in self.queues.values_mut().flat_map(|queue| &mut queue.places).filter(|place| place.session == id) {
+            let is_covered = !uncovered.contains(&place.number);
+            place.uncovered_until = (!is_covered).then(|| place.uncovered_until.unwrap_or(before));
+        }
+        self.lapses(before);
+        Ok(())
+    }
+
+    /// Puts an entry into its queue, if it is not there, and says where it is.
+    pub(super) fn enter(
+        &mut self,
+        session: u64,
+        entry: &Entry,
+        when_busy: WhenBusy,
+        now: Moment,
+    ) -> Result<Entered, Error> {
+        self.session(session)?;
+        if self.find(session, entry).is_none() {
+            let queue = &mut self.queues.entry(entry.key.clone()).or_default().places;
+            if let (WhenBusy::Refuse, Some(head)) = (when_busy, queue.front()) {
+                return Ok(Entered::Busy(Arc::clone(&head.holder)));
+            }
+            queue.push_back(Place {
+                session,
+                number: entry.number,
+                holder: Arc::clone(&entry.holder),
+                fence: None,
+                extended_until: None,
+                uncovered_until: None,
+                left: false,
+            });
+            self.session(session)?.entries.insert(entry.number);
+            self.settle(&entry.key, now);
+        }
+        let fence = self.find(session, entry).and_then(|place| place.fence);
+        Ok(fence.map_or(Entered::Queued, |fence| Entered::Held(Grant::new(fence))))
+    }
+
+    pub(super) fn leave(&mut self, session: u64, entry: &Entry, now: Moment) {
+        if let Ok(session) = self.session(session) {
+            session.entries.remove(&entry.number);
+        }
+        if let Some(place) = self.find(session, entry) {
+            place.left = true;
+            self.settle(&entry.key, now);
+        }
+    }
+
+    /// Removes whoever holds the lock, and returns how many that were.
+    pub(super) fn force_release(&mut self, key: &Key, now: Moment) -> usize {
+        let Some(queue) = self.queues.get_mut(key) else { return 0 };
+        let held = queue.places.iter_mut().filter(|place| place.fence.is_some());
+        let count = held.map(|place| (place.left, place.extended_until) = (true, None)).count();
+        self.settle(key, now);
+        count
+    }
+
+    pub(super) fn watch(&mut self, scope: Scope) -> mpsc::Receiver<Change> {
+        let (sender, receiver) = mpsc::channel(1024);
+        self.watchers.retain(|(_, watcher)| !watcher.is_closed());
+        self.watchers.push((scope, sender));
+        receiver
+    }
+
+    /// Removes everything that lapsed, and lets the next entries hold.
+    pub(super) fn sweep(&mut self, now: Moment) {
+        self.sessions.retain(|_, session| session.until > now);
+        let mut keys: Vec<Key> = self.queues.keys().cloned().collect();
+        // One order, so that a simulation repeats itself.
+        keys.sort_unstable();
+        for key in keys {
+            self.settle(&key, now);
+        }
+        let places = self.queues.values().flat_map(|queue| &queue.places);
+        let ends = places.flat_map(|place| [place.extended_until, place.uncovered_until]).flatten();
+        let sessions = self.sessions.values().map(|session| session.until);
+        self.next_lapse = sessions.chain(ends).filter(|at| *at > now).min().unwrap_or(Moment::NEVER);
+    }
+
+    /// Notes that something lapses at `at`.
+    pub(super) fn lapses(&mut self, at: Moment) -> Moment {
+        self.next_lapse = self.next_lapse.min(at);
+        at
+    }
+
+    /// Removes the entries that left or lapsed from the queue of `key`, and lets its head hold.
+    fn settle(&mut self, key: &Key, now: Moment) {
+        let Some(Queue { places, changed }) = self.queues.get_mut(key) else { return };
+        let is_watched = !self.watchers.is_empty();
+        let mut changes = Vec::new();
+        places.retain(|place| {
+            let stays = place.is_extended_at(now)
+                || (!place.left && !place.has_lapsed_at(now) && self.sessions.contains_key(&place.session));
+            if is_watched && !stays && place.fence.is_some() {
+                changes.push(Change::Released(key.clone()));
+            }
+            stays
+        });
+        if let Some(head) = places.front_mut().filter(|head| head.fence.is_none()) {
+            self.counter += 1;
+            head.fence = Some(self.counter);
+            if is_watched {
+                changes.push(Change::Acquired(key.clone(), Holder::clone(&head.holder)));
+            }
+        }
+        if let Some(changed) = changed {
+            changed.notify_waiters();
+        }
+        if places.is_empty() {
+            self.queues.remove(key);
+        }
+        for change in changes {
+            // A watcher that does not keep up is dropped rather than waited for.
+            self.watchers
+                .retain(|(scope, watcher)| !scope.contains(key.as_str()) || watcher.try_send(change.clone()).is_ok());
+        }
+    }
+
+    pub(super) fn session(&mut self, id: u64) -> Result<&mut Alive, Error> {
+        let lapsed = || Error::lost("the session lapsed: it was not renewed within its TTL");
+        self.sessions.get_mut(&id).ok_or_else(lapsed)
+    }
+
+    pub(super) fn find(&mut self, session: u64, entry: &Entry) -> Option<&mut Place> {
+        let places = &mut self.queues.get_mut(&entry.key)?.places;
+        places.iter_mut().find(|place| (place.session, place.number) == (session, entry.number) && !place.left)
+    }
+}
+
+impl Place {
+    fn is_extended_at(&self, now: Moment) -> bool {
+        self.extended_until.is_some_and(|until| until > now)
+    }
+
+    fn is_uncovered(&self) -> bool {
+        self.uncovered_until.is_some()
+    }
+
+    fn has_lapsed_at(&self, now: Moment) -> bool {
+        self.uncovered_until.is_some_and(|until| until <= now)
+    }
+}

@@ -1,0 +1,13 @@
+//! The stores of this crate, each knowing the contract only.
+
+#[cfg(feature = "etcd")]
+pub mod etcd;
+#[cfg(unix)]
+pub mod file;
+pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "zookeeper")]
+pub mod zookeeper;

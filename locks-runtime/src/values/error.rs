@@ -1,0 +1,168 @@
+//! Why a lock was not taken, or was lost.
+
+use crate::values::holder::Holder;
+use crate::values::key::Key;
+use std::error::Error as StdError;
+use std::fmt;
+
+/// Why a locked function did not run, or was stopped.
+///
+/// [`kind`](Error::kind) is what a program decides by, and the text says what a person can do. `Display` is one
+/// sentence of this level; [`source`](StdError::source) has the cause.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    key: Option<Key>,
+    message: String,
+    holder: Option<Holder>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// The kinds of [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Somebody else holds the lock, and the caller did not want to wait. Nothing was left behind.
+    Busy,
+    /// The time to wait passed. The place in line was given up.
+    Timeout,
+    /// The hold can no longer be proved: the body was stopped part of the way, and another may hold the lock now.
+    Lost,
+    /// The store does not answer.
+    Unavailable,
+    /// The store refuses the credentials. Not retried.
+    Unauthorized,
+    /// The key is empty, too long, or not valid for the store.
+    InvalidKey,
+    /// A duration or limit that cannot be.
+    InvalidOption,
+    /// The URL of the store is wrong, or its feature is off.
+    InvalidUrl,
+    /// Waiting could never end: this process already holds what the wait depends on.
+    Deadlock,
+    /// No client: neither `distributed_locks::init` nor `LOCKS_URL`.
+    NotConfigured,
+    /// A global client is set already.
+    AlreadyConfigured,
+    /// The client was closed.
+    Closed,
+    /// The store cannot do what was asked.
+    Unsupported,
+}
+
+impl Error {
+    /// An error of `kind`, with a message that says what to do.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner { kind, key: None, message: message.into(), holder: None, source: None }))
+    }
+
+    /// What happened, for a program to decide by.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The key of the lock, where one was at hand.
+    #[must_use]
+    pub fn key(&self) -> Option<&Key> {
+        self.0.key.as_ref()
+    }
+
+    /// Who holds the lock, where the store told (`Busy` and `Timeout`).
+    #[must_use]
+    pub fn holder(&self) -> Option<&Holder> {
+        self.0.holder.as_ref()
+    }
+
+    /// Whether the same call may succeed later with nothing changed, and nothing of the body ran: `Busy`, `Timeout`
+    /// and `Unavailable`.
+    ///
+    /// `Lost` is not among them: part of the body ran, and only its author knows whether it may run again.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Busy | ErrorKind::Timeout | ErrorKind::Unavailable)
+    }
+
+    /// The same error, naming the lock.
+    #[must_use]
+    pub fn with_key(mut self, key: &Key) -> Self {
+        self.0.key.get_or_insert_with(|| key.clone());
+        self
+    }
+
+    /// The same error, naming who holds the lock.
+    #[must_use]
+    pub fn with_holder(mut self, holder: Option<Holder>) -> Self {
+        self.0.holder = holder;
+        self
+    }
+
+    /// The same error with its cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn invalid_key(name: &str, why: impl Into<String>) -> Self {
+        let shown: String = name.chars().take(60).collect();
+        let cut = if shown.len() < name.len() { "…" } else { "" };
+        Self::new(ErrorKind::InvalidKey, format!("{} (in {:?}{cut})", why.into(), shown))
+    }
+
+    pub(crate) fn invalid_option(why: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidOption, why)
+    }
+
+    pub(crate) fn invalid_url(why: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidUrl, why)
+    }
+
+    pub(crate) fn lost(why: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Lost, why)
+    }
+
+    pub(crate) fn unavailable(why: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unavailable, why)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(key) = &self.0.key {
+            write!(f, "lock `{key}`: ")?;
+        }
+        f.write_str(&self.0.message)?;
+        match &self.0.holder {
+            Some(holder) => write!(f, "; held by {holder}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The kind and the whole chain of causes in one line: what a `main` that returns it shows.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.0.kind)?;
+        let mut source = self.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<std::convert::Infallible> for Error {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}

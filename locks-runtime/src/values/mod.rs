@@ -1,0 +1,13 @@
+//! Values: wrong ones cannot be made. They know nothing else of this crate.
+
+pub(crate) mod defaults;
+pub(crate) mod duration;
+pub(crate) mod end;
+pub(crate) mod error;
+pub(crate) mod fence;
+pub(crate) mod holder;
+pub(crate) mod key;
+pub(crate) mod mutex;
+pub(crate) mod options;
+pub(crate) mod secret;
+pub(crate) mod url;

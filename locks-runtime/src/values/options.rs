@@ -1,0 +1,88 @@
+//! What a caller may ask of a lock, checked once.
+
+use crate::values::duration;
+use crate::values::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+/// Whether a hold shares the lock with others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Mode {
+    /// One holder at a time.
+    #[default]
+    Exclusive,
+}
+
+impl Mode {
+    /// As holder records and spans have it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Exclusive => "exclusive",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What happens to a body whose lock is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnLost {
+    /// It is dropped at its next await, before the store may give the lock to another.
+    #[default]
+    Cancel,
+    /// It runs on; `Guard::lost` tells it.
+    Continue,
+}
+
+/// How a lock is taken and kept. Every field that is `None` has the client's default or no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// How long the lock outlives a dead process. `None`: the client's, 10 s unless set.
+    pub ttl: Option<Duration>,
+    /// How long to wait for the lock; zero tries once. `None`: for ever.
+    pub wait: Option<Duration>,
+    /// What happens to the body when the lock is lost.
+    pub on_lost: OnLost,
+    /// The lock stays taken this long from acquisition, even if the body or the process ends sooner.
+    pub hold_at_least: Option<Duration>,
+    /// The body is stopped after this long, and the lock given back. A body that does not await cannot be stopped; the
+    /// lock is lost to it all the same, and given back a twentieth of the TTL later.
+    pub hold_at_most: Option<Duration>,
+    /// Whether others may hold it too.
+    pub mode: Mode,
+}
+
+impl Options {
+    /// Checks what the compiler could not: durations that come from expressions.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidOption` naming the argument: a `ttl`, `hold_at_least` or `hold_at_most` of 0 or, as `wait`, of more than a year;
+    /// a `hold_at_least` above `hold_at_most`.
+    pub fn check(&self) -> Result<(), Error> {
+        let limits = [("ttl", self.ttl), ("hold_at_least", self.hold_at_least), ("hold_at_most", self.hold_at_most)];
+        for (name, value) in limits {
+            value.map_or(Ok(Duration::ZERO), |value| duration::check(name, value)).map_err(Error::invalid_option)?;
+        }
+        if let Some(wait) = self.wait.filter(|wait| !wait.is_zero()) {
+            duration::check("wait", wait).map_err(Error::invalid_option)?;
+        }
+        match (self.hold_at_least, self.hold_at_most) {
+            (Some(least), Some(most)) if least > most => {
+                Err(Error::invalid_option("`hold_at_least` must not be more than `hold_at_most`"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the caller wants an answer at once.
+    #[must_use]
+    pub fn tries_once(&self) -> bool {
+        self.wait == Some(Duration::ZERO)
+    }
+}

@@ -1,0 +1,120 @@
+//! The world that engine and stores live in: time, randomness, background tasks, connections.
+//!
+//! All of it comes from one [`World`], never from a static, so that a test can hold it: the real code then runs in one
+//! thread, in paused time, with randomness from a seed, against a model of its server.
+
+pub(crate) mod clock;
+mod dial;
+pub(crate) mod random;
+pub(crate) mod runtime;
+
+#[cfg(all(feature = "testing", feature = "etcd"))]
+pub use dial::EtcdDial;
+
+use crate::values::error::Error;
+use clock::{Clock, Moment};
+use dial::Dial;
+use random::Random;
+use runtime::Runtime;
+use std::future::Future;
+use std::time::Duration;
+
+/// Where a client gets time, randomness, background tasks and connections from. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct World {
+    runtime: Runtime,
+    clock: Clock,
+    random: Random,
+    #[cfg_attr(not(feature = "etcd"), expect(dead_code, reason = "only etcd is dialled through it so far"))]
+    dial: Dial,
+}
+
+impl World {
+    /// The real one: this process's background thread, the clock that runs through suspend, the system's randomness.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if the background thread cannot be started.
+    pub fn background() -> Result<Self, Error> {
+        Ok(Self { runtime: Runtime::background()?, clock: Clock::Boot, random: Random::System, dial: Dial::Network })
+    }
+
+    /// The tokio runtime that this is called in, and its time, which may be paused.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn here() -> Self {
+        Self { runtime: Runtime::here(), clock: Clock::of_this_runtime(), random: Random::System, dial: Dial::Network }
+    }
+
+    /// As [`here`](World::here), with randomness from `seed`: what happens repeats itself exactly.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn simulated(seed: u64) -> Self {
+        Self { random: Random::seeded(seed), ..Self::here() }
+    }
+
+    /// The same, where etcd's connections lead to what `dial` makes: a model of its server, for instance.
+    #[cfg(all(feature = "testing", feature = "etcd"))]
+    #[must_use]
+    pub fn with_etcd(self, dial: EtcdDial) -> Self {
+        Self { dial: Dial::Etcd(dial), ..self }
+    }
+
+    /// The moment it is now.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// Milliseconds since 1970 by the wall clock: for records that people read, never for a deadline.
+    #[must_use]
+    pub fn wall_ms(&self) -> u64 {
+        self.clock.wall_ms()
+    }
+
+    /// 64 random bits.
+    #[must_use]
+    pub fn bits(&self) -> u64 {
+        self.random.bits()
+    }
+
+    /// A duration between `low` and `high`, so that many clients do not act in step.
+    #[must_use]
+    pub fn between(&self, low: Duration, high: Duration) -> Duration {
+        self.random.between(low, high)
+    }
+
+    /// Runs `task` in the background, whoever waits for it: a stream that many share, say.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.runtime.spawn(task));
+    }
+
+    /// Runs `work`, which blocks, on a thread for such work; `None` if it panicked.
+    ///
+    /// # Cancel safety
+    ///
+    /// The work goes on and its result is dropped.
+    pub async fn block<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        self.runtime.block(work).await
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    #[cfg(all(feature = "testing", feature = "etcd"))]
+    pub(crate) fn etcd_dial(&self) -> Option<&EtcdDial> {
+        match &self.dial {
+            Dial::Network => None,
+            Dial::Etcd(dial) => Some(dial),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The background thread: the only room that spawns.
+
+use crate::values::error::Error;
+use once_cell::sync::OnceCell;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+/// Where the engine's own work runs: one thread of its own, named `locks`, whatever runtimes the application has.
+///
+/// A global client then works from any number of runtimes (each `#[tokio::test]` has its own) and from none, and an
+/// application that blocks its runtime does not starve the renewals.
+#[derive(Clone, Debug)]
+pub(crate) struct Runtime(Handle);
+
+impl Runtime {
+    /// The process's one background thread, started at the first call.
+    pub(crate) fn background() -> Result<Self, Error> {
+        static THREAD: OnceCell<Handle> = OnceCell::new();
+        THREAD.get_or_try_init(start_thread).cloned().map(Self).map_err(|cause| {
+            Error::unavailable(
+                "the background thread `locks` cannot be started; is the process at its limit of threads?",
+            )
+            .with_source(cause)
+        })
+    }
+
+    /// The runtime of the caller, for tests under tokio's paused time.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn here() -> Self {
+        Self(Handle::current())
+    }
+
+    /// Runs `future` to its end, whoever waits for it.
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.0.spawn(future).abort_handle()
+    }
+
+    /// Begins `future` on this thread, and if it does not end at the first poll, moves it to the background, where it
+    /// runs to its end even if the result is not awaited.
+    ///
+    /// The first poll saves a change of threads: a store in memory answers in it, and a store on the network gets its
+    /// request out.
+    pub(crate) fn start<T, F>(&self, mut future: Pin<Box<F>>) -> Started<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + ?Sized + 'static,
+    {
+        let first = {
+            let _inside = self.0.enter();
+            future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        };
+        match first {
+            Poll::Ready(value) => Started::done(value),
+            Poll::Pending => {
+                let (sender, receiver) = oneshot::channel();
+                let task = self.spawn(async move {
+                    // Nobody may be waiting any more; then the result is of no interest.
+                    let _ = sender.send(future.await);
+                });
+                Started(State::Running(receiver, task))
+            }
+        }
+    }
+
+    /// Runs `work`, which blocks, on a thread for such work; `None` if it panicked.
+    pub(crate) async fn block<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        self.0.spawn_blocking(work).await.ok()
+    }
+
+    /// A timer that any executor may poll.
+    pub(crate) fn sleep(&self, duration: Duration) -> Pin<Box<tokio::time::Sleep>> {
+        let _inside = self.0.enter();
+        Box::pin(tokio::time::sleep(duration))
+    }
+
+    /// `future`, unless it takes longer than `limit`.
+    pub(crate) async fn within<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        // What is ready at once needs no timer.
+        if let Poll::Ready(value) = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
+            return Some(value);
+        }
+        let timer = self.sleep(limit);
+        tokio::select! {
+            biased;
+            value = future => Some(value),
+            () = timer => None,
+        }
+    }
+}
+
+/// Runs what a store has to do beside its answers, on the runtime that polls the caller: a stream that many share, say.
+#[expect(clippy::disallowed_methods, reason = "every future of a store is polled with the background runtime entered")]
+pub(crate) fn beside(work: impl Future<Output = ()> + Send + 'static) {
+    drop(tokio::spawn(work));
+}
+
+fn start_thread() -> std::io::Result<Handle> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    std::thread::Builder::new()
+        .name("locks".to_owned())
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    Ok(handle)
+}
+
+/// A future that was begun. Dropping it leaves the work running; [`abort`](Started::abort) ends it.
+#[derive(Debug)]
+pub(crate) struct Started<T>(State<T>);
+
+#[derive(Debug)]
+enum State<T> {
+    Done(Option<T>),
+    Running(oneshot::Receiver<T>, AbortHandle),
+}
+
+impl<T> Started<T> {
+    /// What has ended already, with `value`.
+    pub(crate) fn done(value: T) -> Self {
+        Self(State::Done(Some(value)))
+    }
+
+    /// Ends the work where it stands.
+    pub(crate) fn abort(&self) {
+        if let State::Running(_, task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+impl<T: Unpin> Future for Started<T> {
+    /// `None` if the work panicked or was aborted.
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        match &mut self.0 {
+            State::Done(value) => Poll::Ready(value.take()),
+            State::Running(receiver, _) => {
+                let value = std::task::ready!(Pin::new(receiver).poll(context)).ok();
+                self.0 = State::Done(None);
+                Poll::Ready(value)
+            }
+        }
+    }
+}
+
+/// Drives `future` to its end on this thread, which sleeps meanwhile. For synchronous programs and functions.
+///
+/// It serves the futures of this crate, whose work is on the background thread, also inside an asynchronous runtime;
+/// a future that needs its own runtime's timers or sockets does not work here.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), locks_runtime::Error> {
+/// let locks = locks_runtime::Locks::connect("memory:blocking")?;
+/// let guard = locks_runtime::blocking(locks.lock("report").acquire())?;
+/// // … the critical section …
+/// locks_runtime::blocking(guard.release())?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn blocking<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let mut context = Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ready_at_once_needs_no_thread() {
+        let runtime = Runtime::background().unwrap();
+        let name = blocking(runtime.start(Box::pin(async { std::thread::current().name().map(str::to_owned) })));
+        assert_ne!(name.unwrap().as_deref(), Some("locks"));
+    }
+
+    #[test]
+    fn what_is_not_goes_on_in_the_background_though_dropped() {
+        let runtime = Runtime::background().unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        drop(runtime.start(Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            sender.send(std::thread::current().name().map(str::to_owned)).unwrap();
+        })));
+        assert_eq!(receiver.recv().unwrap().as_deref(), Some("locks"));
+    }
+
+    #[test]
+    fn a_timer_works_without_a_runtime() {
+        let runtime = Runtime::background().unwrap();
+        assert!(blocking(runtime.within(Duration::from_millis(5), std::future::pending::<()>())).is_none());
+    }
+}
