@@ -21,14 +21,52 @@ pub use values::key::Key;
 pub use values::options::{Mode, OnLost, Options};
 pub use world::runtime::blocking;
 
-/// Everything that a store of locks needs, in this crate or in one of its own.
+/// The contract that a store of locks fulfils, and everything else that a store needs: for stores in crates of their own.
 ///
-/// What a store promises, and what it shows of its locks, are here too: [`Capabilities`](store::Capabilities),
-/// [`Line`](store::Line), [`Change`](store::Change).
+/// A [`Store`](store::Store) keeps locks; a [`Session`](store::Session) is its unit of liveness (an etcd lease, a set of
+/// rows with one expiry): renewing it is one round trip for everything that this process holds with one TTL. An
+/// [`Entry`](store::Entry) is one place in one lock's queue. Waiting belongs to the store; everything after the grant
+/// (deadline, loss, release, drop, metrics) belongs to the engine, once.
+///
+/// # Rules
+///
+/// The conformance suite (feature `testing`) checks them:
+/// - There are no default methods: a wrapper must not silently lose one.
+/// - Futures own what they need (`'static`), and do all their work when polled, nothing when called.
+/// - The engine runs every future that writes to its end, on the background runtime, and polls each once on the
+///   caller's thread first, with that runtime entered. [`renew`](store::Session::renew),
+///   [`wait_turn`](store::Session::wait_turn) and [`removed`](store::Session::removed) may be dropped, and
+///   [`leave`](store::Session::leave) once the session is lost.
+/// - Every call may be repeated: the answer may have been lost. An entry is the same entry if its
+///   [`number`](store::Entry::number) is.
+/// - An error of kind `Lost` says that the store has definitely forgotten the session or the entry; `Unavailable`
+///   that nothing is known; `Unauthorized`, `InvalidKey` and `Unsupported` that asking again is useless.
+/// - A store bounds each of its own requests in time; a call may take several of them, one for each endpoint.
+/// - Time, randomness and background tasks come from the [`World`](store::World) that the store was made with, so that
+///   a test can run it in simulated time.
+///
+/// Types that a later release will extend are `#[non_exhaustive]`. What is added to a request is only ever set where the
+/// store [claims](store::Capabilities) to understand it.
+///
+/// # How to write one
+///
+/// 1. Implement [`AsyncSession`](store::AsyncSession) with `async fn`s, and [`Store`](store::Store), which hands out
+///    sessions through [`boxed`](store::boxed).
+/// 2. State in [`Capabilities`](store::Capabilities) only what it promises: each one selects cases of the suite.
+/// 3. Run `testing::conformance` on it.
+/// 4. Make clients of it by [`Locks::with_store`], or by URL after [`register_scheme`](store::register_scheme).
+///
+/// What stores usually need is here too: [`Ledger`](store::Ledger) (which of its entries a session has, and which
+/// requests for them were never answered), [`Backoff`](store::Backoff), [`poll`](store::poll) (waiting where the store
+/// cannot notify), [`Holders`](store::Holders) (the difference of two looks as changes). The repository's
+/// `examples/own_store` is such a crate.
 pub mod store {
     #[doc(inline)]
     pub use crate::api::connect::{Opener, register_scheme};
-    pub use crate::contract::*;
+    pub use crate::contract::{
+        AsyncSession, Backoff, Capabilities, Change, Entered, Entry, Grant, Holders, Ledger, Line, Native, Orphans,
+        Pending, Renewal, Scope, Session, Store, Uncovered, WhenBusy, boxed, poll,
+    };
     pub use crate::values::defaults::Defaults;
     pub use crate::values::mutex::Mutex;
     pub use crate::values::secret::{Credentials, Secret};

@@ -33,11 +33,11 @@ impl From<&Site> for Caller {
 
 /// The return type of a locked function: it can say that the function did not run, or not to its end.
 ///
-/// `Result<T, E>` where `E: From<distributed_locks::Error>` gives `Err`; `Option<T>` gives `None`; `()` is skipped with an event
-/// (`info` where another had the lock, `error` otherwise). Implement it for your own return types, or write `or = …`.
+/// `Result<T, E>` where `E: From<distributed_locks::Error>` becomes `Err`; `Option<T>` becomes `None`; `()` is skipped with an event
+/// (`info` where the lock was held, `error` otherwise). Implement it for your own return types, or write `or = …`.
 #[diagnostic::on_unimplemented(
     message = "a locked function that returns `{Self}` cannot say that it did not run",
-    label = "this type has no value for \"the lock was not taken\"",
+    label = "this type has no value for \"the lock was not acquired\"",
     note = "return `Result<_, E>` where `E: From<distributed_locks::Error>`, `Option<_>` or `()`",
     note = "or say what to return instead: `#[distributed_lock(…, or = …)]`"
 )]
@@ -70,7 +70,7 @@ pub fn skipped<T: FromLockError>(error: Error) -> T {
     T::from_lock_error(error)
 }
 
-/// What can be written into a key template.
+/// What may be interpolated into a key template.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written into a lock key: it does not implement `Display`",
     label = "not `Display`",
@@ -85,7 +85,7 @@ pub fn value<T: KeyValue>(value: &T) -> &dyn Display {
     value
 }
 
-/// The key that a template and its values make.
+/// The key of a template and its values.
 ///
 /// # Errors
 ///
@@ -94,7 +94,7 @@ pub fn key(pieces: &[Piece<'_>]) -> Result<Key, Error> {
     key::render(pieces)
 }
 
-/// The key that an expression gives, taken as it is.
+/// The key that an expression evaluates to, used as it is.
 ///
 /// # Errors
 ///

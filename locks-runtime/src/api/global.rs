@@ -21,14 +21,15 @@ tokio::task_local! {
 ///
 /// # Errors
 ///
-/// `InvalidUrl` with what is wrong; `AlreadyConfigured` if `init` was called before, or a lock was used before and took
+/// `InvalidUrl` with what is wrong; `AlreadyConfigured` if `init` was called before, or a lock was used before, and made
 /// the client from `LOCKS_URL`.
 ///
 /// # Examples
 ///
 /// ```
-/// # fn main() -> Result<(), locks_runtime::Error> {
-/// locks_runtime::init("memory:")?;
+/// # use locks_runtime as distributed_locks;
+/// # fn main() -> Result<(), distributed_locks::Error> {
+/// distributed_locks::init("memory:")?;
 /// # Ok(())
 /// # }
 /// ```
@@ -75,7 +76,22 @@ fn from_environment() -> Result<Locks, Error> {
 
 /// Runs `future` with `client` in the place of the global one: for tests and tenants.
 ///
-/// It holds for this task only, not for tasks that the future spawns.
+/// It applies to this task only, not to tasks that the future spawns.
+///
+/// # Examples
+///
+/// ```
+/// # use locks_runtime as distributed_locks;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), distributed_locks::Error> {
+/// let tenant = distributed_locks::Locks::connect("memory:tenant-a")?;
+/// distributed_locks::scoped(tenant, async {
+///     // Locked functions that are called here use the tenant's store.
+/// })
+/// .await;
+/// # Ok(())
+/// # }
+/// ```
 pub async fn scoped<F: Future>(client: Locks, future: F) -> F::Output {
     SCOPED.scope(client, future).await
 }

@@ -16,15 +16,31 @@ use std::sync::Arc;
 
 /// A lock that is held.
 ///
-/// It is given back by [`release`](Guard::release), or in the background when it is dropped. A hold may be lost
-/// before that, when the store cannot be reached or the process was paused: ask [`check`](Guard::check) before doing
-/// what must not be done twice, await [`lost`](Guard::lost) beside long work, and hand [`fence`](Guard::fence) to
-/// whatever the work writes to.
+/// [`release`](Guard::release) releases it; dropping the guard does so in the background. A hold may be lost before
+/// that, when the store cannot be reached or the process was paused: call [`check`](Guard::check) before anything that
+/// must not be done twice, await [`lost`](Guard::lost) beside long work, and pass [`fence`](Guard::fence) to whatever
+/// the work writes to.
 ///
-/// The guard that a locked function sees (by `guard = …` or `distributed_locks::current`), and one that joined a hold that this
-/// task was under already, does not own the hold: releasing or dropping it changes nothing, the body it belongs to
-/// gives the lock back.
-#[must_use = "a guard that is dropped at once gives the lock back at once"]
+/// The guard that a locked function sees (by `guard = …` or [`current`]), and one that joined a hold that this task was
+/// under already, does not own the hold: releasing or dropping it changes nothing, and the lock is released when the
+/// body ends that it belongs to.
+///
+/// # Examples
+///
+/// ```
+/// # use locks_runtime as distributed_locks;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), distributed_locks::Error> {
+/// let locks = distributed_locks::Locks::connect("memory:guard")?;
+/// let guard = locks.lock("/report/weekly").acquire().await?;
+/// // … the slow part …
+/// guard.check()?; // an error of kind `Lost` if another process may hold the lock by now
+/// // … what must not be done twice, with `guard.fence()` …
+/// guard.release().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a guard that is dropped at once releases the lock at once"]
 pub struct Guard {
     hold: Arc<Hold>,
     owner: bool,
@@ -55,7 +71,7 @@ impl Guard {
         self.hold.fence()
     }
 
-    /// Whether the hold can still be proved, by a look at the clock: it needs no request to the store.
+    /// Whether the hold can still be proved. It looks at the clock and sends nothing to the store.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.hold.loss().is_none()
@@ -73,7 +89,7 @@ impl Guard {
         }
     }
 
-    /// Ends when the hold is lost, with an error of kind `Lost` that says why. Never ends otherwise.
+    /// Returns when the hold is lost, with an error of kind `Lost` that says why. Never returns otherwise.
     ///
     /// # Cancel safety
     ///
@@ -83,7 +99,8 @@ impl Guard {
         self.hold.lost_error(&reason)
     }
 
-    /// Gives the lock back, and returns once the store has acknowledged it, or the next one who waits in this process has it.
+    /// Releases the lock, and returns once the store has acknowledged it, or the lock was handed off to the next waiter of
+    /// this process.
     ///
     /// # Errors
     ///
@@ -108,9 +125,9 @@ impl Guard {
         if self.owner { self.hold.release().await } else { (self.hold.loss(), Ok(())) }
     }
 
-    /// A condition that holds in etcd exactly while this hold's entry is there, to be put into the caller's own
+    /// A condition that is true in etcd exactly while this hold's entry exists, for the caller's own
     /// transaction: `Txn::new().when([guard.etcd_compare()?]).and_then([…])` commits only while the lock is held, whatever
-    /// any clock says. Such a hold is never passed on inside the process: its entry ends with it.
+    /// any clock says. Such a hold is never handed off inside the process: its entry ends with it.
     ///
     /// # Errors
     ///

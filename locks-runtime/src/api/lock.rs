@@ -1,4 +1,4 @@
-//! A lock as it is about to be taken by hand.
+//! A lock as it is about to be acquired by hand.
 
 use super::guard::Guard;
 use super::run::run_under;
@@ -14,9 +14,28 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A lock as it is about to be taken. See [`Options`] for what its parts mean.
+/// A lock as it is about to be acquired. See [`Options`] for what its parts mean.
+///
+/// # Examples
+///
+/// ```
+/// # use locks_runtime as distributed_locks;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), distributed_locks::Error> {
+/// use std::time::Duration;
+///
+/// let locks = distributed_locks::Locks::connect("memory:lock")?;
+/// let sent = locks
+///     .lock("/invoices/2026-11")
+///     .wait(Duration::from_secs(5))
+///     .run(|_guard| async { 42 }) // stopped if the lock is lost
+///     .await?;
+/// assert_eq!(sent, 42);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
-#[must_use = "a lock that is only described is not taken; call `acquire`, `try_acquire` or `run`"]
+#[must_use = "a lock that is only described is not acquired; call `acquire`, `try_acquire` or `run`"]
 pub struct Lock {
     engine: Arc<Engine>,
     key: Result<Key, Error>,
@@ -62,8 +81,8 @@ impl Lock {
         self
     }
 
-    /// The hold is over after this long: the body of [`run`](Lock::run) is stopped and the lock given back. A guard's
-    /// lock is lost then, and given back when the guard is dropped, at the latest a twentieth of the TTL later.
+    /// The hold ends after this long: the body of [`run`](Lock::run) is stopped and the lock released. A guard's lock is
+    /// lost then, and released when the guard is dropped, at the latest a twentieth of the TTL later.
     pub fn hold_at_most(mut self, most: Duration) -> Self {
         self.options.hold_at_most = Some(most);
         self
@@ -75,7 +94,7 @@ impl Lock {
         self
     }
 
-    /// Takes the lock.
+    /// Acquires the lock.
     ///
     /// Two guards of one key in one task wait for each other: only inside [`run`](Lock::run) and locked functions is a
     /// nested hold known and joined.
@@ -86,12 +105,12 @@ impl Lock {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it leaves the line, in the background; nothing stays in the store.
+    /// Dropping it withdraws from the queue, in the background; nothing stays in the store.
     pub async fn acquire(self) -> Result<Guard, Error> {
         acquire::acquire(&self.engine, self.key?, self.options, self.caller).await.map(Guard::from)
     }
 
-    /// Takes the lock if it is free, or gives `None`.
+    /// Acquires the lock if it is free; returns `None` if it is not.
     ///
     /// # Errors
     ///
@@ -116,7 +135,7 @@ impl Lock {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it drops the body and gives the lock back, or withdraws from the line, in the background.
+    /// Dropping it drops the body and releases the lock, or withdraws from the queue, in the background.
     pub async fn run<T, F, Fut>(self, body: F) -> Result<T, Error>
     where
         F: FnOnce(Guard) -> Fut,

@@ -22,11 +22,12 @@ use tokio::sync::mpsc;
 /// # Examples
 ///
 /// ```
+/// # use locks_runtime as distributed_locks;
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), locks_runtime::Error> {
+/// # async fn main() -> Result<(), distributed_locks::Error> {
 /// use std::time::Duration;
 ///
-/// let locks = locks_runtime::Locks::connect("memory:")?;
+/// let locks = distributed_locks::Locks::connect("memory:")?;
 /// let guard = locks.lock("/report/weekly").ttl(Duration::from_secs(10)).acquire().await?;
 /// assert!(locks.lock("/report/weekly").try_acquire().await?.is_none());
 /// guard.release().await?;
@@ -46,7 +47,7 @@ impl Locks {
     /// | `etcd://user:password@a:2379,b:2379/namespace` | etcd; `etcds:` with TLS (`?ca=…&cert=…&key=…`) |
     /// | `redis://user:password@host:6379/namespace?db=0` | Redis or Valkey; `rediss:` with TLS, as etcd |
     /// | `zookeeper://user:password@a:2181,b:2181/root?layout=curator` | ZooKeeper, in the layout of `curator` or `kazoo`; `zookeepers:` with TLS |
-    /// | `postgres://user:password@a:5432,b:5432/database` | PostgreSQL; the server of these that takes writes is used |
+    /// | `postgres://user:password@a:5432,b:5432/database` | PostgreSQL; of several servers the one that accepts writes is used |
     /// | `file:///var/lock/app` | one machine, any number of processes |
     /// | `memory:` or `memory:name` | this process |
     ///
@@ -55,8 +56,9 @@ impl Locks {
     ///
     /// `postgres:` URLs also take `?table=schema.table` (default `distributed_locks`), `?namespace=` (put before every
     /// key), and `?sslmode=`: `disable` (the default) is plain text, `require` encrypts and checks nothing, `verify-full`
-    /// checks the server's certificate (`?ca=…`) and name (`?domain=…`); with both, `?cert=…&key=…`. The table is made
-    /// at first use. Where the role may not create it, somebody else runs this, with `GRANT SELECT, INSERT, UPDATE`:
+    /// checks the server's certificate (`?ca=…`) and name (`?domain=…`); with both, `?cert=…&key=…`. The table is
+    /// created at first use. Where the role may not create it, an administrator runs this, with
+    /// `GRANT SELECT, INSERT, UPDATE`:
     ///
     /// ```sql
     /// CREATE TABLE IF NOT EXISTS distributed_locks (
@@ -72,7 +74,7 @@ impl Locks {
     /// ```
     ///
     /// A table called `shedlock`, or any with `?layout=shedlock`, is ShedLock's: Java services and this program exclude
-    /// each other. There waiters ask a few times a second, fences promise nothing, and a key has at most 64 characters.
+    /// each other. There waiters poll a few times a second, fences promise nothing, and a key has at most 64 characters.
     ///
     /// # Errors
     ///
@@ -109,7 +111,7 @@ impl Locks {
         self.engine.store.capabilities()
     }
 
-    /// Who holds the lock `key` and who waits for it; `None` if nobody does either.
+    /// Who holds the lock `key` and who waits for it; `None` if it has neither holder nor waiters.
     ///
     /// # Errors
     ///
@@ -118,6 +120,21 @@ impl Locks {
     /// # Cancel safety
     ///
     /// It changes nothing in the store.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// let locks = distributed_locks::Locks::connect("memory:inspect")?;
+    /// let _guard = locks.lock("/report/weekly").name("report").acquire().await?;
+    /// let line = locks.inspect("/report/weekly").await?.expect("it is held");
+    /// assert_eq!(line.holders[0].name, "report");
+    /// assert!(line.waiters.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn inspect(&self, key: impl AsRef<str>) -> Result<Option<Line>, Error> {
         let lines = self.engine.ask(self.engine.store.inspect(Scope::Key(Key::new(key)?))).await?;
         Ok(lines.into_iter().next())
@@ -136,7 +153,7 @@ impl Locks {
         self.engine.ask(self.engine.store.inspect(Scope::Prefix(prefix.into()))).await
     }
 
-    /// Tells of every change to the locks whose keys start with `prefix`, from now on.
+    /// Reports every change to the locks whose keys start with `prefix`, from now on.
     ///
     /// # Errors
     ///
@@ -145,12 +162,28 @@ impl Locks {
     /// # Cancel safety
     ///
     /// It changes nothing in the store; dropping the [`Watch`] ends it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// use distributed_locks::store::Change;
+    ///
+    /// let locks = distributed_locks::Locks::connect("memory:watch")?;
+    /// let mut changes = locks.watch("/report/").await?;
+    /// let _guard = locks.lock("/report/weekly").acquire().await?;
+    /// assert!(matches!(changes.next().await, Some(Change::Acquired(key, _)) if key.as_str() == "/report/weekly"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn watch(&self, prefix: impl Into<String>) -> Result<Watch, Error> {
         self.engine.ask(self.engine.store.watch(Scope::Prefix(prefix.into()))).await.map(Watch)
     }
 
-    /// Takes the lock `key` away from whoever holds it, and gives whether anybody did. The holder learns of it as of a
-    /// loss, soon but not before the next one may hold: for emergencies, by a person who knows that the holder is dead.
+    /// Releases the lock `key` by force, whoever holds it, and returns whether it was held. Its holder is told as of a loss,
+    /// soon but not before the next one may hold: for emergencies, by a person who knows that the holder is dead.
     ///
     /// # Errors
     ///
@@ -170,6 +203,19 @@ impl Locks {
     /// # Cancel safety
     ///
     /// The closing goes on in the background.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// distributed_locks::init("memory:close")?;
+    /// // … the program …
+    /// distributed_locks::client()?.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn close(&self) {
         self.engine.close().await;
     }

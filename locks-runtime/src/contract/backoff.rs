@@ -1,4 +1,4 @@
-//! How long to wait before asking again when nobody answers.
+//! How long to wait before a request is retried.
 
 use crate::world::World;
 use crate::world::clock::Moment;

@@ -2,7 +2,7 @@
 //!
 //! A request whose answer never came may still be carried out, even long after. Every store therefore counts, for each
 //! entry, the requests that could put it into the store and are *unresolved*. An entry that leaves with one of them
-//! open becomes an *orphan*: a late request may bring it back, and nobody would own it. Orphans are withdrawn again at
+//! open becomes an *orphan*: a late request may bring it back, without an owner. Orphans are withdrawn again at
 //! each renewal for a while; a store that can list what a session has goes on to audit itself now and then.
 
 use super::entry::Entry;
@@ -42,7 +42,7 @@ struct Orphan {
 /// What a renewal has to look for: see [`Ledger::renewed`].
 #[derive(Debug, Default)]
 pub struct Orphans {
-    /// Entries that nobody owns any more and that may have come back: to be withdrawn again.
+    /// Entries without an owner that may have come back: to be withdrawn again.
     pub entries: Vec<Arc<Entry>>,
     /// Whether to look through everything that the session has in the store, where that can be listed: a stopped server
     /// may come to life, and to our request, much later.

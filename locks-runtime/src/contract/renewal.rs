@@ -27,13 +27,13 @@ impl Renewal {
     }
 }
 
-/// An entry that a renewal did not cover: its row is locked by another transaction, say, or a right was taken away.
+/// An entry that a renewal did not cover: its row is locked by another transaction, say, or a right was revoked.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Uncovered {
     /// The entry's [number](super::Entry::number).
     pub number: u64,
-    /// Why it was not renewed: what the holder is told if its deadline passes.
+    /// Why it was not renewed: the reason of the loss if its deadline passes.
     pub cause: Error,
 }
 

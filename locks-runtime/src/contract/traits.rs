@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 /// A future of the contract: boxed, sendable, owning what it needs.
 pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
-/// A store of locks. See the [module](crate::contract) for the rules that all methods have in common.
+/// A store of locks. See the [module](crate::store) for the rules that all methods have in common.
 pub trait Store: fmt::Debug + Send + Sync {
     /// What the store can promise.
     fn capabilities(&self) -> Capabilities;
@@ -34,14 +34,14 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// is dropped means that the store cannot be watched any more.
     fn watch(&self, scope: Scope) -> Pending<mpsc::Receiver<Change>>;
 
-    /// Takes the lock away from whoever holds it, and returns how many entries were removed. Waiters move up.
+    /// Releases the lock by force, whoever holds it, and returns how many entries were removed. Waiters move up.
     fn force_release(&self, key: Key) -> Pending<usize>;
 
     /// What only one store has (etcd's client). Stores of other crates return [`Native::none`].
     fn native(&self) -> Native;
 }
 
-/// A store's unit of liveness. See the [module](crate::contract) for the rules that all methods have in common, and
+/// A store's unit of liveness. See the [module](crate::store) for the rules that all methods have in common, and
 /// [`AsyncSession`](super::AsyncSession) for a way to write one with `async fn`s.
 pub trait Session: fmt::Debug + Send + Sync {
     /// How long the store keeps the session after a renewal: what it granted, not what was asked.
@@ -51,7 +51,7 @@ pub trait Session: fmt::Debug + Send + Sync {
     /// the [`Renewal`] names.
     fn renew(&self) -> Pending<Renewal>;
 
-    /// Puts `entry` into the lock's queue, or with [`WhenBusy::Refuse`] takes the lock only if nobody is in the way.
+    /// Puts `entry` into the lock's queue, or with [`WhenBusy::Refuse`] takes the lock only if it is free.
     ///
     /// After `Busy` nothing of it is left in the store. After an error it may be there: the engine repeats the call
     /// or [leaves](Session::leave).

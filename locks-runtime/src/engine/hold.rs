@@ -39,7 +39,7 @@ pub(crate) struct Hold {
     extended_until: Option<Moment>,
     /// Where `hold_at_most` ends.
     until: Option<Moment>,
-    /// Somebody relies on the entry to be there exactly while this hold lasts.
+    /// The caller relies on the entry to exist exactly while this hold lasts (`etcd_compare`).
     bound: AtomicBool,
     released: AtomicBool,
 }
@@ -201,7 +201,7 @@ impl Hold {
         Release { lost, left }
     }
 
-    /// Hands the entry off to the next body in this process's queue, if that one could not tell the difference from an
+    /// Hands the entry off to the next body in this process's queue, if that one would see no difference from an
     /// entry of its own. For a short time only: other processes wait too.
     fn hand_off(&self, owned: OwnedEntry, is_proved: bool, now: Moment) -> Result<(), OwnedEntry> {
         let is_late = now.since(self.granted) >= schedule::HAND_OFF_WITHIN;

@@ -15,7 +15,7 @@ use crate::world::runtime::Started;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A held entry on its way from one body of this process to the next: it stays in the store, and nobody runs under it.
+/// A held entry on its way from one body of this process to the next: it stays in the store, and no body runs under it.
 #[derive(Debug)]
 pub(crate) struct HandOff {
     pub(crate) owned: OwnedEntry,
@@ -64,7 +64,7 @@ impl OwnedEntry {
         if let Err(error) = &entered
             && error.kind() == ErrorKind::Lost
         {
-            // The store has forgotten the session itself: nobody else should try it.
+            // The store has forgotten the session itself: no other entry should try it.
             parts.session.lose(EndReason::SessionLost(error.to_string().into()));
         }
         entered
@@ -102,7 +102,7 @@ impl OwnedEntry {
         self.0 = None;
     }
 
-    /// Hands the entry off to the next one in this process's queue if `fits` says so. Returns it if nobody fits.
+    /// Hands the entry off to the next one in this process's queue if `fits` says so. Returns it if none fits.
     pub(crate) fn hand_off(
         mut self,
         fence: Fence,

@@ -40,7 +40,7 @@ impl Request {
         Labels { name: &self.holder.name, template: self.template }
     }
 
-    /// Whether it could go on with the entry that serves `other`: nobody could tell the difference from one of its own.
+    /// Whether it could go on with the entry that serves `other`: there is no visible difference from an entry of its own.
     pub(crate) fn could_take_over_from(&self, other: &Self) -> bool {
         self.options.hold_at_least.is_none() && self.ttl == other.ttl && self.holder.is_like(&other.holder)
     }

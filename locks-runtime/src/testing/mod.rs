@@ -17,9 +17,10 @@ pub mod conformance;
 /// # Examples
 ///
 /// ```
+/// # use locks_runtime as distributed_locks;
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-/// # async fn main() -> Result<(), locks_runtime::Error> {
-/// use locks_runtime::testing::TestStore;
+/// # async fn main() -> Result<(), distributed_locks::Error> {
+/// use distributed_locks::testing::TestStore;
 /// use std::time::Duration;
 ///
 /// let store = TestStore::new();

@@ -1,4 +1,4 @@
-//! Durations as people write them, and the one that a lock cannot do without.
+//! Durations as people write them, and their bounds.
 
 use std::time::Duration;
 

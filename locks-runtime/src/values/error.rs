@@ -1,4 +1,4 @@
-//! Why a lock was not taken, or was lost.
+//! Why a lock was not acquired, or was lost.
 
 use crate::values::holder::Holder;
 use crate::values::key::Key;
@@ -7,8 +7,27 @@ use std::fmt;
 
 /// Why a locked function did not run, or was stopped.
 ///
-/// [`kind`](Error::kind) is what a program decides by, and the text says what a person can do. `Display` is one
+/// [`kind`](Error::kind) is what a program decides by; the text says what a person can do. `Display` is one
 /// sentence of this level; [`source`](StdError::source) has the cause.
+///
+/// # Examples
+///
+/// ```
+/// # use locks_runtime as distributed_locks;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), distributed_locks::Error> {
+/// use distributed_locks::ErrorKind;
+/// use std::time::Duration;
+///
+/// let locks = distributed_locks::Locks::connect("memory:error")?;
+/// let _guard = locks.lock("/report/weekly").acquire().await?;
+/// let error = locks.lock("/report/weekly").wait(Duration::ZERO).acquire().await.unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Busy);
+/// assert!(error.is_retryable());
+/// assert_eq!(error.to_string(), format!("lock `/report/weekly`: busy; held by {}", error.holder().unwrap()));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -23,11 +42,11 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Somebody else holds the lock, and the caller did not want to wait. Nothing was left behind.
+    /// The lock is held, and the caller did not want to wait. Nothing was left behind.
     Busy,
-    /// The time to wait passed. The place in line was given up.
+    /// The time to wait passed. The request was withdrawn from the queue.
     Timeout,
-    /// The hold can no longer be proved: the body was stopped part of the way, and another may hold the lock now.
+    /// The hold can no longer be proved: the body was stopped part of the way, and another process may hold the lock now.
     Lost,
     /// The store does not answer.
     Unavailable,
@@ -35,7 +54,7 @@ pub enum ErrorKind {
     Unauthorized,
     /// The key is empty, too long, or not valid for the store.
     InvalidKey,
-    /// A duration or limit that cannot be.
+    /// A duration or limit out of range.
     InvalidOption,
     /// The URL of the store is wrong, or its feature is off.
     InvalidUrl,
@@ -70,7 +89,7 @@ impl Error {
         self.0.key.as_ref()
     }
 
-    /// Who holds the lock, where the store told (`Busy` and `Timeout`).
+    /// Who holds the lock, where the store reported it (`Busy` and `Timeout`).
     #[must_use]
     pub fn holder(&self) -> Option<&Holder> {
         self.0.holder.as_ref()

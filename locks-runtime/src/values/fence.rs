@@ -16,14 +16,16 @@ use std::fmt;
 /// On etcd the caller can do without a stored fence: a transaction that compares the entry itself cannot
 /// commit after the hold is over (`Guard::etcd_compare`, feature `etcd`).
 ///
-/// For some milliseconds a process may pass a lock on among its own waiters without asking the store. Their fences share
+/// For some milliseconds a process may hand a lock off among its own waiters without asking the store. Their fences share
 /// the store's [`number`](Fence::number), which other clients of etcd can compare with theirs, and differ in the
-/// [`sequence`](Fence::sequence): what compares numbers only cannot tell those holds of one process apart.
+/// [`sequence`](Fence::sequence): what compares numbers only cannot distinguish those holds of one process.
 ///
 /// The rule is from Martin Kleppmann, *How to do distributed locking* (2016).
 ///
 /// ```
-/// # use locks_runtime::Fence;
+/// # use locks_runtime as distributed_locks;
+/// use distributed_locks::Fence;
+///
 /// let earlier = Fence::new(41, 0);
 /// let later = Fence::new(42, 0);
 /// assert!(earlier < later);
@@ -42,7 +44,7 @@ impl Fence {
     /// The highest sequence that [`Fence::to_u64`] can carry.
     pub const MAX_SEQUENCE: u16 = (1 << SEQUENCE_BITS) - 1;
 
-    /// A fence from the store's own `number`, and the place of the hold among those that one process handed on
+    /// A fence from the store's own `number`, and the number of the hold among those that one process handed off
     /// under that number without asking the store (0 for the first).
     #[must_use]
     pub const fn new(number: u64, sequence: u16) -> Self {
@@ -50,20 +52,20 @@ impl Fence {
     }
 
     /// The store's own number: on etcd the revision at which the lock was acquired, which other clients of
-    /// etcd publish too; on ZooKeeper the transaction that put the entry in line (its `czxid`); on Redis, PostgreSQL and a
+    /// etcd publish too; on ZooKeeper the transaction that created the entry (its `czxid`); on Redis, PostgreSQL and a
     /// file at least the microseconds since 1970; in memory a counter of the store.
     #[must_use]
     pub const fn number(self) -> u64 {
         self.number
     }
 
-    /// The place of this hold among those handed on inside one process under one [`number`](Fence::number).
+    /// The number of this hold among those handed off inside one process under one [`number`](Fence::number).
     #[must_use]
     pub const fn sequence(self) -> u16 {
         self.sequence
     }
 
-    /// The fence of a hold that is handed on after this one, while there is room in the sequence.
+    /// The fence of a hold that is handed off after this one, while there is room in the sequence.
     pub(crate) const fn next(self) -> Option<Self> {
         if self.sequence < Self::MAX_SEQUENCE { Some(Self::new(self.number, self.sequence + 1)) } else { None }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-/// Who holds a lock, or stands in its line, as far as the store's record tells.
+/// Who holds a lock, or waits for it, according to the record in the store.
 ///
 /// It is JSON with a version, and read leniently: every field may be missing. Clients of other projects write no
 /// record, and one that cannot be read counts as none; such a holder is [unknown](Holder::is_known).
@@ -78,7 +78,7 @@ impl Holder {
         Self { version: Self::VERSION, host: host().into(), pid: std::process::id(), ..Self::default() }
     }
 
-    /// Whether there is a record to go by.
+    /// Whether there is a record.
     #[must_use]
     pub fn is_known(&self) -> bool {
         self.version != 0
@@ -98,7 +98,7 @@ impl Holder {
         *self == Self { requested_at_ms, ..other.clone() }
     }
 
-    /// Reads a record; bytes that are none give an unknown holder.
+    /// Reads a record; bytes that are no record make an unknown holder.
     #[must_use]
     pub fn from_json(bytes: &[u8]) -> Self {
         if bytes.is_empty() {
@@ -215,7 +215,7 @@ mod tests {
             let _ = Holder::from_json(&bytes).to_string();
         }
 
-        /// One odd field blinds nobody to the others.
+        /// One odd field does not hide the others.
         #[test]
         fn any_json_is_read_as_far_as_it_goes(json in any_json(), name: String) {
             let holder = Holder::from_json(json.to_string().as_bytes());

@@ -17,7 +17,7 @@ pub struct Key(Arc<str>);
 const LONGEST: usize = 512;
 
 impl Key {
-    /// Takes `name` as it is.
+    /// A key of this very text.
     ///
     /// # Errors
     ///
@@ -25,7 +25,7 @@ impl Key {
     pub fn new(name: impl AsRef<str>) -> Result<Self, Error> {
         let name = name.as_ref();
         if name.is_empty() {
-            return Err(Error::invalid_key(name, "the key is empty; give the lock a name"));
+            return Err(Error::invalid_key(name, "the key is empty; name the lock"));
         }
         if name.len() > LONGEST {
             return Err(Error::invalid_key(
@@ -87,7 +87,7 @@ impl Borrow<str> for Key {
 /// One piece of a key template, in order.
 #[derive(Clone, Copy)]
 pub enum Piece<'a> {
-    /// Text of the template, taken as it is.
+    /// Text of the template, used as it is.
     Text(&'static str),
     /// An interpolated value, with the expression it came from.
     Value(&'static str, &'a dyn Display),

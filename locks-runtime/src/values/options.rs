@@ -35,11 +35,11 @@ pub enum OnLost {
     /// It is dropped at its next await, before the store may give the lock to another.
     #[default]
     Cancel,
-    /// It runs on; `Guard::lost` tells it.
+    /// It runs on; `Guard::lost` returns.
     Continue,
 }
 
-/// How a lock is taken and kept. Every field that is `None` has the client's default or no limit.
+/// How a lock is acquired and held. Every field that is `None` has the client's default or no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// How long the lock outlives a dead process. `None`: the client's, 10 s unless set.
@@ -50,8 +50,8 @@ pub struct Options {
     pub on_lost: OnLost,
     /// The lock stays taken this long from acquisition, even if the body or the process ends sooner.
     pub hold_at_least: Option<Duration>,
-    /// The body is stopped after this long, and the lock given back. A body that does not await cannot be stopped; the
-    /// lock is lost to it all the same, and given back a twentieth of the TTL later.
+    /// The body is stopped after this long, and the lock released. A body that does not await cannot be stopped; the
+    /// lock is lost to it all the same, and released a twentieth of the TTL later.
     pub hold_at_most: Option<Duration>,
     /// Whether others may hold it too.
     pub mode: Mode,

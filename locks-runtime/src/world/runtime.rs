@@ -125,7 +125,7 @@ impl<T> Started<T> {
         Self(State::Done(Some(value)))
     }
 
-    /// Ends the work where it stands.
+    /// Cancels the work.
     pub(crate) fn abort(&self) {
         if let State::Running(_, task) = &self.0 {
             task.abort();
@@ -157,11 +157,12 @@ impl<T: Unpin> Future for Started<T> {
 /// # Examples
 ///
 /// ```
-/// # fn main() -> Result<(), locks_runtime::Error> {
-/// let locks = locks_runtime::Locks::connect("memory:blocking")?;
-/// let guard = locks_runtime::blocking(locks.lock("report").acquire())?;
+/// # use locks_runtime as distributed_locks;
+/// # fn main() -> Result<(), distributed_locks::Error> {
+/// let locks = distributed_locks::Locks::connect("memory:blocking")?;
+/// let guard = distributed_locks::blocking(locks.lock("report").acquire())?;
 /// // … the critical section …
-/// locks_runtime::blocking(guard.release())?;
+/// distributed_locks::blocking(guard.release())?;
 /// # Ok(())
 /// # }
 /// ```

@@ -51,7 +51,7 @@ impl Fits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Hhears {
     Nothing,
-    /// It is the head's, with something passed on or without.
+    /// It is the head's, with something handed off or without.
     Turn {
         handed_off: bool,
     },
@@ -204,7 +204,7 @@ impl Stage {
             }
             Step::Leave(member) => {
                 let mut woken = self.woken_by(|stage| stage.waiters[member].position = None);
-                // Its own channel ends with its position, which wakes nobody but itself.
+                // Its own channel ends with its position, which wakes only itself.
                 woken.retain(|other| *other != member);
                 self.waiters[member].turn = None;
                 self.model.leave(member);
@@ -234,7 +234,7 @@ impl Stage {
                 self.model.hears[member] = Some(Hhears::Knows);
             }
             Joined::Behind(position, turn) => {
-                assert!(!self.model.queue.is_empty(), "behind nobody");
+                assert!(!self.model.queue.is_empty(), "behind an empty queue");
                 (waiter.position, waiter.turn) = (Some(position), Some(turn));
                 self.model.hears[member] = Some(Hhears::Nothing);
                 self.model.queue.push(member);
@@ -269,7 +269,7 @@ impl Stage {
         (0..self.waiters.len()).filter(is_new).collect()
     }
 
-    /// The one who was woken, and nobody else, was woken.
+    /// Only the one whose turn it is was woken.
     fn expect_woken(&self, woken: &[usize]) {
         let head =
             self.model.queue.first().filter(|head| matches!(self.model.hears[**head], Some(Hhears::Turn { .. })));
@@ -334,7 +334,7 @@ proptest! {
     }
 }
 
-/// Tasks that hold and wait, for the deadlock check: a hold ends once nobody who runs under it waits.
+/// Tasks that hold and wait, for the deadlock check: a hold ends once no request under it waits.
 #[derive(Debug, Default)]
 struct Tasks {
     /// For each key the members, the holder first: who it is, and the holds it runs under.

@@ -135,7 +135,7 @@ impl<H> Queues<H> {
                     queue.head = next;
                     return None;
                 }
-                // Nobody waits there any more.
+                // That waiter has gone.
                 Err(back) => held = back,
             }
         }
@@ -148,7 +148,7 @@ impl<H> Position<H> {
         self.id
     }
 
-    /// At the head: hands `held`, and the head, off to the next one if it fits. Returns it if nobody fits.
+    /// At the head: hands `held`, and the head, off to the next one if it fits. Returns it if none fits.
     pub(crate) fn hand_off(&self, held: H, fits: impl Fn(&Request) -> bool) -> Option<H> {
         self.queues.hand_off(&self.key, self.id, held, fits)
     }
@@ -163,7 +163,7 @@ impl<H> Drop for Position<H> {
 /// The wait that closes a circle, if `request` waiting in `queue` closes one: some member of this process waits under a
 /// hold that `queue` depends on, for a hold that `request` is under.
 ///
-/// A request under no hold keeps nobody from moving, so the search costs nothing in the common case.
+/// A request under no hold blocks no other, so the search costs nothing in the common case.
 fn circle<'a, H>(queues: &'a HashMap<Key, Queue<H>>, queue: &'a Queue<H>, request: &Request) -> Option<&'a Member> {
     let mut reached = BTreeSet::new();
     let mut open = vec![&queue.head];

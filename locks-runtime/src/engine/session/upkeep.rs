@@ -72,7 +72,7 @@ fn watch_removals(session: &Arc<ActiveSession>) {
     }
 }
 
-/// Watches the store for the removal of the entry by somebody else, for as long as it is held.
+/// Watches the store for the removal of the entry by another client, for as long as it is held.
 async fn watch_removal(session: Arc<ActiveSession>, held: Arc<HeldEntry>) {
     let removed = session.session.removed(Arc::clone(&held.entry));
     let reason = tokio::select! {
