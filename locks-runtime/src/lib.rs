@@ -85,7 +85,8 @@ pub mod __private {
     pub use crate::api::guard::Guard;
     pub use crate::api::locks::Locks;
     pub use crate::values::error::Error;
-    pub use crate::values::key::{Key, Piece};
+    pub use crate::values::key::Key;
+    pub use crate::values::naming::Piece;
     pub use crate::values::options::{Mode, OnLost, Options};
     pub use std::time::Duration;
 }

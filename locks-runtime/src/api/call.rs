@@ -8,7 +8,8 @@ use crate::engine::acquire;
 use crate::engine::observe;
 use crate::engine::request::Caller;
 use crate::values::error::Error;
-use crate::values::key::{self, Key, Piece};
+use crate::values::key::Key;
+use crate::values::naming::{self, Piece};
 use crate::values::options::Options;
 use crate::world::runtime::blocking;
 use std::fmt::Display;
@@ -91,7 +92,7 @@ pub fn value<T: KeyValue>(value: &T) -> &dyn Display {
 ///
 /// `InvalidKey`.
 pub fn key(pieces: &[Piece<'_>]) -> Result<Key, Error> {
-    key::render(pieces)
+    naming::render(pieces)
 }
 
 /// The key that an expression evaluates to, used as it is.

@@ -136,8 +136,9 @@ impl Locks {
     /// # }
     /// ```
     pub async fn inspect(&self, key: impl AsRef<str>) -> Result<Option<Line>, Error> {
-        let lines = self.engine.ask(self.engine.store.inspect(Scope::Key(Key::new(key)?))).await?;
-        Ok(lines.into_iter().next())
+        let key = Key::new(key)?;
+        let answer = self.engine.ask(self.engine.store.inspect(Scope::Key(key.clone()))).await;
+        Ok(answer.map_err(|error| error.with_key(&key))?.into_iter().next())
     }
 
     /// The locks whose keys start with `prefix` and that have a holder or waiters, sorted by key.
@@ -193,8 +194,9 @@ impl Locks {
     ///
     /// The request goes on in the background.
     pub async fn force_release(&self, key: impl AsRef<str>) -> Result<bool, Error> {
-        let removed = self.engine.ask(self.engine.store.force_release(Key::new(key)?)).await?;
-        Ok(removed > 0)
+        let key = Key::new(key)?;
+        let answer = self.engine.ask(self.engine.store.force_release(key.clone())).await;
+        Ok(answer.map_err(|error| error.with_key(&key))? > 0)
     }
 
     /// Ends the client: new requests fail with `Closed`, what is held is lost, and everything of this client leaves the

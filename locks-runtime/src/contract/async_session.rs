@@ -2,8 +2,9 @@
 
 use super::entry::{Entered, Entry, Grant, WhenBusy};
 use super::native::Native;
+use super::pending::Pending;
 use super::renewal::Renewal;
-use super::traits::{Pending, Session};
+use super::traits::Session;
 use crate::values::error::Error;
 use std::convert::Infallible;
 use std::fmt;

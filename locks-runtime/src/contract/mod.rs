@@ -13,6 +13,7 @@ mod line;
 mod native;
 #[cfg(any(feature = "etcd", feature = "zookeeper"))]
 pub(crate) mod pause;
+mod pending;
 pub mod poll;
 mod renewal;
 #[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
@@ -31,10 +32,11 @@ pub use line::{Change, Line, Scope};
 #[cfg(feature = "etcd")]
 pub(crate) use native::Kind as NativeKind;
 pub use native::Native;
+pub use pending::Pending;
 pub use renewal::{Renewal, Uncovered};
 #[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
 pub use tls::{Identity, Pem, Tls};
-pub use traits::{Pending, Session, Store};
+pub use traits::{Session, Store};
 
 /// Until every store has its world.
 pub(crate) use crate::world::runtime::beside;

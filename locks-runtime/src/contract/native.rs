@@ -21,7 +21,7 @@ pub(crate) enum Kind {
 
 /// Connects one more client to the same etcd.
 #[cfg(feature = "etcd")]
-pub(crate) type EtcdClient = std::sync::Arc<dyn Fn() -> super::traits::Pending<etcd_client::Client> + Send + Sync>;
+pub(crate) type EtcdClient = std::sync::Arc<dyn Fn() -> super::pending::Pending<etcd_client::Client> + Send + Sync>;
 
 impl Native {
     /// Nothing: the store has no more than the contract.

@@ -1,9 +1,16 @@
-//! Waiting at a store that cannot notify: asking again, soon at first, then in a jittered rhythm.
+//! Polling, for stores that cannot notify: waiting for a lock, and watching for changes.
 
 use super::backoff::Backoff;
-use crate::values::error::Error;
+use super::changes::Holders;
+use super::line::Change;
+use crate::values::error::{Error, ErrorKind};
+use crate::values::holder::Holder;
+use crate::values::key::Key;
 use crate::world::World;
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// How often to ask.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +53,75 @@ where
                 pauses.reset();
             }
         }
+    }
+}
+
+/// Who holds each lock, each with what tells one hold from the next (its fence, say).
+pub type Held<Id> = BTreeMap<Key, (Id, Holder)>;
+
+/// How many changes may be unread before polling waits for the reader.
+const UNREAD: usize = 64;
+
+/// At most this share of the time goes into looking.
+const SHARE: u32 = 20;
+
+/// Looks at who holds what, about every `pause`, and reports the differences: for [`Store::watch`](super::Store::watch).
+///
+/// It ends when the receiver is dropped, or after an error of another kind than `Unavailable`.
+///
+/// # Errors
+///
+/// Those of the first look.
+///
+/// # Cancel safety
+///
+/// Dropping it ends it.
+pub async fn watch<Id, F, A>(world: &World, pause: Duration, mut look: F) -> Result<mpsc::Receiver<Change>, Error>
+where
+    Id: PartialEq + Send + 'static,
+    F: FnMut() -> A + Send + 'static,
+    A: Future<Output = Result<Held<Id>, Error>> + Send + 'static,
+{
+    let mut holders = Holders::default();
+    // What is held by now is no change.
+    holders.replace(look().await?);
+    let (sender, receiver) = mpsc::channel(UNREAD);
+    world.spawn(report(world.clone(), pause, look, holders, sender));
+    Ok(receiver)
+}
+
+async fn report<Id: PartialEq, A>(
+    world: World,
+    pause: Duration,
+    mut look: impl FnMut() -> A,
+    mut holders: Holders<Id>,
+    sender: mpsc::Sender<Change>,
+) where
+    A: Future<Output = Result<Held<Id>, Error>>,
+{
+    let mut shortest = Duration::ZERO;
+    loop {
+        tokio::select! {
+            biased;
+            () = sender.closed() => return,
+            () = tokio::time::sleep(world.between(pause / 2, pause).max(shortest)) => {}
+        }
+        let start = world.now();
+        match look().await {
+            Ok(now) => {
+                for change in holders.replace(now) {
+                    if sender.send(change).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Unavailable => {}
+            Err(error) => {
+                tracing::warn!(target: "distributed_locks", %error, "locks can no longer be watched");
+                return;
+            }
+        }
+        shortest = world.now().since(start) * SHARE;
     }
 }
 
@@ -94,5 +170,25 @@ mod tests {
             until_acquired(&World::here(), RHYTHM, || async { Err::<Outcome<()>, _>(Error::unavailable("gone")) })
                 .await;
         assert_eq!(failed.unwrap_err().to_string(), "gone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_reports_what_differs_and_survives_an_outage() {
+        let key = |name: &str| Key::new(name).unwrap();
+        let held = |holds: &[(&str, u64)]| -> Held<u64> {
+            holds.iter().map(|(name, fence)| (key(name), (*fence, Holder::default()))).collect()
+        };
+        let looks = [
+            Ok(held(&[("a", 1), ("b", 1)])),
+            Err(Error::unavailable("an outage")),
+            Ok(held(&[("a", 1), ("b", 2)])),
+            Err(Error::new(ErrorKind::Unauthorized, "the role was dropped")),
+        ];
+        let mut looks = looks.into_iter();
+        let look = move || std::future::ready(looks.next().unwrap());
+        let mut changes = watch(&World::here(), Duration::from_millis(100), look).await.unwrap();
+        assert_eq!(changes.recv().await, Some(Change::Released(key("b"))));
+        assert_eq!(changes.recv().await, Some(Change::Acquired(key("b"), Holder::default())));
+        assert_eq!(changes.recv().await, None);
     }
 }

@@ -4,19 +4,14 @@ use super::capabilities::Capabilities;
 use super::entry::{Entered, Entry, Grant, WhenBusy};
 use super::line::{Change, Line, Scope};
 use super::native::Native;
+use super::pending::Pending;
 use super::renewal::Renewal;
-use crate::values::error::Error;
 use crate::values::key::Key;
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-
-/// A future of the contract: boxed, sendable, owning what it needs.
-pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 /// A store of locks. See the [module](crate::store) for the rules that all methods have in common.
 pub trait Store: fmt::Debug + Send + Sync {

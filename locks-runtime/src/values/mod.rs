@@ -8,6 +8,7 @@ pub(crate) mod fence;
 pub(crate) mod holder;
 pub(crate) mod key;
 pub(crate) mod mutex;
+pub(crate) mod naming;
 pub(crate) mod options;
 pub(crate) mod secret;
 pub(crate) mod url;

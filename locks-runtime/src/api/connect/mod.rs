@@ -9,7 +9,7 @@ use crate::values::duration;
 use crate::values::error::Error;
 use crate::values::url::StoreUrl;
 use crate::world::World;
-use registry::opener;
+use registry::{BUILT_IN, opener};
 #[cfg(unix)]
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -88,10 +88,6 @@ fn store(url: &mut StoreUrl, defaults: &Defaults, world: &World) -> Result<Arc<d
         },
     }
 }
-
-/// The schemes that cannot be registered.
-const BUILT_IN: [&str; 10] =
-    ["etcd", "etcds", "redis", "rediss", "zookeeper", "zookeepers", "postgres", "postgresql", "file", "memory"];
 
 #[cfg(unix)]
 fn file(url: &mut StoreUrl, world: &World) -> Result<Arc<dyn Store>, Error> {

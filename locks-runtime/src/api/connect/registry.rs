@@ -1,6 +1,5 @@
 //! Schemes of stores in other crates.
 
-use super::BUILT_IN;
 use crate::contract::Store;
 use crate::values::defaults::Defaults;
 use crate::values::error::{Error, ErrorKind};
@@ -12,6 +11,10 @@ use std::sync::Arc;
 
 /// Makes the store of a URL. It takes the parameters that it knows out of the URL; what is left is refused.
 pub type Opener = Arc<dyn Fn(&mut StoreUrl, &Defaults, &World) -> Result<Arc<dyn Store>, Error> + Send + Sync>;
+
+/// The schemes that cannot be registered.
+pub(super) const BUILT_IN: [&str; 10] =
+    ["etcd", "etcds", "redis", "rediss", "zookeeper", "zookeepers", "postgres", "postgresql", "file", "memory"];
 
 static OPENERS: Mutex<BTreeMap<String, Opener>> = Mutex::new(BTreeMap::new());
 

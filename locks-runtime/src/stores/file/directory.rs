@@ -1,5 +1,6 @@
 //! The directory of lock files: names, access, and what its errors mean.
 
+use super::error::refused;
 use super::lock_file::LockFile;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::key::Key;
@@ -7,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind as Io};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What of a key is not itself in a file's name. Beyond ASCII everything is encoded too: some file systems take
 /// two spellings of one letter for the same name.
@@ -147,23 +148,6 @@ fn file_system(mounts: &str, device: u64) -> Option<&str> {
     line.split_once(" - ")?.1.split(' ').next()
 }
 
-/// The error for what the file system refused.
-///
-/// `Unauthorized` if this process may not, `Unsupported` if the place is no directory or does not know locks, and
-/// otherwise `Unavailable`: a full disk or too many open files may pass.
-pub(super) fn refused(action: &str, path: &Path, error: io::Error) -> Error {
-    let (kind, advice) = match error.kind() {
-        Io::PermissionDenied => (ErrorKind::Unauthorized, "give this process's user the right to read and write there"),
-        Io::ReadOnlyFilesystem => (ErrorKind::Unauthorized, "the file system is read-only; choose another directory"),
-        Io::NotADirectory | Io::AlreadyExists => (ErrorKind::Unsupported, "it is not a directory; choose another path"),
-        Io::IsADirectory => (ErrorKind::Unsupported, "it is a directory where a lock's file should be; remove it"),
-        Io::Unsupported => (ErrorKind::Unsupported, "the file system has no locks; choose another directory"),
-        Io::StorageFull | Io::QuotaExceeded => (ErrorKind::Unavailable, "the disk is full"),
-        _ => (ErrorKind::Unavailable, "the system refused"),
-    };
-    Error::new(kind, format!("cannot {action} `{}`: {advice}", path.display())).with_source(error)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,15 +190,6 @@ mod tests {
         assert_eq!(file_system(mounts, 53), Some("nfs4"));
         assert_eq!(file_system(mounts, 254 << 8), Some("ext4"));
         assert_eq!(file_system(mounts, 1), None);
-    }
-
-    #[test]
-    fn a_refusal_says_the_path_and_what_to_do() {
-        let error = refused("open", Path::new("/var/lock/x"), Io::PermissionDenied.into());
-        assert_eq!(error.kind(), ErrorKind::Unauthorized);
-        let said = "cannot open `/var/lock/x`: give this process's user the right to read and write there";
-        assert_eq!(error.to_string(), said);
-        assert!(refused("open", Path::new("/"), Io::StorageFull.into()).is_retryable());
     }
 
     #[test]

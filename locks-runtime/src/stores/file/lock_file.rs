@@ -3,9 +3,9 @@
 //! All of this is system calls of microseconds on a local file: they run where they are called, on the background
 //! thread too. Nothing is flushed to the disk.
 
-use super::directory::refused;
-use super::record::{HOLDER_AT, KEPT_AT, Record, kept_line};
-use super::timeline::Kept;
+use super::error::refused;
+use super::record::{EXTENSION_AT, HOLDER_AT, Record, extension_line};
+use super::timeline::Extension;
 use crate::values::error::Error;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -30,24 +30,24 @@ impl LockFile {
         Self { file, path, process: process::id() }
     }
 
-    /// Whether this process has the file from the one that forked it. The lock is then the parent's affair.
+    /// Whether this process has the file from the one that forked it. The lock is then the parent's.
     pub(super) fn is_inherited(&self) -> bool {
         self.process != process::id()
     }
 
-    /// Locks the file, unless somebody else has.
+    /// Locks the file, unless another process has.
     pub(super) fn try_lock(&self) -> Result<bool, Error> {
-        self.answer(self.file.try_lock())
+        self.was_locked(self.file.try_lock())
     }
 
-    /// Whether somebody holds the lock, found out by sharing it for a moment: whoever tries in that moment is refused.
+    /// Whether the lock is held, found out by sharing it for a moment: a process that tries in that moment is refused.
     pub(super) fn is_locked(&self) -> Result<bool, Error> {
-        let free = self.answer(self.file.try_lock_shared())?;
+        let free = self.was_locked(self.file.try_lock_shared())?;
         self.unlock();
         Ok(!free)
     }
 
-    fn answer(&self, tried: Result<(), TryLockError>) -> Result<bool, Error> {
+    fn was_locked(&self, tried: Result<(), TryLockError>) -> Result<bool, Error> {
         match tried {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),
@@ -55,10 +55,10 @@ impl LockFile {
         }
     }
 
-    /// Gives the kernel's lock back.
+    /// Releases the kernel's lock.
     ///
     /// Closing the file is not enough: a child of a fork shares the lock for as long as it has the file open, be it
-    /// only for the moment before it executes another program. But the child must not give away its parent's lock.
+    /// only for the moment before it executes another program. But the child must not release its parent's lock.
     pub(super) fn unlock(&self) {
         if !self.is_inherited() {
             // It cannot fail on a lock that was taken, and closing follows.
@@ -68,7 +68,7 @@ impl LockFile {
 
     /// Whether the name still leads to this file.
     ///
-    /// Somebody may have deleted it, or put another in its place: a lock on it then excludes nobody.
+    /// If it was deleted, or another was put in its place, a lock on it excludes no one.
     pub(super) fn is_in_place(&self) -> Result<bool, Error> {
         let identity = |file: &fs::Metadata| (file.dev(), file.ino());
         let found = match fs::metadata(&self.path) {
@@ -79,7 +79,7 @@ impl LockFile {
         Ok(identity(&found) == identity(&ours))
     }
 
-    /// What the file says, and how many bytes it took to say it.
+    /// The file's content, and its length in bytes.
     pub(super) fn read(&self) -> Result<(Record, usize), Error> {
         let mut bytes = vec![0; 1024];
         let mut length = 0;
@@ -113,13 +113,13 @@ impl LockFile {
         written.map_err(|error| refused("write to", &self.path, error))
     }
 
-    /// Writes until when the lock is kept; `None` ends it.
-    pub(super) fn write_kept(&self, kept: Option<&Kept>) -> Result<(), Error> {
-        let line = kept_line(kept);
-        self.file.write_all_at(line.as_bytes(), KEPT_AT).map_err(|error| refused("write to", &self.path, error))
+    /// Writes until when the lock stays taken; `None` ends that.
+    pub(super) fn write_extension(&self, extension: Option<&Extension>) -> Result<(), Error> {
+        let line = extension_line(extension);
+        self.file.write_all_at(line.as_bytes(), EXTENSION_AT).map_err(|error| refused("write to", &self.path, error))
     }
 
-    /// Takes the holder's record out.
+    /// Removes the holder's record.
     pub(super) fn clear_holder(&self) -> Result<(), Error> {
         self.file.set_len(HOLDER_AT).map_err(|error| refused("write to", &self.path, error))
     }

@@ -6,27 +6,27 @@
 //! {"v":1,"name":"cron::nightly","pid":4711,…}
 //! ```
 
-use super::timeline::{Kept, TIMELINE_WIDTH};
+use super::timeline::{Extension, TIMELINE_WIDTH};
 use crate::values::fence::Fence;
 use crate::values::holder::Holder;
 
 /// The bytes of a 64-bit number in decimal.
 const DIGITS: usize = 20;
 const FENCE_LINE: usize = "fence ".len() + DIGITS + 1;
-const KEPT_LINE: usize = "kept ".len() + TIMELINE_WIDTH + 1 + DIGITS + 1;
+const EXTENSION_LINE: usize = "kept ".len() + TIMELINE_WIDTH + 1 + DIGITS + 1;
 
 /// Where the `kept` line starts.
-pub(super) const KEPT_AT: u64 = FENCE_LINE as u64;
+pub(super) const EXTENSION_AT: u64 = FENCE_LINE as u64;
 /// Where the holder's line starts: a released lock's file is this long.
-pub(super) const HOLDER_AT: u64 = (FENCE_LINE + KEPT_LINE) as u64;
+pub(super) const HOLDER_AT: u64 = (FENCE_LINE + EXTENSION_LINE) as u64;
 
 /// A lock file's content, as far as it can be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Record {
     /// The fence of the last hold. `None` in a new file, or one that something else wrote to.
     pub fence: Option<u64>,
-    /// Until when the lock counts as taken though nobody has the file locked.
-    pub kept: Option<Kept>,
+    /// Until when the lock counts as taken though no process has the file locked.
+    pub extension: Option<Extension>,
     /// Who holds the lock, or held it when its process was killed.
     pub holder: Option<Holder>,
 }
@@ -35,15 +35,15 @@ impl Record {
     /// Reads any bytes; what makes no sense counts as missing.
     pub(super) fn parse(bytes: &[u8]) -> Self {
         let (fence, rest) = bytes.split_at(FENCE_LINE.min(bytes.len()));
-        let (kept, rest) = rest.split_at(KEPT_LINE.min(rest.len()));
+        let (extension, rest) = rest.split_at(EXTENSION_LINE.min(rest.len()));
         // Without its line break the holder's line is still being written.
         let holder = rest.iter().position(|byte| *byte == b'\n').map(|end| Holder::from_json(&rest[..end]));
         Self {
             fence: line_of(fence, "fence ").and_then(number),
-            kept: line_of(kept, "kept ").and_then(|line| {
+            extension: line_of(extension, "kept ").and_then(|line| {
                 let (timeline, until) = line.split_at_checked(TIMELINE_WIDTH)?;
                 let until = until.strip_prefix(' ').and_then(number).filter(|until| *until > 0)?;
-                Some(Kept { timeline: timeline.to_owned(), until })
+                Some(Extension { timeline: timeline.to_owned(), until })
             }),
             holder: holder.filter(Holder::is_known),
         }
@@ -52,7 +52,7 @@ impl Record {
     /// The three lines, or two if there is no holder.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = format!("fence {:020}\n", self.fence.unwrap_or(0)).into_bytes();
-        bytes.extend(kept_line(self.kept.as_ref()).into_bytes());
+        bytes.extend(extension_line(self.extension.as_ref()).into_bytes());
         if let Some(holder) = &self.holder {
             bytes.extend(holder.to_json());
             bytes.push(b'\n');
@@ -76,8 +76,8 @@ impl Record {
 }
 
 /// The second line of a file.
-pub(super) fn kept_line(kept: Option<&Kept>) -> String {
-    let (timeline, until) = kept.map_or(("", 0), |kept| (kept.timeline.as_str(), kept.until));
+pub(super) fn extension_line(extension: Option<&Extension>) -> String {
+    let (timeline, until) = extension.map_or(("", 0), |extension| (extension.timeline.as_str(), extension.until));
     format!("kept {timeline:-<TIMELINE_WIDTH$} {until:020}\n")
 }
 
@@ -97,7 +97,8 @@ mod tests {
     fn record(fence: u64, until: u64, name: String) -> Record {
         Record {
             fence: Some(fence),
-            kept: (until > 0).then(|| Kept { timeline: "54d3f745-5e2b-4c20-9ed7-2c9199aa188d".into(), until }),
+            extension: (until > 0)
+                .then(|| Extension { timeline: "54d3f745-5e2b-4c20-9ed7-2c9199aa188d".into(), until }),
             holder: Some(Holder { version: 1, name: name.into(), ..Holder::default() }),
         }
     }

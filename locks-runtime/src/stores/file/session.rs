@@ -1,112 +1,107 @@
 //! A session: the lock files that one client has open.
 
-use super::place::Place;
-use super::{Inner, LOOKS};
+use super::entries::OpenEntry;
+use super::shared::{LOOKS, Shared};
 use crate::contract::poll::{self, Outcome, Rhythm};
-use crate::contract::{Entered, Entry, Grant, Native, Pending, Renewal, Session, WhenBusy};
+use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, Renewal, WhenBusy};
 use crate::values::error::Error;
+use crate::values::mutex::Mutex;
 use crate::values::options::Mode;
-use crate::world::random;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry::Vacant;
 use std::convert::Infallible;
 use std::future::{pending, ready};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// With the timer's millisecond on top, a hand-off stays below 10 ms.
 const RHYTHM: Rhythm = Rhythm { first: Duration::from_millis(1), longest: Duration::from_millis(5) };
 
-/// A kept lock is looked at this often nevertheless: somebody may end it by force.
+/// An extended lock is tried this often nevertheless: it may be released by force.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
-/// How often a holder looks whether its file is still there.
-const GUARDED: Duration = Duration::from_millis(250);
+/// How often a holder checks that its file is still there.
+const CHECKED: Duration = Duration::from_millis(250);
 
 /// The session of a [`FileStore`](super::FileStore). It has no TTL of its own: it lasts as long as its process.
 #[derive(Debug)]
 pub(super) struct FileSession {
+    store: Arc<Shared>,
     ttl: Duration,
-    places: Arc<Places>,
+    /// By number; `None` once the session is closed.
+    entries: Mutex<Option<BTreeMap<u64, OpenEntry>>>,
 }
 
 impl FileSession {
-    pub(super) fn new(store: Arc<Inner>, ttl: Duration) -> Self {
-        Self { ttl, places: Arc::new(Places { store, open: Mutex::new(Some(HashMap::new())) }) }
-    }
-
-    /// A future that does `work` when polled, with an error that names the lock.
-    fn at_once<T: 'static>(
-        &self,
-        entry: Arc<Entry>,
-        work: impl FnOnce(&Places, &Arc<Entry>) -> Result<T, Error> + Send + 'static,
-    ) -> Pending<T> {
-        let places = Arc::clone(&self.places);
-        Box::pin(async move { work(&places, &entry).map_err(|error| error.with_key(&entry.key)) })
+    pub(super) fn new(store: Arc<Shared>, ttl: Duration) -> Self {
+        Self { store, ttl, entries: Mutex::new(Some(BTreeMap::new())) }
     }
 }
 
-impl Session for FileSession {
+impl AsyncSession for FileSession {
     fn ttl(&self) -> Duration {
         self.ttl
     }
 
-    fn renew(&self) -> Pending<Renewal> {
-        let places = Arc::clone(&self.places);
-        Box::pin(async move { places.with(|_| Ok(Renewal::complete())) })
+    async fn renew(self: Arc<Self>) -> Result<Renewal, Error> {
+        self.with(|_| Ok(Renewal::complete()))
     }
 
-    fn enter(&self, entry: Arc<Entry>, when_busy: WhenBusy) -> Pending<Entered> {
-        let places = Arc::clone(&self.places);
-        Box::pin(async move { places.enter(&entry, when_busy).await.map_err(|error| error.with_key(&entry.key)) })
-    }
-
-    fn wait_turn(&self, entry: Arc<Entry>) -> Pending<Grant> {
-        let places = Arc::clone(&self.places);
-        let key = entry.key.clone();
-        Box::pin(async move {
-            poll::until_acquired(&places.store.world, RHYTHM, || ready(places.attempt(&entry).map(often_enough)))
-                .await
-                .map(Grant::new)
-                .map_err(|error| error.with_key(&key))
-        })
-    }
-
-    fn extend(&self, entry: Arc<Entry>, least: Duration) -> Pending<()> {
-        self.at_once(entry, move |places, entry| places.at(entry, |place| place.keep(least)))
-    }
-
-    fn leave(&self, entry: Arc<Entry>) -> Pending<()> {
-        self.at_once(entry, |places, entry| {
-            places.leave(entry);
-            Ok(())
-        })
-    }
-
-    fn removed(&self, entry: Arc<Entry>) -> Pending<Infallible> {
-        let places = Arc::clone(&self.places);
-        Box::pin(async move {
-            loop {
-                tokio::time::sleep(random::between(GUARDED / 2, GUARDED)).await;
-                match places.at(&entry, |place| Ok(place.is_removed())) {
-                    Ok(false) => {}
-                    Ok(true) => {
-                        let why = "the lock's file was deleted or replaced: another may hold the lock now";
-                        return Err(Error::lost(why).with_key(&entry.key));
-                    }
-                    // Left or closed by ourselves.
-                    Err(_) => pending().await,
-                }
+    async fn enter(self: Arc<Self>, entry: Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
+        // A mode more and this does not compile: sharing needs a shared kernel lock.
+        let Mode::Exclusive = entry.mode;
+        self.open(&entry)?;
+        for look in 1.. {
+            let left = match self.attempt(&entry)? {
+                Outcome::Acquired(fence) => return Ok(Entered::held(fence)),
+                Outcome::Busy | Outcome::BusyFor(_) if when_busy == WhenBusy::Queue => break,
+                Outcome::Busy => None,
+                Outcome::BusyFor(left) => Some(left),
+            };
+            let holder = self.at(&entry, |entry| entry.holder())?;
+            if left.is_some() || look == LOOKS || holder.as_ref().is_some_and(|holder| !self.store.has_ended(holder)) {
+                self.close_entry(&entry);
+                return Ok(Entered::Busy(self.store.describe(holder, left).into()));
             }
-        })
+            // Another process looks who holds it, or acquires it and has not written its record yet.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(Entered::Queued)
     }
 
-    fn close(&self) -> Pending<()> {
-        let places = Arc::clone(&self.places);
-        Box::pin(async move {
-            places.close();
-            Ok(())
-        })
+    async fn wait_turn(self: Arc<Self>, entry: Arc<Entry>) -> Result<Grant, Error> {
+        let attempt = || ready(self.attempt(&entry).map(often_enough));
+        poll::until_acquired(&self.store.world, RHYTHM, attempt).await.map(Grant::new)
+    }
+
+    async fn extend(self: Arc<Self>, entry: Arc<Entry>, least: Duration) -> Result<(), Error> {
+        self.at(&entry, |entry| entry.extend(least))
+    }
+
+    async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
+        self.close_entry(&entry);
+        Ok(())
+    }
+
+    async fn removed(self: Arc<Self>, entry: Arc<Entry>) -> Result<Infallible, Error> {
+        loop {
+            tokio::time::sleep(self.store.world.between(CHECKED / 2, CHECKED)).await;
+            match self.at(&entry, |entry| Ok(entry.is_removed())) {
+                Ok(false) => {}
+                Ok(true) => {
+                    return Err(Error::lost(
+                        "the lock's file was deleted or replaced: another process may hold the lock now",
+                    ));
+                }
+                // Left or closed by ourselves.
+                Err(_) => pending().await,
+            }
+        }
+    }
+
+    async fn close(self: Arc<Self>) -> Result<(), Error> {
+        self.entries.lock().take();
+        Ok(())
     }
 
     fn native(&self, _: &Entry) -> Native {
@@ -121,70 +116,37 @@ fn often_enough(answer: Outcome<u64>) -> Outcome<u64> {
     }
 }
 
-/// The entries by number; `None` once the session is closed.
-#[derive(Debug)]
-struct Places {
-    store: Arc<Inner>,
-    open: Mutex<Option<HashMap<u64, Place>>>,
-}
-
-impl Places {
-    async fn enter(&self, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
-        // A mode more and this does not compile: sharing needs a shared kernel lock.
-        let Mode::Exclusive = entry.mode;
-        self.join(entry)?;
-        let mut looks = 0;
-        loop {
-            looks += 1;
-            let left = match self.attempt(entry)? {
-                Outcome::Acquired(fence) => return Ok(Entered::held(fence)),
-                Outcome::Busy | Outcome::BusyFor(_) if when_busy == WhenBusy::Queue => return Ok(Entered::Queued),
-                Outcome::Busy => None,
-                Outcome::BusyFor(left) => Some(left),
-            };
-            let holder = self.at(entry, |place| place.holder())?;
-            if left.is_some() || looks == LOOKS || holder.as_ref().is_some_and(|holder| !self.store.has_ended(holder)) {
-                self.leave(entry);
-                return Ok(Entered::Busy(self.store.describe(holder, left).into()));
-            }
-            // Somebody looks who holds it, or takes it and has not signed yet.
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-
-    fn join(&self, entry: &Arc<Entry>) -> Result<(), Error> {
-        self.with(|places| {
-            if let Slot::Vacant(slot) = places.entry(entry.number) {
-                slot.insert(Place::new(&self.store, entry)?);
+impl FileSession {
+    /// Opens the lock's file for the entry, unless it is open.
+    fn open(&self, entry: &Arc<Entry>) -> Result<(), Error> {
+        self.with(|entries| {
+            if let Vacant(vacant) = entries.entry(entry.number) {
+                vacant.insert(OpenEntry::new(&self.store, entry)?);
             }
             Ok(())
         })
     }
 
     fn attempt(&self, entry: &Entry) -> Result<Outcome<u64>, Error> {
-        self.at(entry, Place::attempt)
+        self.at(entry, OpenEntry::attempt)
     }
 
-    fn leave(&self, entry: &Entry) {
+    fn close_entry(&self, entry: &Entry) {
         // Closed: it has left already.
-        let _ = self.with(|places| Ok(places.remove(&entry.number)));
+        let _ = self.with(|entries| Ok(entries.remove(&entry.number)));
     }
 
-    fn close(&self) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
-    }
-
-    /// Does something to the entry's place; `Lost` if it has none.
-    fn at<T>(&self, entry: &Entry, work: impl FnOnce(&mut Place) -> Result<T, Error>) -> Result<T, Error> {
-        self.with(|places| match places.get_mut(&entry.number) {
-            Some(place) => work(place),
-            None => Err(Error::lost("the entry has left the line")),
+    /// Works on the entry; `Lost` if it is not open.
+    fn at<T>(&self, entry: &Entry, work: impl FnOnce(&mut OpenEntry) -> Result<T, Error>) -> Result<T, Error> {
+        self.with(|entries| match entries.get_mut(&entry.number) {
+            Some(entry) => work(entry),
+            None => Err(Error::lost("the entry has left the queue")),
         })
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut HashMap<u64, Place>) -> Result<T, Error>) -> Result<T, Error> {
-        match self.open.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            Some(places) => work(places),
+    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<u64, OpenEntry>) -> Result<T, Error>) -> Result<T, Error> {
+        match self.entries.lock().as_mut() {
+            Some(entries) => work(entries),
             None => Err(Error::lost("the session is closed")),
         }
     }

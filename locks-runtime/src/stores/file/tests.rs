@@ -1,7 +1,11 @@
 //! The store on a real directory, with two stores for two processes: the kernel's lock belongs to the open file.
 
+use super::record::Record;
+use super::timeline::Timeline;
 use super::*;
 use crate::contract::{Entered, Entry, WhenBusy};
+use crate::values::error::ErrorKind;
+use crate::values::holder::Holder;
 use crate::values::options::Mode;
 use proptest::prelude::*;
 use std::fs;
@@ -68,7 +72,7 @@ fn dead_holder() -> Holder {
 }
 
 #[tokio::test]
-async fn one_holds_and_the_other_is_told_who() {
+async fn one_holds_and_the_other_learns_who() {
     let directory = TempDir::new().unwrap();
     let (one, two) = (session(directory.path()).await, session(directory.path()).await);
     let (mine, theirs) = (entry("mine"), entry("theirs"));
@@ -159,7 +163,7 @@ async fn a_turn_ends_when_the_entry_leaves_or_the_session_closes() {
 }
 
 #[tokio::test]
-async fn a_kept_lock_stays_taken_after_its_holder_and_lapses() {
+async fn an_extended_lock_stays_taken_after_its_holder_and_lapses() {
     let directory = TempDir::new().unwrap();
     let (one, two) = (session(directory.path()).await, session(directory.path()).await);
     let (mine, theirs) = (entry("mine"), entry("theirs"));
@@ -170,7 +174,7 @@ async fn a_kept_lock_stays_taken_after_its_holder_and_lapses() {
     one.close().await.unwrap();
     let holder = busy(&two, &theirs).await;
     assert_eq!(holder.name, "mine");
-    assert!(holder.to_string().contains("is kept for"), "{holder}");
+    assert!(holder.to_string().contains("keeps the lock for"), "{holder}");
     assert_eq!(store(directory.path()).inspect(Scope::Key(mine.key.clone())).await.unwrap().len(), 1);
     assert_eq!(two.enter(Arc::clone(&theirs), WhenBusy::Queue).await.unwrap(), Entered::Queued);
     assert!(turn(&two, &theirs).await > fence);
@@ -178,7 +182,7 @@ async fn a_kept_lock_stays_taken_after_its_holder_and_lapses() {
 }
 
 #[tokio::test]
-async fn a_kept_lock_can_be_ended_by_force_and_a_held_one_cannot() {
+async fn an_extended_lock_can_be_released_by_force_and_a_held_one_cannot() {
     let directory = TempDir::new().unwrap();
     let store = store(directory.path());
     let key = entry("x").key.clone();
@@ -201,7 +205,10 @@ async fn a_kept_lock_can_be_ended_by_force_and_a_held_one_cannot() {
 async fn a_killed_holders_record_does_not_hold_the_lock() {
     let directory = TempDir::new().unwrap();
     for holder in [dead_holder(), Holder::clone(&entry("alive").holder)] {
-        leave_record_of(directory.path(), &Record { fence: Some(u64::MAX >> 13), kept: None, holder: Some(holder) });
+        leave_record_of(
+            directory.path(),
+            &Record { fence: Some(u64::MAX >> 13), extension: None, holder: Some(holder) },
+        );
         let lines = store(directory.path()).inspect(Scope::Prefix(String::new())).await.unwrap();
         assert!(lines.is_empty(), "{lines:?}");
         assert_eq!(held(&session(directory.path()).await, &entry("next")).await, (u64::MAX >> 13) + 1);
@@ -223,10 +230,13 @@ async fn the_file_names_the_holder_and_nobody_afterwards() {
 }
 
 #[tokio::test]
-async fn a_killed_holders_kept_lock_holds() {
+async fn a_killed_holders_extended_lock_stays_taken() {
     let directory = TempDir::new().unwrap();
-    let kept = Timeline::new(&world()).after(TTL);
-    leave_record_of(directory.path(), &Record { fence: Some(1), kept: Some(kept), holder: Some(dead_holder()) });
+    let extension = Timeline::new(&world()).after(TTL);
+    leave_record_of(
+        directory.path(),
+        &Record { fence: Some(1), extension: Some(extension), holder: Some(dead_holder()) },
+    );
     assert_eq!(busy(&session(directory.path()).await, &entry("next")).await.name, "dead");
 }
 
@@ -234,7 +244,7 @@ async fn a_killed_holders_kept_lock_holds() {
 async fn somebody_who_only_looks_makes_nobody_busy() {
     let directory = TempDir::new().unwrap();
     for record in [None, Some(dead_holder())] {
-        leave_record_of(directory.path(), &Record { fence: Some(1), kept: None, holder: record });
+        leave_record_of(directory.path(), &Record { fence: Some(1), extension: None, holder: record });
         let looking = fs::File::open(lock_file(directory.path())).unwrap();
         looking.lock_shared().unwrap();
         let session = session(directory.path()).await;

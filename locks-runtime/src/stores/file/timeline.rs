@@ -1,4 +1,4 @@
-//! How two processes agree until when a lock is kept.
+//! How two processes agree until when a lock stays taken.
 
 use crate::world::World;
 use std::time::Duration;
@@ -11,7 +11,7 @@ const LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// A moment until which a lock counts as taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(super) struct Extension {
     /// Whose clock it is on: another boot's moments mean nothing.
     pub timeline: String,
     /// Nanoseconds on that clock.
@@ -21,7 +21,7 @@ pub(super) struct Kept {
 /// The clock that all processes on this machine share, until it is started again.
 ///
 /// It is the boot clock, named by the kernel's boot id. Where there is no boot id to tell one boot from the next
-/// (anywhere but on Linux) it is the wall clock, which a person can set: a kept lock may then be free too soon, or late.
+/// (anywhere but on Linux) it is the wall clock, which a person can set: an extended lock may then be free too soon, or late.
 #[derive(Debug)]
 pub(super) struct Timeline {
     name: String,
@@ -41,15 +41,15 @@ impl Timeline {
     }
 
     /// The moment that is `least` from now.
-    pub(super) fn after(&self, least: Duration) -> Kept {
+    pub(super) fn after(&self, least: Duration) -> Extension {
         let least = u64::try_from(least.as_nanos()).unwrap_or(u64::MAX);
-        Kept { timeline: self.name.clone(), until: self.now().saturating_add(least) }
+        Extension { timeline: self.name.clone(), until: self.now().saturating_add(least) }
     }
 
     /// How long until then; `None` if it is over, was before the machine was last started, or cannot be true.
-    pub(super) fn left(&self, kept: &Kept) -> Option<Duration> {
-        let left = Duration::from_nanos(kept.until.saturating_sub(self.now()));
-        (kept.timeline == self.name && !left.is_zero() && left <= LONGEST).then_some(left)
+    pub(super) fn left(&self, extension: &Extension) -> Option<Duration> {
+        let left = Duration::from_nanos(extension.until.saturating_sub(self.now()));
+        (extension.timeline == self.name && !left.is_zero() && left <= LONGEST).then_some(left)
     }
 
     fn now(&self) -> u64 {
@@ -67,9 +67,9 @@ mod tests {
     #[test]
     fn a_moment_is_known_on_its_own_timeline_only() {
         let here = Timeline::new(&World::background().unwrap());
-        let kept = here.after(Duration::from_secs(60));
-        assert!(here.left(&kept).is_some_and(|left| left > Duration::from_secs(50)));
-        let elsewhere = Kept { timeline: "0".repeat(TIMELINE_WIDTH), ..kept };
+        let extension = here.after(Duration::from_secs(60));
+        assert!(here.left(&extension).is_some_and(|left| left > Duration::from_secs(50)));
+        let elsewhere = Extension { timeline: "0".repeat(TIMELINE_WIDTH), ..extension };
         assert_eq!(here.left(&elsewhere), None);
     }
 

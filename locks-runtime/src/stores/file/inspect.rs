@@ -1,0 +1,117 @@
+//! Who holds what, and releasing it by force.
+
+use super::lock_file::LockFile;
+use super::shared::{LOOKS, Shared};
+use crate::contract::poll::Held;
+use crate::contract::{Line, Scope};
+use crate::values::error::{Error, ErrorKind};
+use crate::values::holder::Holder;
+use crate::values::key::Key;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// So many files are looked at before other work of the background thread gets its turn.
+const BATCH: usize = 64;
+
+/// What tells two holds of a lock apart. Programs that leave no record leave the former fence.
+pub(super) type HoldId = (u64, bool);
+
+pub(super) async fn inspect(store: Arc<Shared>, scope: Scope) -> Result<Vec<Line>, Error> {
+    let held = scan(store, scope).await?;
+    Ok(held.into_iter().map(|(key, (_, holder))| Line::new(key, vec![holder], Vec::new())).collect())
+}
+
+/// The locks in `scope` that are held.
+pub(super) async fn scan(store: Arc<Shared>, scope: Scope) -> Result<Held<HoldId>, Error> {
+    let keys = match &scope {
+        Scope::Key(key) => vec![key.clone()],
+        Scope::Prefix(_) => store.directory.keys()?,
+    };
+    let mut held = BTreeMap::new();
+    for (number, key) in keys.into_iter().filter(|key| scope.contains(key.as_str())).enumerate() {
+        match look(&store, &key).await {
+            Ok(Some(seen)) => drop(held.insert(key, seen)),
+            Ok(None) => {}
+            // Another user's file among ours must not hide all the others.
+            Err(error) if error.kind() == ErrorKind::Unauthorized && matches!(scope, Scope::Prefix(_)) => {
+                tracing::debug!(%key, %error, "a lock's file cannot be read");
+            }
+            // Of all in scope, only the store knows which one it was.
+            Err(error) => return Err(error.with_key(&key)),
+        }
+        if number % BATCH == BATCH - 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(held)
+}
+
+/// Who holds one lock. A record alone proves nothing: its writer may have been killed.
+async fn look(store: &Shared, key: &Key) -> Result<Option<(HoldId, Holder)>, Error> {
+    let Some(lock) = store.directory.existing(key, false)? else {
+        return Ok(None);
+    };
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let is_locked = lock.is_locked()?;
+        let (record, _) = lock.read()?;
+        let left = store.extended_for(&record);
+        if !is_locked && left.is_none() {
+            return Ok(None);
+        }
+        let is_signed = record.holder.as_ref().is_some_and(|holder| !store.has_ended(holder));
+        if is_signed || left.is_some() || looks == LOOKS {
+            let fence = record.fence.unwrap_or(0);
+            let holder = store.describe(record.holder, left);
+            return Ok(Some(((fence, holder.is_known()), holder)));
+        }
+        // A process is acquiring it and has not written its record yet.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Ends the extension of a lock whose holder has gone. A living holder's lock is the kernel's, and cannot be released by
+/// force.
+pub(super) async fn force_release(store: &Shared, key: &Key) -> Result<usize, Error> {
+    let Some(lock) = store.directory.existing(key, true)? else {
+        return Ok(0);
+    };
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        if lock.try_lock()? {
+            let ended = end_extension(store, &lock);
+            lock.unlock();
+            return ended;
+        }
+        let (record, _) = lock.read()?;
+        match record.holder {
+            Some(holder) if !store.has_ended(&holder) => {
+                let advice = format!(
+                    "the kernel gives the lock to nobody else while process {} has its file open; end that process",
+                    holder.pid
+                );
+                return Err(Error::new(ErrorKind::Unsupported, advice).with_holder(Some(holder)));
+            }
+            holder if looks == LOOKS => {
+                let advice = "the kernel gives the lock to nobody else while a process has its file open; \
+                              find that process with `fuser` or `lsof`, and end it";
+                let holder = store.describe(holder, None);
+                return Err(Error::new(ErrorKind::Unsupported, advice).with_holder(Some(holder)));
+            }
+            _ => tokio::time::sleep(Duration::from_millis(1)).await,
+        }
+    }
+}
+
+fn end_extension(store: &Shared, lock: &LockFile) -> Result<usize, Error> {
+    let (record, _) = lock.read()?;
+    if store.extended_for(&record).is_none() {
+        return Ok(0);
+    }
+    lock.write_extension(None)?;
+    lock.clear_holder()?;
+    Ok(1)
+}
