@@ -12,15 +12,15 @@ list! {
     |_| true => [
         a_call_does_nothing_until_it_is_polled,
         entering_again_is_the_same_hold,
-        entering_again_is_the_same_place_in_line,
+        entering_again_is_the_same_position,
         trying_again_is_the_same_hold,
         after_busy_nothing_is_left,
-        leaving_twice_or_in_vain_is_fine,
-        leaving_takes_only_the_entry_itself,
+        leaving_twice_or_without_an_entry_is_fine,
+        leaving_removes_only_the_entry_itself,
         numbers_of_two_sessions_may_be_equal,
-        a_turn_may_be_dropped_and_asked_again,
-        a_turn_ends_when_the_entry_left,
-        a_removal_is_not_told_of_what_stays_or_left,
+        waiting_for_a_turn_may_be_dropped_and_repeated,
+        waiting_for_a_turn_ends_when_the_entry_left,
+        no_removal_is_reported_of_an_entry_that_stays_or_left,
     ]
 }
 
@@ -30,7 +30,7 @@ const A_WHILE: Duration = Duration::from_millis(100);
 async fn a_call_does_nothing_until_it_is_polled(fixture: &Fixture) {
     let (session, entry) = (fixture.session().await, fixture.entry("k", "us"));
     drop(session.enter(Arc::clone(&entry), WhenBusy::Queue));
-    fixture.nobody("k").await;
+    fixture.is_free("k").await;
     hold(&session, &entry).await;
     drop(session.leave(Arc::clone(&entry)));
     drop(session.close());
@@ -44,13 +44,13 @@ async fn entering_again_is_the_same_hold(fixture: &Fixture) {
     let mut fences = vec![hold(&session, &entry).await, hold(&session, &entry).await];
     match attempt(&session, &entry).await {
         Entered::Held(grant) => fences.push(grant.fence),
-        other => panic!("it holds already, and trying gave {other:?}"),
+        other => panic!("it holds already, and trying returned {other:?}"),
     }
     fences.push(turn(&session, &entry).await.unwrap());
     fences.push(turn(&session, &entry).await.unwrap());
     assert_eq!(fixture.line("k").await, (vec!["us".to_owned()], vec![]));
     leave(&session, &entry).await;
-    fixture.nobody("k").await;
+    fixture.is_free("k").await;
     // Which answer came through must not matter to the next one's fence.
     let next = fixture.entry("k", "next");
     fences.push(hold(&session, &next).await);
@@ -63,7 +63,7 @@ async fn entering_again_is_the_same_hold(fixture: &Fixture) {
     }
 }
 
-async fn entering_again_is_the_same_place_in_line(fixture: &Fixture) {
+async fn entering_again_is_the_same_position(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, first, second) = (fixture.entry("k", "held"), fixture.entry("k", "1"), fixture.entry("k", "2"));
     hold(&ours, &held).await;
@@ -82,7 +82,7 @@ async fn entering_again_is_the_same_place_in_line(fixture: &Fixture) {
         turn(&ours, &second).await.unwrap();
     }
     leave(&ours, &second).await;
-    fixture.nobody("k").await;
+    fixture.is_free("k").await;
 }
 
 async fn trying_again_is_the_same_hold(fixture: &Fixture) {
@@ -94,7 +94,7 @@ async fn trying_again_is_the_same_hold(fixture: &Fixture) {
     let other = attempt(&session, &fixture.entry("k", "other")).await;
     assert!(matches!(&other, Entered::Busy(holder) if holder.name == "us"), "{other:?}");
     leave(&session, &entry).await;
-    fixture.nobody("k").await;
+    fixture.is_free("k").await;
 }
 
 async fn after_busy_nothing_is_left(fixture: &Fixture) {
@@ -106,17 +106,17 @@ async fn after_busy_nothing_is_left(fixture: &Fixture) {
         assert!(matches!(&busy, Entered::Busy(holder) if holder.name == "held"), "{busy:?}");
         assert_eq!(fixture.line("k").await, (vec!["held".to_owned()], vec![]));
     }
-    // Behind somebody who only waits, too.
+    // Behind a mere waiter, too.
     let waiting = fixture.entry("k", "waiting");
     queue(&theirs, &waiting).await;
     assert!(matches!(attempt(&theirs, &fixture.entry("k", "tried")).await, Entered::Busy(_)));
     fixture.until("k", &["held"], 1).await;
     leave(&theirs, &waiting).await;
     leave(&ours, &held).await;
-    fixture.nobody("k").await;
+    fixture.is_free("k").await;
 }
 
-async fn leaving_twice_or_in_vain_is_fine(fixture: &Fixture) {
+async fn leaving_twice_or_without_an_entry_is_fine(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, queued, never) = (fixture.entry("k", "held"), fixture.entry("k", "queued"), fixture.entry("k", "never"));
     leave(&ours, &never).await;
@@ -130,7 +130,7 @@ async fn leaving_twice_or_in_vain_is_fine(fixture: &Fixture) {
     }
     for _ in 0..2 {
         leave(&ours, &held).await;
-        fixture.nobody("k").await;
+        fixture.is_free("k").await;
     }
     // Late repetitions do not harm who comes next.
     let next = fixture.entry("k", "next");
@@ -141,7 +141,7 @@ async fn leaving_twice_or_in_vain_is_fine(fixture: &Fixture) {
     leave(&theirs, &next).await;
 }
 
-async fn leaving_takes_only_the_entry_itself(fixture: &Fixture) {
+async fn leaving_removes_only_the_entry_itself(fixture: &Fixture) {
     let session = fixture.session().await;
     let (first, second, other) = (fixture.entry("k", "1"), fixture.entry("k", "2"), fixture.entry("k/1", "other"));
     hold(&session, &first).await;
@@ -177,7 +177,7 @@ async fn numbers_of_two_sessions_may_be_equal(fixture: &Fixture) {
     leave(&theirs, &waiting).await;
 }
 
-async fn a_turn_may_be_dropped_and_asked_again(fixture: &Fixture) {
+async fn waiting_for_a_turn_may_be_dropped_and_repeated(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, queued) = (fixture.entry("k", "held"), fixture.entry("k", "queued"));
     hold(&ours, &held).await;
@@ -194,10 +194,10 @@ async fn a_turn_may_be_dropped_and_asked_again(fixture: &Fixture) {
     }
     assert!(matches!(attempt(&theirs, &queued).await, Entered::Held(_)));
     leave(&theirs, &queued).await;
-    fixture.nobody("k").await;
+    fixture.is_free("k").await;
 }
 
-async fn a_turn_ends_when_the_entry_left(fixture: &Fixture) {
+async fn waiting_for_a_turn_ends_when_the_entry_left(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, queued) = (fixture.entry("k", "held"), fixture.entry("k", "queued"));
     hold(&ours, &held).await;
@@ -207,20 +207,20 @@ async fn a_turn_ends_when_the_entry_left(fixture: &Fixture) {
     refused(soon("the end of a turn whose entry left", waiting).await.unwrap(), ErrorKind::Lost);
     refused(turn(&theirs, &queued).await, ErrorKind::Lost);
     leave(&ours, &held).await;
-    fixture.nobody("k").await;
+    fixture.is_free("k").await;
 }
 
-async fn a_removal_is_not_told_of_what_stays_or_left(fixture: &Fixture) {
+async fn no_removal_is_reported_of_an_entry_that_stays_or_left(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, queued) = (fixture.entry("k", "held"), fixture.entry("k", "queued"));
     hold(&ours, &held).await;
     queue(&theirs, &queued).await;
     let mut gone = tokio::spawn(ours.removed(Arc::clone(&held)));
-    let told = timeout(3 * A_WHILE, &mut gone).await;
-    assert!(told.is_err(), "told of an entry that holds: {told:?}");
+    let reported = timeout(3 * A_WHILE, &mut gone).await;
+    assert!(reported.is_err(), "reported of an entry that holds: {reported:?}");
     leave(&theirs, &queued).await;
     leave(&ours, &held).await;
-    let told = timeout(3 * A_WHILE, &mut gone).await;
-    assert!(told.is_err(), "told of an entry that was left: {told:?}");
+    let reported = timeout(3 * A_WHILE, &mut gone).await;
+    assert!(reported.is_err(), "reported of an entry that left: {reported:?}");
     gone.abort();
 }

@@ -9,7 +9,6 @@ use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::options::Mode;
 use crate::world::World;
-use crate::world::clock::{Clock, Moment};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
@@ -18,13 +17,17 @@ use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// What happens "soon" happens within this time, also on a machine that is busy with other tests.
-pub(super) const SOON: Duration = Duration::from_secs(10);
+/// What takes longer hangs. No machine is so busy that it is reached otherwise.
+pub(super) const SOON: Duration = Duration::from_secs(40);
+
+/// Times to try a case with that needs to look while something lasts: a machine that is too busy for one gets the next.
+pub(super) const PACES: [Duration; 4] =
+    [Duration::from_millis(800), Duration::from_secs(3), Duration::from_secs(9), Duration::from_secs(20)];
 
 /// A TTL that no case waits for.
 pub(super) const LONG: Duration = Duration::from_secs(30);
 
-/// How long a waiter gets to stand in a line that nobody can see.
+/// How long a waiter gets to join a queue that the store cannot show.
 const A_MOMENT: Duration = Duration::from_millis(60);
 
 /// The stage of one case.
@@ -85,7 +88,12 @@ impl Fixture {
         locks
     }
 
-    /// A session of one more store. Nobody renews it.
+    /// The world that the case's clients live in.
+    pub(super) fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// A session of one more store. It is not renewed.
     pub(super) async fn session(&self) -> Arc<dyn Session> {
         self.session_for(LONG).await
     }
@@ -112,20 +120,20 @@ impl Fixture {
         })
     }
 
-    /// Who stands at the lock with this label, by the store, as `holders` and `waiters`; empty if nobody does.
+    /// The holders and the waiters of the lock with this label, by the store; empty if it is free.
     pub(super) async fn line(&self, label: &str) -> (Vec<String>, Vec<String>) {
         let lines = self.store().inspect(Scope::Key(Key::new(self.key(label)).unwrap())).await.unwrap();
         assert!(lines.len() <= 1, "one lock was asked for: {lines:?}");
         lines.first().map(names).unwrap_or_default()
     }
 
-    /// Asserts that the store shows nobody at the lock, now.
+    /// Asserts that the store shows neither holder nor waiters of the lock, now.
     #[track_caller]
-    pub(super) fn nobody(&self, label: &str) -> impl Future<Output = ()> + Send {
+    pub(super) fn is_free(&self, label: &str) -> impl Future<Output = ()> + Send {
         let caller = std::panic::Location::caller();
         async move {
             let line = self.line(label).await;
-            assert_eq!(line, (vec![], vec![]), "holders and waiters of a lock that nobody wants, at {caller}");
+            assert_eq!(line, (vec![], vec![]), "holders and waiters of a lock that should be free, at {caller}");
         }
     }
 
@@ -139,14 +147,14 @@ impl Fixture {
                 sleep(A_MOMENT).await;
             }
             let waiters = if self.can().queue_order { waiters } else { 0 };
-            let begun = now();
+            let begun = self.world.now();
             loop {
                 let seen = self.line(&label).await;
                 if seen.0 == holders && seen.1.len() == waiters {
                     return;
                 }
                 let what = format!("{holders:?} to hold `{label}` and {waiters} to wait, at {caller}");
-                assert!(now().since(begun) < SOON, "not within {SOON:?}: {what}; last seen: {seen:?}");
+                assert!(self.world.now().since(begun) < SOON, "not within {SOON:?}: {what}; last seen: {seen:?}");
                 sleep(Duration::from_millis(5)).await;
             }
         }
@@ -163,13 +171,13 @@ impl Fixture {
             // It may have lapsed.
             let _ = session.close().await;
         }
-        let (store, begun) = (self.store(), now());
+        let (store, begun) = (self.store(), self.world.now());
         loop {
             let left = store.inspect(Scope::Prefix(self.prefix.clone())).await.unwrap();
             if left.is_empty() {
                 return;
             }
-            assert!(now().since(begun) < SOON, "left in the store after all clients were closed: {left:?}");
+            assert!(self.world.now().since(begun) < SOON, "left in the store after all clients were closed: {left:?}");
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -181,11 +189,12 @@ pub(super) fn names(line: &Line) -> (Vec<String>, Vec<String>) {
     (of(&line.holders), of(&line.waiters))
 }
 
-pub(super) fn now() -> Moment {
-    Clock::Boot.now()
+/// The machine was too busy at every one of [`PACES`] to look in time.
+pub(super) fn too_busy() -> ! {
+    panic!("this machine was too busy even for the slowest pace of {PACES:?}")
 }
 
-/// What `future` gives, which it must do soon.
+/// The value of `future`, which must be ready before a machine would count as hanging.
 #[track_caller]
 pub(super) fn soon<T>(what: &str, future: impl Future<Output = T> + Send) -> impl Future<Output = T> + Send {
     let (caller, what) = (std::panic::Location::caller(), what.to_owned());
@@ -204,8 +213,8 @@ pub(super) fn refused<T: Debug>(result: Result<T, Error>, kind: ErrorKind) -> Er
     }
 }
 
-/// Takes a lock that is free, or will be soon, under a name.
-pub(super) async fn take(locks: &Locks, key: &str, name: &'static str) -> Guard {
+/// Acquires a lock that is free, or will be soon, under a name.
+pub(super) async fn acquire(locks: &Locks, key: &str, name: &'static str) -> Guard {
     soon(name, locks.lock(key).name(name).acquire()).await.unwrap()
 }
 
@@ -214,21 +223,21 @@ pub(super) fn wait(locks: &Locks, key: &str, name: &'static str) -> tokio::task:
     tokio::spawn(locks.lock(key).name(name).acquire())
 }
 
-/// Takes the lock for an entry that nobody is in the way of.
+/// Acquires the lock for an entry that has nothing ahead of it.
 pub(super) async fn hold(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> u64 {
     match soon("a free lock", session.enter(Arc::clone(entry), WhenBusy::Queue)).await {
         Ok(Entered::Held(grant)) => grant.fence,
-        other => panic!("{} was free, and entering it gave {other:?}", entry.key),
+        other => panic!("{} was free, and entering it returned {other:?}", entry.key),
     }
 }
 
-/// Puts an entry into a line behind somebody.
+/// Puts an entry into a queue behind another.
 pub(super) async fn queue(session: &Arc<dyn Session>, entry: &Arc<Entry>) {
-    let entered = soon("a place in line", session.enter(Arc::clone(entry), WhenBusy::Queue)).await.unwrap();
-    assert_eq!(entered, Entered::Queued, "{} was taken", entry.key);
+    let entered = soon("a position in the queue", session.enter(Arc::clone(entry), WhenBusy::Queue)).await.unwrap();
+    assert_eq!(entered, Entered::Queued, "{} was not free", entry.key);
 }
 
-/// Tries to take the lock for an entry.
+/// Tries to acquire the lock for an entry.
 pub(super) async fn attempt(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> Entered {
     soon("the answer to a try", session.enter(Arc::clone(entry), WhenBusy::Refuse)).await.unwrap()
 }
@@ -238,7 +247,7 @@ pub(super) async fn turn(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> Resu
     soon("the turn of an entry", session.wait_turn(Arc::clone(entry))).await.map(|grant| grant.fence)
 }
 
-/// Takes an entry out of its line.
+/// Takes an entry out of its queue.
 pub(super) async fn leave(session: &Arc<dyn Session>, entry: &Arc<Entry>) {
     soon("leaving", session.leave(Arc::clone(entry))).await.unwrap();
 }

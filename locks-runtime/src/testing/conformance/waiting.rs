@@ -1,6 +1,6 @@
-//! The line.
+//! The queue.
 
-use super::fixture::{Fixture, refused, soon, take, wait};
+use super::fixture::{Fixture, acquire, refused, soon, wait};
 use crate::api::guard::Guard;
 use crate::values::error::{Error, ErrorKind};
 use std::sync::{Arc, Mutex};
@@ -10,12 +10,12 @@ use tokio::task::JoinHandle;
 list! {
     waiting:
     |_| true => [
-        a_waiter_gets_the_lock_when_it_is_given_back,
-        a_waiter_that_is_dropped_is_passed_over,
+        a_waiter_gets_the_lock_when_it_is_released,
+        a_waiter_that_is_dropped_is_skipped,
         waiters_of_one_client_are_served_as_they_came,
-        many_waiters_of_one_client_stand_in_the_line_once,
-        a_waiter_whose_client_closes_is_passed_over,
-        a_client_that_closes_hands_its_locks_on,
+        many_waiters_of_one_client_have_one_entry,
+        a_waiter_whose_client_closes_is_skipped,
+        the_locks_of_a_client_that_closes_go_to_the_next,
     ]
     |can| can.queue_order => [
         waiters_of_all_clients_are_served_as_they_came,
@@ -25,7 +25,7 @@ list! {
 /// Whose turn it was, in order.
 type Served = Arc<Mutex<Vec<usize>>>;
 
-/// Notes the number when the waiter holds, and gives the lock back.
+/// Notes the number when the waiter holds, and releases the lock.
 fn noting(served: &Served, number: usize, waiter: JoinHandle<Result<Guard, Error>>) -> JoinHandle<()> {
     let served = Arc::clone(served);
     tokio::spawn(async move {
@@ -35,10 +35,10 @@ fn noting(served: &Served, number: usize, waiter: JoinHandle<Result<Guard, Error
     })
 }
 
-async fn a_waiter_gets_the_lock_when_it_is_given_back(fixture: &Fixture) {
+async fn a_waiter_gets_the_lock_when_it_is_released(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     for _ in 0..3 {
-        let held = take(&ours, &key, "us").await;
+        let held = acquire(&ours, &key, "us").await;
         let waiter = wait(&theirs, &key, "them");
         fixture.until("k", &["us"], 1).await;
         assert!(!waiter.is_finished(), "two hold `{key}`");
@@ -46,13 +46,13 @@ async fn a_waiter_gets_the_lock_when_it_is_given_back(fixture: &Fixture) {
         let guard = soon("the hand-off", waiter).await.unwrap().unwrap();
         assert_eq!(fixture.line("k").await, (vec!["them".to_owned()], vec![]));
         guard.release().await.unwrap();
-        fixture.nobody("k").await;
+        fixture.is_free("k").await;
     }
 }
 
-async fn a_waiter_that_is_dropped_is_passed_over(fixture: &Fixture) {
+async fn a_waiter_that_is_dropped_is_skipped(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
-    let held = take(&ours, &key, "us").await;
+    let held = acquire(&ours, &key, "us").await;
     let quitter = wait(&theirs, &key, "quitter");
     fixture.until("k", &["us"], 1).await;
     // Behind the quitter in its own process, and behind it in the store.
@@ -70,16 +70,16 @@ async fn a_waiter_that_is_dropped_is_passed_over(fixture: &Fixture) {
         inside.and(outside)
     };
     soon("the lock, for those behind the one that left", passed).await.unwrap();
-    fixture.nobody("k").await;
+    fixture.is_free("k").await;
 }
 
 async fn waiters_of_one_client_are_served_as_they_came(fixture: &Fixture) {
     let (locks, key) = (fixture.client(), fixture.key("k"));
-    let held = take(&locks, &key, "holder").await;
+    let held = acquire(&locks, &key, "holder").await;
     let (served, mut waiters) = (Served::default(), Vec::new());
     for number in 0..10 {
         let mut waiter = Box::pin(locks.lock(&key).acquire());
-        // The first poll takes the place in line.
+        // The first poll takes the position.
         assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "two hold `{key}`");
         waiters.push(noting(&served, number, tokio::spawn(waiter)));
     }
@@ -92,13 +92,13 @@ async fn waiters_of_one_client_are_served_as_they_came(fixture: &Fixture) {
 
 async fn waiters_of_all_clients_are_served_as_they_came(fixture: &Fixture) {
     let key = fixture.key("k");
-    let held = take(&fixture.client(), &key, "holder").await;
+    let held = acquire(&fixture.client(), &key, "holder").await;
     let (served, mut waiters) = (Served::default(), Vec::new());
     for number in 0..6 {
         waiters.push(wait(&fixture.client(), &key, "waiter"));
         fixture.until("k", &["holder"], number + 1).await;
     }
-    // One in the middle leaves, and nobody's order changes.
+    // One in the middle leaves, and the order of the others stays.
     waiters[3].abort();
     fixture.until("k", &["holder"], 5).await;
     let waiters = waiters.into_iter().enumerate().filter(|(number, _)| *number != 3);
@@ -110,10 +110,10 @@ async fn waiters_of_all_clients_are_served_as_they_came(fixture: &Fixture) {
     assert_eq!(*served.lock().unwrap(), [0, 1, 2, 4, 5]);
 }
 
-async fn many_waiters_of_one_client_stand_in_the_line_once(fixture: &Fixture) {
+async fn many_waiters_of_one_client_have_one_entry(fixture: &Fixture) {
     const MANY: usize = 200;
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
-    let held = take(&ours, &key, "us").await;
+    let held = acquire(&ours, &key, "us").await;
     let served = Served::default();
     let waiters = (0..MANY).map(|number| noting(&served, number, wait(&theirs, &key, "them")));
     let waiters: Vec<_> = waiters.collect();
@@ -126,14 +126,14 @@ async fn many_waiters_of_one_client_stand_in_the_line_once(fixture: &Fixture) {
             assert!(holders.len() + queue.len() <= 1, "{holders:?} hold and {queue:?} wait, all of one client");
         }
     };
-    soon("the end of a long line", watched).await;
+    soon("the end of a long queue", watched).await;
     assert_eq!(served.lock().unwrap().len(), MANY);
-    fixture.nobody("k").await;
+    fixture.is_free("k").await;
 }
 
-async fn a_waiter_whose_client_closes_is_passed_over(fixture: &Fixture) {
+async fn a_waiter_whose_client_closes_is_skipped(fixture: &Fixture) {
     let (ours, closing, key) = (fixture.client(), fixture.client(), fixture.key("k"));
-    let held = take(&ours, &key, "us").await;
+    let held = acquire(&ours, &key, "us").await;
     let first = wait(&closing, &key, "closing");
     let behind = wait(&closing, &key, "closing too");
     fixture.until("k", &["us"], 1).await;
@@ -148,9 +148,9 @@ async fn a_waiter_whose_client_closes_is_passed_over(fixture: &Fixture) {
     soon("the lock, behind a client that closed", last).await.unwrap().unwrap().release().await.unwrap();
 }
 
-async fn a_client_that_closes_hands_its_locks_on(fixture: &Fixture) {
+async fn the_locks_of_a_client_that_closes_go_to_the_next(fixture: &Fixture) {
     let (closing, key) = (fixture.client(), fixture.key("k"));
-    let held = take(&closing, &key, "closing").await;
+    let held = acquire(&closing, &key, "closing").await;
     let waiter = wait(&fixture.client(), &key, "next");
     fixture.until("k", &["closing"], 1).await;
     closing.close().await;

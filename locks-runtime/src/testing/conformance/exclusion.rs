@@ -1,21 +1,21 @@
 //! Many at once.
 
-use super::fixture::{Fixture, soon, take};
+use super::fixture::{Fixture, acquire, soon};
 use crate::api::guard::Guard;
 use crate::api::locks::Locks;
 use crate::values::error::ErrorKind;
 use crate::values::fence::Fence;
-use crate::world::random;
+use crate::world::World;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::timeout;
 
 list! {
-    excluding:
+    exclusion:
     |_| true => [
         clients_never_hold_at_once,
-        nothing_is_mixed_up_by_those_who_give_up,
+        withdrawals_do_not_mix_up_holds,
         a_hundred_locks_are_held_at_once,
     ]
     |can| can.fencing => [
@@ -24,18 +24,24 @@ list! {
 }
 
 /// What only one may be in at a time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Section {
+    world: World,
     inside: AtomicUsize,
     passed: AtomicUsize,
     last: Mutex<Option<Fence>>,
     fencing: bool,
 }
 
-/// Somebody inside; dropping it is leaving, also when a body is dropped half way.
+/// A body inside; dropping it is leaving, also when the body is dropped half way.
 struct Inside<'a>(&'a Section);
 
 impl Section {
+    fn new(fencing: bool, world: World) -> Self {
+        let (inside, passed, last) = (AtomicUsize::default(), AtomicUsize::default(), Mutex::default());
+        Self { world, inside, passed, last, fencing }
+    }
+
     fn enter(&self, guard: &Guard) -> Inside<'_> {
         assert_eq!(self.inside.fetch_add(1, Ordering::SeqCst), 0, "two hold `{}` at once", guard.key());
         let inside = Inside(self);
@@ -47,7 +53,7 @@ impl Section {
 
     async fn pass(&self, guard: &Guard) {
         let _inside = self.enter(guard);
-        for _ in 0..random::bits() % 4 {
+        for _ in 0..self.world.bits() % 4 {
             tokio::task::yield_now().await;
         }
         guard.check().unwrap();
@@ -61,7 +67,7 @@ impl Drop for Inside<'_> {
 }
 
 fn section(fixture: &Fixture) -> Arc<Section> {
-    Arc::new(Section { fencing: fixture.can().fencing, ..Section::default() })
+    Arc::new(Section::new(fixture.can().fencing, fixture.world().clone()))
 }
 
 async fn clients_never_hold_at_once(fixture: &Fixture) {
@@ -85,10 +91,10 @@ async fn clients_never_hold_at_once(fixture: &Fixture) {
         soon("many bodies under one lock", task).await.unwrap();
     }
     assert_eq!(section.passed.load(Ordering::SeqCst), CLIENTS * TASKS * TIMES);
-    fixture.nobody("k").await;
+    fixture.is_free("k").await;
 }
 
-async fn nothing_is_mixed_up_by_those_who_give_up(fixture: &Fixture) {
+async fn withdrawals_do_not_mix_up_holds(fixture: &Fixture) {
     let sections = ["a", "b"].map(|label| (fixture.key(label), section(fixture)));
     let mut tasks = Vec::new();
     for _ in 0..3 {
@@ -97,26 +103,26 @@ async fn nothing_is_mixed_up_by_those_who_give_up(fixture: &Fixture) {
             let (locks, sections) = (locks.clone(), sections.clone());
             tasks.push(tokio::spawn(async move {
                 for _ in 0..20 {
-                    let (key, section) = &sections[usize::from(random::bits().is_multiple_of(2))];
+                    let (key, section) = &sections[usize::from(sections[0].1.world.bits().is_multiple_of(2))];
                     once(&locks, key, section).await;
                 }
             }));
         }
     }
     for task in tasks {
-        soon("many who give up", task).await.unwrap();
+        soon("many that withdraw", task).await.unwrap();
     }
     for (label, (key, section)) in ["a", "b"].iter().zip(&sections) {
-        take(&fixture.client(), key, "last").await.release().await.unwrap();
+        acquire(&fixture.client(), key, "last").await.release().await.unwrap();
         fixture.until(label, &[], 0).await;
-        assert!(section.passed.load(Ordering::SeqCst) > 0, "nobody ever held `{key}`");
+        assert!(section.passed.load(Ordering::SeqCst) > 0, "`{key}` was never held");
     }
 }
 
-/// One of the ways to take a lock, to give up, or to give it back.
+/// One of the ways to acquire a lock, to withdraw, or to release it.
 async fn once(locks: &Locks, key: &str, section: &Arc<Section>) {
-    let moment = random::between(Duration::ZERO, Duration::from_millis(6));
-    match random::bits() % 6 {
+    let moment = section.world.between(Duration::ZERO, Duration::from_millis(6));
+    match section.world.bits() % 6 {
         0 => {
             let guard = locks.lock(key).acquire().await.unwrap();
             section.pass(&guard).await;
@@ -133,7 +139,7 @@ async fn once(locks: &Locks, key: &str, section: &Arc<Section>) {
         }
         3 => match locks.lock(key).wait(moment.max(Duration::from_micros(1))).acquire().await {
             Ok(guard) => section.pass(&guard).await,
-            // A store that did not answer in so short a time has not said that the lock is taken.
+            // A store that did not answer in so short a time has not said that the lock is held.
             Err(error) if error.is_retryable() && error.kind() != ErrorKind::Busy => {}
             Err(error) => panic!("{error:?}"),
         },
@@ -160,7 +166,7 @@ async fn fences_grow_with_every_hold(fixture: &Fixture) {
     let mut last = None;
     for round in 0..24 {
         let slot = &mut clients[round % 3];
-        let guard = take(slot, &key, "holder").await;
+        let guard = acquire(slot, &key, "holder").await;
         assert!(last < Some(guard.fence()), "{last:?} and then {:?}, in round {round}", guard.fence());
         assert!(last.map(Fence::to_u64) < Some(guard.fence().to_u64()));
         last = Some(guard.fence());

@@ -1,14 +1,13 @@
 //! Futures that are dropped half way, wherever that is.
 
-use super::fixture::{Fixture, take, wait};
-use crate::world::random;
+use super::fixture::{Fixture, acquire, wait};
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::timeout;
 
 list! {
-    polls:
+    polling:
     |_| true => [
         a_run_dropped_at_any_poll_leaves_nothing,
         a_wait_dropped_at_any_poll_leaves_nothing,
@@ -59,7 +58,7 @@ async fn a_run_dropped_at_any_poll_leaves_nothing(fixture: &Fixture) {
             tokio::task::yield_now().await;
         });
         let came = poll_times(polls, run).await;
-        take(&theirs, &key, "next").await.release().await.unwrap();
+        acquire(&theirs, &key, "next").await.release().await.unwrap();
         fixture.until("k", &[], 0).await;
         if let Came::ToItsEnd(result) = came {
             result.unwrap();
@@ -72,7 +71,7 @@ async fn a_run_dropped_at_any_poll_leaves_nothing(fixture: &Fixture) {
 
 async fn a_wait_dropped_at_any_poll_leaves_nothing(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
-    let held = take(&theirs, &key, "holder").await;
+    let held = acquire(&theirs, &key, "holder").await;
     for polls in 0..MANY {
         // Every second time with a session that is new too.
         let client = if polls % 2 == 0 { ours.clone() } else { fixture.client() };
@@ -81,38 +80,38 @@ async fn a_wait_dropped_at_any_poll_leaves_nothing(fixture: &Fixture) {
         match came {
             Came::ToThisPoll => {}
             Came::NoFurther => break,
-            Came::ToItsEnd(result) => panic!("the lock was held by another, and acquiring it gave {result:?}"),
+            Came::ToItsEnd(result) => panic!("the lock was held by another, and acquiring it returned {result:?}"),
         }
     }
     held.check().unwrap();
     held.release().await.unwrap();
     fixture.until("k", &[], 0).await;
-    take(&ours, &key, "next").await.release().await.unwrap();
+    acquire(&ours, &key, "next").await.release().await.unwrap();
 }
 
 /// The waiter is dropped about when the lock comes to it: a late grant becomes a withdrawal.
 async fn a_wait_dropped_as_the_lock_comes_leaves_nothing(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     for _ in 0..25 {
-        let held = take(&theirs, &key, "holder").await;
-        let when_busy = random::between(Duration::ZERO, Duration::from_millis(8));
+        let held = acquire(&theirs, &key, "holder").await;
+        let when_busy = fixture.world().between(Duration::ZERO, Duration::from_millis(8));
         let waiter = timeout(when_busy, ours.lock(&key).name("dropped").acquire());
         let (released, waited) = tokio::join!(held.release(), waiter);
         released.unwrap();
         if let Ok(guard) = waited {
             guard.unwrap().check().unwrap();
         }
-        take(&theirs, &key, "next").await.release().await.unwrap();
+        acquire(&theirs, &key, "next").await.release().await.unwrap();
         fixture.until("k", &[], 0).await;
     }
 }
 
-/// A hold of the same process is given back meanwhile, and may be passed on to the one who is dropped.
+/// A hold of the same process is released meanwhile, and may be handed off to the one that is dropped.
 async fn a_place_in_the_own_line_dropped_at_any_poll_leaves_nothing(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     for polls in 0..MANY {
-        let held = take(&ours, &key, "job").await;
-        let (came, released) = tokio::join!(poll_times(polls, take(&ours, &key, "job")), held.release());
+        let held = acquire(&ours, &key, "job").await;
+        let (came, released) = tokio::join!(poll_times(polls, acquire(&ours, &key, "job")), held.release());
         released.unwrap();
         let is_over = match came {
             Came::ToItsEnd(guard) => {
@@ -121,19 +120,19 @@ async fn a_place_in_the_own_line_dropped_at_any_poll_leaves_nothing(fixture: &Fi
             }
             _ => false,
         };
-        take(&theirs, &key, "next").await.release().await.unwrap();
+        acquire(&theirs, &key, "next").await.release().await.unwrap();
         fixture.until("k", &[], 0).await;
         if is_over {
             return;
         }
     }
-    panic!("a place in line took more than {MANY} polls");
+    panic!("a position in the queue took more than {MANY} polls");
 }
 
 async fn a_release_dropped_at_any_poll_gives_back(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     for polls in 0..MANY {
-        let held = take(&ours, &key, "job").await;
+        let held = acquire(&ours, &key, "job").await;
         let next = wait(&theirs, &key, "next");
         fixture.until("k", &["job"], 1).await;
         let came = poll_times(polls, held.release()).await;

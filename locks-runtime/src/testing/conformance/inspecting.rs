@@ -1,6 +1,6 @@
-//! What the store tells.
+//! What the store shows.
 
-use super::fixture::{Fixture, names, soon, take, wait};
+use super::fixture::{Fixture, acquire, names, soon, wait};
 use crate::api::locks::Watch;
 use crate::contract::Change;
 use crate::values::holder::Holder;
@@ -9,14 +9,14 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 list! {
-    showing:
+    inspecting:
     |_| true => [
         the_record_survives,
         two_clients_are_two_instances,
-        a_list_has_what_begins_so_in_order,
-        a_watch_tells_changes_in_order,
-        a_watch_tells_of_a_holder_that_closes,
-        a_watch_that_nobody_reads_blocks_nobody,
+        a_list_has_every_key_with_the_prefix_in_order,
+        a_watch_reports_changes_in_order,
+        a_watch_reports_a_holder_that_closes,
+        an_unread_watch_blocks_no_one,
     ]
     |can| can.queue_order => [
         holders_and_waiters_are_shown_in_order,
@@ -24,7 +24,7 @@ list! {
 }
 
 /// The change, as `+key name` or `-key`, without the case's prefix.
-fn told(fixture: &Fixture, change: Option<Change>) -> String {
+fn in_words(fixture: &Fixture, change: Option<Change>) -> String {
     let short = |key: &str| key.strip_prefix(fixture.prefix()).unwrap_or(key).to_owned();
     match change {
         Some(Change::Acquired(key, holder)) => format!("+{} {}", short(key.as_str()), holder.name),
@@ -34,7 +34,7 @@ fn told(fixture: &Fixture, change: Option<Change>) -> String {
 }
 
 async fn next(fixture: &Fixture, watch: &mut Watch) -> String {
-    told(fixture, soon("the next change", watch.next()).await)
+    in_words(fixture, soon("the next change", watch.next()).await)
 }
 
 async fn the_record_survives(fixture: &Fixture) {
@@ -68,7 +68,7 @@ async fn two_clients_are_two_instances(fixture: &Fixture) {
     let mut seen = Vec::new();
     for (locks, label) in [(fixture.client(), "a"), (fixture.client(), "b")] {
         for label in [label, "again"] {
-            let guard = take(&locks, &fixture.key(label), "holder").await;
+            let guard = acquire(&locks, &fixture.key(label), "holder").await;
             let line = locks.inspect(guard.key()).await.unwrap().unwrap();
             seen.push(line.holders[0].instance.clone());
             guard.release().await.unwrap();
@@ -79,7 +79,7 @@ async fn two_clients_are_two_instances(fixture: &Fixture) {
 
 async fn holders_and_waiters_are_shown_in_order(fixture: &Fixture) {
     let key = fixture.key("k");
-    let held = take(&fixture.client(), &key, "holder").await;
+    let held = acquire(&fixture.client(), &key, "holder").await;
     let mut waiters = Vec::new();
     for (place, name) in ["first", "second", "third"].into_iter().enumerate() {
         waiters.push(wait(&fixture.client(), &key, name));
@@ -96,11 +96,11 @@ async fn holders_and_waiters_are_shown_in_order(fixture: &Fixture) {
     second.release().await.unwrap();
 }
 
-async fn a_list_has_what_begins_so_in_order(fixture: &Fixture) {
+async fn a_list_has_every_key_with_the_prefix_in_order(fixture: &Fixture) {
     let (ours, theirs) = (fixture.client(), fixture.client());
     let mut guards = Vec::new();
     for label in ["b", "a/2", "ab", "a", "a/1", "é", "%41"] {
-        guards.push(take(&ours, &fixture.key(label), "us").await);
+        guards.push(acquire(&ours, &fixture.key(label), "us").await);
     }
     let of = async |prefix: &str| -> Vec<String> {
         let lines = theirs.list(fixture.key(prefix)).await.unwrap();
@@ -114,23 +114,23 @@ async fn a_list_has_what_begins_so_in_order(fixture: &Fixture) {
     for guard in guards {
         guard.release().await.unwrap();
     }
-    assert!(of("").await.is_empty(), "a lock that nobody holds or wants is not listed");
+    assert!(of("").await.is_empty(), "a free lock is not listed");
 }
 
-async fn a_watch_tells_changes_in_order(fixture: &Fixture) {
+async fn a_watch_reports_changes_in_order(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("in/k"));
-    let earlier = take(&ours, &fixture.key("in/earlier"), "earlier").await;
+    let earlier = acquire(&ours, &fixture.key("in/earlier"), "earlier").await;
     let mut watch = theirs.watch(fixture.key("in/")).await.unwrap();
     for name in ["us", "us again"] {
-        // Not watched, and not told.
-        let outside = take(&ours, &fixture.key("in"), "outside").await;
-        let guard = take(&ours, &key, name).await;
+        // Not watched, and not reported.
+        let outside = acquire(&ours, &fixture.key("in"), "outside").await;
+        let guard = acquire(&ours, &key, name).await;
         assert_eq!(next(fixture, &mut watch).await, format!("+in/k {name}"));
         outside.release().await.unwrap();
         guard.release().await.unwrap();
         assert_eq!(next(fixture, &mut watch).await, "-in/k");
     }
-    let held = take(&ours, &key, "us").await;
+    let held = acquire(&ours, &key, "us").await;
     assert_eq!(next(fixture, &mut watch).await, "+in/k us");
     let waiter = wait(&theirs, &key, "next");
     fixture.until("in/k", &["us"], 1).await;
@@ -144,11 +144,11 @@ async fn a_watch_tells_changes_in_order(fixture: &Fixture) {
     assert_eq!(next(fixture, &mut watch).await, "-in/earlier");
 }
 
-async fn a_watch_tells_of_a_holder_that_closes(fixture: &Fixture) {
+async fn a_watch_reports_a_holder_that_closes(fixture: &Fixture) {
     let (closing, other) = (fixture.client(), fixture.client());
     let mut watch = other.watch(fixture.prefix()).await.unwrap();
     let mut second = fixture.client().watch(fixture.prefix()).await.unwrap();
-    let _held = take(&closing, &fixture.key("k"), "closing").await;
+    let _held = acquire(&closing, &fixture.key("k"), "closing").await;
     for watch in [&mut watch, &mut second] {
         assert_eq!(next(fixture, watch).await, "+k closing");
     }
@@ -158,25 +158,28 @@ async fn a_watch_tells_of_a_holder_that_closes(fixture: &Fixture) {
     }
 }
 
-/// Neither other clients, nor this one's own locks and renewals, wait for somebody who does not read.
-async fn a_watch_that_nobody_reads_blocks_nobody(fixture: &Fixture) {
+/// Long enough for a busy machine to renew in.
+const TTL: Duration = Duration::from_secs(4);
+
+/// Neither other clients, nor this one's own locks and renewals, wait for a reader that does not read.
+async fn an_unread_watch_blocks_no_one(fixture: &Fixture) {
     let big = "b".repeat(40_000);
     let (busy, ours) = (fixture.labelled(&[("big", &big)]), fixture.client());
     let mut unread = Vec::new();
     for _ in 0..4 {
         unread.push(ours.watch(fixture.key("busy/")).await.unwrap());
     }
-    let held = soon("a free lock", ours.lock(fixture.key("held")).ttl(Duration::from_secs(1)).acquire()).await.unwrap();
+    let held = soon("a free lock", ours.lock(fixture.key("held")).ttl(TTL).acquire()).await.unwrap();
     let much = async {
         for number in 0..240 {
-            let guard = take(&busy, &fixture.key(&format!("busy/{}", number % 3)), "busy").await;
+            let guard = acquire(&busy, &fixture.key(&format!("busy/{}", number % 3)), "busy").await;
             guard.release().await.unwrap();
         }
     };
-    soon("many changes that nobody reads", much).await;
-    take(&ours, &fixture.key("free"), "us").await.release().await.unwrap();
+    soon("many unread changes", much).await;
+    acquire(&ours, &fixture.key("free"), "us").await.release().await.unwrap();
     let waiter = wait(&ours, held.key().as_str(), "next");
-    sleep(Duration::from_millis(1500)).await;
+    sleep(TTL * 3 / 2).await;
     held.check().unwrap();
     held.release().await.unwrap();
     soon("the hand-off", waiter).await.unwrap().unwrap().release().await.unwrap();

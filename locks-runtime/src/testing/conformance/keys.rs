@@ -1,11 +1,11 @@
 //! Keys: which are one lock, which are two, which are none.
 
-use super::fixture::{Fixture, refused, soon, take, wait};
+use super::fixture::{Fixture, acquire, refused, soon, wait};
 use crate::api::locks::Locks;
 use crate::values::error::ErrorKind;
 
 list! {
-    naming:
+    keys:
     |_| true => [
         keys_that_begin_alike_are_different_locks,
         odd_keys_are_different_locks_or_refused,
@@ -20,7 +20,7 @@ async fn keys_that_begin_alike_are_different_locks(fixture: &Fixture) {
     let labels = ["a/b/c", "a/b", "ab", "a/", "a//", "a", "A", "a.lock", "a%2Fb"];
     let mut guards = Vec::new();
     for label in labels {
-        guards.push(take(&ours, &fixture.key(label), label).await);
+        guards.push(acquire(&ours, &fixture.key(label), label).await);
     }
     for label in labels {
         assert_eq!(fixture.line(label).await, (vec![label.to_owned()], vec![]));
@@ -29,19 +29,19 @@ async fn keys_that_begin_alike_are_different_locks(fixture: &Fixture) {
     for guard in guards {
         guard.release().await.unwrap();
     }
-    // Who waits for one is not kept by the others, nor served for them.
+    // A waiter of one is not blocked by the others, nor served for them.
     let key = fixture.key("a");
-    let below = take(&ours, &fixture.key("a/b"), "below").await;
-    let held = take(&ours, &key, "holder").await;
+    let below = acquire(&ours, &fixture.key("a/b"), "below").await;
+    let held = acquire(&ours, &key, "holder").await;
     let waiter = wait(&theirs, &key, "waiter");
     fixture.until("a", &["holder"], 1).await;
     below.release().await.unwrap();
-    let below = take(&ours, &fixture.key("a/b"), "below").await;
+    let below = acquire(&ours, &fixture.key("a/b"), "below").await;
     assert!(!waiter.is_finished(), "two hold `{key}`");
     fixture.until("a", &["holder"], 1).await;
     held.release().await.unwrap();
     soon("the lock, while one under it is held", waiter).await.unwrap().unwrap().release().await.unwrap();
-    fixture.nobody("a").await;
+    fixture.is_free("a").await;
     below.release().await.unwrap();
     assert_eq!(theirs.list(fixture.prefix()).await.unwrap(), []);
 }
@@ -76,7 +76,7 @@ async fn odd_keys_are_different_locks_or_refused(fixture: &Fixture) {
         // Under its own name, to be recognized by.
         match soon("an odd key", ours.lock(key).name(key.clone()).try_acquire()).await {
             Ok(Some(guard)) => held.push(guard),
-            Ok(None) => panic!("{key:?} is taken by {:?}", ours.inspect(key).await),
+            Ok(None) => panic!("{key:?} is held by {:?}", ours.inspect(key).await),
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::InvalidKey, "{error:?}");
                 refused(ours.inspect(key).await, ErrorKind::InvalidKey);
