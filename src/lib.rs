@@ -31,6 +31,8 @@
 //! network can stop code that does not await, a detached task, or a process paused at the wrong moment: use
 //! the [`Fence`] there.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub use locks_macros::distributed_lock;
 pub use locks_runtime::{
     Error, ErrorKind, Fence, FromLockError, Guard, Holder, Key, Lock, Locks, Mode, OnLost, Options, Watch, blocking,

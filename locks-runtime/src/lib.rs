@@ -1,5 +1,7 @@
 //! The engine of the `distributed-locks` crate. Use that crate; this one has no promises of its own.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod api;
 mod contract;
 mod engine;

@@ -121,8 +121,19 @@ impl Holder {
 
 /// The name of this host, asked for once.
 pub(crate) fn host() -> &'static str {
-    static HOST: Lazy<String> = Lazy::new(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
+    static HOST: Lazy<String> = Lazy::new(ask_for_host);
     &HOST
+}
+
+#[cfg(unix)]
+fn ask_for_host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// What Windows sets for every process. It is for people: nothing is decided by it.
+#[cfg(not(unix))]
+fn ask_for_host() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_default()
 }
 
 impl fmt::Display for Holder {
