@@ -59,10 +59,7 @@ pub(super) fn due(shared: &Shared, sent: Moment) -> Vec<Arc<Entry>> {
 /// Ties the entry to the session's lease again. If etcd does not answer, the next renewal retries.
 pub(super) async fn tie_to_session_lease(shared: &Shared, entry: &Entry) {
     let number = entry.number;
-    if shared.entries.is_leaving(number) {
-        return;
-    }
-    let since = shared.entries.get(number, |state| {
+    let since = shared.entries.unless_leaving(number, |state| {
         let extension = state.extension.as_mut()?;
         let (TiedTo::OwnLease(since) | TiedTo::Unknown(Some(since))) = extension.tied_to else { return None };
         // Before it is sent: an entry that leaves from now on must not count on its own lease.
