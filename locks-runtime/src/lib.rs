@@ -73,6 +73,8 @@ pub mod store {
     pub use crate::values::mutex::Mutex;
     pub use crate::values::secret::{Credentials, Secret};
     pub use crate::values::url::StoreUrl;
+    #[cfg(all(feature = "testing", feature = "etcd"))]
+    pub use crate::world::EtcdDial;
     pub use crate::world::World;
     pub use crate::world::clock::Moment;
 }

@@ -85,6 +85,12 @@ impl<S> Ledger<S> {
         self.0.lock().entries.get_mut(&number).map(|known| work(&mut known.state))
     }
 
+    /// As [`get`](Ledger::get), of an entry that is not leaving. Whether it is cannot change during the work.
+    pub fn unless_leaving<T>(&self, number: u64, work: impl FnOnce(&mut S) -> T) -> Option<T> {
+        let mut inner = self.0.lock();
+        inner.entries.get_mut(&number).filter(|known| !known.leaving).map(|known| work(&mut known.state))
+    }
+
     /// Whether the entry is known, leaving or not.
     pub fn contains(&self, number: u64) -> bool {
         self.0.lock().entries.contains_key(&number)
@@ -211,6 +217,15 @@ mod tests {
         assert_eq!(looks[10..].iter().filter(|due| due.audit).count(), 3);
         ledger.orphaned_again();
         assert!(ledger.renewed().audit);
+    }
+
+    #[test]
+    fn an_entry_that_is_leaving_is_not_worked_on_any_more() {
+        let ledger = Ledger::<()>::default();
+        ledger.sent(&entry(1));
+        assert!(ledger.unless_leaving(1, |()| ()).is_some());
+        ledger.leaving(1, |()| ()).unwrap();
+        assert!(ledger.unless_leaving(1, |()| ()).is_none() && ledger.get(1, |()| ()).is_some());
     }
 
     #[test]

@@ -1,158 +1,124 @@
-//! What an etcd store is reached by, checked before anything is sent.
+//! How an etcd cluster is reached, checked before anything is sent.
 
-use crate::contract::reach;
+use crate::contract::{Tls, endpoint_parts, request_timeout};
 use crate::values::error::Error;
+use crate::values::secret::Credentials;
 use etcd_client::ConnectOptions;
-use std::fmt;
 use std::time::Duration;
 
-/// Where an etcd cluster is, and who asks.
-#[derive(Clone)]
+/// Where an etcd cluster is, and as whom to connect.
+#[derive(Clone, Debug)]
 pub struct Config {
-    /// The members as `host:port`; any of them will do, and more survive more.
+    /// The members as `host:port`. One is enough; with more, the client outlives the failure of one.
     pub endpoints: Vec<String>,
     /// User and password, where the cluster has authentication on.
-    pub user: Option<(String, String)>,
+    pub credentials: Option<Credentials>,
     /// Put before every key as it is; empty for none.
     pub namespace: String,
     /// How long the caller is ready to wait for the first connection; each single request gets a third of it,
     /// within half a second and five seconds.
     pub connect_timeout: Duration,
-    /// TLS; `None` speaks plain text.
+    /// TLS, which needs the feature `etcd-tls`; `None` for plain text.
     pub tls: Option<Tls>,
 }
 
-/// How to trust the cluster, and how to be trusted by it. Needs the feature `etcd-tls`.
-#[derive(Clone, Default)]
-pub struct Tls {
-    /// The authority that signed the members' certificates, as PEM; `None` means those that the system trusts.
-    pub ca: Option<Vec<u8>>,
-    /// The client's own certificate and key, as PEM.
-    pub identity: Option<(Vec<u8>, Vec<u8>)>,
-    /// The name in the members' certificates, where it is not the endpoint's host.
-    pub domain: Option<String>,
-}
-
-/// The shortest interval that etcd's servers allow between HTTP/2 pings is five seconds; sooner, they hang up.
+/// etcd's servers allow HTTP/2 pings every five seconds, and close connections that ping more often.
 const PING_EVERY: Duration = Duration::from_secs(10);
-const PING_ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Config {
     /// How long one request to one member may take.
-    pub(super) fn attempt(&self) -> Duration {
-        reach::attempt(self.connect_timeout)
+    pub(super) fn request_timeout(&self) -> Duration {
+        request_timeout(self.connect_timeout)
     }
 
-    /// An endpoint as the client crate wants it.
+    /// An endpoint as the client crate takes it.
     pub(super) fn url(&self, endpoint: &str) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{endpoint}")
     }
 
-    /// Finds what can be found without a store.
+    /// Finds the mistakes that can be found without a server.
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.endpoints.is_empty() {
             return Err(Error::invalid_url("an etcd store needs at least one endpoint; write `etcd://host:2379`"));
         }
         for endpoint in &self.endpoints {
-            if reach::split(endpoint).is_none() {
+            if endpoint_parts(endpoint).is_none() {
                 return Err(Error::invalid_url(format!("{endpoint:?} is not an endpoint; write `host:port`")));
             }
         }
-        if self.user.as_ref().is_some_and(|(name, _)| name.is_empty()) {
+        if self.credentials.as_ref().is_some_and(|own| own.user.is_empty()) {
             return Err(Error::invalid_url("the user's name is empty; write `etcd://user:password@host:2379`"));
         }
         if self.namespace.chars().any(char::is_control) {
-            return Err(Error::invalid_url("the namespace holds a control character"));
+            return Err(Error::invalid_url("the namespace contains a control character"));
         }
         if self.connect_timeout.is_zero() {
             return Err(Error::invalid_url("`connect_timeout` is zero"));
         }
-        self.tls.as_ref().map_or(Ok(()), Tls::check)
+        match &self.tls {
+            Some(_) if !cfg!(feature = "etcd-tls") => Err(without_tls()),
+            Some(tls) => tls.check(),
+            None => Ok(()),
+        }
     }
 
-    /// The client crate's options; `user` says whether to log in.
-    pub(super) fn options(&self, user: bool) -> Result<ConnectOptions, Error> {
+    /// The client crate's options; `authenticate` says whether to log in.
+    pub(super) fn options(&self, authenticate: bool) -> Result<ConnectOptions, Error> {
         let mut options = ConnectOptions::new()
             .with_require_leader(true)
-            .with_connect_timeout(self.attempt())
-            .with_keep_alive(PING_EVERY, PING_ANSWERED_WITHIN)
+            .with_connect_timeout(self.request_timeout())
+            .with_keep_alive(PING_EVERY, PING_TIMEOUT)
             .with_keep_alive_while_idle(false)
             .with_tcp_keepalive(PING_EVERY);
-        if let (Some((name, password)), true) = (&self.user, user) {
-            options = options.with_user(name, password);
+        if let (Some(own), true) = (&self.credentials, authenticate) {
+            options = options.with_user(&own.user, own.password.reveal());
         }
         match &self.tls {
-            Some(tls) => tls.add_to(options),
+            Some(tls) => with_tls(options, tls),
             None => Ok(options),
         }
     }
 }
 
-impl Tls {
-    fn check(&self) -> Result<(), Error> {
-        if !cfg!(feature = "etcd-tls") {
-            return Err(Error::invalid_url("`etcds://` needs the feature `etcd-tls` of this crate"));
-        }
-        reach::check_pem(self.ca.as_ref(), self.identity.as_ref())
+#[cfg(feature = "etcd-tls")]
+#[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
+fn with_tls(options: ConnectOptions, tls: &Tls) -> Result<ConnectOptions, Error> {
+    use etcd_client::{Certificate, Identity, TlsOptions};
+    let mut settings = match &tls.ca {
+        Some(ca) => TlsOptions::new().ca_certificate(Certificate::from_pem(ca)),
+        None => TlsOptions::new().with_enabled_roots(),
+    };
+    if let Some(own) = &tls.identity {
+        settings = settings.identity(Identity::from_pem(&own.certificate, own.key.reveal()));
     }
-
-    #[cfg(feature = "etcd-tls")]
-    #[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
-    fn add_to(&self, options: ConnectOptions) -> Result<ConnectOptions, Error> {
-        use etcd_client::{Certificate, Identity, TlsOptions};
-        let mut tls = match &self.ca {
-            Some(ca) => TlsOptions::new().ca_certificate(Certificate::from_pem(ca)),
-            None => TlsOptions::new().with_enabled_roots(),
-        };
-        if let Some((certificate, key)) = &self.identity {
-            tls = tls.identity(Identity::from_pem(certificate, key));
-        }
-        if let Some(domain) = &self.domain {
-            tls = tls.domain_name(domain);
-        }
-        Ok(options.with_tls(tls))
+    if let Some(domain) = &tls.domain {
+        settings = settings.domain_name(domain);
     }
-
-    #[cfg(not(feature = "etcd-tls"))]
-    fn add_to(&self, _: ConnectOptions) -> Result<ConnectOptions, Error> {
-        Err(self.check().err().unwrap_or_else(|| Error::invalid_url("TLS is not built in")))
-    }
+    Ok(options.with_tls(settings))
 }
 
-/// Without the password.
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("endpoints", &self.endpoints)
-            .field("user", &self.user.as_ref().map(|(name, _)| name))
-            .field("namespace", &self.namespace)
-            .field("connect_timeout", &self.connect_timeout)
-            .field("tls", &self.tls)
-            .finish()
-    }
+#[cfg(not(feature = "etcd-tls"))]
+fn with_tls(_: ConnectOptions, _: &Tls) -> Result<ConnectOptions, Error> {
+    Err(without_tls())
 }
 
-/// Without the key.
-impl fmt::Debug for Tls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls")
-            .field("ca", &self.ca.is_some())
-            .field("identity", &self.identity.is_some())
-            .field("domain", &self.domain)
-            .finish()
-    }
+fn without_tls() -> Error {
+    Error::invalid_url("`etcds://` needs the feature `etcd-tls` of this crate")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Identity;
     use crate::values::error::ErrorKind;
+    use crate::values::secret::Secret;
 
     fn config(endpoint: &str) -> Config {
         Config {
             endpoints: vec![endpoint.to_owned()],
-            user: Some(("app".to_owned(), "secret".to_owned())),
+            credentials: Some(Credentials { user: "app".to_owned(), password: Secret::new("hunter2".to_owned()) }),
             namespace: String::new(),
             connect_timeout: Duration::from_secs(5),
             tls: None,
@@ -170,11 +136,12 @@ mod tests {
     }
 
     #[test]
-    fn debug_keeps_secrets() {
+    fn debug_does_not_show_secrets() {
         let mut config = config("a:1");
-        config.tls = Some(Tls { identity: Some((b"x".to_vec(), b"hidden".to_vec())), ..Tls::default() });
+        let identity = Identity { certificate: b"x".to_vec(), key: Secret::new(b"hidden".to_vec()) };
+        config.tls = Some(Tls { identity: Some(identity), ..Tls::default() });
         let shown = format!("{config:?}");
-        assert!(!shown.contains("secret") && !shown.contains("hidden") && !shown.contains("104"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains("hidden") && !shown.contains("104"), "{shown}");
         assert!(shown.contains("app"), "{shown}");
     }
 

@@ -1,114 +1,103 @@
-//! Standing in line, in one transaction.
+//! Putting an entry into its queue, in one transaction.
 
-use super::line::{self, Ahead, Standing};
-use super::session::Shared;
-use super::status::{Failure, Verdict};
-use super::turn;
+use super::error::{ENTRY_DELETED, Failure};
+use super::queue::{self, Ahead, QueueView};
+use super::shared::Shared;
+use super::wait;
 use crate::contract::{Entered, Entry, WhenBusy};
 use crate::values::error::Error;
-use etcd_client::{Compare, CompareOp, Txn};
+use crate::values::holder::Holder;
+use etcd_client::Txn;
+use std::sync::Arc;
 
-pub(super) async fn enter(shared: &Shared, entry: &Entry, when_busy: WhenBusy) -> Result<Entered, Error> {
-    let (name, key) = (shared.name(entry), shared.key(entry));
+pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
+    let (range, key) = (shared.range(entry), shared.key(entry));
     let record = entry.holder.to_json();
     if when_busy == WhenBusy::Refuse {
-        let found = ask(shared, entry, &line::attempt(&name, &key, record.clone(), shared.lease)).await?;
-        match (found.mine, found.owner(&name, found.mine)) {
-            (Some(mine), _) => return try_from_line(shared, entry, &found, mine).await,
-            (None, Some(owner)) => {
-                shared.forget(entry);
-                return Ok(Entered::Busy(owner.holder().into()));
+        let view = request(shared, entry, &queue::join_if_empty(&range, &key, record.clone(), shared.lease)).await?;
+        match (view.own, view.first_other(&range, view.own)) {
+            (Some(own), _) => return hold_or_withdraw(shared, entry, &view, own).await,
+            (None, Some(holder)) => {
+                shared.entries.left(entry.number);
+                return Ok(Entered::Busy(holder.holder().into()));
             }
-            // Only keys of nested locks stand in the way, or hide who does: ask as one who waits.
+            // The page shows only keys of nested locks, and perhaps they hide the holder: join the queue and look.
             (None, None) => {}
         }
     }
-    let found = ask(shared, entry, &line::queue(&name, &key, record, shared.lease)).await?;
-    let Some(mine) = found.mine else { return Err(Error::unavailable("etcd neither took the entry nor knew it")) };
+    let view = request(shared, entry, &queue::join(&range, &key, record, shared.lease)).await?;
+    let Some(own) = view.own else {
+        return Err(Error::unavailable("etcd answered that the entry was neither created nor there before"));
+    };
     match when_busy {
-        WhenBusy::Refuse => try_from_line(shared, entry, &found, mine).await,
+        WhenBusy::Refuse => hold_or_withdraw(shared, entry, &view, own).await,
         WhenBusy::Queue => {
-            let ahead = ahead(shared, entry, &found, mine).await?;
-            Ok(settle(shared, entry, ahead))
+            let ahead = ahead(shared, entry, &view, own).await?;
+            Ok(queued_or_held(shared, entry, ahead))
         }
     }
 }
 
-/// One attempt to stand in line, counted so that an unanswered one is known.
-async fn ask(shared: &Shared, entry: &Entry, txn: &Txn) -> Result<Standing, Failure> {
+/// One request that may put the entry into the queue. Each attempt that gets no answer stays unresolved.
+async fn request(shared: &Shared, entry: &Arc<Entry>, transaction: &Txn) -> Result<QueueView, Failure> {
     let answer = shared
-        .cluster
-        .call(shared.cluster.config.attempt(), |link| {
-            let mut kv = link.kv.clone();
-            let txn = txn.clone();
+        .client
+        .request(|connection| {
+            let (mut kv, transaction) = (connection.kv.clone(), transaction.clone());
             async move {
-                shared.slot(entry, |slot| slot.sent += 1);
-                kv.txn(txn).await
+                shared.entries.sent(entry);
+                let answer = kv.txn(transaction).await;
+                if answer.as_ref().err().is_none_or(|error| shared.client.is_definite(error)) {
+                    shared.entries.resolved(entry.number);
+                }
+                answer
             }
         })
         .await;
-    let definite = match &answer {
-        Ok(_) => true,
-        Err(failure) => failure.verdict != Verdict::Elsewhere,
-    };
-    let found =
-        answer.map(|answer| line::standing(&answer)).map_err(|failure| failure.about(shared.name(entry).start()));
-    shared.slot(entry, |slot| {
-        slot.answered += u64::from(definite);
-        if let Ok(Some(mine)) = found.as_ref().map(|found| found.mine) {
-            slot.created = Some(mine);
+    match answer {
+        Ok(answer) => {
+            let view = queue::view(&answer);
+            shared.entries.update(entry, |state| state.created = view.own.or(state.created));
+            Ok(view)
         }
-    });
-    if found.is_err() {
-        shared.forget_if_unsent(entry);
+        Err(failure) => {
+            shared.entries.forget_if(entry.number, |state| state.created.is_none());
+            Err(failure.about(shared.range(entry).start()))
+        }
     }
-    found
 }
 
-/// The first page tells who is ahead, unless it is full of nested locks' keys.
-async fn ahead(shared: &Shared, entry: &Entry, found: &Standing, mine: i64) -> Result<Option<Ahead>, Failure> {
-    match found.ahead(&shared.name(entry), mine) {
+/// The entries ahead, from the first page unless that is full of nested locks' keys.
+async fn ahead(shared: &Shared, entry: &Entry, view: &QueueView, own: i64) -> Result<Option<Ahead>, Failure> {
+    match view.ahead(&shared.range(entry), own) {
         Some(ahead) => Ok(Some(ahead)),
-        None => turn::survey(shared, entry, mine).await,
+        None => wait::read_ahead(shared, entry, own).await,
     }
 }
 
-fn settle(shared: &Shared, entry: &Entry, ahead: Option<Ahead>) -> Entered {
+fn queued_or_held(shared: &Shared, entry: &Arc<Entry>, ahead: Option<Ahead>) -> Entered {
     match ahead {
-        Some(ahead) if ahead.is_over() => Entered::held(number(ahead.revision)),
-        // Where the entry is gone already, `turn` will say so.
+        Some(ahead) if ahead.is_empty() => Entered::held(queue::fence(ahead.revision)),
+        // If the entry is gone already, `wait_turn` will report it.
         ahead => {
-            shared.slot(entry, |slot| slot.ahead = ahead);
+            shared.entries.update(entry, |state| state.ahead = ahead);
             Entered::Queued
         }
     }
 }
 
-/// The entry is in line although only the lock itself was wanted: hold it or take the entry out again.
-async fn try_from_line(shared: &Shared, entry: &Entry, found: &Standing, mine: i64) -> Result<Entered, Error> {
-    let name = shared.name(entry);
-    match ahead(shared, entry, found, mine).await? {
-        Some(ahead) if ahead.is_over() => return Ok(Entered::held(number(ahead.revision))),
+/// The entry is in the queue although the caller does not want to wait: it holds the lock, or is withdrawn.
+async fn hold_or_withdraw(shared: &Shared, entry: &Entry, view: &QueueView, own: i64) -> Result<Entered, Error> {
+    match ahead(shared, entry, view, own).await? {
+        Some(ahead) if ahead.is_empty() => return Ok(Entered::held(queue::fence(ahead.revision))),
         Some(_) => {}
-        None => return Err(Error::lost(turn::DELETED)),
+        None => return Err(Error::lost(ENTRY_DELETED)),
     }
-    let ours = Compare::create_revision(shared.key(entry), CompareOp::Equal, mine);
-    shared.txn(entry, &line::delete(ours, &shared.key(entry))).await?;
-    let first = shared
-        .cluster
-        .call(shared.cluster.config.attempt(), |link| {
-            let mut kv = link.kv.clone();
-            let (start, page) = (name.start().to_owned(), line::first(&name));
-            async move { kv.get(start, Some(page)).await }
-        })
-        .await?;
-    let standing = Standing { line: line::places(&first), ..Standing::default() };
-    let holder = standing.owner(&name, None).map_or_else(crate::values::holder::Holder::unknown, line::Place::holder);
-    shared.forget(entry);
+    shared.transaction(entry, &queue::delete(shared.is_there(entry, own), &shared.key(entry))).await?;
+    let range = shared.range(entry);
+    let first = shared.client.get(range.start(), &queue::first_records(&range)).await?;
+    let view = QueueView { page: queue::keys(&first), ..QueueView::default() };
+    let holder = view.first_other(&range, None).map_or_else(Holder::unknown, queue::QueueKey::holder);
+    shared.entries.left(entry.number);
     Ok(Entered::Busy(holder.into()))
-}
-
-/// A revision as a fencing number.
-pub(super) fn number(revision: i64) -> u64 {
-    u64::try_from(revision).unwrap_or(0)
 }

@@ -1,13 +1,13 @@
-//! What stands in the store, read as locks and lines; and taking a lock away.
+//! The queues of locks as the store has them, and releasing a lock by force.
 //!
-//! Every key directly under a lock's name is in its line, whoever put it there. Over a whole prefix that would call
-//! each key with a `/` a lock, so there a name counts as a lock's only if one of its keys looks like an entry: it has
-//! our record, or a lease and no value, as Go's clients and `etcdctl lock` leave them.
+//! Every key directly under a lock's name is in its queue, whichever client put it there. For a whole prefix that would
+//! make a lock of each key with a `/`, so there a name counts as a lock's only if one of its keys looks like an entry: it
+//! has our record, or a lease and no value, as Go's clients and `etcdctl lock` create them.
 
-use super::cluster::Cluster;
-use super::line::{self, Place};
-use super::names::{self, Name};
-use super::status::{Failure, Verdict};
+use super::client::Client;
+use super::error::{Failure, Verdict};
+use super::names::{self, QueueRange};
+use super::queue::{self, QueueKey};
 use crate::contract::{Line, Scope};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
@@ -16,63 +16,61 @@ use etcd_client::{Compare, CompareOp, GetOptions, SortOrder, SortTarget};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How many keys one request brings.
+/// How many keys one request reads.
 const PAGE: i64 = 500;
 
-/// The keys of each lock in scope, by when they were created.
+/// The queue of each lock in scope.
 #[derive(Debug, Default)]
-pub(super) struct Lines(BTreeMap<Key, Standing>);
+pub(super) struct Queues(BTreeMap<Key, Queue>);
 
-type Standing = BTreeMap<(i64, Vec<u8>), Place>;
+/// The keys of one lock, by when they were created.
+type Queue = BTreeMap<(i64, Vec<u8>), QueueKey>;
 
-pub(super) async fn inspect(cluster: &Cluster, scope: &Scope) -> Result<Vec<Line>, Error> {
-    let (lines, _) = read(cluster, scope).await?;
-    Ok(lines.into_lines(scope))
+pub(super) async fn inspect(client: &Client, scope: &Scope) -> Result<Vec<Line>, Error> {
+    let (queues, _) = read(client, scope).await?;
+    Ok(queues.into_lines(scope))
 }
 
 /// Everything in scope at one revision, and that revision.
-pub(super) async fn read(cluster: &Cluster, scope: &Scope) -> Result<(Lines, i64), Failure> {
-    let (first, end) = range(&cluster.config.namespace, scope);
-    'anew: loop {
-        let (mut lines, mut start, mut revision) = (Lines::default(), first.clone(), 0);
-        loop {
-            let page = GetOptions::new().with_range(end.clone()).with_limit(PAGE).with_revision(revision);
-            let answer = cluster
-                .call(cluster.config.attempt(), |link| {
-                    let mut kv = link.kv.clone();
-                    let (start, page) = (start.clone(), page.clone());
-                    async move { kv.get(start, Some(page)).await }
-                })
-                .await
-                .map_err(|failure| failure.about(&about(&cluster.config.namespace, scope)));
-            let answer = match answer {
-                // Compacted between two pages.
-                Err(failure) if failure.verdict == Verdict::Compacted => continue 'anew,
-                other => other?,
-            };
-            if revision == 0 {
-                revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
-            }
-            for place in line::places(&answer) {
-                lines.put(&cluster.config.namespace, scope, place);
-            }
-            match answer.kvs().last() {
-                Some(last) if answer.more() => {
-                    start = last.key().to_vec();
-                    start.push(0);
-                }
-                _ => return Ok((lines, revision)),
-            }
+pub(super) async fn read(client: &Client, scope: &Scope) -> Result<(Queues, i64), Failure> {
+    loop {
+        match read_pages(client, scope).await {
+            // Compacted between two pages: read everything again.
+            Err(failure) if failure.verdict == Verdict::Compacted => {}
+            other => return other,
         }
     }
 }
 
-/// The range of keys that holds the scope; an end of one zero byte means up to the last key.
+async fn read_pages(client: &Client, scope: &Scope) -> Result<(Queues, i64), Failure> {
+    let namespace = &client.config.namespace;
+    let (mut start, end) = range(namespace, scope);
+    let (mut queues, mut revision) = (Queues::default(), 0);
+    loop {
+        let page = GetOptions::new().with_range(end.clone()).with_limit(PAGE).with_revision(revision);
+        let answer = client.get(&start, &page).await.map_err(|failure| failure.about(&scope_name(namespace, scope)))?;
+        if revision == 0 {
+            revision = queue::revision(answer.header());
+        }
+        for key in queue::keys(&answer) {
+            queues.insert(namespace, scope, key);
+        }
+        match answer.kvs().last() {
+            Some(last) if answer.more() => {
+                start = last.key().to_vec();
+                start.push(0);
+            }
+            _ => return Ok((queues, revision)),
+        }
+    }
+}
+
+/// The range of keys that belong to the scope; an end of one zero byte means up to the last key.
 pub(super) fn range(namespace: &str, scope: &Scope) -> (Vec<u8>, Vec<u8>) {
     match scope {
         Scope::Key(key) => {
-            let name = Name::new(namespace, key);
-            (name.start().into(), name.end().into())
+            let range = QueueRange::new(namespace, key);
+            (range.start().into(), range.end().into())
         }
         Scope::Prefix(prefix) => {
             let start = format!("{namespace}{prefix}").into_bytes();
@@ -86,71 +84,60 @@ pub(super) fn range(namespace: &str, scope: &Scope) -> (Vec<u8>, Vec<u8>) {
     }
 }
 
-/// The scope as a person would name it.
-fn about(namespace: &str, scope: &Scope) -> String {
+/// The scope as an error message names it.
+fn scope_name(namespace: &str, scope: &Scope) -> String {
     match scope {
         Scope::Key(key) => format!("{namespace}{key}/"),
         Scope::Prefix(prefix) => format!("{namespace}{prefix}*"),
     }
 }
 
-/// Deletes the entry that holds the lock, and no other: gives how many that were.
-pub(super) async fn force_release(cluster: &Cluster, key: &Key) -> Result<usize, Error> {
-    let name = Name::new(&cluster.config.namespace, key);
-    let limit = cluster.config.attempt();
-    let line = cluster
-        .call(limit, |link| {
-            let mut kv = link.kv.clone();
-            let all = GetOptions::new()
-                .with_range(name.end())
-                .with_keys_only()
-                .with_sort(SortTarget::Create, SortOrder::Ascend);
-            let start = name.start();
-            async move { kv.get(start, Some(all)).await }
+/// Deletes the entry that holds the lock, and no other: returns how many entries that were.
+pub(super) async fn force_release(client: &Client, key: &Key) -> Result<usize, Error> {
+    let range = QueueRange::new(&client.config.namespace, key);
+    let all =
+        GetOptions::new().with_range(range.end()).with_keys_only().with_sort(SortTarget::Create, SortOrder::Ascend);
+    let answer = client.get(range.start(), &all).await.map_err(|failure| failure.about(range.start()))?;
+    let Some(holder) = queue::keys(&answer).into_iter().find(|found| range.contains(&found.key)) else { return Ok(0) };
+    let holder_key = String::from_utf8_lossy(&holder.key).into_owned();
+    let is_there = Compare::create_revision(holder_key.clone(), CompareOp::Equal, holder.created);
+    let delete = queue::delete(is_there, &holder_key);
+    let attempts = AtomicU32::new(0);
+    let answer = client
+        .request(|connection| {
+            attempts.fetch_add(1, Ordering::Relaxed);
+            let (mut kv, delete) = (connection.kv.clone(), delete.clone());
+            async move { kv.txn(delete).await }
         })
         .await
-        .map_err(|failure| failure.about(name.start()))?;
-    let Some(owner) = line::places(&line).into_iter().find(|place| name.holds(&place.key)) else { return Ok(0) };
-    let owner_key = String::from_utf8_lossy(&owner.key).into_owned();
-    let still_there = Compare::create_revision(owner_key.clone(), CompareOp::Equal, owner.created);
-    let txn = line::delete(still_there, &owner_key);
-    let sent = AtomicU32::new(0);
-    let answer = cluster
-        .call(limit, |link| {
-            let mut kv = link.kv.clone();
-            sent.fetch_add(1, Ordering::Relaxed);
-            let txn = txn.clone();
-            async move { kv.txn(txn).await }
-        })
-        .await
-        .map_err(|failure| failure.about(name.start()))?;
-    // If it was gone at the second attempt, the first one took it. Whoever holds the lock by now is another.
-    Ok(usize::from(answer.succeeded() || sent.load(Ordering::Relaxed) > 1))
+        .map_err(|failure| failure.about(range.start()))?;
+    // If the entry was gone at the second attempt, the first one deleted it. Whoever holds the lock by now is another.
+    Ok(usize::from(answer.succeeded() || attempts.load(Ordering::Relaxed) > 1))
 }
 
-impl Lines {
-    /// Takes note of a key; gives the lock that it stands under.
-    pub(super) fn put(&mut self, namespace: &str, scope: &Scope, place: Place) -> Option<Key> {
-        let lock = names::lock_of(&place.key, namespace).filter(|lock| scope.contains(lock.as_str()))?;
-        self.0.entry(lock.clone()).or_default().insert((place.created, place.key.clone()), place);
+impl Queues {
+    /// Notes a key; returns the lock to which it belongs.
+    pub(super) fn insert(&mut self, namespace: &str, scope: &Scope, key: QueueKey) -> Option<Key> {
+        let lock = names::lock_of(&key.key, namespace).filter(|lock| scope.contains(lock.as_str()))?;
+        self.0.entry(lock.clone()).or_default().insert((key.created, key.key.clone()), key);
         Some(lock)
     }
 
-    /// Takes note that a key is gone; gives the lock that it stood under.
+    /// Notes that a key is gone; returns the lock to which it belonged.
     pub(super) fn remove(&mut self, namespace: &str, key: &[u8]) -> Option<Key> {
         let lock = names::lock_of(key, namespace)?;
-        let line = self.0.get_mut(&lock)?;
-        line.retain(|(_, known), _| known != key);
-        if line.is_empty() {
+        let queue = self.0.get_mut(&lock)?;
+        queue.retain(|(_, known), _| known != key);
+        if queue.is_empty() {
             self.0.remove(&lock);
         }
         Some(lock)
     }
 
-    /// The key that holds `lock`.
-    pub(super) fn owner(&self, scope: &Scope, lock: &Key) -> Option<&Place> {
-        let line = self.0.get(lock)?;
-        if is_a_lock(scope, line) { line.values().next() } else { None }
+    /// The key whose entry holds `lock`.
+    pub(super) fn holder(&self, scope: &Scope, lock: &Key) -> Option<&QueueKey> {
+        let queue = self.0.get(lock)?;
+        if is_a_lock(scope, queue) { queue.values().next() } else { None }
     }
 
     pub(super) fn locks(&self) -> impl Iterator<Item = &Key> {
@@ -158,10 +145,10 @@ impl Lines {
     }
 
     fn into_lines(self, scope: &Scope) -> Vec<Line> {
-        let locks = self.0.into_iter().filter(|(_, line)| is_a_lock(scope, line));
+        let locks = self.0.into_iter().filter(|(_, queue)| is_a_lock(scope, queue));
         locks
-            .map(|(lock, line)| {
-                let mut holders: Vec<Holder> = line.values().map(Place::holder).collect();
+            .map(|(lock, queue)| {
+                let mut holders: Vec<Holder> = queue.values().map(QueueKey::holder).collect();
                 let waiters = holders.split_off(1.min(holders.len()));
                 Line::new(lock, holders, waiters)
             })
@@ -169,58 +156,57 @@ impl Lines {
     }
 }
 
-fn is_a_lock(scope: &Scope, line: &Standing) -> bool {
-    matches!(scope, Scope::Key(_))
-        || line
-            .values()
-            .any(|place| (place.lease != 0 && place.value.is_empty()) || Holder::from_json(&place.value).is_known())
+fn is_a_lock(scope: &Scope, queue: &Queue) -> bool {
+    let is_entry =
+        |key: &QueueKey| (key.lease != 0 && key.value.is_empty()) || Holder::from_json(&key.value).is_known();
+    matches!(scope, Scope::Key(_)) || queue.values().any(is_entry)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn place(key: &str, created: i64, lease: i64, value: &[u8]) -> Place {
-        Place { key: key.into(), value: value.to_vec(), created, modified: created, lease }
+    fn key(name: &str, created: i64, lease: i64, value: &[u8]) -> QueueKey {
+        QueueKey { key: name.into(), value: value.to_vec(), created, modified: created, lease }
     }
 
-    fn lines(scope: &Scope, places: &[Place]) -> Vec<Line> {
-        let mut lines = Lines::default();
-        for place in places {
-            lines.put("ns", scope, place.clone());
+    fn lines(scope: &Scope, keys: &[QueueKey]) -> Vec<Line> {
+        let mut queues = Queues::default();
+        for key in keys {
+            queues.insert("ns", scope, key.clone());
         }
-        lines.into_lines(scope)
+        queues.into_lines(scope)
     }
 
     #[test]
-    fn a_line_is_in_order_of_creation_and_locks_in_order_of_their_keys() {
+    fn a_queue_is_in_order_of_creation_and_locks_in_order_of_their_keys() {
         let record = br#"{"v":1,"name":"us"}"#;
-        let places = [
-            place("ns/b/1", 3, 1, b""),
-            place("ns/a/9", 2, 1, record),
-            place("ns/a/1", 5, 1, b""),
-            place("ns/a/b/1", 1, 1, b""),
+        let keys = [
+            key("ns/b/1", 3, 1, b""),
+            key("ns/a/9", 2, 1, record),
+            key("ns/a/1", 5, 1, b""),
+            key("ns/a/b/1", 1, 1, b""),
         ];
-        let found = lines(&Scope::Prefix(String::new()), &places);
-        let keys: Vec<_> = found.iter().map(|line| line.key.as_str()).collect();
-        assert_eq!(keys, ["/a", "/a/b", "/b"]);
+        let found = lines(&Scope::Prefix(String::new()), &keys);
+        let locks: Vec<_> = found.iter().map(|line| line.key.as_str()).collect();
+        assert_eq!(locks, ["/a", "/a/b", "/b"]);
         assert_eq!(found[0].holders[0].name, "us");
         assert_eq!(found[0].waiters.len(), 1);
         assert!(!found[0].waiters[0].is_known());
     }
 
     #[test]
-    fn keys_that_only_have_a_slash_are_no_locks_unless_one_asks_for_that_name() {
-        let places = [place("ns/config/port", 3, 0, b"80"), place("ns/services/web", 4, 9, b"10.0.0.1")];
-        assert!(lines(&Scope::Prefix(String::new()), &places).is_empty());
-        let line = lines(&Scope::Key(Key::new("/config").unwrap()), &places);
+    fn keys_that_only_have_a_slash_are_no_locks_unless_that_name_is_asked_for() {
+        let keys = [key("ns/config/port", 3, 0, b"80"), key("ns/services/web", 4, 9, b"10.0.0.1")];
+        assert!(lines(&Scope::Prefix(String::new()), &keys).is_empty());
+        let line = lines(&Scope::Key(Key::new("/config").unwrap()), &keys);
         assert!(line[0].holders[0].to_string().contains("etcdctl del ns/config/port"), "{line:?}");
     }
 
     #[test]
     fn a_key_without_a_lease_before_an_entry_is_the_holder() {
-        let places = [place("ns/a/x", 2, 0, b"?"), place("ns/a/1", 5, 1, b"")];
-        let found = lines(&Scope::Prefix("/a".into()), &places);
+        let keys = [key("ns/a/x", 2, 0, b"?"), key("ns/a/1", 5, 1, b"")];
+        let found = lines(&Scope::Prefix("/a".into()), &keys);
         assert!(found[0].holders[0].remark.as_deref().unwrap().contains("without a lease"));
     }
 

@@ -1,76 +1,76 @@
 //! Leases: granted under ids of our own, kept alive over one stream, revoked.
 
-use super::cluster::Cluster;
-use super::status::{Failure, Verdict};
+use super::client::Client;
+use super::error::{Failure, Verdict};
 use crate::values::error::Error;
-use crate::world::random;
+use crate::world::World;
 use etcd_client::{LeaseGrantOptions, LeaseKeepAliveStream, LeaseKeeper, LeaseTimeToLiveOptions};
 use std::time::Duration;
 
-/// An id that nobody else has: positive, 63 bits, random.
-pub(super) fn new_id() -> i64 {
-    i64::try_from(random::bits() >> 1).unwrap_or(1).max(1)
+/// An id that no other lease has: positive, 63 bits, random.
+pub(super) fn new_id(world: &World) -> i64 {
+    i64::try_from(world.bits() >> 1).unwrap_or(1).max(1)
 }
 
-/// etcd counts in whole seconds.
+/// A TTL in whole seconds, as etcd takes it.
 pub(super) fn seconds(ttl: Duration) -> i64 {
     let whole = ttl.as_secs().saturating_add(u64::from(ttl.subsec_nanos() > 0));
     i64::try_from(whole.max(1)).unwrap_or(i64::MAX)
 }
 
-/// Grants the lease and gives its TTL. A repetition finds the first attempt's lease, and that is ours.
-pub(super) async fn grant(cluster: &Cluster, id: i64, ttl: Duration) -> Result<Duration, Failure> {
+/// Grants the lease and returns its TTL. A repetition finds the lease of the first attempt, and that is ours.
+pub(super) async fn grant(client: &Client, id: i64, ttl: Duration) -> Result<Duration, Failure> {
     let options = LeaseGrantOptions::new().with_id(id);
-    let granted = cluster
-        .call_in_front(cluster.config.attempt(), |link| {
-            let (mut lease, options) = (link.lease.clone(), options.clone());
+    let granted = client
+        .urgent_request(client.config.request_timeout(), |connection| {
+            let (mut lease, options) = (connection.lease.clone(), options.clone());
             async move { lease.grant(seconds(ttl), Some(options)).await }
         })
         .await;
     match granted {
         Ok(answer) => Ok(as_duration(answer.ttl())),
-        Err(failure) if failure.verdict == Verdict::Exists => granted_ttl(cluster, id).await,
+        Err(failure) if failure.verdict == Verdict::LeaseExists => granted_ttl(client, id).await,
         Err(failure) => Err(failure),
     }
 }
 
-async fn granted_ttl(cluster: &Cluster, id: i64) -> Result<Duration, Failure> {
-    let answer = cluster
-        .call_in_front(cluster.config.attempt(), |link| {
-            let mut lease = link.lease.clone();
+async fn granted_ttl(client: &Client, id: i64) -> Result<Duration, Failure> {
+    let answer = client
+        .urgent_request(client.config.request_timeout(), |connection| {
+            let mut lease = connection.lease.clone();
             async move { lease.time_to_live(id, None).await }
         })
         .await?;
     if answer.ttl() <= 0 {
-        // Not `Lost`: nothing was under it yet, and a new one can be had.
-        let error = Error::unavailable("etcd answered so late that the lease it granted is over");
-        return Err(Failure { verdict: Verdict::Forgotten, error });
+        // Not `Lost`: the lease had no keys yet, and a new one can be granted.
+        let error = Error::unavailable("etcd answered so late that the lease which it granted has expired");
+        return Err(Failure { verdict: Verdict::LeaseGone, error });
     }
     Ok(as_duration(answer.granted_ttl()))
 }
 
 /// The keys of the lease. It costs no raft entry.
-pub(super) async fn keys(cluster: &Cluster, id: i64) -> Result<Vec<Vec<u8>>, Failure> {
+pub(super) async fn keys(client: &Client, id: i64) -> Result<Vec<Vec<u8>>, Failure> {
     let options = LeaseTimeToLiveOptions::new().with_keys();
-    let answer = cluster
-        .call_in_front(cluster.config.attempt(), |link| {
-            let (mut lease, options) = (link.lease.clone(), options.clone());
+    let answer = client
+        .urgent_request(client.config.request_timeout(), |connection| {
+            let (mut lease, options) = (connection.lease.clone(), options.clone());
             async move { lease.time_to_live(id, Some(options)).await }
         })
         .await?;
     Ok(answer.keys().to_vec())
 }
 
-/// Ends the lease with all its keys; one that is gone is ended.
-pub(super) async fn revoke(cluster: &Cluster, id: i64) -> Result<(), Failure> {
-    let answer = cluster
-        .call_in_front(cluster.config.attempt(), |link| {
-            let mut lease = link.lease.clone();
+/// Ends the lease with all its keys. `Ok` if it has ended already.
+pub(super) async fn revoke(client: &Client, id: i64) -> Result<(), Failure> {
+    let answer = client
+        .urgent_request(client.config.request_timeout(), |connection| {
+            let mut lease = connection.lease.clone();
             async move { lease.revoke(id).await }
         })
         .await;
     match answer {
-        Err(failure) if failure.verdict != Verdict::Forgotten => Err(failure),
+        Err(failure) if failure.verdict != Verdict::LeaseGone => Err(failure),
         _ => Ok(()),
     }
 }
@@ -79,40 +79,40 @@ fn as_duration(seconds: i64) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
-/// The stream that keeps one lease alive: at most one ping is under way in it, and one that goes unanswered ends it,
-/// so that no late answer ever counts for a newer ping.
+/// The keep-alive stream of one lease. At most one request is under way in it, and one without an answer ends it, so that
+/// a late answer never counts for a newer request.
 #[derive(Debug)]
-pub(super) struct Pinger {
+pub(super) struct KeepAlive {
     member: usize,
-    keeper: LeaseKeeper,
+    requests: LeaseKeeper,
     answers: LeaseKeepAliveStream,
 }
 
-impl Pinger {
-    /// Opens the stream at whichever member answers; that is a renewal already.
-    pub(super) async fn open(cluster: &Cluster, id: i64, limit: Duration) -> Result<Self, Failure> {
-        cluster
-            .call_in_front(limit, |link| {
-                let (member, mut lease) = (link.member, link.lease.clone());
+impl KeepAlive {
+    /// Opens the stream at whichever member answers; that renews the lease already.
+    pub(super) async fn open(client: &Client, id: i64, timeout: Duration) -> Result<Self, Failure> {
+        client
+            .urgent_request(timeout, |connection| {
+                let (member, mut lease) = (connection.member, connection.lease.clone());
                 async move {
-                    let (keeper, answers) = lease.keep_alive(id).await?;
-                    Ok(Self { member, keeper, answers })
+                    let (requests, answers) = lease.keep_alive(id).await?;
+                    Ok(Self { member, requests, answers })
                 }
             })
             .await
     }
 
-    /// Renews the lease over the stream: `Some` says whether the lease was there, `None` that the stream is of no use
+    /// Renews the lease over the stream: `Some` says whether the lease was there, `None` that the stream must not be used
     /// any more.
-    pub(super) async fn ping(&mut self, cluster: &Cluster, limit: Duration) -> Option<bool> {
-        let asked = async {
-            self.keeper.keep_alive().await.ok()?;
+    pub(super) async fn renew(&mut self, client: &Client, timeout: Duration) -> Option<bool> {
+        let answer = async {
+            self.requests.keep_alive().await.ok()?;
             self.answers.message().await.ok().flatten()
         };
-        match tokio::time::timeout(limit, asked).await {
+        match tokio::time::timeout(timeout, answer).await {
             Ok(Some(answer)) => Some(answer.ttl() > 0),
             Ok(None) | Err(_) => {
-                cluster.suspect(self.member);
+                client.avoid(self.member);
                 None
             }
         }
@@ -129,8 +129,9 @@ mod tests {
         assert_eq!([seconds_of(0), seconds_of(1), seconds_of(1000), seconds_of(1001)], [1, 1, 1, 2]);
     }
 
-    #[test]
-    fn ids_are_positive() {
-        assert!((0..1000).all(|_| new_id() > 0));
+    #[tokio::test]
+    async fn ids_are_positive() {
+        let world = World::here();
+        assert!((0..1000).all(|_| new_id(&world) > 0));
     }
 }

@@ -1,52 +1,56 @@
 //! Locks in etcd.
 //!
 //! An entry is a key `<namespace><key>/<lease in hex>-<number>` on the session's lease; the one that was created first
-//! holds the lock. That is what Go's `concurrency.Mutex`, `etcdctl lock` and the v3lock service do, so these exclude
-//! us and we them. Taking a free lock is one transaction, and giving it back is one.
+//! holds the lock. Go's `concurrency.Mutex`, `etcdctl lock` and the v3lock service do the same, so these exclude us and
+//! we them. Acquiring a free lock is one transaction, and releasing it is one.
 //!
-//! | what happens | what follows |
+//! | event | what happens |
 //! |---|---|
-//! | this process crashes | its keys lapse with the lease: within the TTL, up to half a second that etcd takes to notice, and once more the TTL if the leader changes meanwhile |
-//! | this process is paused for longer than the TTL | as after a crash; on resume the engine's deadline is over at once, and the next renewal is told that the lease is gone |
-//! | one member is down, stopped, or cut off from the others | each request goes to the next member after a bounded time; watches ask for a leader and look at the line every third of a TTL |
-//! | most members are down, or we are cut off from all | nothing is granted and nothing renewed; holds end at their deadline, leases when the cluster is back, after their full TTL |
-//! | a member's clock jumps | nothing: etcd counts leases by the leader's monotonic clock, and we by ours |
-//! | keys or leases are deleted by hand | the hold is told so at once by its watch, at the latest by the next renewal |
+//! | crash | the process's keys lapse with the lease: within the TTL, up to half a second that etcd takes to notice, and once more the TTL if the leader changes meanwhile |
+//! | pause beyond the TTL | as after a crash; on resume the engine's deadline has passed, and the next renewal finds that the lease is gone |
+//! | one member is down, stopped, or cut off from the others | each request goes to the next member after a bounded time; watches ask for a leader, and the queue is read every third of a TTL |
+//! | most members are down, or partition from all | nothing is granted and nothing renewed; holds end at their deadline, leases when the cluster is back, after their full TTL |
+//! | clock jump | nothing: etcd counts leases by the leader's monotonic clock, and this process counts by its own |
+//! | keys or leases are deleted by hand | the hold ends at once through its watch, at the latest at the next renewal |
 //!
-//! A request that was given up may still be carried out, even long after. So entries have names that are never used
-//! again, everything after the first request is conditional on the key's create revision, and a session that gave
-//! one up looks through its lease's keys after renewals and withdraws what belongs to nobody.
+//! A request that was never answered may still be carried out, even long after. So entries have names that are never used
+//! again, everything after the first request is conditional on the key's create revision, and a session with an unresolved
+//! request looks through its lease's keys after renewals and withdraws the orphaned entries.
 //!
 //! Locks `a` and `a/b` are independent here. Go's clients do not make that difference: to them every key under `a/`
-//! is in the line of `a`.
+//! is in the queue of `a`.
 
-mod cluster;
+mod client;
 mod config;
-mod crowd;
+mod connection;
 mod enter;
-mod gone;
-mod hub;
+mod entries;
+mod error;
+mod extend;
 mod inspect;
-mod keep;
 mod lease;
-mod line;
+mod limit;
+mod member;
+mod multiplexer;
 mod names;
+mod queue;
+mod removed;
 mod renew;
 mod session;
-mod spare;
-mod status;
+mod shared;
 #[cfg(test)]
 mod tests;
-mod turn;
+mod wait;
 mod watch;
+mod watch_cache;
 
-pub use config::{Config, Tls};
-pub use session::EtcdSession;
+pub use config::Config;
 
 use crate::contract::{Capabilities, Change, Line, Native, NativeKind, Pending, Scope, Session, Store};
 use crate::values::error::Error;
 use crate::values::key::Key;
-use cluster::Cluster;
+use crate::world::World;
+use client::Client;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -54,21 +58,21 @@ use tokio::sync::mpsc;
 /// A store of locks in etcd, 3.4 or newer.
 #[derive(Debug)]
 pub struct Etcd {
-    cluster: Arc<Cluster>,
+    client: Arc<Client>,
 }
 
 impl Etcd {
-    /// A store at the members in `config`. Nothing is opened and nobody asked: the store need not be up.
+    /// A store at the members in `config`. Nothing is connected yet: the members need not be up.
     ///
     /// # Errors
     ///
-    /// `InvalidUrl` for what can be seen to be wrong without asking.
-    pub fn new(config: Config) -> Result<Arc<Self>, Error> {
-        Ok(Arc::new(Self { cluster: Arc::new(Cluster::new(config)?) }))
+    /// `InvalidUrl` for what can be seen to be wrong without a server.
+    pub fn new(config: Config, world: &World) -> Result<Self, Error> {
+        Ok(Self { client: Arc::new(Client::new(config, world)?) })
     }
 }
 
-impl Store for Arc<Etcd> {
+impl Store for Etcd {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             fencing: true,
@@ -76,39 +80,34 @@ impl Store for Arc<Etcd> {
             outlives_process: true,
             force_release: true,
             notices_removal: true,
-            shared: false,
-            permits: false,
-            multi_key: false,
+            ..Capabilities::default()
         }
     }
 
     fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
-        let cluster = self.cluster.clone();
-        Box::pin(async move {
-            let session = EtcdSession::open(cluster, ttl).await?;
-            Ok(Arc::new(session) as Arc<dyn Session>)
-        })
+        Box::pin(session::open(Arc::clone(&self.client), ttl))
     }
 
     fn inspect(&self, scope: Scope) -> Pending<Vec<Line>> {
-        let cluster = self.cluster.clone();
-        Box::pin(async move { inspect::inspect(&cluster, &scope).await })
+        let client = Arc::clone(&self.client);
+        Box::pin(async move { inspect::inspect(&client, &scope).await })
     }
 
     fn watch(&self, scope: Scope) -> Pending<mpsc::Receiver<Change>> {
-        Box::pin(watch::watch(self.cluster.clone(), scope))
+        Box::pin(watch::watch(Arc::clone(&self.client), scope))
     }
 
     fn force_release(&self, key: Key) -> Pending<usize> {
-        let cluster = self.cluster.clone();
-        Box::pin(async move { inspect::force_release(&cluster, &key).await })
+        let client = Arc::clone(&self.client);
+        Box::pin(async move { inspect::force_release(&client, &key).await })
     }
 
+    /// Makes clients of the same cluster.
     fn native(&self) -> Native {
-        let cluster = self.cluster.clone();
+        let client = Arc::clone(&self.client);
         Native(NativeKind::EtcdClient(Arc::new(move || {
-            let cluster = cluster.clone();
-            Box::pin(async move { cluster.client().await })
+            let client = Arc::clone(&client);
+            Box::pin(async move { client.native().await })
         })))
     }
 }

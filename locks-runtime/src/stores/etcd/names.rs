@@ -1,28 +1,28 @@
 //! How entries are named: `<namespace><key>/<lease in hex>-<number>`.
 //!
-//! Everything directly under `<key>/` is an entry, whoever put it there; a key with one more `/` belongs to another
-//! lock, whose own key starts like ours (`a` and `a/b`). Go's clients do not make that difference.
+//! Every key directly under `<key>/` is an entry, whichever client created it; a key with one more `/` belongs to another
+//! lock, whose own key starts like this one (`a` and `a/b`). Go's clients do not make that difference.
 
 use crate::contract::Entry;
 use crate::values::key::Key;
 
-/// The part of the store's keys that belongs to one lock.
+/// The range of etcd's keys in which one lock's queue is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Name {
+pub(super) struct QueueRange {
     prefix: String,
 }
 
-impl Name {
+impl QueueRange {
     pub(super) fn new(namespace: &str, key: &Key) -> Self {
         Self { prefix: format!("{namespace}{key}/") }
     }
 
-    /// The first key of the range that holds all entries.
+    /// The first key of the range.
     pub(super) fn start(&self) -> &str {
         &self.prefix
     }
 
-    /// The first key behind that range: `0` follows `/`.
+    /// The first key after the range: `0` follows `/`.
     pub(super) fn end(&self) -> String {
         let mut end = self.prefix.clone();
         end.pop();
@@ -30,25 +30,25 @@ impl Name {
         end
     }
 
-    /// What this code calls its entries. Other clients use the lease alone, and nobody reads it.
+    /// The name of an entry of this crate. Other clients use the lease alone; nothing reads the name but this crate.
     pub(super) fn entry(&self, lease: i64, entry: &Entry) -> String {
         format!("{}{lease:x}-{}", self.prefix, entry.number)
     }
 
-    /// Whether `key` stands in this lock's line.
-    pub(super) fn holds(&self, key: &[u8]) -> bool {
+    /// Whether `key` is an entry of this lock. The range also has the keys of nested locks.
+    pub(super) fn contains(&self, key: &[u8]) -> bool {
         key.strip_prefix(self.prefix.as_bytes()).is_some_and(|suffix| !suffix.contains(&b'/'))
     }
 }
 
-/// The number of an entry of the session with this lease, if `key` is one.
-pub(super) fn number_of(key: &[u8], lease: i64) -> Option<u64> {
+/// The number of the entry that `key` names, if it is one of the session with this lease.
+pub(super) fn entry_number(key: &[u8], lease: i64) -> Option<u64> {
     let suffix = key.rsplit(|&byte| byte == b'/').next()?;
     let number = std::str::from_utf8(suffix).ok()?.strip_prefix(&format!("{lease:x}-"))?;
     number.parse().ok()
 }
 
-/// The lock under whose name `key` stands: all up to the last `/`, without the namespace.
+/// The lock to which `key` belongs: everything up to the last `/`, without the namespace.
 pub(super) fn lock_of(key: &[u8], namespace: &str) -> Option<Key> {
     let rest = std::str::from_utf8(key).ok()?.strip_prefix(namespace)?;
     Key::new(rest.rsplit_once('/')?.0).ok()
@@ -58,30 +58,28 @@ pub(super) fn lock_of(key: &[u8], namespace: &str) -> Option<Key> {
 mod tests {
     use super::*;
     use crate::values::holder::Holder;
-    use crate::values::options::Mode;
 
-    fn name() -> Name {
-        Name::new("ns/", &Key::new("/a").unwrap())
+    fn range() -> QueueRange {
+        QueueRange::new("ns/", &Key::new("/a").unwrap())
     }
 
     #[test]
     fn an_entry_is_named_by_its_lease_and_number_and_read_back() {
-        let entry =
-            Entry { key: Key::new("/a").unwrap(), number: 7, holder: Holder::unknown().into(), mode: Mode::Exclusive };
-        let key = name().entry(0x2a, &entry);
+        let entry = Entry::new(Key::new("/a").unwrap(), 7, Holder::unknown().into());
+        let key = range().entry(0x2a, &entry);
         assert_eq!(key, "ns//a/2a-7");
-        assert!(name().holds(key.as_bytes()));
-        assert_eq!(number_of(key.as_bytes(), 0x2a), Some(7));
-        assert_eq!(number_of(key.as_bytes(), 0x2), None);
+        assert!(range().contains(key.as_bytes()));
+        assert_eq!(entry_number(key.as_bytes(), 0x2a), Some(7));
+        assert_eq!(entry_number(key.as_bytes(), 0x2), None);
         assert_eq!(lock_of(key.as_bytes(), "ns/"), Some(entry.key));
     }
 
     #[test]
-    fn another_locks_keys_are_not_in_line() {
-        assert!(!name().holds(b"ns//a/b/2a-7"));
-        assert!(!name().holds(b"ns//ab/2a-7"));
-        assert!(name().holds(b"ns//a/"));
-        assert_eq!(name().end(), "ns//a0");
+    fn another_locks_keys_are_not_in_the_queue() {
+        assert!(!range().contains(b"ns//a/b/2a-7"));
+        assert!(!range().contains(b"ns//ab/2a-7"));
+        assert!(range().contains(b"ns//a/"));
+        assert_eq!(range().end(), "ns//a0");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Whatever keys and values are under the prefix, and whatever an answer counts: read, and never a panic.
 
-use super::inspect::{self, Lines};
+use super::inspect::{self, Queues};
 use super::lease;
-use super::line::{self, Ahead, Place};
-use super::names::{self, Name};
+use super::names::{self, QueueRange};
+use super::queue::{self, Ahead, QueueKey};
 use crate::contract::Scope;
 use crate::values::key::Key;
 use proptest::prelude::*;
@@ -17,10 +17,10 @@ fn any_key() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn any_place() -> impl Strategy<Value = Place> {
+fn any_queue_key() -> impl Strategy<Value = QueueKey> {
     let value = prop_oneof![Just(Vec::new()), Just(br#"{"v":1,"name":"us"}"#.to_vec()), any::<Vec<u8>>(),];
     let number = || prop_oneof![4 => -2..20_i64, 1 => any::<i64>()];
-    (any_key(), value, number(), number(), number()).prop_map(|(key, value, created, modified, lease)| Place {
+    (any_key(), value, number(), number(), number()).prop_map(|(key, value, created, modified, lease)| QueueKey {
         key,
         value,
         created,
@@ -37,44 +37,44 @@ proptest! {
     #[test]
     fn any_answer_is_read(
         (revision, succeeded) in (any::<i64>(), any::<bool>()),
-        ranges in prop::collection::vec((prop::collection::vec(any_place(), 0..5), any::<bool>()), 0..4),
-        mine in -1..20_i64,
+        ranges in prop::collection::vec((prop::collection::vec(any_queue_key(), 0..5), any::<bool>()), 0..4),
+        own in -1..20_i64,
     ) {
-        let name = Name::new("", &Key::new("a").unwrap());
-        let standing = line::read(revision, succeeded, ranges.clone());
-        prop_assert_eq!(standing.mine.is_some(), succeeded || (ranges.len() > 1 && !ranges[0].0.is_empty()));
-        if let Some(ahead) = standing.ahead(&name, mine) {
-            // Whoever is told that nobody is ahead is right, as far as the answer goes.
-            let older = standing.line.iter().any(|place| place.created < mine && name.holds(&place.key));
-            prop_assert_eq!(ahead.is_over(), ahead.complete && !older);
+        let range = QueueRange::new("", &Key::new("a").unwrap());
+        let view = queue::view_of(revision, succeeded, ranges.clone());
+        prop_assert_eq!(view.own.is_some(), succeeded || (ranges.len() > 1 && !ranges[0].0.is_empty()));
+        if let Some(ahead) = view.ahead(&range, own) {
+            // If it says that no entry is ahead, that is right as far as the answer goes.
+            let older = view.page.iter().any(|key| key.created < own && range.contains(&key.key));
+            prop_assert_eq!(ahead.is_empty(), ahead.complete && !older);
         }
-        if let Some(owner) = standing.owner(&name, Some(mine)) {
-            let _ = owner.holder().to_string();
+        if let Some(holder) = view.first_other(&range, Some(own)) {
+            let _ = holder.holder().to_string();
         }
     }
 
     #[test]
-    fn any_keys_make_lines_in_order_and_can_all_be_removed(
+    fn any_keys_make_queues_and_can_all_be_removed(
         scope in scope(),
         namespace in "(ns)?",
-        places in prop::collection::vec(any_place(), 0..20),
+        keys in prop::collection::vec(any_queue_key(), 0..20),
     ) {
-        let (mut lines, mut locks) = (Lines::default(), 0);
-        for place in &places {
-            locks += usize::from(lines.put(&namespace, &scope, place.clone()).is_some());
-            let _ = names::number_of(&place.key, place.lease);
+        let (mut queues, mut locks) = (Queues::default(), 0);
+        for key in &keys {
+            locks += usize::from(queues.insert(&namespace, &scope, key.clone()).is_some());
+            let _ = names::entry_number(&key.key, key.lease);
         }
-        for lock in lines.locks() {
+        for lock in queues.locks() {
             prop_assert!(scope.contains(lock.as_str()));
-            if let Some(owner) = lines.owner(&scope, lock) {
-                let _ = owner.holder().to_string();
+            if let Some(holder) = queues.holder(&scope, lock) {
+                let _ = holder.holder().to_string();
             }
         }
-        prop_assert!(lines.locks().count() <= locks);
-        for place in &places {
-            lines.remove(&namespace, &place.key);
+        prop_assert!(queues.locks().count() <= locks);
+        for key in &keys {
+            queues.remove(&namespace, &key.key);
         }
-        prop_assert_eq!(lines.locks().count(), 0);
+        prop_assert_eq!(queues.locks().count(), 0);
     }
 
     /// Every key of a scope is in the range that is asked for.
@@ -88,9 +88,10 @@ proptest! {
         }
     }
 
-    /// A turn comes exactly when the last of those ahead is gone, in whatever portions and order it is told.
+    /// The entry becomes the holder exactly when the last entry ahead is gone, in whatever portions and order that is
+    /// reported.
     #[test]
-    fn a_turn_comes_with_the_last_deletion(
+    fn the_last_deletion_makes_the_entry_the_holder(
         count in 1..6_usize,
         portions in prop::collection::vec(prop::collection::vec((0..8_usize, 0..30_i64), 0..4), 0..12),
     ) {
@@ -98,8 +99,8 @@ proptest! {
         let mut ahead = Ahead { revision: 9, keys: (0..count).map(key).collect(), complete: true };
         let mut left: Vec<usize> = (0..count).collect();
         for portion in portions {
-            let told: Vec<_> = portion.iter().map(|(number, at)| (key(*number), *at)).collect();
-            let turn = ahead.remove(&told);
+            let deleted: Vec<_> = portion.iter().map(|(number, at)| (key(*number), *at)).collect();
+            let held_since = ahead.remove(&deleted);
             let mut expected = None;
             for (number, at) in portion.into_iter().filter(|(_, at)| *at > 9) {
                 let waited = !left.is_empty();
@@ -108,8 +109,8 @@ proptest! {
                     expected = Some(at);
                 }
             }
-            prop_assert_eq!(turn, expected);
-            prop_assert_eq!(ahead.is_over(), left.is_empty());
+            prop_assert_eq!(held_since, expected);
+            prop_assert_eq!(ahead.is_empty(), left.is_empty());
         }
     }
 

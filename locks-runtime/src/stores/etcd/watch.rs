@@ -1,30 +1,34 @@
-//! Telling of every change of holder, from the events of a range of keys.
+//! Reporting every change of holder, from the events of a range of keys.
 
-use super::cluster::Cluster;
-use super::inspect::{self, Lines};
-use super::line::Place;
-use super::status::Verdict;
-use crate::contract::beside;
-use crate::contract::pause::Pause;
-use crate::contract::{Change, Scope};
+use super::client::Client;
+use super::error::Verdict;
+use super::inspect::{self, Queues};
+use super::queue::QueueKey;
+use crate::contract::{Backoff, Change, Holders, Scope};
 use crate::values::error::Error;
+use crate::values::holder::Holder;
 use crate::values::key::Key;
-use etcd_client::{Event, WatchOptions};
-use std::collections::BTreeMap;
+use etcd_client::{Event, KeyValue, WatchOptions};
 use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// How many changes may lie unread before the watch waits for its reader.
+/// How many unread changes there may be before the watch waits for its reader.
 const UNREAD: usize = 256;
 
-pub(super) async fn watch(cluster: Arc<Cluster>, scope: Scope) -> Result<Receiver<Change>, Error> {
-    let (lines, revision) = inspect::read(&cluster, &scope).await?;
+/// What tells two holds apart: the key and its create revision.
+type HoldId = (i64, Vec<u8>);
+
+pub(super) async fn watch(client: Arc<Client>, scope: Scope) -> Result<Receiver<Change>, Error> {
+    let (queues, revision) = inspect::read(&client, &scope).await?;
     let (changes, receiver) = channel(UNREAD);
-    let mut tracker = Tracker { cluster, scope, lines, revision, owners: BTreeMap::new(), changes };
-    tracker.owners = tracker.owners_now();
-    beside(async move {
+    let world = client.world.clone();
+    let mut tracker = Tracker { client, scope, queues, revision, holders: Holders::default(), changes };
+    // The holders of the first look are no changes.
+    drop(tracker.update(tracker.queues.locks().cloned().collect()));
+    world.spawn(async move {
         let changes = tracker.changes.clone();
         tokio::select! {
+            biased;
             () = changes.closed() => {}
             error = tracker.run() => tracing::warn!(%error, "locks can no longer be watched"),
         }
@@ -33,56 +37,54 @@ pub(super) async fn watch(cluster: Arc<Cluster>, scope: Scope) -> Result<Receive
 }
 
 struct Tracker {
-    cluster: Arc<Cluster>,
+    client: Arc<Client>,
     scope: Scope,
-    lines: Lines,
-    /// What happened up to here is in `lines`.
+    queues: Queues,
+    /// What happened up to here is in `queues`.
     revision: i64,
-    /// Who was last told to hold each lock.
-    owners: BTreeMap<Key, Place>,
+    /// Who was last reported to hold each lock.
+    holders: Holders<HoldId>,
     changes: Sender<Change>,
 }
 
 /// How a stream ended.
-enum End {
+enum StreamEnd {
     /// A new one can go on from where it broke.
     Broken,
-    /// It cannot: that revision is no longer kept, or etcd does not permit the watch, which a read will tell.
+    /// It cannot: that revision is no longer kept, or etcd does not permit the watch, which a read will show.
     Refused,
 }
 
 impl Tracker {
     /// Runs until etcd refuses.
     async fn run(mut self) -> Error {
-        let mut pause = Pause::default();
+        let mut backoff = Backoff::of_stream(&self.client.world);
         loop {
             let end = self.follow().await;
-            pause.wait().await;
-            if matches!(end, End::Broken) {
+            backoff.wait().await;
+            if matches!(end, StreamEnd::Broken) {
                 continue;
             }
-            match inspect::read(&self.cluster, &self.scope).await {
-                Ok((lines, revision)) => {
-                    (self.lines, self.revision) = (lines, revision);
-                    let locks: Vec<Key> = self.lines.locks().chain(self.owners.keys()).cloned().collect();
-                    self.tell(locks).await;
+            match inspect::read(&self.client, &self.scope).await {
+                Ok((queues, revision)) => {
+                    (self.queues, self.revision) = (queues, revision);
+                    let locks = self.queues.locks().chain(self.holders.keys()).cloned().collect();
+                    self.report(locks).await;
                 }
-                Err(failure) if matches!(failure.verdict, Verdict::Refused | Verdict::Hopeless) => {
-                    return failure.error;
-                }
+                Err(failure) if failure.verdict.is_permanent() => return failure.error,
                 Err(failure) => tracing::debug!(error = %failure.error, "locks cannot be watched for now"),
             }
         }
     }
 
     /// Follows one stream until it ends.
-    async fn follow(&mut self) -> End {
-        let (first, end) = inspect::range(&self.cluster.config.namespace, &self.scope);
+    async fn follow(&mut self) -> StreamEnd {
+        let (first, end) = inspect::range(&self.client.config.namespace, &self.scope);
         let options = WatchOptions::new().with_range(end).with_start_revision(self.revision + 1);
-        let (link, mut stream) = match self.cluster.watch_apart(&first, &options).await {
+        let (connection, mut stream) = match self.client.watch_separately(&first, &options).await {
             Ok(opened) => opened,
-            Err(failure) if failure.verdict == Verdict::Elsewhere => return End::Broken,
-            Err(_) => return End::Refused,
+            Err(failure) if failure.verdict == Verdict::AnotherMember => return StreamEnd::Broken,
+            Err(_) => return StreamEnd::Refused,
         };
         loop {
             let response = match stream.message().await {
@@ -94,58 +96,53 @@ impl Tracker {
                 }
             };
             if response.canceled() {
-                return End::Refused;
+                return StreamEnd::Refused;
             }
-            // One answer may bring many revisions, and the holder may have changed with each.
+            // One response may have many revisions, and the holder may have changed with each.
             for events in response.events().chunk_by(|one, next| revision(one) == revision(next)) {
                 let locks: Vec<Key> = events.iter().filter_map(|event| self.apply(event)).collect();
                 self.revision = events.first().map_or(0, revision).max(self.revision);
-                self.tell(locks).await;
+                self.report(locks).await;
             }
         }
-        self.cluster.suspect(link.member);
-        End::Broken
+        self.client.avoid(connection.member);
+        StreamEnd::Broken
     }
 
+    /// Notes what happened to a key; returns the lock to which it belongs.
     fn apply(&mut self, event: &Event) -> Option<Key> {
         let kv = event.kv()?;
-        let namespace = &self.cluster.config.namespace;
+        let namespace = &self.client.config.namespace;
         // A deleted key has no version.
         if kv.version() == 0 {
-            return self.lines.remove(namespace, kv.key());
+            return self.queues.remove(namespace, kv.key());
         }
-        self.lines.put(namespace, &self.scope, Place::from(kv))
+        self.queues.insert(namespace, &self.scope, QueueKey::from(kv))
     }
 
-    /// Tells whose holder has changed. A sender without a receiver is noticed elsewhere.
-    async fn tell(&mut self, mut locks: Vec<Key>) {
+    /// Reports which of `locks` have another holder. That the receiver was dropped is noticed elsewhere.
+    async fn report(&mut self, locks: Vec<Key>) {
+        for change in self.update(locks) {
+            let _ = self.changes.send(change).await;
+        }
+    }
+
+    fn update(&mut self, mut locks: Vec<Key>) -> Vec<Change> {
         locks.sort_unstable();
         locks.dedup();
+        let mut changes = Vec::new();
         for lock in locks {
-            let now = self.lines.owner(&self.scope, &lock).cloned();
-            let before = self.owners.get(&lock);
-            let same = |now: &Place, before: &Place| (now.created, &now.key) == (before.created, &before.key);
-            match (&now, before) {
-                (Some(now), Some(before)) if same(now, before) => continue,
-                (None, None) => continue,
-                _ => {}
-            }
-            if self.owners.remove(&lock).is_some() {
-                let _ = self.changes.send(Change::Released(lock.clone())).await;
-            }
-            if let Some(now) = now {
-                let _ = self.changes.send(Change::Acquired(lock.clone(), now.holder())).await;
-                self.owners.insert(lock, now);
-            }
+            let holder = self.queues.holder(&self.scope, &lock);
+            changes.extend(self.holders.update(&lock, holder.map(identified)));
         }
-    }
-
-    fn owners_now(&self) -> BTreeMap<Key, Place> {
-        let owner = |lock: &Key| Some((lock.clone(), self.lines.owner(&self.scope, lock)?.clone()));
-        self.lines.locks().filter_map(owner).collect()
+        changes
     }
 }
 
+fn identified(key: &QueueKey) -> (HoldId, Holder) {
+    ((key.created, key.key.clone()), key.holder())
+}
+
 fn revision(event: &Event) -> i64 {
-    event.kv().map_or(0, etcd_client::KeyValue::mod_revision)
+    event.kv().map_or(0, KeyValue::mod_revision)
 }

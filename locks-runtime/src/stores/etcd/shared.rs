@@ -1,0 +1,73 @@
+//! What the futures of one session share.
+
+use super::client::Client;
+use super::entries::EntryState;
+use super::error::Failure;
+use super::lease::KeepAlive;
+use super::names::QueueRange;
+use super::watch_cache::WatchCache;
+use crate::contract::{Entry, Ledger};
+use crate::values::mutex::Mutex;
+use etcd_client::{Compare, CompareOp, Txn, TxnResponse};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// A session: one lease, and what this process has in the store under it.
+pub(super) struct Shared {
+    pub(super) client: Arc<Client>,
+    pub(super) lease: i64,
+    pub(super) ttl: Duration,
+    pub(super) entries: Ledger<EntryState>,
+    pub(super) keep_alive: Mutex<Option<KeepAlive>>,
+    pub(super) watches: Arc<WatchCache>,
+    /// A task does what was due after a renewal.
+    pub(super) is_tidying: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(client: Arc<Client>, lease: i64, ttl: Duration) -> Self {
+        Self {
+            watches: WatchCache::new(&client.world),
+            client,
+            lease,
+            ttl,
+            entries: Ledger::default(),
+            keep_alive: Mutex::default(),
+            is_tidying: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn range(&self, entry: &Entry) -> QueueRange {
+        QueueRange::new(&self.client.config.namespace, &entry.key)
+    }
+
+    pub(super) fn key(&self, entry: &Entry) -> String {
+        self.range(entry).entry(self.lease, entry)
+    }
+
+    /// The revision at which the entry's key was created, if it was.
+    pub(super) fn created(&self, entry: &Entry) -> Option<i64> {
+        self.entries.get(entry.number, |state| state.created).flatten()
+    }
+
+    /// A condition that is true as long as the entry whose key was `created` then is in the store.
+    pub(super) fn is_there(&self, entry: &Entry, created: i64) -> Compare {
+        Compare::create_revision(self.key(entry), CompareOp::Equal, created)
+    }
+
+    /// One transaction about `entry`, whose repetition must do no harm.
+    pub(super) async fn transaction(&self, entry: &Entry, transaction: &Txn) -> Result<TxnResponse, Failure> {
+        self.client.transaction(transaction).await.map_err(|failure| failure.about(self.range(entry).start()))
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("lease", &format_args!("{:x}", self.lease))
+            .field("ttl", &self.ttl)
+            .finish_non_exhaustive()
+    }
+}
