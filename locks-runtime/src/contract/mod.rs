@@ -63,11 +63,10 @@ pub use traits::{Pending, Session, Store};
 pub(crate) use crate::world::runtime::beside;
 
 /// Until every store has the shared settings.
-#[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "zookeeper", feature = "postgres"))]
 pub(crate) mod reach {
-    #[cfg(any(feature = "etcd", feature = "zookeeper", feature = "postgres"))]
     pub(crate) use super::endpoint::endpoint_parts as split;
-    #[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
+    #[cfg(any(feature = "etcd", feature = "postgres"))]
     pub(crate) use super::endpoint::request_timeout as attempt;
     use crate::values::error::Error;
 
