@@ -21,10 +21,14 @@ impl<Id: PartialEq> Holders<Id> {
         self.0.keys()
     }
 
+    /// The hold of `key` that was last reported.
+    pub fn id(&self, key: &Key) -> Option<&Id> {
+        self.0.get(key).map(|(id, _)| id)
+    }
+
     /// Notes who holds `key` now, and returns what has changed by it: nothing, a hold that began or ended, or both.
     pub fn update(&mut self, key: &Key, now: Option<(Id, Holder)>) -> Vec<Change> {
-        let before = self.0.get(key).map(|(id, _)| id);
-        if before == now.as_ref().map(|(id, _)| id) {
+        if self.id(key) == now.as_ref().map(|(id, _)| id) {
             return Vec::new();
         }
         let released = self.0.remove(key).map(|_| Change::Released(key.clone()));
@@ -60,6 +64,7 @@ mod tests {
         let acquired = Change::Acquired(key("a"), Holder::default());
         assert_eq!(holders.update(&key("a"), Some((1, Holder::default()))), std::slice::from_ref(&acquired));
         assert_eq!(holders.update(&key("a"), Some((1, Holder::default()))), []);
+        assert_eq!(holders.id(&key("a")), Some(&1));
         assert_eq!(holders.update(&key("a"), Some((2, Holder::default()))), [Change::Released(key("a")), acquired]);
     }
 

@@ -2,21 +2,23 @@
 
 use super::COMMON;
 use super::parts::{hosts, identity, pem};
-use crate::contract::Store;
-use crate::stores::redis::{Config, Redis, Tls};
+use crate::contract::{Identity, Store, Tls};
+use crate::stores::redis::{Config, Redis};
 use crate::values::defaults::Defaults;
 use crate::values::error::Error;
+use crate::values::secret::Secret;
 use crate::values::url::StoreUrl;
 use crate::world::World;
 use std::sync::Arc;
 
-pub(super) fn open(url: &mut StoreUrl, defaults: &Defaults, _: &World) -> Result<Arc<dyn Store>, Error> {
-    Ok(Arc::new(Redis::new(config(url, defaults)?)?))
+pub(super) fn open(url: &mut StoreUrl, defaults: &Defaults, world: &World) -> Result<Arc<dyn Store>, Error> {
+    Ok(Arc::new(Redis::new(config(url, defaults)?, world)?))
 }
 
 fn config(url: &mut StoreUrl, defaults: &Defaults) -> Result<Config, Error> {
     let tls = (url.scheme == "rediss").then(|| -> Result<Tls, Error> {
-        Ok(Tls { identity: identity(url)?, ca: pem(url, "ca")?, domain: url.take("domain") })
+        let identity = identity(url)?.map(|(certificate, key)| Identity { certificate, key: Secret::new(key) });
+        Ok(Tls { identity, ca: pem(url, "ca")?, domain: url.take("domain") })
     });
     let (tls, database) = (tls.transpose()?, database(url)?);
     url.nothing_left(&format!("{COMMON}, `db`, and with `rediss:` also `ca`, `cert`, `key` and `domain`"))?;
@@ -24,7 +26,7 @@ fn config(url: &mut StoreUrl, defaults: &Defaults) -> Result<Config, Error> {
     Ok(Config {
         host,
         port,
-        user: url.credentials.take().map(|own| (own.user, own.password.reveal().clone())),
+        credentials: url.credentials.take(),
         database,
         namespace: namespace(url)?,
         connect_timeout: defaults.connect_timeout,
@@ -69,16 +71,21 @@ fn namespace(url: &StoreUrl) -> Result<String, Error> {
 mod tests {
     use super::*;
     use crate::values::error::ErrorKind;
+    use crate::values::secret::Credentials;
 
     fn read(url: &str) -> Result<Config, Error> {
         config(&mut StoreUrl::parse(url)?, &Defaults::default())
+    }
+
+    fn credentials(user: &str, password: &str) -> Credentials {
+        Credentials { user: user.to_owned(), password: Secret::new(password.to_owned()) }
     }
 
     #[test]
     fn a_url_with_everything() {
         let config = read("redis://me:p%40ss@cache:6380/app:?db=3").unwrap();
         assert_eq!((config.host.as_str(), config.port, config.database), ("cache", 6380, 3));
-        assert_eq!(config.user, Some(("me".to_owned(), "p@ss".to_owned())));
+        assert_eq!(config.credentials, Some(credentials("me", "p@ss")));
         assert_eq!(config.namespace, "app:");
         assert!(config.tls.is_none());
     }
@@ -87,7 +94,7 @@ mod tests {
     fn what_is_left_out_is_the_usual() {
         let config = read("redis://:secret@[::1]").unwrap();
         assert_eq!((config.host.as_str(), config.port, config.database), ("::1", 6379, 0));
-        assert_eq!(config.user, Some((String::new(), "secret".to_owned())));
+        assert_eq!(config.credentials, Some(credentials("", "secret")));
         assert_eq!(config.namespace, "");
         assert!(read("rediss://a").unwrap().tls.is_some());
     }

@@ -1,47 +1,35 @@
-//! What a Redis store is reached by, checked before anything is sent.
+//! Where a Redis store is, checked before anything is sent.
 
-use super::status;
-use crate::contract::reach;
+use crate::contract::{Tls, request_timeout};
 use crate::values::error::Error;
-use redis::{Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
-use std::fmt;
+use crate::values::secret::Credentials;
+use redis::{Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, RedisError};
 use std::time::Duration;
 
-/// Where a Redis or Valkey server is, and who asks.
-#[derive(Clone)]
+/// Where a Redis or Valkey server is, and how to log in to it.
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The server's host, or its address.
     pub host: String,
     /// The server's port.
     pub port: u16,
     /// User and password, where the server asks for them; with an empty name the password alone.
-    pub user: Option<(String, String)>,
+    pub credentials: Option<Credentials>,
     /// The number of the database.
     pub database: i64,
-    /// Put before every key as it is; empty for none.
+    /// What all keys begin with; empty for nothing.
     pub namespace: String,
     /// How long the caller is ready to wait for the first connection; each single request gets a third of it,
     /// within half a second and five seconds.
     pub connect_timeout: Duration,
-    /// TLS; `None` speaks plain text.
+    /// TLS, which needs the feature `redis-tls`; `None` speaks plain text.
     pub tls: Option<Tls>,
-}
-
-/// How to trust the server, and how to be trusted by it. Needs the feature `redis-tls`.
-#[derive(Clone, Default)]
-pub struct Tls {
-    /// The authority that signed the server's certificate, as PEM; `None` means those that the system trusts.
-    pub ca: Option<Vec<u8>>,
-    /// The client's own certificate and key, as PEM.
-    pub identity: Option<(Vec<u8>, Vec<u8>)>,
-    /// The name in the server's certificate, where it is not the host.
-    pub domain: Option<String>,
 }
 
 impl Config {
     /// How long one request may take.
-    pub(super) fn attempt(&self) -> Duration {
-        reach::attempt(self.connect_timeout)
+    pub(super) fn request_timeout(&self) -> Duration {
+        request_timeout(self.connect_timeout)
     }
 
     /// The server as a person would name it.
@@ -52,7 +40,7 @@ impl Config {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Finds what can be found without a store.
+    /// Finds what can be found without a server.
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.host.is_empty() || self.host.contains(|letter: char| letter.is_whitespace() || "/@[]".contains(letter))
         {
@@ -70,17 +58,17 @@ impl Config {
         if self.connect_timeout.is_zero() {
             return Err(Error::invalid_url("`connect_timeout` is zero"));
         }
-        self.tls.as_ref().map_or(Ok(()), Tls::check)
+        self.tls.as_ref().map_or(Ok(()), check)
     }
 
-    /// The client crate's own, for RESP2 or, where the server is to speak unasked, RESP3.
-    pub(super) fn client(&self, protocol: redis::ProtocolVersion) -> Result<Client, Error> {
+    /// The server for the client crate, in RESP2 or, where it is to send notifications, RESP3.
+    pub(super) fn server(&self, protocol: ProtocolVersion) -> Result<Client, Error> {
         let mut login =
             RedisConnectionInfo::default().set_protocol(protocol).set_db(self.database).set_skip_set_lib_name();
-        if let Some((name, password)) = &self.user {
-            login = login.set_password(password);
-            if !name.is_empty() {
-                login = login.set_username(name);
+        if let Some(own) = &self.credentials {
+            login = login.set_password(own.password.reveal());
+            if !own.user.is_empty() {
+                login = login.set_username(&own.user);
             }
         }
         let address = match &self.tls {
@@ -92,76 +80,55 @@ impl Config {
                 tls_params: None,
             },
         };
-        let unusable = |error| status::invalid(&error);
-        let info = address.into_connection_info().map_err(unusable)?.set_redis_settings(login);
+        let info = address.into_connection_info().map_err(|error| invalid(&error))?.set_redis_settings(login);
         match &self.tls {
-            None => Client::open(info).map_err(unusable),
-            Some(tls) => tls.client(info),
+            None => Client::open(info).map_err(|error| invalid(&error)),
+            Some(tls) => server_with_tls(tls, info),
         }
     }
 }
 
-impl Tls {
-    fn check(&self) -> Result<(), Error> {
-        if !cfg!(feature = "redis-tls") {
-            return Err(Error::invalid_url("`rediss://` needs the feature `redis-tls` of this crate"));
-        }
-        reach::check_pem(self.ca.as_ref(), self.identity.as_ref())
-    }
-
-    #[cfg(feature = "redis-tls")]
-    fn client(&self, info: redis::ConnectionInfo) -> Result<Client, Error> {
-        // The crate panics without one; if the application has chosen another, that stays.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let identity = self.identity.clone();
-        let certificates = redis::TlsCertificates {
-            client_tls: identity.map(|(client_cert, client_key)| redis::ClientTlsConfig { client_cert, client_key }),
-            root_cert: self.ca.clone(),
-        };
-        Client::build_with_tls(info, certificates).map_err(|error| status::invalid(&error))
-    }
-
-    #[cfg(not(feature = "redis-tls"))]
-    fn client(&self, _: redis::ConnectionInfo) -> Result<Client, Error> {
-        Err(self.check().err().unwrap_or_else(|| Error::invalid_url("TLS is not built in")))
-    }
+/// An error in the settings: nothing was sent.
+fn invalid(error: &RedisError) -> Error {
+    Error::invalid_url(format!("Redis cannot be connected to as the URL says: {error}"))
 }
 
-/// Without the password.
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("endpoint", &self.endpoint())
-            .field("user", &self.user.as_ref().map(|(name, _)| name))
-            .field("database", &self.database)
-            .field("namespace", &self.namespace)
-            .field("connect_timeout", &self.connect_timeout)
-            .field("tls", &self.tls)
-            .finish()
+fn check(tls: &Tls) -> Result<(), Error> {
+    if !cfg!(feature = "redis-tls") {
+        return Err(Error::invalid_url("`rediss://` needs the feature `redis-tls` of this crate"));
     }
+    tls.check()
 }
 
-/// Without the key.
-impl fmt::Debug for Tls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls")
-            .field("ca", &self.ca.is_some())
-            .field("identity", &self.identity.is_some())
-            .field("domain", &self.domain)
-            .finish()
-    }
+#[cfg(feature = "redis-tls")]
+fn server_with_tls(tls: &Tls, info: redis::ConnectionInfo) -> Result<Client, Error> {
+    // The crate panics without one; if the application has chosen another, that stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client_tls = tls.identity.as_ref().map(|own| redis::ClientTlsConfig {
+        client_cert: own.certificate.clone(),
+        client_key: own.key.reveal().clone(),
+    });
+    let certificates = redis::TlsCertificates { client_tls, root_cert: tls.ca.clone() };
+    Client::build_with_tls(info, certificates).map_err(|error| invalid(&error))
+}
+
+#[cfg(not(feature = "redis-tls"))]
+fn server_with_tls(tls: &Tls, _: redis::ConnectionInfo) -> Result<Client, Error> {
+    Err(check(tls).err().unwrap_or_else(|| Error::invalid_url("TLS is not built in")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Identity;
     use crate::values::error::ErrorKind;
+    use crate::values::secret::Secret;
 
     fn config(host: &str) -> Config {
         Config {
             host: host.to_owned(),
             port: 6379,
-            user: Some(("app".to_owned(), "secret".to_owned())),
+            credentials: Some(Credentials { user: "app".to_owned(), password: Secret::new("hidden".to_owned()) }),
             database: 0,
             namespace: String::new(),
             connect_timeout: Duration::from_secs(5),
@@ -181,11 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn debug_keeps_secrets() {
-        let mut config = config("a");
-        config.tls = Some(Tls { identity: Some((b"x".to_vec(), b"hidden".to_vec())), ..Tls::default() });
+    fn debug_does_not_show_secrets() {
+        let identity = Identity { certificate: b"x".to_vec(), key: Secret::new(b"hidden".to_vec()) };
+        let config = Config { tls: Some(Tls { identity: Some(identity), ..Tls::default() }), ..config("a") };
         let shown = format!("{config:?}");
-        assert!(!shown.contains("secret") && !shown.contains("hidden") && !shown.contains("104"), "{shown}");
+        assert!(!shown.contains("hidden") && !shown.contains("104"), "{shown}");
         assert!(shown.contains("app"), "{shown}");
     }
 

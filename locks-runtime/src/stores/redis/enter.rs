@@ -1,55 +1,65 @@
-//! Standing in line, in one request.
+//! Entering the queue, in one request.
 
-use super::answer::{self, Answer};
-use super::session::{GONE, Shared, State};
-use super::tend::milliseconds;
-use super::turn;
+use super::client::milliseconds;
+use super::entries::Status;
+use super::error;
+use super::reply::{self, EntryReply};
+use super::shared::Shared;
+use super::wait;
 use crate::contract::{Entered, Entry, WhenBusy};
 use crate::values::error::{Error, ErrorKind};
+use redis::Value;
 use std::sync::Arc;
 
 pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
     shared.check()?;
-    let name = shared.name(entry)?;
-    if shared.slot(entry, |slot| slot.state()) == State::Gone {
-        return Err(Error::lost(GONE));
+    let lock = shared.lock(entry)?;
+    match shared.entries.status(entry.number) {
+        Some(Status::Gone) => return Err(Error::lost(error::ENTRY_GONE)),
+        Some(Status::Leaving) => return Err(Error::lost(error::WITHDRAWN)),
+        _ => {}
     }
-    let arguments = vec![
-        milliseconds(shared.ttl).to_string().into(),
-        shared.token(entry).into(),
-        entry.holder.to_json(),
-        if when_busy == WhenBusy::Refuse { "try" } else { "wait" }.into(),
-    ];
-    let reply = shared.ask("enter", name.clone(), arguments).await;
-    shared.slot(entry, |slot| slot.in_doubt |= reply.in_doubt);
-    let told = match reply.result.and_then(|value| answer::standing(&value)) {
-        Ok(told) => told,
-        Err(error) => {
-            let unasked = shared.slot(entry, |slot| !slot.in_doubt && slot.state() == State::Asked);
-            // A refusal, and nothing of it can be in the store.
-            if unasked && error.kind() != ErrorKind::Unavailable {
-                shared.forget(entry, false);
-            }
-            return Err(error);
-        }
-    };
-    match told {
-        Answer::Held(fence) => {
-            shared.slot(entry, |slot| slot.becomes(State::Held(fence)));
+    let value = request(shared, entry, lock.clone(), when_busy).await?;
+    match reply::entry(&value)? {
+        EntryReply::Held(fence) => {
+            shared.entries.note(entry.number, Status::Held(fence));
             Ok(Entered::held(fence))
         }
-        Answer::Busy { record, left } => {
-            shared.forget(entry, false);
-            Ok(Entered::Busy(answer::holder(record.as_deref(), &name, left).into()))
+        EntryReply::Busy { record, expires_in } => {
+            shared.entries.ledger.left(entry.number);
+            Ok(Entered::Busy(reply::holder(record.as_deref(), &lock, expires_in).into()))
         }
-        Answer::Gone => Err(Error::lost(GONE)),
-        Answer::Queued(outlook) => {
-            turn::queued(shared, entry, outlook);
-            // It may have been granted, and told so, before this answer came.
-            match shared.slot(entry, |slot| slot.state()) {
-                State::Held(fence) => Ok(Entered::held(fence)),
+        EntryReply::Gone => Err(Error::lost(error::ENTRY_GONE)),
+        EntryReply::Queued(position) => {
+            wait::queued(shared, entry, position);
+            // The notification that it was granted may have come before this reply.
+            match shared.entries.status(entry.number) {
+                Some(Status::Held(fence)) => Ok(Entered::held(fence)),
                 _ => Ok(Entered::Queued),
             }
         }
     }
+}
+
+/// The entry is in the ledger before the request is sent, so that every renewal from then on covers it.
+async fn request(shared: &Shared, entry: &Arc<Entry>, lock: String, when_busy: WhenBusy) -> Result<Value, Error> {
+    let when_busy = match when_busy {
+        WhenBusy::Refuse => "refuse",
+        WhenBusy::Queue => "queue",
+    };
+    let ttl = milliseconds(shared.ttl).to_string();
+    let arguments = vec![ttl.into(), shared.token(entry).into(), entry.holder.to_json(), when_busy.into()];
+    let ledger = &shared.entries.ledger;
+    ledger.sent(entry);
+    let response = shared.run("enter", lock, arguments).await;
+    if !response.is_unresolved {
+        ledger.resolved(entry.number);
+    }
+    if let Err(error) = &response.result
+        && error.kind() != ErrorKind::Unavailable
+    {
+        // The server refused it.
+        ledger.forget_if(entry.number, |state| state.status() == Status::Requested);
+    }
+    response.result
 }

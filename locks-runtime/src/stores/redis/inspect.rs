@@ -1,12 +1,11 @@
-//! What stands in the store, read as locks and lines; and taking a lock away.
+//! Reading locks from the store, and releasing them by force.
 //!
-//! A lock in scope is found by what is beside it, so over a prefix only those show that a client of this project holds
-//! or waits for: any other key might be anything. A lock that is asked for by its own name shows whoever has it.
+//! A prefix finds a lock by the other keys that belong to it, so it shows only locks that a client of this project holds
+//! or waits for: any other key might be anything. A lock that is asked for by its own name shows any holder.
 
-use super::answer::{self, Found, Left};
+use super::client::{Client, Request};
 use super::names;
-use super::server::Request;
-use super::store::Inner;
+use super::reply::{self, LockReply};
 use crate::contract::{Line, Scope};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
@@ -18,76 +17,74 @@ use std::collections::BTreeSet;
 const SCANNED: usize = 1000;
 const READ: usize = 100;
 
-pub(super) async fn inspect(store: &Inner, scope: &Scope) -> Result<Vec<Line>, Error> {
-    let found = read_all(store, scope).await?;
-    Ok(found.into_iter().filter_map(|(key, found)| line(store, key, &found)).collect())
+pub(super) async fn inspect(client: &Client, scope: &Scope) -> Result<Vec<Line>, Error> {
+    let found = read_all(client, scope).await?;
+    Ok(found.into_iter().filter_map(|(key, found)| line(client, key, &found)).collect())
 }
 
-/// All locks in scope that there may be, sorted by key.
-pub(super) async fn read_all(store: &Inner, scope: &Scope) -> Result<Vec<(Key, Found)>, Error> {
+/// Every lock in scope, sorted by key.
+pub(super) async fn read_all(client: &Client, scope: &Scope) -> Result<Vec<(Key, LockReply)>, Error> {
     let keys = match scope {
         Scope::Key(key) => vec![key.clone()],
-        Scope::Prefix(prefix) => scan(store, scope, prefix).await?,
+        Scope::Prefix(prefix) => scan(client, scope, prefix).await?,
     };
-    read(store, &keys).await
+    read(client, &keys).await
 }
 
 /// Each lock as it is now.
-pub(super) async fn read(store: &Inner, keys: &[Key]) -> Result<Vec<(Key, Found)>, Error> {
+pub(super) async fn read(client: &Client, keys: &[Key]) -> Result<Vec<(Key, LockReply)>, Error> {
     let mut all = Vec::with_capacity(keys.len());
-    for some in keys.chunks(READ) {
-        let names: Result<_, _> = some.iter().map(|key| names::name(&store.server.config.namespace, key)).collect();
-        let request = Request { what: "read", keys: names?, arguments: Vec::new() };
-        let value = store.server.ask(store.server.config.attempt(), &request).await.result?;
-        for (key, found) in some.iter().zip(answer::items(&value)?) {
-            all.push((key.clone(), answer::found(found)?));
+    for batch in keys.chunks(READ) {
+        let locks: Result<_, _> = batch.iter().map(|key| names::lock(&client.config.namespace, key)).collect();
+        let request = Request { command: "inspect", locks: locks?, arguments: Vec::new() };
+        let value = client.run(&request).await.result?;
+        for (key, found) in batch.iter().zip(reply::items(&value)?) {
+            all.push((key.clone(), reply::lock(found)?));
         }
     }
     Ok(all)
 }
 
-async fn scan(store: &Inner, scope: &Scope, prefix: &str) -> Result<Vec<Key>, Error> {
-    let namespace = &store.server.config.namespace;
+async fn scan(client: &Client, scope: &Scope, prefix: &str) -> Result<Vec<Key>, Error> {
+    let namespace = &client.config.namespace;
     let (mut cursor, mut keys) = (b"0".to_vec(), BTreeSet::new());
     loop {
         let mut scan = redis::cmd("SCAN");
         // Holders and waiters are hashes; fences, of which there are many more, are not.
         scan.arg(&cursor).arg("MATCH").arg(names::pattern(namespace, prefix));
         scan.arg("COUNT").arg(SCANNED).arg("TYPE").arg("hash");
-        let value = store.server.command(store.server.config.attempt(), &scan).await?;
-        let [next, found] = answer::items(&value)? else { return Err(answer::strange(&value)) };
-        let found = answer::items(found)?.iter().filter_map(answer::bytes);
-        let found = found.filter_map(|key| std::str::from_utf8(key).ok());
-        keys.extend(found.filter_map(|key| names::lock_beside(namespace, scope, key)));
-        cursor = answer::bytes(next).ok_or_else(|| answer::strange(&value))?.to_vec();
+        let value = client.send_within(client.config.request_timeout(), &scan).await?;
+        let [next, found] = reply::items(&value)? else { return Err(reply::unexpected(&value)) };
+        let found = reply::items(found)?.iter().filter_map(reply::bytes);
+        let found = found.filter_map(|name| std::str::from_utf8(name).ok());
+        keys.extend(found.filter_map(|name| names::key_of_related(namespace, scope, name)));
+        cursor = reply::bytes(next).ok_or_else(|| reply::unexpected(&value))?.to_vec();
         if cursor == b"0" {
             return Ok(keys.into_iter().collect());
         }
     }
 }
 
-fn line(store: &Inner, key: Key, found: &Found) -> Option<Line> {
-    let holders: Vec<Holder> = owner(store, &key, found).into_iter().collect();
+fn line(client: &Client, key: Key, found: &LockReply) -> Option<Line> {
+    let holders: Vec<Holder> = holder(client, &key, found).into_iter().collect();
     let waiters: Vec<Holder> = found.waiters.iter().map(|record| Holder::from_json(record)).collect();
     (!holders.is_empty() || !waiters.is_empty()).then(|| Line::new(key, holders, waiters))
 }
 
 /// Who holds the lock.
-pub(super) fn owner(store: &Inner, key: &Key, found: &Found) -> Option<Holder> {
+pub(super) fn holder(client: &Client, key: &Key, found: &LockReply) -> Option<Holder> {
     found.owner.as_ref()?;
-    let name = names::name(&store.server.config.namespace, key).ok()?;
-    let left: Left = found.left;
-    Some(answer::holder(found.record.as_deref(), &name, left))
+    let lock = names::lock(&client.config.namespace, key).ok()?;
+    Some(reply::holder(found.record.as_deref(), &lock, found.expires_in))
 }
 
-/// Takes the lock from the one who has it, and from nobody else: gives how many entries that were.
-pub(super) async fn force_release(store: &Inner, key: &Key) -> Result<usize, Error> {
-    let Some((_, Found { owner: Some(owner), .. })) = read(store, std::slice::from_ref(key)).await?.pop() else {
+/// Releases the lock by force if it is still held by whoever holds it now; returns how many entries that were.
+pub(super) async fn force_release(client: &Client, key: &Key) -> Result<usize, Error> {
+    let Some((_, LockReply { owner: Some(owner), .. })) = read(client, std::slice::from_ref(key)).await?.pop() else {
         return Ok(0);
     };
-    let name = names::name(&store.server.config.namespace, key)?;
-    let request = Request { what: "force", keys: vec![name], arguments: vec![owner] };
-    let reply = store.server.ask(store.server.config.attempt(), &request).await;
-    // If it was gone at the second attempt, the first one took it. Whoever holds the lock by now is another.
-    Ok(usize::from(reply.result? == Value::Int(1) || reply.in_doubt))
+    let lock = names::lock(&client.config.namespace, key)?;
+    let response = client.run(&Request { command: "force_release", locks: vec![lock], arguments: vec![owner] }).await;
+    // If it was gone at the second attempt, the first one released it. Whoever holds the lock by now is another.
+    Ok(usize::from(response.result? == Value::Int(1) || response.is_unresolved))
 }

@@ -1,19 +1,19 @@
-//! How things are called in the store: keys, tokens, channels.
+//! The names of what is in the store: keys, tokens, channels.
 //!
-//! The lock is a key of its own name, as redis-py, redsync and ShedLock have it. What we keep beside it is named
+//! The lock is a key of its own name, as redis-py, redsync and ShedLock have it. The other keys that belong to it are named
 //! `{name}:…`, which a cluster would put into the same slot.
 
 use crate::contract::{Entry, Scope};
 use crate::values::error::Error;
 use crate::values::key::Key;
 
-/// What the script keeps beside the lock.
-const BESIDE: [&str; 4] = ["}:fence", "}:holder", "}:queue", "}:waiters"];
+/// How the names of the keys end that belong to a lock.
+const ENDINGS: [&str; 4] = ["}:fence", "}:holder", "}:queue", "}:waiters"];
 
-/// The store's key for the lock.
-pub(super) fn name(namespace: &str, key: &Key) -> Result<String, Error> {
+/// The name of the lock: its key in the store.
+pub(super) fn lock(namespace: &str, key: &Key) -> Result<String, Error> {
     let name = format!("{namespace}{key}");
-    if name.starts_with('{') && BESIDE.iter().any(|end| name.ends_with(end)) {
+    if name.starts_with('{') && ENDINGS.iter().any(|ending| name.ends_with(ending)) {
         return Err(Error::invalid_key(
             key.as_str(),
             "Redis keeps what belongs to other locks in keys of this form; choose another name",
@@ -22,19 +22,19 @@ pub(super) fn name(namespace: &str, key: &Key) -> Result<String, Error> {
     Ok(name)
 }
 
-/// The lock beside which `key` stands, if it stands beside one in scope.
-pub(super) fn lock_beside(namespace: &str, scope: &Scope, key: &str) -> Option<Key> {
-    let inside = key.strip_prefix('{')?;
-    let name = BESIDE.iter().find_map(|end| inside.strip_suffix(end))?;
-    lock_of(namespace, name).filter(|key| scope.contains(key.as_str()))
-}
-
-/// The lock of this name.
-pub(super) fn lock_of(namespace: &str, name: &str) -> Option<Key> {
+/// The lock with this name.
+pub(super) fn key_of_lock(namespace: &str, name: &str) -> Option<Key> {
     Key::new(name.strip_prefix(namespace)?).ok()
 }
 
-/// A pattern for all keys beside locks whose keys start with `prefix`.
+/// The lock to which the store's key `name` belongs, if it is one in scope.
+pub(super) fn key_of_related(namespace: &str, scope: &Scope, name: &str) -> Option<Key> {
+    let inside = name.strip_prefix('{')?;
+    let lock = ENDINGS.iter().find_map(|ending| inside.strip_suffix(ending))?;
+    key_of_lock(namespace, lock).filter(|key| scope.contains(key.as_str()))
+}
+
+/// A pattern for all keys that belong to locks whose keys start with `prefix`.
 pub(super) fn pattern(namespace: &str, prefix: &str) -> String {
     let mut pattern = "{".to_owned();
     for letter in namespace.chars().chain(prefix.chars()) {
@@ -47,12 +47,22 @@ pub(super) fn pattern(namespace: &str, prefix: &str) -> String {
     pattern
 }
 
-/// What channels of this namespace and database begin with; the database is in it because channels have none.
-pub(super) fn channels(namespace: &str, database: i64) -> String {
+/// The prefix of all channels of this namespace and database; the database is in it because channels have none.
+pub(super) fn channel_prefix(namespace: &str, database: i64) -> String {
     format!("{namespace}locks@{database}:")
 }
 
-/// Who an entry is: its client, its session, its number.
+/// The channel on which the changes of all locks are published.
+pub(super) fn changes_channel(channel_prefix: &str) -> String {
+    format!("{channel_prefix}changes")
+}
+
+/// The channel on which a client is notified of its own entries.
+pub(super) fn client_channel(channel_prefix: &str, client: u64) -> String {
+    format!("{channel_prefix}{client:016x}")
+}
+
+/// The token of an entry: its client, its session, its number.
 pub(super) fn token(client: u64, session: u64, entry: &Entry) -> String {
     format!("{client:016x}.{session:016x}.{}", entry.number)
 }
@@ -64,34 +74,38 @@ pub(super) fn session_and_number(token: &str) -> Option<(u64, u64)> {
     Some((session, parts.next()?.parse().ok()?))
 }
 
+/// The value of a lock's key without the mark of an entry that left and was extended: it is still the same hold.
+pub(super) fn hold(value: &[u8]) -> &[u8] {
+    value.strip_suffix(b".kept").unwrap_or(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::values::error::ErrorKind;
     use crate::values::holder::Holder;
-    use crate::values::options::Mode;
 
     #[test]
-    fn a_lock_is_its_name_and_what_is_beside_it() {
+    fn a_lock_is_a_key_of_its_name_and_others_belong_to_it() {
         let key = Key::new("/a").unwrap();
-        assert_eq!(name("app:", &key).unwrap(), "app:/a");
+        assert_eq!(lock("app:", &key).unwrap(), "app:/a");
         let all = Scope::Prefix(String::new());
-        for beside in ["{app:/a}:fence", "{app:/a}:holder", "{app:/a}:queue", "{app:/a}:waiters"] {
-            assert_eq!(lock_beside("app:", &all, beside), Some(key.clone()));
-            assert_eq!(lock_beside("other:", &all, beside), None);
-            assert_eq!(lock_beside("app:", &Scope::Prefix("/b".into()), beside), None);
+        for name in ["{app:/a}:fence", "{app:/a}:holder", "{app:/a}:queue", "{app:/a}:waiters"] {
+            assert_eq!(key_of_related("app:", &all, name), Some(key.clone()));
+            assert_eq!(key_of_related("other:", &all, name), None);
+            assert_eq!(key_of_related("app:", &Scope::Prefix("/b".into()), name), None);
         }
-        assert_eq!(lock_beside("app:", &all, "app:/a"), None);
+        assert_eq!(key_of_related("app:", &all, "app:/a"), None);
     }
 
     #[test]
-    fn no_lock_is_what_is_beside_another() {
-        for beside in ["{x}:fence", "{x}:holder", "{}:queue", "{a{b}}:waiters"] {
-            let refused = name("", &Key::new(beside).unwrap()).unwrap_err();
-            assert_eq!(refused.kind(), ErrorKind::InvalidKey, "{beside}");
-            assert!(name("app:", &Key::new(beside).unwrap()).is_ok());
+    fn a_key_that_would_belong_to_another_lock_is_refused() {
+        for name in ["{x}:fence", "{x}:holder", "{}:queue", "{a{b}}:waiters"] {
+            let refused = lock("", &Key::new(name).unwrap()).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidKey, "{name}");
+            assert!(lock("app:", &Key::new(name).unwrap()).is_ok());
         }
-        assert!(name("", &Key::new("{x}").unwrap()).is_ok());
+        assert!(lock("", &Key::new("{x}").unwrap()).is_ok());
     }
 
     #[test]
@@ -100,12 +114,25 @@ mod tests {
     }
 
     #[test]
-    fn a_token_tells_whose_it_is() {
-        let entry =
-            Entry { key: Key::new("/a").unwrap(), number: 7, holder: Holder::unknown().into(), mode: Mode::Exclusive };
+    fn channels_have_the_names_that_earlier_versions_have() {
+        let prefix = channel_prefix("app:", 3);
+        assert_eq!(prefix, "app:locks@3:");
+        assert_eq!(changes_channel(&prefix), "app:locks@3:changes");
+        assert_eq!(client_channel(&prefix, 0xff), "app:locks@3:00000000000000ff");
+    }
+
+    #[test]
+    fn a_token_names_its_session_and_its_entry() {
+        let entry = Entry::new(Key::new("/a").unwrap(), 7, Holder::unknown().into());
         let token = token(1, 0xff, &entry);
         assert_eq!(token, "0000000000000001.00000000000000ff.7");
         assert_eq!(session_and_number(&token), Some((0xff, 7)));
         assert_eq!(session_and_number("64f1"), None);
+    }
+
+    #[test]
+    fn an_extended_hold_whose_entry_left_is_the_same_hold() {
+        assert_eq!(hold(b"a.b.1.kept"), hold(b"a.b.1"));
+        assert_ne!(hold(b"a.b.1.kept"), hold(b"a.b.2"));
     }
 }

@@ -1,7 +1,8 @@
-//! Whatever Redis answers, and whatever keys and messages of others there are: read, or refused, and never a panic.
+//! Whatever Redis replies, and whatever keys and messages of others there are: read, or refused, and never a panic.
 
-use super::answer::{self, Answer};
-use super::{names, tend, watch};
+use super::notification::{Event, Notification};
+use super::reply::{self, EntryReply};
+use super::{client, names};
 use crate::contract::Scope;
 use crate::values::error::ErrorKind;
 use crate::values::holder::Holder;
@@ -38,24 +39,24 @@ fn value() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn any_answer_is_understood_or_refused_in_few_words(value in value()) {
-        let refused = [answer::standing(&value).err(), answer::found(&value).err(), answer::items(&value).err()];
+    fn any_reply_is_understood_or_refused_in_few_words(value in value()) {
+        let refused = [reply::entry(&value).err(), reply::lock(&value).err(), reply::items(&value).err()];
         for error in refused.into_iter().flatten() {
             prop_assert_eq!(error.kind(), ErrorKind::Unsupported);
             prop_assert!(error.to_string().len() < 1000, "{error}");
         }
-        if let Ok(Answer::Busy { record, left }) = answer::standing(&value) {
-            let _ = answer::holder(record.as_deref(), "k", left).to_string();
+        if let Ok(EntryReply::Busy { record, expires_in }) = reply::entry(&value) {
+            let _ = reply::holder(record.as_deref(), "k", expires_in).to_string();
         }
     }
 
     /// Nothing but the script's own word with a fence is ever a hold.
     #[test]
     fn only_held_with_a_fence_is_a_hold(value in value()) {
-        if let Ok(Answer::Held(fence)) = answer::standing(&value) {
+        if let Ok(EntryReply::Held(fence)) = reply::entry(&value) {
             let Value::Array(items) = &value else { panic!("{value:?}") };
             let words: Vec<&str> =
-                items.iter().filter_map(answer::bytes).filter_map(|bytes| std::str::from_utf8(bytes).ok()).collect();
+                items.iter().filter_map(reply::bytes).filter_map(|bytes| std::str::from_utf8(bytes).ok()).collect();
             prop_assert!(items.len() == 2 && words[0] == "held" && words[1].parse() == Ok(fence), "{value:?}");
         }
     }
@@ -63,32 +64,33 @@ proptest! {
     #[test]
     fn a_fence_of_any_size_is_read_back(fence: u64) {
         let held = Value::Array(vec![Value::BulkString(b"held".to_vec()), Value::BulkString(fence.to_string().into())]);
-        prop_assert_eq!(answer::standing(&held).unwrap(), Answer::Held(fence));
+        prop_assert_eq!(reply::entry(&held).unwrap(), EntryReply::Held(fence));
     }
 
     #[test]
-    fn any_message_is_read_or_passed_over(text: String, lines in prop::collection::vec("[+=-]?\\PC{0,5}", 0..6)) {
-        let _ = watch::Event::read(&text);
-        let event = watch::Event::read(&lines.join("\n"));
-        prop_assert!(event.is_none() || lines.len() >= 3);
+    fn any_message_is_read_or_ignored(text: String, lines in prop::collection::vec("[+=^-]|[+=-]?\\PC{0,5}|[0-9]{1,21}", 0..6)) {
+        let _ = (Event::read(&text), Notification::read(&text));
+        let text = lines.join("\n");
+        prop_assert!(Event::read(&text).is_none() || lines.len() >= 3);
+        prop_assert!(Notification::read(&text).is_none() || lines.len() >= 3);
     }
 
     #[test]
-    fn any_key_in_the_store_is_beside_one_lock_or_none(
+    fn any_key_in_the_store_belongs_to_one_lock_or_to_none(
         namespace in "[a-z{}:]{0,4}",
         key in "\\PC{1,12}|\\{?[a-z{}]{1,5}\\}?:?(fence|holder|queue|waiters)?",
         end in prop::sample::select(vec!["fence", "holder", "queue", "waiters"]),
     ) {
         let all = Scope::Prefix(String::new());
-        let _ = names::lock_beside(&namespace, &all, &key);
+        let _ = names::key_of_related(&namespace, &all, &key);
         let key = Key::new(key).unwrap();
-        if let Ok(name) = names::name(&namespace, &key) {
-            prop_assert_eq!(names::lock_of(&namespace, &name), Some(key.clone()));
-            prop_assert_eq!(names::lock_beside(&namespace, &all, &format!("{{{name}}}:{end}")), Some(key));
-            // What is beside a lock is never another lock.
+        if let Ok(name) = names::lock(&namespace, &key) {
+            prop_assert_eq!(names::key_of_lock(&namespace, &name), Some(key.clone()));
+            prop_assert_eq!(names::key_of_related(&namespace, &all, &format!("{{{name}}}:{end}")), Some(key));
+            // A key that belongs to a lock is never another lock.
             if namespace.is_empty() {
-                let beside = Key::new(format!("{{{name}}}:{end}")).unwrap();
-                prop_assert!(names::name("", &beside).is_err());
+                let other = Key::new(format!("{{{name}}}:{end}")).unwrap();
+                prop_assert!(names::lock("", &other).is_err());
             }
         }
         let _ = names::pattern(&namespace, &end.repeat(2));
@@ -104,8 +106,8 @@ proptest! {
     #[test]
     fn a_time_in_milliseconds_is_never_shorter(nanos: u64) {
         let time = Duration::from_nanos(nanos);
-        prop_assert!(Duration::from_millis(tend::milliseconds(time)) >= time);
-        let _ = tend::milliseconds(Duration::MAX);
+        prop_assert!(Duration::from_millis(client::milliseconds(time)) >= time);
+        let _ = client::milliseconds(Duration::MAX);
     }
 }
 
@@ -114,12 +116,12 @@ proptest! {
 fn a_hold_whose_fence_cannot_be_read_is_refused() {
     for odd in ["", "x", "-1", "18446744073709551616", "1.0"] {
         let held = Value::Array(vec![Value::BulkString(b"held".to_vec()), Value::BulkString(odd.into())]);
-        assert_eq!(answer::standing(&held).unwrap_err().kind(), ErrorKind::Unsupported, "{odd}");
+        assert_eq!(reply::entry(&held).unwrap_err().kind(), ErrorKind::Unsupported, "{odd}");
     }
 }
 
 #[test]
 fn a_lock_without_a_record_is_shown_as_it_is() {
-    assert!(!answer::holder(Some(b"\xff"), "k", None).is_known());
+    assert!(!reply::holder(Some(b"\xff"), "k", None).is_known());
     assert!(!Holder::from_json(b"{\"v\":0}").is_known());
 }

@@ -1,0 +1,224 @@
+//! The connection to the server, and how a request goes over it.
+//!
+//! One connection for all requests, which are pipelined on it in the order in which they were begun. The client crate
+//! neither retries nor reconnects: after a failure a request is repeated once, on a new connection, because the first
+//! one after an outage always fails. Whatever is sent here may be repeated.
+
+use super::config::Config;
+use super::error::{self, Verdict};
+use super::names;
+use crate::values::error::Error;
+use crate::values::mutex::Mutex;
+use crate::world::World;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, RedisError, Value};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+
+/// Everything that is done to locks.
+const SCRIPT: &str = include_str!("queue.lua");
+
+/// One client of one server.
+pub(super) struct Client {
+    pub(super) config: Config,
+    pub(super) world: World,
+    /// The client's name in tokens, and of the channel on which it is notified.
+    pub(super) id: u64,
+    server: redis::Client,
+    connection: Mutex<Arc<OnceCell<MultiplexedConnection>>>,
+    /// What the server calls the script: the same on every server.
+    script: Mutex<Option<String>>,
+}
+
+/// A command of the script.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) command: &'static str,
+    /// The names of the locks.
+    pub(super) locks: Vec<String>,
+    pub(super) arguments: Vec<Vec<u8>>,
+}
+
+/// What came of a request.
+pub(super) struct Response {
+    pub(super) result: Result<Value, Error>,
+    /// An attempt had no answer, and may still be carried out.
+    pub(super) is_unresolved: bool,
+}
+
+/// What is sent.
+#[derive(Clone, Copy)]
+enum Message<'a> {
+    Run(&'a Request),
+    Plain(&'a Cmd),
+    LoadScript,
+}
+
+impl Client {
+    pub(super) fn new(config: Config, world: &World) -> Result<Self, Error> {
+        config.check()?;
+        Ok(Self {
+            server: config.server(ProtocolVersion::RESP2)?,
+            config,
+            world: world.clone(),
+            id: world.bits(),
+            connection: Mutex::default(),
+            script: Mutex::default(),
+        })
+    }
+
+    /// Runs a command of the script.
+    pub(super) async fn run(&self, request: &Request) -> Response {
+        self.run_within(self.config.request_timeout(), request).await
+    }
+
+    /// Runs a command of the script, each attempt within `limit`.
+    pub(super) async fn run_within(&self, limit: Duration, request: &Request) -> Response {
+        self.send(limit, Message::Run(request)).await
+    }
+
+    /// Sends one plain command, each attempt within `limit`.
+    pub(super) async fn send_within(&self, limit: Duration, command: &Cmd) -> Result<Value, Error> {
+        self.send(limit, Message::Plain(command)).await.result
+    }
+
+    /// Loads the script: the first request of a session, which finds out whether there is a server at all.
+    pub(super) async fn load_script(&self) -> Result<(), Error> {
+        self.send(self.config.request_timeout(), Message::LoadScript).await.result.map(drop)
+    }
+
+    /// The prefix of all our channels.
+    pub(super) fn channel_prefix(&self) -> String {
+        names::channel_prefix(&self.config.namespace, self.config.database)
+    }
+
+    async fn send(&self, limit: Duration, message: Message<'_>) -> Response {
+        let mut is_unresolved = false;
+        for is_last in [false, true] {
+            let cell = Arc::clone(&self.connection.lock());
+            let error = match tokio::time::timeout(limit, self.attempt(&cell, message)).await {
+                Ok(Ok(value)) => return Response { result: Ok(value), is_unresolved },
+                Ok(Err(error)) => error,
+                Err(_) => timed_out(limit),
+            };
+            let verdict = error::judge(&error);
+            if matches!(verdict, Verdict::Reconnect | Verdict::Unavailable) {
+                self.disconnect(&cell);
+            }
+            is_unresolved |= verdict == Verdict::Reconnect && cell.initialized();
+            if is_last || verdict != Verdict::Reconnect {
+                let user = self.config.credentials.as_ref().map(|own| own.user.as_str());
+                let error = error::explain(verdict, &self.config.endpoint(), user, error);
+                return Response { result: Err(error), is_unresolved };
+            }
+        }
+        Response { result: Err(Error::unavailable("no request was sent to Redis")), is_unresolved }
+    }
+
+    async fn attempt(&self, cell: &OnceCell<MultiplexedConnection>, message: Message<'_>) -> Result<Value, RedisError> {
+        let mut connection = self.connected(cell).await?;
+        match message {
+            Message::Run(request) => self.run_on(connection, request).await,
+            Message::Plain(command) => command.query_async(&mut connection).await,
+            Message::LoadScript => self.load_script_on(connection).await.map(|_| Value::Nil),
+        }
+    }
+
+    async fn run_on(&self, mut connection: MultiplexedConnection, request: &Request) -> Result<Value, RedisError> {
+        let known = self.script.lock().clone();
+        let script = match known {
+            Some(script) => script,
+            None => self.load_script_on(connection.clone()).await?,
+        };
+        let run = self.evalsha(&script, request);
+        match run.query_async(&mut connection).await {
+            Err(error) if error::judge(&error) == Verdict::LoadScript => {
+                self.load_script_on(connection.clone()).await?;
+                run.query_async(&mut connection).await
+            }
+            result => result,
+        }
+    }
+
+    async fn load_script_on(&self, mut connection: MultiplexedConnection) -> Result<String, RedisError> {
+        let script: String = redis::cmd("SCRIPT").arg("LOAD").arg(SCRIPT).query_async(&mut connection).await?;
+        *self.script.lock() = Some(script.clone());
+        Ok(script)
+    }
+
+    fn evalsha(&self, script: &str, request: &Request) -> Cmd {
+        let mut run = redis::cmd("EVALSHA");
+        run.arg(script).arg(request.locks.len()).arg(&request.locks).arg(request.command).arg(self.channel_prefix());
+        for argument in &request.arguments {
+            run.arg(argument);
+        }
+        run
+    }
+
+    async fn connected(&self, cell: &OnceCell<MultiplexedConnection>) -> Result<MultiplexedConnection, RedisError> {
+        let connect = || async { connect(&self.server, &connection_settings(&self.config)).await };
+        cell.get_or_try_init(connect).await.cloned()
+    }
+
+    /// The next request takes a new connection, unless there is one already.
+    fn disconnect(&self, cell: &Arc<OnceCell<MultiplexedConnection>>) {
+        let mut current = self.connection.lock();
+        if Arc::ptr_eq(&current, cell) {
+            *current = Arc::default();
+        }
+    }
+}
+
+pub(super) async fn connect(
+    server: &redis::Client,
+    settings: &AsyncConnectionConfig,
+) -> Result<MultiplexedConnection, RedisError> {
+    server.get_multiplexed_async_connection_with_config(settings).await
+}
+
+/// How to connect. Timeouts are our own: after one that passes here, its request would stay in the connection.
+pub(super) fn connection_settings(config: &Config) -> AsyncConnectionConfig {
+    let settings = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(config.request_timeout()))
+        .set_response_timeout(None)
+        // Requests wait in the connection, in order.
+        .set_pipeline_buffer_size(1024);
+    match &config.tls {
+        Some(tls) if tls.domain.is_some() => settings.set_dns_resolver(ResolveHost(config.host.clone())),
+        _ => settings,
+    }
+}
+
+/// A time for the server, which counts milliseconds: rounded up, and at least one.
+pub(super) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX >> 12).max(1)
+}
+
+fn timed_out(limit: Duration) -> RedisError {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {limit:?}")).into()
+}
+
+/// Looks up the host whatever name the certificate is for.
+struct ResolveHost(String);
+
+impl redis::io::AsyncDNSResolver for ResolveHost {
+    #[expect(single_use_lifetimes, reason = "the trait has it so")]
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        _: &'b str,
+        port: u16,
+    ) -> redis::RedisFuture<'a, Box<dyn Iterator<Item = std::net::SocketAddr> + Send + 'a>> {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((self.0.as_str(), port)).await?;
+            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Box<dyn Iterator<Item = _> + Send>)
+        })
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("config", &self.config).finish_non_exhaustive()
+    }
+}
