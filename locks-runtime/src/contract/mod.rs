@@ -44,8 +44,10 @@ pub use async_session::{AsyncSession, boxed};
 pub use backoff::Backoff;
 pub use capabilities::Capabilities;
 pub use changes::Holders;
-#[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
-pub(crate) use endpoint::{endpoint_parts, request_timeout};
+#[cfg(any(feature = "etcd", feature = "zookeeper", feature = "postgres"))]
+pub(crate) use endpoint::endpoint_parts;
+#[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
+pub(crate) use endpoint::request_timeout;
 pub use entry::{Entered, Entry, Grant, WhenBusy};
 pub use ledger::{Ledger, Orphans};
 pub use line::{Change, Line, Scope};
@@ -61,9 +63,11 @@ pub use traits::{Pending, Session, Store};
 pub(crate) use crate::world::runtime::beside;
 
 /// Until every store has the shared settings.
-#[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
 pub(crate) mod reach {
-    pub(crate) use super::endpoint::{endpoint_parts as split, request_timeout as attempt};
+    #[cfg(any(feature = "etcd", feature = "postgres"))]
+    pub(crate) use super::endpoint::endpoint_parts as split;
+    pub(crate) use super::endpoint::request_timeout as attempt;
     use crate::values::error::Error;
 
     pub(crate) fn check_pem(ca: Option<&Vec<u8>>, identity: Option<&(Vec<u8>, Vec<u8>)>) -> Result<(), Error> {
