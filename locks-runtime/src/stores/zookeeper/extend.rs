@@ -32,7 +32,8 @@ pub(super) async fn extend(shared: &Shared, entry: &Arc<Entry>, least: Duration)
     Ok(())
 }
 
-/// Moves those entries back to the session whose own sessions may end before `deadline`: until then it covers them.
+/// Moves the entries whose own sessions may end before `deadline` back to the session that is renewed: it covers them
+/// until then.
 pub(super) async fn move_back_before(shared: &Shared, deadline: Moment) -> Result<(), Error> {
     let due = shared.ledger.collect(|entry, state, is_leaving| {
         let extension = state.extension.clone().filter(|extension| !is_leaving && extension.until <= deadline);
