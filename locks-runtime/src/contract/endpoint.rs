@@ -1,5 +1,6 @@
 //! Addresses and time limits of servers on a network, checked before anything is sent.
 
+#[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
 use std::time::Duration;
 
 /// How long one request may take: a third of the time that a caller is ready to wait for the first connection, so that a

@@ -44,11 +44,9 @@ pub use traits::{Session, Store};
 pub(crate) use crate::world::runtime::beside;
 
 /// Until every store has the shared settings.
-#[cfg(any(feature = "etcd", feature = "zookeeper", feature = "postgres"))]
+#[cfg(feature = "postgres")]
 pub(crate) mod reach {
-    pub(crate) use super::endpoint::endpoint_parts as split;
-    #[cfg(any(feature = "etcd", feature = "postgres"))]
-    pub(crate) use super::endpoint::request_timeout as attempt;
+    pub(crate) use super::endpoint::{endpoint_parts as split, request_timeout as attempt};
     use crate::values::error::Error;
 
     pub(crate) fn check_pem(ca: Option<&Vec<u8>>, identity: Option<&(Vec<u8>, Vec<u8>)>) -> Result<(), Error> {

@@ -2,42 +2,44 @@
 
 use super::COMMON;
 use super::parts::{hosts, identity, pem};
-use crate::contract::Store;
-use crate::stores::zookeeper::{Config, Layout, Tls, ZooKeeper};
+use crate::contract::{Identity, Store, Tls};
+use crate::stores::zookeeper::{Config, Layout, ZooKeeper};
 use crate::values::defaults::Defaults;
 use crate::values::error::Error;
+use crate::values::secret::Secret;
 use crate::values::url::StoreUrl;
 use crate::world::World;
 use std::sync::Arc;
 
-pub(super) fn open(url: &mut StoreUrl, defaults: &Defaults, _: &World) -> Result<Arc<dyn Store>, Error> {
-    let tls = (url.scheme == "zookeepers").then(|| -> Result<Tls, Error> {
-        let identity = identity(url)?;
-        let ca = pem(url, "ca")?.ok_or_else(|| {
-            Error::invalid_url(
-                "`zookeepers:` needs `ca=`: the PEM file of the authority that signed the servers' certificates",
-            )
-        })?;
-        Ok(Tls { ca, identity })
-    });
-    let tls = tls.transpose()?;
+pub(super) fn open(url: &mut StoreUrl, defaults: &Defaults, world: &World) -> Result<Arc<dyn Store>, Error> {
+    let tls = if url.scheme == "zookeepers" { Some(tls(url)?) } else { None };
     let layout = match url.take("layout").as_deref() {
         None | Some("curator") => Layout::Curator,
         Some("kazoo") => Layout::Kazoo,
         Some(other) => {
-            return Err(Error::invalid_url(format!("`layout={other}` is none; there are `curator` and `kazoo`")));
+            return Err(Error::invalid_url(format!("`layout={other}` is unknown; expected one of `curator`, `kazoo`")));
         }
     };
     url.nothing_left(&format!("{COMMON}, `layout`, and with `zookeepers:` also `ca`, `cert` and `key`"))?;
     let config = Config {
         endpoints: hosts(url, 2181)?,
-        user: url.credentials.take().map(|own| (own.user, own.password.reveal().clone())),
+        credentials: url.credentials.take(),
         root: if url.path == "/" { String::new() } else { url.path.clone() },
         layout,
         connect_timeout: defaults.connect_timeout,
         tls,
     };
-    Ok(Arc::new(ZooKeeper::new(config)?))
+    Ok(Arc::new(ZooKeeper::new(config, world)?))
+}
+
+fn tls(url: &mut StoreUrl) -> Result<Tls, Error> {
+    let identity = identity(url)?.map(|(certificate, key)| Identity { certificate, key: Secret::new(key) });
+    let ca = pem(url, "ca")?.ok_or_else(|| {
+        Error::invalid_url(
+            "`zookeepers:` needs `ca=`: the PEM file of the authority that signed the servers' certificates",
+        )
+    })?;
+    Ok(Tls { identity, ca: Some(ca), domain: None })
 }
 
 #[cfg(test)]
@@ -62,10 +64,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_what_to_write() {
-        for (url, told) in [
+    fn a_wrong_url_is_refused_with_what_to_write() {
+        for (url, expected) in [
             ("zookeeper:///app", "at least one host"),
-            ("zookeeper://a?layout=other", "`curator` and `kazoo`"),
+            ("zookeeper://a?layout=other", "`curator`, `kazoo`"),
             ("zookeeper://a?domain=b", "no parameter `domain`"),
             ("zookeeper://a/app/", "not a path"),
             ("zookeeper://a/../b", "not a path"),
@@ -75,7 +77,7 @@ mod tests {
         ] {
             let error = opened(url).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidUrl, "{url}");
-            assert!(error.to_string().contains(told) && !format!("{error:?}").contains("secret"), "{error:?}");
+            assert!(error.to_string().contains(expected) && !format!("{error:?}").contains("secret"), "{error:?}");
         }
     }
 }

@@ -1,68 +1,53 @@
-//! What a ZooKeeper store is reached by, checked before anything is sent.
+//! How a ZooKeeper ensemble is reached, checked before anything is sent.
 
-use crate::contract::reach;
+use super::names::{self, Layout};
+use crate::contract::{Tls, endpoint_parts};
 use crate::values::error::Error;
+use crate::values::secret::Credentials;
 use std::fmt;
 use std::time::Duration;
-use zookeeper_client::{Acls, Client, Connector};
+use zookeeper_client::{Acls, Client as ZkClient, Connector, Error as ZkError};
 
-/// Where a ZooKeeper ensemble is, and who asks.
+/// Where a ZooKeeper ensemble is, and how a client identifies itself.
 #[derive(Clone)]
 pub struct Config {
-    /// The servers as `host:port`; any of them will do, and more survive more.
+    /// The servers as `host:port`. Each of them will do; with several of them, some may be down.
     pub endpoints: Vec<String>,
-    /// User and password for digest authentication; what is created is then theirs alone.
-    pub user: Option<(String, String)>,
-    /// The path that all locks lie under, such as `/app`; empty for none.
+    /// User and password for digest authentication. Only this user may then access what is created.
+    pub credentials: Option<Credentials>,
+    /// The path that all locks are under, such as `/app`; empty for none.
     pub root: String,
-    /// How our own entries are named.
+    /// How entries are named.
     pub layout: Layout,
-    /// How long the caller is ready to wait for the first connection; each single request gets half of it at most.
+    /// How long the caller is ready to wait for the first connection; each single request may take half of it, within
+    /// half a second and five seconds.
     pub connect_timeout: Duration,
-    /// TLS; `None` speaks plain text.
+    /// TLS, which needs the feature `zookeeper-tls` and the servers' authority (`ca`); `None` speaks plain text.
     pub tls: Option<Tls>,
-}
-
-/// How entries are named, so that clients of other libraries count them as theirs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Layout {
-    /// `_c_<uuid>-lock-0000000007`, as Apache Curator's `InterProcessMutex`.
-    #[default]
-    Curator,
-    /// `<uuid>__lock__0000000007`, as the `Lock` of Kazoo (Python).
-    Kazoo,
-}
-
-/// How to trust the ensemble, and how to be trusted by it. Needs the feature `zookeeper-tls`.
-#[derive(Clone, Default)]
-pub struct Tls {
-    /// The authority that signed the servers' certificates, as PEM.
-    pub ca: Vec<u8>,
-    /// The client's own certificate and key, as PEM.
-    pub identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Config {
     /// How long one request may take.
-    pub(super) fn attempt(&self) -> Duration {
+    pub(super) fn request_timeout(&self) -> Duration {
         (self.connect_timeout / 2).clamp(Duration::from_millis(500), Duration::from_secs(5))
     }
 
+    /// All servers, for messages.
     pub(super) fn servers(&self) -> String {
         self.endpoints.join(", ")
     }
 
     pub(super) fn acls(&self) -> Acls<'static> {
-        if self.user.is_some() { Acls::creator_all() } else { Acls::anyone_all() }
+        if self.credentials.is_some() { Acls::creator_all() } else { Acls::anyone_all() }
     }
 
-    /// A lock's node, or with an empty path the one that all lie under.
+    /// The node at `path` below the root; with an empty path the root itself.
     pub(super) fn node(&self, path: &str) -> String {
         let node = format!("{}{path}", self.root);
         if node.is_empty() { "/".to_owned() } else { node }
     }
 
-    /// Finds what can be found without a store.
+    /// Finds the errors that can be found without a server.
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.endpoints.is_empty() {
             return Err(Error::invalid_url(
@@ -70,17 +55,17 @@ impl Config {
             ));
         }
         for endpoint in &self.endpoints {
-            if reach::split(endpoint).is_none() {
+            if endpoint_parts(endpoint).is_none() {
                 return Err(Error::invalid_url(format!("{endpoint:?} is not a server; write `host:port`")));
             }
         }
-        if self.user.as_ref().is_some_and(|(name, _)| name.is_empty() || name.contains(':')) {
+        if self.credentials.as_ref().is_some_and(|own| own.user.is_empty() || own.user.contains(':')) {
             return Err(Error::invalid_url("the user's name is empty or has a colon; write `user:password@host:2181`"));
         }
-        if !self.root.is_empty() && super::names::path(&self.root) != self.root {
+        if !self.root.is_empty() && names::path(&self.root) != self.root {
             return Err(Error::invalid_url(format!(
-                "`{}` is not a path in ZooKeeper: no empty, `.` or `..` segments, no slash at its end, and not under \
-                 `/zookeeper`",
+                "`{}` is not a path in ZooKeeper: it must not have empty, `.` or `..` segments, end in a slash, or be \
+                 under `/zookeeper`",
                 self.root
             )));
         }
@@ -90,9 +75,9 @@ impl Config {
         self.connector(Duration::ZERO).map(drop)
     }
 
-    /// Asks for a session; the crate tries each server once.
-    pub(super) async fn connect(&self, timeout: Duration) -> Result<Client, zookeeper_client::Error> {
-        let connector = self.connector(timeout).map_err(|_| zookeeper_client::Error::NoHosts)?;
+    /// Opens a session; the client crate tries each server once.
+    pub(super) async fn connect(&self, timeout: Duration) -> Result<ZkClient, ZkError> {
+        let connector = self.connector(timeout).map_err(|_| ZkError::NoHosts)?;
         let servers = self.endpoints.join(",");
         #[cfg(feature = "zookeeper-tls")]
         if self.tls.is_some() {
@@ -102,54 +87,62 @@ impl Config {
     }
 
     fn connector(&self, timeout: Duration) -> Result<Connector, Error> {
-        let mut connector = Client::connector()
+        let mut connector = ZkClient::connector()
             .with_fail_eagerly()
             .with_session_timeout(timeout)
-            // Silence for so long, and the crate goes to another server.
-            .with_connection_timeout((timeout / 3).min(self.attempt()));
-        if let Some((user, password)) = &self.user {
-            connector = connector.with_auth("digest", format!("{user}:{password}").as_bytes());
+            // After this long without an answer the client crate goes to another server.
+            .with_connection_timeout((timeout / 3).min(self.request_timeout()));
+        if let Some(Credentials { user, password }) = &self.credentials {
+            connector = connector.with_auth("digest", format!("{user}:{}", password.reveal()).as_bytes());
         }
         match &self.tls {
-            Some(tls) => tls.add_to(connector),
+            Some(tls) => with_tls(connector, tls),
             None => Ok(connector),
         }
     }
 }
 
-impl Tls {
-    #[cfg(feature = "zookeeper-tls")]
-    fn add_to(&self, connector: Connector) -> Result<Connector, Error> {
-        use zookeeper_client::TlsOptions;
-        fn text(pem: &[u8]) -> Result<&str, Error> {
-            std::str::from_utf8(pem).map_err(|cause| Error::invalid_url("a PEM file holds no text").with_source(cause))
-        }
-        // The crate asks for the process's provider and would panic without one. An application may have chosen its own.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let mut options = TlsOptions::new()
-            .with_pem_ca(text(&self.ca)?)
-            .map_err(|cause| Error::invalid_url("`ca` holds no certificate in PEM").with_source(cause))?;
-        if let Some((certificate, key)) = &self.identity {
-            options = options
-                .with_pem_identity(text(certificate)?, text(key)?)
-                .map_err(|cause| Error::invalid_url("`cert` or `key` holds no PEM").with_source(cause))?;
-        }
-        Ok(connector.with_tls(options))
+#[cfg(feature = "zookeeper-tls")]
+fn with_tls(connector: Connector, tls: &Tls) -> Result<Connector, Error> {
+    use zookeeper_client::TlsOptions;
+    fn text(pem: &[u8]) -> Result<&str, Error> {
+        std::str::from_utf8(pem).map_err(|cause| Error::invalid_url("a PEM file is not text").with_source(cause))
     }
-
-    #[cfg(not(feature = "zookeeper-tls"))]
-    #[expect(clippy::unused_self, reason = "with the feature it is used")]
-    fn add_to(&self, _: Connector) -> Result<Connector, Error> {
-        Err(Error::invalid_url("`zookeepers://` needs the feature `zookeeper-tls` of this crate"))
+    tls.check()?;
+    if tls.domain.is_some() {
+        return Err(Error::invalid_url(
+            "`domain` is not supported for ZooKeeper: its servers' certificates must have the name of the host",
+        ));
     }
+    let Some(ca) = &tls.ca else {
+        return Err(Error::invalid_url(
+            "TLS for ZooKeeper needs `ca`: the PEM certificate of the authority that signed the servers' certificates",
+        ));
+    };
+    // The client crate asks for the process's provider and panics without one. An application may have chosen its own.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let mut options = TlsOptions::new()
+        .with_pem_ca(text(ca)?)
+        .map_err(|cause| Error::invalid_url("`ca` holds no certificate in PEM").with_source(cause))?;
+    if let Some(own) = &tls.identity {
+        options = options
+            .with_pem_identity(text(&own.certificate)?, text(own.key.reveal())?)
+            .map_err(|cause| Error::invalid_url("`cert` or `key` holds no valid PEM").with_source(cause))?;
+    }
+    Ok(connector.with_tls(options))
 }
 
-/// Without the password.
+#[cfg(not(feature = "zookeeper-tls"))]
+fn with_tls(_: Connector, _: &Tls) -> Result<Connector, Error> {
+    Err(Error::invalid_url("`zookeepers://` needs the feature `zookeeper-tls` of this crate"))
+}
+
+/// Without the certificates, which are long.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("endpoints", &self.endpoints)
-            .field("user", &self.user.as_ref().map(|(name, _)| name))
+            .field("credentials", &self.credentials)
             .field("root", &self.root)
             .field("layout", &self.layout)
             .field("connect_timeout", &self.connect_timeout)
@@ -158,22 +151,16 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Without the key.
-impl fmt::Debug for Tls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("identity", &self.identity.is_some()).finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::values::error::ErrorKind;
+    use crate::values::secret::Secret;
 
     fn config(endpoint: &str) -> Config {
         Config {
             endpoints: vec![endpoint.to_owned()],
-            user: Some(("app".to_owned(), "secret".to_owned())),
+            credentials: Some(Credentials { user: "app".to_owned(), password: Secret::new("hunter2".to_owned()) }),
             root: String::new(),
             layout: Layout::default(),
             connect_timeout: Duration::from_secs(5),
@@ -202,10 +189,12 @@ mod tests {
 
     #[test]
     fn debug_keeps_secrets() {
-        let mut config = config("a:1");
-        config.tls = Some(Tls { ca: Vec::new(), identity: Some((b"x".to_vec(), b"hidden".to_vec())) });
+        use crate::contract::Identity;
+        let identity = Identity { certificate: b"x".to_vec(), key: Secret::new(b"hidden".to_vec()) };
+        let tls = Some(Tls { identity: Some(identity), ..Tls::default() });
+        let config = Config { tls, ..config("a:1") };
         let shown = format!("{config:?} {:?}", config.tls);
-        assert!(!shown.contains("secret") && !shown.contains("hidden") && !shown.contains("104"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains("hidden") && !shown.contains("104"), "{shown}");
         assert!(shown.contains("app"), "{shown}");
     }
 
@@ -218,9 +207,16 @@ mod tests {
 
     #[cfg(feature = "zookeeper-tls")]
     #[test]
-    fn a_wrong_certificate_file_is_told_at_once() {
-        let tls = Tls { ca: b"no certificate".to_vec(), identity: None };
-        let config = Config { tls: Some(tls), ..config("a:1") };
-        assert_eq!(config.check().unwrap_err().kind(), ErrorKind::InvalidUrl);
+    fn tls_settings_that_cannot_work_are_refused_at_once() {
+        let ca = Some(b"no certificate".to_vec());
+        for (tls, named) in [
+            (Tls { ca, ..Tls::default() }, "`ca`"),
+            (Tls::default(), "`ca`"),
+            (Tls { domain: Some("b".to_owned()), ..Tls::default() }, "`domain`"),
+        ] {
+            let error = Config { tls: Some(tls), ..config("a:1") }.check().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidUrl);
+            assert!(error.to_string().contains(named), "{error}");
+        }
     }
 }

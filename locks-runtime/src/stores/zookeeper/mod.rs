@@ -1,85 +1,98 @@
 //! Locks in ZooKeeper.
 //!
-//! An entry is an ephemeral sequential child of the lock's node; the lowest sequence holds the lock. That is what
-//! Apache Curator's `InterProcessMutex` and Kazoo's `Lock` do, each under its own names; ours are named as [`Layout`]
-//! says. Every ephemeral child that ends in ten digits is in line here, whoever put it there. Taking a free lock is one
-//! round trip (the node is created and the line listed without waiting in between), and giving it back is one.
+//! An entry is an ephemeral sequential child of the lock's node; the one with the lowest sequence holds the lock. This is
+//! the recipe of Apache Curator's `InterProcessMutex` and Kazoo's `Lock`, each with its own names; ours are named as
+//! [`Layout`] says. Every ephemeral child that ends in ten digits is in the queue here, whoever created it. Acquiring a
+//! free lock takes one round trip (the node is created and the queue listed without waiting in between), and releasing
+//! it takes one.
 //!
-//! | what happens | what follows |
+//! | event | what happens |
 //! |---|---|
-//! | this process crashes | its nodes go with the session: after the TTL and a tenth of it (a second at least), rounded up to the server's tick; and once more the same if the leader changes meanwhile |
-//! | this process is paused for longer than that | as after a crash; on resume the engine's deadline is over at once, and the next renewal is told that the session is gone |
-//! | one server is down, stopped, or cut off | the client goes to another one with its session; a server that is cut off from its leader cannot answer renewals |
-//! | most servers are down, or we are cut off from all | nothing is granted and nothing renewed; holds end at their deadline, sessions when the ensemble is back, after their full timeout |
-//! | a server's clock jumps | nothing: servers count by their monotonic clocks, and we by ours |
-//! | nodes are deleted by hand | the hold is told so at once by its watch |
-//! | the lock's node is deleted by hand while nobody stands in line | nothing: it is made again, and fences go on, since they are transaction numbers of the whole ensemble |
+//! | crash | the nodes are deleted with the session: after the TTL and a tenth of it (a second at least), rounded up to the server's tick; once more as long if the leader changes meanwhile |
+//! | pause beyond that | as after a crash; on resume the engine's deadline has passed, and the next renewal fails because the session is gone |
+//! | one server is down, stopped, or partitioned | the client moves its session to another server; a server that is cut off from its leader cannot answer renewals |
+//! | most servers are down, or all are out of reach | no lock is granted and no session renewed; holds end at their deadline, sessions a full timeout after the ensemble is back |
+//! | a server's clock jumps | none: servers measure time by their monotonic clocks, and so do we |
+//! | an entry's node is deleted by hand | the holder is notified at once by its watch |
+//! | the lock's node is deleted by hand while its queue is empty | none: it is created again, and fences go on, since they are transaction numbers of the whole ensemble |
 //!
-//! What is weaker than in etcd: a try that meets another try may be refused although nobody holds the lock, since both
-//! stand in line for a moment. The TTL is bounded by the servers' `maxSessionTimeout` (40 s by default, which makes 36 s
-//! here), and so is `hold_at_least`: more is `Unsupported`. Records are at most a megabyte.
+//! Weaker than in etcd: a try that meets another try may be refused although the lock is free, since both are in the
+//! queue for a moment. The TTL is bounded by the servers' `maxSessionTimeout` (40 s by default, which makes 36 s here),
+//! and so is `hold_at_least`: more is `Unsupported`. Records have at most a megabyte.
 //!
-//! Locks `a` and `a/b` are independent here. To Curator every child of `a` is in the line of `a`, also the node of
-//! `a/b`; but it sorts those behind that do not begin with something less than a digit.
+//! Locks `a` and `a/b` are independent here. To Curator every child of `a` is in the queue of `a`, also the node of
+//! `a/b`; but it sorts those last that do not begin with a character below the digits.
 
+mod client;
 mod config;
 mod enter;
-mod gone;
+mod entries;
+mod error;
+mod extend;
 mod inspect;
-mod keep;
-mod link;
 mod names;
+mod node_watch;
+mod record;
+mod removed;
 mod renew;
 mod session;
+mod shared;
 #[cfg(test)]
 mod tests;
-mod turn;
+mod wait;
 mod watch;
-mod watched;
 
-pub use config::{Config, Layout, Tls};
+pub use config::Config;
+pub use names::Layout;
 
-use crate::contract::{Capabilities, Change, Line, Native, Pending, Scope, Session, Store};
+use crate::contract::{Capabilities, Change, Line, Native, Pending, Scope, Session, Store, boxed};
 use crate::values::error::Error;
 use crate::values::key::Key;
-use session::{Shared, ZooKeeperSession};
-use std::sync::{Arc, Mutex, Weak};
+use crate::values::mutex::Mutex;
+use crate::world::World;
+use client::Client;
+use session::ZooKeeperSession;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// A store of locks in ZooKeeper, 3.6 or newer.
-#[derive(Debug)]
+/// A store of locks in ZooKeeper, 3.6 or newer. Cloning it makes another handle to the same store.
+#[derive(Clone, Debug)]
 pub struct ZooKeeper {
     config: Arc<Config>,
-    /// The sessions that locks are held in: questions go by way of one of them.
-    sessions: Mutex<Vec<Weak<Shared>>>,
+    world: World,
+    /// Those of the sessions that hold locks: requests that need no session of their own are made by one of them.
+    clients: Arc<Mutex<Vec<Weak<Client>>>>,
 }
 
 impl ZooKeeper {
-    /// A store at the servers in `config`. Nothing is opened and nobody asked: the store need not be up.
+    /// A store at the servers in `config`. No connection is made yet: the store need not be up.
     ///
     /// # Errors
     ///
-    /// `InvalidUrl` for what can be seen to be wrong without asking.
-    pub fn new(config: Config) -> Result<Arc<Self>, Error> {
+    /// `InvalidUrl` for settings that are wrong whatever the servers are.
+    pub fn new(config: Config, world: &World) -> Result<Self, Error> {
         config.check()?;
-        Ok(Arc::new(Self { config: Arc::new(config), sessions: Mutex::default() }))
+        Ok(Self { config: Arc::new(config), world: world.clone(), clients: Arc::default() })
     }
 
-    /// A session that is open anyway, for a question.
-    fn session(&self) -> Option<Arc<Shared>> {
-        let sessions = link::lock(&self.sessions);
-        sessions.iter().filter_map(Weak::upgrade).find(|shared| shared.link.is_open())
+    /// An open client: one of those that are there, or else a new one.
+    async fn client(&self) -> Result<Arc<Client>, Error> {
+        let open = self.clients.lock().iter().filter_map(Weak::upgrade).find(|client| client.is_open());
+        match open {
+            Some(client) => Ok(client),
+            None => inspect::open(&self.config, &self.world).await.map(Arc::new),
+        }
     }
 
-    fn remember(&self, session: &Arc<Shared>) {
-        let mut sessions = link::lock(&self.sessions);
-        sessions.retain(|known| known.strong_count() > 0);
-        sessions.push(Arc::downgrade(session));
+    fn remember(&self, client: &Arc<Client>) {
+        let mut clients = self.clients.lock();
+        clients.retain(|known| known.strong_count() > 0);
+        clients.push(Arc::downgrade(client));
     }
 }
 
-impl Store for Arc<ZooKeeper> {
+impl Store for ZooKeeper {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             fencing: true,
@@ -87,43 +100,31 @@ impl Store for Arc<ZooKeeper> {
             outlives_process: true,
             force_release: true,
             notices_removal: true,
-            shared: false,
-            permits: false,
-            multi_key: false,
+            ..Capabilities::default()
         }
     }
 
     fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
         let store = self.clone();
         Box::pin(async move {
-            let session = ZooKeeperSession::open(store.config.clone(), ttl).await?;
-            store.remember(&session.0);
-            Ok(Arc::new(session) as Arc<dyn Session>)
+            let session = ZooKeeperSession::open(Arc::clone(&store.config), store.world.clone(), ttl).await?;
+            store.remember(session.client());
+            Ok(boxed(Arc::new(session)))
         })
     }
 
     fn inspect(&self, scope: Scope) -> Pending<Vec<Line>> {
         let store = self.clone();
-        Box::pin(async move {
-            match store.session() {
-                Some(shared) => inspect::inspect(&shared.link, &scope).await,
-                None => inspect::inspect(&inspect::open(&store.config).await?, &scope).await,
-            }
-        })
+        Box::pin(async move { inspect::inspect(&*store.client().await?, &scope).await })
     }
 
     fn watch(&self, scope: Scope) -> Pending<mpsc::Receiver<Change>> {
-        Box::pin(watch::watch(self.config.clone(), scope))
+        Box::pin(watch::watch(Arc::clone(&self.config), self.world.clone(), scope))
     }
 
     fn force_release(&self, key: Key) -> Pending<usize> {
         let store = self.clone();
-        Box::pin(async move {
-            match store.session() {
-                Some(shared) => inspect::force_release(&shared.link, &key).await,
-                None => inspect::force_release(&inspect::open(&store.config).await?, &key).await,
-            }
-        })
+        Box::pin(async move { inspect::force_release(&*store.client().await?, &key).await })
     }
 
     fn native(&self) -> Native {

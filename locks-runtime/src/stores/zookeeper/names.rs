@@ -1,23 +1,32 @@
 //! How locks and entries are named.
 //!
-//! A lock is a znode: the key `/cron/lock/x` is the path `/cron/lock/x`, as other clients have it. A key that does not
-//! begin with a slash is another lock, and is kept under `/%`. ZooKeeper's paths have no empty, `.` or `..` segments and
-//! not all of Unicode: such segments are escaped behind `%%`, so that every key has a path and no two share one.
+//! A lock is a znode: the key `/cron/lock/x` is the path `/cron/lock/x`, as in other clients. A key that does not begin
+//! with a slash is another lock, and is kept under `/%`. ZooKeeper's paths have no empty, `.` or `..` segments and not
+//! all of Unicode: such segments are escaped behind `%%`, so that every key has a path and no two share one.
 //!
-//! The children of a lock's node that end in ten digits are its line. The first part of a child's name is who made it:
-//! for ours the session and the entry's number, so that an entry is found again whose answer was lost.
+//! The children of a lock's node that end in ten digits are its queue. A child's name begins with who created it: for
+//! ours the session and the entry's number, so that an entry can be found whose answer was lost.
 
-use super::config::Layout;
 use crate::values::key::Key;
 use percent_encoding::percent_decode_str;
 use std::fmt::Write as _;
 
-/// What keys without a leading slash lie under.
+/// The node that keys without a leading slash are under.
 const RELATIVE: &str = "%";
 /// How an escaped segment begins.
 const ESCAPED: &str = "%%";
 /// ZooKeeper keeps its own nodes there.
 const RESERVED: &str = "zookeeper";
+
+/// How entries are named, so that clients of other libraries take them for their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// `_c_<uuid>-lock-0000000007`, as Apache Curator's `InterProcessMutex`.
+    #[default]
+    Curator,
+    /// `<uuid>__lock__0000000007`, as the `Lock` of Kazoo (Python).
+    Kazoo,
+}
 
 /// The path of a lock's node below the root.
 pub(super) fn path(key: &str) -> String {
@@ -43,7 +52,7 @@ pub(super) fn path(key: &str) -> String {
     path
 }
 
-/// The node under which all keys lie that begin with `prefix`, and the part of their keys that its path stands for.
+/// The node that all keys with this prefix are under, and the part of their keys that its path stands for.
 pub(super) fn tree(prefix: &str) -> (String, Option<String>) {
     match prefix.rsplit_once('/') {
         None if prefix.is_empty() => (String::new(), None),
@@ -53,8 +62,8 @@ pub(super) fn tree(prefix: &str) -> (String, Option<String>) {
     }
 }
 
-/// What the keys below the node `segment` begin with, if those below its parent begin with `above` (`None` at the root
-/// for all keys); `None` if it belongs to no key.
+/// The prefix of the keys below the node `segment`, given the prefix `above` of those below its parent (`None` at the
+/// root for all keys); `None` if it belongs to no key.
 pub(super) fn below(above: Option<&str>, segment: &str, at_root: bool) -> Option<String> {
     if at_root && segment == RESERVED {
         return None;
@@ -109,7 +118,7 @@ fn unescape(segment: &str) -> Option<String> {
     }
 }
 
-/// What the server's check of paths refuses: it looks at UTF-16, so everything beyond the first plane is refused too.
+/// Whether the server refuses it in a path: it checks UTF-16, so everything beyond the first plane is refused too.
 fn is_refused(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}') || letter > '\u{ffff}'
 }
@@ -126,34 +135,34 @@ pub(super) fn entry(layout: Layout, session: i64, number: u64) -> String {
     }
 }
 
-/// One place in a lock's line.
+/// A node in a lock's queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct QueueNode {
     pub(super) name: String,
     pub(super) sequence: i32,
-    /// Named as locks are. Any other child that ends in ten digits may also be the node of another lock.
-    pub(super) certain: bool,
+    /// Whether it is named as entries are. Any other child that ends in ten digits may also be another lock's node.
+    pub(super) is_named_as_entry: bool,
 }
 
-impl Place {
-    /// `None` for a child that is not in line: the node of another lock.
-    pub(super) fn read(name: &str) -> Option<Self> {
-        let place = |sequence: i64, certain| {
-            // The server counts in 32 bits and prints what comes after the last as negative.
+impl QueueNode {
+    /// `None` for a child that is not in the queue: the node of another lock.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let node = |sequence: i64, is_named_as_entry| {
+            // The server counts in 32 bits and prints a sequence that has overflowed as negative.
             let sequence = i32::try_from(sequence).ok()?;
-            Some(Self { name: name.to_owned(), sequence, certain })
+            Some(Self { name: name.to_owned(), sequence, is_named_as_entry })
         };
         for marker in ["lock-", "__lock__"] {
             let digits = name.rsplit_once(marker).map_or("", |(_, digits)| digits);
             if digits.len() >= 10 && digits.strip_prefix('-').unwrap_or(digits).bytes().all(|b| b.is_ascii_digit()) {
-                return place(digits.parse().ok()?, true);
+                return node(digits.parse().ok()?, true);
             }
         }
         let digits = name.get(name.len().checked_sub(10)?..)?;
-        if digits.bytes().all(|byte| byte.is_ascii_digit()) { place(digits.parse().ok()?, false) } else { None }
+        if digits.bytes().all(|byte| byte.is_ascii_digit()) { node(digits.parse().ok()?, false) } else { None }
     }
 
-    /// Whether this one is before a place with `sequence`, also when the count has gone over its end between the two.
+    /// Whether this one is before the node with `sequence`, also if the count has overflowed between the two.
     pub(super) fn is_before(&self, sequence: i32) -> bool {
         self.distance(sequence) < 0
     }
@@ -164,13 +173,13 @@ impl Place {
     }
 }
 
-/// The places among a node's children, first in line first.
-pub(super) fn line(children: &[String]) -> Vec<Place> {
-    let mut line: Vec<Place> = children.iter().filter_map(|name| Place::read(name)).collect();
-    if let Some(pivot) = line.first().map(|place| place.sequence) {
-        line.sort_by(|one, other| (one.distance(pivot), &one.name).cmp(&(other.distance(pivot), &other.name)));
+/// The nodes among a lock's children that are its queue, in order.
+pub(super) fn queue(children: &[String]) -> Vec<QueueNode> {
+    let mut queue: Vec<QueueNode> = children.iter().filter_map(|name| QueueNode::parse(name)).collect();
+    if let Some(pivot) = queue.first().map(|node| node.sequence) {
+        queue.sort_by(|one, other| (one.distance(pivot), &one.name).cmp(&(other.distance(pivot), &other.name)));
     }
-    line
+    queue
 }
 
 #[cfg(test)]
@@ -211,11 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn entries_of_all_clients_are_read() {
+    fn entries_of_all_clients_are_parsed() {
         let curator = entry(Layout::Curator, 0x1000_2000_3000_4000, 7);
         assert_eq!(curator, "_c_10002000-3000-4000-0000-000000000007-lock-");
         assert_eq!(entry(Layout::Kazoo, 1, 7), "00000000000000010000000000000007__lock__");
-        let read = |name: &str| Place::read(name).map(|place| (place.sequence, place.certain));
+        let read = |name: &str| QueueNode::parse(name).map(|node| (node.sequence, node.is_named_as_entry));
         assert_eq!(read(&format!("{curator}0000000012")), Some((12, true)));
         assert_eq!(read("lock-0000000012"), Some((12, true)));
         assert_eq!(read("0123__lock__0000000003"), Some((3, true)));
@@ -228,9 +237,9 @@ mod tests {
     }
 
     #[test]
-    fn the_line_goes_on_when_the_count_starts_anew() {
+    fn the_queue_stays_in_order_when_the_count_overflows() {
         let children = ["x-lock--2147483648", "a-lock-2147483647", "b-lock-2147483646"].map(str::to_owned);
-        let names: Vec<_> = line(&children).into_iter().map(|place| place.name).collect();
+        let names: Vec<_> = queue(&children).into_iter().map(|node| node.name).collect();
         assert_eq!(names, ["b-lock-2147483646", "a-lock-2147483647", "x-lock--2147483648"]);
     }
 

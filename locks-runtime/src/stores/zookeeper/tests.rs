@@ -1,8 +1,7 @@
-//! Whatever nodes there are and whatever is in them: read, and never a panic.
+//! Whatever nodes there are, and whatever is in them, is read without a panic.
 
-use super::config::Layout;
-use super::inspect::holder;
-use super::names::{self, Place};
+use super::names::{self, Layout, QueueNode};
+use super::record::holder;
 use crate::values::key::Key;
 use proptest::prelude::*;
 
@@ -16,14 +15,14 @@ fn child() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_children_make_a_line(children in prop::collection::vec(child(), 0..12)) {
-        let line = names::line(&children);
-        prop_assert_eq!(line.len(), children.iter().filter(|name| Place::read(name).is_some()).count());
+    fn any_children_make_a_queue(children in prop::collection::vec(child(), 0..12)) {
+        let queue = names::queue(&children);
+        prop_assert_eq!(queue.len(), children.iter().filter(|name| QueueNode::parse(name).is_some()).count());
     }
 
-    /// However the server lists them, and though its count goes over its end meanwhile.
+    /// In whatever order the server lists them, and though its count overflows in between.
     #[test]
-    fn a_line_is_in_order(
+    fn a_queue_is_in_order(
         first: i32,
         behind in prop::collection::btree_set(0..i32::MAX / 2, 1..8).prop_map(|set| set.into_iter().collect::<Vec<_>>()),
         order: prop::sample::Index,
@@ -32,19 +31,19 @@ proptest! {
         let mut children: Vec<String> = behind.iter().map(name).collect();
         children.rotate_left(order.index(behind.len()));
         children.insert(order.index(behind.len()), "nested".to_owned());
-        let names: Vec<String> = names::line(&children).into_iter().map(|place| place.name).collect();
+        let names: Vec<String> = names::queue(&children).into_iter().map(|node| node.name).collect();
         prop_assert_eq!(names, behind.iter().map(name).collect::<Vec<_>>());
     }
 
-    /// The sequence that the server appends is read back, whoever made the entry, and tells who came first.
+    /// The sequence that the server appends is read back, whoever created the entry, and gives the order.
     #[test]
-    fn who_came_first_is_first(session: i64, number: u64, first: i32, later in 1..i32::MAX, kazoo: bool) {
+    fn the_entry_that_was_created_first_is_first(session: i64, number: u64, first: i32, later in 1..i32::MAX, kazoo: bool) {
         let layout = if kazoo { Layout::Kazoo } else { Layout::Curator };
         let entry = names::entry(layout, session, number);
         // As the server prints it.
-        let place = |sequence: i32| Place::read(&format!("{entry}{sequence:010}")).unwrap();
-        let (one, other) = (place(first), place(first.wrapping_add(later)));
-        prop_assert!(one.certain && one.sequence == first);
+        let node = |sequence: i32| QueueNode::parse(&format!("{entry}{sequence:010}")).unwrap();
+        let (one, other) = (node(first), node(first.wrapping_add(later)));
+        prop_assert!(one.is_named_as_entry && one.sequence == first);
         prop_assert!(one.is_before(other.sequence) && !other.is_before(one.sequence));
         prop_assert!(!one.is_before(one.sequence));
     }
@@ -52,7 +51,7 @@ proptest! {
     #[test]
     fn any_path_is_a_key_or_none(path in "\\PC{0,12}|(/[a%.é🔒]{0,3}){0,4}|/%%(%[0-9A-F]{0,2}){0,4}") {
         if let Some(key) = names::key(&path) {
-            // Two paths for one key would be two locks that one name shows.
+            // Two paths for one key would be two locks of the same name.
             let there = names::path(key.as_str());
             prop_assert_eq!(names::key(&there), Some(key));
         }
@@ -63,7 +62,7 @@ proptest! {
     }
 
     #[test]
-    fn any_key_has_a_path_that_the_server_takes(key in "\\PC{1,12}") {
+    fn any_key_has_a_path_that_the_server_accepts(key in "\\PC{1,12}") {
         let key = Key::new(key).unwrap();
         let path = names::path(key.as_str());
         prop_assert_eq!(names::key(&path), Some(key));

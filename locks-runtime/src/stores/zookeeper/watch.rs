@@ -1,120 +1,121 @@
-//! Telling of every change of holder, by a recursive watch on a session of its own.
+//! Reporting every change of a holder, by a recursive watch in a session of its own.
 //!
-//! Of its own because servers before 3.9 mix up a recursive watch and others on the same node (ZOOKEEPER-4466). An event
-//! only says which node changed, and what became of it is asked for. A hold that is shorter than that may go untold.
+//! Of its own because servers before 3.9 confuse a recursive watch with others on the same node (ZOOKEEPER-4466). An
+//! event only names the node that has changed; what became of it is asked for. A hold that is shorter than that may go
+//! unreported.
 
+use super::client::Client;
 use super::config::Config;
-use super::inspect::{self, Lines, Standing};
-use super::link::{Link, Trouble};
-use super::names::{self, Place};
-use crate::contract::beside;
-use crate::contract::pause::Pause;
-use crate::contract::{Change, Scope};
+use super::error::Failure;
+use super::inspect::{self, QueuedEntry, Queues};
+use super::names::{self, QueueNode};
+use crate::contract::{Backoff, Change, Holders, Scope};
 use crate::values::error::Error;
-use crate::values::key::Key;
-use std::collections::{BTreeMap, VecDeque};
+use crate::values::holder::Holder;
+use crate::world::World;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use zookeeper_client::{AddWatchMode, EventType, PersistentWatcher, WatchedEvent};
 
-/// How many changes may lie unread before they are no longer kept, and the state is told instead when there is a reader.
+/// How many changes may be unread before no more are kept; once they are read, the current state is reported instead.
 const UNREAD: usize = 256;
 
-pub(super) async fn watch(config: Arc<Config>, scope: Scope) -> Result<Receiver<Change>, Error> {
-    let link = inspect::open(&config).await?;
+pub(super) async fn watch(config: Arc<Config>, world: World, scope: Scope) -> Result<Receiver<Change>, Error> {
+    let client = inspect::open(&config, &world).await?;
     let (changes, receiver) = channel(UNREAD);
     let mut tracker = Tracker {
-        link,
+        client,
         scope,
-        lines: Lines::new(),
-        owners: BTreeMap::new(),
-        untold: VecDeque::new(),
+        queues: Queues::new(),
+        holders: Holders::default(),
+        unsent: VecDeque::new(),
         skipped: false,
         changes,
     };
-    let watcher = tracker.begin().await.map_err(|trouble| tracker.link.error(trouble, "/"))?;
-    // Who holds now has been there before, and is not told.
-    tracker.untold.clear();
-    beside(async move {
+    let watcher = tracker.begin().await.map_err(|failure| tracker.client.error(failure, "/"))?;
+    // The locks that are held already are no changes.
+    tracker.unsent.clear();
+    world.clone().spawn(async move {
         let changes = tracker.changes.clone();
         tokio::select! {
+            biased;
             () = changes.closed() => {}
-            error = tracker.run(config, watcher) => tracing::warn!(%error, "locks can no longer be watched"),
+            error = tracker.run(config, world, watcher) => tracing::warn!(%error, "locks can no longer be watched"),
         }
     });
     Ok(receiver)
 }
 
 struct Tracker {
-    link: Link,
+    client: Client,
     scope: Scope,
-    lines: Lines,
-    /// Who was last told to hold each lock.
-    owners: BTreeMap<Key, Standing>,
-    untold: VecDeque<Change>,
-    /// Events have come that were not looked at, because nobody read what they would have told.
+    queues: Queues,
+    /// The holders that were last reported, by the names of their nodes.
+    holders: Holders<String>,
+    unsent: VecDeque<Change>,
+    /// Events were ignored, because what they would have reported was not read.
     skipped: bool,
     changes: Sender<Change>,
 }
 
 impl Tracker {
     /// Runs until ZooKeeper refuses.
-    async fn run(mut self, config: Arc<Config>, mut watcher: PersistentWatcher) -> Error {
-        let mut pause = Pause::default();
+    async fn run(mut self, config: Arc<Config>, world: World, mut watcher: PersistentWatcher) -> Error {
+        let mut backoff = Backoff::of_stream(&world);
         loop {
-            let trouble = self.follow(watcher).await;
+            if let Err(failure) = self.follow(watcher).await
+                && !failure.is_temporary()
+                && self.client.is_open()
+            {
+                return self.client.error(failure, "/");
+            }
             watcher = loop {
-                if let Some(trouble) = &trouble
-                    && !trouble.is_passing(&config)
-                    && self.link.is_open()
-                {
-                    return Error::unavailable(format!("watching failed: {trouble:?}"));
-                }
-                pause.wait().await;
-                if !self.link.is_open() {
-                    match inspect::open(&config).await {
-                        Ok(link) => self.link = link,
+                backoff.wait().await;
+                if !self.client.is_open() {
+                    match inspect::open(&config, &world).await {
+                        Ok(client) => self.client = client,
                         Err(error) if error.is_retryable() => continue,
                         Err(error) => return error,
                     }
                 }
                 match self.begin().await {
                     Ok(watcher) => break watcher,
-                    Err(trouble) if trouble.is_passing(&config) || !self.link.is_open() => {}
-                    Err(trouble) => return self.link.error(trouble, "/"),
+                    Err(failure) if failure.is_temporary() || !self.client.is_open() => {}
+                    Err(failure) => return self.client.error(failure, "/"),
                 }
             };
         }
     }
 
-    /// Watches and reads everything; what differs from what was told is to be told.
-    async fn begin(&mut self) -> Result<PersistentWatcher, Trouble> {
-        let node = self.link.config.node(&match &self.scope {
+    /// Sets the watch, and then reads everything: what differs from what was reported is a change.
+    async fn begin(&mut self) -> Result<PersistentWatcher, Failure> {
+        let node = self.client.config.node(&match &self.scope {
             Scope::Key(key) => names::path(key.as_str()),
             Scope::Prefix(prefix) => names::tree(prefix).0,
         });
         let watching =
-            self.link.ask(|client| async move { client.watch(&node, AddWatchMode::PersistentRecursive).await });
+            self.client.request(|client| async move { client.watch(&node, AddWatchMode::PersistentRecursive).await });
         let watcher = watching.await?;
-        self.read_again().await?;
+        self.read_everything().await?;
         Ok(watcher)
     }
 
-    async fn read_again(&mut self) -> Result<(), Trouble> {
-        self.lines = inspect::read(&self.link, &self.scope).await?;
-        let locks: Vec<Key> = self.lines.keys().chain(self.owners.keys()).cloned().collect();
-        locks.iter().for_each(|lock| self.compare(lock));
+    async fn read_everything(&mut self) -> Result<(), Failure> {
+        self.queues = inspect::read(&self.client, &self.scope).await?;
+        let held = self.queues.iter().filter_map(|(key, queue)| Some((key.clone(), identified(queue.first()?))));
+        self.unsent.extend(self.holders.replace(held.collect()));
         Ok(())
     }
 
-    /// Follows one watch until it can no longer be trusted, and tells why if it was a request that failed.
-    async fn follow(&mut self, mut watcher: PersistentWatcher) -> Option<Trouble> {
+    /// Follows one watch until it can no longer be trusted (`Ok`), or until a request fails.
+    async fn follow(&mut self, mut watcher: PersistentWatcher) -> Result<(), Failure> {
         let changes = self.changes.clone();
         loop {
             let event = tokio::select! {
                 biased;
-                Ok(permit) = changes.reserve(), if !self.untold.is_empty() => {
-                    if let Some(change) = self.untold.pop_front() {
+                Ok(permit) = changes.reserve(), if !self.unsent.is_empty() => {
+                    if let Some(change) = self.unsent.pop_front() {
                         permit.send(change);
                     }
                     None
@@ -122,19 +123,13 @@ impl Tracker {
                 event = watcher.changed() => Some(event),
             };
             match event {
-                // After a broken connection the crate does not set these watches anew.
-                Some(event) if event.event_type == EventType::Session => return None,
-                Some(_) if self.untold.len() >= UNREAD => self.skipped = true,
-                Some(event) => {
-                    if let Err(trouble) = self.apply(&event).await {
-                        return Some(trouble);
-                    }
-                }
-                None if self.skipped && self.untold.is_empty() => {
+                // After a broken connection the client crate does not set these watches again.
+                Some(event) if event.event_type == EventType::Session => return Ok(()),
+                Some(_) if self.unsent.len() >= UNREAD => self.skipped = true,
+                Some(event) => self.apply(&event).await?,
+                None if self.skipped && self.unsent.is_empty() => {
                     self.skipped = false;
-                    if let Err(trouble) = self.read_again().await {
-                        return Some(trouble);
-                    }
+                    self.read_everything().await?;
                 }
                 None => {}
             }
@@ -142,39 +137,29 @@ impl Tracker {
     }
 
     /// Looks at a node that has changed.
-    async fn apply(&mut self, event: &WatchedEvent) -> Result<(), Trouble> {
-        let Some((node, name)) = event.path.rsplit_once('/') else { return Ok(()) };
-        let lock = node.strip_prefix(self.link.config.root.as_str()).and_then(names::key);
-        let Some(lock) = lock.filter(|lock| self.scope.contains(lock.as_str())) else { return Ok(()) };
-        let Some(place) = Place::read(name) else { return Ok(()) };
-        let now = inspect::standing(&self.link, node, place).await?;
-        let line = self.lines.entry(lock.clone()).or_default();
-        line.retain(|standing| standing.place.name != name);
-        if let Some(standing) = now {
-            let sequence = standing.place.sequence;
-            let at = line.iter().position(|other| !other.place.is_before(sequence)).unwrap_or(line.len());
-            line.insert(at, standing);
+    async fn apply(&mut self, event: &WatchedEvent) -> Result<(), Failure> {
+        let Some((parent, name)) = event.path.rsplit_once('/') else { return Ok(()) };
+        let key = parent.strip_prefix(self.client.config.root.as_str()).and_then(names::key);
+        let Some(key) = key.filter(|key| self.scope.contains(key.as_str())) else { return Ok(()) };
+        let Some(node) = QueueNode::parse(name) else { return Ok(()) };
+        let now = inspect::entry(&self.client, parent, node).await?;
+        let queue = self.queues.entry(key.clone()).or_default();
+        queue.retain(|entry| entry.node.name != name);
+        if let Some(entry) = now {
+            let sequence = entry.node.sequence;
+            let at = queue.iter().position(|other| !other.node.is_before(sequence)).unwrap_or(queue.len());
+            queue.insert(at, entry);
         }
-        if line.is_empty() {
-            self.lines.remove(&lock);
+        let head = queue.first().map(identified);
+        if queue.is_empty() {
+            self.queues.remove(&key);
         }
-        self.compare(&lock);
+        self.unsent.extend(self.holders.update(&key, head));
         Ok(())
     }
+}
 
-    /// Notes what is to be told of a lock, if its holder has changed.
-    fn compare(&mut self, lock: &Key) {
-        let now = self.lines.get(lock).and_then(|line| line.first());
-        let name = |standing: &Standing| standing.place.name.clone();
-        if now.map(name) == self.owners.get(lock).map(name) {
-            return;
-        }
-        if self.owners.remove(lock).is_some() {
-            self.untold.push_back(Change::Released(lock.clone()));
-        }
-        if let Some(now) = now {
-            self.untold.push_back(Change::Acquired(lock.clone(), now.holder.clone()));
-            self.owners.insert(lock.clone(), now.clone());
-        }
-    }
+/// A holder, with the name that tells its hold apart from others.
+fn identified(entry: &QueuedEntry) -> (String, Holder) {
+    (entry.node.name.clone(), entry.holder.clone())
 }

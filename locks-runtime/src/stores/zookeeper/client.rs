@@ -1,0 +1,167 @@
+//! One session with the ensemble, and requests in it.
+//!
+//! The client crate sends a request when the call is made, in the order of the calls, over one connection that it
+//! replaces by itself; the server answers in that order. So two calls made one after the other cost one round trip, and
+//! a request that follows one whose answer was lost sees what that one did.
+
+use super::config::Config;
+use super::error::Failure;
+use crate::values::error::{Error, ErrorKind};
+use crate::values::mutex::Mutex;
+use crate::world::World;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use zookeeper_client::{Client as ZkClient, Error as ZkError, SessionState, StateWatcher};
+
+/// ZooKeeper counts a session's timeout in milliseconds in 31 bits.
+const LONGEST_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
+
+/// A session with the ensemble. It is closed by [`close`](Client::close), or when the client is dropped.
+pub(super) struct Client {
+    pub(super) config: Arc<Config>,
+    pub(super) world: World,
+    /// The session's.
+    pub(super) id: i64,
+    /// For how long the servers keep the session without hearing from us: what they granted, not what was asked.
+    pub(super) timeout: Duration,
+    client: Mutex<Option<ZkClient>>,
+    state: StateWatcher,
+    closing: watch::Sender<bool>,
+}
+
+/// What is added to a TTL for the timeout that is asked for. A follower reports its clients to the leader only every
+/// half a tick (two seconds by default); if the leader dies meanwhile, the next one counts from before the last renewal.
+pub(super) fn failover_margin(ttl: Duration) -> Duration {
+    (ttl / 10).max(Duration::from_secs(1))
+}
+
+impl Client {
+    /// Opens a session with this timeout, or with the one that the servers grant instead.
+    pub(super) async fn open(config: Arc<Config>, world: World, timeout: Duration) -> Result<Self, Error> {
+        let limit = config.request_timeout() * 2;
+        // A fraction of a millisecond would be cut off.
+        let timeout = (timeout + Duration::from_nanos(999_999)).min(LONGEST_TIMEOUT);
+        let client = match tokio::time::timeout(limit, config.connect(timeout)).await {
+            Ok(Ok(client)) => client,
+            Ok(Err(cause)) => return Err(no_session(&config, cause.into()).await),
+            Err(_) => return Err(no_session(&config, Failure::timed_out(limit)).await),
+        };
+        Ok(Self {
+            id: client.session_id().0,
+            timeout: client.session_timeout(),
+            state: client.state_watcher(),
+            client: Mutex::new(Some(client)),
+            closing: watch::Sender::new(false),
+            config,
+            world,
+        })
+    }
+
+    /// Makes a request, which must be answered within `limit` and before the session is closed here. Its calls are made
+    /// at the first poll.
+    pub(super) async fn request_within<T, Reply>(
+        &self,
+        limit: Duration,
+        request: impl FnOnce(ZkClient) -> Reply,
+    ) -> Result<T, Failure>
+    where
+        Reply: Future<Output = Result<T, ZkError>>,
+    {
+        let Some(client) = self.client.lock().clone() else { return Err(Failure::closed()) };
+        let mut closing = self.closing.subscribe();
+        tokio::select! {
+            biased;
+            reply = tokio::time::timeout(limit, request(client)) => match reply {
+                Ok(reply) => reply.map_err(Failure::from),
+                Err(_) => Err(Failure::timed_out(limit)),
+            },
+            // The client in `request` would keep the session open.
+            _ = closing.wait_for(|closing| *closing) => Err(Failure::closed()),
+        }
+    }
+
+    /// Makes a request with the usual time limit: see [`request_within`](Client::request_within).
+    pub(super) async fn request<T, Reply>(&self, request: impl FnOnce(ZkClient) -> Reply) -> Result<T, Failure>
+    where
+        Reply: Future<Output = Result<T, ZkError>>,
+    {
+        self.request_within(self.config.request_timeout(), request).await
+    }
+
+    /// The children of a node as of now, not as of when this server last heard from its leader.
+    pub(super) async fn current_children(&self, node: &str) -> Result<Vec<String>, Failure> {
+        let node = node.to_owned();
+        self.request(|client| async move {
+            let (sync, list) = (client.sync(&node), client.list_children(&node));
+            sync.await?;
+            list.await
+        })
+        .await
+    }
+
+    /// Closes the session, with everything it owns, as soon as a server can be reached.
+    pub(super) fn close(&self) {
+        self.closing.send_replace(true);
+        self.client.lock().take();
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.client.lock().is_some() && !self.state.peek_state().is_terminated()
+    }
+
+    /// Waits until the session is closed from here.
+    pub(super) async fn closing(&self) {
+        // The sender is in `self`, which outlives this call.
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
+    /// After [`close`](Client::close), waits until the server has closed the session, or had ended it before.
+    pub(super) async fn closed(&self) -> Result<(), Failure> {
+        let mut state = self.state.clone();
+        let closed = async {
+            let mut now = state.peek_state();
+            while !now.is_terminated() {
+                now = state.changed().await;
+            }
+        };
+        let limit = self.config.request_timeout();
+        tokio::time::timeout(limit, closed).await.map_err(|_| Failure::timed_out(limit))
+    }
+
+    /// The error for the engine, about a request for `node`.
+    pub(super) fn error(&self, failure: Failure, node: &str) -> Error {
+        failure.into_error(&self.config.servers(), node)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state: SessionState = self.state.peek_state();
+        f.debug_struct("Client").field("id", &format_args!("{:x}", self.id)).field("state", &state).finish()
+    }
+}
+
+/// Why no session could be opened. The client crate does not report the reason, so each server is tried once more.
+async fn no_session(config: &Config, failure: Failure) -> Error {
+    let servers = config.servers();
+    let error = failure.into_error(&servers, "");
+    if error.kind() != ErrorKind::Unavailable {
+        return error;
+    }
+    for endpoint in &config.endpoints {
+        let connecting = tokio::net::TcpStream::connect(endpoint);
+        if let Ok(Err(cause)) = tokio::time::timeout(Duration::from_millis(200), connecting).await {
+            let message = format!("no answer from ZooKeeper at {servers}; {endpoint} refuses the connection");
+            return Error::unavailable(message).with_source(cause);
+        }
+    }
+    let tls = if config.tls.is_some() { "TLS with a certificate that `ca` signed" } else { "plain text" };
+    let message = format!(
+        "ZooKeeper at {servers} opens no session; check that the ensemble has a leader, and that it is ZooKeeper that \
+         speaks {tls} there"
+    );
+    Error::unavailable(message).with_source(error)
+}
