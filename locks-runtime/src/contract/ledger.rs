@@ -133,6 +133,11 @@ impl<S> Ledger<S> {
         }
     }
 
+    /// The orphans that are still looked for, without counting a renewal.
+    pub fn orphans(&self) -> Vec<Arc<Entry>> {
+        self.0.lock().orphans.values().map(|orphan| Arc::clone(&orphan.entry)).collect()
+    }
+
     /// An orphan could not be withdrawn, or was found again: it is looked for from the beginning.
     pub fn orphaned_again(&self) {
         self.0.lock().since_orphaned = Some(0);
@@ -205,8 +210,10 @@ mod tests {
         ledger.resolved(1);
         assert!(ledger.is_unresolved(1));
         ledger.left(1);
+        assert_eq!(ledger.orphans().len(), 1);
         let looks: Vec<Orphans> = (1..=40).map(|_| ledger.renewed()).collect();
         assert_eq!(looks.iter().filter(|due| !due.entries.is_empty()).count(), 10);
+        assert!(ledger.orphans().is_empty());
         assert!(looks[..10].iter().all(|due| due.audit && due.entries[0].number == 1));
         assert_eq!(looks[10..].iter().filter(|due| due.audit).count(), 3);
         ledger.orphaned_again();
