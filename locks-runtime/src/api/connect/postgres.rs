@@ -2,10 +2,11 @@
 
 use super::COMMON;
 use super::parts::{hosts, identity, pem};
-use crate::contract::Store;
-use crate::stores::postgres::{Config, Layout, Postgres, Tls};
+use crate::contract::{Identity, Store, Tls};
+use crate::stores::postgres::{Config, Encryption, Layout, Postgres};
 use crate::values::defaults::Defaults;
 use crate::values::error::Error;
+use crate::values::secret::Secret;
 use crate::values::url::StoreUrl;
 use crate::world::World;
 use std::sync::Arc;
@@ -13,20 +14,17 @@ use std::sync::Arc;
 /// The table, where the URL names none.
 const TABLE: &str = "distributed_locks";
 
-pub(super) fn open(url: &mut StoreUrl, defaults: &Defaults, _: &World) -> Result<Arc<dyn Store>, Error> {
-    let tls = tls(url)?;
+pub(super) fn open(url: &mut StoreUrl, defaults: &Defaults, world: &World) -> Result<Arc<dyn Store>, Error> {
+    let tls = encryption(url)?;
     let table = url.take("table").unwrap_or_else(|| TABLE.to_owned());
     let layout = layout(url, &table)?;
     let namespace = url.take("namespace").unwrap_or_default();
     url.nothing_left(&format!(
         "{COMMON}, `table`, `layout`, `namespace`, `sslmode`, and with TLS also `ca`, `cert`, `key` and `domain`"
     ))?;
-    let (user, password) =
-        url.credentials.take().map(|own| (own.user, own.password.reveal().clone())).unwrap_or_default();
     let config = Config {
         hosts: hosts(url, 5432)?,
-        user,
-        password: Some(password).filter(|password| !password.is_empty()),
+        credentials: url.credentials.take(),
         database: url.path.trim_start_matches('/').to_owned(),
         table,
         layout,
@@ -34,36 +32,40 @@ pub(super) fn open(url: &mut StoreUrl, defaults: &Defaults, _: &World) -> Result
         connect_timeout: defaults.connect_timeout,
         tls,
     };
-    Ok(Arc::new(Postgres::new(config)?))
+    Ok(Arc::new(Postgres::new(config, world)?))
 }
 
-/// A table called `shedlock` is ShedLock's. What a store can do must be known before it is asked, so that its name tells,
-/// or `layout`, and not its columns.
+/// A table called `shedlock` is ShedLock's. The store's capabilities must be known before the server is asked, so that the
+/// table's name decides, or `layout`, and not its columns.
 fn layout(url: &mut StoreUrl, table: &str) -> Result<Layout, Error> {
     match url.take("layout").as_deref() {
         Some("own") => Ok(Layout::Own),
         Some("shedlock") => Ok(Layout::ShedLock),
-        Some(other) => Err(Error::invalid_url(format!("`layout={other}` is neither `own` nor `shedlock`"))),
+        Some(other) => {
+            Err(Error::invalid_url(format!("`layout={other}` is not known; expected one of `own`, `shedlock`")))
+        }
         None if table.rsplit('.').next() == Some("shedlock") => Ok(Layout::ShedLock),
         None => Ok(Layout::Own),
     }
 }
 
-/// Plain text where nothing is said: libpq's own default, `prefer`, gives way to plain text unasked, so that it protects
-/// from nobody and only looks as if it did.
-fn tls(url: &mut StoreUrl) -> Result<Option<Tls>, Error> {
+/// Plain text where `sslmode` is missing: libpq's own default, `prefer`, falls back to plain text silently, so that it only
+/// looks as if it protected anything.
+fn encryption(url: &mut StoreUrl) -> Result<Option<Encryption>, Error> {
     let verify = match url.take("sslmode").as_deref() {
         None | Some("disable") => return Ok(None),
         Some("require") => false,
         Some("verify-full") => true,
         Some(other) => {
             return Err(Error::invalid_url(format!(
-                "`sslmode={other}` is none of `disable` (plain text), `require` (encrypted, to whomever) and \
-                 `verify-full` (encrypted, and the server's certificate and name are checked)"
+                "`sslmode={other}` is not supported; expected one of `disable` (plain text), `require` (encrypted, but any \
+                 server is trusted), `verify-full` (encrypted, and the server's certificate and name are checked)"
             )));
         }
     };
-    Ok(Some(Tls { verify, identity: identity(url)?, ca: pem(url, "ca")?, domain: url.take("domain") }))
+    let identity = identity(url)?.map(|(certificate, key)| Identity { certificate, key: Secret::new(key) });
+    let tls = Tls { identity, ca: pem(url, "ca")?, domain: url.take("domain") };
+    Ok(Some(Encryption { verify, tls }))
 }
 
 #[cfg(test)]

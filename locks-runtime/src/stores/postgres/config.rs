@@ -1,20 +1,19 @@
-//! Where a PostgreSQL store is, checked before anything is sent.
+//! The settings of a PostgreSQL store, checked before anything is sent.
 
+use super::layout::Layout;
 use super::table::Table;
-use crate::contract::reach;
+use crate::contract::{Tls, endpoint_parts, request_timeout};
 use crate::values::error::Error;
-use std::fmt;
+use crate::values::secret::Credentials;
 use std::time::Duration;
 
-/// Where a PostgreSQL server is, who asks, and for which table.
-#[derive(Clone)]
+/// Where a PostgreSQL server is, who connects to it, and which table has the locks.
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The servers as `host:port`, tried in turn; only one that takes writes is used.
     pub hosts: Vec<String>,
-    /// The role.
-    pub user: String,
-    /// Its password, where the server wants one.
-    pub password: Option<String>,
+    /// The role, which PostgreSQL always needs, and its password, where the server wants one.
+    pub credentials: Option<Credentials>,
     /// The database.
     pub database: String,
     /// The table, as `table` or `schema.table`; case counts.
@@ -27,57 +26,43 @@ pub struct Config {
     /// within half a second and five seconds.
     pub connect_timeout: Duration,
     /// TLS; `None` speaks plain text.
-    pub tls: Option<Tls>,
+    pub tls: Option<Encryption>,
 }
 
-/// What the table looks like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Layout {
-    /// This crate's own.
-    #[default]
-    Own,
-    /// That of ShedLock, for Java services that take the same locks: without a line, a fence or a record.
-    ShedLock,
-}
-
-/// How to trust the server, and how to be trusted by it. Needs the feature `postgres-tls`.
-#[derive(Clone, Default)]
-pub struct Tls {
-    /// Whether the server's certificate must be good, and in its name. Otherwise the connection is only encrypted:
-    /// whoever is in between may pose as the server.
+/// How a connection is encrypted. Needs the feature `postgres-tls`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encryption {
+    /// Whether the server's certificate must be valid, and in its name. Otherwise the connection is only encrypted:
+    /// whoever is in between may pretend to be the server.
     pub verify: bool,
-    /// The authority that signed the server's certificate, as PEM; `None` means those that the system trusts.
-    pub ca: Option<Vec<u8>>,
-    /// The client's own certificate and key, as PEM.
-    pub identity: Option<(Vec<u8>, Vec<u8>)>,
-    /// The name in the server's certificate, where it is not the host.
-    pub domain: Option<String>,
+    /// The certificates. Only with `verify` may it name an authority or a domain.
+    pub tls: Tls,
 }
 
 impl Config {
     /// How long one request may take.
-    pub(super) fn attempt(&self) -> Duration {
-        reach::attempt(self.connect_timeout)
+    pub(super) fn request_timeout(&self) -> Duration {
+        request_timeout(self.connect_timeout)
     }
 
-    /// Finds what can be found without a store.
+    /// Checks what can be checked without a server.
     pub(super) fn check(&self) -> Result<Table, Error> {
         if self.hosts.is_empty() {
             return Err(Error::invalid_url("a PostgreSQL store needs a host; write `postgres://user@host/database`"));
         }
         for host in &self.hosts {
-            reach::split(host)
+            endpoint_parts(host)
                 .ok_or_else(|| Error::invalid_url(format!("{host:?} is not a host; write `host:port`")))?;
         }
-        if self.user.is_empty() {
-            return Err(Error::invalid_url("there is no user; write `postgres://user:password@host/database`"));
-        }
+        let no_user = || Error::invalid_url("there is no user; write `postgres://user:password@host/database`");
+        let Credentials { user, password } =
+            self.credentials.as_ref().filter(|own| !own.user.is_empty()).ok_or_else(no_user)?;
         if self.database.is_empty() || self.database.contains('/') {
             return Err(Error::invalid_url("one database comes after the host: `postgres://user@host/database`"));
         }
-        let texts = [&self.user, &self.database, &self.namespace].into_iter().chain(&self.password);
+        let texts = [user, password.reveal(), &self.database, &self.namespace];
         if texts.into_iter().any(|text| text.chars().any(char::is_control)) {
-            return Err(Error::invalid_url("user, password, database or namespace hold a control character"));
+            return Err(Error::invalid_url("user, password, database or namespace contain a control character"));
         }
         if self.namespace.len() > LONGEST_NAMESPACE {
             return Err(Error::invalid_url(format!("`namespace` has more than {LONGEST_NAMESPACE} bytes")));
@@ -85,29 +70,31 @@ impl Config {
         if self.connect_timeout.is_zero() {
             return Err(Error::invalid_url("`connect_timeout` is zero"));
         }
-        self.tls.as_ref().map_or(Ok(()), Tls::check)?;
+        self.tls.as_ref().map_or(Ok(()), Encryption::check)?;
         Table::parse(&self.table)
     }
 
     /// The client crate's settings for one host.
     pub(super) fn settings(&self, host: &str) -> tokio_postgres::Config {
-        let (name, port) = reach::split(host).unwrap_or((host, 5432));
+        let (name, port) = endpoint_parts(host).unwrap_or((host, 5432));
         let mut settings = tokio_postgres::Config::new();
         settings
             .host(name)
             .port(port)
-            .user(&self.user)
             .dbname(&self.database)
             .application_name("distributed-locks")
-            .connect_timeout(self.attempt())
+            .connect_timeout(self.request_timeout())
             .keepalives_idle(Duration::from_secs(10))
             .target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
         settings.ssl_mode(match self.tls {
             Some(_) => tokio_postgres::config::SslMode::Require,
             None => tokio_postgres::config::SslMode::Disable,
         });
-        if let Some(password) = &self.password {
-            settings.password(password);
+        if let Some(Credentials { user, password }) = &self.credentials {
+            settings.user(user);
+            if !password.reveal().is_empty() {
+                settings.password(password.reveal());
+            }
         }
         settings
     }
@@ -116,56 +103,33 @@ impl Config {
 /// With a key of 512 bytes it still fits into an index.
 const LONGEST_NAMESPACE: usize = 512;
 
-impl Tls {
+impl Encryption {
     fn check(&self) -> Result<(), Error> {
         if !cfg!(feature = "postgres-tls") {
             return Err(Error::invalid_url("`sslmode` other than `disable` needs the feature `postgres-tls`"));
         }
-        if !self.verify && (self.ca.is_some() || self.domain.is_some()) {
-            return Err(Error::invalid_url("only `sslmode=verify-full` looks at `ca` and `domain`"));
+        if !self.verify && (self.tls.ca.is_some() || self.tls.domain.is_some()) {
+            return Err(Error::invalid_url("`ca` and `domain` need `sslmode=verify-full`, which checks them"));
         }
-        reach::check_pem(self.ca.as_ref(), self.identity.as_ref())
-    }
-}
-
-/// Without the password.
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("hosts", &self.hosts)
-            .field("user", &self.user)
-            .field("database", &self.database)
-            .field("table", &self.table)
-            .field("layout", &self.layout)
-            .field("namespace", &self.namespace)
-            .field("connect_timeout", &self.connect_timeout)
-            .field("tls", &self.tls)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Without the key.
-impl fmt::Debug for Tls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls")
-            .field("verify", &self.verify)
-            .field("ca", &self.ca.is_some())
-            .field("identity", &self.identity.is_some())
-            .field("domain", &self.domain)
-            .finish()
+        self.tls.check()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Identity;
     use crate::values::error::ErrorKind;
+    use crate::values::secret::Secret;
+
+    fn credentials(user: &str, password: &str) -> Option<Credentials> {
+        Some(Credentials { user: user.to_owned(), password: Secret::new(password.to_owned()) })
+    }
 
     fn config(host: &str) -> Config {
         Config {
             hosts: vec![host.to_owned()],
-            user: "app".to_owned(),
-            password: Some("secret".to_owned()),
+            credentials: credentials("app", "secret"),
             database: "main".to_owned(),
             table: "distributed_locks".to_owned(),
             layout: Layout::Own,
@@ -186,13 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_cannot_be_is_said() {
+    fn what_is_missing_or_wrong_is_named() {
         let base = config("a:1");
         for (bad, what) in [
-            (Config { user: String::new(), ..base.clone() }, "user"),
+            (Config { credentials: None, ..base.clone() }, "user"),
+            (Config { credentials: credentials("", "secret"), ..base.clone() }, "user"),
             (Config { database: "a/b".to_owned(), ..base.clone() }, "database"),
             (Config { namespace: "n".repeat(513), ..base.clone() }, "`namespace`"),
-            (Config { password: Some("\0".to_owned()), ..base.clone() }, "control"),
+            (Config { credentials: credentials("app", "\0"), ..base.clone() }, "control"),
             (Config { table: "a.b.c".to_owned(), ..base }, "`table`"),
         ] {
             let error = bad.check().unwrap_err();
@@ -201,26 +166,32 @@ mod tests {
     }
 
     #[test]
-    fn debug_keeps_secrets() {
+    fn debug_does_not_show_secrets() {
         let mut config = config("a:1");
-        config.tls = Some(Tls { identity: Some((b"x".to_vec(), b"hidden".to_vec())), ..Tls::default() });
+        config.credentials = credentials("app", "hunter2");
+        let identity = Identity { certificate: b"x".to_vec(), key: Secret::new(b"hidden".to_vec()) };
+        config.tls = Some(encryption(Tls { identity: Some(identity), ..Tls::default() }));
         let shown = format!("{config:?}");
-        assert!(!shown.contains("secret") && !shown.contains("hidden") && !shown.contains("104"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains("hidden") && !shown.contains("104"), "{shown}");
         assert!(shown.contains("app"), "{shown}");
+    }
+
+    fn encryption(tls: Tls) -> Encryption {
+        Encryption { verify: false, tls }
     }
 
     #[cfg(feature = "postgres-tls")]
     #[test]
-    fn an_authority_that_nobody_looks_at_is_refused() {
+    fn an_authority_that_is_not_checked_is_refused() {
         let tls = Tls { ca: Some(b"-----BEGIN CERTIFICATE".to_vec()), ..Tls::default() };
-        let error = Config { tls: Some(tls), ..config("a:1") }.check().unwrap_err();
+        let error = Config { tls: Some(encryption(tls)), ..config("a:1") }.check().unwrap_err();
         assert!(error.to_string().contains("verify-full"), "{error}");
     }
 
     #[cfg(not(feature = "postgres-tls"))]
     #[test]
     fn tls_without_its_feature_names_the_feature() {
-        let config = Config { tls: Some(Tls::default()), ..config("a:1") };
+        let config = Config { tls: Some(Encryption::default()), ..config("a:1") };
         assert!(config.check().unwrap_err().to_string().contains("`postgres-tls`"));
     }
 }

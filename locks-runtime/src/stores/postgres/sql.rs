@@ -4,38 +4,40 @@
 //! row as it is now, but everything else as it was when the statement began. For the same reason the conditions stand in
 //! `SET`, where the row is the newest, and not in `WHERE`.
 //!
-//! `queue` has the waiters in order, as `{"s": session, "n": number, "u": until when, "h": record}`. One who is not
-//! renewed until `u` is passed over. A lock is free when `locked_until` has come.
+//! `queue` has the waiters in order, as `{"s": session, "n": number, "u": until when, "h": record}`. A waiter that is not
+//! renewed until `u` is skipped. A lock is free when `locked_until` has come.
+//!
+//! Table and notifications are shared with other versions of this crate that run at the same time.
 
 use super::table::Table;
 
 /// The statements for one table.
 #[derive(Debug)]
 pub(super) struct Statements {
-    /// Makes the table.
+    /// Creates the table.
     pub(super) creation: String,
-    /// name, session, number, record, TTL in µs, whether to stand in line → [`SEEN`].
+    /// name, session, number, record, TTL in µs, whether to join the queue → [`SEEN`].
     pub(super) enter: String,
     /// name, session, number → [`SEEN`].
     pub(super) look: String,
-    /// names, session, numbers, TTL in µs → for each name that is there: the number that holds, fence, numbers that wait.
+    /// names, session, numbers, TTL in µs → for each name that is there: the number of the holder, fence, numbers of the waiters.
     pub(super) renew: String,
-    /// names, session, numbers, channel → nothing that matters; hand-overs are told.
+    /// names, session, numbers, channel → nothing that matters; hand-offs are notified.
     pub(super) leave: String,
     /// name, session, number, least time in µs → one row if it holds.
-    pub(super) keep: String,
-    /// name, channel → one row for each entry that was taken away, which is told with the hand-over.
-    pub(super) force: String,
-    /// Locks by name → name, fence, whether it is held, record, records of those who wait.
-    pub(super) show_one: String,
-    /// The same by the beginning of the name.
-    pub(super) show_all: String,
+    pub(super) extend: String,
+    /// name, channel → one row for each entry that was removed; this and the hand-off are notified.
+    pub(super) force_release: String,
+    /// name → name, fence, whether it is held, record, records of the waiters.
+    pub(super) inspect_key: String,
+    /// The beginning of names → the same for each.
+    pub(super) inspect_prefix: String,
 }
 
 /// Microseconds since 1970: what a fence is at least, so that it grows even if the table is lost.
 const MICROS: &str = "(extract(epoch FROM now) * 1000000)::bigint";
 
-/// What a row shows to an entry: who else holds, for how long yet, and the entry's place in line.
+/// What a row shows to an entry: who else holds the lock, for how long yet, and the entry's position in the queue.
 const SEEN: &str = "l.session, l.number, l.fence, \
     CASE WHEN l.session = $2 AND l.number = $3 THEN NULL ELSE l.holder END AS holder, \
     (extract(epoch FROM l.locked_until) - extract(epoch FROM clock_timestamp()))::float8 AS seconds, \
@@ -45,7 +47,7 @@ const SEEN: &str = "l.session, l.number, l.fence, \
 impl Statements {
     pub(super) fn of(table: &Table) -> Self {
         let (creation, table) = (table.creation(), &table.quoted);
-        let show = format!(
+        let inspect = format!(
             "SELECT l.name, l.fence, l.locked_until > now AS held, l.holder, \
              ARRAY(SELECT w->>'h' FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) \
                    WHERE (w->>'u')::timestamptz > now ORDER BY place) AS waiting \
@@ -58,21 +60,21 @@ impl Statements {
             look: format!("SELECT {SEEN} FROM {table} AS l WHERE l.name = $1"),
             renew: renew(table),
             leave: leave(table),
-            keep: format!(
+            extend: format!(
                 "UPDATE {table} AS l \
                  SET keep_until = greatest(l.keep_until, until), locked_until = greatest(l.locked_until, until) \
                  FROM (SELECT clock_timestamp() + $4 * interval '1 microsecond' AS until OFFSET 0) AS least \
                  WHERE l.name = $1 AND l.session = $2 AND l.number = $3 AND l.locked_until > clock_timestamp() \
                  RETURNING l.name"
             ),
-            force: force(table),
-            show_one: format!("{show} AND l.name = $1"),
-            show_all: format!("{show} AND starts_with(l.name, $1) ORDER BY l.name"),
+            force_release: force_release(table),
+            inspect_key: format!("{inspect} AND l.name = $1"),
+            inspect_prefix: format!("{inspect} AND starts_with(l.name, $1) ORDER BY l.name"),
         }
     }
 }
 
-/// Puts an entry in line, unless it is there or holds; if the lock is free, it goes to the first in line.
+/// Puts an entry into the queue, unless it is there or holds the lock; a free lock goes to the first in the queue.
 fn enter(table: &str) -> String {
     let settled = settled(
         "false",
@@ -81,7 +83,7 @@ fn enter(table: &str) -> String {
               OR NOT $6 AND (taken OR alive <> '[]') THEN alive \
          ELSE alive || jsonb_build_array(jsonb_build_object('s', $2, 'n', $3, 'h', $4, \
               'u', now + $5 * interval '1 microsecond')) END",
-        Some(Taker { session: "$2", number: "$3", holder: "$4", until: "now + $5 * interval '1 microsecond'" }),
+        Some(Acquirer { session: "$2", number: "$3", holder: "$4", until: "now + $5 * interval '1 microsecond'" }),
     );
     format!(
         "INSERT INTO {table} AS l (name, fence, session, number, holder, locked_until) \
@@ -91,7 +93,7 @@ fn enter(table: &str) -> String {
     )
 }
 
-/// Takes entries out. What they hold goes to the first in line, unless it is kept.
+/// Removes entries. A lock that they hold goes to the first in the queue, unless it was extended.
 fn leave(table: &str) -> String {
     let settled = settled(
         "coalesce(l.session = $2 AND l.number = ANY($3), false)",
@@ -107,12 +109,12 @@ fn leave(table: &str) -> String {
                  mine.session = $2 AND mine.number = ANY($3) AS held) \
          SELECT {} FROM left_it WHERE held",
         locked(table, "name = ANY($1)"),
-        handed_over("$4")
+        handed_off("$4")
     )
 }
 
-/// Takes the lock away from whoever has it, who is told.
-fn force(table: &str) -> String {
+/// Takes the lock away from its holder, who is notified.
+fn force_release(table: &str) -> String {
     format!(
         "WITH mine AS MATERIALIZED ({}), \
          freed AS (UPDATE {table} AS l SET {} FROM mine WHERE l.name = mine.name AND mine.taken \
@@ -121,11 +123,11 @@ fn force(table: &str) -> String {
          SELECT {}, CASE WHEN former IS NOT NULL THEN pg_notify($2, format('gone %s %s', former, entry)) END FROM freed",
         locked(table, "name = $1"),
         settled("NULL::boolean", "alive", None),
-        handed_over("$2"),
+        handed_off("$2"),
     )
 }
 
-/// Moves on the time of every entry that still stands. What has lapsed stays so.
+/// Moves on the time of every entry that has not lapsed.
 fn renew(table: &str) -> String {
     format!(
         "WITH mine AS MATERIALIZED ({}) \
@@ -146,9 +148,10 @@ fn renew(table: &str) -> String {
     )
 }
 
-/// Tells who holds now, and who is first in line after that one until when, in microseconds from now: that may be sooner
-/// than it seemed. Nothing is told where nobody waits, for a notification takes a lock of the whole database at its commit.
-fn handed_over(channel: &str) -> String {
+/// Notifies the new holder, and the first waiter behind it: until when the lock is held, in microseconds from now, which may
+/// be sooner than it seemed. Without waiters it notifies nobody, for at its commit a notification takes a lock of the whole
+/// database.
+fn handed_off(channel: &str) -> String {
     format!(
         "CASE WHEN session IS NOT NULL THEN pg_notify({channel}, format('turn %s %s %s', session, number, fence)) END, \
          CASE WHEN first IS NOT NULL THEN pg_notify({channel}, format('wait %s %s %s', first->>'s', first->>'n', \
@@ -164,13 +167,13 @@ fn locked(table: &str, condition: &str) -> String {
     )
 }
 
-/// The row after a change: `held` says whether the holder gives it up (NULL: it is taken away, kept or not), `line` who
-/// waits, of those `alive`. A free lock goes to `taker`, if there is one and nobody waits, without a detour through the
-/// line; otherwise to the first in line, for as long as that one was renewed for.
-fn settled(held: &str, line: &str, taker: Option<Taker>) -> String {
-    let (free, Taker { session, number, holder, until }) = match taker {
-        Some(taker) => ("NOT taken AND alive = '[]'", taker),
-        None => ("false", Taker::NOBODY),
+/// The row after a change: `held` is whether the holder releases it (NULL: by force, extended or not), `queue` the waiters
+/// that stay, of those `alive`. A free lock goes to `acquirer`, if there is one and the queue is empty, without a detour
+/// through the queue; otherwise to the first in the queue, for as long as that one was renewed for.
+fn settled(held: &str, queue: &str, acquirer: Option<Acquirer>) -> String {
+    let (free, Acquirer { session, number, holder, until }) = match acquirer {
+        Some(acquirer) => ("NOT taken AND alive = '[]'", acquirer),
+        None => ("false", Acquirer::NONE),
     };
     format!(
         "(fence, session, number, holder, locked_until, keep_until, queue) = (SELECT \
@@ -191,19 +194,19 @@ fn settled(held: &str, line: &str, taker: Option<Taker>) -> String {
              FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) \
              WHERE (w->>'u')::timestamptz > now) AS living \
          CROSS JOIN LATERAL (SELECT {free} AS direct OFFSET 0) AS freedom \
-         CROSS JOIN LATERAL (SELECT CASE WHEN direct THEN alive ELSE {line} END AS line OFFSET 0) AS standing \
+         CROSS JOIN LATERAL (SELECT CASE WHEN direct THEN alive ELSE {queue} END AS line OFFSET 0) AS standing \
          CROSS JOIN LATERAL (SELECT CASE WHEN NOT taken THEN line->0 END AS next OFFSET 0) AS first)"
     )
 }
 
-/// Who takes a lock that is free, as expressions.
-struct Taker {
+/// The entry that acquires a free lock, as expressions.
+struct Acquirer {
     session: &'static str,
     number: &'static str,
     holder: &'static str,
     until: &'static str,
 }
 
-impl Taker {
-    const NOBODY: Self = Self { session: "NULL", number: "NULL", holder: "NULL", until: "NULL" };
+impl Acquirer {
+    const NONE: Self = Self { session: "NULL", number: "NULL", holder: "NULL", until: "NULL" };
 }

@@ -1,4 +1,4 @@
-//! The table: its name, safe to put into a statement, and how it is made.
+//! The table: its name, safe to put into a statement, and how it is created.
 
 use crate::values::error::Error;
 
@@ -6,7 +6,8 @@ use crate::values::error::Error;
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub(super) quoted: String,
-    /// Where hand-overs are told: PostgreSQL allows 63 bytes. Two tables may share one, for what is told names sessions.
+    /// The channel for notifications. Its name has at most 63 bytes, so that two tables may share one; a notification names a
+    /// session.
     pub(super) channel: String,
 }
 
@@ -17,7 +18,7 @@ impl Table {
         let is_fine = |part: &&str| (1..=63).contains(&part.len()) && !part.chars().any(char::is_control);
         if parts.len() > 2 || !parts.iter().all(is_fine) {
             return Err(Error::invalid_url(format!(
-                "`table={name}` is no table; write `table` or `schema.table`, each of at most 63 bytes"
+                "`table={name}` is not a table's name; write `table` or `schema.table`, each of at most 63 bytes"
             )));
         }
         let quoted: Vec<String> = parts.iter().map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect();
@@ -26,7 +27,7 @@ impl Table {
         Ok(Self { quoted: quoted.join("."), channel })
     }
 
-    /// The statement that makes it.
+    /// The statement that creates it.
     ///
     /// Rows are changed and never deleted; every change is a HOT update while half of each page is free, since none
     /// touches the one index.
@@ -46,7 +47,7 @@ impl Table {
         )
     }
 
-    /// The statement that makes ShedLock's table, as its documentation has it.
+    /// The statement that creates ShedLock's table, as its documentation has it.
     pub(super) fn shedlock_creation(&self) -> String {
         format!(
             "CREATE TABLE IF NOT EXISTS {} (name VARCHAR(64) NOT NULL, lock_until TIMESTAMP NOT NULL, \

@@ -1,6 +1,7 @@
 //! TLS as libpq's `sslmode` names it.
 
-use super::config::Tls;
+use super::config::Encryption;
+use crate::contract::Identity;
 use crate::values::error::Error;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -20,23 +21,24 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(tls: &Tls) -> Result<Self, Error> {
+    pub(super) fn new(encryption: &Encryption) -> Result<Self, Error> {
+        let Encryption { verify, tls } = encryption;
         let provider = Arc::new(ring::default_provider());
         let versions = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|cause| Error::invalid_url("TLS cannot be set up").with_source(cause))?;
-        let trusting = if tls.verify {
+        let trusting = if *verify {
             versions.with_root_certificates(roots(tls.ca.as_deref())?)
         } else {
-            versions.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+            versions.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         };
         let config = match &tls.identity {
             None => trusting.with_no_client_auth(),
-            Some((certificate, key)) => {
-                let key = PrivateKeyDer::from_pem_slice(key).map_err(|cause| unreadable("key", cause))?;
+            Some(Identity { certificate, key }) => {
+                let key = PrivateKeyDer::from_pem_slice(key.reveal()).map_err(|cause| unreadable("key", cause))?;
                 trusting
                     .with_client_auth_cert(certificates("cert", certificate)?, key)
-                    .map_err(|cause| Error::invalid_url("`cert` and `key` do not fit").with_source(cause))?
+                    .map_err(|cause| Error::invalid_url("`cert` and `key` do not belong together").with_source(cause))?
             }
         };
         Ok(Self { inner: MakeRustlsConnect::new(config), domain: tls.domain.clone() })
@@ -76,7 +78,7 @@ fn certificates(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let read = read.map_err(|cause| unreadable(name, cause))?;
     if read.is_empty() {
-        return Err(Error::invalid_url(format!("`{name}` holds no certificate")));
+        return Err(Error::invalid_url(format!("`{name}` contains no certificate")));
     }
     Ok(read)
 }
@@ -87,9 +89,9 @@ fn unreadable(name: &str, cause: impl std::error::Error + Send + Sync + 'static)
 
 /// Trusts any certificate: `sslmode=require` asks for encryption and nothing else.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct AnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

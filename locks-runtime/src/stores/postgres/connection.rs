@@ -1,0 +1,128 @@
+//! One connection, made anew when it breaks. The server answers requests on it in the order they were sent.
+
+use super::error::Failure;
+use super::servers::{Event, Listen, Servers};
+use crate::values::mutex::Mutex;
+use crate::world::clock::AtomicMoment;
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error as ClientError, Row};
+
+/// One value of a statement with its type, so that the statement takes one round trip and works through a pool.
+pub(super) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// A connection that is made when it is first needed, and again after it broke.
+pub(super) struct Connection {
+    servers: Arc<Servers>,
+    current: Mutex<Option<Arc<OpenConnection>>>,
+    /// One request at a time connects; the others then find the connection, or why there is none.
+    connecting: tokio::sync::Mutex<Option<Failure>>,
+    /// How many attempts to connect have ended.
+    attempts: AtomicUsize,
+    listen: Option<Listen>,
+}
+
+/// A connection to one server.
+pub(super) struct OpenConnection {
+    servers: Arc<Servers>,
+    client: Client,
+    pub(super) endpoint: String,
+    /// When the server last answered anything. A request that waits behind others is not unanswered.
+    answered: AtomicMoment,
+}
+
+impl Connection {
+    /// Nothing is opened yet.
+    pub(super) fn new(servers: Arc<Servers>, listen: Option<Listen>) -> Self {
+        Self {
+            servers,
+            current: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+            attempts: AtomicUsize::new(0),
+            listen,
+        }
+    }
+
+    /// The open connection, which is made if there is none.
+    pub(super) async fn open(&self) -> Result<Arc<OpenConnection>, Failure> {
+        if let Some(open) = self.current() {
+            return Ok(open);
+        }
+        let seen = self.attempts.load(Ordering::Acquire);
+        let mut last = self.connecting.lock().await;
+        if let Some(open) = self.current() {
+            return Ok(open);
+        }
+        // Another request has tried meanwhile: a thousand must not try one after another.
+        if let Some(failure) = last.as_ref().filter(|_| self.attempts.load(Ordering::Acquire) != seen) {
+            return Err(failure.clone());
+        }
+        let connected = self.servers.connect(self.listen.as_ref()).await;
+        self.attempts.fetch_add(1, Ordering::AcqRel);
+        *last = connected.as_ref().err().cloned();
+        let (client, endpoint) = connected?;
+        let answered = AtomicMoment::new(self.servers.world.now());
+        let (servers, endpoint) = (Arc::clone(&self.servers), endpoint.to_owned());
+        let open = Arc::new(OpenConnection { servers, client, endpoint, answered });
+        *self.current.lock() = Some(Arc::clone(&open));
+        if let Some(listen) = &self.listen {
+            listen.report(Event::Opened);
+        }
+        Ok(open)
+    }
+
+    /// Leaves `open` alone, so that the next request makes another, and cancels what still runs on it.
+    pub(super) fn abandon(&self, open: &Arc<OpenConnection>) {
+        let mut current = self.current.lock();
+        if current.as_ref().is_some_and(|now| Arc::ptr_eq(now, open)) {
+            *current = None;
+            if !open.client.is_closed() {
+                self.servers.cancel(open.client.cancel_token());
+            }
+        }
+    }
+
+    fn current(&self) -> Option<Arc<OpenConnection>> {
+        self.current.lock().as_ref().filter(|open| !open.client.is_closed()).cloned()
+    }
+}
+
+impl OpenConnection {
+    /// The rows that a statement returns; a timeout if the server has not answered anything for `limit`.
+    pub(super) async fn ask(
+        &self,
+        statement: &str,
+        values: &[Value<'_>],
+        limit: Duration,
+    ) -> Result<Vec<Row>, Failure> {
+        let world = &self.servers.world;
+        let sent = world.now();
+        let mut answer = pin!(self.client.query_typed(statement, values));
+        loop {
+            let due = sent.max(self.answered.load()) + limit;
+            let left = due.since(world.now());
+            if left.is_zero() {
+                return Err(Failure::timeout(&self.endpoint, limit));
+            }
+            if let Ok(answer) = tokio::time::timeout(left, &mut answer).await {
+                self.answered.advance(world.now());
+                return answer.map_err(|error| Failure::reported(&self.endpoint, error));
+            }
+        }
+    }
+
+    /// Executes statements without values, which return nothing; `None` if the server did not answer within `limit`.
+    pub(super) async fn execute(&self, statements: &str, limit: Duration) -> Option<Result<(), ClientError>> {
+        tokio::time::timeout(limit, self.client.batch_execute(statements)).await.ok()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("is_open", &self.current().is_some()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,170 @@
+//! The servers, and how a connection to one of them is made and driven.
+
+use super::config::Config;
+use super::error::{Failure, Verdict};
+#[cfg(feature = "postgres-tls")]
+use super::tls::Connector;
+use crate::values::error::Error;
+use crate::world::World;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio_postgres::tls::{MakeTlsConnect, NoTls, TlsConnect};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Connection, Error as ClientError, Socket};
+
+/// What happens to a connection that receives notifications.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Event<'a> {
+    /// A new one was made.
+    Opened,
+    /// It broke.
+    Closed,
+    /// It received a notification with this payload.
+    Notification(&'a str),
+}
+
+/// How a connection comes to receive notifications.
+#[derive(Clone)]
+pub(super) struct Listen {
+    statement: String,
+    on_event: Arc<dyn Fn(Event<'_>) + Send + Sync>,
+    /// How many connections there were.
+    connections: Arc<AtomicUsize>,
+}
+
+impl Listen {
+    /// Sends `statement` first on each connection, and then calls `on_event`.
+    pub(super) fn new(statement: String, on_event: Arc<dyn Fn(Event<'_>) + Send + Sync>) -> Self {
+        Self { statement, on_event, connections: Arc::default() }
+    }
+
+    pub(super) fn report(&self, event: Event<'_>) {
+        (self.on_event)(event);
+    }
+}
+
+/// The servers, and how to connect to them.
+pub(super) struct Servers {
+    pub(super) config: Config,
+    pub(super) world: World,
+    #[cfg(feature = "postgres-tls")]
+    tls: Option<Connector>,
+    /// The one that was used last.
+    preferred: AtomicUsize,
+}
+
+impl Servers {
+    pub(super) fn new(config: Config, world: &World) -> Result<Self, Error> {
+        Ok(Self {
+            #[cfg(feature = "postgres-tls")]
+            tls: config.tls.as_ref().map(Connector::new).transpose()?,
+            config,
+            world: world.clone(),
+            preferred: AtomicUsize::new(0),
+        })
+    }
+
+    /// Tries the servers one after another, beginning with the one that was used last; returns also which one it is.
+    pub(super) async fn connect(&self, listen: Option<&Listen>) -> Result<(Client, &str), Failure> {
+        let (hosts, first) = (&self.config.hosts, self.preferred.load(Ordering::Acquire));
+        let mut failure = None;
+        for number in (0..hosts.len()).map(|step| (first + step) % hosts.len()) {
+            match self.connect_to(&hosts[number], listen).await {
+                Ok(client) => {
+                    self.preferred.store(number, Ordering::Release);
+                    return Ok((client, &hosts[number]));
+                }
+                Err(refused) if refused.verdict != Verdict::Reconnect => return Err(refused),
+                Err(next) => failure = Some(next),
+            }
+        }
+        Err(failure.unwrap_or_else(|| Failure::timeout("no host", self.config.request_timeout())))
+    }
+
+    async fn connect_to(&self, host: &str, listen: Option<&Listen>) -> Result<Client, Failure> {
+        let limit = self.config.request_timeout();
+        let connecting = async {
+            let (client, driver) = self.dial(host, listen.cloned()).await?;
+            self.world.spawn(driver);
+            if let Some(listen) = listen {
+                client.batch_execute(&listen.statement).await?;
+            }
+            Ok(client)
+        };
+        match tokio::time::timeout(limit, connecting).await {
+            Ok(connected) => connected.map_err(|error| Failure::reported(host, error)),
+            Err(_) => Err(Failure::timeout(host, limit)),
+        }
+    }
+
+    async fn dial(&self, host: &str, listen: Option<Listen>) -> Result<(Client, Driver), ClientError> {
+        let settings = self.config.settings(host);
+        #[cfg(feature = "postgres-tls")]
+        if let Some(tls) = &self.tls {
+            return open(&settings, tls.clone(), listen).await;
+        }
+        open(&settings, NoTls, listen).await
+    }
+
+    /// Asks the server to cancel an abandoned statement, which might otherwise take effect much later.
+    pub(super) fn cancel(&self, token: CancelToken) {
+        let limit = self.config.request_timeout();
+        #[cfg(feature = "postgres-tls")]
+        if let Some(tls) = self.tls.clone() {
+            self.world.spawn(async move { drop(tokio::time::timeout(limit, token.cancel_query(tls)).await) });
+            return;
+        }
+        self.world.spawn(async move { drop(tokio::time::timeout(limit, token.cancel_query(NoTls)).await) });
+    }
+}
+
+/// Works for as long as a connection lasts.
+type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+async fn open<T>(
+    settings: &tokio_postgres::Config,
+    tls: T,
+    listen: Option<Listen>,
+) -> Result<(Client, Driver), ClientError>
+where
+    T: MakeTlsConnect<Socket, Stream: Send + 'static, TlsConnect: Send> + Send,
+    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+{
+    let (client, connection) = settings.connect(tls).await?;
+    Ok((client, Box::pin(drive(connection, listen))))
+}
+
+/// Ends when the client is dropped, or the connection breaks.
+async fn drive<S>(mut connection: Connection<Socket, S>, listen: Option<Listen>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let number = listen.as_ref().map(|listen| listen.connections.fetch_add(1, Ordering::AcqRel) + 1);
+    loop {
+        match poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notification(notification))) => {
+                if let Some(listen) = &listen {
+                    listen.report(Event::Notification(notification.payload()));
+                }
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                tracing::debug!(%error, "a connection to PostgreSQL broke");
+                break;
+            }
+            None => break,
+        }
+    }
+    // An abandoned connection may outlive the making of the next one, whose notifications arrive.
+    if let Some(listen) = listen.filter(|listen| Some(listen.connections.load(Ordering::Acquire)) == number) {
+        listen.report(Event::Closed);
+    }
+}
+
+impl fmt::Debug for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Servers").field(&self.config).finish()
+    }
+}
