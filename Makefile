@@ -1,7 +1,7 @@
 # Everything a contributor needs. `make test` and `make bench` install the servers first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench torture servers
+.PHONY: help demo test lint deny bench torture servers
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -14,7 +14,7 @@ servers: ## install the servers that the tests start, and protoc
 
 test: servers ## everything, on every store that is installed
 	cargo test --workspace --all-features --no-fail-fast
-	cargo test --package locks-runtime --lib connect # where stores are left out
+	cargo test --package locks-runtime --lib connect # with the stores compiled out
 
 # The features of the published package, read from its manifest.
 features := $(shell sed -n '/^\[features\]/,/^\[dependencies\]/s/^\([a-z-]*\) = .*/\1/p' Cargo.toml)
@@ -28,6 +28,9 @@ lint: servers ## format, clippy, documentation, and each feature alone
 		cargo clippy --quiet --package distributed-locks --no-default-features --features $$feature \
 			-- -D warnings || exit 1; \
 	done
+
+deny: ## licences, sources and known vulnerabilities of all dependencies
+	@.ci/deny
 
 bench: servers ## against the floor of the same store: ROUNDS=5 STORES=etcd-1,redis KEEP=1 (in the docs)
 	cargo bench --package locks-benches

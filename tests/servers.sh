@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs the servers the tests run against, and what builds their clients. Silent when everything is there.
+# Installs the servers that the tests run against, and what building their clients needs. Prints nothing if all is installed.
 #
-# LOCKS_ETCD=/path/to/etcd[:/another] makes the tests use further etcd binaries, LOCKS_REDIS further Redis or Valkey servers,
-# and LOCKS_POSTGRES further directories with the programs of a PostgreSQL; this script leaves those alone.
+# LOCKS_ETCD=/path/to/etcd[:/another] makes the tests use more etcd binaries, LOCKS_REDIS more Redis or Valkey servers,
+# and LOCKS_POSTGRES more directories with the programs of a PostgreSQL; this script does not touch those.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,9 +29,9 @@ missing() {
     has protoc || echo protobuf-compiler
     # Debian keeps protobuf's own .proto files in a package of their own, recommended but not required by protoc.
     [ -e /usr/include/google/protobuf/empty.proto ] || echo libprotobuf-dev
-    # Its libraries are Valkey's as well.
+    # Valkey needs the same libraries.
     has redis-server || echo redis-server
-    # ZooKeeper comes without a service of its own. The compiler is for Curator, whose locks the tests take and meet.
+    # This package of ZooKeeper has no service. The compiler is for Curator, with which the tests share locks.
     [ -e /usr/share/java/zookeeper.jar ] || echo libzookeeper-java
     [ -e /usr/share/java/slf4j-simple.jar ] || echo libslf4j-java
     [ -e /usr/share/java/curator-recipes.jar ] || echo libcurator-recipes-java
@@ -41,7 +41,7 @@ missing() {
     { [ -d $redis_py ] && [ -d $kazoo ]; } || has_pip || echo python3-pip
 }
 
-# Debian keeps its programs out of the PATH.
+# Debian installs its programs outside the PATH.
 has_postgres() { has psql && { has postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; }; }
 
 has_pip() { python3 -m pip --version >/dev/null 2>&1; }
@@ -68,8 +68,8 @@ stop_service() {
     fi
 }
 
-# etcd 3.5 and Valkey 8 are in Debian from 13 on, Valkey in the backports of 12 too. Their programs are unpacked, not
-# installed. (Not an older 3.5: up to 3.5.2 a killed member forgets what it has committed, etcd-io/etcd#13766.)
+# Debian has etcd 3.5 and Valkey 8 since version 13, and Valkey in the backports of 12. Their programs are unpacked, not
+# installed. (No older 3.5: up to 3.5.2 a killed member loses what it has committed, etcd-io/etcd#13766.)
 has_etcd35() {
     etcd --version | grep -q 'Version: 3\.5' || { [ -x $etcd35/etcd ] && ! $etcd35/etcd --version | grep -q 'Version: 3\.5\.[012]$'; }
 }
@@ -94,8 +94,8 @@ fetch_valkey8() {
     fi
 }
 
-# unpack SUITE PACKAGE FILE TO: a file of a package of that suite or its backports, from where this machine's packages
-# come already. What is installed, and where apt looks, stays as it is.
+# unpack SUITE PACKAGE FILE TO: copies a file out of a package of that suite or its backports, from the mirror that this
+# machine uses already. The installed packages and apt's sources do not change.
 unpack() {
     local suite=$1 package=$2 file=$3 to=$4 work site done=0
     work=$(mktemp -d)
@@ -110,7 +110,7 @@ unpack() {
     return $done
 }
 
-# A client of another project, whose locks the tests take and meet.
+# Installs a client of another project, with which the tests share locks.
 fetch_client() {
     local place=$1 package=$2
     echo "servers.sh: fetching ${package%%=*} for Python"
@@ -128,7 +128,7 @@ else
     brew install etcd protobuf redis postgresql pgbouncer python3   (macOS)
     dnf install etcd protobuf-compiler redis postgresql-server pgbouncer python3-pip   (Fedora)
     pacman -S protobuf redis postgresql pgbouncer python-pip, and etcd from its release page   (Arch)
-and for ZooKeeper, whose tests are left out otherwise, its jars under /usr/share/java"
+and for ZooKeeper its jars under /usr/share/java; without them its tests are ignored"
 fi
 
 has_etcd35 || ! has dpkg-deb || fetch_etcd35
