@@ -81,8 +81,8 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
 /// The arguments that are reserved for a later version.
 fn check_reserved(args: &Args, errors: &mut Errors) {
     let reserved = [
-        (&args.mode, "`mode` is not supported yet; remove it, every lock is exclusive"),
-        (&args.permits, "`permits` is not supported yet; remove it, every lock has one holder"),
+        (&args.mode, "`mode` is not supported yet; remove it: every lock is exclusive"),
+        (&args.permits, "`permits` is not supported yet; remove it: every lock has one holder"),
         (&args.keys, "`keys` is not supported yet; use one `key` that covers them all"),
     ];
     for (argument, message) in reserved {
@@ -126,7 +126,7 @@ fn check_output(function: &Function, or: Option<&Argument<Expr>>, errors: &mut E
     if let (Some(never @ Type::Never(_)), None) = (&function.output, or) {
         let name = &function.signature.ident;
         let message = format!(
-            "`{name}` never returns, so it cannot report that it did not run; add `or = panic!(\"{{error}}\")` or the like"
+            "`{name}` never returns, so it cannot report that it did not run; add `or`, such as `or = panic!(\"{{error}}\")`"
         );
         errors.at(never, message);
     }

@@ -38,7 +38,7 @@ pub(crate) fn expand(locked: Locked) -> TokenStream {
     let content = match frame {
         Frame::Async | Frame::Blocking => call,
         Frame::Future { mut statements, .. } => {
-            future::put_back(&mut statements, call);
+            future::insert_body(&mut statements, call);
             quote!(#(#statements)*)
         }
     };

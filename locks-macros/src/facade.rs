@@ -37,7 +37,7 @@ pub(crate) fn path(argument: Option<Argument<Path>>, errors: &mut Errors) -> Pat
 /// How a package depends on the facade crate.
 #[derive(Debug, PartialEq)]
 enum Dependency {
-    /// Under its own name, as far as can be told.
+    /// Under its own name, or in a way that is not understood here.
     Default,
     Renamed(Ident),
     Missing,
@@ -58,21 +58,29 @@ fn dependency_in(manifest: &str, outer: impl Iterator<Item = String>) -> Depende
     if settings.iter().any(|setting| setting.dependency == PACKAGE || setting.dependency == LIBRARY) {
         return Dependency::Default;
     }
-    let inherited = |name: &str| settings.iter().any(|setting| setting.dependency == name && setting.is_inherited());
-    let own = settings.iter().find(|setting| setting.is_renamed()).map(|setting| setting.dependency.clone());
-    let renamed = own.or_else(|| {
-        let mut outer =
-            outer.filter(|_| settings.iter().any(Setting::is_inherited)).flat_map(|text| self::settings(&text));
-        outer.find(|setting| setting.is_renamed() && inherited(&setting.dependency)).map(|setting| setting.dependency)
-    });
-    match renamed.map(|name| syn::parse_str(&name.replace('-', "_"))) {
+    match renamed(&settings, outer).map(|name| syn::parse_str(&name.replace('-', "_"))) {
         Some(Ok(name)) => Dependency::Renamed(name),
         None if !manifest.contains(PACKAGE) && !manifest.contains(LIBRARY) => Dependency::Missing,
         _ => Dependency::Default,
     }
 }
 
-/// One line about a dependency.
+/// The dependency's other name, in the package's own settings or in those that it inherits.
+fn renamed(own: &[Setting], outer: impl Iterator<Item = String>) -> Option<String> {
+    if let Some(renamed) = own.iter().find(|setting| setting.is_renamed()) {
+        return Some(renamed.dependency.clone());
+    }
+    let inherited: Vec<&String> =
+        own.iter().filter(|setting| setting.is_inherited()).map(|setting| &setting.dependency).collect();
+    if inherited.is_empty() {
+        return None;
+    }
+    let mut outer = outer.flat_map(|manifest| settings(&manifest));
+    let renamed = outer.find(|setting| setting.is_renamed() && inherited.contains(&&setting.dependency))?;
+    Some(renamed.dependency)
+}
+
+/// A line about a dependency.
 struct Setting {
     dependency: String,
     /// `{version="0.1",package="distributed-locks"}` or only one of these.
@@ -122,7 +130,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn renamed(name: &str) -> Dependency {
+    fn called(name: &str) -> Dependency {
         Dependency::Renamed(syn::parse_str(name).unwrap())
     }
 
@@ -154,17 +162,17 @@ mod tests {
             "[dependencies.locks]\nversion = \"0.1\"\npackage = \"distributed-locks\"",
             "[target.'cfg(target_os = \"linux\")'.dependencies.locks]\npackage = \"distributed-locks\"",
         ] {
-            assert_eq!(alone(manifest), renamed("locks"), "{manifest}");
+            assert_eq!(alone(manifest), called("locks"), "{manifest}");
         }
-        assert_eq!(alone("[dependencies]\nmy-locks = { package = \"distributed-locks\" }"), renamed("my_locks"));
+        assert_eq!(alone("[dependencies]\nmy-locks = { package = \"distributed-locks\" }"), called("my_locks"));
     }
 
     #[test]
     fn a_renamed_dependency_of_the_workspace() {
         let workspace = "[workspace.dependencies]\nlocks = { package = \"distributed-locks\", version = \"0.1\" }";
         let within = |manifest| dependency_in(manifest, [String::new(), workspace.to_owned()].into_iter());
-        assert_eq!(within("[dependencies]\nlocks.workspace = true"), renamed("locks"));
-        assert_eq!(within("[dependencies]\nlocks = { workspace = true, features = [\"etcd\"] }"), renamed("locks"));
+        assert_eq!(within("[dependencies]\nlocks.workspace = true"), called("locks"));
+        assert_eq!(within("[dependencies]\nlocks = { workspace = true, features = [\"etcd\"] }"), called("locks"));
         assert_eq!(within("[dependencies]\nserde.workspace = true"), Dependency::Missing);
         assert_eq!(within("[dependencies]\nlocks = \"0.1\""), Dependency::Missing);
     }

@@ -120,18 +120,18 @@ fn with_body(raw: RawFunction, errors: &mut Errors) -> Function {
         ReturnType::Default => syn::parse_quote_spanned!(signature.ident.span()=> ()),
         ReturnType::Type(_, ty) => (**ty).clone(),
     };
-    let returned = match signature.asyncness {
+    let split = match signature.asyncness {
         Some(_) => None,
-        None => future::take_apart(&signature.ident, &whole, &declared, errors),
+        None => future::split(&signature.ident, &whole, &declared, errors),
     };
     let mut names: Vec<Ident> = signature.inputs.iter().flat_map(names_of).collect();
     let mut receiver = signature.receiver().map(|receiver| Ident::new("self", receiver.self_token.span));
-    let (frame, body, output) = match returned {
-        Some(returned) => {
-            names.extend(returned.names);
-            receiver = receiver.map(|receiver| returned.receiver.unwrap_or(receiver));
-            let frame = Frame::Future { statements: returned.statements, capture: returned.capture };
-            (frame, returned.body, returned.output)
+    let (frame, body, output) = match split {
+        Some(split) => {
+            names.extend(split.names);
+            receiver = receiver.map(|receiver| split.receiver.unwrap_or(receiver));
+            let frame = Frame::Future { statements: split.statements, capture: split.capture };
+            (frame, split.body, split.output)
         }
         None if signature.asyncness.is_some() => (Frame::Async, whole, Some(declared)),
         None => (Frame::Blocking, whole, Some(declared)),

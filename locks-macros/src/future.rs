@@ -13,8 +13,8 @@ use syn::{
     Stmt, Token, Type, TypeParamBound,
 };
 
-/// A function that ends with an `async` block, taken apart.
-pub(crate) struct Returned {
+/// A function that ends with an `async` block, split into that block and the rest.
+pub(crate) struct Split {
     /// The function's statements, with the body removed.
     pub(crate) statements: Vec<Stmt>,
     /// The `move` of the `async` block.
@@ -29,10 +29,10 @@ pub(crate) struct Returned {
     pub(crate) receiver: Option<Ident>,
 }
 
-/// Takes the function apart that is called `name` and returns `declared`; `None` if it returns no future.
+/// Splits the function `name`, which returns `declared`; `None` if it does not return a future.
 ///
 /// It is an error if the future is not an `async` block at the end: its body would run after the lock is released.
-pub(crate) fn take_apart(name: &Ident, body: &Group, declared: &Type, errors: &mut Errors) -> Option<Returned> {
+pub(crate) fn split(name: &Ident, body: &Group, declared: &Type, errors: &mut Errors) -> Option<Split> {
     let future = future_of(declared);
     let mut statements = match Block::parse_within.parse2(body.stream()) {
         Ok(statements) => statements,
@@ -65,11 +65,11 @@ pub(crate) fn take_apart(name: &Ident, body: &Group, declared: &Type, errors: &m
     };
     names.extend(statements.iter().filter_map(as_let).flat_map(|local| bound_by(&local.pat)));
     let output = if runtime_entry { Some(declared.clone()) } else { output };
-    Some(Returned { statements, capture, body, output, names, receiver })
+    Some(Split { statements, capture, body, output, names, receiver })
 }
 
-/// Puts `body` where `take_apart` removed the old one.
-pub(crate) fn put_back(statements: &mut [Stmt], body: TokenStream) {
+/// Inserts `body` where `split` removed the old one.
+pub(crate) fn insert_body(statements: &mut [Stmt], body: TokenStream) {
     let runtime_entry = is_runtime_entry(statements);
     if let Some(block) = async_block_in(statements, runtime_entry) {
         let method = async_trait::find(block);

@@ -61,20 +61,20 @@ impl<'a> Scope<'a> {
         Some(self.resolved(expression.to_token_stream(), Some(value.span)))
     }
 
-    /// `tokens` with every name of this scope as it is in the function's own tokens; all with the span `place`, if given.
-    pub(crate) fn resolved(&self, tokens: TokenStream, place: Option<Span>) -> TokenStream {
+    /// `tokens` with every name of this scope as it is in the function's own tokens; with the span `at`, if there is one.
+    pub(crate) fn resolved(&self, tokens: TokenStream, at: Option<Span>) -> TokenStream {
         let mut tokens = tokens.into_iter().peekable();
         let mut resolved = TokenStream::new();
         while let Some(mut token) = tokens.next() {
-            let span = place.unwrap_or_else(|| token.span());
+            let span = at.unwrap_or_else(|| token.span());
             let begins_path = matches!(tokens.peek(), Some(TokenTree::Punct(next)) if next.as_char() == ':');
             token = match token {
-                TokenTree::Ident(name) if place.is_some() || name == "self" => {
+                TokenTree::Ident(name) if at.is_some() || name == "self" => {
                     let known = self.find(&name.unraw().to_string()).filter(|_| !(name == "self" && begins_path));
                     known.map_or_else(|| with_span(name.into(), span), |known| moved_to(span, known).into())
                 }
                 TokenTree::Group(group) => {
-                    let mut inner = Group::new(group.delimiter(), self.resolved(group.stream(), place));
+                    let mut inner = Group::new(group.delimiter(), self.resolved(group.stream(), at));
                     inner.set_span(span);
                     inner.into()
                 }
@@ -109,9 +109,9 @@ impl<'a> Scope<'a> {
 }
 
 /// `name` with another span. It resolves as before, in macros too.
-fn moved_to(place: Span, name: &Ident) -> Ident {
+fn moved_to(span: Span, name: &Ident) -> Ident {
     let mut moved = name.clone();
-    moved.set_span(place.resolved_at(name.span()));
+    moved.set_span(span.resolved_at(name.span()));
     moved
 }
 

@@ -223,7 +223,7 @@ proptest! {
         word in "[a-z][a-z0-9_]{2,8}x",
         comma: bool,
     ) {
-        let given = [
+        let all = [
             format!("key = {text:?}"),
             format!("ttl = {seconds}"),
             format!("wait = \"{seconds}s\""),
@@ -232,7 +232,7 @@ proptest! {
             format!("client = &self.{word}"),
             format!("name = {text:?}"),
         ];
-        let chosen: Vec<&str> = order.iter().take(count).map(|which| given[*which].as_str()).collect();
+        let chosen: Vec<&str> = order.iter().take(count).map(|which| all[*which].as_str()).collect();
         let written = format!("{}{}", chosen.join(", "), if comma && count > 0 { "," } else { "" });
         let mut errors = Errors::default();
         let args = args::parse(written.parse().unwrap(), &mut errors);
@@ -249,7 +249,7 @@ proptest! {
         for (which, read) in read.into_iter().enumerate() {
             let packed = |text: String| text.replace(char::is_whitespace, "");
             let read = read.map(|(name, value)| packed(quote!(#name = #value).to_string()));
-            prop_assert_eq!(read, chosen.contains(&given[which].as_str()).then(|| packed(given[which].clone())));
+            prop_assert_eq!(read, chosen.contains(&all[which].as_str()).then(|| packed(all[which].clone())));
         }
     }
 

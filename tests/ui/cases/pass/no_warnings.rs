@@ -1,4 +1,4 @@
-//! Code with every kind of lock and the strictest lints on.
+//! Every kind of locked function under the strictest lints.
 
 #![deny(warnings, missing_docs, rust_2018_idioms, unused, unreachable_pub, single_use_lifetimes)]
 #![forbid(unsafe_code, unreachable_code, unused_variables, unused_mut, unused_parens, unused_braces)]
@@ -56,7 +56,7 @@ fn boxed(job: String) -> Pin<Box<dyn Future<Output = Result<usize, Error>> + Sen
 }
 
 #[distributed_lock(key = "/h", or = std::process::exit(1))]
-async fn for_ever() -> ! {
+async fn endless() -> ! {
     std::future::pending().await
 }
 
@@ -68,6 +68,6 @@ fn main() {
     drop(patterns((1, 2), true, 3));
     drop(generic("x", &["y"]));
     drop(boxed(String::new()));
-    drop(for_ever());
+    drop(endless());
     let _ = plain as fn(_) -> _;
 }
