@@ -3,7 +3,10 @@ pub async fn run_job(job: &str, shard: u32) -> Result<(), JobError> {
     let key = ::distributed_locks::__private::key(
         &[
             ::distributed_locks::__private::Piece::Text("/cron/lock/"),
-            ::distributed_locks::__private::Piece::Value("job", ::distributed_locks::__private::value(&(job))),
+            ::distributed_locks::__private::Piece::Value(
+                "job",
+                ::distributed_locks::__private::value(&(job)),
+            ),
             ::distributed_locks::__private::Piece::Text("/"),
             ::distributed_locks::__private::Piece::Value(
                 "shard",
@@ -13,11 +16,9 @@ pub async fn run_job(job: &str, shard: u32) -> Result<(), JobError> {
     );
     let client = ::core::option::Option::None;
     let options = ::distributed_locks::__private::Options {
-        ttl: ::core::option::Option::Some(
-            ::distributed_locks::__private::Duration::from_secs(10u64),
-        ),
+        ttl: ::core::option::Option::Some(::core::time::Duration::from_secs(10u64)),
         wait: ::core::option::Option::Some(
-            ::distributed_locks::__private::Duration::new(0u64, 250000000u32),
+            ::core::time::Duration::new(0u64, 250000000u32),
         ),
         ..::core::default::Default::default()
     };

@@ -4,18 +4,20 @@ async fn ship(&mut self, Order { id, .. }: Order) -> Result<impl Display, Error>
             ::distributed_locks::__private::Piece::Text("/orders/"),
             ::distributed_locks::__private::Piece::Value(
                 "self.id",
-                ::distributed_locks::__private::value(&(::core::format_args!("{:04}", self.id))),
+                ::distributed_locks::__private::value(
+                    &(::core::format_args!("{:04}", self.id)),
+                ),
             ),
         ],
     );
     let client = ::distributed_locks::__private::client(&self.locks);
     let options = ::distributed_locks::__private::Options {
         ttl: ::core::option::Option::Some({
-            let length: ::distributed_locks::__private::Duration = self.ttl;
+            let length: ::core::time::Duration = self.ttl;
             length
         }),
         hold_at_most: ::core::option::Option::Some(
-            ::distributed_locks::__private::Duration::from_secs(60u64),
+            ::core::time::Duration::from_secs(60u64),
         ),
         on_lost: ::distributed_locks::__private::OnLost::Continue,
         ..::core::default::Default::default()

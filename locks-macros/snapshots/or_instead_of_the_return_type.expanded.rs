@@ -1,5 +1,7 @@
 async fn report() -> Report {
-    let key = ::distributed_locks::__private::key(&[::distributed_locks::__private::Piece::Text("/report")]);
+    let key = ::distributed_locks::__private::key(
+        &[::distributed_locks::__private::Piece::Text("/report")],
+    );
     let client = ::core::option::Option::None;
     let options = ::distributed_locks::__private::Options {
         ..::core::default::Default::default()

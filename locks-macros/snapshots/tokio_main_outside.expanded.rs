@@ -1,11 +1,11 @@
 fn main() -> Result<(), Error> {
     let body = async {
-        let key = ::distributed_locks::__private::key(&[::distributed_locks::__private::Piece::Text("/cron")]);
+        let key = ::distributed_locks::__private::key(
+            &[::distributed_locks::__private::Piece::Text("/cron")],
+        );
         let client = ::core::option::Option::None;
         let options = ::distributed_locks::__private::Options {
-            wait: ::core::option::Option::Some(
-                ::distributed_locks::__private::Duration::from_secs(0u64),
-            ),
+            wait: ::core::option::Option::Some(::core::time::Duration::from_secs(0u64)),
             ..::core::default::Default::default()
         };
         let site = &::distributed_locks::__private::Site {

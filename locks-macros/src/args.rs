@@ -1,73 +1,53 @@
-//! The attribute's tokens as arguments: each known, set once, and with its place.
+//! The attribute's tokens as arguments: each one known, set at most once, and with its span.
 
-use crate::mistakes::Mistakes;
-use crate::similar::{listed, similar};
+use crate::errors::Errors;
+use crate::names;
 use proc_macro2::{TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::{Error, Expr, Ident, LitStr, Path, Result, Token};
 
-/// Every argument, in the order of the documentation.
-pub(crate) const NAMES: [&str; 14] = [
-    "key",
-    "ttl",
-    "wait",
-    "or",
-    "on_lost",
-    "hold_at_least",
-    "hold_at_most",
-    "mode",
-    "permits",
-    "keys",
-    "guard",
-    "client",
-    "name",
-    "crate",
-];
-
-/// Those of them that are understood, and not available yet.
-const LATER: [&str; 3] = ["mode", "permits", "keys"];
-
-/// One argument: its name where it was written, and what it was set to.
-pub(crate) struct Given<T> {
+/// One argument: its name, with the span where it is written, and its value.
+pub(crate) struct Argument<T> {
     pub(crate) name: Ident,
     pub(crate) value: T,
 }
 
-/// What was written in the attribute. Whether it makes sense is for `check` to say.
+/// The arguments as they are written. `check` decides whether their values are valid.
 #[derive(Default)]
 pub(crate) struct Args {
-    pub(crate) key: Option<Given<Expr>>,
-    pub(crate) ttl: Option<Given<Expr>>,
-    pub(crate) wait: Option<Given<Expr>>,
-    pub(crate) or: Option<Given<Expr>>,
-    pub(crate) on_lost: Option<Given<OnLost>>,
-    pub(crate) hold_at_least: Option<Given<Expr>>,
-    pub(crate) hold_at_most: Option<Given<Expr>>,
-    pub(crate) mode: Option<Given<Expr>>,
-    pub(crate) permits: Option<Given<Expr>>,
-    pub(crate) keys: Option<Given<Expr>>,
-    pub(crate) guard: Option<Given<Ident>>,
-    pub(crate) client: Option<Given<Expr>>,
-    pub(crate) name: Option<Given<LitStr>>,
-    pub(crate) facade: Option<Given<Path>>,
-    /// Whether something was meant as the key, and reported.
+    pub(crate) key: Option<Argument<Expr>>,
+    pub(crate) ttl: Option<Argument<Expr>>,
+    pub(crate) wait: Option<Argument<Expr>>,
+    pub(crate) or: Option<Argument<Expr>>,
+    pub(crate) on_lost: Option<Argument<OnLost>>,
+    pub(crate) hold_at_least: Option<Argument<Expr>>,
+    pub(crate) hold_at_most: Option<Argument<Expr>>,
+    pub(crate) mode: Option<Argument<Expr>>,
+    pub(crate) permits: Option<Argument<Expr>>,
+    pub(crate) keys: Option<Argument<Expr>>,
+    pub(crate) guard: Option<Argument<Ident>>,
+    pub(crate) client: Option<Argument<Expr>>,
+    pub(crate) name: Option<Argument<LitStr>>,
+    /// `crate`, which is a keyword.
+    pub(crate) facade: Option<Argument<Path>>,
+    /// Whether the attribute tries to set a key; if that failed, its error is enough.
     pub(crate) key_attempted: bool,
 }
 
-/// `on_lost`; `cancel` with the word as it was written, since not every function can do it.
+/// The value of `on_lost`. `Cancel` keeps the word for an error that points at it: a plain `fn` cannot be cancelled.
 pub(crate) enum OnLost {
     Cancel(Ident),
     Continue,
 }
 
-/// Reads all arguments; one that cannot be read does not hide the next one's mistakes.
-pub(crate) fn parse(tokens: TokenStream, mistakes: &mut Mistakes) -> Args {
+/// Parses all arguments. An error in one of them does not hide the errors in the next ones.
+pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
     let mut args = Args::default();
     let all = |input: ParseStream<'_>| {
         while !input.is_empty() {
             if let Err(error) = argument(input, &mut args).and_then(|()| end_of_argument(input)) {
-                mistakes.push(error);
+                errors.push(error);
                 skip_to_comma(input)?;
             }
             input.parse::<Option<Token![,]>>()?;
@@ -75,7 +55,7 @@ pub(crate) fn parse(tokens: TokenStream, mistakes: &mut Mistakes) -> Args {
         Ok(())
     };
     if let Err(error) = all.parse2(tokens) {
-        mistakes.push(error);
+        errors.push(error);
     }
     args
 }
@@ -84,20 +64,18 @@ fn argument(input: ParseStream<'_>, args: &mut Args) -> Result<()> {
     if let Ok(literal) = input.fork().parse::<LitStr>() {
         let token = literal.token();
         args.key_attempted = true;
-        return Err(Error::new(literal.span(), format!("an argument needs its name; write `key = {token}`")));
+        return Err(Error::new(literal.span(), format!("expected `name = value`; write `key = {token}`")));
     }
     let name = input.call(Ident::parse_any)?;
     let text = name.to_string();
     args.key_attempted |= text == "key" || text == "keys";
-    if !NAMES.contains(&text.as_str()) {
-        return Err(Error::new(name.span(), unknown(&text)));
-    }
-    if !input.peek(Token![=]) {
-        return Err(Error::new(name.span(), format!("`{text}` needs a value; write `{text} = {}`", example(&text))));
-    }
-    input.parse::<Token![=]>()?;
+    let Some(example) = names::example(&text) else {
+        return Err(Error::new(name.span(), names::unknown(&text)));
+    };
+    let needs_value = || Error::new(name.span(), format!("`{text}` needs a value; write `{text} = {example}`"));
+    input.parse::<Token![=]>().map_err(|_| needs_value())?;
     if input.is_empty() || input.peek(Token![,]) {
-        return Err(Error::new(name.span(), format!("`{text}` has no value; write `{text} = {}`", example(&text))));
+        return Err(needs_value());
     }
     match text.as_str() {
         "key" => set(&mut args.key, name, input.parse()),
@@ -117,69 +95,42 @@ fn argument(input: ParseStream<'_>, args: &mut Args) -> Result<()> {
     }
 }
 
-/// The one place where an argument gets its value.
-fn set<T>(slot: &mut Option<Given<T>>, name: Ident, value: Result<T>) -> Result<()> {
+/// The only place that sets an argument.
+fn set<T>(argument: &mut Option<Argument<T>>, name: Ident, value: Result<T>) -> Result<()> {
     let value = value?;
-    if slot.is_some() {
-        return Err(Error::new(name.span(), format!("`{name}` is set twice; leave one of the two")));
+    if argument.is_some() {
+        return Err(Error::new(name.span(), format!("`{name}` is set twice; remove one of the two")));
     }
-    *slot = Some(Given { name, value });
+    *argument = Some(Argument { name, value });
     Ok(())
-}
-
-fn unknown(name: &str) -> String {
-    match similar(name, NAMES) {
-        Some(meant) => format!("`{name}` is not an argument of `distributed_lock`; did you mean `{meant}`?"),
-        None => {
-            let available: Vec<_> = NAMES.into_iter().filter(|name| !LATER.contains(name)).collect();
-            format!("`{name}` is not an argument of `distributed_lock`; there are {}", listed(&available))
-        }
-    }
-}
-
-/// A value that would be right.
-fn example(name: &str) -> &'static str {
-    match name {
-        "key" => "\"/cron/lock/{job}\"",
-        "wait" => "0",
-        "or" => "Err(error.into())",
-        "on_lost" => "continue",
-        "mode" => "exclusive",
-        "permits" => "3",
-        "keys" => "[\"/a/{from}\", \"/a/{to}\"]",
-        "guard" => "guard",
-        "client" => "&self.locks",
-        "name" => "\"nightly report\"",
-        "crate" => "::distributed_locks",
-        _ => "\"1m30s\"",
-    }
 }
 
 fn on_lost(input: ParseStream<'_>) -> Result<OnLost> {
     let span = input.span();
-    let quoted = |_| Error::new(span, "`on_lost` is `cancel` or `continue`; write the bare word");
-    let word = input.call(Ident::parse_any).map_err(quoted)?;
+    let not_a_word = |_| Error::new(span, "`on_lost` must be `cancel` or `continue`, without quotes");
+    let word = input.call(Ident::parse_any).map_err(not_a_word)?;
     match word.to_string().as_str() {
         "cancel" => Ok(OnLost::Cancel(word)),
         "continue" => Ok(OnLost::Continue),
-        other => Err(Error::new(word.span(), format!("`on_lost` is `cancel` or `continue`, not `{other}`"))),
+        other => Err(Error::new(word.span(), format!("`on_lost` must be `cancel` or `continue`, not `{other}`"))),
     }
 }
 
 fn identifier(input: ParseStream<'_>) -> Result<Ident> {
     let span = input.span();
-    input.parse().map_err(|_| Error::new(span, "`guard` takes a new name for the body to use, such as `guard = guard`"))
+    input.parse().map_err(|_| Error::new(span, "`guard` takes an identifier, such as `guard = guard`"))
 }
 
 fn string(input: ParseStream<'_>) -> Result<LitStr> {
     let span = input.span();
-    input.parse().map_err(|_| Error::new(span, "`name` takes a string literal: it is a label, the same for every call"))
+    let message = "`name` takes a string literal, the same for every call, such as `name = \"nightly report\"`";
+    input.parse().map_err(|_| Error::new(span, message))
 }
 
 fn path(input: ParseStream<'_>) -> Result<Path> {
     let span = input.span();
     if input.peek(LitStr) {
-        return Err(Error::new(span, "`crate` takes a path; write it without the quotes"));
+        return Err(Error::new(span, "`crate` takes a path; remove the quotes"));
     }
     input
         .call(Path::parse_mod_style)
@@ -207,21 +158,21 @@ mod tests {
     use quote::ToTokens;
 
     fn read(text: &str) -> (Args, Vec<String>) {
-        let mut mistakes = Mistakes::default();
-        let args = parse(text.parse().unwrap(), &mut mistakes);
-        let found = mistakes.finish().err().map(|all| all.into_iter().map(|one| one.to_string()).collect());
+        let mut errors = Errors::default();
+        let args = parse(text.parse().unwrap(), &mut errors);
+        let found = errors.finish().err().map(|all| all.into_iter().map(|one| one.to_string()).collect());
         (args, found.unwrap_or_default())
     }
 
     #[test]
     fn reads_every_argument() {
-        let (args, mistakes) = read(
+        let (args, errors) = read(
             r#"key = "/a/{b}", ttl = 10, wait = "1m", or = Err(error.into()), on_lost = continue, hold_at_least = 1,
                hold_at_most = LONG, mode = shared, permits = 3, keys = ["/a", "/b"], guard = held, client = &self.locks,
                name = "nightly", crate = ::other::distributed_locks,"#,
         );
-        assert_eq!(mistakes, [""; 0]);
-        let text = |given: Option<Given<Expr>>| given.unwrap().value.to_token_stream().to_string();
+        assert_eq!(errors, [""; 0]);
+        let text = |argument: Option<Argument<Expr>>| argument.unwrap().value.to_token_stream().to_string();
         assert_eq!(text(args.key), "\"/a/{b}\"");
         assert_eq!(text(args.ttl), "10");
         assert_eq!(text(args.wait), "\"1m\"");
@@ -239,20 +190,20 @@ mod tests {
     }
 
     #[test]
-    fn reports_every_mistake_and_keeps_what_is_right() {
-        let (args, mistakes) = read(r#"tll = 10, key = "/a", key = "/b", wait, on_lost = explode, ttl = 5"#);
-        assert_eq!(mistakes.len(), 4, "{mistakes:?}");
-        assert!(mistakes[0].contains("did you mean `ttl`"), "{mistakes:?}");
-        assert!(mistakes[1].contains("set twice"), "{mistakes:?}");
-        assert!(mistakes[2].contains("`wait` needs a value; write `wait = 0`"), "{mistakes:?}");
-        assert!(mistakes[3].contains("not `explode`"), "{mistakes:?}");
+    fn reports_every_error_and_keeps_the_valid_arguments() {
+        let (args, errors) = read(r#"tll = 10, key = "/a", key = "/b", wait, on_lost = explode, ttl = 5"#);
+        assert_eq!(errors.len(), 4, "{errors:?}");
+        assert!(errors[0].contains("did you mean `ttl`"), "{errors:?}");
+        assert!(errors[1].contains("set twice"), "{errors:?}");
+        assert!(errors[2].contains("`wait` needs a value; write `wait = 0`"), "{errors:?}");
+        assert!(errors[3].contains("not `explode`"), "{errors:?}");
         assert!(args.ttl.is_some() && args.key.is_some());
     }
 
     #[test]
     fn a_comma_inside_a_value_does_not_end_it() {
-        let (args, mistakes) = read("key = of::<A, B>(x, y), or = { let a = |b, c| d; e }, wait = 0");
-        assert_eq!(mistakes, [""; 0]);
+        let (args, errors) = read("key = of::<A, B>(x, y), or = { let a = |b, c| d; e }, wait = 0");
+        assert_eq!(errors, [""; 0]);
         assert!(args.key.is_some() && args.or.is_some() && args.wait.is_some());
     }
 
@@ -260,7 +211,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "[a-z_=,\"{}() 0-9:<>&;.-]{0,60}|((key|ttl|or|guard|crate) ?=? ?[a-z\"0-9]{0,4},? ?){0,5}") {
             if let Ok(tokens) = text.parse() {
-                parse(tokens, &mut Mistakes::default());
+                parse(tokens, &mut Errors::default());
             }
         }
     }

@@ -1,119 +1,110 @@
-//! Durations as they are written in the attribute. The words are those of the runtime.
+//! Durations as they are written in the attribute. The messages are those of the runtime.
 
-use crate::mistakes::Mistakes;
+use crate::args::Argument;
+use crate::errors::Errors;
+use crate::syntax::without_parentheses;
+use quote::ToTokens;
 use std::time::Duration;
 use syn::{Expr, ExprLit, ExprUnary, Lit, LitFloat, LitInt, UnOp};
 
-use crate::args::Given;
-
-/// A duration, as far as it is known.
+/// The value of an argument that takes a duration.
 pub(crate) enum Length {
-    Exactly(Duration),
+    Literal(Duration),
     /// An expression of type `Duration`.
-    Computed(Expr),
+    Expression(Expr),
 }
 
-/// What a duration must be.
+/// Whether an argument may be zero.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Least {
-    Zero,
-    MoreThanZero,
+pub(crate) enum Zero {
+    Allowed,
+    Refused,
 }
 
-/// No lock is asked for longer than this.
+/// The longest duration that is accepted: a year, as in the runtime.
 const LONGEST: Duration = Duration::from_secs(31_557_600);
 
-/// Reads an argument that is a duration.
-pub(crate) fn read(given: Option<Given<Expr>>, least: Least, mistakes: &mut Mistakes) -> Option<Length> {
-    let Given { name, value } = given?;
-    let value = peeled(value);
+/// Checks an argument that takes a duration; `None` if it is not set or not valid.
+pub(crate) fn check(argument: Option<Argument<Expr>>, zero: Zero, errors: &mut Errors) -> Option<Length> {
+    let Argument { name, value } = argument?;
+    let value = without_parentheses(value);
     let length = match literal(&value) {
-        Ok(None) => Ok(Length::Computed(value.clone())),
-        Ok(Some(length)) if least == Least::MoreThanZero && length.is_zero() => {
-            Err(format!("`{name}` must be more than 0"))
-        }
+        Ok(None) => Ok(Length::Expression(value.clone())),
+        Ok(Some(length)) if zero == Zero::Refused && length.is_zero() => Err(format!("`{name}` must be more than 0")),
         Ok(Some(length)) if length > LONGEST => {
             Err(format!("`{name}` must be at most a year, not {}", humantime::format_duration(length)))
         }
-        Ok(Some(length)) => Ok(Length::Exactly(length)),
-        Err(Wrong::Negative) if least == Least::Zero => Err(format!("`{name}` must not be negative")),
-        Err(Wrong::Negative) => Err(format!("`{name}` must be more than 0")),
-        Err(Wrong::Malformed(what)) => Err(what),
-        Err(Wrong::NoDuration(what)) => Err(format!(
-            "`{name}` takes seconds such as `10`, a string such as `\"1m30s\"`, or a `Duration`, not `{what}`"
+        Ok(Some(length)) => Ok(Length::Literal(length)),
+        Err(Invalid::Negative) if zero == Zero::Allowed => Err(format!("`{name}` must not be negative")),
+        Err(Invalid::Negative) => Err(format!("`{name}` must be more than 0")),
+        Err(Invalid::Text(message)) => Err(message),
+        Err(Invalid::Kind(literal)) => Err(format!(
+            "`{name}` takes seconds such as `10`, a string such as `\"1m30s\"`, or a `Duration`, not `{literal}`"
         )),
-        Err(Wrong::Unquoted(what)) => Err(format!("`{what}` needs quotes; write `{name} = \"{what}\"`")),
-        Err(Wrong::Fraction(Some(instead))) => {
+        Err(Invalid::Unquoted(literal)) => Err(format!("`{literal}` needs quotes; write `{name} = \"{literal}\"`")),
+        Err(Invalid::Fraction(Some(instead))) => {
             Err(format!("`{name}` takes whole seconds; write `{name} = \"{instead}\"`"))
         }
-        Err(Wrong::Fraction(None)) => Err(format!("`{name}` takes whole seconds")),
+        Err(Invalid::Fraction(None)) => Err(format!("`{name}` takes whole seconds")),
     };
-    length.map_err(|message| mistakes.at(&value, message)).ok()
+    length.map_err(|message| errors.at(&value, message)).ok()
 }
 
-enum Wrong {
+/// Why a literal is not a duration.
+enum Invalid {
     Negative,
-    /// A string that is no duration, in words.
-    Malformed(String),
-    /// Another literal.
-    NoDuration(String),
+    /// A string that does not parse, as a message.
+    Text(String),
+    /// A literal that is neither a number nor a string.
+    Kind(String),
     /// `10s` without quotes.
     Unquoted(String),
-    /// `1.5`, and how to write it.
+    /// `1.5`, and the string to write instead.
     Fraction(Option<String>),
 }
 
-/// `$ttl` of a `macro_rules` and `(10)` are what they hold.
-pub(crate) fn peeled(expression: Expr) -> Expr {
-    match expression {
-        Expr::Group(group) => peeled(*group.expr),
-        Expr::Paren(paren) => peeled(*paren.expr),
-        other => other,
-    }
-}
-
-/// The duration that a literal says; `None` if `expression` is no literal.
-fn literal(expression: &Expr) -> Result<Option<Duration>, Wrong> {
+/// The duration of a literal; `None` if `expression` is not a literal.
+fn literal(expression: &Expr) -> Result<Option<Duration>, Invalid> {
     let literal = match expression {
         Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) if matches!(**expr, Expr::Lit(_)) => {
-            return Err(Wrong::Negative);
+            return Err(Invalid::Negative);
         }
         Expr::Lit(ExprLit { lit, .. }) => lit,
         _ => return Ok(None),
     };
     match literal {
-        Lit::Int(seconds) => whole(seconds).map(Some),
-        Lit::Str(text) => text_of(&text.value()).map(Some),
+        Lit::Int(seconds) => whole_seconds(seconds).map(Some),
+        Lit::Str(text) => parse(&text.value()).map(Some),
         Lit::Float(seconds) => Err(fraction(seconds)),
-        other => Err(Wrong::NoDuration(quote::ToTokens::to_token_stream(other).to_string())),
+        other => Err(Invalid::Kind(other.to_token_stream().to_string())),
     }
 }
 
-fn whole(seconds: &LitInt) -> Result<Duration, Wrong> {
+fn whole_seconds(seconds: &LitInt) -> Result<Duration, Invalid> {
     let suffix = seconds.suffix();
     if !suffix.is_empty() && !suffix.starts_with(['u', 'i']) {
-        return Err(Wrong::Unquoted(seconds.to_string()));
+        return Err(Invalid::Unquoted(seconds.to_string()));
     }
-    // Digits beyond 64 bits are beyond a year too.
+    // What does not fit into 64 bits is longer than a year too.
     Ok(Duration::from_secs(seconds.base10_parse().unwrap_or(u64::MAX)))
 }
 
-fn text_of(text: &str) -> Result<Duration, Wrong> {
+fn parse(text: &str) -> Result<Duration, Invalid> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }
     humantime::parse_duration(text).map_err(|error| {
         let text = text.escape_debug();
-        Wrong::Malformed(format!("`{text}` is not a duration such as `10s`, `1m30s` or `250ms`: {error}"))
+        Invalid::Text(format!("`{text}` is not a duration such as `10s`, `1m30s` or `250ms`: {error}"))
     })
 }
 
-fn fraction(seconds: &LitFloat) -> Wrong {
+fn fraction(seconds: &LitFloat) -> Invalid {
     if !seconds.suffix().is_empty() && !seconds.suffix().starts_with('f') {
-        return Wrong::Unquoted(seconds.to_string());
+        return Invalid::Unquoted(seconds.to_string());
     }
     let instead = seconds.base10_parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    Wrong::Fraction(instead.map(|length| humantime::format_duration(length).to_string().replace(' ', "")))
+    Invalid::Fraction(instead.map(|length| humantime::format_duration(length).to_string().replace(' ', "")))
 }
 
 #[cfg(test)]
@@ -123,14 +114,14 @@ mod tests {
     use proptest::prelude::*;
     use syn::Ident;
 
-    fn say(value: &str, least: Least) -> Result<Option<Duration>, String> {
+    fn read(value: &str, zero: Zero) -> Result<Option<Duration>, String> {
         let name = Ident::new("ttl", Span::call_site());
-        let mut mistakes = Mistakes::default();
-        let length = read(Some(Given { name, value: syn::parse_str(value).unwrap() }), least, &mut mistakes);
-        mistakes.finish().map_err(|error| error.to_string())?;
+        let mut errors = Errors::default();
+        let length = check(Some(Argument { name, value: syn::parse_str(value).unwrap() }), zero, &mut errors);
+        errors.finish().map_err(|error| error.to_string())?;
         Ok(match length.unwrap() {
-            Length::Exactly(length) => Some(length),
-            Length::Computed(_) => None,
+            Length::Literal(length) => Some(length),
+            Length::Expression(_) => None,
         })
     }
 
@@ -139,15 +130,15 @@ mod tests {
         for (text, millis) in
             [("10", 10_000), ("1_0u64", 10_000), ("\"1m30s\"", 90_000), ("\"250ms\"", 250), ("(7)", 7_000)]
         {
-            assert_eq!(say(text, Least::MoreThanZero), Ok(Some(Duration::from_millis(millis))), "{text}");
+            assert_eq!(read(text, Zero::Refused), Ok(Some(Duration::from_millis(millis))), "{text}");
         }
-        assert_eq!(say("0", Least::Zero), Ok(Some(Duration::ZERO)));
-        assert_eq!(say("self.ttl", Least::MoreThanZero), Ok(None));
-        assert_eq!(say("31557600", Least::MoreThanZero), Ok(Some(LONGEST)));
+        assert_eq!(read("0", Zero::Allowed), Ok(Some(Duration::ZERO)));
+        assert_eq!(read("self.ttl", Zero::Refused), Ok(None));
+        assert_eq!(read("31557600", Zero::Refused), Ok(Some(LONGEST)));
     }
 
     #[test]
-    fn refuses_the_rest_with_the_remedy() {
+    fn refuses_the_rest_and_names_the_fix() {
         for (text, part) in [
             ("0", "`ttl` must be more than 0"),
             ("-1", "`ttl` must be more than 0"),
@@ -163,22 +154,22 @@ mod tests {
             ("true", "not `true`"),
             ("'1'", "not `'1'`"),
         ] {
-            let message = say(text, Least::MoreThanZero).unwrap_err();
+            let message = read(text, Zero::Refused).unwrap_err();
             assert!(message.contains(part), "{text}: {message}");
         }
-        assert!(say("-1", Least::Zero).unwrap_err().contains("must not be negative"));
+        assert!(read("-1", Zero::Allowed).unwrap_err().contains("must not be negative"));
     }
 
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,20}|[0-9. a-z]{0,20}") {
-            let _ = say(&format!("{text:?}"), Least::Zero);
+            let _ = read(&format!("{text:?}"), Zero::Allowed);
         }
 
         #[test]
         fn no_number_makes_it_panic(text in "[0-9][0-9_]{0,40}(\\.[0-9]{1,30})?([a-z][a-z0-9]{0,3})?") {
             if syn::parse_str::<Expr>(&text).is_ok() {
-                let _ = say(&text, Least::Zero);
+                let _ = read(&text, Zero::Allowed);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A locked function as code: the body, inside one call of the runtime.
+//! The expansion of a locked function: its body as a closure, in one call of the runtime.
 //!
 //! ```text
 //! #[distributed_lock(key = "/cron/lock/{job}", ttl = 10)]
@@ -17,27 +17,28 @@
 //! }
 //! ```
 //!
-//! The `let`s are there so that no temporary of the caller's expressions lives across the await: the future is `Send`
-//! when the body is. Names are hygienic: the body sees none of them, and `module_path!` and the like mean the caller.
+//! Each `let` ends the life of the temporaries in the user's expressions before the await, so the future is `Send`
+//! whenever the body is. The variables are hygienic: the body does not see them.
 
-use crate::check::{Key, Locked, Part, output_span};
+use crate::check::Locked;
 use crate::duration::Length;
 use crate::function::{Frame, Function};
 use crate::future;
+use crate::key::{Key, Part};
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{LitStr, Path, Type};
 
-/// The whole function, locked.
+/// The function with its body replaced.
 pub(crate) fn expand(locked: Locked) -> TokenStream {
     let call = call(&locked);
     let Function { attributes, visibility, signature, braces, inner_attributes, frame, .. } = locked.function;
     let content = match frame {
         Frame::Async | Frame::Blocking => call,
         Frame::Future { mut statements, .. } => {
-            future::fill(&mut statements, call);
+            future::insert_body(&mut statements, call);
             quote!(#(#statements)*)
         }
     };
@@ -45,7 +46,7 @@ pub(crate) fn expand(locked: Locked) -> TokenStream {
     quote!(#(#attributes)* #visibility #signature #body)
 }
 
-/// What stands in place of the body.
+/// What replaces the body.
 fn call(locked: &Locked) -> TokenStream {
     let here = Span::mixed_site();
     let private = Private(&locked.facade);
@@ -73,25 +74,25 @@ fn key(locked: &Locked, private: &Private<'_>) -> TokenStream {
     let here = Span::mixed_site();
     let parts = match &locked.key {
         Key::Template { parts, .. } => parts,
-        Key::Computed(code) => {
-            let place = here.located_at(code.span());
-            let value = quote_spanned!(place=> #private::value(&(#code)));
+        Key::Expression(code) => {
+            let span = here.located_at(code.span());
+            let value = quote_spanned!(span=> #private::value(&(#code)));
             return quote_spanned!(here=> #private::key_of(#value));
         }
     };
     let pieces = parts.iter().map(|part| match part {
         Part::Text(text) => quote_spanned!(here=> #private::Piece::Text(#text)),
         Part::Value { text, code, spec, span } => {
-            // Errors about the value, such as a missing `Display`, belong to its place in the literal.
-            let place = here.located_at(*span);
+            // Errors about the value, such as a missing `Display`, point at it in the literal.
+            let there = here.located_at(*span);
             let code = match spec {
                 None => code.clone(),
                 Some(spec) => {
                     let format = LitStr::new(&format!("{{:{spec}}}"), *span);
-                    quote_spanned!(place=> ::core::format_args!(#format, #code))
+                    quote_spanned!(there=> ::core::format_args!(#format, #code))
                 }
             };
-            quote_spanned!(place=> #private::Piece::Value(#text, #private::value(&(#code))))
+            quote_spanned!(there=> #private::Piece::Value(#text, #private::value(&(#code))))
         }
     });
     quote_spanned!(here=> #private::key(&[#(#pieces),*]))
@@ -116,23 +117,23 @@ fn options(locked: &Locked, private: &Private<'_>) -> TokenStream {
     let durations = durations.into_iter().filter_map(|(name, length)| {
         let name = Ident::new(name, here);
         let length = match length.as_ref()? {
-            Length::Exactly(length) => {
+            Length::Literal(length) => {
                 let (seconds, rest) = (length.as_secs(), length.subsec_nanos());
                 match rest {
-                    0 => quote_spanned!(here=> #private::Duration::from_secs(#seconds)),
-                    _ => quote_spanned!(here=> #private::Duration::new(#seconds, #rest)),
+                    0 => quote_spanned!(here=> ::core::time::Duration::from_secs(#seconds)),
+                    _ => quote_spanned!(here=> ::core::time::Duration::new(#seconds, #rest)),
                 }
             }
-            // A `let` makes the compiler say `expected Duration` at the expression.
-            Length::Computed(code) => quote_spanned!(here=> { let length: #private::Duration = #code; length }),
+            // With the `let`, the compiler reports "expected `Duration`" at the expression.
+            Length::Expression(code) => quote_spanned!(here=> { let length: ::core::time::Duration = #code; length }),
         };
         Some(quote_spanned!(here=> #name: ::core::option::Option::Some(#length),))
     });
-    let on_lost = locked.runs_on.then(|| quote_spanned!(here=> on_lost: #private::OnLost::Continue,));
+    let on_lost = locked.continues.then(|| quote_spanned!(here=> on_lost: #private::OnLost::Continue,));
     quote_spanned!(here=> #private::Options { #(#durations)* #on_lost ..::core::default::Default::default() })
 }
 
-/// Where the lock is declared, and what it is called there.
+/// `&Site { name: "orders", template: "/orders/{id}", origin: "src/main.rs:7" }`
 fn site(locked: &Locked, private: &Private<'_>) -> TokenStream {
     let here = Span::mixed_site();
     let name = match &locked.name {
@@ -144,13 +145,13 @@ fn site(locked: &Locked, private: &Private<'_>) -> TokenStream {
     };
     let template = match &locked.key {
         Key::Template { text, .. } => text.clone(),
-        Key::Computed(code) => format!("{{{code}}}"),
+        Key::Expression(code) => format!("{{{code}}}"),
     };
     let origin = quote_spanned!(here=> ::core::concat!(::core::file!(), ":", ::core::line!()));
     quote_spanned!(here=> &#private::Site { name: #name, template: #template, origin: #origin })
 }
 
-/// The body as a closure: `return` and `?` mean the function, and its return type is known inside.
+/// The body as a closure, so that `return` and `?` still return from the function, with its type.
 ///
 /// ```text
 /// move |guard: Guard| async move {
@@ -163,54 +164,54 @@ fn body(locked: &Locked, private: &Private<'_>) -> TokenStream {
     let here = Span::mixed_site();
     let Function { frame, body, output, .. } = &locked.function;
     let statements = body.stream();
-    // The guard lives as long as the body, whether the body looks at it or not.
-    let lend = match &locked.guard {
+    // The guard lives as long as the body, whether the body uses it or not.
+    let bind_guard = match &locked.guard {
         None => quote_spanned!(here=> let _ = &guard;),
         Some(name) => quote_spanned!(here=> let #name: &#private::Guard = &guard;),
     };
     if let Frame::Blocking = frame {
         let output = output.as_ref().map(|output| quote_spanned!(here=> -> #output));
-        let content = block(quote!(#lend #statements), body.span());
+        let content = block(quote!(#bind_guard #statements), body.span());
         return quote_spanned!(here=> move |guard: #private::Guard| #output #content);
     }
-    let typed = output.as_ref().map(|output| typed(output, output_span(&locked.function)));
+    let typed = output.as_ref().map(|output| typed(output, locked.function.output_span()));
     match frame {
-        // What the future captured by reference, the body does too; but not the guard.
+        // An `async` block without `move` borrows, and so does the body; but the guard moves into it.
         Frame::Future { capture: None, .. } => {
-            let content = block(quote_spanned!(here=> #typed let guard = guard; #lend #statements), body.span());
+            let content = block(quote_spanned!(here=> #typed let guard = guard; #bind_guard #statements), body.span());
             quote_spanned!(here=> |guard: #private::Guard| async #content)
         }
         _ => {
-            let content = block(quote!(#typed #lend #statements), body.span());
+            let content = block(quote!(#typed #bind_guard #statements), body.span());
             quote_spanned!(here=> move |guard: #private::Guard| async move #content)
         }
     }
 }
 
-/// Says what an `async` block returns, which has no place of its own for that. Nothing of it runs.
-fn typed(output: &Type, place: Span) -> TokenStream {
+/// Declares what an `async` block returns, for which there is no syntax. It never runs.
+fn typed(output: &Type, span: Span) -> TokenStream {
     let here = Span::mixed_site();
     match output {
-        // Not a type that can be named here; and what never returns needs no type.
+        // `Option<!>` is not stable, and a body that never returns needs no type.
         Type::Never(_) => TokenStream::new(),
         _ => {
             // The compiler points at this `return` as the reason for the type.
-            let value = Ident::new("output", here.located_at(place));
+            let value = Ident::new("output", here.located_at(span));
             quote_spanned!(here=> if let ::core::option::Option::Some(#value) = ::core::option::Option::None::<#output> { return #value; })
         }
     }
 }
 
-/// The arm for a body that did not run, or was stopped.
+/// The match arm for a body that did not run, or was stopped.
 fn skipped(locked: &Locked, private: &Private<'_>) -> TokenStream {
     let here = Span::mixed_site();
     let Some(or) = &locked.or else {
-        let place = here.located_at(output_span(&locked.function));
+        let span = here.located_at(locked.function.output_span());
         let output = locked.function.output.as_ref().map(|output| quote_spanned!(here=> ::<#output>));
-        return quote_spanned!(place=> ::core::result::Result::Err(error) => #private::skipped #output (error),);
+        return quote_spanned!(span=> ::core::result::Result::Err(error) => #private::skipped #output (error),);
     };
-    // `error` must be the caller's name, wherever the expression comes from; unnamed, it would be an unused variable.
-    match place_of_error(or.clone()) {
+    // The name gets the span of its use, for hygiene. Without a use it would be an unused variable.
+    match span_of_error(or.clone()) {
         Some(span) => {
             let error = Ident::new("error", span);
             quote_spanned!(here=> ::core::result::Result::Err(#error) => { let _ = &#error; #or })
@@ -219,11 +220,11 @@ fn skipped(locked: &Locked, private: &Private<'_>) -> TokenStream {
     }
 }
 
-/// Where `or` says `error`, be it in a format string.
-fn place_of_error(or: TokenStream) -> Option<Span> {
+/// The span where `or` uses `error`, directly or in a format string.
+fn span_of_error(or: TokenStream) -> Option<Span> {
     or.into_iter().find_map(|token| match token {
         TokenTree::Ident(name) => (name == "error").then(|| name.span()),
-        TokenTree::Group(group) => place_of_error(group.stream()),
+        TokenTree::Group(group) => span_of_error(group.stream()),
         TokenTree::Literal(text) => text.to_string().contains("{error").then(|| text.span()),
         TokenTree::Punct(_) => None,
     })
@@ -235,7 +236,7 @@ fn block(content: TokenStream, span: Span) -> TokenStream {
     block.into_token_stream()
 }
 
-/// The facade's door for expansions.
+/// The path `::distributed_locks::__private`.
 struct Private<'a>(&'a Path);
 
 impl ToTokens for Private<'_> {

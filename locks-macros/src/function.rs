@@ -1,15 +1,13 @@
-//! The function under the attribute, and where in it the body to lock is.
+//! The function under the attribute, and the part of it that runs under the lock.
 
-use crate::mistakes::Mistakes;
-use proc_macro2::{Group, Ident, TokenStream};
-use syn::parse::{Parse, ParseStream};
-use syn::visit_mut::{self, VisitMut};
-use syn::{
-    Attribute, Error, FnArg, Pat, PatIdent, Result, ReturnType, Signature, Stmt, Token, Type, TypeInfer, Visibility,
-    braced, token,
-};
-
+use crate::errors::Errors;
 use crate::future;
+use crate::syntax::{bound_by, without_impl_trait};
+use proc_macro2::{Group, Ident, Span, TokenStream};
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream};
+use syn::spanned::Spanned;
+use syn::{Attribute, Error, FnArg, Result, ReturnType, Signature, Stmt, Token, Type, Visibility, braced, token};
 
 /// A function with a body.
 pub(crate) struct Function {
@@ -22,11 +20,11 @@ pub(crate) struct Function {
     pub(crate) frame: Frame,
     /// What runs under the lock.
     pub(crate) body: Group,
-    /// What the body returns; `None` where the compiler has to find out.
+    /// What the body returns; `None` where the compiler has to infer it.
     pub(crate) output: Option<Type>,
     /// The names that a key may use.
     pub(crate) names: Vec<Ident>,
-    /// The receiver, under the name that it has where the key is made.
+    /// The receiver, under the name that it has where the key is rendered.
     pub(crate) receiver: Option<Ident>,
 }
 
@@ -36,12 +34,12 @@ pub(crate) enum Frame {
     Async,
     /// `fn`: nothing, and the thread waits.
     Blocking,
-    /// `fn` whose last expression is a future: these statements, with a hole where the body was.
+    /// `fn` whose last expression is a future: these statements, with the body removed.
     Future { statements: Vec<Stmt>, capture: Option<Token![move]> },
 }
 
-/// A function as it is written, its body not looked into.
-struct Written {
+/// A function whose body is not parsed.
+struct RawFunction {
     attributes: Vec<Attribute>,
     visibility: Visibility,
     signature: Signature,
@@ -50,18 +48,25 @@ struct Written {
     body: TokenStream,
 }
 
-/// Reads `item`; `None` if it is not a function that could be locked at all.
-pub(crate) fn parse(item: TokenStream, mistakes: &mut Mistakes) -> Option<Function> {
-    match syn::parse2::<Written>(item) {
-        Ok(written) => Some(frame(written, mistakes)),
+impl Function {
+    /// The span of the whole return type, for errors about it.
+    pub(crate) fn output_span(&self) -> Span {
+        self.output.as_ref().map_or_else(|| self.signature.ident.span(), Spanned::span)
+    }
+}
+
+/// Parses `item`; `None` if it is not a function with a body.
+pub(crate) fn parse(item: TokenStream, errors: &mut Errors) -> Option<Function> {
+    match syn::parse2::<RawFunction>(item) {
+        Ok(raw) => Some(with_body(raw, errors)),
         Err(error) => {
-            mistakes.push(error);
+            errors.push(error);
             None
         }
     }
 }
 
-impl Parse for Written {
+impl Parse for RawFunction {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let attributes = input.call(Attribute::parse_outer)?;
         let visibility = input.parse()?;
@@ -80,53 +85,59 @@ impl Parse for Written {
     }
 }
 
-/// The signature, or which other item this is.
+/// The signature; or an error that names the other item.
 fn signature(input: ParseStream<'_>) -> Result<Signature> {
     let start = input.fork();
     input.parse::<Signature>().map_err(|error| {
         let span = start.span();
-        let word =
-            start.call(syn::ext::IdentExt::parse_any).map_or_else(|_| String::new(), |word: Ident| word.to_string());
+        let word = start.call(Ident::parse_any).map_or_else(|_| String::new(), |word| word.to_string());
+        let is_function = match word.as_str() {
+            "fn" | "async" | "unsafe" | "safe" => !start.peek(Token![impl]) && !start.peek(Token![trait]),
+            "const" | "extern" => start.peek(Token![fn]) || start.peek(Token![unsafe]),
+            _ => false,
+        };
         match word.as_str() {
-            "fn" | "async" | "unsafe" | "safe" if !start.peek(Token![impl]) && !start.peek(Token![trait]) => error,
-            "const" | "extern" if start.peek(Token![fn]) || start.peek(Token![unsafe]) => error,
+            _ if is_function => error,
             "impl" | "trait" => Error::new(
                 span,
-                format!("`distributed_lock` locks a function, and this is `{word}`; put it on the functions in it"),
+                format!("expected a function, found `{word}`; put the attribute on the functions in it"),
             ),
-            "" => Error::new(span, "`distributed_lock` locks a function, and this is none"),
-            _ => Error::new(span, format!("`distributed_lock` locks a function, and this is `{word}`")),
+            "" => Error::new(span, "expected a function; `distributed_lock` locks only functions"),
+            _ => Error::new(
+                span,
+                format!("expected a function, found `{word}`; `distributed_lock` locks only functions"),
+            ),
         }
     })
 }
 
-/// Finds the body in `written`.
-fn frame(written: Written, mistakes: &mut Mistakes) -> Function {
-    let Written { attributes, visibility, signature, braces, inner_attributes, body } = written;
+/// Finds the body in `raw`.
+fn with_body(raw: RawFunction, errors: &mut Errors) -> Function {
+    let RawFunction { attributes, visibility, signature, braces, inner_attributes, body } = raw;
     let mut whole = Group::new(proc_macro2::Delimiter::Brace, body);
     whole.set_span(braces.span.join());
     let declared = match &signature.output {
         ReturnType::Default => syn::parse_quote_spanned!(signature.ident.span()=> ()),
         ReturnType::Type(_, ty) => (**ty).clone(),
     };
-    let mut function = Function {
-        frame: if signature.asyncness.is_some() { Frame::Async } else { Frame::Blocking },
-        output: Some(without_impl_trait(declared.clone())),
-        names: signature.inputs.iter().flat_map(names_of).collect(),
-        receiver: signature.receiver().map(|receiver| Ident::new("self", receiver.self_token.span)),
-        body: whole,
-        attributes,
-        visibility,
-        signature,
-        braces,
-        inner_attributes,
+    let split = match signature.asyncness {
+        Some(_) => None,
+        None => future::split(&signature.ident, &whole, &declared, errors),
     };
-    if matches!(function.frame, Frame::Blocking)
-        && let Err(error) = future::enter(&mut function, &declared)
-    {
-        mistakes.push(error);
-    }
-    function
+    let mut names: Vec<Ident> = signature.inputs.iter().flat_map(names_of).collect();
+    let mut receiver = signature.receiver().map(|receiver| Ident::new("self", receiver.self_token.span));
+    let (frame, body, output) = match split {
+        Some(split) => {
+            names.extend(split.names);
+            receiver = receiver.map(|receiver| split.receiver.unwrap_or(receiver));
+            let frame = Frame::Future { statements: split.statements, capture: split.capture };
+            (frame, split.body, split.output)
+        }
+        None if signature.asyncness.is_some() => (Frame::Async, whole, Some(declared)),
+        None => (Frame::Blocking, whole, Some(declared)),
+    };
+    let output = output.map(without_impl_trait);
+    Function { attributes, visibility, signature, braces, inner_attributes, frame, body, output, names, receiver }
 }
 
 fn names_of(argument: &FnArg) -> Vec<Ident> {
@@ -134,35 +145,4 @@ fn names_of(argument: &FnArg) -> Vec<Ident> {
         FnArg::Receiver(_) => Vec::new(),
         FnArg::Typed(argument) => bound_by(&argument.pat),
     }
-}
-
-/// The names that a pattern binds.
-pub(crate) fn bound_by(pattern: &Pat) -> Vec<Ident> {
-    struct Names(Vec<Ident>);
-    impl VisitMut for Names {
-        fn visit_pat_ident_mut(&mut self, pattern: &mut PatIdent) {
-            self.0.push(pattern.ident.clone());
-            visit_mut::visit_pat_ident_mut(self, pattern);
-        }
-    }
-    let mut names = Names(Vec::new());
-    names.visit_pat_mut(&mut pattern.clone());
-    names.0
-}
-
-/// `Result<impl Display, E>` → `Result<_, E>`: a closure's return type cannot say `impl`.
-pub(crate) fn without_impl_trait(mut ty: Type) -> Type {
-    struct Infer;
-    impl VisitMut for Infer {
-        fn visit_type_mut(&mut self, ty: &mut Type) {
-            if let Type::ImplTrait(opaque) = ty {
-                let underscore_token = Token![_](opaque.impl_token.span);
-                *ty = Type::Infer(TypeInfer { attrs: Vec::new(), underscore_token });
-            } else {
-                visit_mut::visit_type_mut(self, ty);
-            }
-        }
-    }
-    Infer.visit_type_mut(&mut ty);
-    ty
 }

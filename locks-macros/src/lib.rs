@@ -1,21 +1,25 @@
 //! The `#[distributed_lock]` attribute.
 
 mod args;
+mod async_trait;
 mod check;
 mod duration;
+mod errors;
 mod expand;
+mod facade;
 mod function;
 mod future;
 mod key;
-mod mistakes;
+mod names;
+mod scan;
 mod scope;
 mod similar;
-#[cfg(test)]
-mod snapshots;
+mod syntax;
+mod template;
 #[cfg(test)]
 mod tests;
 
-use mistakes::Mistakes;
+use errors::Errors;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -30,9 +34,9 @@ use quote::quote;
 /// }
 /// ```
 ///
-/// A call waits for the lock called by its key, runs the body, and gives the lock back: on return, on panic, and when
-/// the future is dropped. If the process dies, the store lets the lock lapse. A body whose lock can no longer be proved
-/// held is stopped at its next await, before the store may give the lock to another.
+/// A call waits for the lock that its key names, runs the body, and releases the lock: on return, on panic, and when the
+/// future is dropped. If the process dies, the lock expires in the store. If the lock can no longer be proved held, the
+/// body is stopped at its next await, before the store may grant the lock to another process.
 ///
 /// # Arguments
 ///
@@ -40,28 +44,28 @@ use quote::quote;
 /// |---|---|---|---|
 /// | `key` | template, or an expression that is `Display` | names the lock | required |
 /// | `ttl` | duration | how long the lock outlives a dead process; renewed while the body runs | the client's (10 s) |
-/// | `wait` | duration; `0` tries once | how long to wait for the lock | for ever |
+/// | `wait` | duration; `0` tries once | how long to wait for the lock | no limit |
 /// | `or` | expression; `error` is in scope | what to return if the body did not run or was stopped | from the return type |
 /// | `on_lost` | `cancel` or `continue` | what happens to the body when the lock is lost | `cancel`; in a plain `fn`, `continue` |
-/// | `hold_at_least` | duration | the lock stays taken this long from acquisition, even if the body or the process ends sooner | none |
-/// | `hold_at_most` | duration | the body is stopped and the lock given back after this long; not in a plain `fn` | none |
-/// | `guard` | a new name | the body's `&Guard` under this name: fence, check, loss | none |
+/// | `hold_at_least` | duration | the lock is held at least this long, even if the body or the process ends sooner | none |
+/// | `hold_at_most` | duration | the body is stopped and the lock released after this long; not in a plain `fn` | none |
+/// | `guard` | identifier | the name of the `&Guard` in the body: fence, check, loss | none |
 /// | `client` | expression of type `&Locks` | the client to use | the global one |
 /// | `name` | string literal | the name in spans, metrics and the holder record | `module::function` |
-/// | `crate` | path | where the facade crate is, if renamed | `::distributed_locks` |
+/// | `crate` | path | where another crate re-exports `distributed_locks` | the dependency in `Cargo.toml` |
 ///
 /// A *duration* is a whole number of seconds (`10`), a string (`"1m30s"`, `"250ms"`), or an expression of type
-/// [`Duration`](std::time::Duration). All but `wait` must be more than 0, and all at most a year; the compiler says so of
-/// literals, and the call of expressions (`InvalidOption`).
+/// [`Duration`](std::time::Duration). It is at most a year and, except for `wait`, more than 0: a literal is checked by
+/// the compiler, an expression in each call (`InvalidOption`).
 ///
-/// Expressions see the arguments of the function, `self` included. All but `or` are evaluated once in each call, before
-/// the lock is asked for. `or` comes after the body: it cannot use an argument that the body takes by value and that is
-/// not `Copy`, nor a `&mut`.
+/// Expressions can use the arguments of the function, `self` included. All except `or` are evaluated once in each call,
+/// before the lock is requested. `or` is evaluated after the body: it cannot use an argument that the body takes by value,
+/// unless that is `Copy`, nor one that is a `&mut`.
 ///
 /// # Keys
 ///
-/// In a key literal, `{expression}` is a value: an argument, or any expression over the arguments and constants, with a
-/// format as in [`format!`] if wanted. `<argument>` is the same as `{argument}`. `{{` and `}}` are braces.
+/// In a key literal, `{expression}` is a value: an argument, or any expression over arguments and constants, with an
+/// optional format as in [`format!`]. `<argument>` is the same as `{argument}`. `{{` and `}}` are literal braces.
 ///
 /// ```
 /// # use distributed_locks::{Error, distributed_lock};
@@ -73,28 +77,29 @@ use quote::quote;
 /// }
 /// ```
 ///
-/// Values are percent-encoded (`/`, `%` and control characters), so that two lists of arguments never make one key; an
-/// empty value is `InvalidKey`. A lower-case name in braces must be an argument or be bound by an argument's pattern; a
-/// name in angles, always. Other angles are text, and `{'<'}name>` is the text `<name>`. Where the `async` block of a
-/// function is not `async move`, a key cannot use arguments that the block does not take along.
+/// Values are percent-encoded (`/`, `%` and control characters), so two different lists of arguments never make the same
+/// key. An empty value is an error (`InvalidKey`). A lower-case name in braces, and any name in angle brackets, must be an
+/// argument or be bound by an argument's pattern. Other angle brackets are text; `{'<'}name>` is the text `<name>`. If a
+/// function returns an `async` block without `move`, its key can use only the arguments that the block uses.
 ///
-/// With `key = expression`, what the expression displays is the key, as it is: encoding is then yours.
+/// With `key = expression`, the text of the expression is the key, without encoding.
 ///
 /// # What it applies to
 ///
-/// `async fn`, and functions whose last expression is an `async` block, alone or in `Box::pin`; what these do before the
-/// block, they do without the lock. Methods with any receiver, associated functions, trait methods with a body and trait
-/// implementations; generics, patterns and `impl Trait`. On a plain `fn` the thread waits for the lock, in a runtime
-/// too, and nothing can stop the body.
+/// `async fn`, and functions that end with an `async` block, alone or in `Box::pin`; statements before the block run
+/// without the lock. Methods with any receiver, associated functions, trait methods with a body, and trait
+/// implementations; generics, patterns and `impl Trait`. In a plain `fn`, the thread blocks until the lock is acquired,
+/// also inside a runtime, and nothing can stop the body.
 ///
-/// It goes with `#[async_trait]`, `#[tracing::instrument]`, `#[tokio::test]`, `#[tokio::main]`, `#[must_use]`, `#[cfg]`
-/// and lints, above or below. The future is `Send` exactly when the body is. A function that calls itself does so in
-/// `Box::pin`, as always, and under the same key joins the hold it is in.
+/// It can be combined with `#[async_trait]`, `#[tracing::instrument]`, `#[tokio::test]`, `#[tokio::main]`, `#[must_use]`,
+/// `#[cfg]` and lint attributes, in any order. The future is `Send` if the body is. A recursive function needs `Box::pin`,
+/// as always; under the same key, the inner call joins the outer hold.
 ///
 /// # Return types
 ///
-/// A function that may not run needs a return type that can say so: `Result<_, E>` where `E: From<Error>`, `Option<_>`
-/// (`None`), `()` (skipped, with an event), or your own that implements `FromLockError`. Any other type needs `or`:
+/// The body may not run, so the return type must be able to express that: `Result<_, E>` where `E: From<Error>`,
+/// `Option<_>` (`None`), `()` (skipped, with an event), or your own type that implements `FromLockError`. Any other type
+/// needs `or`:
 ///
 /// ```
 /// # use distributed_locks::distributed_lock;
@@ -106,12 +111,13 @@ use quote::quote;
 ///
 /// # Loss, panic and drop
 ///
-/// When the lock is lost, the body is dropped at its next await and the call returns `Lost`; with `on_lost = continue` it
-/// runs on, and its guard tells. A panic goes on after the lock was given back. A dropped call gives the lock back, or
-/// its place in line, in the background. A value stands even if giving the lock back failed: that is retried and logged.
+/// When the lock is lost, the body is dropped at its next await and the call returns a `Lost` error. With
+/// `on_lost = continue` the body continues, and its guard reports the loss. A panic is propagated after the lock is
+/// released. If the future is dropped, the lock is released, or the request withdrawn, in the background. A failed release
+/// does not change the returned value: it is retried and logged.
 ///
-/// No attribute can stop code that does not await, a task that was spawned, or a paused process. Where these could do
-/// harm, let the resource refuse old fences:
+/// No attribute can stop code that does not await, a spawned task, or a paused process. Where these could do harm, let the
+/// resource reject stale fences:
 ///
 /// ```
 /// # use distributed_locks::{Error, distributed_lock};
@@ -123,30 +129,36 @@ use quote::quote;
 /// }
 /// ```
 ///
+/// # Another path to the crate
+///
+/// A renamed dependency (`locks = { package = "distributed-locks" }`) is found by its name in `Cargo.toml`. Where the
+/// crate comes from a re-export, write its path, for instance `crate = company::distributed_locks`. In a `macro_rules` for
+/// other crates, that is `crate = $crate::distributed_locks`.
+///
 /// # Cancel safety
 ///
-/// Dropping the future gives up the place in line or the lock, in the background, and drops the body where it is.
+/// Dropping the future drops the body where it is, and releases the lock or withdraws from the queue in the background.
 #[proc_macro_attribute]
 pub fn distributed_lock(attribute: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    attributed(attribute.into(), &item.into()).into()
+    expand_or_report(attribute.into(), &item.into()).into()
 }
 
-/// The function locked; or every mistake, and the function as it is, so that nothing else fails to compile.
-fn attributed(attribute: TokenStream, item: &TokenStream) -> TokenStream {
-    match lock(attribute, item.clone()) {
+/// The locked function; or all errors beside the unchanged function, so that its callers still compile.
+fn expand_or_report(attribute: TokenStream, item: &TokenStream) -> TokenStream {
+    match expand(attribute, item.clone()) {
         Ok(locked) => locked,
-        Err(mistakes) => {
-            let mistakes = mistakes.to_compile_error();
-            // What only the key uses is not unused: that would be said once the mistake is mended.
-            quote!(#mistakes #[allow(unused_variables)] #item)
+        Err(errors) => {
+            let errors = errors.to_compile_error();
+            // A parameter that only the key uses would be reported as unused, until the error is fixed.
+            quote!(#errors #[allow(unused_variables)] #item)
         }
     }
 }
 
 /// The function in `item`, locked as `attribute` says.
-fn lock(attribute: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
-    let mut mistakes = Mistakes::default();
-    let args = args::parse(attribute, &mut mistakes);
-    let function = function::parse(item, &mut mistakes);
-    check::check(args, function, mistakes).map(expand::expand)
+fn expand(attribute: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
+    let mut errors = Errors::default();
+    let args = args::parse(attribute, &mut errors);
+    let function = function::parse(item, &mut errors);
+    check::check(args, function, errors).map(expand::expand)
 }

@@ -1,19 +1,19 @@
-//! Which name was meant.
+//! Suggestions for misspelled names, and lists of names in messages.
 
 use std::fmt::Display;
 
-/// The candidate that `name` is most likely a misspelling of, if any is close enough.
+/// The candidate that `name` is most likely a misspelling of, if one is close enough.
 pub(crate) fn similar<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let longest_way = (name.chars().count() / 3).max(1);
+    let farthest = (name.chars().count() / 3).max(1);
     candidates
         .into_iter()
         .map(|candidate| (distance(name, candidate), candidate))
-        .filter(|(way, _)| *way <= longest_way)
-        .min_by_key(|(way, _)| *way)
+        .filter(|(distance, _)| *distance <= farthest)
+        .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters have to be added, dropped, changed, or swapped with their neighbour.
+/// The number of letters to insert, delete, replace, or swap with their neighbour (Damerau-Levenshtein).
 fn distance(from: &str, to: &str) -> usize {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
     let mut rows = vec![(0..=to.len()).collect::<Vec<_>>()];
@@ -31,13 +31,12 @@ fn distance(from: &str, to: &str) -> usize {
     rows[from.len()][to.len()]
 }
 
-/// Names in back quotes, for a message: `` `a`, `b` and `c` ``.
-pub(crate) fn listed<S: Display>(names: &[S]) -> String {
-    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-    match names.split_last() {
-        None => "none".to_owned(),
-        Some((only, [])) => only.clone(),
-        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+/// The choice between names, for a message: `` `a` ``, or `` one of `a`, `b`, `c` ``.
+pub(crate) fn one_of<S: Display>(names: &[S]) -> String {
+    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.as_slice() {
+        [only] => only.clone(),
+        several => format!("one of {}", several.join(", ")),
     }
 }
 
@@ -55,8 +54,7 @@ mod tests {
 
     #[test]
     fn lists_names_as_a_sentence_does() {
-        assert_eq!(listed::<&str>(&[]), "none");
-        assert_eq!(listed(&["a"]), "`a`");
-        assert_eq!(listed(&["a", "b", "c"]), "`a`, `b` and `c`");
+        assert_eq!(one_of(&["a"]), "`a`");
+        assert_eq!(one_of(&["a", "b", "c"]), "one of `a`, `b`, `c`");
     }
 }

@@ -1,15 +1,59 @@
-//! The attribute on any tokens: it never panics, and gives either a function or what is wrong beside the function as it is.
+//! Snapshots of expansions, and properties of the attribute on any tokens: it never panics, and returns either a locked
+//! function or errors beside the unchanged function.
 
 use crate::args;
-use crate::key::{self, Piece};
-use crate::mistakes::Mistakes;
-use crate::{attributed, lock};
-use proc_macro2::{Span, TokenStream};
+use crate::errors::Errors;
+use crate::names::ARGUMENTS;
+use crate::template::{self, Piece};
+use crate::{expand, expand_or_report};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use proptest::prelude::*;
 use quote::{ToTokens, quote};
+use std::path::Path;
 use syn::LitStr;
 
-/// Words that mean something beside the names of arguments, and some that do not.
+/// Compares the expansion of `snapshots/name.rs` with `snapshots/name.expanded.rs`; `UPDATE_SNAPSHOTS=1` writes the latter.
+fn assert_snapshot(name: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots");
+    let source = std::fs::read_to_string(folder.join(format!("{name}.rs"))).unwrap();
+    let (attribute, item) = attribute_and_item(source.parse().unwrap());
+    let expanded = expand(attribute, item).unwrap_or_else(|errors| panic!("{errors}"));
+    let expanded = prettyplease::unparse(&syn::parse2(expanded).unwrap());
+    let snapshot = folder.join(format!("{name}.expanded.rs"));
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(&snapshot, &expanded).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&snapshot).unwrap_or_default(), expanded, "see {}", snapshot.display());
+}
+
+/// `#[distributed_lock(attribute)] item`
+fn attribute_and_item(source: TokenStream) -> (TokenStream, TokenStream) {
+    let mut tokens = source.into_iter();
+    let Some(TokenTree::Group(brackets)) = tokens.nth(1) else { panic!("the file must start with the attribute") };
+    let Some(TokenTree::Group(attribute)) = brackets.stream().into_iter().nth(1) else { panic!("no arguments") };
+    (attribute.stream(), tokens.collect())
+}
+
+macro_rules! snapshots {
+    ($($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            assert_snapshot(stringify!($name));
+        }
+    )*};
+}
+
+snapshots! {
+    async_fn
+    async_trait_method
+    method_with_guard_and_client
+    or_instead_of_the_return_type
+    plain_fn
+    returned_future
+    tokio_main_outside
+}
+
+/// Tokens beside the names of arguments, valid somewhere or nowhere.
 const WORDS: [&str; 50] = [
     "r#key",
     "cancel",
@@ -90,9 +134,13 @@ const ITEMS: [&str; 24] = [
     "fn run(job: u8) -> impl Future<Output = Result<(), E>> + '_ { async { Ok(()) } }",
 ];
 
+fn argument_names() -> Vec<&'static str> {
+    ARGUMENTS.map(|(name, _)| name).to_vec()
+}
+
 /// Tokens in any order, with groups.
 fn tokens() -> impl Strategy<Value = String> {
-    let word = prop::sample::select([&args::NAMES[..], &WORDS].concat()).prop_map(str::to_owned);
+    let word = prop::sample::select([argument_names(), WORDS.to_vec()].concat()).prop_map(str::to_owned);
     let text = "\\PC{0,12}".prop_map(|text| format!("{text:?}"));
     let leaf = prop_oneof![8 => word, 1 => text];
     leaf.prop_recursive(3, 40, 12, |inner| {
@@ -106,13 +154,13 @@ fn tokens() -> impl Strategy<Value = String> {
     })
 }
 
-/// `name = value`, mostly well formed, sometimes twice or of a wrong kind.
+/// `name = value`, mostly well formed, sometimes twice or with the wrong kind of value.
 fn arguments() -> impl Strategy<Value = String> {
     let value = prop_oneof![
         3 => prop::sample::select(&WORDS[11..]).prop_map(str::to_owned),
         1 => tokens(),
     ];
-    let argument = (prop::sample::select([&args::NAMES[..], &WORDS[..1]].concat()), value)
+    let argument = (prop::sample::select([argument_names(), WORDS[..1].to_vec()].concat()), value)
         .prop_map(|(name, value)| format!("{name} = {value}"));
     prop::collection::vec(argument, 0..5).prop_map(|arguments| arguments.join(", "))
 }
@@ -131,18 +179,18 @@ fn is_a_function(tokens: &TokenStream) -> bool {
 }
 
 fn expand_any(attribute: &str, item: &str) -> Result<(), TestCaseError> {
-    // What is no tokens at all never comes to an attribute.
+    // The compiler never passes text that is not tokens.
     let Some((attribute, item)) = whole(attribute, item) else { return Ok(()) };
-    let expanded = attributed(attribute.clone(), &item);
-    match lock(attribute, item.clone()) {
+    let expanded = expand_or_report(attribute.clone(), &item);
+    match expand(attribute, item.clone()) {
         Ok(_) => prop_assert!(is_a_function(&expanded), "no function: {expanded}"),
-        Err(mistakes) => {
+        Err(errors) => {
             let expanded = expanded.to_string();
             prop_assert!(expanded.ends_with(&quote!(#[allow(unused_variables)] #item).to_string()), "{expanded}");
             prop_assert!(expanded.contains("compile_error"), "{expanded}");
-            for mistake in mistakes {
-                let said = mistake.to_string();
-                prop_assert!(!said.is_empty() && !said.contains('\n'), "{said}");
+            for error in errors {
+                let message = error.to_string();
+                prop_assert!(!message.is_empty() && !message.contains('\n'), "{message}");
             }
         }
     }
@@ -165,9 +213,9 @@ proptest! {
         expand_any(&format!("key = {template:?}"), &item)?;
     }
 
-    /// Every argument comes out as it went in, in whatever order they stand.
+    /// The parsed value of every argument is what was written, in any order.
     #[test]
-    fn what_is_well_formed_is_read_as_it_is_written(
+    fn well_formed_arguments_are_parsed_as_they_are_written(
         order in Just(vec![0_usize, 1, 2, 3, 4, 5, 6]).prop_shuffle(),
         count in 0..8_usize,
         seconds in 1..31_557_600_u64,
@@ -175,7 +223,7 @@ proptest! {
         word in "[a-z][a-z0-9_]{2,8}x",
         comma: bool,
     ) {
-        let given = [
+        let all = [
             format!("key = {text:?}"),
             format!("ttl = {seconds}"),
             format!("wait = \"{seconds}s\""),
@@ -184,36 +232,36 @@ proptest! {
             format!("client = &self.{word}"),
             format!("name = {text:?}"),
         ];
-        let chosen: Vec<&str> = order.iter().take(count).map(|which| given[*which].as_str()).collect();
+        let chosen: Vec<&str> = order.iter().take(count).map(|which| all[*which].as_str()).collect();
         let written = format!("{}{}", chosen.join(", "), if comma && count > 0 { "," } else { "" });
-        let mut mistakes = Mistakes::default();
-        let args = args::parse(written.parse().unwrap(), &mut mistakes);
-        prop_assert!(mistakes.finish().is_ok(), "{written}");
+        let mut errors = Errors::default();
+        let args = args::parse(written.parse().unwrap(), &mut errors);
+        prop_assert!(errors.finish().is_ok(), "{written}");
         let read = [
-            args.key.map(|given| (given.name, given.value.to_token_stream())),
-            args.ttl.map(|given| (given.name, given.value.to_token_stream())),
-            args.wait.map(|given| (given.name, given.value.to_token_stream())),
-            args.or.map(|given| (given.name, given.value.to_token_stream())),
-            args.guard.map(|given| (given.name, given.value.to_token_stream())),
-            args.client.map(|given| (given.name, given.value.to_token_stream())),
-            args.name.map(|given| (given.name, given.value.to_token_stream())),
+            args.key.map(|argument| (argument.name, argument.value.to_token_stream())),
+            args.ttl.map(|argument| (argument.name, argument.value.to_token_stream())),
+            args.wait.map(|argument| (argument.name, argument.value.to_token_stream())),
+            args.or.map(|argument| (argument.name, argument.value.to_token_stream())),
+            args.guard.map(|argument| (argument.name, argument.value.to_token_stream())),
+            args.client.map(|argument| (argument.name, argument.value.to_token_stream())),
+            args.name.map(|argument| (argument.name, argument.value.to_token_stream())),
         ];
         for (which, read) in read.into_iter().enumerate() {
             let packed = |text: String| text.replace(char::is_whitespace, "");
             let read = read.map(|(name, value)| packed(quote!(#name = #value).to_string()));
-            prop_assert_eq!(read, chosen.contains(&given[which].as_str()).then(|| packed(given[which].clone())));
+            prop_assert_eq!(read, chosen.contains(&all[which].as_str()).then(|| packed(all[which].clone())));
         }
     }
 
-    /// A template that is accepted is its pieces: text with its braces, and expressions, in order and nothing else.
+    /// The pieces of an accepted template, written out again, are the template.
     #[test]
-    fn an_accepted_template_is_its_pieces(
+    fn the_pieces_of_a_template_are_the_template(
         template in prop::collection::vec("[a-z/é🔒:. ]{1,5}|\\{\\{|\\}\\}|\\{[a-z]{1,4}(\\.[a-z]{1,3})?(:[0-9]{1,2})?\\}|<[a-z_]{1,4}>|<[0-9 ]>", 1..9),
     ) {
         let template = template.concat();
-        let mut mistakes = Mistakes::default();
-        let read = key::parse(&LitStr::new(&template, Span::call_site()), &mut mistakes);
-        prop_assert!(mistakes.finish().is_ok(), "{template}");
+        let mut errors = Errors::default();
+        let read = template::parse(&LitStr::new(&template, Span::call_site()), &mut errors);
+        prop_assert!(errors.finish().is_ok(), "{template}");
         prop_assert_eq!(&read.text, &template);
         let rebuilt: String = read.pieces.iter().map(|piece| match piece {
             Piece::Text(text) => text.replace('{', "{{").replace('}', "}}"),
@@ -226,16 +274,16 @@ proptest! {
         prop_assert_eq!(rebuilt, template);
     }
 
-    /// The macro and the runtime read durations alike, and say the same of what is none.
+    /// The macro and the runtime accept the same durations, and refuse the others with the same message.
     #[test]
-    fn the_compiler_and_the_runtime_read_durations_alike(
+    fn the_macro_and_the_runtime_parse_durations_alike(
         text in "[0-9]{1,3}(ms|s|m|h|d|us|ns|sec|min)?( ?[0-9]{1,3}(ms|s|m|h))?| ?[0-9]{1,22}[a-z]{0,6} ?|\\PC{0,12}",
     ) {
-        // An URL has its own notation for these.
+        // A URL needs them encoded.
         let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let at_run_time = distributed_locks::Locks::connect(format!("memory:alike?ttl={encoded}")).map(drop);
         let attribute = format!("key = \"/a\", ttl = {text:?}");
-        let compiled = lock(attribute.parse().unwrap(), ITEMS[0].parse().unwrap()).map(drop);
+        let compiled = expand(attribute.parse().unwrap(), ITEMS[0].parse().unwrap()).map(drop);
         match (at_run_time, compiled) {
             (Ok(()), Ok(())) => {}
             (Err(one), Err(other)) => prop_assert_eq!(one.to_string(), other.to_string()),

@@ -1,1 +1,1 @@
-//! Only tests are in this package.
+//! This package has only tests.

@@ -1,4 +1,4 @@
-//! What the compiler says about mistakes, and what it must not complain about.
+//! The compile errors of wrong attributes, and code that must compile without a warning.
 
 #[test]
 fn ui() {

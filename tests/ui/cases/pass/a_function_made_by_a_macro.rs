@@ -1,4 +1,4 @@
-//! What a macro may put around the attribute.
+//! A locked function in the expansion of a `macro_rules`.
 
 use distributed_locks::{Error, distributed_lock};
 
