@@ -1,45 +1,46 @@
-//! What is measured.
+//! The cases that are measured.
 
 use std::time::Duration;
 
-/// One way to use locks, the same for every locker.
+/// One pattern of use, the same for every locker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) processes: usize,
-    /// Tasks in each process.
+    /// Tasks of each process.
     pub(crate) tasks: usize,
-    /// Whether each task has a key of its own, or all processes and tasks have one.
+    /// Whether each task has a key of its own, or all tasks of all processes share one.
     pub(crate) own_keys: bool,
     /// How long a body takes.
-    pub(crate) hold: Duration,
-    pub(crate) lasts: Duration,
+    pub(crate) body: Duration,
+    /// For how long it is measured.
+    pub(crate) length: Duration,
     pub(crate) figure: Figure,
-    /// Whether the floor runs it too. Otherwise its uncontended pair in the same round is the measure.
+    /// Whether the floor runs it too. Otherwise it is compared with the floor's uncontended pair of the same round.
     pub(crate) has_floor: bool,
 }
 
-/// What its ratio to the floor compares.
+/// What the ratio to the floor compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Figure {
     /// Holds per second: more is better.
     Rate,
-    /// Milliseconds from the release to the next one's grant: less is better.
+    /// Milliseconds from a release to the next grant: less is better.
     HandOff,
 }
 
-/// The pair is what all crowds are compared with.
+/// Longer, because the contended cases are compared with it.
 const PAIR: Duration = Duration::from_millis(1000);
 const SHORT: Duration = Duration::from_millis(600);
 
-const fn own_keys(name: &'static str, tasks: usize, lasts: Duration) -> Case {
-    let (hold, figure) = (Duration::ZERO, Figure::Rate);
-    Case { name, processes: 1, tasks, own_keys: true, hold, lasts, figure, has_floor: true }
+const fn own_keys(name: &'static str, tasks: usize, length: Duration) -> Case {
+    let (body, figure) = (Duration::ZERO, Figure::Rate);
+    Case { name, processes: 1, tasks, own_keys: true, body, length, figure, has_floor: true }
 }
 
 const fn one_key(name: &'static str, processes: usize, tasks: usize) -> Case {
-    let (hold, lasts, figure) = (Duration::ZERO, SHORT, Figure::Rate);
-    Case { name, processes, tasks, own_keys: false, hold, lasts, figure, has_floor: false }
+    let (body, length, figure) = (Duration::ZERO, SHORT, Figure::Rate);
+    Case { name, processes, tasks, own_keys: false, body, length, figure, has_floor: false }
 }
 
 /// The first is the uncontended pair.
@@ -55,8 +56,8 @@ pub(crate) const CASES: [Case; 7] = [
         processes: 2,
         tasks: 1,
         own_keys: false,
-        hold: Duration::from_millis(250),
-        lasts: Duration::from_millis(1500),
+        body: Duration::from_millis(250),
+        length: Duration::from_millis(1500),
         figure: Figure::HandOff,
         has_floor: true,
     },

@@ -1,6 +1,6 @@
-//! What 10,000 held locks cost while nothing happens.
+//! What 10,000 held locks cost when nothing else happens.
 
-use crate::effort::Effort;
+use crate::settings::Settings;
 use crate::store::{OURS, Store};
 use distributed_locks::{Guard, Locks};
 use rustix::time::{ClockId, clock_gettime};
@@ -10,42 +10,46 @@ use support::child::Child;
 use tokio::task::JoinSet;
 
 const HELD: u32 = 10_000;
-/// That take them.
+/// How many tasks acquire them.
 const TASKS: u32 = 32;
-/// Until the watches of their entries stand.
-const SETTLES: Duration = Duration::from_secs(4);
-/// A few renewals, one each third of the TTL.
-const WATCHED: Duration = Duration::from_secs(10);
+/// Until their entries are watched.
+const SETTLE: Duration = Duration::from_secs(4);
+/// Enough for a few renewals, which come every third of the TTL.
+const OBSERVE: Duration = Duration::from_secs(10);
 
-/// What they cost.
+/// How long a process may hang before the benchmark fails.
+const HANG_LIMIT: Duration = Duration::from_secs(300);
+
+/// The costs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     pub(crate) locks: u32,
     pub(crate) leases: u64,
-    /// Per second, as `work`.
+    /// Per second.
     pub(crate) renewals: f64,
+    /// The server's work, per second.
     pub(crate) work: f64,
-    /// Of one core, in percent.
+    /// The process's, in percent of one core.
     pub(crate) processor: f64,
-    /// By which the process grew.
+    /// By which the memory of the process grew.
     pub(crate) megabytes: f64,
-    pub(crate) watched: Duration,
+    pub(crate) observed: Duration,
 }
 
-pub(crate) fn measure(store: &Store, effort: &Effort) -> Held {
-    let ours = store.contestants.iter().find(|who| who.name == OURS).unwrap();
+pub(crate) fn measure(store: &Store, settings: &Settings) -> Held {
+    let ours = store.contestants.iter().find(|contestant| contestant.name == OURS).unwrap();
     let count = || (store.count)(ours);
-    let (locks, watched) = (effort.count(HELD), effort.lasts(WATCHED));
+    let (locks, observed) = (settings.count(HELD), settings.length(OBSERVE));
     let mut command = Command::new(std::env::current_exe().unwrap());
-    let times = [effort.lasts(SETTLES), watched].map(|time| time.as_millis().to_string());
+    let times = [settings.length(SETTLE), observed].map(|time| time.as_millis().to_string());
     let leases = count().leases;
     let mut child = Child::start(command.args(["held", &store.url, &locks.to_string()]).args(times));
-    let kilobytes: f64 = child.expect_line("kilobytes", Duration::from_secs(120)).parse().unwrap();
+    let kilobytes: f64 = child.expect_line("kilobytes", HANG_LIMIT).parse().unwrap();
     let (before, begun) = (count(), Instant::now());
-    let processor: f64 = child.expect_line("processor", watched + Duration::from_secs(20)).parse().unwrap();
-    let (after, lasted) = (count(), begun.elapsed());
+    let processor: f64 = child.expect_line("processor", observed + HANG_LIMIT).parse().unwrap();
+    let (after, elapsed) = (count(), begun.elapsed());
     #[expect(clippy::cast_precision_loss, reason = "thousands")]
-    let per_second = |counted: u64| counted as f64 / lasted.as_secs_f64();
+    let per_second = |counted: u64| counted as f64 / elapsed.as_secs_f64();
     Held {
         locks,
         leases: before.leases - leases,
@@ -53,31 +57,31 @@ pub(crate) fn measure(store: &Store, effort: &Effort) -> Held {
         work: per_second(after.work - before.work),
         processor,
         megabytes: kilobytes / 1000.0,
-        watched,
+        observed,
     }
 }
 
-/// The process that holds: `held URL LOCKS SETTLES_MS WATCHED_MS`. It says what it costs by its own account.
+/// The process that holds the locks: `held URL LOCKS SETTLE_MS OBSERVE_MS`. It prints its own memory and processor time.
 pub(crate) fn run(arguments: &[String]) {
-    let [url, count, settles, watched] = arguments else { panic!("{arguments:?}") };
-    let [settles, watched] = [settles, watched].map(|time| Duration::from_millis(time.parse().unwrap()));
+    let [url, count, settle, observe] = arguments else { panic!("{arguments:?}") };
+    let [settle, observe] = [settle, observe].map(|time| Duration::from_millis(time.parse().unwrap()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let locks = Locks::connect(format!("{url}?ttl=10s")).unwrap();
         locks.lock("/bench/warm").acquire().await.unwrap().release().await.unwrap();
         let before = resident();
-        let guards = take_all(&locks, count.parse().unwrap()).await;
-        tokio::time::sleep(settles).await;
+        let guards = acquire_all(&locks, count.parse().unwrap()).await;
+        tokio::time::sleep(settle).await;
         println!("kilobytes {}", resident().saturating_sub(before) / 1000);
-        let (begun, busy) = (Instant::now(), processor());
-        tokio::time::sleep(watched).await;
-        println!("processor {}", (processor() - busy).as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0);
+        let (begun, used) = (Instant::now(), processor());
+        tokio::time::sleep(observe).await;
+        println!("processor {}", (processor() - used).as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0);
         assert!(guards.iter().all(Guard::is_held));
     });
 }
 
-/// One after the other by a few tasks: the memory of 10,000 requests at once would hide that of what is held.
-async fn take_all(locks: &Locks, count: u32) -> Vec<Guard> {
+/// One after the other by a few tasks: the memory of 10,000 requests at once would hide that of the holds.
+async fn acquire_all(locks: &Locks, count: u32) -> Vec<Guard> {
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
         let locks = locks.clone();
@@ -92,7 +96,7 @@ async fn take_all(locks: &Locks, count: u32) -> Vec<Guard> {
     tasks.join_all().await.into_iter().flatten().collect()
 }
 
-/// Bytes of memory that the process has.
+/// The resident memory of the process, in bytes.
 fn resident() -> u64 {
     let pages: u64 = std::fs::read_to_string("/proc/self/statm")
         .ok()
@@ -101,7 +105,7 @@ fn resident() -> u64 {
     pages * u64::try_from(rustix::param::page_size()).unwrap_or(4096)
 }
 
-/// Time that the process has used.
+/// The processor time that the process has used.
 fn processor() -> Duration {
     let used = clock_gettime(ClockId::ProcessCPUTime);
     Duration::try_from(used).unwrap()

@@ -1,1 +1,1 @@
-//! Nothing: a package needs a target that is built without being asked for. The benchmark is `main.rs`.
+//! Empty: a package needs a library or a program. The benchmark is `main.rs`.

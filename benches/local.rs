@@ -1,7 +1,7 @@
-//! The stores of one machine without a network or another process: what the attribute itself costs.
+//! Stores without a network or a server: what the attribute itself costs.
 
-use crate::effort::Effort;
 use crate::report::median;
+use crate::settings::Settings;
 use distributed_locks::{Error, Locks, distributed_lock};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
@@ -15,13 +15,13 @@ const ROUNDS: usize = 7;
 const HOLDS: u32 = 20_000;
 const TASKS: u32 = 32;
 
-/// One way to lock and what it is compared with.
+/// One way to lock, and what it is compared with.
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(crate) name: &'static str,
-    /// Nanoseconds for each hold, of each round.
+    /// Nanoseconds per hold, in each round.
     pub(crate) nanos: Vec<f64>,
-    /// The same of what it is compared with; none for that itself.
+    /// The same for what it is compared with, if there is such.
     pub(crate) floor: Option<Vec<f64>>,
 }
 
@@ -30,14 +30,14 @@ impl Local {
         median(self.nanos.clone())
     }
 
-    /// Its own cost: above the floor of the same round.
-    pub(crate) fn own(&self) -> Option<f64> {
+    /// The overhead over the floor of the same round.
+    pub(crate) fn overhead(&self) -> Option<f64> {
         let pairs = self.nanos.iter().zip(self.floor.as_ref()?);
         Some(median(pairs.map(|(nanos, floor)| nanos - floor).collect()))
     }
 }
 
-/// The name of the case that tells the attribute's own cost.
+/// The case that shows the attribute's own cost.
 pub(crate) const ATTRIBUTE: &str = "`memory:`, the attribute";
 
 #[distributed_lock(key = "bench", client = locks)]
@@ -45,14 +45,14 @@ async fn locked(locks: &Locks) -> Result<(), Error> {
     Ok(())
 }
 
-pub(crate) fn measure(effort: &Effort) -> Vec<Local> {
+pub(crate) fn measure(settings: &Settings) -> Vec<Local> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let directory = tempfile::tempdir().unwrap();
         let memory = Locks::connect("memory:bench").unwrap();
         let file = Locks::connect(format!("file://{}/ours", directory.path().display())).unwrap();
         let (mutex, path) = (Arc::new(Mutex::new(())), directory.path().join("bare"));
-        let holds = effort.count(HOLDS);
+        let holds = settings.count(HOLDS);
         let mut nanos: [Vec<f64>; 8] = Default::default();
         for _ in 0..ROUNDS {
             nanos[0].push(pairs(holds, async || drop(mutex.lock().await)).await);
@@ -60,15 +60,15 @@ pub(crate) fn measure(effort: &Effort) -> Vec<Local> {
             nanos[2].push(pairs(holds, async || by_hand(&memory).await).await);
             nanos[3].push(pairs(holds, async || open_and_flock(&path)).await);
             nanos[4].push(pairs(holds, async || locked(&file).await.unwrap()).await);
-            nanos[5].push(crowd(holds, &mutex, |mutex| async move { drop(mutex.lock().await) }).await);
-            nanos[6].push(crowd(holds, &memory, |locks| async move { locked(&locks).await.unwrap() }).await);
-            nanos[7].push(crowd(holds, &file, |locks| async move { locked(&locks).await.unwrap() }).await);
+            nanos[5].push(contended(holds, &mutex, |mutex| async move { drop(mutex.lock().await) }).await);
+            nanos[6].push(contended(holds, &memory, |locks| async move { locked(&locks).await.unwrap() }).await);
+            nanos[7].push(contended(holds, &file, |locks| async move { locked(&locks).await.unwrap() }).await);
         }
         named(&nanos)
     })
 }
 
-/// Each with the number of what it is compared with.
+/// The names, each with the index of what it is compared with.
 fn named(nanos: &[Vec<f64>; 8]) -> Vec<Local> {
     let names = [
         ("`tokio::sync::Mutex`", None),
@@ -80,11 +80,11 @@ fn named(nanos: &[Vec<f64>; 8]) -> Vec<Local> {
         ("`memory:`, the attribute, 32 tasks", Some(5)),
         ("`file:`, the attribute, 32 tasks", Some(5)),
     ];
-    let one = |(at, (name, floor)): (usize, (&'static str, Option<usize>))| {
+    let local = |(at, (name, floor)): (usize, (&'static str, Option<usize>))| {
         let floor = floor.map(|floor| nanos[floor].clone());
         Local { name, nanos: nanos[at].clone(), floor }
     };
-    names.into_iter().enumerate().map(one).collect()
+    names.into_iter().enumerate().map(local).collect()
 }
 
 async fn by_hand(locks: &Locks) {
@@ -105,7 +105,7 @@ async fn pairs(holds: u32, pair: impl AsyncFn()) -> f64 {
     begun.elapsed().as_secs_f64() * 1e9 / f64::from(holds)
 }
 
-async fn crowd<L, F>(holds: u32, lock: &L, pair: impl Fn(L) -> F + Clone + Send + 'static) -> f64
+async fn contended<L, F>(holds: u32, lock: &L, pair: impl Fn(L) -> F + Clone + Send + 'static) -> f64
 where
     L: Clone + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,

@@ -1,9 +1,9 @@
-//! What it was measured on and with.
+//! The machine, and the versions of the clients.
 
 use std::fs;
 
 /// As in "2 cores (Some Processor), 8 GB, Linux 6.1".
-pub(crate) fn described() -> String {
+pub(crate) fn description() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let processors = read("/proc/cpuinfo");
     let cores = processors.lines().filter(|line| line.starts_with("processor")).count();
@@ -20,7 +20,7 @@ pub(crate) fn described() -> String {
 /// The version of a crate in our `Cargo.lock`.
 pub(crate) fn crate_version(name: &str) -> &'static str {
     const LOCK: &str = include_str!("../Cargo.lock");
-    let of_it =
+    let version =
         LOCK.split("[[package]]\n").find_map(|one| one.strip_prefix(&format!("name = \"{name}\"\nversion = \"")));
-    of_it.and_then(|rest| rest.split('"').next()).unwrap_or("of unknown version")
+    version.and_then(|rest| rest.split('"').next()).unwrap_or("of unknown version")
 }

@@ -1,43 +1,46 @@
-//! One case with one locker on one store.
+//! One case with one contestant on one store.
 
 use crate::case::{Case, Figure};
-use crate::effort::Effort;
 use crate::lockers::{Hold, Micros, now};
-use crate::store::{Counts, Store, Who};
+use crate::settings::Settings;
+use crate::store::{Contestant, Counts, Store};
 use std::time::Duration;
 use support::child::Child;
 
-/// What came of it.
+/// The figures of one case in one round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {
     pub(crate) per_second: f64,
     /// Of acquire and release together, or of the hand-off, in milliseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
-    /// What the server received and what it did, for each hold.
+    /// What the server received and what it did, per hold.
     pub(crate) requests: f64,
     pub(crate) work: f64,
 }
 
-pub(crate) fn run(case: &Case, who: &Who, store: &Store, round: usize, effort: &Effort) -> Outcome {
-    let key = format!("/bench/{}/{round}/{}", case.name, who.name).replace([' ', ',', '(', ')'], "-");
+/// How long a process may hang before the benchmark fails.
+const HANG_LIMIT: Duration = Duration::from_secs(300);
+
+pub(crate) fn run(case: &Case, contestant: &Contestant, store: &Store, round: usize, settings: &Settings) -> Outcome {
+    let key = format!("/bench/{}/{round}/{}", case.name, contestant.name).replace([' ', ',', '(', ')'], "-");
     let mut workers: Vec<Child> = (0..case.processes)
         .map(|_| {
-            let mut command = who.command();
+            let mut command = contestant.command();
             command.arg(&key).arg(case.tasks.to_string()).arg(if case.own_keys { "own" } else { "one" });
-            command.arg(case.hold.as_millis().to_string());
+            command.arg(case.body.as_millis().to_string());
             Child::start(&mut command)
         })
         .collect();
     for worker in &mut workers {
-        worker.expect_line("ready", Duration::from_secs(30));
+        worker.expect_line("ready", HANG_LIMIT);
     }
-    let before = (store.count)(who);
+    let before = (store.count)(contestant);
     let begun = now();
-    let end = begun + u64::try_from(effort.lasts(case.lasts).as_micros()).unwrap();
+    let end = begun + u64::try_from(settings.length(case.length).as_micros()).unwrap();
     workers.iter_mut().for_each(|worker| worker.say(&end.to_string()));
-    let mut holds: Vec<Hold> = workers.iter_mut().flat_map(told).collect();
-    let after = (store.count)(who);
+    let mut holds: Vec<Hold> = workers.iter_mut().flat_map(reported_holds).collect();
+    let after = (store.count)(contestant);
     holds.sort_by_key(|hold| hold.granted);
     outcome(case, &holds, begun, &before, &after)
 }
@@ -60,11 +63,11 @@ fn outcome(case: &Case, holds: &[Hold], begun: Micros, before: &Counts, after: &
     }
 }
 
-/// For everybody who waited: from the first release meanwhile until it was its turn, whoever was served before it.
+/// For each waiter: the time from the first release after its request to its grant, whoever got the lock in between.
 fn hand_offs(holds: &[Hold]) -> Vec<Micros> {
     let since_release = |waiter: &Hold| {
         let releases =
-            holds.iter().map(|hold| hold.releasing).filter(|at| (waiter.asked..=waiter.granted).contains(at));
+            holds.iter().map(|hold| hold.releasing).filter(|at| (waiter.requested..=waiter.granted).contains(at));
         releases.min().map(|release| waiter.granted - release)
     };
     holds.iter().filter_map(since_release).collect()
@@ -75,16 +78,16 @@ fn percentile(sorted: &[Micros], percent: usize) -> f64 {
     sorted.get(at).map_or(f64::NAN, |micros| Duration::from_micros(*micros).as_secs_f64() * 1000.0)
 }
 
-/// What a worker has to tell when it is done.
-fn told(worker: &mut Child) -> Vec<Hold> {
+/// The holds that a worker reports when it has ended.
+fn reported_holds(worker: &mut Child) -> Vec<Hold> {
     let mut holds = Vec::new();
     loop {
-        let line = worker.expect_line("", Duration::from_secs(60));
+        let line = worker.expect_line("", HANG_LIMIT);
         if line == "end" {
             return holds;
         }
-        let moments: Vec<Micros> = line.split(' ').map(|moment| moment.parse().unwrap()).collect();
-        let [asked, granted, releasing, released] = moments[..] else { panic!("{line}") };
-        holds.push(Hold { asked, granted, releasing, released });
+        let times: Vec<Micros> = line.split(' ').map(|time| time.parse().unwrap()).collect();
+        let [requested, granted, releasing, released] = times[..] else { panic!("{line}") };
+        holds.push(Hold { requested, granted, releasing, released });
     }
 }

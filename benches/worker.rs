@@ -1,5 +1,5 @@
-//! One process of a case: `worker LOCKER ADDRESS KEY TASKS own|one LENGTH_MS`. It says `ready`, hears until when to run
-//! (microseconds since 1970), and then tells the moments of every hold. The Go program speaks the same.
+//! One process of a case: `worker LOCKER ADDRESS KEY TASKS own|one BODY_MS`. It prints `ready`, reads until when to run
+//! (microseconds since 1970), and then prints the times of every hold. The Go program does the same.
 
 use crate::lockers::{EtcdFloor, EtcdLock, Flock, Hold, Locker, Micros, Ours, RedisFloor, Rslock, now};
 use std::io::Write;
@@ -8,36 +8,36 @@ use std::time::Duration;
 pub(crate) fn run(arguments: &[String]) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let [locker, address, key, tasks, keys, length] = arguments else { panic!("{arguments:?}") };
-        let job = Job {
+        let [locker, address, key, tasks, keys, body] = arguments else { panic!("{arguments:?}") };
+        let case = Case {
             key: key.clone(),
             tasks: tasks.parse().unwrap(),
             own_keys: keys == "own",
-            length: Duration::from_millis(length.parse().unwrap()),
+            body: Duration::from_millis(body.parse().unwrap()),
         };
         match locker.as_str() {
-            "ours" => job.run(Ours::connect(address)).await,
-            "etcd-floor" => job.run(EtcdFloor::connect(address).await).await,
-            "etcd-lock" => Box::pin(job.run(EtcdLock::connect(address).await)).await,
-            "redis-floor" => job.run(RedisFloor::connect(address).await).await,
-            "rslock" => job.run(Rslock::connect(address)).await,
-            "flock" => job.run(Flock::at(address)).await,
-            _ => panic!("no locker {locker}"),
+            "ours" => case.run(Ours::connect(address)).await,
+            "etcd-floor" => case.run(EtcdFloor::connect(address).await).await,
+            "etcd-lock" => Box::pin(case.run(EtcdLock::connect(address).await)).await,
+            "redis-floor" => case.run(RedisFloor::connect(address).await).await,
+            "rslock" => case.run(Rslock::connect(address)).await,
+            "flock" => case.run(Flock::at(address)).await,
+            _ => panic!("unknown locker `{locker}`"),
         }
     });
 }
 
-struct Job {
+struct Case {
     key: String,
     tasks: usize,
     own_keys: bool,
-    length: Duration,
+    body: Duration,
 }
 
-impl Job {
+impl Case {
     async fn run(self, locker: impl Locker) {
-        // Connections, sessions and scripts are not what is measured.
-        locker.hold(&format!("{}-warm-{}", self.key, std::process::id()), Duration::ZERO).await;
+        // Opens connections and sessions, and loads scripts: these are not measured.
+        locker.hold(&format!("{}-warm-up-{}", self.key, std::process::id()), Duration::ZERO).await;
         let mut lockers = Vec::new();
         for _ in 0..self.tasks {
             lockers.push(locker.for_task().await);
@@ -51,28 +51,28 @@ impl Job {
             .enumerate()
             .map(|(task, locker)| {
                 let key = if self.own_keys { format!("{}-{task}", self.key) } else { self.key.clone() };
-                tokio::spawn(holds(locker, key, self.length, end))
+                tokio::spawn(holds(locker, key, self.body, end))
             })
             .collect();
         let mut out = std::io::stdout().lock();
         for task in tasks {
             for hold in task.await.unwrap() {
-                writeln!(out, "{} {} {} {}", hold.asked, hold.granted, hold.releasing, hold.released).unwrap();
+                writeln!(out, "{} {} {} {}", hold.requested, hold.granted, hold.releasing, hold.released).unwrap();
             }
         }
         writeln!(out, "end").unwrap();
     }
 }
 
-async fn holds(locker: impl Locker, key: String, length: Duration, end: Micros) -> Vec<Hold> {
+async fn holds(locker: impl Locker, key: String, body: Duration, end: Micros) -> Vec<Hold> {
     let mut holds = Vec::new();
     loop {
-        let asked = now();
-        // Once at least, however late this process was told to begin.
-        if asked >= end && !holds.is_empty() {
+        let requested = now();
+        // At least once, however late this process began.
+        if requested >= end && !holds.is_empty() {
             return holds;
         }
-        let (granted, releasing) = locker.hold(&key, length).await;
-        holds.push(Hold { asked, granted, releasing, released: now() });
+        let (granted, releasing) = locker.hold(&key, body).await;
+        holds.push(Hold { requested, granted, releasing, released: now() });
     }
 }

@@ -1,12 +1,12 @@
-//! Use this in a program without an asynchronous runtime: the attribute on a plain `fn` blocks the thread until the lock
-//! is there.
+//! Use this in a program without an asynchronous runtime: on a plain `fn`, the attribute blocks the thread until it has the
+//! lock.
 //!
 //! ```sh
 //! cargo run --example blocking
 //! ```
 //!
-//! A thread that blocks cannot be stopped from outside. If the lock is lost meanwhile the function runs on: ask
-//! `guard.check()` before what must not be done twice, or hand on the fence as `critical_section` does.
+//! A blocked thread cannot be stopped from outside. If the lock is lost, the function goes on: call `guard.check()` before
+//! anything that must not happen twice, or use the fence as the example `critical_section` does.
 #![expect(clippy::print_stdout, reason = "the output is what the example is for")]
 
 use distributed_locks::distributed_lock;
@@ -14,7 +14,7 @@ use std::error::Error;
 use std::path::Path;
 use std::{fs, thread};
 
-/// Gives every caller another number, in whatever process it is: reading and writing the file is one step.
+/// Returns a new number to every caller, in whatever process it is: no other call comes between reading and writing.
 #[distributed_lock(key = "/invoice/number", wait = "10s")]
 fn next_number(file: &Path) -> Result<u32, Box<dyn Error + Send + Sync>> {
     let last: u32 = fs::read_to_string(file)?.trim().parse()?;
@@ -35,5 +35,5 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     numbers.sort_unstable();
     println!("20 threads got the numbers {numbers:?}");
-    if numbers.iter().copied().eq(1..=20) { Ok(()) } else { Err("a number was given twice".into()) }
+    if numbers.iter().copied().eq(1..=20) { Ok(()) } else { Err("a number was used twice".into()) }
 }

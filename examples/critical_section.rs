@@ -1,11 +1,11 @@
-//! Use this when something must not happen twice even if a process is paused, or stuck in code that does not await, for
-//! longer than its lock lasts. No lock can stop such a process; the resource can refuse it, by the *fence*.
+//! Use this when something must not happen twice, even if a process is paused, or blocked in code that does not await, for
+//! longer than its lock lasts. No lock can stop such a process, but the resource can refuse its writes, by the *fence*.
 //!
 //! ```sh
 //! cargo run --example critical_section
 //! ```
 //!
-//! Alice and Bob both want to carry out order 7. Alice is first, and gets stuck under the lock until it is Bob's.
+//! Alice and Bob both want to carry out order 7. Alice gets the lock first, and blocks until she has lost it and Bob has it.
 #![expect(clippy::print_stdout, reason = "the output is what the example is for")]
 
 use distributed_locks::{Fence, distributed_lock};
@@ -15,21 +15,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-/// Moves the money of an order, once. Both steps carry the fence.
+/// Moves the money of an order, once. Both statements have the fence.
 #[distributed_lock(key = "/order/{id}", ttl = 1, hold_at_most = "300ms", guard = lock)]
-async fn transfer(who: &str, id: u32, bank: &Bank, think: impl FnOnce()) -> Result<&'static str, TransferError> {
+async fn transfer(who: &str, id: u32, bank: &Bank, pause: impl FnOnce()) -> Result<&'static str, TransferError> {
     println!("{who} has the lock on order {id}, fence {}", lock.fence());
-    // Before reading: from here on nobody with a smaller fence can change what is read.
+    // Claims the row while reading it: from now on, writes with a smaller fence are refused.
     let balances = bank.claim(lock.fence())?;
     if balances.done {
-        return Ok("somebody has done it");
+        return Ok("already done");
     }
-    think();
+    pause();
     bank.book(lock.fence(), 100)?;
     Ok("done")
 }
 
-/// Stands for a database: each method is one statement, and so one atomic step.
+/// In place of a database: each method is one statement, and so atomic.
 #[derive(Default)]
 struct Bank(Mutex<Balances>);
 
@@ -44,20 +44,20 @@ struct Balances {
 impl Bank {
     /// `UPDATE orders SET fence = $1 WHERE id = 7 AND fence <= $1 RETURNING …`
     fn claim(&self, fence: Fence) -> Result<Balances, TransferError> {
-        let mut row = self.at(fence)?;
+        let mut row = self.row(fence)?;
         row.fence = fence.to_u64();
         Ok(*row)
     }
 
     /// `UPDATE orders SET fence = $1, done = true, … WHERE id = 7 AND fence <= $1`
     fn book(&self, fence: Fence, amount: i64) -> Result<(), TransferError> {
-        let mut row = self.at(fence)?;
+        let mut row = self.row(fence)?;
         *row = Balances { fence: fence.to_u64(), done: true, from: row.from - amount, to: row.to + amount };
         Ok(())
     }
 
-    /// The row, unless a holder with a greater fence was there: `AND fence <= $1`.
-    fn at(&self, fence: Fence) -> Result<MutexGuard<'_, Balances>, TransferError> {
+    /// The row, unless a holder with a greater fence has claimed it: `AND fence <= $1`.
+    fn row(&self, fence: Fence) -> Result<MutexGuard<'_, Balances>, TransferError> {
         let row = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if fence.to_u64() < row.fence { Err(TransferError::Stale(fence)) } else { Ok(row) }
     }
@@ -65,9 +65,9 @@ impl Bank {
 
 #[derive(Debug)]
 enum TransferError {
-    /// A later holder of the lock has been here.
+    /// A later holder of the lock has claimed the row.
     Stale(Fence),
-    /// The lock was not taken, or was lost.
+    /// The lock was not acquired, or was lost.
     Lock(distributed_locks::Error),
 }
 
@@ -80,7 +80,7 @@ impl From<distributed_locks::Error> for TransferError {
 impl fmt::Display for TransferError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stale(fence) => write!(f, "refused, fence {fence} is not the newest"),
+            Self::Stale(fence) => write!(f, "refused, fence {fence} is stale"),
             Self::Lock(error) => error.fmt(f),
         }
     }
@@ -91,16 +91,16 @@ impl Error for TransferError {}
 fn main() -> Result<(), Box<dyn Error>> {
     distributed_locks::init(std::env::var("LOCKS_URL").unwrap_or_else(|_| "memory:".to_owned()))?;
     let bank = Bank::default();
-    let (stuck, is_stuck) = mpsc::channel();
-    let get_stuck = move || {
-        // As in a long garbage collection, a suspended laptop, a blocking call: `hold_at_most` passes, nothing can stop
-        // this thread, and a TTL later the lock is Bob's.
-        let _ = stuck.send(());
+    let (blocked, is_blocked) = mpsc::channel();
+    let block = move || {
+        // As in a suspended laptop, or a call that blocks: `hold_at_most` passes, nothing can stop this thread, and a TTL
+        // later Bob has the lock.
+        let _ = blocked.send(());
         thread::sleep(Duration::from_secs(4));
     };
     let (alice, bob) = thread::scope(|scope| {
-        let alice = scope.spawn(|| distributed_locks::blocking(transfer("Alice", 7, &bank, get_stuck)));
-        let _ = is_stuck.recv();
+        let alice = scope.spawn(|| distributed_locks::blocking(transfer("Alice", 7, &bank, block)));
+        let _ = is_blocked.recv();
         let bob = scope.spawn(|| distributed_locks::blocking(transfer("Bob", 7, &bank, || {})));
         (alice.join(), bob.join())
     });
@@ -112,5 +112,5 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let balances = *bank.0.lock().unwrap_or_else(PoisonError::into_inner);
     println!("balances: {} and {}", balances.from, balances.to);
-    if (balances.from, balances.to) == (-100, 100) { Ok(()) } else { Err("the money did not move once".into()) }
+    if (balances.from, balances.to) == (-100, 100) { Ok(()) } else { Err("the money did not move exactly once".into()) }
 }

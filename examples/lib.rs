@@ -1,1 +1,1 @@
-//! Examples of the distributed-locks crate: one idea a file.
+//! Examples of the distributed-locks crate, one idea in each.

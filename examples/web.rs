@@ -1,11 +1,11 @@
-//! Use this in a web service that runs on several machines, for a request that only one of them may work on at a time.
+//! Use this in a web service that runs on several machines, for requests that only one of them may handle at a time.
 //!
 //! ```sh
 //! cargo run --example web --features web
-//! curl -X POST http://127.0.0.1:…/order/7/ship        # twice at a time: the second gets a 409 that names the first
+//! curl -X POST http://127.0.0.1:…/order/7/ship        # twice at the same time: the second gets a 409 that names the holder
 //! ```
 //!
-//! The client is part of the application's state and not global, as the attribute's `client` shows.
+//! The client is a part of the application's state, and not the global one: see the attribute's `client`.
 #![expect(clippy::print_stdout, reason = "the output is what the example is for")]
 
 use axum::Router;
@@ -22,8 +22,8 @@ struct App {
     locks: Locks,
 }
 
-/// Answers at once if another request, here or on another machine, ships the same order. When the client hangs up, axum
-/// drops the future, and the lock is given back.
+/// Answers at once if another request, on this machine or another, is shipping the same order. When the client disconnects,
+/// axum drops the future, and the lock is released.
 #[distributed_lock(key = "/order/{id}/ship", wait = 0, client = &app.locks)]
 async fn ship(State(app): State<App>, Path(id): Path<String>) -> Result<String, Refused> {
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -44,7 +44,7 @@ impl IntoResponse for Refused {
         let Self(error) = self;
         let status = match error.kind() {
             ErrorKind::Busy => StatusCode::CONFLICT,
-            // The order's number is the caller's.
+            // The order's number comes from the caller.
             ErrorKind::InvalidKey => StatusCode::BAD_REQUEST,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
@@ -55,7 +55,7 @@ impl IntoResponse for Refused {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // `memory:` serves a single machine with a single process.
+    // `memory:` is enough for a single process.
     let url = std::env::var("LOCKS_URL").unwrap_or_else(|_| "memory:".to_owned());
     let app = App { locks: Locks::connect(url)? };
     let routes = Router::new().route("/order/{id}/ship", post(ship)).with_state(app);

@@ -1,4 +1,4 @@
-// One process of a case with Go's concurrency.Mutex: arguments and answers are those of worker.rs.
+// One process of a case with Go's concurrency.Mutex: arguments, input and output are those of worker.rs.
 package main
 
 import (
@@ -37,10 +37,10 @@ func main() {
 		return
 	}
 	endpoints, key := strings.Split(os.Args[1], ","), os.Args[2]
-	tasks, own, length := int(number(os.Args[3])), os.Args[4] == "own", time.Duration(number(os.Args[5]))*time.Millisecond
+	tasks, own, body := int(number(os.Args[3])), os.Args[4] == "own", time.Duration(number(os.Args[5]))*time.Millisecond
 	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second})
 	check(err)
-	// Two mutexes of one session on one key would be one holder: each task has its own.
+	// Two mutexes of one session on one key would be one holder: each task has a session of its own.
 	sessions := make([]*concurrency.Session, tasks)
 	for task := range sessions {
 		if own && task > 0 {
@@ -66,16 +66,16 @@ func main() {
 				name = fmt.Sprintf("%s-%d", key, task)
 			}
 			mutex := concurrency.NewMutex(sessions[task], name)
-			// Once at least, however late this process was told to begin.
-			for asked := now(); asked < end || len(holds[task]) == 0; asked = now() {
+			// At least once, however late this process began.
+			for requested := now(); requested < end || len(holds[task]) == 0; requested = now() {
 				check(mutex.Lock(context.Background()))
 				granted := now()
-				if length > 0 {
-					time.Sleep(length)
+				if body > 0 {
+					time.Sleep(body)
 				}
 				releasing := now()
 				check(mutex.Unlock(context.Background()))
-				holds[task] = append(holds[task], [4]int64{asked, granted, releasing, now()})
+				holds[task] = append(holds[task], [4]int64{requested, granted, releasing, now()})
 			}
 		}(task)
 	}

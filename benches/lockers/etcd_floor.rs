@@ -1,5 +1,5 @@
-//! The least that a safe lock can send to etcd, straight by `etcd-client`: one transaction that puts an entry and reads
-//! the line, one that deletes it, and to wait a watch from revision 0.
+//! The fewest requests of a safe lock on etcd, by `etcd-client`: one transaction that puts an entry and reads the queue, one
+//! that deletes the entry, and for a waiter one watch from revision 0.
 
 use super::{Locker, Micros, body};
 use distributed_locks::etcd_client::{
@@ -28,18 +28,18 @@ impl EtcdFloor {
         Self { client, lease, number: Arc::default() }
     }
 
-    /// Puts the entry, and gives its revision and who stands right before it.
+    /// Puts the entry, and returns its revision and the key of the entry right before it.
     async fn enter(&self, key: &str, entry: &str) -> (i64, Option<Vec<u8>>) {
-        let line = GetOptions::new().with_prefix().with_keys_only().with_limit(64);
-        let line = line.with_sort(SortTarget::Create, SortOrder::Ascend);
-        let take = Txn::new().when([Compare::create_revision(entry, CompareOp::Equal, 0)]).and_then([
+        let queue = GetOptions::new().with_prefix().with_keys_only().with_limit(64);
+        let queue = queue.with_sort(SortTarget::Create, SortOrder::Ascend);
+        let acquire = Txn::new().when([Compare::create_revision(entry, CompareOp::Equal, 0)]).and_then([
             TxnOp::put(entry, "record", Some(PutOptions::new().with_lease(self.lease))),
-            TxnOp::get(format!("{key}/"), Some(line)),
+            TxnOp::get(format!("{key}/"), Some(queue)),
         ]);
-        let taken = self.client.clone().txn(take).await.unwrap();
-        let revision = taken.header().unwrap().revision();
-        let Some(TxnOpResponse::Get(line)) = taken.op_responses().pop() else { panic!("no line") };
-        let before = line.kvs().iter().take_while(|other| other.key() != entry.as_bytes()).last();
+        let acquired = self.client.clone().txn(acquire).await.unwrap();
+        let revision = acquired.header().unwrap().revision();
+        let Some(TxnOpResponse::Get(queue)) = acquired.op_responses().pop() else { panic!("no queue") };
+        let before = queue.kvs().iter().take_while(|other| other.key() != entry.as_bytes()).last();
         (revision, before.map(|other| other.key().to_vec()))
     }
 
@@ -64,9 +64,9 @@ impl Locker for EtcdFloor {
             self.wait(before).await;
         }
         let moments = body(length).await;
-        let mine = Compare::create_revision(entry.as_str(), CompareOp::Equal, created);
-        let give = Txn::new().when([mine]).and_then([TxnOp::delete(entry.as_str(), None)]);
-        assert!(self.client.clone().txn(give).await.unwrap().succeeded());
+        let own = Compare::create_revision(entry.as_str(), CompareOp::Equal, created);
+        let release = Txn::new().when([own]).and_then([TxnOp::delete(entry.as_str(), None)]);
+        assert!(self.client.clone().txn(release).await.unwrap().succeeded());
         moments
     }
 }

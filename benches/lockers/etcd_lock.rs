@@ -1,4 +1,4 @@
-//! The lock service of etcd, which `etcd-client`'s `lock` asks.
+//! The lock service of etcd, by `etcd-client`'s `lock`.
 
 use super::{Locker, Micros, body};
 use distributed_locks::etcd_client::{Client, LockOptions};
@@ -22,16 +22,16 @@ impl EtcdLock {
 }
 
 impl Locker for EtcdLock {
-    /// Two tasks with one lease would be one holder to it.
+    /// For etcd, two tasks with one lease would be one holder.
     async fn for_task(&self) -> Self {
         Self::with_lease(self.client.clone()).await
     }
 
     async fn hold(&self, key: &str, length: Duration) -> (Micros, Micros) {
         let mut client = self.client.clone();
-        let taken = client.lock(key, Some(LockOptions::new().with_lease(self.lease))).await.unwrap();
+        let acquired = client.lock(key, Some(LockOptions::new().with_lease(self.lease))).await.unwrap();
         let moments = body(length).await;
-        client.unlock(taken.key()).await.unwrap();
+        client.unlock(acquired.key()).await.unwrap();
         moments
     }
 }

@@ -1,4 +1,4 @@
-//! The least that a lock on a file asks of the kernel.
+//! The fewest system calls of a lock on a file.
 
 use super::{Locker, Micros, body};
 use rustix::fs::{FlockOperation, flock};

@@ -1,6 +1,6 @@
-//! Who is measured: ours, the floors, and other clients. Each runs in processes of its own.
+//! What is measured: ours, the floors, and other clients. Each runs in processes of its own.
 //!
-//! A floor is what a safe lock has to send at least, and does nothing else: it renews nothing and retries nothing.
+//! A floor sends the fewest requests of a safe lock, and nothing else: it does not renew and does not retry.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +18,7 @@ pub(crate) use ours::Ours;
 pub(crate) use redis_floor::RedisFloor;
 pub(crate) use rslock::Rslock;
 
-/// Microseconds since 1970: processes of one machine share that clock.
+/// Microseconds since 1970, on a clock that the processes of one machine share.
 pub(crate) type Micros = u64;
 
 pub(crate) fn now() -> Micros {
@@ -26,34 +26,34 @@ pub(crate) fn now() -> Micros {
     u64::try_from(since.as_micros()).unwrap()
 }
 
-/// The moments of one hold.
+/// The times of one hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hold {
-    pub(crate) asked: Micros,
+    pub(crate) requested: Micros,
     pub(crate) granted: Micros,
     pub(crate) releasing: Micros,
     pub(crate) released: Micros,
 }
 
 impl Hold {
-    /// What it cost beside the body.
+    /// The time of acquire and release together.
     pub(crate) fn cost(&self) -> Micros {
-        (self.granted - self.asked) + (self.released - self.releasing)
+        (self.granted - self.requested) + (self.released - self.releasing)
     }
 }
 
 /// A way to lock.
 pub(crate) trait Locker: Clone + Send + Sync + 'static {
-    /// The same for one task among several.
+    /// A locker for one task of several.
     fn for_task(&self) -> impl Future<Output = Self> + Send {
         async { self.clone() }
     }
 
-    /// Runs a body of this length under the lock `key`, and gives the moments when it began and ended.
+    /// Runs a body of this length under the lock `key`, and returns the times at which it began and ended.
     fn hold(&self, key: &str, length: Duration) -> impl Future<Output = (Micros, Micros)> + Send;
 }
 
-/// The body of every hold, and the moments when it began and ended.
+/// The body of every hold; returns the times at which it began and ended.
 async fn body(length: Duration) -> (Micros, Micros) {
     let granted = now();
     if !length.is_zero() {

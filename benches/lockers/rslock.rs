@@ -1,4 +1,4 @@
-//! `rslock`: SET NX PX, and who finds it taken asks again after 0 to 200 ms.
+//! `rslock`: SET NX PX, with a retry after 0 to 200 ms if the lock is held.
 
 use super::{Locker, Micros, body};
 use rslock::LockManager;

@@ -1,29 +1,29 @@
-//! Medians over the rounds, and ratios to the floor of the same round: a page, its plot, and what the README quotes.
+//! Medians over the rounds, and ratios to the floor of the same round: a page, its plot, and an excerpt for the README.
 
 use crate::case::{Case, Figure};
-use crate::effort::Effort;
 use crate::held::Held;
 use crate::local::Local;
 use crate::machine;
 use crate::round::Outcome;
+use crate::settings::Settings;
 use std::fs;
 use std::path::Path;
 
+mod excerpt;
 mod page;
 mod plot;
-mod quote;
 
-/// The outcomes of all rounds of one case with one locker.
+/// The outcomes of all rounds of one case with one contestant.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) case: &'static Case,
-    pub(crate) who: &'static str,
+    pub(crate) contestant: &'static str,
     pub(crate) rounds: Vec<Outcome>,
-    /// Of each round: more is better.
+    /// Compared with the floor, in each round: more is better.
     pub(crate) ratios: Vec<f64>,
 }
 
-/// What came of one store.
+/// The results of one store.
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) name: &'static str,
@@ -34,14 +34,14 @@ pub(crate) struct Measured {
     pub(crate) held: Option<Held>,
 }
 
-/// What came of everything.
+/// All results.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) rounds: usize,
     pub(crate) machine: String,
     pub(crate) local: Vec<Local>,
     pub(crate) stores: Vec<Measured>,
-    /// Stores that are not there.
+    /// Stores that are not installed.
     pub(crate) missing: Vec<String>,
 }
 
@@ -54,55 +54,55 @@ impl Row {
         median(self.ratios.clone())
     }
 
-    /// A trial may be over before one task waits for the other.
+    /// A trial may end before one task waits for another, and then has no hand-off.
     fn has_figures(&self) -> bool {
         self.case.figure == Figure::HandOff || (self.ratio().is_finite() && self.ratio() > 0.0)
     }
 }
 
 impl Measured {
-    fn row(&self, case: &Case, who: &str) -> Option<&Row> {
-        self.rows.iter().find(|row| row.case.name == case.name && row.who == who)
+    fn row(&self, case: &Case, contestant: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.case.name == case.name && row.contestant == contestant)
     }
 
-    /// All but the floor, ours first.
-    fn others(&self) -> Vec<&'static str> {
-        let mut others: Vec<&'static str> = Vec::new();
-        for row in self.rows.iter().filter(|row| row.who != crate::store::FLOOR) {
-            if !others.contains(&row.who) {
-                others.push(row.who);
+    /// All contestants but the floor, ours first.
+    fn contestants(&self) -> Vec<&'static str> {
+        let mut contestants: Vec<&'static str> = Vec::new();
+        for row in self.rows.iter().filter(|row| row.contestant != crate::store::FLOOR) {
+            if !contestants.contains(&row.contestant) {
+                contestants.push(row.contestant);
             }
         }
-        others
+        contestants
     }
 }
 
 impl Report {
-    pub(crate) fn new(effort: &Effort, local: Vec<Local>) -> Self {
+    pub(crate) fn new(settings: &Settings, local: Vec<Local>) -> Self {
         let (stores, missing) = (Vec::new(), Vec::new());
-        Self { rounds: effort.rounds, machine: machine::described(), local, stores, missing }
+        Self { rounds: settings.rounds, machine: machine::description(), local, stores, missing }
     }
 
-    /// Prints the page and writes it and the plot below `target/bench`; on request they go into the documentation.
-    pub(crate) fn write(&self, effort: &Effort) {
+    /// Prints the page, writes it and the plot below `target/bench`, and puts them into the documentation if requested.
+    pub(crate) fn write(&self, settings: &Settings) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let directory = root.join(if effort.is_trial { "target/bench/trial" } else { "target/bench" });
+        let directory = root.join(if settings.is_trial { "target/bench/trial" } else { "target/bench" });
         fs::create_dir_all(&directory).unwrap();
         let (page, plot) = (page::markdown(self), plot::svg(self));
-        if !effort.is_trial {
+        if !settings.is_trial {
             println!("{page}");
         }
         fs::write(directory.join("table.md"), &page).unwrap();
         fs::write(directory.join("bench.svg"), &plot).unwrap();
-        println!("Table and plot: {}", directory.display());
+        println!("table and plot: {}", directory.display());
         let readme = fs::read_to_string(root.join("README.md")).unwrap();
-        let quoted = quote::into(&readme, self);
+        let readme_with_excerpt = excerpt::replace_in(&readme, self);
         assert!(self.rows().all(Row::has_figures), "{page}");
-        if effort.keep {
+        if settings.keep {
             fs::write(root.join("docs/BENCHMARK.md"), page).unwrap();
             fs::write(root.join("docs/bench.svg"), plot).unwrap();
-            fs::write(root.join("README.md"), quoted).unwrap();
-            println!("Kept: docs/BENCHMARK.md, docs/bench.svg, README.md");
+            fs::write(root.join("README.md"), readme_with_excerpt).unwrap();
+            println!("updated: docs/BENCHMARK.md, docs/bench.svg, README.md");
         }
     }
 
@@ -122,7 +122,7 @@ impl Report {
     }
 }
 
-/// How `outcome` compares with the floor of its round: with the same case there, or with the uncontended pair.
+/// How `outcome` compares with the floor of the same round, which is that of the case or of the uncontended pair.
 pub(crate) fn ratio(case: &Case, outcome: &Outcome, floor: &Outcome) -> f64 {
     match case.figure {
         Figure::Rate => outcome.per_second / floor.per_second,
@@ -139,7 +139,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// With two digits at least: "0.0041", "0.97", "13".
+/// With at least two significant digits: "0.0041", "0.97", "13".
 fn shown(ratio: f64) -> String {
     match ratio {
         large if large >= 10.0 => format!("{large:.0}"),

@@ -1,29 +1,30 @@
-//! The ratios as bars, for the README: readable on white and on dark pages.
+//! The ratios as bars, for the README; readable on light and on dark pages.
 
 use super::{Measured, Report, shown};
 use crate::case::{CASES, Case};
 use crate::store::OURS;
 use std::fmt::Write as _;
 
-/// In the middle between white and black, for text and lines on either.
+/// Halfway between white and black, for text and lines on either.
 const INK: &str = "#7a828c";
 const OUR_COLOUR: &str = "#2f86d9";
 const COLOURS: [&str; 3] = ["#a0a6ad", "#d0913a", "#9a6fc0"];
 
 const WIDTH: f64 = 830.0;
-/// Where the names of the cases end and the first store begins.
+/// The width of the column with the names of the cases.
 const LEFT: f64 = 160.0;
 const TOP: f64 = 62.0;
-/// Of a case, of a bar in it.
+/// The height of a case.
 const ROW: f64 = 38.0;
+/// The height of a bar.
 const BAR: f64 = 10.0;
-/// In a store's part, for figures beyond the ends of the bars.
+/// On either side of a panel, for figures beyond the ends of the bars.
 const MARGIN: f64 = 38.0;
 
-/// A logarithmic axis: more than the floor is to the right.
+/// A logarithmic axis.
 #[derive(Clone, Copy)]
 struct Axis {
-    /// Powers of ten that it begins and ends with.
+    /// The powers of ten at its ends.
     from: f64,
     to: f64,
     left: f64,
@@ -45,30 +46,30 @@ pub(super) fn svg(report: &Report) -> String {
          font-family=\"system-ui, sans-serif\" font-size=\"12\" fill=\"{INK}\">\n\
          <title>Holds compared with the store's own floor</title>\n"
     );
-    legend(&mut svg, &whos(&stores));
+    legend(&mut svg, &contestants(&stores));
     for (at, case) in CASES.iter().enumerate() {
         text(&mut svg, 0.0, TOP + ROW * count(at) + ROW / 2.0 + 4.0, "start", case.name);
     }
     let (from, to) = range(&stores);
     let width = (WIDTH - LEFT) / count(stores.len().max(1));
     for (at, store) in stores.iter().enumerate() {
-        panel(&mut svg, store, Axis { from, to, left: LEFT + width * count(at), width }, &whos(&stores));
+        panel(&mut svg, store, Axis { from, to, left: LEFT + width * count(at), width }, &contestants(&stores));
     }
     svg.push_str("</svg>\n");
     svg
 }
 
-fn legend(svg: &mut String, whos: &[&'static str]) {
+fn legend(svg: &mut String, contestants: &[&'static str]) {
     let mut x = 0.0;
-    for who in whos {
-        bar(svg, x, 6.0, BAR, colour(who, whos));
-        text(svg, x + BAR + 6.0, 15.0, "start", who);
-        x += 44.0 + 6.6 * count(who.len());
+    for contestant in contestants {
+        bar(svg, x, 6.0, BAR, colour(contestant, contestants));
+        text(svg, x + BAR + 6.0, 15.0, "start", contestant);
+        x += 44.0 + 6.6 * count(contestant.len());
     }
     text(svg, WIDTH, 15.0, "end", "1 is the store's floor; more is better");
 }
 
-fn panel(svg: &mut String, store: &Measured, axis: Axis, whos: &[&'static str]) {
+fn panel(svg: &mut String, store: &Measured, axis: Axis, contestants: &[&'static str]) {
     let bottom = TOP + ROW * count(CASES.len());
     let middle = axis.left + axis.width / 2.0;
     writeln!(svg, "<text x=\"{middle:.0}\" y=\"42\" text-anchor=\"middle\" font-weight=\"600\">{}</text>", store.name)
@@ -87,18 +88,18 @@ fn panel(svg: &mut String, store: &Measured, axis: Axis, whos: &[&'static str]) 
         .unwrap();
         decade += 1.0;
     }
-    let others = store.others();
+    let own = store.contestants();
     for (at, case) in CASES.iter().enumerate() {
-        let first = TOP + ROW * count(at) + (ROW - BAR * count(others.len())) / 2.0;
-        for (number, who) in others.iter().enumerate() {
-            if let Some(ratio) = ratio(store, case, who) {
-                ratio_bar(svg, axis, first + BAR * count(number), ratio, colour(who, whos));
+        let first = TOP + ROW * count(at) + (ROW - BAR * count(own.len())) / 2.0;
+        for (number, contestant) in own.iter().enumerate() {
+            if let Some(ratio) = ratio(store, case, contestant) {
+                ratio_bar(svg, axis, first + BAR * count(number), ratio, colour(contestant, contestants));
             }
         }
     }
 }
 
-/// From the floor to the ratio, with its figure at the end.
+/// A bar from the floor to the ratio, with the figure at its end.
 fn ratio_bar(svg: &mut String, axis: Axis, y: f64, ratio: f64, colour: &str) {
     let (floor, end) = (axis.at(1.0), axis.at(ratio));
     let (left, width) = (floor.min(end), (floor - end).abs().max(2.0));
@@ -126,27 +127,27 @@ fn text(svg: &mut String, x: f64, y: f64, anchor: &str, words: &str) {
     writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{words}</text>").unwrap();
 }
 
-fn ratio(store: &Measured, case: &Case, who: &str) -> Option<f64> {
-    store.row(case, who).map(super::Row::ratio).filter(|ratio| ratio.is_finite() && *ratio > 0.0)
+fn ratio(store: &Measured, case: &Case, contestant: &str) -> Option<f64> {
+    store.row(case, contestant).map(super::Row::ratio).filter(|ratio| ratio.is_finite() && *ratio > 0.0)
 }
 
-/// Everybody in any of these stores, ours first.
-fn whos(stores: &[&Measured]) -> Vec<&'static str> {
-    let mut whos = Vec::new();
-    for who in stores.iter().flat_map(|store| store.others()) {
-        if !whos.contains(&who) {
-            whos.push(who);
+/// The contestants of any of these stores, ours first.
+fn contestants(stores: &[&Measured]) -> Vec<&'static str> {
+    let mut contestants = Vec::new();
+    for contestant in stores.iter().flat_map(|store| store.contestants()) {
+        if !contestants.contains(&contestant) {
+            contestants.push(contestant);
         }
     }
-    whos
+    contestants
 }
 
-fn colour(who: &str, whos: &[&'static str]) -> &'static str {
-    let place = whos.iter().filter(|other| **other != OURS).position(|other| *other == who);
-    place.map_or(OUR_COLOUR, |place| COLOURS[place % COLOURS.len()])
+fn colour(contestant: &str, contestants: &[&'static str]) -> &'static str {
+    let position = contestants.iter().filter(|other| **other != OURS).position(|other| *other == contestant);
+    position.map_or(OUR_COLOUR, |position| COLOURS[position % COLOURS.len()])
 }
 
-/// The powers of ten that all ratios lie between, but for those that are hopeless anyway.
+/// The powers of ten between which the ratios lie; those below 1/100 are cut off.
 fn range(stores: &[&Measured]) -> (f64, f64) {
     let ratios = stores.iter().flat_map(|store| store.rows.iter().map(super::Row::ratio)).filter(|ratio| *ratio > 0.0);
     let logs: Vec<f64> = ratios.filter(|ratio| ratio.is_finite()).map(f64::log10).collect();

@@ -1,6 +1,6 @@
-//! etcd, and Go's client of it.
+//! etcd, and its client for Go.
 
-use super::{Counts, FLOOR, OURS, Store, Who};
+use super::{Contestant, Counts, FLOOR, OURS, Store};
 use crate::machine;
 use std::path::Path;
 use std::process::Command;
@@ -10,47 +10,48 @@ const UNARY: [&str; 9] =
     ["Txn", "Range", "Put", "DeleteRange", "LeaseGrant", "LeaseRevoke", "LeaseTimeToLive", "Lock", "Unlock"];
 
 pub(super) fn start(name: &'static str, nodes: usize, with_go: bool) -> Result<Store, String> {
-    let binary = Binary::all().last().ok_or("etcd (`make servers` installs it)")?;
+    let binary = Binary::all().last().ok_or("etcd (install it with `make servers`)")?;
     let cluster = Cluster::start_with(binary, nodes, &Setup { fsync: true, ..Setup::default() });
     let endpoints: Vec<String> = cluster.members().iter().map(Etcd::endpoint).collect();
     let endpoints = endpoints.join(",");
     let url = format!("etcd://{endpoints}");
     let mut contestants = vec![
-        Who::here(FLOOR, "etcd-floor", &endpoints),
-        Who::here(OURS, "ours", &url),
-        Who::here("etcd-client lock()", "etcd-lock", &endpoints),
+        Contestant::here(FLOOR, "etcd-floor", &endpoints),
+        Contestant::here(OURS, "ours", &url),
+        Contestant::here("etcd-client lock()", "etcd-lock", &endpoints),
     ];
     let mut clients = format!("etcd-client {}", machine::crate_version("etcd-client"));
     let mut missing = Vec::new();
     if with_go {
         match go(&endpoints) {
-            Ok((who, version)) => {
-                contestants.push(who);
+            Ok((contestant, version)) => {
+                contestants.push(contestant);
                 clients = format!("{clients}, {version}");
             }
-            Err(why) => missing.push(why),
+            Err(reason) => missing.push(reason),
         }
     }
-    let title = format!("etcd {} on disk, {nodes} member(s); {clients}", binary.version());
-    let count = Box::new(move |_: &Who| counts(&cluster));
+    let members = if nodes == 1 { "one member".to_owned() } else { format!("{nodes} members") };
+    let title = format!("etcd {} with fsync, {members}; {clients}", binary.version());
+    let count = Box::new(move |_: &Contestant| counts(&cluster));
     Ok(Store { name, title, url, contestants, missing, units: Some(["RPCs", "proposals"]), count })
 }
 
 fn counts(cluster: &Cluster) -> Counts {
     let metrics: Vec<Metrics> = cluster.members().iter().map(Etcd::metrics).collect();
-    let sum = |of_one: &dyn Fn(&Metrics) -> u64| metrics.iter().map(of_one).sum::<u64>();
-    let renewals = sum(&|one| one.messages("LeaseKeepAlive"));
+    let sum = |figure: &dyn Fn(&Metrics) -> u64| metrics.iter().map(figure).sum::<u64>();
+    let renewals = sum(&|member| member.messages("LeaseKeepAlive"));
     let unary = sum(&|one| UNARY.iter().map(|method| one.calls(method)).sum());
     Counts {
-        requests: unary + sum(&|one| one.messages("Watch")) + renewals,
+        requests: unary + sum(&|member| member.messages("Watch")) + renewals,
         work: metrics[0].proposals(),
         leases: metrics[0].count("etcd_debugging_lease_granted_total", &[]),
         renewals,
     }
 }
 
-/// Builds the Go program where Go and etcd's Go packages are installed, and asks it for its versions.
-fn go(endpoints: &str) -> Result<(Who, String), String> {
+/// Builds the Go program, and returns it with its versions; the error names what is not installed.
+fn go(endpoints: &str) -> Result<(Contestant, String), String> {
     const NEEDED: &str = "Go's concurrency.Mutex (Debian: golang golang-etcd-server-dev)";
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = package.join("../target/bench");
@@ -67,5 +68,5 @@ fn go(endpoints: &str) -> Result<(Who, String), String> {
     }
     let version = Command::new(&program).arg("version").output().unwrap();
     let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
-    Ok((Who { name: "Go concurrency.Mutex", program, arguments: vec![endpoints.to_owned()] }, version))
+    Ok((Contestant { name: "Go concurrency.Mutex", program, arguments: vec![endpoints.to_owned()] }, version))
 }

@@ -1,6 +1,6 @@
-//! What locks are kept in: its server, who is measured on it, and what it counts.
+//! The stores: their servers, the contestants on each, and what the servers count.
 
-use crate::effort::Effort;
+use crate::settings::Settings;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -8,38 +8,38 @@ mod etcd;
 mod file;
 mod redis;
 
-/// The name of the bare requests.
+/// The contestant with the fewest requests.
 pub(crate) const FLOOR: &str = "floor";
-/// The name of this crate.
+/// The contestant with the attribute.
 pub(crate) const OURS: &str = "ours";
 
-/// A store that runs for as long as this value lives.
+/// A store, whose server runs for as long as this value lives.
 pub(crate) struct Store {
     /// For headings, as in "etcd, one node".
     pub(crate) name: &'static str,
     /// With versions and settings.
     pub(crate) title: String,
-    /// Where `Locks::connect` finds it.
+    /// For `Locks::connect`.
     pub(crate) url: String,
     /// The floor first, ours second.
-    pub(crate) contestants: Vec<Who>,
-    /// Peers that are not there, each with why.
+    pub(crate) contestants: Vec<Contestant>,
+    /// Other clients that are not installed.
     pub(crate) missing: Vec<String>,
-    /// The names of requests and of the server's own work; none where nothing is counted.
+    /// What requests and the server's work are called; `None` where they are not counted.
     pub(crate) units: Option<[&'static str; 2]>,
-    /// What was counted so far while this one was measured. It owns the server.
-    pub(crate) count: Box<dyn Fn(&Who) -> Counts>,
+    /// What the server has counted until now, for this contestant. Owns the server.
+    pub(crate) count: Box<dyn Fn(&Contestant) -> Counts>,
 }
 
-/// Who is measured: a program that takes these arguments and then those of [`worker`](crate::worker).
+/// A program to be measured, which takes these arguments and then those of [`worker`](crate::worker).
 #[derive(Clone, Debug)]
-pub(crate) struct Who {
+pub(crate) struct Contestant {
     pub(crate) name: &'static str,
     program: PathBuf,
     arguments: Vec<String>,
 }
 
-/// What the server counted: of all members together, but its work of one of them.
+/// What the server has counted: in all members together, but work only in one of them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     /// Requests, and messages on streams.
@@ -48,25 +48,25 @@ pub(crate) struct Counts {
     pub(crate) work: u64,
     /// Leases granted.
     pub(crate) leases: u64,
-    /// Requests that keep alive what is held.
+    /// Renewals.
     pub(crate) renewals: u64,
 }
 
-/// Starts a store, or tells what is missing.
-pub(crate) fn start(name: &str, effort: &Effort) -> Result<Store, String> {
-    // To build the Go program for the first time takes longer than a trial.
-    let with_go = !effort.is_trial;
+/// Starts a store; the error names what is not installed.
+pub(crate) fn start(name: &str, settings: &Settings) -> Result<Store, String> {
+    // The first build of the Go program takes longer than a trial.
+    let with_go = !settings.is_trial;
     match name {
         "etcd-1" => etcd::start("etcd, one node", 1, with_go),
         "etcd-3" => etcd::start("etcd, three nodes", 3, with_go),
         "redis" => redis::start("Redis"),
         "file" => Ok(file::start("file")),
-        _ => panic!("STORES has {name}; there are etcd-1, etcd-3, redis, file"),
+        _ => panic!("STORES has `{name}`: expected some of `etcd-1`, `etcd-3`, `redis`, `file`"),
     }
 }
 
-impl Who {
-    /// A locker of [`worker`](crate::worker), at this address.
+impl Contestant {
+    /// A locker of [`worker`](crate::worker), for this address.
     fn here(name: &'static str, locker: &str, address: &str) -> Self {
         let arguments = ["worker", locker, address].map(str::to_owned).to_vec();
         Self { name, program: std::env::current_exe().unwrap(), arguments }

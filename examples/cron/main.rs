@@ -1,45 +1,45 @@
-//! Use this when the same schedule runs on several machines, so that the jobs survive one of them, and yet each tick
-//! must run once.
+//! Use this when the same schedule runs on several machines, so that it survives the loss of one, but each tick must run
+//! only once.
 //!
 //! ```sh
 //! cargo run --example cron        # this machine only, locks in a temporary directory
 //! LOCKS_URL=redis://127.0.0.1:6379 cargo run --example cron --features etcd,redis,zookeeper,postgres
 //! ```
 //!
-//! Built with those features it runs on each store by its URL alone: `etcd://127.0.0.1:2379`,
+//! With those features it runs on any store, by its URL alone: `etcd://127.0.0.1:2379`,
 //! `zookeeper://127.0.0.1:2181`, `postgres://user:password@127.0.0.1/database`.
 //!
 //! The program starts three copies of itself. All of them have the whole schedule and try every tick; the lock decides.
-//! This file is what you would write yourself; `stage.rs` starts the copies and checks what they did.
+//! This file is what you would write yourself; `demo.rs` starts the copies, and checks their log.
 
 #![expect(clippy::disallowed_methods, reason = "a schedule needs the wall clock")]
 
-mod stage;
+mod demo;
 
+use demo::{Outcome, Worker};
 use distributed_locks::{ErrorKind, Guard, distributed_lock};
-use stage::{Outcome, Worker};
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-/// How long a tick belongs to the worker that got it, even if the job is done sooner: shorter than every period, and
-/// longer than workers are late and their clocks differ, together.
-const TICK_KEPT: Duration = Duration::from_millis(800);
+/// How long a tick's lock stays held, even if the job ends sooner: shorter than every period, and longer than the delays of
+/// workers and the differences of their clocks together.
+const TICK_HELD: Duration = Duration::from_millis(800);
 
-/// Done in no time. Without `hold_at_least` the worker that comes 60 ms later would find the lock free and do it again.
-#[distributed_lock(key = "/cron/lock/heartbeat", wait = 0, hold_at_least = TICK_KEPT, guard = lock)]
+/// Ends almost at once. Without `hold_at_least`, the worker that comes 60 ms later would find the lock free and run it again.
+#[distributed_lock(key = "/cron/lock/heartbeat", wait = 0, hold_at_least = TICK_HELD, guard = lock)]
 async fn heartbeat(tick: &Tick<'_>) -> Result<Outcome, distributed_locks::Error> {
     tick.run(lock, Duration::from_millis(20)).await
 }
 
 /// One lock for each region: two regions do not wait for each other.
-#[distributed_lock(key = "/cron/lock/report/<region>", wait = 0, hold_at_least = TICK_KEPT, guard = lock)]
+#[distributed_lock(key = "/cron/lock/report/<region>", wait = 0, hold_at_least = TICK_HELD, guard = lock)]
 async fn report(tick: &Tick<'_>, region: &str) -> Result<Outcome, distributed_locks::Error> {
     tick.run(lock, Duration::from_millis(300)).await
 }
 
-/// Takes longer than its period. The tick that comes meanwhile is left out; runs never overlap or pile up.
-#[distributed_lock(key = "/cron/lock/backup", ttl = 5, wait = 0, hold_at_least = TICK_KEPT, guard = lock)]
+/// Takes longer than its period. The ticks that come meanwhile are skipped: runs never overlap or pile up.
+#[distributed_lock(key = "/cron/lock/backup", ttl = 5, wait = 0, hold_at_least = TICK_HELD, guard = lock)]
 async fn backup(tick: &Tick<'_>) -> Result<Outcome, distributed_locks::Error> {
     tick.run(lock, Duration::from_millis(2600)).await
 }
@@ -70,19 +70,19 @@ async fn every(
         tokio::time::sleep(worker.until(due, number)).await;
         let tick = Tick { job, number, due, worker };
         if tick.is_late() {
-            worker.note(job, number, &Outcome::Late)?;
+            worker.record(job, number, &Outcome::Late)?;
             continue;
         }
         match locked(&tick).await {
-            Ok(outcome) => worker.note(job, number, &outcome)?,
-            Err(error) if error.kind() == ErrorKind::Busy => worker.note(job, number, &Outcome::Busy)?,
+            Ok(outcome) => worker.record(job, number, &outcome)?,
+            Err(error) if error.kind() == ErrorKind::Busy => worker.record(job, number, &Outcome::Busy)?,
             Err(error) => return Err(error.into()),
         }
     }
     Ok(())
 }
 
-/// One moment of a job's schedule.
+/// One time of a job's schedule.
 struct Tick<'a> {
     job: &'static str,
     number: u32,
@@ -91,19 +91,20 @@ struct Tick<'a> {
 }
 
 impl Tick<'_> {
-    /// So late that another worker may have had this tick, and kept it long enough. Half is for clocks that differ.
+    /// Whether it is so late that another worker may have run this tick, and released its lock since. Half of the time is for
+    /// differences of clocks.
     fn is_late(&self) -> bool {
-        SystemTime::now() >= self.due + TICK_KEPT / 2
+        SystemTime::now() >= self.due + TICK_HELD / 2
     }
 
-    /// The job itself: here, to say so and to sleep.
+    /// The job itself, which here only prints a line and sleeps.
     async fn run(&self, lock: &Guard, takes: Duration) -> Result<Outcome, distributed_locks::Error> {
-        // Once more: only under the lock it says that nobody had the tick before.
+        // Again: only under the lock it proves that no other worker has run the tick.
         if self.is_late() {
             return Ok(Outcome::Late);
         }
         let began = SystemTime::now();
-        self.worker.say(self.job, self.number);
+        self.worker.print(self.job, self.number);
         tokio::time::sleep(takes).await;
         Ok(Outcome::Ran { fence: lock.fence(), began, ended: SystemTime::now() })
     }
@@ -114,10 +115,10 @@ async fn main() -> ExitCode {
     let result = match Worker::from_arguments() {
         // The client comes from LOCKS_URL, at the first use of a lock.
         Some(worker) => work(&worker).await,
-        None => stage::direct(),
+        None => demo::run_workers(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => stage::fail(error.as_ref()),
+        Err(error) => demo::print_error(error.as_ref()),
     }
 }

@@ -17,10 +17,14 @@ pub(crate) struct Job {
 }
 
 /// Runs the command of one tick, unless another worker does.
-#[distributed_lock(key = "/cron/lock/{job.name}", ttl = 5, wait = 0, hold_at_least = kept, guard = lock)]
-async fn tick(job: &Job, due: Timestamp, kept: Duration) -> Result<Option<ExitStatus>, Box<dyn Error + Send + Sync>> {
-    // So late that another worker may be done with this tick. Half of the time is for clocks that differ.
-    if between(due, Timestamp::now()) >= kept / 2 {
+#[distributed_lock(key = "/cron/lock/{job.name}", ttl = 5, wait = 0, hold_at_least = held_for, guard = lock)]
+async fn tick(
+    job: &Job,
+    due: Timestamp,
+    held_for: Duration,
+) -> Result<Option<ExitStatus>, Box<dyn Error + Send + Sync>> {
+    // So late that another worker may have run this tick. Half of the time is for differences of clocks.
+    if between(due, Timestamp::now()) >= held_for / 2 {
         return Ok(None);
     }
     println!("worker {} runs {} with fence {}", id(), job.name, lock.fence());
@@ -30,17 +34,18 @@ async fn tick(job: &Job, due: Timestamp, kept: Duration) -> Result<Option<ExitSt
 impl Job {
     pub(crate) fn new(name: &str, schedule: &str, command: &str) -> Result<Self, Box<dyn Error>> {
         if name.contains(['/', '%']) {
-            return Err("a job's name is part of two keys: no `/` and no `%`".into());
+            return Err("a job's name must not contain `/` or `%`, because it is a part of keys".into());
         }
         Ok(Self { name: name.to_owned(), command: command.to_owned(), schedule: schedule.parse()? })
     }
 
-    /// From what [`value`](Job::value) made.
+    /// The job whose [`value`](Job::value) this is.
     pub(crate) fn from_value(name: &str, value: &str) -> Result<Self, Box<dyn Error>> {
-        let (schedule, command) = value.split_once('\t').ok_or("it is not a schedule, a tab and a command")?;
+        let (schedule, command) = value.split_once('\t').ok_or("expected a schedule, a tab and a command")?;
         Self::new(name, schedule, command)
     }
 
+    /// What is stored of it in etcd.
     pub(crate) fn value(&self) -> String {
         format!("{}\t{}", self.schedule(), self.command)
     }
@@ -54,21 +59,21 @@ impl Job {
         self.schedule.as_str()
     }
 
-    /// Every tick, until dropped; then the command of the moment ends too.
+    /// Runs every tick, until it is dropped; a command that is running then is killed.
     pub(crate) async fn run_for_ever(self) {
         let mut now = Timestamp::now();
-        // A schedule may have an end: 30 February, or a year that is over.
+        // A schedule may have no next tick: 30 February, or a year that has passed.
         while let Some((due, next)) = self.next(now).and_then(|due| Some((due, self.next(due)?))) {
             tokio::time::sleep(between(Timestamp::now(), due)).await;
-            // Shorter than the period, and longer than workers are late and their clocks differ, together.
-            let kept = between(due, next).min(Duration::from_secs(20)) / 2;
-            match tick(&self, due, kept).await {
+            // Shorter than the period, and longer than the delays of workers and the differences of their clocks together.
+            let held_for = between(due, next).min(Duration::from_secs(20)) / 2;
+            match tick(&self, due, held_for).await {
                 Ok(Some(status)) => println!("worker {} ran {}: {status}", id(), self.name),
                 Ok(None) => {}
                 Err(error) if is_busy(error.as_ref()) => {}
                 Err(error) => eprintln!("worker {} on {}: {error}", id(), self.name),
             }
-            // Ticks that came while the command ran are over.
+            // Ticks that came while the command was running are skipped.
             now = Timestamp::now().max(due);
         }
     }

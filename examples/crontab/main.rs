@@ -1,5 +1,5 @@
-//! Use this, or what you make of it, when jobs are data: a crontab in etcd, served by any number of workers on any
-//! number of machines. Each tick of a job runs on one of them; when a worker dies, the others have its jobs.
+//! Use this, or a program that you derive from it, when jobs are data: a crontab in etcd, served by any number of workers on
+//! any number of machines. Each tick of a job runs on one of them; when a worker dies, the others run its jobs.
 //!
 //! ```sh
 //! export LOCKS_URL=etcd://127.0.0.1:2379
@@ -7,11 +7,11 @@
 //! crontab add hello '*/5 * * * * *' 'echo hello; sleep 3'       # seconds are optional, times are UTC
 //! crontab worker                                                # in as many terminals as you like
 //! crontab list
-//! etcdctl get --prefix /cron/lock                               # while a job runs: who runs it
+//! etcdctl get --prefix /cron/lock                               # while a job runs: its holder
 //! ```
 //!
-//! Jobs are under `/cron/jobs/<name>`, their locks under `/cron/lock/<name>`. Kill a worker with `kill -9`: its commands
-//! end with it, and once its locks have lapsed (the TTL, and a little) others run them at their next tick.
+//! Jobs are stored under `/cron/jobs/<name>`, their locks under `/cron/lock/<name>`. Kill a worker with `kill -9`: its commands
+//! end with it, and when its locks have lapsed (after the TTL and a little more), other workers run its jobs at the next tick.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 mod command;
@@ -42,7 +42,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
-    // The client that the attribute uses: that of LOCKS_URL.
+    // The client that the attribute uses, too: that of LOCKS_URL.
     let locks = distributed_locks::client()?;
     let mut etcd = locks.etcd_client().await?;
     match arguments {
@@ -55,8 +55,8 @@ async fn run(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
         }
         ["list"] => list(&mut etcd, &locks).await?,
         ["worker"] => tokio::select! {
-            () = work(&mut etcd) => {}
-            // Not needed, but kind: whoever waits for these locks has them at once.
+            () = run_worker(&mut etcd) => {}
+            // Closing the client, below, releases the locks at once. Otherwise they would lapse.
             interrupted = tokio::signal::ctrl_c() => interrupted?,
         },
         _ => return Err(USAGE.into()),
@@ -77,26 +77,26 @@ async fn list(etcd: &mut Client, locks: &Locks) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Follows the crontab for ever, through restarts of etcd.
-async fn work(etcd: &mut Client) {
+/// Follows the crontab for ever, also when etcd is restarted.
+async fn run_worker(etcd: &mut Client) {
     println!("worker {}", std::process::id());
     let mut running = BTreeMap::new();
     loop {
         let Err(error) = follow(etcd, &mut running).await else { continue };
-        eprintln!("crontab: cannot see changes for a moment: {error}");
+        eprintln!("crontab: cannot follow changes, will retry: {error}");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
-/// The jobs that this worker has on schedule. Dropping a `JoinSet` ends its task, wherever that is.
+/// The jobs that this worker has scheduled. Dropping a `JoinSet` aborts its task.
 type Running = BTreeMap<Vec<u8>, JoinSet<()>>;
 
-/// Starts all jobs as of one revision, and then follows every change after it.
+/// Schedules all jobs as of one revision, and then follows every change after it.
 async fn follow(etcd: &mut Client, running: &mut Running) -> Result<(), Box<dyn Error>> {
     let all = etcd.get(JOBS, Some(GetOptions::new().with_prefix())).await?;
     let revision = all.header().map_or(0, |header| header.revision());
     running.clear();
-    all.kvs().iter().for_each(|kv| start(kv, running));
+    all.kvs().iter().for_each(|kv| schedule(kv, running));
 
     let from_here = WatchOptions::new().with_prefix().with_start_revision(revision + 1);
     let mut changes = etcd.watch(JOBS, Some(from_here)).await?;
@@ -106,7 +106,7 @@ async fn follow(etcd: &mut Client, running: &mut Running) -> Result<(), Box<dyn 
         }
         for event in change.events() {
             match (event.event_type(), event.kv()) {
-                (EventType::Put, Some(kv)) => start(kv, running),
+                (EventType::Put, Some(kv)) => schedule(kv, running),
                 (EventType::Delete, Some(kv)) => drop(running.remove(kv.key())),
                 _ => {}
             }
@@ -115,8 +115,8 @@ async fn follow(etcd: &mut Client, running: &mut Running) -> Result<(), Box<dyn 
     Ok(())
 }
 
-/// Puts a job on schedule, in place of what it was before.
-fn start(kv: &KeyValue, running: &mut Running) {
+/// Schedules a job, in place of its previous version.
+fn schedule(kv: &KeyValue, running: &mut Running) {
     running.remove(kv.key());
     if let Some(job) = job_of(kv) {
         let mut task = JoinSet::new();
@@ -125,10 +125,10 @@ fn start(kv: &KeyValue, running: &mut Running) {
     }
 }
 
-/// The job that is written there. One that cannot be read must not stop the others.
+/// The job that is stored there. One that cannot be parsed must not stop the others.
 fn job_of(kv: &KeyValue) -> Option<Job> {
     let (key, value) = (String::from_utf8_lossy(kv.key()), String::from_utf8_lossy(kv.value()));
     Job::from_value(key.trim_start_matches(JOBS), &value)
-        .inspect_err(|error| eprintln!("crontab: {key} is left out: {error}"))
+        .inspect_err(|error| eprintln!("crontab: {key} is skipped: {error}"))
         .ok()
 }

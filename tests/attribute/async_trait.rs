@@ -1,4 +1,4 @@
-//! `#[async_trait]`, which takes the function apart before `distributed_lock` sees it.
+//! `#[async_trait]`, which rewrites the function before `distributed_lock` sees it.
 
 use crate::{assert_locked, current_key, store};
 use async_trait::async_trait;
@@ -79,7 +79,7 @@ impl Job for Report {
 }
 
 #[tokio::test]
-async fn every_shape_is_locked() {
+async fn every_kind_of_method_is_locked() {
     let locks = store("async_trait");
     let report = Report { id: 5 };
     assert_locked(&locks, "/async_trait/default/5", async || report.run().await).await;
@@ -91,16 +91,16 @@ async fn every_shape_is_locked() {
 }
 
 #[tokio::test]
-async fn bodies_do_what_they_did() {
+async fn bodies_work_as_without_the_attribute() {
     let locks = store("async_trait-bodies");
     let mut report = Report { id: 5 };
     assert_eq!(distributed_locks::scoped(locks.clone(), report.by_name("x", 0)).await.unwrap(), "never");
     assert_eq!(distributed_locks::scoped(locks.clone(), report.by_name("x", 1)).await.unwrap(), "x5");
     assert_eq!(distributed_locks::scoped(locks.clone(), report.by_mut(1)).await.unwrap(), 7);
     assert!(distributed_locks::scoped(locks.clone(), report.with_guard()).await.is_some());
-    let (mut free, mut taken) = (false, false);
-    distributed_locks::scoped(locks.clone(), report.nothing(&mut free)).await;
+    let (mut ran_free, mut ran_held) = (false, false);
+    distributed_locks::scoped(locks.clone(), report.nothing(&mut ran_free)).await;
     let _guard = locks.lock("/async_trait/nothing").acquire().await.unwrap();
-    distributed_locks::scoped(locks, report.nothing(&mut taken)).await;
-    assert_eq!((free, taken), (true, false));
+    distributed_locks::scoped(locks, report.nothing(&mut ran_held)).await;
+    assert_eq!((ran_free, ran_held), (true, false));
 }

@@ -21,7 +21,7 @@ async fn injected(locks: &Locks) -> Result<(), Error> {
     Ok(())
 }
 
-/// A temporary ends before the function waits.
+/// A temporary is dropped before the function awaits.
 #[distributed_lock(key = "/client/temporary", wait = 0, client = &connected(name))]
 async fn temporary(name: &str) -> Result<(), Error> {
     Ok(())
@@ -56,7 +56,7 @@ async fn the_named_client_is_used() {
 }
 
 #[tokio::test]
-async fn without_it_the_global_client_is() {
+async fn without_it_the_global_client_is_used() {
     distributed_locks::init("memory:client-global").unwrap();
     global().await.unwrap();
     let _guard = store("client-global").lock("/client/global").acquire().await.unwrap();

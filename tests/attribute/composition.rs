@@ -38,7 +38,7 @@ async fn left_out(#[cfg(any())] gone: NoSuchType, #[cfg(test)] here: u8) -> Resu
     Ok(here)
 }
 
-/// Two locks, the upper one taken first.
+/// Two locks, the upper one acquired first.
 #[distributed_lock(key = "/composition/outer/{id}", wait = 0, guard = outer)]
 #[distributed_lock(key = "/composition/inner/{id}", wait = 0, guard = inner)]
 async fn twice(id: u32) -> Result<(String, String), Error> {
@@ -84,7 +84,7 @@ async fn runtime_outside(short: bool) -> Result<String, Error> {
     Ok(current_key())
 }
 
-/// The lock is lost, and this body can be stopped though the function that holds it is a plain one by now.
+/// The body can be stopped when the lock is lost, although the function is a plain one for its callers.
 #[tokio::main(flavor = "current_thread")]
 #[distributed_lock(key = "/composition/most", hold_at_most = "20ms", client = &store("composition-most"))]
 async fn stopped() -> Result<(), Error> {
@@ -106,7 +106,7 @@ async fn a_test_inside() {
 }
 
 #[tokio::test]
-async fn spans_and_locks_go_around_each_other() {
+async fn spans_may_be_outside_or_inside_of_locks() {
     let locks = store("composition");
     assert_locked(&locks, "/composition/x", async || instrumented_outside("x").await).await;
     assert_locked(&locks, "/composition/x", async || instrumented_inside("x").await).await;
@@ -117,7 +117,7 @@ async fn spans_and_locks_go_around_each_other() {
 }
 
 #[tokio::test]
-async fn two_locks_are_both_taken() {
+async fn two_locks_are_both_acquired() {
     let locks = store("composition-twice");
     let keys = distributed_locks::scoped(locks.clone(), twice(1)).await.unwrap();
     assert_eq!(keys, ("/composition/outer/1".to_owned(), "/composition/inner/1".to_owned()));
@@ -128,7 +128,7 @@ async fn two_locks_are_both_taken() {
     }
 }
 
-/// What `must_use` has no room for.
+/// The error that a function which returns an `Option` cannot return.
 fn busy() -> Error {
     let key = distributed_locks::Key::new("/composition/must-use").unwrap();
     Error::new(distributed_locks::ErrorKind::Busy, "not run").with_key(&key)

@@ -14,7 +14,7 @@ async fn without_arguments() -> Result<(), Error> {
     Ok(())
 }
 
-/// `return` and `?` leave the function, not more and not less.
+/// `return` and `?` leave the function, as without the attribute.
 #[distributed_lock(key = "/free/early", wait = 0)]
 pub(crate) async fn early(number: &str) -> Result<u32, Box<dyn std::error::Error>> {
     let number: u32 = number.parse()?;
@@ -24,14 +24,14 @@ pub(crate) async fn early(number: &str) -> Result<u32, Box<dyn std::error::Error
     Ok(number)
 }
 
-/// Arguments that only the key uses, or that nothing uses, are still arguments.
+/// Arguments that only the key uses, or that are unused.
 #[distributed_lock(key = "/free/{by_value}", wait = 0)]
 async fn owned(by_value: String, mut count: u32, _unused: Vec<u8>) -> Result<u32, Error> {
     count += 1;
     Ok(count)
 }
 
-/// The body may change, move out of, and give back what it was given.
+/// The body may change, move and return its arguments.
 #[distributed_lock(key = "/free/{list.len()}", wait = 0)]
 async fn takes(mut list: Vec<u32>, into: &mut Vec<u32>) -> Result<Vec<u32>, Error> {
     list.push(4);

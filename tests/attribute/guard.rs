@@ -5,9 +5,9 @@ use distributed_locks::{Error, Guard, distributed_lock};
 
 #[distributed_lock(key = "/guard/{job}", wait = 0, guard = held)]
 async fn fenced(job: &str) -> Result<(u64, String), Error> {
-    let lent: &Guard = held;
+    let guard: &Guard = held;
     tokio::task::yield_now().await;
-    lent.check()?;
+    guard.check()?;
     Ok((held.fence().to_u64(), held.key().to_string()))
 }
 

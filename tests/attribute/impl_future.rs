@@ -1,4 +1,4 @@
-//! Functions that return a future by an `async` block.
+//! Functions that return the future of an `async` block.
 
 #![expect(clippy::manual_async_fn, reason = "it is what is tested")]
 
@@ -23,7 +23,7 @@ impl Shard {
         }
     }
 
-    /// A block without `move` borrows what it borrowed.
+    /// A block without `move` goes on borrowing.
     #[distributed_lock(key = "/impl_future/{self.id}", wait = 0)]
     fn borrowing(&mut self) -> impl Future<Output = Result<usize, Error>> + Send {
         async {
@@ -39,7 +39,7 @@ impl Shard {
         Box::pin(async move { if twice == 0 { return Ok(1) } else { Ok(twice) } })
     }
 
-    /// A type that only by its name is a future.
+    /// A type that is a future only by its alias.
     #[distributed_lock(key = "/impl_future/{self.id}", wait = 0)]
     fn by_alias(&mut self) -> BoxFuture<'_, Result<usize, Error>> {
         Box::pin(async move {
@@ -48,7 +48,7 @@ impl Shard {
         })
     }
 
-    /// What the function has before its `async` block can be in the key.
+    /// Variables from before the `async` block can be in the key.
     #[distributed_lock(key = "/impl_future/{name}", wait = 0)]
     fn prepared(id: u32) -> Pin<Box<dyn Future<Output = Result<String, Error>> + Send>> {
         let name = format!("shard-{id}");
@@ -62,7 +62,7 @@ fn free(text: String) -> impl Future<Output = Result<String, Error>> {
 }
 
 #[tokio::test]
-async fn what_the_future_does_is_locked() {
+async fn the_future_is_locked() {
     let locks = store("impl_future");
     let shard = Shard { id: 4, rows: vec![] };
     assert_locked(&locks, "/impl_future/4", async || shard.by_impl().await).await;

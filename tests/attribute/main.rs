@@ -1,6 +1,6 @@
-//! The attribute on every kind of function, really running. One file for each kind.
+//! The attribute on every kind of function, run on the memory store. One file for each kind.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is wrong")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed step is a failed test")]
 
 mod async_trait;
 mod client;
@@ -28,13 +28,13 @@ fn store(name: &str) -> Locks {
     Locks::connect(format!("memory:{name}")).unwrap()
 }
 
-/// Asserts that `call` takes exactly the lock called `key`: it runs while `key` is free, and does not while `key` is
-/// held. `call` must not wait.
+/// Asserts that `call` acquires the lock `key`: it runs while `key` is free, and is refused while `key` is held. `call` must
+/// not wait.
 async fn assert_locked<T: Debug>(locks: &Locks, key: &str, call: impl AsyncFn() -> Result<T, Error>) {
     distributed_locks::scoped(locks.clone(), call()).await.expect("the lock is free");
-    let guard = locks.lock(key).try_acquire().await.unwrap().expect("the call gave the lock back");
+    let guard = locks.lock(key).try_acquire().await.unwrap().expect("the call has released the lock");
     let error =
-        distributed_locks::scoped(locks.clone(), call()).await.expect_err("the body ran though the lock is taken");
+        distributed_locks::scoped(locks.clone(), call()).await.expect_err("the body ran although the lock is held");
     assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
     assert_eq!(error.key().map(|key| key.as_str()), Some(key));
     guard.release().await.unwrap();

@@ -80,7 +80,7 @@ async fn every_receiver_is_locked() {
 }
 
 #[tokio::test]
-async fn the_body_works_on_its_receiver() {
+async fn the_body_uses_its_receiver() {
     let locks = store("methods-receiver");
     let mut shard = Shard { id: 1, runs: 0 };
     distributed_locks::scoped(locks.clone(), shard.by_mut(&2)).await.unwrap().runs += 1;

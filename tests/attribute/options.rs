@@ -1,4 +1,4 @@
-//! That options reach the runtime. What they do there is tested there.
+//! Options reach the runtime, which has its own tests of their effects.
 
 use crate::store;
 use distributed_locks::{Error, ErrorKind, distributed_lock};
@@ -42,7 +42,7 @@ async fn unnamed() -> Result<String, Error> {
     holder("/options/unnamed").await
 }
 
-/// Who holds `key`, as others see it.
+/// The holder of `key`, as other clients see it.
 async fn holder(key: &str) -> Result<String, Error> {
     let line = store("options-name").inspect(key).await?;
     Ok(format!("{line:?}"))
@@ -83,7 +83,7 @@ async fn hold_at_least_outlasts_the_body() {
 }
 
 #[tokio::test]
-async fn the_holder_has_its_name_and_place() {
+async fn the_holder_has_its_name_and_origin() {
     let locks = store("options-name");
     let named = distributed_locks::scoped(locks.clone(), named()).await.unwrap();
     assert!(named.contains("the nightly report"), "{named}");

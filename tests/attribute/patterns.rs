@@ -25,7 +25,7 @@ async fn bound(ref order @ Order { lines: (_, last), .. }: Order, _: u32) -> Res
     Ok(order.id + u32::from(last))
 }
 
-/// Names that are keywords, and names of this crate's own making.
+/// Names that are keywords, and names that the expansion uses itself.
 #[distributed_lock(key = "/patterns/<type>/{r#fn}/{key}/{guard}/{error}", wait = 0)]
 async fn odd_names(r#type: u8, r#fn: u8, key: u8, guard: u8, error: u8) -> Result<u8, Error> {
     let (value, client, options, site, outcome) = (1, 1, 1, 1, 1);

@@ -22,13 +22,13 @@ impl Counter {
     }
 }
 
-/// Any type, if `or` says what to return instead.
+/// Any return type, if `or` is the value to return instead.
 #[distributed_lock(key = "/plain/or", wait = 0, client = locks, or = format!("not run: {error}"))]
 fn or(locks: &distributed_locks::Locks) -> String {
     "run".to_owned()
 }
 
-fn taken(locks: &distributed_locks::Locks, key: &str) -> distributed_locks::Guard {
+fn hold(locks: &distributed_locks::Locks, key: &str) -> distributed_locks::Guard {
     distributed_locks::blocking(locks.lock(key).acquire()).unwrap()
 }
 
@@ -37,7 +37,7 @@ fn a_plain_function_is_locked() {
     let locks = store("plain");
     assert_eq!(run(&locks, "x").unwrap(), "/plain/x");
     assert_eq!(run(&locks, "early").unwrap(), "");
-    let guard = taken(&locks, "/plain/x");
+    let guard = hold(&locks, "/plain/x");
     assert_eq!(run(&locks, "x").unwrap_err().kind(), ErrorKind::Busy);
     distributed_locks::blocking(guard.release()).unwrap();
     assert!(run(&locks, "x").is_ok());
@@ -48,21 +48,21 @@ fn a_plain_method_is_locked() {
     let locks = store("plain-method");
     let mut counter = Counter(0);
     assert_eq!(counter.add(&locks, 2), Some(&3));
-    let _guard = taken(&locks, "/plain/counter");
+    let _guard = hold(&locks, "/plain/counter");
     assert_eq!(counter.add(&locks, 2), None);
     assert_eq!(counter.0, 3);
 }
 
 #[test]
-fn or_is_what_it_returns_instead() {
+fn or_is_returned_instead() {
     let locks = store("plain-or");
     assert_eq!(or(&locks), "run");
-    let _guard = taken(&locks, "/plain/or");
+    let _guard = hold(&locks, "/plain/or");
     assert!(or(&locks).starts_with("not run: lock `/plain/or`"), "{}", or(&locks));
 }
 
 #[tokio::test]
-async fn it_works_inside_a_runtime_too() {
+async fn it_works_inside_of_a_runtime() {
     let locks = store("plain-runtime");
     assert_eq!(run(&locks, "x").unwrap(), "/plain/x");
 }

@@ -23,15 +23,15 @@ async fn nested(n: u32) -> Result<String, Error> {
 }
 
 #[tokio::test]
-async fn it_calls_itself_under_one_lock_or_many() {
+async fn it_calls_itself_under_one_lock_or_several() {
     let locks = store("recursion");
     assert_eq!(distributed_locks::scoped(locks.clone(), factorial(5)).await.unwrap(), 120);
     assert_eq!(distributed_locks::scoped(locks, nested(2)).await.unwrap(), "/recursion/2/recursion/1/recursion/0");
 }
 
 #[tokio::test]
-async fn an_inner_call_does_not_run_when_another_has_its_lock() {
-    let locks = store("recursion-taken");
+async fn an_inner_call_does_not_run_while_its_lock_is_held() {
+    let locks = store("recursion-held");
     let _guard = locks.lock("/recursion/0").acquire().await.unwrap();
     assert_eq!(
         distributed_locks::scoped(locks.clone(), nested(2)).await.unwrap_err().kind(),

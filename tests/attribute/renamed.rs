@@ -8,15 +8,15 @@ mod prelude {
     }
 }
 
-/// Hides the crate, so that only the path given leads to it.
+/// Hides the crate, so that it is found only by the given path.
 mod distributed_locks {}
 
-#[::distributed_locks::distributed_lock(key = "/renamed/{job}", wait = 0, guard = held, ttl = "1s 500ms", on_lost = continue, crate = prelude::inner::mutexes)]
+#[::distributed_locks::distributed_lock(key = "/renamed/{job}", wait = 0, guard = held, ttl = "1m 30s", on_lost = continue, crate = prelude::inner::mutexes)]
 async fn renamed(job: &str) -> Result<bool, ::distributed_locks::Error> {
     Ok(held.is_held())
 }
 
 #[tokio::test]
-async fn the_facade_is_found_where_it_is() {
+async fn the_facade_is_found_by_its_path() {
     assert_locked(&store("renamed"), "/renamed/x", async || renamed("x").await).await;
 }

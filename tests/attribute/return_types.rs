@@ -1,4 +1,4 @@
-//! What a function returns that did not run.
+//! What a function returns whose body did not run.
 
 use crate::store;
 use distributed_locks::{Error, ErrorKind, FromLockError, distributed_lock};
@@ -46,10 +46,10 @@ async fn or_format() -> String {
     "ran".to_owned()
 }
 
-/// `or` can use what the body did not take.
+/// `or` can use the arguments.
 #[distributed_lock(key = "/return", wait = 0, or = fallback.len())]
-async fn or_argument(taken: String, fallback: &str) -> usize {
-    drop(taken);
+async fn or_argument(moved: String, fallback: &str) -> usize {
+    drop(moved);
     0
 }
 
@@ -63,7 +63,7 @@ async fn never() -> ! {
     panic!("ran")
 }
 
-/// Values become what the return type says, as in any function.
+/// Values are coerced to the return type, as in any function.
 #[distributed_lock(key = "/return", wait = 0)]
 async fn coerced(number: bool) -> Result<Box<dyn std::fmt::Display>, Box<dyn std::error::Error>> {
     if number {
@@ -72,7 +72,7 @@ async fn coerced(number: bool) -> Result<Box<dyn std::fmt::Display>, Box<dyn std
     Ok(Box::new("text"))
 }
 
-/// A type of one's own.
+/// A type of the user's own.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Ran,
@@ -98,7 +98,7 @@ async fn later(value: u8) -> u8 {
 }
 
 #[tokio::test]
-async fn a_body_that_runs_gives_its_value() {
+async fn a_body_that_runs_returns_its_value() {
     let ran = Cell::new(false);
     distributed_locks::scoped(store("return-free"), async {
         assert_eq!(result().await.unwrap(), 1);
@@ -117,8 +117,8 @@ async fn a_body_that_runs_gives_its_value() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_run_gives_what_its_type_has_for_that() {
-    let locks = store("return-taken");
+async fn without_its_body_a_function_returns_the_value_of_its_type_for_that() {
+    let locks = store("return-held");
     let _guard = locks.lock("/return").acquire().await.unwrap();
     let ran = Cell::new(false);
     distributed_locks::scoped(locks.clone(), async {

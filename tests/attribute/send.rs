@@ -13,7 +13,7 @@ fn send<F: Future + Send>(future: F) -> F {
     future
 }
 
-/// `Send` and not `Sync`: a future that kept a reference to it would not be `Send`.
+/// `Send` and not `Sync`: a future that holds a reference to it is not `Send`.
 #[derive(Clone)]
 struct NotSync(Cell<u32>);
 
@@ -30,8 +30,8 @@ async fn copied<T: Copy + Send + Into<u64>>(value: T) -> Result<u64, Error> {
     Ok(value.into())
 }
 
-/// What the key is made of need not be `Send`: it is gone before the function waits.
-#[distributed_lock(key = "/send/{Rc::new(id)}", ttl = *Rc::new(std::time::Duration::from_secs(1)))]
+/// Values in the key need not be `Send`: they are dropped before the function awaits.
+#[distributed_lock(key = "/send/{Rc::new(id)}", ttl = *Rc::new(std::time::Duration::from_secs(60)))]
 async fn made_of_rc(id: u32) -> Result<u32, Error> {
     Ok(id)
 }

@@ -1,4 +1,4 @@
-//! What key templates make of values.
+//! Keys from templates and values.
 
 use crate::{assert_locked, current_key, store};
 use distributed_locks::{Error, ErrorKind, distributed_lock};
@@ -48,7 +48,7 @@ async fn from_argument(name: String) -> Result<(String, String), Error> {
     Ok((current_key(), name))
 }
 
-/// In a macro, the literal and the parameter come from two places.
+/// In a macro, the literal and the parameter have different origins.
 macro_rules! locked {
     ($function:ident, $key:literal, $ttl:expr, $parameter:ident) => {
         #[distributed_lock(key = $key, ttl = $ttl, wait = 0, or = Err(error))]
@@ -58,10 +58,10 @@ macro_rules! locked {
     };
 }
 
-locked!(by_macro, "/macro/{shard}/<own>", 5, shard);
+locked!(by_macro, "/macro/{shard}/<own>", 60, shard);
 
 #[tokio::test]
-async fn both_notations_are_one_key() {
+async fn both_notations_make_the_same_key() {
     let locks = store("templates");
     assert_locked(&locks, "/cron/lock/nightly", async || angled("nightly").await).await;
     assert_locked(&locks, "/cron/lock/nightly", async || braced("nightly").await).await;
@@ -87,7 +87,7 @@ async fn expressions_and_format_specs_are_those_of_rust() {
 }
 
 #[tokio::test]
-async fn an_expression_is_taken_as_it_is() {
+async fn the_value_of_an_expression_is_not_encoded() {
     let locks = store("templates-computed");
     assert_eq!(distributed_locks::scoped(locks.clone(), computed("a/b")).await.unwrap(), "/given/a/b");
     let (key, name) = distributed_locks::scoped(locks, from_argument("/x%".to_owned())).await.unwrap();

@@ -1,5 +1,5 @@
-//! Deadlines: whoever believes that it holds does hold, by the store's own clock, whatever becomes of messages, whenever
-//! the process is paused, and although the two clocks drift apart. And where the network is well nobody loses anything.
+//! Deadlines: whoever believes to hold the lock does hold it, by the store's own clock, whatever happens to requests,
+//! whenever the process is paused, and although the two clocks drift apart. And with a good network no hold is lost.
 
 use crate::network::{Fate, NetworkStore};
 use locks_runtime::store::World;
@@ -11,26 +11,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::{JoinHandle, yield_now};
-use tokio::time::{Instant, advance, sleep, sleep_until, timeout};
+use tokio::time::{self, Instant, advance, sleep, sleep_until};
 
-/// Within this time after a pause, whoever missed its end in it is gone.
+/// A body whose hold ended during a pause is dropped within this time after it.
 const AFTER_A_PAUSE: Duration = Duration::from_millis(3);
 
-/// A course of events. Times of the network are in thousandths of the TTL.
+/// One case. The times of the network are in thousandths of the TTL.
 #[derive(Clone, Debug)]
-struct Course {
+struct Case {
     ttl: Duration,
-    /// Of the store's clock.
+    /// How fast the store's clock runs.
     pace: u32,
     fates: Vec<Fate>,
-    /// What becomes of all other requests, where nobody has to be served in the end.
-    then: Fate,
+    /// What happens to all later requests, where no request has to succeed in the end.
+    later: Fate,
     /// After how long the whole process is paused, and for how long.
     pauses: Vec<(Duration, Duration)>,
-    /// How long a body sleeps between two looks.
+    /// How long a body sleeps between two checks.
     step: Duration,
-    /// Whether others ask the guard meanwhile, which may notice a loss before whoever is there for that.
-    asked: bool,
+    /// Whether other tasks check the guard, which may notice a loss before the engine's own task.
+    checked: bool,
 }
 
 fn share(ttl: Duration, most: u32) -> impl Strategy<Value = Duration> {
@@ -39,8 +39,8 @@ fn share(ttl: Duration, most: u32) -> impl Strategy<Value = Duration> {
 
 fn bad(ttl: Duration) -> impl Strategy<Value = Fate> {
     prop_oneof![
-        (share(ttl, 500), share(ttl, 333)).prop_map(|(there, limit)| Fate::Unanswered { there, limit }),
-        share(ttl, 333).prop_map(|limit| Fate::Lost { limit }),
+        (share(ttl, 500), share(ttl, 333)).prop_map(|(there, timeout)| Fate::Unanswered { there, timeout }),
+        share(ttl, 333).prop_map(|timeout| Fate::Lost { timeout }),
         Just(Fate::Refused),
     ]
 }
@@ -54,38 +54,38 @@ fn any_fate(ttl: Duration) -> impl Strategy<Value = Fate> {
     ]
 }
 
-fn course() -> impl Strategy<Value = Course> {
+fn case() -> impl Strategy<Value = Case> {
     (200..20_000_u64, 990..=1010_u32).prop_flat_map(|(ttl, pace)| {
         let ttl = Duration::from_millis(ttl);
         let fates = proptest::collection::vec(any_fate(ttl), 0..25);
         let pauses = proptest::collection::vec((share(ttl, 3000), share(ttl, 1300)), 0..4);
         let step = prop_oneof![Just(ttl / 9), Just(ttl * 1000)];
-        let then = prop_oneof![Just(Fate::GOOD), Just(Fate::Refused), bad(ttl)];
-        (fates, then, pauses, step, any::<bool>()).prop_map(move |(fates, then, pauses, step, asked)| Course {
+        let later = prop_oneof![Just(Fate::GOOD), Just(Fate::Refused), bad(ttl)];
+        (fates, later, pauses, step, any::<bool>()).prop_map(move |(fates, later, pauses, step, checked)| Case {
             ttl,
             pace,
             fates,
-            then,
+            later,
             pauses,
             step,
-            asked,
+            checked,
         })
     })
 }
 
-/// A network that is well: slow at times, and what fails is followed by what does not.
-fn well() -> impl Strategy<Value = Course> {
+/// A good network: slow at times, and every failure is followed by a success.
+fn good_network() -> impl Strategy<Value = Case> {
     (1000..20_000_u64, 990..=1010_u32).prop_flat_map(|(ttl, pace)| {
         let ttl = Duration::from_millis(ttl);
         let good = (share(ttl, 50), proptest::option::of(share(ttl, 100)), share(ttl, 50))
             .prop_map(|(there, again, back)| Fate::Answered { there, again, back });
         let fates = proptest::collection::vec((good, proptest::option::of(bad(ttl))), 3..40);
         fates.prop_map(move |fates| {
-            // The first two open the session and enter the line.
+            // The first two open the session and enter the queue.
             let fates = [Fate::GOOD; 2]
                 .into_iter()
                 .chain(fates.into_iter().flat_map(|(good, bad)| bad.into_iter().chain([good])));
-            Course { ttl, pace, fates: fates.collect(), then: Fate::GOOD, pauses: Vec::new(), step: ttl, asked: true }
+            Case { ttl, pace, fates: fates.collect(), later: Fate::GOOD, pauses: Vec::new(), step: ttl, checked: true }
         })
     })
 }
@@ -95,51 +95,53 @@ fn simulate(future: impl Future<Output = ()>) {
     runtime.block_on(future);
 }
 
-/// What was seen of the bodies.
+/// What was seen of the bodies so far.
 #[derive(Clone, Debug, Default)]
 struct Seen(Arc<Mutex<Bodies>>);
 
 #[derive(Debug, Default)]
 struct Bodies {
-    /// The one that runs, if it does, and its view of its hold.
+    /// The guard of the body that runs, if there is one.
     running: Option<Arc<Guard>>,
-    /// When the process last came back from a pause.
+    /// When the process was last resumed.
     resumed: Option<Instant>,
     /// In the order in which they began.
     fences: Vec<Fence>,
-    wrong: Vec<String>,
+    violations: Vec<String>,
 }
 
 impl Seen {
     fn expect(&self, is_right: bool, what: impl FnOnce() -> String) {
         if !is_right {
-            self.0.lock().unwrap().wrong.push(what());
+            self.0.lock().unwrap().violations.push(what());
         }
     }
 
-    fn nothing_wrong(&self) {
-        assert!(self.0.lock().unwrap().wrong.is_empty(), "{:?}", self.0.lock().unwrap().wrong);
+    fn assert_no_violations(&self) {
+        assert!(self.0.lock().unwrap().violations.is_empty(), "{:?}", self.0.lock().unwrap().violations);
     }
 
-    /// Looks whether somebody believes in a hold that the store does not know.
-    fn look(&self, store: &NetworkStore, when: &str) {
+    /// Checks that a guard reports a hold only if the store agrees.
+    fn check_guard(&self, store: &NetworkStore, when: &str) {
         let running = self.0.lock().unwrap().running.clone();
         if let Some(guard) = running.filter(|guard| guard.is_held()) {
             let (number, holds) = (guard.fence().number(), store.holds());
-            self.expect(holds == Some(number), || format!("{when}: {number} is believed, and {holds:?} holds"));
+            self.expect(holds == Some(number), || {
+                format!("{when}: the guard of {number} reports a hold, and {holds:?} holds")
+            });
         }
     }
 
-    /// Looks whether a body runs whose lock the store has given up.
-    fn look_at_body(&self, store: &NetworkStore) {
+    /// Checks that a body runs only while the store agrees.
+    fn check_body(&self, store: &NetworkStore) {
         let running = self.0.lock().unwrap().running.clone();
         if let Some(guard) = running {
             let (number, holds) = (guard.fence().number(), store.holds());
-            self.expect(holds == Some(number), || format!("the body of {number} still runs, and {holds:?} holds"));
+            self.expect(holds == Some(number), || format!("the body of {number} is running, and {holds:?} holds"));
         }
     }
 
-    /// A body that looks at each of its polls.
+    /// A body that checks at each of its polls.
     async fn body(self, guard: Guard, store: NetworkStore, lasts: Duration, step: Duration) {
         struct Running(Seen, Fence);
         impl Drop for Running {
@@ -150,20 +152,20 @@ impl Seen {
         let (begun, fence) = (Instant::now(), guard.fence());
         {
             let mut bodies = self.0.lock().unwrap();
-            // One that missed its end in a pause may get no turn to go before another begins, but knows that it is over.
+            // A body whose hold ended during a pause may not be dropped yet, but its guard reports the end.
             let just_resumed = bodies.resumed.is_some_and(|at| at.elapsed() <= AFTER_A_PAUSE);
             if bodies.running.as_ref().is_some_and(|other| !just_resumed || other.is_held()) {
-                bodies.wrong.push(format!("two bodies at once, the second with {fence}"));
+                bodies.violations.push(format!("two bodies at once, the second one with {fence}"));
             }
             if let Some(last) = bodies.fences.last().copied().filter(|last| *last >= fence) {
-                bodies.wrong.push(format!("{fence} came after {last}"));
+                bodies.violations.push(format!("{fence} came after {last}"));
             }
             bodies.fences.push(fence);
             bodies.running = Some(Arc::new(guard));
         }
         let running = Running(self, fence);
         loop {
-            running.0.look_at_body(&store);
+            running.0.check_body(&store);
             let left = lasts.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 return;
@@ -173,42 +175,42 @@ impl Seen {
     }
 }
 
-/// Goes from event to event, and looks at each.
-async fn watch(course: &Course, store: &NetworkStore, seen: &Seen, lasts: Duration, is_over: impl Fn() -> bool) {
+/// Advances from event to event, and checks at each.
+async fn run_until(case: &Case, store: &NetworkStore, seen: &Seen, lasts: Duration, is_over: impl Fn() -> bool) {
     let begun = Instant::now();
-    let mut pauses = course.pauses.iter();
+    let mut pauses = case.pauses.iter();
     let mut pause = pauses.next().map(|(after, length)| (begun + *after, *length));
     while begun.elapsed() < lasts && !is_over() {
-        let often = Instant::now() + course.ttl / 10;
-        let next = store.next_event().into_iter().chain(pause.map(|(at, _)| at)).chain([often]).min().unwrap();
+        let latest = Instant::now() + case.ttl / 10;
+        let next = store.next_event().into_iter().chain(pause.map(|(at, _)| at)).chain([latest]).min().unwrap();
         sleep_until(next).await;
         let due = pause.filter(|(at, _)| *at <= Instant::now());
         let was_paused = due.is_some();
         if let Some((_, length)) = due {
-            // Nobody gets a turn meanwhile; then everything that was due is due at once, in any order.
+            // No task runs meanwhile; then everything that was due is due at once, in any order.
             seen.0.lock().unwrap().resumed = Some(Instant::now() + length);
             advance(length).await;
             pause = pauses.next().map(|(after, length)| (Instant::now() + *after, *length));
         }
-        if course.asked {
-            seen.look(store, "at once");
+        if case.checked {
+            seen.check_guard(store, "at once");
         }
         for _ in 0..20 {
             yield_now().await;
         }
         if was_paused {
-            // A body that has missed its end is never polled again; until it is gone a timer may have to ring once more.
+            // A body whose hold has ended is never polled again; but another timer may have to fire until it is dropped.
             sleep(AFTER_A_PAUSE).await;
         }
-        seen.look_at_body(store);
-        if course.asked {
-            seen.look(store, "a moment later");
+        seen.check_body(store);
+        if case.checked {
+            seen.check_guard(store, "a moment later");
         }
     }
 }
 
-fn contender(locks: Locks, course: &Course, store: &NetworkStore, seen: &Seen, lasts: Duration) -> JoinHandle<()> {
-    let (ttl, step, store, seen) = (course.ttl, course.step, store.clone(), seen.clone());
+fn contender(locks: Locks, case: &Case, store: &NetworkStore, seen: &Seen, lasts: Duration) -> JoinHandle<()> {
+    let (ttl, step, store, seen) = (case.ttl, case.step, store.clone(), seen.clone());
     tokio::spawn(async move {
         for _ in 0..3 {
             let began = AtomicBool::new(false);
@@ -218,7 +220,7 @@ fn contender(locks: Locks, course: &Course, store: &NetworkStore, seen: &Seen, l
             };
             match locks.lock("k").name("contender").ttl(ttl).run(body).await {
                 Ok(()) => {}
-                // Lost is what was held, and nothing else: the caller has to know whether something was done.
+                // `Lost` only if the body had begun: the caller has to know whether it did anything.
                 Err(error) => {
                     let expected = if began.into_inner() { ErrorKind::Lost } else { ErrorKind::Unavailable };
                     assert_eq!(error.kind(), expected, "{error}");
@@ -232,63 +234,63 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn whoever_believes_to_hold_holds(course in course()) {
+    fn whoever_believes_to_hold_the_lock_holds_it(case in case()) {
         simulate(async move {
-            let (store, seen) = (NetworkStore::new(course.pace), Seen::default());
-            store.foretell(course.fates.clone(), course.then);
+            let (store, seen) = (NetworkStore::new(case.pace), Seen::default());
+            store.set_fates(case.fates.clone(), case.later);
             let locks = client_in(&World::here(), Arc::new(store.clone()));
-            let (body_sees, body_store, ttl, step) = (seen.clone(), store.clone(), course.ttl, course.step);
+            let (body_sees, body_store, ttl, step) = (seen.clone(), store.clone(), case.ttl, case.step);
             let body = move |guard: Guard| body_sees.body(guard, body_store, ttl * 1000, step);
             let run = tokio::spawn(locks.lock("k").ttl(ttl).run(body));
-            watch(&course, &store, &seen, course.ttl * 20, || run.is_finished()).await;
+            run_until(&case, &store, &seen, case.ttl * 20, || run.is_finished()).await;
             run.abort();
-            seen.nothing_wrong();
+            seen.assert_no_violations();
         });
     }
 
     #[test]
-    fn nobody_loses_anything_while_the_network_is_well(course in well()) {
+    fn no_hold_is_lost_with_a_good_network(case in good_network()) {
         simulate(async move {
-            let (store, seen) = (NetworkStore::new(course.pace), Seen::default());
-            store.foretell(course.fates.clone(), course.then);
+            let (store, seen) = (NetworkStore::new(case.pace), Seen::default());
+            store.set_fates(case.fates.clone(), case.later);
             let locks = client_in(&World::here(), Arc::new(store.clone()));
-            let guard = locks.lock("k").ttl(course.ttl).acquire().await.unwrap();
-            let mut left = course.fates.len();
+            let guard = locks.lock("k").ttl(case.ttl).acquire().await.unwrap();
+            let mut left = case.fates.len();
             while left > 0 {
-                sleep(course.ttl / 10).await;
+                sleep(case.ttl / 10).await;
                 assert!(guard.is_held(), "lost: {:?}", guard.check());
                 assert_eq!(store.holds(), Some(guard.fence().number()));
-                left = left.min(store.fates());
+                left = left.min(store.fates_left());
             }
             guard.release().await.unwrap();
             assert_eq!(store.size().1, 0);
-            seen.nothing_wrong();
+            seen.assert_no_violations();
         });
     }
 
-    /// Two processes with two tasks each; in the end everybody has been served, and nothing is left.
+    /// Two processes with two tasks each. In the end every task has had the lock, and nothing is left.
     #[test]
-    fn bodies_are_never_two_and_their_fences_grow(course in course(), lasts in 0..1500_u32) {
+    fn one_body_runs_at_a_time_and_fences_grow(case in case(), lasts in 0..1500_u32) {
         simulate(async move {
-            let (store, seen) = (NetworkStore::new(course.pace), Seen::default());
-            store.foretell(course.fates.clone(), Fate::GOOD);
-            let lasts = course.ttl * lasts / 1000;
+            let (store, seen) = (NetworkStore::new(case.pace), Seen::default());
+            store.set_fates(case.fates.clone(), Fate::GOOD);
+            let lasts = case.ttl * lasts / 1000;
             let mut tasks = Vec::new();
             for _ in 0..2 {
                 let locks = client_in(&World::here(), Arc::new(store.clone()));
-                tasks.extend((0..2).map(|_| contender(locks.clone(), &course, &store, &seen, lasts)));
+                tasks.extend((0..2).map(|_| contender(locks.clone(), &case, &store, &seen, lasts)));
             }
-            let all = course.ttl * 200 + Duration::from_secs(200);
-            watch(&course, &store, &seen, all, || tasks.iter().all(JoinHandle::is_finished)).await;
+            let all = case.ttl * 200 + Duration::from_secs(200);
+            run_until(&case, &store, &seen, all, || tasks.iter().all(JoinHandle::is_finished)).await;
             for task in tasks {
-                timeout(Duration::from_secs(1), task).await.expect("somebody waits for ever").unwrap();
+                time::timeout(Duration::from_secs(1), task).await.expect("a waiter never gets the lock").unwrap();
             }
-            seen.nothing_wrong();
-            // The last copy of a request may arrive after two TTLs, and what it renewed lapses after one more.
-            sleep(course.ttl * 4).await;
-            assert_eq!(store.size().1, 0, "entries that nobody owns");
-            sleep(course.ttl * 5 + Duration::from_secs(200)).await;
-            assert_eq!(store.size(), (0, 0), "sessions that nobody uses are kept");
+            seen.assert_no_violations();
+            // The last copy of a request may arrive after two TTLs, and the session that it renewed lapses after one more.
+            sleep(case.ttl * 4).await;
+            assert_eq!(store.size().1, 0, "orphaned entries");
+            sleep(case.ttl * 5 + Duration::from_secs(200)).await;
+            assert_eq!(store.size(), (0, 0), "unused sessions are still open");
         });
     }
 }

@@ -1,4 +1,4 @@
-//! A store whose every request and every answer takes some polls more.
+//! A store whose requests and answers are each delayed by some polls.
 
 use locks_runtime::store::{
     Capabilities, Change, Entered, Entry, Grant, Line, Native, Pending, Renewal, Scope, Session, Store, WhenBusy,
@@ -13,7 +13,7 @@ use tokio::task::yield_now;
 
 #[derive(Debug)]
 pub(crate) struct Delayed<S: ?Sized> {
-    /// How many polls each way.
+    /// By how many polls, each way.
     polls: usize,
     inner: Arc<S>,
 }
@@ -23,7 +23,7 @@ impl<S: ?Sized> Delayed<S> {
         Self { polls, inner }
     }
 
-    fn late<T, F>(&self, ask: impl FnOnce(Arc<S>) -> F + Send + 'static) -> Pending<T>
+    fn delayed<T, F>(&self, request: impl FnOnce(Arc<S>) -> F + Send + 'static) -> Pending<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
@@ -34,7 +34,7 @@ impl<S: ?Sized> Delayed<S> {
             for _ in 0..polls {
                 yield_now().await;
             }
-            let answer = ask(inner).await;
+            let answer = request(inner).await;
             for _ in 0..polls {
                 yield_now().await;
             }
@@ -50,22 +50,22 @@ impl Store for Delayed<dyn Store> {
 
     fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
         let polls = self.polls;
-        self.late(move |store| async move {
+        self.delayed(move |store| async move {
             let inner = store.open(ttl).await?;
             Ok(Arc::new(Delayed { polls, inner }) as Arc<dyn Session>)
         })
     }
 
     fn inspect(&self, scope: Scope) -> Pending<Vec<Line>> {
-        self.late(move |store| store.inspect(scope))
+        self.delayed(move |store| store.inspect(scope))
     }
 
     fn watch(&self, scope: Scope) -> Pending<mpsc::Receiver<Change>> {
-        self.late(move |store| store.watch(scope))
+        self.delayed(move |store| store.watch(scope))
     }
 
     fn force_release(&self, key: Key) -> Pending<usize> {
-        self.late(move |store| store.force_release(key))
+        self.delayed(move |store| store.force_release(key))
     }
 
     fn native(&self) -> Native {
@@ -79,31 +79,31 @@ impl Session for Delayed<dyn Session> {
     }
 
     fn renew(&self) -> Pending<Renewal> {
-        self.late(|session| session.renew())
+        self.delayed(|session| session.renew())
     }
 
     fn enter(&self, entry: Arc<Entry>, when_busy: WhenBusy) -> Pending<Entered> {
-        self.late(move |session| session.enter(entry, when_busy))
+        self.delayed(move |session| session.enter(entry, when_busy))
     }
 
     fn wait_turn(&self, entry: Arc<Entry>) -> Pending<Grant> {
-        self.late(move |session| session.wait_turn(entry))
+        self.delayed(move |session| session.wait_turn(entry))
     }
 
     fn extend(&self, entry: Arc<Entry>, least: Duration) -> Pending<()> {
-        self.late(move |session| session.extend(entry, least))
+        self.delayed(move |session| session.extend(entry, least))
     }
 
     fn leave(&self, entry: Arc<Entry>) -> Pending<()> {
-        self.late(move |session| session.leave(entry))
+        self.delayed(move |session| session.leave(entry))
     }
 
     fn removed(&self, entry: Arc<Entry>) -> Pending<Infallible> {
-        self.late(move |session| session.removed(entry))
+        self.delayed(move |session| session.removed(entry))
     }
 
     fn close(&self) -> Pending<()> {
-        self.late(|session| session.close())
+        self.delayed(|session| session.close())
     }
 
     fn native(&self, entry: &Entry) -> Native {

@@ -1,11 +1,11 @@
-//! Futures dropped at every step: nothing stays in the store, in this process's line, or in the background. And the
-//! same where something goes wrong with the store at any step, and the future goes on to its end.
+//! Futures that are dropped at every step: nothing stays in the store, in this process's queue, or in the background. The
+//! same for a store that fails at any step, while the future goes on to its end.
 //!
-//! Each scene is played again and again, and what happens to it happens one step later each time, until it comes to its
-//! end. A step is a poll or a turn for everybody else, so that the background work of a poll is met half way too.
+//! Each scenario runs again and again, and the event comes one step later each time, until the scenario ends before it. A
+//! step is a poll, or a turn for all other tasks, so that events come in the middle of background work, too.
 
 use crate::delayed::Delayed;
-use crate::steps::{MANY, drive};
+use crate::polling::{MANY, drive};
 use locks_runtime::__private::{Site, call};
 use locks_runtime::store::World;
 use locks_runtime::store::{Scope, Store};
@@ -20,21 +20,21 @@ use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
-/// Long enough that hardly a renewal comes between.
+/// Long enough that there is hardly a renewal.
 const TTL: Duration = Duration::from_secs(100);
 const SHORT: Duration = Duration::from_millis(50);
-/// When a session that nobody uses has long been closed.
+/// After this time an unused session has been closed.
 const IDLE: Duration = Duration::from_secs(700);
 
-/// Two processes at one store.
-struct Stage {
+/// Two processes with one store.
+struct Clients {
     ours: Locks,
     theirs: Locks,
-    /// So many turns pass before what happens meanwhile.
+    /// How many turns pass before the other tasks begin.
     turns: usize,
 }
 
-/// What happens at one step.
+/// What happens at a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
     /// The future is dropped.
@@ -48,30 +48,31 @@ enum Event {
 }
 
 thread_local! {
-    /// Whether something goes wrong with the store, which those who use it may be told.
-    static TROUBLE: Cell<bool> = const { Cell::new(false) };
+    /// Whether the store fails, so that errors are expected.
+    static IS_FAULTY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What went well; `None` where it could not.
-fn fine<T>(result: Result<T, Error>) -> Option<T> {
-    let excused = |error: &Error| TROUBLE.get() && matches!(error.kind(), ErrorKind::Lost | ErrorKind::Unavailable);
+/// The value; `None` for an error that is expected because the store fails.
+fn unless_faulty<T>(result: Result<T, Error>) -> Option<T> {
+    let is_expected =
+        |error: &Error| IS_FAULTY.get() && matches!(error.kind(), ErrorKind::Lost | ErrorKind::Unavailable);
     match result {
-        Err(error) if excused(&error) => None,
+        Err(error) if is_expected(&error) => None,
         other => Some(other.unwrap()),
     }
 }
 
-type Act = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What is dropped half way, and what others do meanwhile, which must come to its end.
-struct Scene {
-    dropped: Act,
-    meanwhile: Act,
+/// A future that is dropped, and what other tasks do meanwhile, which must end.
+struct Scenario {
+    dropped: Work,
+    meanwhile: Work,
 }
 
-type Play = fn(Stage) -> Pin<Box<dyn Future<Output = Scene> + Send>>;
+type Build = fn(Clients) -> Pin<Box<dyn Future<Output = Scenario> + Send>>;
 
-/// Declared in one place, so that one's hold may be passed on to the next.
+/// Requested at one place in the source, so that a hold may be handed off to the next one.
 fn job(locks: &Locks) -> Lock {
     locks.lock("k").name("job").ttl(TTL)
 }
@@ -83,94 +84,99 @@ async fn turns(count: usize) {
 }
 
 async fn once(lock: Lock) {
-    if let Some(guard) = fine(lock.acquire().await) {
-        fine(guard.release().await);
+    if let Some(guard) = unless_faulty(lock.acquire().await) {
+        unless_faulty(guard.release().await);
     }
 }
 
-fn alone(dropped: impl Future<Output = ()> + Send + 'static) -> Scene {
-    Scene { dropped: Box::pin(dropped), meanwhile: Box::pin(async {}) }
+fn alone(dropped: impl Future<Output = ()> + Send + 'static) -> Scenario {
+    Scenario { dropped: Box::pin(dropped), meanwhile: Box::pin(async {}) }
 }
 
 /// `guard` is released after some turns, and then all of `others` get the lock.
-fn behind(guard: Guard, count: usize, others: Vec<Lock>, dropped: impl Future<Output = ()> + Send + 'static) -> Scene {
+fn behind(
+    guard: Guard,
+    count: usize,
+    others: Vec<Lock>,
+    dropped: impl Future<Output = ()> + Send + 'static,
+) -> Scenario {
     let meanwhile = async move {
         let others: Vec<_> = others.into_iter().map(|lock| tokio::spawn(once(lock))).collect();
         turns(count).await;
-        fine(guard.release().await);
+        unless_faulty(guard.release().await);
         for other in others {
             other.await.unwrap();
         }
     };
-    Scene { dropped: Box::pin(dropped), meanwhile: Box::pin(meanwhile) }
+    Scenario { dropped: Box::pin(dropped), meanwhile: Box::pin(meanwhile) }
 }
 
 /// A body that awaits.
 async fn body(guard: Guard) {
     for _ in 0..3 {
-        fine(guard.check());
+        unless_faulty(guard.check());
         yield_now().await;
     }
 }
 
-/// As the attribute has it.
+/// A call as the attribute makes it.
 async fn attribute(locks: Locks, options: Options) {
     static SITE: Site = Site { name: "job", template: "k", origin: concat!(file!(), ":", line!()) };
     let options = Options { ttl: Some(TTL), ..options };
-    fine(call(&SITE, Key::new("k"), options, Some(locks), body).await);
+    unless_faulty(call(&SITE, Key::new("k"), options, Some(locks), body).await);
 }
 
-const ALONE: [(&str, Play); 7] = [
-    ("a free lock", |stage| Box::pin(async move { alone(once(job(&stage.ours))) })),
-    ("a lock that is tried", |stage| {
-        Box::pin(async move { alone(async move { drop(fine(job(&stage.ours).try_acquire().await)) }) })
+const ALONE: [(&str, Build); 7] = [
+    ("a free lock", |clients| Box::pin(async move { alone(once(job(&clients.ours))) })),
+    ("a lock that is tried", |clients| {
+        Box::pin(async move { alone(async move { drop(unless_faulty(job(&clients.ours).try_acquire().await)) }) })
     }),
-    ("a lock that is kept", |stage| Box::pin(async move { alone(once(job(&stage.ours).hold_at_least(SHORT))) })),
-    ("a hold with a limit", |stage| {
-        let run = |stage: Stage| async move {
-            let lost = job(&stage.ours).hold_at_most(SHORT).run(|_| pending::<()>()).await.unwrap_err();
-            assert!(lost.kind() == ErrorKind::Lost || TROUBLE.get(), "{lost}");
+    ("an extended lock", |clients| Box::pin(async move { alone(once(job(&clients.ours).hold_at_least(SHORT))) })),
+    ("a hold with a limit", |clients| {
+        let run = |clients: Clients| async move {
+            let lost = job(&clients.ours).hold_at_most(SHORT).run(|_| pending::<()>()).await.unwrap_err();
+            assert!(lost.kind() == ErrorKind::Lost || IS_FAULTY.get(), "{lost}");
         };
-        Box::pin(async move { alone(run(stage)) })
+        Box::pin(async move { alone(run(clients)) })
     }),
-    ("the attribute", |stage| Box::pin(async move { alone(attribute(stage.ours, Options::default())) })),
-    ("the attribute, kept", |stage| {
+    ("the attribute", |clients| Box::pin(async move { alone(attribute(clients.ours, Options::default())) })),
+    ("the attribute, extended", |clients| {
         let options = Options { hold_at_least: Some(SHORT), hold_at_most: Some(TTL), ..Options::default() };
-        Box::pin(async move { alone(attribute(stage.ours, options)) })
+        Box::pin(async move { alone(attribute(clients.ours, options)) })
     }),
-    ("a body that joins its own hold", |stage| {
-        let inner = stage.ours.clone();
+    ("a body that joins its own hold", |clients| {
+        let inner = clients.ours.clone();
         let body = |_: Guard| async move {
-            fine(job(&inner).run(body).await);
+            unless_faulty(job(&inner).run(body).await);
         };
         let outer = async move {
-            fine(job(&stage.ours).run(body).await);
+            unless_faulty(job(&clients.ours).run(body).await);
         };
         Box::pin(async move { alone(outer) })
     }),
 ];
 
-const RELEASES: [(&str, Play); 3] = [
-    ("a release", |stage| {
+const RELEASES: [(&str, Build); 3] = [
+    ("a release", |clients| {
         Box::pin(async move {
-            let guard = job(&stage.ours).acquire().await.unwrap();
+            let guard = job(&clients.ours).acquire().await.unwrap();
             alone(async move {
-                fine(guard.release().await);
+                unless_faulty(guard.release().await);
             })
         })
     }),
-    ("the release of a kept lock", |stage| {
+    ("the release of an extended lock", |clients| {
         Box::pin(async move {
-            let guard = job(&stage.ours).hold_at_least(SHORT).acquire().await.unwrap();
+            let guard = job(&clients.ours).hold_at_least(SHORT).acquire().await.unwrap();
             alone(async move {
-                fine(guard.release().await);
+                unless_faulty(guard.release().await);
             })
         })
     }),
-    ("a release to others", |stage| {
+    ("a release to others", |clients| {
         Box::pin(async move {
-            let guard = job(&stage.ours).acquire().await.unwrap();
-            let others = [job(&stage.ours), job(&stage.theirs), stage.ours.lock("k").name("another")];
+            let guard = job(&clients.ours).acquire().await.unwrap();
+            let others = [job(&clients.ours), job(&clients.theirs), clients.ours.lock("k").name("another")];
             let others: Vec<_> = others.into_iter().map(|lock| tokio::spawn(once(lock))).collect();
             turns(4).await;
             let meanwhile = async move {
@@ -179,48 +185,48 @@ const RELEASES: [(&str, Play); 3] = [
                 }
             };
             let dropped = async move {
-                fine(guard.release().await);
+                unless_faulty(guard.release().await);
             };
-            Scene { dropped: Box::pin(dropped), meanwhile: Box::pin(meanwhile) }
+            Scenario { dropped: Box::pin(dropped), meanwhile: Box::pin(meanwhile) }
         })
     }),
 ];
 
-const WAITS: [(&str, Play); 5] = [
-    ("behind another process", |stage| {
+const WAITS: [(&str, Build); 5] = [
+    ("behind another process", |clients| {
         Box::pin(async move {
-            let guard = job(&stage.theirs).acquire().await.unwrap();
-            behind(guard, stage.turns, Vec::new(), once(job(&stage.ours)))
+            let guard = job(&clients.theirs).acquire().await.unwrap();
+            behind(guard, clients.turns, Vec::new(), once(job(&clients.ours)))
         })
     }),
-    ("behind another of this process", |stage| {
+    ("behind another of this process", |clients| {
         Box::pin(async move {
-            let guard = job(&stage.ours).acquire().await.unwrap();
-            behind(guard, stage.turns, Vec::new(), once(job(&stage.ours)))
+            let guard = job(&clients.ours).acquire().await.unwrap();
+            behind(guard, clients.turns, Vec::new(), once(job(&clients.ours)))
         })
     }),
-    ("between others", |stage| {
+    ("between others", |clients| {
         Box::pin(async move {
-            let guard = job(&stage.ours).acquire().await.unwrap();
-            let others = vec![job(&stage.ours), stage.ours.lock("k").name("another"), job(&stage.theirs)];
-            behind(guard, stage.turns, others, attribute(stage.ours, Options::default()))
+            let guard = job(&clients.ours).acquire().await.unwrap();
+            let others = vec![job(&clients.ours), clients.ours.lock("k").name("another"), job(&clients.theirs)];
+            behind(guard, clients.turns, others, attribute(clients.ours, Options::default()))
         })
     }),
-    ("a kept lock between others", |stage| {
+    ("an extended lock between others", |clients| {
         Box::pin(async move {
-            let guard = job(&stage.ours).acquire().await.unwrap();
-            let others = vec![job(&stage.ours), job(&stage.theirs)];
-            behind(guard, stage.turns, others, once(job(&stage.ours).hold_at_least(SHORT)))
+            let guard = job(&clients.ours).acquire().await.unwrap();
+            let others = vec![job(&clients.ours), job(&clients.theirs)];
+            behind(guard, clients.turns, others, once(job(&clients.ours).hold_at_least(SHORT)))
         })
     }),
-    ("a wait with a limit", |stage| {
+    ("a wait with a limit", |clients| {
         Box::pin(async move {
-            let (ours, theirs) = (stage.turns % 2 == 0, stage.turns % 4 < 2);
-            let holder = if theirs { &stage.theirs } else { &stage.ours };
+            let (ours, theirs) = (clients.turns % 2 == 0, clients.turns % 4 < 2);
+            let holder = if theirs { &clients.theirs } else { &clients.ours };
             let guard = job(holder).acquire().await.unwrap();
-            let lock = job(&stage.ours).wait(Duration::from_millis(if ours { 5 } else { 1 }));
+            let lock = job(&clients.ours).wait(Duration::from_millis(if ours { 5 } else { 1 }));
             let dropped = async move { drop(lock.acquire().await) };
-            behind(guard, stage.turns * 4, Vec::new(), dropped)
+            behind(guard, clients.turns * 4, Vec::new(), dropped)
         })
     }),
 ];
@@ -228,7 +234,7 @@ const WAITS: [(&str, Play); 5] = [
 type Stores = (Arc<dyn Store>, Option<Memory>);
 
 impl Event {
-    async fn happens(self, future: Act, memory: Option<&Memory>) {
+    async fn happens(self, future: Work, memory: Option<&Memory>) {
         let Some(memory) = memory.filter(|_| self != Self::Dropped) else { return drop(future) };
         match self {
             Self::Dropped => {}
@@ -243,71 +249,83 @@ impl Event {
                 });
             }
         }
-        drive(MANY, future).await.expect("it never ends");
-        // What nobody has met.
+        drive(MANY, future).await.expect("the future never ends");
+        // There may have been no answer to lose.
         memory.faults().lose_answers(0);
     }
 }
 
-/// Plays the scene up to a step, lets `event` happen, and looks what is left. Gives whether it came to its end before.
-async fn played(
-    play: Play,
+/// Runs the scenario up to a step, lets `event` happen, and checks that nothing is left. Returns whether the scenario had
+/// ended before.
+async fn run_scenario(
+    build: Build,
     (store, memory): Stores,
     (polls, turns): (usize, usize),
     steps: usize,
     event: Event,
 ) -> bool {
-    TROUBLE.set(event != Event::Dropped);
+    IS_FAULTY.set(event != Event::Dropped);
     let client = || client_in(&World::here(), Arc::new(Delayed::new(Arc::clone(&store), polls)));
     let (ours, theirs) = (client(), client());
-    let mut scene = play(Stage { ours: ours.clone(), theirs: theirs.clone(), turns }).await;
-    let meanwhile = tokio::spawn(scene.meanwhile);
-    let ended = drive(steps, scene.dropped.as_mut()).await.is_some();
+    let mut scenario = build(Clients { ours: ours.clone(), theirs: theirs.clone(), turns }).await;
+    let meanwhile = tokio::spawn(scenario.meanwhile);
+    let ended = drive(steps, scenario.dropped.as_mut()).await.is_some();
     if !ended {
-        event.happens(scene.dropped, memory.as_ref()).await;
+        event.happens(scenario.dropped, memory.as_ref()).await;
     }
-    timeout(2 * TTL, meanwhile).await.expect("others wait for ever").unwrap();
+    timeout(2 * TTL, meanwhile).await.expect("other tasks wait for ever").unwrap();
     sleep(Duration::from_secs(1)).await;
     let left = store.inspect(Scope::Prefix(String::new())).await.unwrap();
     assert!(left.is_empty(), "in the store: {left:?}");
     for client in [&ours, &theirs] {
-        // Whoever stood in the process's own line would be named as the holder.
-        let guard = client.lock("k").try_acquire().await.unwrap().expect("somebody stands in line yet");
+        // Fails if an entry or a position is left in the queue of either process.
+        let guard = client.lock("k").try_acquire().await.unwrap().expect("the queue of this process is not empty");
         guard.release().await.unwrap();
     }
     ended
 }
 
-/// How many polls more a request and its answer take, and how many turns pass before what happens meanwhile.
-const PACES: [(usize, usize); 5] = [(0, 3), (1, 1), (1, 6), (0, 0), (2, 10)];
+/// By how many polls a request and its answer are delayed, and how many turns pass before the other tasks begin.
+const DELAYS: [(usize, usize); 5] = [(0, 3), (1, 1), (1, 6), (0, 0), (2, 10)];
 
-/// Plays each scene to its end, with the event one step later each time, on a store that is slower each time.
-fn explore(scenes: &[(&str, Play)], store: impl Fn() -> Stores, event: Event) {
-    let mut plays = 0;
-    for (name, play) in scenes {
-        for pace in &PACES[..if event == Event::Dropped { 5 } else { 3 }] {
+/// Runs each scenario with the event one step later each time, until the scenario ends before it; then with longer delays.
+fn explore(scenarios: &[(&str, Build)], store: impl Fn() -> Stores, event: Event) {
+    let mut runs = 0;
+    for (name, build) in scenarios {
+        for delays in &DELAYS[..if event == Event::Dropped { 5 } else { 3 }] {
             let mut steps = 0;
-            while !ends(&format!("{name}, {pace:?}, {event:?} after {steps} steps"), *play, &store, *pace, steps, event)
-            {
+            let run = |steps| {
+                let name = format!("{name}, {delays:?}, {event:?} after {steps} steps");
+                ends_before(&name, *build, &store, *delays, steps, event)
+            };
+            while !run(steps) {
                 steps += 1;
                 assert!(steps < MANY, "{name} never ends");
             }
-            plays += steps;
+            runs += steps;
         }
     }
-    assert!(plays > 3 * scenes.len(), "{plays} places to be dropped at are too few for this to try anything");
+    assert!(runs > 3 * scenarios.len(), "only {runs} steps at which something could happen");
 }
 
-fn ends(what: &str, play: Play, store: impl Fn() -> Stores, pace: (usize, usize), steps: usize, event: Event) -> bool {
+/// Whether the scenario ends before the event, in a runtime of its own.
+fn ends_before(
+    name: &str,
+    build: Build,
+    store: impl Fn() -> Stores,
+    delays: (usize, usize),
+    steps: usize,
+    event: Event,
+) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let (store, memory) = store();
         let stores = (store, memory.clone());
-        let played = tokio::spawn(async move { played(play, stores, pace, steps, event).await });
-        let ended = played.await.unwrap_or_else(|_| panic!("{what}"));
+        let ended = tokio::spawn(async move { run_scenario(build, stores, delays, steps, event).await });
+        let ended = ended.await.unwrap_or_else(|_| panic!("{name}"));
         sleep(IDLE).await;
-        assert_eq!(memory.map_or(0, |memory| memory.sessions()), 0, "{what}: a session is kept for nobody");
-        assert_eq!(runtime.metrics().num_alive_tasks(), 0, "{what}: background work without an end");
+        assert_eq!(memory.map_or(0, |memory| memory.sessions()), 0, "{name}: an unused session is still open");
+        assert_eq!(runtime.metrics().num_alive_tasks(), 0, "{name}: a background task never ends");
         ended
     })
 }
@@ -317,10 +335,10 @@ fn memory() -> Stores {
     (Arc::new(memory.clone()), Some(memory))
 }
 
-fn explore_files(scenes: &[(&str, Play)]) {
+fn explore_files(scenarios: &[(&str, Build)]) {
     let directory = tempfile::tempdir().unwrap();
     explore(
-        scenes,
+        scenarios,
         || (Arc::new(FileStore::new(directory.path().to_owned(), &World::here()).unwrap()), None),
         Event::Dropped,
     );
@@ -358,21 +376,21 @@ fn a_wait_in_files() {
 
 #[test]
 fn a_store_that_forgets() {
-    for scenes in [&ALONE[..], &RELEASES, &WAITS] {
-        explore(scenes, memory, Event::Forgotten);
+    for scenarios in [&ALONE[..], &RELEASES, &WAITS] {
+        explore(scenarios, memory, Event::Forgotten);
     }
 }
 
 #[test]
 fn a_store_whose_answer_is_lost() {
-    for scenes in [&ALONE[..], &RELEASES, &WAITS] {
-        explore(scenes, memory, Event::AnswerLost);
+    for scenarios in [&ALONE[..], &RELEASES, &WAITS] {
+        explore(scenarios, memory, Event::AnswerLost);
     }
 }
 
 #[test]
 fn a_store_that_is_down_for_a_moment() {
-    for scenes in [&ALONE[..], &RELEASES, &WAITS] {
-        explore(scenes, memory, Event::Down);
+    for scenarios in [&ALONE[..], &RELEASES, &WAITS] {
+        explore(scenarios, memory, Event::Down);
     }
 }

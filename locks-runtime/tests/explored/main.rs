@@ -1,13 +1,13 @@
-//! The engine explored: deadlines against a store on a bad network, the local line in any order of events, and futures
-//! that are dropped at every step. All of it runs under paused time, in the test's own runtime.
+//! The engine explored: deadlines with a store behind a bad network, the queue in random orders of events, and futures
+//! that are dropped at every step. All of it runs in paused time, in the test's own runtime.
 #![cfg(feature = "testing")]
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set its stage has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
 mod deadlines;
 mod delayed;
 mod drops;
-mod line;
 mod network;
+mod polling;
+mod queue;
 mod session;
-mod steps;

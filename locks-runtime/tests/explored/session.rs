@@ -1,6 +1,6 @@
-//! The contract, by a store on a bad network.
+//! The contract, implemented by the store behind a bad network.
 
-use crate::network::{Answer, Message, NetworkStore};
+use crate::network::{Answer, NetworkStore, Request};
 use locks_runtime::store::{
     Capabilities, Change, Entered, Entry, Grant, Line, Native, Pending, Renewal, Scope, Session, Store, WhenBusy,
 };
@@ -21,15 +21,15 @@ impl Store for NetworkStore {
         let store = self.clone();
         Box::pin(async move {
             let id = store.number();
-            store.ask(Message::Open { id, ttl }).await?;
+            store.request(Request::Open { id, ttl }).await?;
             Ok(Arc::new(NetworkSession { store, id, ttl }) as Arc<dyn Session>)
         })
     }
 
     fn inspect(&self, _: Scope) -> Pending<Vec<Line>> {
-        let asked = self.ask(Message::Inspect);
+        let answer = self.request(Request::Inspect);
         Box::pin(async move {
-            let Answer::Holders(mut holders) = asked.await? else { panic!("another answer") };
+            let Answer::Holders(mut holders) = answer.await? else { panic!("an answer to another request") };
             let waiters = holders.split_off(1.min(holders.len()));
             let line = Line::new(Key::new("k")?, holders, waiters);
             Ok(if line.holders.is_empty() { Vec::new() } else { vec![line] })
@@ -37,11 +37,11 @@ impl Store for NetworkStore {
     }
 
     fn watch(&self, _: Scope) -> Pending<mpsc::Receiver<Change>> {
-        Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "not here")) })
+        Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "this store is not for that")) })
     }
 
     fn force_release(&self, _: Key) -> Pending<usize> {
-        Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "not here")) })
+        Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "this store is not for that")) })
     }
 
     fn native(&self) -> Native {
@@ -57,9 +57,9 @@ struct NetworkSession {
 }
 
 impl NetworkSession {
-    fn done(&self, message: Message) -> Pending<()> {
-        let asked = self.store.ask(message);
-        Box::pin(async move { asked.await.map(drop) })
+    fn done(&self, request: Request) -> Pending<()> {
+        let answer = self.store.request(request);
+        Box::pin(async move { answer.await.map(drop) })
     }
 }
 
@@ -69,32 +69,32 @@ impl Session for NetworkSession {
     }
 
     fn renew(&self) -> Pending<Renewal> {
-        let asked = self.store.ask(Message::Renew { id: self.id });
-        Box::pin(async move { asked.await.map(|_| Renewal::complete()) })
+        let answer = self.store.request(Request::Renew { id: self.id });
+        Box::pin(async move { answer.await.map(|_| Renewal::complete()) })
     }
 
     fn enter(&self, entry: Arc<Entry>, when_busy: WhenBusy) -> Pending<Entered> {
         let (id, number, holder) = (self.id, entry.number, entry.holder.clone());
-        let asked = self.store.ask(Message::Enter { id, number, holder, when_busy });
+        let answer = self.store.request(Request::Enter { id, number, holder, when_busy });
         Box::pin(async move {
-            match asked.await? {
+            match answer.await? {
                 Answer::Entered(entered) => Ok(entered),
                 other => panic!("{other:?}"),
             }
         })
     }
 
-    /// The notice of a turn is never lost, for that is for the stores to see to; it takes as long as the network wants.
+    /// The notification is never lost, because every store has to make sure of that; but it may be delayed.
     fn wait_turn(&self, entry: Arc<Entry>) -> Pending<Grant> {
         self.store.turn(self.id, entry.number)
     }
 
     fn extend(&self, _: Arc<Entry>, _: Duration) -> Pending<()> {
-        Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "not here")) })
+        Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "this store is not for that")) })
     }
 
     fn leave(&self, entry: Arc<Entry>) -> Pending<()> {
-        self.done(Message::Leave { id: self.id, number: entry.number })
+        self.done(Request::Leave { id: self.id, number: entry.number })
     }
 
     fn removed(&self, _: Arc<Entry>) -> Pending<Infallible> {
@@ -102,7 +102,7 @@ impl Session for NetworkSession {
     }
 
     fn close(&self) -> Pending<()> {
-        self.done(Message::Close { id: self.id })
+        self.done(Request::Close { id: self.id })
     }
 
     fn native(&self, _: &Entry) -> Native {

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Nanoseconds since the machine booted.
 pub type Nanos = u64;
 
-/// The moment it is now.
+/// The current time.
 ///
 /// # Panics
 ///
@@ -22,7 +22,7 @@ pub fn nanos(duration: Duration) -> Nanos {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// For people: seconds since `start`.
+/// Seconds since `start`, as text.
 #[must_use]
 pub fn seconds(at: Nanos, start: Nanos) -> String {
     let signed = i128::from(at) - i128::from(start);

@@ -1,4 +1,4 @@
-//! What happened: one JSON line for each event, written by everybody who takes part, read by the checker.
+//! The history of a run: one JSON line for each event, written by every process that takes part and read by the checker.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -9,30 +9,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, Nanos};
 
-/// Something that happened, when, and who says so.
+/// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// When, on the clock that all share.
+    /// When, on the clock that all processes share.
     pub at: Nanos,
-    /// The process, such as `w1.2`: the second process in the place of worker 1. Or `nemesis`, `register`, `observer`.
-    pub by: String,
-    /// What.
-    pub what: What,
+    /// The process that wrote it, such as `w1.2`: the second process of worker 1. Or `nemesis`, `register`, `observer`.
+    pub process: String,
+    /// What happened.
+    pub kind: EventKind,
 }
 
-/// What a store behind a lock promises, as far as a rule depends on it.
+/// What the store behind a lock promises, as far as a rule depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promises {
-    /// Fences grow with every hold.
+    /// Every hold has a greater fence than those before it.
     pub fencing: bool,
-    /// Waiters of all processes are served in the order they came.
+    /// Waiters of all processes get the lock in the order in which they entered the queue.
     pub queue_order: bool,
 }
 
-/// How a call asks for the lock.
+/// How long a call waits for the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wait {
-    /// Try once.
+    /// It tries once.
     Never,
     /// So many milliseconds.
     Millis(u64),
@@ -43,11 +43,11 @@ pub enum Wait {
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
-    /// By itself.
+    /// It ran to its end.
     Done,
-    /// It panicked, as it was told.
+    /// It panicked, as planned.
     Panicked,
-    /// It was dropped where it stood.
+    /// It was dropped before its end.
     Dropped,
 }
 
@@ -58,76 +58,80 @@ pub enum Outcome {
     Ran,
     /// The body panicked.
     Panicked,
-    /// Another had the lock.
+    /// The lock was held.
     Busy,
     /// The time to wait passed.
     Timeout,
     /// The body was stopped because the lock was lost.
     Lost,
-    /// The body was stopped because it ran for too long.
+    /// The body was stopped because `hold_at_most` passed.
     Limited,
     /// The store did not answer.
     Unavailable,
-    /// The caller dropped it half way.
+    /// The caller dropped the call before its end.
     Abandoned,
-    /// Anything else: a mistake of somebody.
+    /// Anything else, which is a bug.
     Failed,
 }
 
-/// What may happen. Calls are numbered by the process that makes them.
+/// The kinds of events. Calls are numbered by the process that makes them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "what their names do not say is said of the whole event")]
-pub enum What {
-    /// A worker process has begun.
-    Up { pid: u32, promises: Promises },
-    /// A call asks for the lock. A body that is not `stoppable` blocks, or was told to go on after a loss; one with `most`
-    /// is to be stopped after so many milliseconds.
-    Asked { call: u64, key: String, wait: Wait, stoppable: bool, most: Option<u64> },
-    /// The body runs, under a lock with this fence.
-    Begins { call: u64, fence: u64 },
-    /// The body runs; `held` is what the lock says of itself, asked after the moment of this event.
-    Beat { call: u64, held: bool },
-    /// The body runs no more.
-    Ends { call: u64, how: Ending },
-    /// The call is over.
+#[expect(missing_docs, reason = "the fields are described with their event")]
+pub enum EventKind {
+    /// A worker process has started.
+    WorkerStarted { pid: u32, promises: Promises },
+    /// A call requests the lock. Its body is not `stoppable` if it blocks, or goes on after a loss; it is to be stopped
+    /// after `limit_ms` milliseconds if there is such a limit.
+    Invoked { call: u64, key: String, wait: Wait, stoppable: bool, limit_ms: Option<u64> },
+    /// The call has been polled since its request: it is in its process's queue for the lock. Not recorded of calls that
+    /// block, or that returned at once.
+    Queued { call: u64 },
+    /// The body starts, under a lock with this fence.
+    BodyStarted { call: u64, fence: u64 },
+    /// The body is running; `held` is what the lock reported of itself right after the time of this event.
+    Heartbeat { call: u64, held: bool },
+    /// The body no longer runs.
+    BodyEnded { call: u64, ending: Ending },
+    /// The call has returned.
     Returned { call: u64, outcome: Outcome, error: String },
-    /// The process, or only its application's runtime, did not get a turn in this time.
+    /// The process, or only its application's runtime, was not scheduled in this time.
     Stalled { from: Nanos, to: Nanos, process: bool },
-    /// A write to the fenced register was asked for by a body at `asked`, and carried out or refused by the time of this
+    /// A body requested a write to the fenced register at `requested`; it was carried out or refused by the time of this
     /// event.
-    Write { key: String, fence: u64, value: u64, asked: Nanos, accepted: bool, was: Register },
-    /// The nemesis begins to do something.
-    FaultBegins { fault: u64, name: String, scope: Scope },
-    /// It is over.
-    FaultEnds { fault: u64 },
-    /// A worker process is dead; this is after the moment it died.
-    Died { process: String },
-    /// The observer saw that an entry is in the store, for the first time.
-    Seen { entry: String, key: String, pid: u32 },
-    /// The observer saw it at `last` for the last time.
-    Vanished { entry: String, last: Nanos },
-    /// The members of the store do not have the same contents at the same revision.
-    Disagree { revision: i64 },
-    /// Every event before this one is known, and nothing more is asked for.
+    Write { key: String, fence: u64, value: u64, requested: Nanos, accepted: bool, previous: Register },
+    /// The nemesis injects a fault.
+    FaultStarted { fault: u64, name: String, scope: Scope },
+    /// The fault is over.
+    FaultEnded { fault: u64 },
+    /// A worker process is dead; it died before this event.
+    WorkerDied { process: String },
+    /// The observer saw an entry in the store for the first time.
+    EntryAppeared { entry: String, key: String, pid: u32 },
+    /// The observer saw the entry at `last_seen` for the last time.
+    EntryDisappeared { entry: String, last_seen: Nanos },
+    /// The members of the store have different contents at the same revision.
+    MembersDiffer { revision: i64 },
+    /// Every event before this one is in the history, and no more calls are made.
     Drained,
 }
 
-impl What {
-    /// The call it is about, if it is about one.
+impl EventKind {
+    /// The call that the event belongs to, if it belongs to one.
     #[must_use]
     pub fn call(&self) -> Option<u64> {
         match self {
-            Self::Asked { call, .. }
-            | Self::Begins { call, .. }
-            | Self::Beat { call, .. }
-            | Self::Ends { call, .. }
+            Self::Invoked { call, .. }
+            | Self::Queued { call }
+            | Self::BodyStarted { call, .. }
+            | Self::Heartbeat { call, .. }
+            | Self::BodyEnded { call, .. }
             | Self::Returned { call, .. } => Some(*call),
             _ => None,
         }
     }
 }
 
-/// What the fenced register has for one key: the highest fence that wrote, and what it wrote.
+/// The state of the fenced register for one key: the highest fence that has written, and the value that it wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Register {
     /// The fence; 0 before the first write.
@@ -136,80 +140,78 @@ pub struct Register {
     pub value: u64,
 }
 
-/// Whom a fault may disturb.
+/// Which processes a fault may affect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
-    /// Everybody.
+    /// All of them.
     Store,
-    /// One worker process, and those who wait for what it holds.
+    /// One worker process, and those that wait for what it holds.
     Worker(String),
-    /// Takes the locks of this process away, in the store.
+    /// This process: its leases are revoked in the store.
     Revocation(String),
-    /// A leader that may wake up with an old view, and take away what others have renewed: etcd-io/etcd#15247.
+    /// All of them: a leader may resume with an outdated view, and revoke leases that have been renewed since
+    /// (etcd-io/etcd#15247).
     OldLeader,
-    /// Nobody who waits: it only costs time.
+    /// None of those that wait: it only costs time.
     Load,
 }
 
-/// Where a process writes what it does. Each event is one `write` to the file, so that what was written before a kill is
-/// there.
+/// Where a process writes its events. Each event is one `write` to the file, so that all events before a kill are in it.
 #[derive(Debug)]
 pub struct Recorder {
-    by: String,
+    process: String,
     file: Mutex<File>,
 }
 
 impl Recorder {
-    /// Appends to the file at `path`, as `by`.
+    /// Appends to the file at `path`, in the name of `process`.
     ///
     /// # Errors
     ///
     /// If the file cannot be opened.
-    pub fn open(path: &Path, by: impl Into<String>) -> io::Result<Self> {
+    pub fn open(path: &Path, process: impl Into<String>) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self { by: by.into(), file: Mutex::new(file) })
+        Ok(Self { process: process.into(), file: Mutex::new(file) })
     }
 
-    /// Writes that `what` happens now.
-    pub fn record(&self, what: What) -> Nanos {
-        self.record_at(clock::now(), what)
+    /// Records an event that happens now, and returns its time.
+    pub fn record(&self, kind: EventKind) -> Nanos {
+        self.record_at(clock::now(), kind)
     }
 
-    /// Writes what happened at `at`.
+    /// Records an event that happened at `at`.
     ///
     /// # Panics
     ///
-    /// If the disk is full: a history with holes proves nothing.
-    #[expect(clippy::expect_used, reason = "a history with holes proves nothing")]
-    pub fn record_at(&self, at: Nanos, what: What) -> Nanos {
-        let event = Event { at, by: self.by.clone(), what };
+    /// If the disk is full: a history with gaps proves nothing.
+    #[expect(clippy::expect_used, reason = "a history with gaps proves nothing")]
+    pub fn record_at(&self, at: Nanos, kind: EventKind) -> Nanos {
+        let event = Event { at, process: self.process.clone(), kind };
         let mut line = serde_json::to_vec(&event).expect("an event is JSON");
         line.push(b'\n');
-        // A panic elsewhere leaves whole lines.
+        // A panic of another thread leaves whole lines.
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         file.write_all(&line).expect("the history can be written");
         at
     }
 }
 
-/// Everything that was written under `directory`, in the order of time.
+/// All events in the files of `directory`, in the order of time.
 ///
 /// # Errors
 ///
-/// If a file cannot be read, or a line other than the last of a file is not an event: a killed process may leave half a
-/// line, but nothing behind it.
+/// If a file cannot be read, or a line other than the last of a file is not an event: a killed process may leave an
+/// incomplete line, but nothing after it.
 pub fn read(directory: &Path) -> io::Result<Vec<Event>> {
     let mut events = Vec::new();
     for entry in directory.read_dir()? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "jsonl") {
-            events.extend(
-                parse(&std::fs::read_to_string(&path)?)
-                    .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", path.display())))?,
-            );
+            let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()));
+            events.extend(parse(&std::fs::read_to_string(&path)?).map_err(invalid)?);
         }
     }
-    // Events of one process at one moment stay in the order they were written.
+    // The sort is stable: events of one process at one time stay in the order in which they were written.
     events.sort_by_key(|event| event.at);
     Ok(events)
 }
@@ -220,7 +222,7 @@ fn parse(text: &str) -> Result<Vec<Event>, String> {
     while let Some((number, line)) = lines.next() {
         match serde_json::from_str(line) {
             Ok(event) => events.push(event),
-            // The last part has no line end: it is empty, or torn, or still being written.
+            // What follows the last line end is empty, or a line that is incomplete.
             Err(_) if lines.peek().is_none() => {}
             Err(error) => return Err(format!("line {}: {error}", number + 1)),
         }
@@ -233,8 +235,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_torn_last_line_is_left_out_and_one_in_the_middle_is_an_error() {
-        let event = Event { at: 7, by: "w0.1".into(), what: What::Beat { call: 3, held: true } };
+    fn an_incomplete_last_line_is_left_out_and_one_in_the_middle_is_an_error() {
+        let event = Event { at: 7, process: "w0.1".into(), kind: EventKind::Heartbeat { call: 3, held: true } };
         let line = serde_json::to_string(&event).unwrap();
         assert_eq!(parse(&format!("{line}\n{}", &line[..20])).unwrap(), std::slice::from_ref(&event));
         assert_eq!(parse(&format!("{line}\n")).unwrap(), [event]);

@@ -1,23 +1,22 @@
-//! Tries to break the lock, and would see it.
+//! Tries to break the lock, and detects it if it breaks.
 //!
 //! - [`run`]: one run, from the first worker to the verdict
-//! - [`nemesis`]: what breaks everything around the lock, by a plan that the seed decides
-//! - [`crew`] and [`worker`]: the processes that call locked functions, and what runs in them
-//! - [`lock`]: the lock that is proved, and three that are broken on purpose
-//! - [`register`]: what the locks protect, and what refuses whoever comes late
-//! - [`direct`]: the torture's own way to the store
-//! - [`history`]: what happened, as everybody who takes part wrote it down
-//! - [`checker`]: the rules that a history must keep, and what of it breaks them
-//! - [`report`] and [`summary`]: for people
+//! - [`nemesis`]: injects faults, by a schedule that depends on the seed alone
+//! - [`workers`] and [`worker`]: the processes that call locked functions, and what runs in them
+//! - [`lock`]: the lock under test, and a naive one with a flaw
+//! - [`register`]: the resource that the locks protect, which refuses stale fences
+//! - [`admin`]: the torture's own connections to the store
+//! - [`history`]: the events that every process records
+//! - [`checker`]: the rules that a history must keep, and their violations
+//! - [`report`] and [`summary`]: the results as text
 //!
-//! `docs/PROOF.md` tells what is tortured and how.
+//! `docs/PROOF.md` describes what is tried and how.
 
 #![expect(clippy::disallowed_methods, reason = "clocks, threads and tasks here are the torture's, not the product's")]
 
+pub mod admin;
 pub mod checker;
 pub mod clock;
-pub mod crew;
-pub mod direct;
 pub mod history;
 pub mod lock;
 pub mod nemesis;
@@ -27,3 +26,4 @@ pub mod report;
 pub mod run;
 pub mod summary;
 pub mod worker;
+pub mod workers;

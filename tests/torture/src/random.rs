@@ -1,13 +1,13 @@
-//! Numbers that a seed decides.
+//! Random numbers that depend on the seed alone.
 
 use std::time::Duration;
 
-/// SplitMix64: small, good enough to choose faults with, and the same everywhere.
+/// SplitMix64: small, good enough for choosing faults, and the same on every machine.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The sequence of this seed and this name: each part of a run has one of its own.
+    /// The sequence for this seed and this name: each part of a run has a sequence of its own.
     #[must_use]
     pub fn new(seed: u64, name: &str) -> Self {
         let mixed = name.bytes().fold(seed, |mixed, byte| Self(mixed ^ u64::from(byte)).bits());
@@ -22,32 +22,32 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from `least` up to, and without, `end`.
+    /// A number from `least` up to, but not including, `end`.
     pub fn between(&mut self, least: u64, end: u64) -> u64 {
         least + self.bits() % (end - least).max(1)
     }
 
-    /// So many milliseconds, from `least` up to `end`.
+    /// A duration of `least` milliseconds up to, but not including, `end`.
     pub fn millis(&mut self, least: u64, end: u64) -> Duration {
         Duration::from_millis(self.between(least, end))
     }
 
-    /// One of them.
+    /// One of the items.
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If there are none.
     pub fn one_of<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         let count = u64::try_from(items.len()).unwrap_or(1);
         &items[usize::try_from(self.between(0, count)).unwrap_or(0)]
     }
 
-    /// True in so many of a hundred cases.
+    /// True with a chance of so many percent.
     pub fn percent(&mut self, chance: u64) -> bool {
         self.between(0, 100) < chance
     }
 
-    /// Puts them into another order.
+    /// Puts the items into a random order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             let other = self.between(0, u64::try_from(last).unwrap_or(0) + 1);

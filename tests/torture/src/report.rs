@@ -1,61 +1,61 @@
-//! A violation, for people: which rule, what happened in order, what was in force, and where everything is.
+//! Violations as text: the rule, the events in order, the faults that were in effect, and where the history is.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::path::Path;
 
-use crate::checker::{Fault, Rule, Span, Story, Violation};
-use crate::clock::seconds;
+use crate::checker::{Fault, History, Rule, Span, Violation};
+use crate::clock::{Nanos, seconds};
 use crate::history::Event;
 
-/// So many are told in full.
+/// So many violations are described in full.
 const IN_FULL: usize = 5;
 
 /// How long before a violation a fault may have caused it.
-const BEFORE: u64 = 10_000_000_000;
+const BEFORE: Nanos = 10_000_000_000;
 
-/// All about these violations of a run.
+/// Describes the violations of a run.
 #[must_use]
 pub fn report(violations: &[Violation], events: &[Event], seed: u64, directory: &Path) -> String {
-    let story = Story::of(events);
+    let history = History::from_events(events);
     let mut text = String::new();
     for violation in violations.iter().take(IN_FULL) {
         // Writing to a string does not fail.
-        let _ = tell(&mut text, violation, events, &story, seed);
+        let _ = describe(&mut text, violation, events, &history, seed);
     }
     let mut rules: BTreeMap<Rule, usize> = BTreeMap::new();
     violations.iter().for_each(|violation| *rules.entry(violation.rule).or_default() += 1);
     let rules: Vec<String> = rules.into_iter().map(|(rule, count)| format!("{rule:?} {count}")).collect();
-    let _ = writeln!(text, "\nhow often each rule was broken: {}", rules.join(", "));
-    let _ = writeln!(text, "the history and the logs are kept in {}", directory.display());
+    let _ = writeln!(text, "\nviolations by rule: {}", rules.join(", "));
+    let _ = writeln!(text, "history and logs: {}", directory.display());
     text
 }
 
-fn tell(text: &mut String, violation: &Violation, events: &[Event], story: &Story, seed: u64) -> std::fmt::Result {
-    let Violation { rule, key, what, span, .. } = violation;
-    let time = |at| seconds(at, story.start);
-    writeln!(text, "\n{rule:?} is broken at {} (seed {seed}): {what}", time(span.from))?;
+fn describe(text: &mut String, violation: &Violation, events: &[Event], history: &History, seed: u64) -> fmt::Result {
+    let Violation { rule, key, description, span, .. } = violation;
+    let time = |at| seconds(at, history.start);
+    writeln!(text, "\nviolation of {rule:?} at {} (seed {seed}): {description}", time(span.from))?;
     writeln!(text, "  lock {key}, from {} to {}", time(span.from), time(span.to))?;
     for event in violation.events(events) {
-        writeln!(text, "  {:>12}  {:<6} {:?}", time(event.at), event.by, event.what)?;
+        writeln!(text, "  {:>12}  {:<6} {:?}", time(event.at), event.process, event.kind)?;
     }
-    writeln!(text, "  in force then, or in the {} s before:", BEFORE / 1_000_000_000)?;
-    for fault in in_force(story, *span) {
+    writeln!(text, "  faults then, and in the {} s before:", BEFORE / 1_000_000_000)?;
+    for fault in in_effect(history, *span) {
         let Fault { name, scope, span, .. } = fault;
-        writeln!(text, "  {:>12} to {}  {name} ({scope:?})", time(span.from), time(span.to.min(story.end)))?;
+        writeln!(text, "  {:>12} to {}  {name} ({scope:?})", time(span.from), time(span.to.min(history.end)))?;
     }
-    for (name, process) in &story.processes {
-        for stall in process.stalls.iter().filter(|stall| meets(**stall, *span)) {
-            writeln!(text, "  {:>12} to {}  {name} got no turn", time(stall.from), time(stall.to))?;
+    for (name, process) in &history.processes {
+        for stall in process.stalls.iter().filter(|stall| may_have_caused(**stall, *span)) {
+            writeln!(text, "  {:>12} to {}  {name} was not scheduled", time(stall.from), time(stall.to))?;
         }
     }
     Ok(())
 }
 
-fn in_force(story: &Story, span: Span) -> impl Iterator<Item = &Fault> {
-    story.faults.iter().filter(move |fault| meets(fault.span, span))
+fn in_effect(history: &History, span: Span) -> impl Iterator<Item = &Fault> {
+    history.faults.iter().filter(move |fault| may_have_caused(fault.span, span))
 }
 
-fn meets(cause: Span, effect: Span) -> bool {
+fn may_have_caused(cause: Span, effect: Span) -> bool {
     cause.from <= effect.to && effect.from <= cause.to.saturating_add(BEFORE)
 }

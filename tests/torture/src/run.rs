@@ -1,4 +1,4 @@
-//! One run: a stage, workers, a nemesis, and the verdict.
+//! One run: the store, the workers, the nemesis, and the verdict.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,163 +7,167 @@ use std::time::Duration;
 
 use support::cases::Program;
 use support::etcd::{Binary, Cluster, Etcd, Setup};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::checker::{self, Limits, Story, Violation};
+use crate::admin::Admin;
+use crate::checker::{self, History, Limits, Violation};
 use crate::clock;
-use crate::crew::{Crew, Service};
-use crate::direct::Direct;
-use crate::history::{self, Event, Recorder, What};
+use crate::history::{self, Event, EventKind, Recorder};
 use crate::lock::Flaw;
-use crate::nemesis::plan::{Plan, Store};
-use crate::nemesis::{OurCluster, Stage, rage};
+use crate::nemesis::schedule::{Schedule, StoreKind};
+use crate::nemesis::{LocalCluster, Targets, inject_all};
 use crate::register;
 use crate::summary::Summary;
 use crate::worker::stalls;
+use crate::workers::{SharedConfig, Workers};
 
-/// Every lock has it.
+/// The TTL of every lock.
 pub const TTL: Duration = Duration::from_secs(3);
+
+/// How long the last calls may take to return, after which they count as hanging.
+const STOP_WITHIN: Duration = Duration::from_secs(180);
 
 /// What is to be run.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `etcd-3.4` and the like for a cluster of our own, or the URL of a store.
+    /// `etcd-3.4` or another installed etcd for a cluster that the torture starts, or the URL of a store.
     pub store: String,
-    /// Decides all that is chosen.
+    /// The seed of everything that is chosen.
     pub seed: u64,
-    /// For how long faults go on.
+    /// For how long there are calls and faults.
     pub length: Duration,
-    /// A broken lock in the place of ours.
+    /// The flaw of the naive lock, if that is to be run.
     pub broken: Option<Flaw>,
     /// The program that is a worker if its first argument is `worker`.
     pub program: PathBuf,
-    /// Where histories and logs go.
+    /// Where histories and logs are written.
     pub directory: PathBuf,
 }
 
-/// What came out.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Verdict {
-    /// What was broken, in the order of time.
+    /// The violations, in the order of time.
     pub violations: Vec<Violation>,
-    /// What was done and what happened.
+    /// The figures of the run.
     pub summary: Summary,
-    /// All of it.
+    /// The whole history.
     pub events: Vec<Event>,
 }
 
-/// Runs it.
+/// Runs the torture.
 ///
 /// # Errors
 ///
-/// If the stage cannot be set.
+/// If the store is not installed, or a file cannot be written.
 pub async fn run(settings: &Settings) -> io::Result<Verdict> {
-    std::fs::create_dir_all(&settings.directory)?;
-    let cluster = cluster(&settings.store).await?;
-    let url = cluster.as_ref().map_or_else(|| settings.store.clone(), |ours| ours.cluster.url());
-    let recorder = Recorder::open(&settings.directory.join("nemesis.jsonl"), "nemesis")?;
-    stalls::watch(&Arc::new(Recorder::open(&settings.directory.join("driver.jsonl"), "driver")?));
-    let observer = cluster.as_ref().map(|ours| ours.direct.clone()).map(|direct| {
-        let recorder = Recorder::open(&settings.directory.join("observer.jsonl"), "observer");
-        recorder.map(|recorder| tokio::spawn(direct.observe(recorder)))
-    });
-    let observer = observer.transpose()?;
-    let crew = Crew::start(&Service {
+    let Settings { directory, seed, broken, .. } = settings;
+    std::fs::create_dir_all(directory)?;
+    let cluster = start_cluster(&settings.store).await?;
+    let url = cluster.as_ref().map_or_else(|| settings.store.clone(), |local| local.cluster.url());
+    let recorder = Recorder::open(&directory.join("nemesis.jsonl"), "nemesis")?;
+    stalls::watch(&Arc::new(Recorder::open(&directory.join("driver.jsonl"), "driver")?));
+    let observer = start_observer(cluster.as_ref(), directory)?;
+    let workers = Workers::start(&SharedConfig {
         program: &settings.program,
-        directory: &settings.directory,
+        directory,
         url: &url,
-        broken: settings.broken,
-        seed: settings.seed,
-        register: register::serve(&settings.directory.join("register.jsonl"), settings.seed).await?,
+        broken: *broken,
+        seed: *seed,
+        register: register::serve(&directory.join("register.jsonl"), *seed).await?,
         ttl: TTL,
     });
     let store = match &cluster {
-        Some(_) => Store::Cluster,
-        None if crew.ways(0).is_empty() => Store::Local,
-        None => Store::Remote,
+        Some(_) => StoreKind::LocalCluster,
+        None if workers.proxies(0).is_empty() => StoreKind::Directory,
+        None => StoreKind::Remote,
     };
-    let stage = Arc::new(Stage { cluster, crew, recorder });
-    let plan = Plan::new(settings.seed, settings.length, store);
-    torment(settings, &stage, plan).await?;
-    // What lapses now should have done so before everything ends.
+    let targets = Arc::new(Targets { cluster, workers, recorder });
+    disturb(settings, &targets, Schedule::new(*seed, settings.length, store)).await?;
+    // Whatever lapses now is to do so before the history ends.
     sleep(TTL + Duration::from_secs(3)).await;
-    observer.iter().for_each(tokio::task::JoinHandle::abort);
-    stage.recorder.record(What::Drained);
-    let verdict = judge(&settings.directory, settings.broken.is_some())?;
+    observer.iter().for_each(JoinHandle::abort);
+    targets.recorder.record(EventKind::Drained);
+    let verdict = check(directory, broken.is_some())?;
     if !verdict.violations.is_empty() {
-        keep_logs(&stage, &settings.directory);
+        keep_logs(&targets, directory);
     }
     Ok(verdict)
 }
 
-/// Everybody works while the nemesis rages, for as long as it takes, or until a broken lock is caught.
-async fn torment(settings: &Settings, stage: &Arc<Stage>, plan: Plan) -> io::Result<()> {
-    const LOOK: Duration = Duration::from_secs(5);
+/// Lets the workers call and the nemesis inject faults until the time is over, or a naive lock is caught.
+async fn disturb(settings: &Settings, targets: &Arc<Targets>, schedule: Schedule) -> io::Result<()> {
+    const CHECK_EVERY: Duration = Duration::from_secs(5);
     let until = Instant::now() + settings.length;
-    let raging = tokio::spawn({
-        let stage = stage.clone();
-        async move { rage(&stage, plan).await }
-    });
+    let injecting = tokio::spawn(inject_all(targets.clone(), schedule));
     while Instant::now() < until {
-        sleep_until(until.min(Instant::now() + LOOK)).await;
-        if settings.broken.is_some() && !so_far(&settings.directory)?.is_empty() {
-            raging.abort();
+        sleep_until(until.min(Instant::now() + CHECK_EVERY)).await;
+        if settings.broken.is_some() && !violations_so_far(&settings.directory)?.is_empty() {
+            injecting.abort();
             return Ok(());
         }
     }
-    if let Err(ended) = raging.await
+    if let Err(ended) = injecting.await
         && ended.is_panic()
     {
         std::panic::resume_unwind(ended.into_panic());
     }
-    let stage = stage.clone();
-    let stopping = tokio::task::spawn_blocking(move || stage.crew.stop(Duration::from_secs(60)));
+    let targets = targets.clone();
+    let stopping = tokio::task::spawn_blocking(move || targets.workers.stop(STOP_WITHIN));
     stopping.await.map(drop).map_err(io::Error::other)
 }
 
-/// What is broken already: of what is so old that everybody has written it down.
-fn so_far(directory: &Path) -> io::Result<Vec<Violation>> {
-    let horizon = clock::now() - 1_000_000_000;
+/// The violations in the part of the history that all processes have written by now.
+fn violations_so_far(directory: &Path) -> io::Result<Vec<Violation>> {
+    let complete_until = clock::now() - 1_000_000_000;
     let mut events = history::read(directory)?;
-    events.retain(|event| event.at < horizon);
-    Ok(checker::check_so_far(&events, &Limits::of(TTL)))
+    events.retain(|event| event.at < complete_until);
+    Ok(checker::check_safety(&events, &Limits::for_ttl(TTL)))
 }
 
-/// Reads the history that is kept in `directory`, and judges it. Of a lock that was made by hand only what is safe counts.
+/// Checks the history in `directory`. For a naive lock only safety counts.
 ///
 /// # Errors
 ///
-/// If it cannot be read.
-pub fn judge(directory: &Path, made_by_hand: bool) -> io::Result<Verdict> {
+/// If the history cannot be read.
+pub fn check(directory: &Path, is_naive: bool) -> io::Result<Verdict> {
     let events = history::read(directory)?;
-    let limits = Limits::of(TTL);
-    let check = if made_by_hand { checker::check_so_far } else { checker::check };
+    let limits = Limits::for_ttl(TTL);
+    let check = if is_naive { checker::check_safety } else { checker::check };
     let violations = check(&events, &limits);
-    Ok(Verdict { violations, summary: Summary::of(&Story::of(&events), &limits), events })
+    Ok(Verdict { violations, summary: Summary::of(&History::from_events(&events), &limits), events })
 }
 
-/// A cluster of the installed etcd of this label; none if the store is a URL.
-async fn cluster(store: &str) -> io::Result<Option<OurCluster>> {
+/// A cluster of the installed etcd with this label; `None` if the store is a URL.
+async fn start_cluster(store: &str) -> io::Result<Option<LocalCluster>> {
     if store.contains(':') {
         return Ok(None);
     }
     let installed = Binary::all();
     let Some(binary) = installed.iter().find(|binary| Program::label(*binary) == store) else {
-        let labels: Vec<String> = installed.iter().map(Program::label).collect();
-        return Err(io::Error::other(format!("STORE={store}: installed are {labels:?}; or give a URL")));
+        let labels: Vec<String> = installed.iter().map(|binary| format!("`{}`", Program::label(binary))).collect();
+        let labels = labels.join(", ");
+        return Err(io::Error::other(format!("STORE={store}: expected a URL, or an installed etcd: {labels}")));
     };
     let setup = Setup { fast_election: true, links: true, ..Setup::default() };
     let cluster = Cluster::start_with(binary, 3, &setup);
     let endpoints: Vec<String> = cluster.members().iter().map(Etcd::endpoint).collect();
-    let direct = Direct::to(&endpoints).await.map_err(io::Error::other)?;
-    Ok(Some(OurCluster { cluster, direct }))
+    let admin = Admin::connect(&endpoints).await.map_err(io::Error::other)?;
+    Ok(Some(LocalCluster { cluster, admin }))
 }
 
-/// The servers' logs are gone with the servers.
-fn keep_logs(stage: &Stage, directory: &Path) {
-    let members = stage.cluster.iter().flat_map(|ours| ours.cluster.members()).enumerate();
+fn start_observer(cluster: Option<&LocalCluster>, directory: &Path) -> io::Result<Option<JoinHandle<()>>> {
+    let Some(local) = cluster else { return Ok(None) };
+    let recorder = Recorder::open(&directory.join("observer.jsonl"), "observer")?;
+    Ok(Some(tokio::spawn(local.admin.clone().observe(recorder))))
+}
+
+/// Copies the servers' logs, which are deleted with the servers.
+fn keep_logs(targets: &Targets, directory: &Path) {
+    let members = targets.cluster.iter().flat_map(|local| local.cluster.members()).enumerate();
     for (number, member) in members {
-        // What can be kept is kept.
+        // A log that cannot be copied is no reason to fail: the history is there.
         let _ = std::fs::copy(member.log(), directory.join(format!("m{number}.log")));
     }
 }

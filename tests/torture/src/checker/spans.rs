@@ -1,4 +1,4 @@
-//! Arithmetic of times from and to.
+//! Arithmetic of time spans.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ impl Span {
         Self { from, to }
     }
 
-    /// The same, and what follows it.
-    pub(super) fn and(self, aftermath: Duration) -> Self {
+    /// The same span, and this much time after it.
+    pub(super) fn extended(self, aftermath: Duration) -> Self {
         Self { to: self.to.saturating_add(nanos(aftermath)), ..self }
     }
 
-    pub(super) fn meets(self, other: Self) -> bool {
+    pub(super) fn overlaps(self, other: Self) -> bool {
         self.from < other.to && other.from < self.to
     }
 
@@ -32,9 +32,9 @@ impl Span {
     }
 }
 
-/// What of `whole` is in none of `covers`, in order.
+/// The parts of `whole` that are in none of `covers`, in order.
 pub(super) fn uncovered(whole: Span, covers: impl IntoIterator<Item = Span>) -> Vec<Span> {
-    let mut covers: Vec<Span> = covers.into_iter().filter(|cover| cover.meets(whole)).collect();
+    let mut covers: Vec<Span> = covers.into_iter().filter(|cover| cover.overlaps(whole)).collect();
     covers.sort_unstable();
     let mut rest = Vec::new();
     let mut from = whole.from;
@@ -50,21 +50,21 @@ pub(super) fn uncovered(whole: Span, covers: impl IntoIterator<Item = Span>) -> 
     rest
 }
 
-/// The longest piece of `whole` that is in none of `covers`.
+/// The longest part of `whole` that is in none of `covers`.
 pub(super) fn longest_uncovered(whole: Span, covers: impl IntoIterator<Item = Span>) -> Option<Span> {
     uncovered(whole, covers).into_iter().max_by_key(|span| span.length())
 }
 
-/// Things that take time, by the time they take.
+/// Items with the spans in which they were there, for searching by time.
 pub(super) struct Timeline<T> {
     items: Vec<(Span, T)>,
-    /// How far what comes up to here reaches.
+    /// For each item the latest end of all items up to it.
     reach: Vec<Nanos>,
 }
 
 impl<T> Timeline<T> {
-    /// The things that were going on at some moment of `span`, in the order they began.
-    pub(super) fn meeting(&self, span: Span) -> impl DoubleEndedIterator<Item = &(Span, T)> {
+    /// The items whose spans overlap `span`, in the order of their beginnings.
+    pub(super) fn overlapping(&self, span: Span) -> impl DoubleEndedIterator<Item = &(Span, T)> {
         let first = self.reach.partition_point(|reach| *reach <= span.from);
         let end = self.items.partition_point(|(item, _)| item.from < span.to);
         self.items[first.min(end)..end].iter().filter(move |(item, _)| item.to > span.from)
@@ -75,10 +75,10 @@ impl<T> FromIterator<(Span, T)> for Timeline<T> {
     fn from_iter<I: IntoIterator<Item = (Span, T)>>(items: I) -> Self {
         let mut items: Vec<_> = items.into_iter().collect();
         items.sort_by_key(|(span, _)| *span);
-        let mut far = 0;
+        let mut latest_end = 0;
         let reach = items.iter().map(|(span, _)| {
-            far = far.max(span.to);
-            far
+            latest_end = latest_end.max(span.to);
+            latest_end
         });
         let reach = reach.collect();
         Self { items, reach }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_covered_twice_or_reaches_out_is_taken_away_once() {
+    fn covers_may_overlap_each_other_and_exceed_the_whole() {
         let covers = [Span::new(0, 12), Span::new(10, 14), Span::new(20, 25), Span::new(90, 200)];
         let rest = uncovered(Span::new(10, 100), covers);
         assert_eq!(rest, [Span::new(14, 20), Span::new(25, 90)]);
@@ -99,10 +99,10 @@ mod tests {
     }
 
     #[test]
-    fn what_began_long_ago_is_found_behind_what_ended_since() {
+    fn an_item_that_began_long_ago_is_found_behind_items_that_have_ended() {
         let spans = [Span::new(0, 50), Span::new(1, 2), Span::new(3, 4), Span::new(60, 70), Span::new(80, 90)];
         let timeline: Timeline<()> = spans.iter().map(|span| (*span, ())).collect();
-        let found: Vec<Span> = timeline.meeting(Span::new(10, 61)).map(|(span, ())| *span).collect();
+        let found: Vec<Span> = timeline.overlapping(Span::new(10, 61)).map(|(span, ())| *span).collect();
         assert_eq!(found, [Span::new(0, 50), Span::new(60, 70)]);
     }
 }

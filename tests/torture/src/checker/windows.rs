@@ -1,40 +1,41 @@
-//! The times in which a fault explains that somebody waits.
+//! The times in which a fault explains that a call waits.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Limits;
+use super::history::History;
 use super::spans::{Span, Timeline};
-use super::story::Story;
 use crate::history::Scope;
 
-/// The times in which a fault that touches one of these processes, or the store, was in force or had its aftermath.
-pub(super) fn explained(story: &Story, limits: &Limits, processes: &BTreeSet<&str>) -> Timeline<()> {
+/// The times in which a fault that affects one of these processes, or the store, or its aftermath was in effect.
+pub(super) fn explained(history: &History, limits: &Limits, processes: &BTreeSet<&str>) -> Timeline<()> {
     let worker = |process: &String, aftermath: Duration| processes.contains(process.as_str()).then_some(aftermath);
-    let faults = story.faults.iter().filter_map(|fault| {
+    let faults = history.faults.iter().filter_map(|fault| {
         let aftermath = match &fault.scope {
             Scope::Store | Scope::OldLeader => Some(limits.ttl + limits.store_recovery),
             Scope::Worker(process) => worker(process, limits.ttl + limits.worker_recovery),
             Scope::Revocation(process) => worker(process, limits.ttl + limits.moment),
             Scope::Load => Some(limits.moment),
         };
-        Some(fault.span.and(aftermath?))
+        Some(fault.span.extended(aftermath?))
     });
-    // The machine stands still for all if it does for those who only look on.
-    let stalls = story.processes.iter().filter(|(name, process)| processes.contains(name.as_str()) || process.pid == 0);
+    // A stall of a process that is no worker is one of the whole machine.
+    let stalls =
+        history.processes.iter().filter(|(name, process)| processes.contains(name.as_str()) || process.pid == 0);
     let stalls = stalls.flat_map(|(_, process)| &process.stalls).map(|stall| {
-        let lost = stall.length() * 2 > limits.ttl;
-        stall.and(if lost { limits.ttl + limits.worker_recovery } else { limits.moment })
+        let may_lapse = stall.length() * 2 > limits.ttl;
+        stall.extended(if may_lapse { limits.ttl + limits.worker_recovery } else { limits.moment })
     });
     faults.chain(stalls).map(|span| (span, ())).collect()
 }
 
-/// The processes that ever asked for this lock.
-pub(super) fn involved<'a>(story: &'a Story, key: &str) -> BTreeSet<&'a str> {
-    story.calls.iter().filter(|call| call.key == key).map(|call| call.by.as_str()).collect()
+/// The processes that ever requested this lock.
+pub(super) fn involved<'a>(history: &'a History, key: &str) -> BTreeSet<&'a str> {
+    history.calls.iter().filter(|call| call.key == key).map(|call| call.process.as_str()).collect()
 }
 
-/// What of `span` is explained.
+/// The windows that overlap `span`.
 pub(super) fn within(explained: &Timeline<()>, span: Span) -> impl Iterator<Item = Span> {
-    explained.meeting(span).map(|(window, ())| *window)
+    explained.overlapping(span).map(|(window, ())| *window)
 }

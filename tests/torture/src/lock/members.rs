@@ -1,4 +1,4 @@
-//! The members of an etcd cluster, asked one after the other.
+//! The members of an etcd cluster, tried one after the other.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use etcd_client::{Client, Error};
 
-/// A client for each member: one for all leaves a silent member too late, and a dead one never.
+/// A client for each member: one client for all of them leaves a silent member too late, and a dead one never.
 pub struct Members {
     clients: Vec<Client>,
     next: AtomicUsize,
-    when_busy: Duration,
+    request_timeout: Duration,
 }
 
 impl Members {
@@ -18,24 +18,24 @@ impl Members {
     ///
     /// # Errors
     ///
-    /// If an address is none.
-    pub async fn at(endpoints: &[String], when_busy: Duration) -> Result<Self, Error> {
+    /// If an address is invalid.
+    pub async fn connect(endpoints: &[String], request_timeout: Duration) -> Result<Self, Error> {
         let mut clients = Vec::new();
         for endpoint in endpoints {
             clients.push(Client::connect([endpoint], None).await?);
         }
-        Ok(Self { clients, next: AtomicUsize::new(0), when_busy })
+        Ok(Self { clients, next: AtomicUsize::new(0), request_timeout })
     }
 
-    /// The first answer of a member, or `None` if all of them fail or are silent.
-    pub async fn ask<T, F>(&self, question: impl Fn(Client) -> F) -> Option<T>
+    /// Sends a request to one member after the other, and returns the first answer; `None` if all of them fail or do not
+    /// answer in time.
+    pub async fn request<T, F>(&self, request: impl Fn(Client) -> F) -> Option<T>
     where
         F: Future<Output = Result<T, Error>>,
     {
         for _ in 0..self.clients.len() {
             let member = self.next.load(Ordering::Relaxed) % self.clients.len();
-            let asked = tokio::time::timeout(self.when_busy, question(self.clients[member].clone()));
-            match asked.await {
+            match tokio::time::timeout(self.request_timeout, request(self.clients[member].clone())).await {
                 Ok(Ok(answer)) => return Some(answer),
                 _ => self.next.fetch_add(1, Ordering::Relaxed),
             };
@@ -45,7 +45,7 @@ impl Members {
 
     /// Each member's client.
     #[must_use]
-    pub fn each(&self) -> &[Client] {
+    pub fn clients(&self) -> &[Client] {
         &self.clients
     }
 }

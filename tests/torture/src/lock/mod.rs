@@ -1,4 +1,4 @@
-//! The locks that can be tortured: ours, and three that are broken on purpose.
+//! The locks that can be tortured: the attribute's, and a naive one with a flaw.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::history::{Outcome, Promises, Wait};
 use crate::worker::body::Body;
 
-pub mod handmade;
 pub mod members;
+pub mod naive;
 pub mod ours;
 mod session;
 
@@ -20,21 +20,21 @@ pub trait Lock: Send + Sync {
     /// What the store behind it promises.
     fn promises(&self) -> Promises;
 
-    /// Takes the lock, runs the body under it, and gives it back. Dropping the future drops the body, and gives back
-    /// whatever it had.
-    fn run(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
+    /// Acquires the lock, runs the body under it, and releases it. Dropping the future drops the body, and releases or
+    /// withdraws whatever there was.
+    fn run(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 }
 
-/// What is to run, and under which lock.
+/// A body to be run, and its lock.
 #[derive(Debug)]
 pub struct Request {
     /// The lock.
     pub key: String,
-    /// For how long to wait for it.
+    /// How long to wait for it.
     pub wait: Wait,
-    /// In which kind of function.
+    /// The kind of function that is called.
     pub style: Style,
-    /// What runs.
+    /// The body.
     pub body: Body,
 }
 
@@ -43,20 +43,20 @@ pub struct Request {
 pub enum Style {
     /// Stopped when the lock is lost.
     Cancelled,
-    /// Told when the lock is lost, and going on.
+    /// Goes on when the lock is lost (`on_lost = continue`).
     Continuing,
     /// A plain function, which blocks.
     Blocking,
-    /// Stopped after this long.
+    /// Stopped after this long (`hold_at_most`).
     AtMost(Duration),
 }
 
 impl Style {
     /// For how many milliseconds the body may run, if there is a limit.
     #[must_use]
-    pub fn most(self) -> Option<u64> {
+    pub fn limit_ms(self) -> Option<u64> {
         match self {
-            Self::AtMost(most) => u64::try_from(most.as_millis()).ok(),
+            Self::AtMost(limit) => u64::try_from(limit.as_millis()).ok(),
             _ => None,
         }
     }
@@ -70,29 +70,29 @@ impl Style {
 
 /// Why a body did not run, or not to its end.
 #[derive(Debug)]
-pub struct Refusal {
-    /// In a word.
+pub struct Failure {
+    /// Its kind.
     pub outcome: Outcome,
-    /// In a sentence.
-    pub why: String,
+    /// The error's text.
+    pub message: String,
 }
 
-/// What is wrong with a lock.
+/// What is wrong with the naive lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Flaw {
-    /// Nothing: the same lock without a flaw must not be caught, or the others are caught for another reason.
+    /// Nothing. This lock must not be caught: otherwise the others may be caught for another reason than their flaw.
     Nothing,
-    /// The lease is believed in from the moment of its last renewal's *answer*, and looked at once a second: as by etcd's
-    /// own client for Go.
+    /// The lease's deadline is counted from the *answer* to its last renewal, and checked once a second, as etcd's client
+    /// for Go does.
     LateDeadline,
-    /// Whoever gives the lock back deletes its key, whoever has it.
+    /// A release deletes the key, whoever holds it by then.
     UncheckedRelease,
     /// A body goes on when its lock is lost.
     UnstoppedBody,
 }
 
 impl Flaw {
-    /// Those that are to be caught.
+    /// The flaws that have to be caught.
     pub const EACH: [Self; 3] = [Self::LateDeadline, Self::UncheckedRelease, Self::UnstoppedBody];
 }
 
@@ -113,6 +113,10 @@ impl FromStr for Flaw {
     fn from_str(name: &str) -> Result<Self, String> {
         let mut all = Self::EACH.into_iter().chain([Self::Nothing]);
         let named = all.find(|flaw| flaw.to_string() == name);
-        named.ok_or_else(|| format!("BROKEN={name}: late-deadline, unchecked-release, unstopped-body, each or nothing"))
+        named.ok_or_else(|| {
+            format!(
+                "BROKEN={name}: expected one of `late-deadline`, `unchecked-release`, `unstopped-body`, `each`, `nothing`"
+            )
+        })
     }
 }

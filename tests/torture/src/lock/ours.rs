@@ -1,15 +1,15 @@
-//! The lock that is proved here: functions with the real attribute.
+//! The lock that is put to the test: functions with the real attribute.
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use distributed_locks::{Error, ErrorKind, Locks, distributed_lock};
 
-use super::{Lock, Refusal, Request, Style};
+use super::{Failure, Lock, Request, Style};
 use crate::history::{Outcome, Promises, Wait};
 use crate::worker::body::Body;
 
-/// Locked functions on one client.
+/// Locked functions of one client.
 #[derive(Debug)]
 pub struct Ours(Locks);
 
@@ -18,7 +18,7 @@ impl Ours {
     ///
     /// # Errors
     ///
-    /// If the URL is wrong.
+    /// If the URL is invalid.
     pub fn connect(url: &str) -> Result<Self, Error> {
         Locks::connect(url).map(Self)
     }
@@ -26,20 +26,20 @@ impl Ours {
 
 impl Lock for Ours {
     fn promises(&self) -> Promises {
-        let facts = self.0.capabilities();
-        Promises { fencing: facts.fencing, queue_order: facts.queue_order }
+        let capabilities = self.0.capabilities();
+        Promises { fencing: capabilities.fencing, queue_order: capabilities.queue_order }
     }
 
-    fn run(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>> {
+    fn run(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> {
         let locks = self.0.clone();
-        Box::pin(async move { call(locks, request).await.map_err(|error| refusal(&error)) })
+        Box::pin(async move { call(locks, request).await.map_err(|error| failure(&error)) })
     }
 }
 
 async fn call(locks: Locks, request: Request) -> Result<(), Error> {
     let Request { key, wait, style, body } = request;
     if style != Style::Blocking {
-        body.asks(wait, style);
+        body.record_request(wait, style);
     }
     match (style, wait) {
         (Style::Cancelled, Wait::Forever) => waiting(&locks, &key, body).await,
@@ -49,8 +49,8 @@ async fn call(locks: Locks, request: Request) -> Result<(), Error> {
         (Style::Continuing, _) => continuing(&locks, &key, body).await,
         (Style::Blocking, _) => {
             let blocking = tokio::task::spawn_blocking(move || {
-                // Not before the thread is there, which may take a while.
-                body.asks(wait, style);
+                // Not before its thread has started, which may take a while.
+                body.record_request(wait, style);
                 blocking(&locks, &key, body)
             });
             match blocking.await {
@@ -97,7 +97,7 @@ fn blocking(locks: &Locks, key: &str, body: Body) -> Result<(), Error> {
     Ok(())
 }
 
-fn refusal(error: &Error) -> Refusal {
+fn failure(error: &Error) -> Failure {
     let outcome = match error.kind() {
         ErrorKind::Busy => Outcome::Busy,
         ErrorKind::Timeout => Outcome::Timeout,
@@ -106,5 +106,5 @@ fn refusal(error: &Error) -> Refusal {
         ErrorKind::Unavailable => Outcome::Unavailable,
         _ => Outcome::Failed,
     };
-    Refusal { outcome, why: format!("{error:?}") }
+    Failure { outcome, message: format!("{error:?}") }
 }

@@ -1,4 +1,4 @@
-//! A lease that is kept alive, as well as the flaw lets it be.
+//! The naive lock's lease, kept alive as well as its flaw allows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,46 +11,47 @@ use super::Flaw;
 use super::members::Members;
 use crate::clock::{nanos, now};
 
-/// A lease, and until when it is believed in.
+/// A lease and its deadline.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) lease: i64,
     deadline: AtomicU64,
-    over: watch::Sender<bool>,
+    lost: watch::Sender<bool>,
 }
 
 impl Session {
-    /// A new lease; `None` if nobody answers.
+    /// A new lease; `None` if no member answers.
     pub(super) async fn open(members: &Arc<Members>, ttl: Duration, flaw: Flaw) -> Option<Arc<Self>> {
         let seconds = i64::try_from(ttl.as_secs()).unwrap_or(1);
         let sent = now();
-        let lease = members.ask(move |mut client| async move { client.lease_grant(seconds, None).await }).await?.id();
+        let grant = move |mut client: Client| async move { client.lease_grant(seconds, None).await };
+        let lease = members.request(grant).await?.id();
         let deadline = AtomicU64::new(sent + nanos(ttl - reserve(ttl)));
-        let session = Arc::new(Self { lease, deadline, over: watch::Sender::new(false) });
-        tokio::spawn(Self::keep(session.clone(), members.clone(), ttl, flaw));
-        tokio::spawn(Self::look(session.clone(), flaw));
+        let session = Arc::new(Self { lease, deadline, lost: watch::Sender::new(false) });
+        tokio::spawn(Self::keep_alive(session.clone(), members.clone(), ttl, flaw));
+        tokio::spawn(Self::watch_deadline(session.clone(), flaw));
         Some(session)
     }
 
-    /// Whether it is believed in.
+    /// Whether the lease is still counted on.
     pub(super) fn is_alive(&self) -> bool {
-        !*self.over.borrow()
+        !*self.lost.borrow()
     }
 
-    /// Ends when it is not any more.
-    pub(super) async fn over(&self) {
-        let _ = self.over.subscribe().wait_for(|over| *over).await;
+    /// Returns when it is not any more.
+    pub(super) async fn lost(&self) {
+        let _ = self.lost.subscribe().wait_for(|lost| *lost).await;
     }
 
-    async fn keep(self: Arc<Self>, members: Arc<Members>, ttl: Duration, flaw: Flaw) {
+    async fn keep_alive(self: Arc<Self>, members: Arc<Members>, ttl: Duration, flaw: Flaw) {
         let mut next = tokio::time::interval(ttl / 3);
         let lease = self.lease;
         while self.is_alive() {
             next.tick().await;
             let sent = now();
-            let Some(left) = members.ask(move |client| ping(client, lease)).await else { continue };
+            let Some(left) = members.request(move |client| renew(client, lease)).await else { continue };
             if left <= 0 {
-                self.over.send_replace(true);
+                self.lost.send_replace(true);
             } else if flaw == Flaw::LateDeadline {
                 self.deadline.store(now() + nanos(ttl), Ordering::Release);
             } else {
@@ -59,12 +60,12 @@ impl Session {
         }
     }
 
-    /// Looks at the clock: once a second, or when it is time.
-    async fn look(self: Arc<Self>, flaw: Flaw) {
+    /// Ends the session at its deadline; with a late deadline only once a second.
+    async fn watch_deadline(self: Arc<Self>, flaw: Flaw) {
         loop {
             let left = Duration::from_nanos(self.deadline.load(Ordering::Acquire).saturating_sub(now()));
             if left.is_zero() {
-                self.over.send_replace(true);
+                self.lost.send_replace(true);
                 return;
             }
             tokio::time::sleep(if flaw == Flaw::LateDeadline { Duration::from_secs(1) } else { left }).await;
@@ -72,14 +73,14 @@ impl Session {
     }
 }
 
-/// What is left before the end, for clocks that drift and bodies that must stop.
+/// The time between the deadline and the end of the TTL, for clocks that drift and bodies that must stop.
 fn reserve(ttl: Duration) -> Duration {
     ttl / 10
 }
 
-/// Renews the lease, and gives the seconds it has then.
-async fn ping(mut client: Client, lease: i64) -> Result<i64, Error> {
-    let (mut keeper, mut answers) = client.lease_keep_alive(lease).await?;
-    keeper.keep_alive().await?;
+/// Renews the lease, and returns the seconds that it has left then.
+async fn renew(mut client: Client, lease: i64) -> Result<i64, Error> {
+    let (mut requests, mut answers) = client.lease_keep_alive(lease).await?;
+    requests.keep_alive().await?;
     Ok(answers.message().await?.map_or(0, |answer| answer.ttl()))
 }

@@ -1,54 +1,54 @@
-//! What can be done to the store, to the network and to the workers.
+//! The faults of the store, of the network and of the workers.
 
 use std::fmt;
 use std::time::Duration;
 
 use support::proxy::Mode;
 
-/// Which member: the one that leads when the fault begins, or one that follows.
+/// A member of the cluster, by its role when the fault begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Member {
     /// The leader.
     Leader,
-    /// The follower of this number among the followers.
+    /// The follower with this number among the followers.
     Follower(usize),
 }
 
-/// One thing that the nemesis does, for some time.
+/// A fault, which is in effect for some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// kill -9, and started again with its data.
+    /// kill -9, and a restart with the same data.
     KillMember(Member),
     /// SIGSTOP, SIGCONT.
     PauseMember(Member),
-    /// SIGSTOP, SIGCONT of all followers: nobody can write.
+    /// SIGSTOP, SIGCONT of all followers: there is no quorum.
     PauseFollowers,
-    /// No way to or from the other members.
+    /// The connections to and from the other members misbehave.
     CutMember(Member, Mode),
-    /// The others do not hear it, or it does not hear them.
+    /// The connections to the other members, or those from them, are not answered.
     HalfCutMember(Member),
-    /// Every way between it and the others takes longer.
+    /// The connections to and from the other members are slow.
     SlowMember(Member, Duration),
-    /// The history is compacted up to now, again and again.
+    /// The store's history is compacted, again and again.
     Compact,
-    /// Every member is defragmented, one after the other.
+    /// Every member is defragmented, again and again.
     Defragment,
-    /// kill -9 of a worker, and another in its place.
+    /// kill -9 of a worker, and another process in its place.
     KillWorker(usize),
     /// SIGSTOP, SIGCONT.
     PauseWorker(usize),
     /// Its connections to all members misbehave.
     CutWorker(usize, Mode),
-    /// Its connections to one member misbehave.
+    /// Its connections to one member are not answered.
     HalfOpen(usize, usize),
-    /// Its application's runtime does nothing.
+    /// Every thread of its application's runtime is blocked.
     BlockWorker(usize),
-    /// Its lease is revoked, with all it holds.
+    /// Its leases are revoked, with everything that it holds.
     Revoke(usize),
 }
 
 impl Fault {
-    /// Whether only a cluster of our own can be treated so.
+    /// Whether it needs a cluster that the torture has started.
     #[must_use]
     pub fn needs_cluster(self) -> bool {
         match self {
@@ -69,7 +69,7 @@ impl Fault {
         }
     }
 
-    /// Whether the store must be reached over a network.
+    /// Whether it needs a store that is reached over a network.
     #[must_use]
     pub fn needs_network(self) -> bool {
         matches!(self, Self::CutWorker(..) | Self::HalfOpen(..))
@@ -86,7 +86,7 @@ impl Fault {
             Self::PauseFollowers => "quorum lost",
             Self::CutMember(Member::Leader, _) => "leader cut off",
             Self::CutMember(..) => "follower cut off",
-            Self::HalfCutMember(_) => "member heard one way",
+            Self::HalfCutMember(_) => "member cut off one way",
             Self::SlowMember(..) => "slow member",
             Self::Compact => "compaction",
             Self::Defragment => "defragmentation",

@@ -1,9 +1,9 @@
-//! What runs under a lock, and tells of every step.
+//! The body of a call, which records every step.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::history::{Ending, Recorder, Wait, What};
+use crate::history::{Ending, EventKind, Recorder, Wait};
 use crate::lock::Style;
 use crate::random::Random;
 use crate::register::Writer;
@@ -11,7 +11,7 @@ use crate::register::Writer;
 /// One body: how long it runs, and how it ends.
 #[derive(Debug)]
 pub struct Body {
-    /// The call it belongs to.
+    /// The call that it belongs to.
     pub call: u64,
     /// The register that it writes.
     pub key: String,
@@ -19,29 +19,30 @@ pub struct Body {
     pub length: Duration,
     /// Whether it panics in the end.
     pub panics: bool,
-    /// Where it tells.
+    /// Where it records its steps.
     pub recorder: Arc<Recorder>,
     /// Where it writes.
     pub register: Writer,
-    /// Its own chances.
+    /// What it chooses by.
     pub random: Random,
 }
 
-/// What a body that is to panic says.
+/// The message of a panic that was planned.
 pub const PLANNED: &str = "this body was told to panic";
 
 impl Body {
-    /// Writes down that its lock is asked for, right now: who is before whom in the line is judged by it.
-    pub fn asks(&self, wait: Wait, style: Style) {
-        let (stoppable, most) = (style.is_stoppable(), style.most());
-        self.recorder.record(What::Asked { call: self.call, key: self.key.clone(), wait, stoppable, most });
+    /// Records that the lock is requested now: the order of waiters is checked by this event.
+    pub fn record_request(&self, wait: Wait, style: Style) {
+        let (call, key) = (self.call, self.key.clone());
+        let (stoppable, limit_ms) = (style.is_stoppable(), style.limit_ms());
+        self.recorder.record(EventKind::Invoked { call, key, wait, stoppable, limit_ms });
     }
 
-    /// Runs, and asks at each step whether the lock says that it is held.
+    /// Runs, and records at each step whether the lock reports that it is held.
     ///
     /// # Panics
     ///
-    /// If it was told to.
+    /// If that was planned.
     pub async fn run(mut self, fence: u64, held: impl Fn() -> bool) {
         let mut running = self.begin(fence);
         while let Some(pause) = self.step(&mut running, &held) {
@@ -50,11 +51,11 @@ impl Body {
         self.end(running);
     }
 
-    /// As [`run`](Body::run), blocking the thread.
+    /// As [`run`](Body::run), but blocks the thread.
     ///
     /// # Panics
     ///
-    /// If it was told to.
+    /// If that was planned.
     pub fn run_blocking(mut self, fence: u64, held: impl Fn() -> bool) {
         let mut running = self.begin(fence);
         while let Some(pause) = self.step(&mut running, &held) {
@@ -64,18 +65,18 @@ impl Body {
     }
 
     fn begin(&mut self, fence: u64) -> Running {
-        let at = self.recorder.record(What::Begins { call: self.call, fence });
-        let running = Running { recorder: self.recorder.clone(), call: self.call, fence, how: Ending::Dropped };
-        // The first write shuts the register to all holders before: what it reads is what they have left.
+        let at = self.recorder.record(EventKind::BodyStarted { call: self.call, fence });
+        let running = Running { recorder: self.recorder.clone(), call: self.call, fence, ending: Ending::Dropped };
+        // After this write the register refuses those of all earlier holders.
         self.write(fence, at);
         running
     }
 
-    /// Tells that it runs, and gives how long to pause before the next step, if there is one.
+    /// Records a heartbeat, and returns how long to pause before the next step; `None` after the last one.
     fn step(&mut self, running: &mut Running, held: &impl Fn() -> bool) -> Option<Duration> {
         let at = crate::clock::now();
-        // Asked after the moment was taken: what is held now was held then.
-        self.recorder.record_at(at, What::Beat { call: self.call, held: held() });
+        // Asked after the time was taken: what is held now was held then.
+        self.recorder.record_at(at, EventKind::Heartbeat { call: self.call, held: held() });
         if self.random.percent(20) {
             self.write(running.fence, at);
         }
@@ -84,30 +85,30 @@ impl Body {
         (!pause.is_zero()).then_some(pause)
     }
 
-    /// A value that no other write has: the moment is this process's, the bits are random.
+    /// Writes a value that no other write has: from the time of this process's event and random bits.
     fn write(&mut self, fence: u64, at: u64) {
         self.register.write(&self.key, fence, at ^ self.random.bits());
     }
 
-    #[expect(clippy::panic, reason = "one of its ways to end")]
+    #[expect(clippy::panic, reason = "one of the ways in which a body ends")]
     fn end(self, mut running: Running) {
-        running.how = if self.panics { Ending::Panicked } else { Ending::Done };
+        running.ending = if self.panics { Ending::Panicked } else { Ending::Done };
         if self.panics {
             panic!("{PLANNED}");
         }
     }
 }
 
-/// Tells that the body runs no more, however it ends.
+/// Records the end of the body, however it ends.
 struct Running {
     recorder: Arc<Recorder>,
     call: u64,
     fence: u64,
-    how: Ending,
+    ending: Ending,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.recorder.record(What::Ends { call: self.call, how: self.how });
+        self.recorder.record(EventKind::BodyEnded { call: self.call, ending: self.ending });
     }
 }

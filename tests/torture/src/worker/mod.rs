@@ -1,7 +1,7 @@
 //! A process that calls locked functions until it is told to stop.
 //!
-//! It is a child of the driver, which speaks to it by lines: `block 2000` blocks the threads of its runtime for so many
-//! milliseconds, `stop` lets no new call begin. It ends when the last call has returned.
+//! It is a child of the driver, and reads commands from its standard input: `block 2000` blocks the threads of its runtime
+//! for so many milliseconds, `stop` or the end of the input lets no new call begin. It ends when the last call has returned.
 
 use std::io::{self, BufRead};
 use std::net::SocketAddr;
@@ -14,9 +14,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
-use crate::history::{Recorder, What};
-use crate::lock::handmade::Handmade;
+use crate::history::{EventKind, Recorder};
 use crate::lock::members::Members;
+use crate::lock::naive::NaiveLock;
 use crate::lock::ours::Ours;
 use crate::lock::{Flaw, Lock};
 use crate::register::Writer;
@@ -28,28 +28,28 @@ mod task;
 /// Threads of the application's runtime.
 const THREADS: usize = 2;
 
-/// What a worker is told when it starts.
+/// The configuration of a worker, as it comes with its arguments.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Orders {
+pub struct Config {
     /// Its name in the history.
     pub name: String,
-    /// Where its history goes.
+    /// The file of its history.
     pub history: PathBuf,
-    /// What it logs.
+    /// The file of its log.
     pub log: PathBuf,
     /// The store.
     pub url: String,
-    /// The members of an etcd cluster, for a broken lock, and what is wrong with that.
+    /// For the naive lock: its flaw, and the members of the etcd cluster.
     pub broken: Option<(Flaw, Vec<String>)>,
-    /// The locks that it takes.
+    /// The locks that it uses.
     pub keys: Vec<String>,
-    /// How many tasks take each of them.
+    /// How many tasks use each of them.
     pub tasks: u64,
-    /// What it chooses by.
+    /// The seed of everything that it chooses.
     pub seed: u64,
     /// The fenced register.
     pub register: SocketAddr,
-    /// The TTL of the locks, where the URL does not say it.
+    /// The TTL of the naive lock; that of the attribute's is in the URL.
     pub ttl: Duration,
 }
 
@@ -61,70 +61,69 @@ struct Worker {
     stopping: AtomicBool,
 }
 
-/// The whole life of a worker process.
+/// Runs the worker until it has been told to stop.
 #[must_use]
-#[expect(clippy::print_stderr, reason = "its driver shows it")]
-pub fn run(orders: &Orders) -> ExitCode {
+#[expect(clippy::print_stderr, reason = "the driver shows it")]
+pub fn run(config: &Config) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
-    let result = runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(work(orders)));
+    let result = runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(work(config)));
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("{}: {why}", orders.name);
+        Err(error) => {
+            eprintln!("{}: {error}", config.name);
             ExitCode::FAILURE
         }
     }
 }
 
-async fn work(orders: &Orders) -> Result<(), String> {
-    let log = std::fs::File::create(&orders.log).map_err(|error| error.to_string())?;
+async fn work(config: &Config) -> Result<(), String> {
+    let log = std::fs::File::create(&config.log).map_err(|error| error.to_string())?;
     tracing_subscriber::fmt().with_ansi(false).with_writer(log).init();
-    body_panics_are_planned();
-    let recorder = Arc::new(Recorder::open(&orders.history, &orders.name).map_err(|error| error.to_string())?);
-    let register = Writer::connect(orders.register).map_err(|error| format!("the register: {error}"))?;
-    let lock = lock(orders).await?;
-    recorder.record(What::Up { pid: std::process::id(), promises: lock.promises() });
+    silence_planned_panics();
+    let recorder = Arc::new(Recorder::open(&config.history, &config.name).map_err(|error| error.to_string())?);
+    let register = Writer::connect(config.register).map_err(|error| format!("the register: {error}"))?;
+    let lock = connect(config).await?;
+    recorder.record(EventKind::WorkerStarted { pid: std::process::id(), promises: lock.promises() });
     stalls::watch(&recorder);
     let worker = Arc::new(Worker { lock, recorder, register, stopping: AtomicBool::new(false) });
     let mut tasks = JoinSet::new();
-    for key in &orders.keys {
-        for number in 0..orders.tasks {
-            tasks.spawn(task::run(worker.clone(), key.clone(), orders.seed, format!("{}/{key}/{number}", orders.name)));
+    for key in &config.keys {
+        for number in 0..config.tasks {
+            tasks.spawn(task::run(worker.clone(), key.clone(), config.seed, format!("{}/{key}/{number}", config.name)));
         }
     }
     let handle = tokio::runtime::Handle::current();
-    std::thread::spawn(move || obey(&worker, &handle));
+    std::thread::spawn(move || follow_commands(&worker, &handle));
     while tasks.join_next().await.is_some() {}
     Ok(())
 }
 
-async fn lock(orders: &Orders) -> Result<Arc<dyn Lock>, String> {
-    match &orders.broken {
-        None => Ok(Arc::new(Ours::connect(&orders.url).map_err(|error| error.to_string())?)),
+async fn connect(config: &Config) -> Result<Arc<dyn Lock>, String> {
+    match &config.broken {
+        None => Ok(Arc::new(Ours::connect(&config.url).map_err(|error| error.to_string())?)),
         Some((flaw, endpoints)) => {
-            let members = Members::at(endpoints, orders.ttl / 3).await.map_err(|error| error.to_string())?;
-            Ok(Arc::new(Handmade::new(members, orders.ttl, *flaw)))
+            let members = Members::connect(endpoints, config.ttl / 3).await.map_err(|error| error.to_string())?;
+            Ok(Arc::new(NaiveLock::new(members, config.ttl, *flaw)))
         }
     }
 }
 
-/// What the driver says.
-fn obey(worker: &Arc<Worker>, runtime: &tokio::runtime::Handle) {
+fn follow_commands(worker: &Arc<Worker>, runtime: &tokio::runtime::Handle) {
     for line in io::stdin().lock().lines().map_while(Result::ok) {
         match line.split_once(' ') {
             Some(("block", millis)) => {
                 let time = Duration::from_millis(millis.parse().unwrap_or(0));
-                // As code does that was not written for a runtime: on every thread it has.
+                // On every thread of the runtime, as by code that blocks where it should not.
                 (0..THREADS).for_each(|_| drop(runtime.spawn(async move { std::thread::sleep(time) })));
             }
             _ => worker.stopping.store(true, Ordering::Release),
         }
     }
-    // Without a driver there is nothing to work for.
+    // The driver has closed its end, or is gone.
     worker.stopping.store(true, Ordering::Release);
 }
 
-fn body_panics_are_planned() {
+fn silence_planned_panics() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if panic.payload().downcast_ref::<String>().is_none_or(|text| text != body::PLANNED) {

@@ -1,19 +1,25 @@
-//! One task: one call after the other, each of another kind.
+//! One task of a worker: one call after the other, each of another kind.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::Worker;
 use super::body::Body;
-use crate::crew::LONG;
-use crate::history::{Outcome, Wait, What};
-use crate::lock::{Refusal, Request, Style};
+use crate::history::{EventKind, Outcome, Recorder, Wait};
+use crate::lock::{Failure, Request, Style};
 use crate::random::Random;
+use crate::workers::LONG;
 
-/// Calls until the worker is told to stop.
+/// Longer than any run.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Makes calls until the worker is told to stop.
 pub(super) async fn run(worker: Arc<Worker>, key: String, seed: u64, name: String) {
     let mut random = Random::new(seed, &name);
     while !worker.stopping.load(Ordering::Acquire) {
@@ -30,7 +36,7 @@ async fn call(worker: &Arc<Worker>, key: &str, random: &mut Random) -> Outcome {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let call = NEXT.fetch_add(1, Ordering::Relaxed);
     let (style, wait) = choose(random);
-    let when_busy = when_busy(style, random);
+    let dropped_after = dropped_after(style, random);
     let body = Body {
         call,
         key: key.to_owned(),
@@ -41,20 +47,34 @@ async fn call(worker: &Arc<Worker>, key: &str, random: &mut Random) -> Outcome {
         random: random.clone(),
     };
     let running = worker.lock.run(Request { key: key.to_owned(), wait, style, body });
+    let recorder = (style != Style::Blocking).then(|| worker.recorder.clone());
+    let running = record_queued(recorder, call, running);
     // A task of its own, so that a panic ends the call and not the worker.
-    let running = tokio::spawn(async move { timeout(when_busy, running).await });
+    let running = tokio::spawn(async move { timeout(dropped_after, running).await });
     let (outcome, error) = match running.await {
         Ok(Ok(Ok(()))) => (Outcome::Ran, String::new()),
-        Ok(Ok(Err(Refusal { outcome, why }))) => (outcome, why),
+        Ok(Ok(Err(Failure { outcome, message }))) => (outcome, message),
         Ok(Err(_)) => (Outcome::Abandoned, String::new()),
         Err(ended) if ended.is_panic() => (Outcome::Panicked, String::new()),
         Err(ended) => (Outcome::Failed, ended.to_string()),
     };
-    worker.recorder.record(What::Returned { call, outcome, error });
+    worker.recorder.record(EventKind::Returned { call, outcome, error });
     outcome
 }
 
-/// What kind of function it is, and how long it waits.
+/// Runs the call, and records when its first poll has put it into the process's queue.
+async fn record_queued<T>(recorder: Option<Arc<Recorder>>, call: u64, running: impl Future<Output = T>) -> T {
+    let mut running = pin!(running);
+    if let Poll::Ready(result) = poll_fn(|context| Poll::Ready(running.as_mut().poll(context))).await {
+        return result;
+    }
+    if let Some(recorder) = recorder {
+        recorder.record(EventKind::Queued { call });
+    }
+    running.await
+}
+
+/// The kind of function that is called, and how long it waits.
 fn choose(random: &mut Random) -> (Style, Wait) {
     match random.between(0, 100) {
         0..45 => (Style::Cancelled, Wait::Forever),
@@ -66,12 +86,12 @@ fn choose(random: &mut Random) -> (Style, Wait) {
     }
 }
 
-/// When the caller drops the call, wherever it is. One that blocks cannot be dropped.
-fn when_busy(style: Style, random: &mut Random) -> Duration {
+/// When the caller drops the call, at whatever point it is. A call that blocks cannot be dropped.
+fn dropped_after(style: Style, random: &mut Random) -> Duration {
     match style {
-        Style::Blocking => Duration::from_secs(365 * 24 * 3600),
+        Style::Blocking => NEVER,
         _ if random.percent(10) => random.millis(0, 3_000),
-        _ => Duration::from_secs(365 * 24 * 3600),
+        _ => NEVER,
     }
 }
 

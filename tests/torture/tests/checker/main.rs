@@ -1,57 +1,62 @@
-//! The checker on histories made up by hand: each rule rejects what breaks it, and lets pass what only looks so.
+//! The checker on made-up histories: each rule rejects what breaks it, and accepts what only looks so.
 
-#![expect(clippy::print_stdout, reason = "why a history was rejected, for whoever looks at a failed test")]
+#![expect(clippy::print_stdout, reason = "a failed test shows the violations")]
 
-mod tale;
+mod builder;
 
+use builder::{Builder, two_workers};
 use locks_torture::checker::Rule;
 use locks_torture::history::{Ending, Outcome, Scope, Wait};
-use tale::{Tale, tale};
 
 mod store {
-    use super::{Rule, tale};
+    use super::{Rule, two_workers};
 
     #[test]
-    fn members_that_disagree_are_rejected() {
-        let story = || tale().asks(0, "a", 1).holds(10, 100, "a", 1, 5);
-        assert_eq!(story().broken(), []);
-        assert_eq!(story().disagree(50).broken(), [Rule::Store]);
+    fn members_with_different_contents_are_rejected() {
+        let history = || two_workers().invokes(0, "a", 1).holds(10, 100, "a", 1, 5);
+        assert_eq!(history().violated(), []);
+        assert_eq!(history().members_differ(50).violated(), [Rule::Store]);
     }
 }
 
 mod exclusion {
-    use super::{Ending, Outcome, Rule, Scope, Tale, Wait, tale};
+    use super::{Builder, Ending, Outcome, Rule, Scope, Wait, two_workers};
 
     #[test]
-    fn one_after_the_other_is_right() {
-        let story = tale().asks(0, "a", 1).holds(10, 100, "a", 1, 5).asks(1, "b", 1).holds(103, 200, "b", 1, 6);
-        assert_eq!(story.broken(), []);
+    fn one_after_the_other_is_accepted() {
+        let history =
+            two_workers().invokes(0, "a", 1).holds(10, 100, "a", 1, 5).invokes(1, "b", 1).holds(103, 200, "b", 1, 6);
+        assert_eq!(history.violated(), []);
     }
 
     #[test]
     fn two_at_once_are_rejected() {
-        let story = tale().asks(0, "a", 1).holds(10, 200, "a", 1, 5).asks(1, "b", 1).holds(199, 300, "b", 1, 6);
-        assert_eq!(story.broken(), [Rule::Exclusion]);
+        let history =
+            two_workers().invokes(0, "a", 1).holds(10, 200, "a", 1, 5).invokes(1, "b", 1).holds(199, 300, "b", 1, 6);
+        assert_eq!(history.violated(), [Rule::Exclusion]);
     }
 
     #[test]
     fn a_body_of_a_killed_process_ran_until_its_last_beat() {
-        let story = |last| {
-            let killed = tale().asks(0, "a", 1).begins(10, "a", 1, 5).beats(last, "a", 1, true).dies(4_000, "a");
-            killed.asks(1, "b", 1).holds(3_900, 4_300, "b", 1, 6).fault(3_000, 4_500, Scope::Worker("a".into()))
+        let history = |last| {
+            let killed =
+                two_workers().invokes(0, "a", 1).starts(10, "a", 1, 5).beats(last, "a", 1, true).dies(4_000, "a");
+            killed.invokes(1, "b", 1).holds(3_900, 4_300, "b", 1, 6).fault(3_000, 4_500, Scope::Worker("a".into()))
         };
-        assert_eq!(story(3_000).broken(), []);
-        assert_eq!(story(3_950).broken(), [Rule::Exclusion]);
+        assert_eq!(history(3_000).violated(), []);
+        assert_eq!(history(3_950).violated(), [Rule::Exclusion]);
     }
 
     #[test]
-    fn a_paused_body_has_one_poll_and_then_must_stop() {
+    fn a_paused_body_may_be_polled_once_and_then_must_stop() {
         let paused = || {
-            let held = tale().asks(0, "a", 1).begins(10, "a", 1, 5).beats(100, "a", 1, true).stalls(101, 5_000, "a");
-            held.asks(1, "b", 1).holds(4_000, 6_000, "b", 1, 6)
+            let held =
+                two_workers().invokes(0, "a", 1).starts(10, "a", 1, 5).beats(100, "a", 1, true).stalls(101, 5_000, "a");
+            held.invokes(1, "b", 1).holds(4_000, 6_000, "b", 1, 6)
         };
-        let stops =
-            |story: Tale, at| story.ends(at, "a", 1, Ending::Dropped).returns(at, "a", 1, Outcome::Lost).broken();
+        let stops = |history: Builder, at| {
+            history.finishes(at, "a", 1, Ending::Dropped).returns(at, "a", 1, Outcome::Lost).violated()
+        };
         assert_eq!(stops(paused(), 5_010), []);
         assert_eq!(stops(paused().beats(5_001, "a", 1, true), 5_010), []);
         assert_eq!(stops(paused().beats(5_001, "a", 1, true).beats(5_005, "a", 1, true), 5_010), [Rule::Exclusion]);
@@ -60,263 +65,290 @@ mod exclusion {
 
     #[test]
     fn a_pause_excuses_nothing_that_came_before_it() {
-        let story = tale().asks(0, "a", 1).begins(10, "a", 1, 5).asks(1, "b", 1).holds(4_000, 6_000, "b", 1, 6);
-        let story = story.stalls(4_100, 5_000, "a").ends(5_010, "a", 1, Ending::Dropped);
-        assert_eq!(story.returns(5_010, "a", 1, Outcome::Lost).broken(), [Rule::Exclusion]);
+        let history =
+            two_workers().invokes(0, "a", 1).starts(10, "a", 1, 5).invokes(1, "b", 1).holds(4_000, 6_000, "b", 1, 6);
+        let history = history.stalls(4_100, 5_000, "a").finishes(5_010, "a", 1, Ending::Dropped);
+        assert_eq!(history.returns(5_010, "a", 1, Outcome::Lost).violated(), [Rule::Exclusion]);
     }
 
     #[test]
-    fn a_body_that_cannot_be_stopped_must_know_that_it_holds_nothing() {
-        let story = |knows: bool| {
-            let blocking = tale().asks_as(0, "a", 1, Wait::Forever, false).begins(10, "a", 1, 5);
-            let overrun = blocking.beats(100, "a", 1, true).beats(4_500, "a", 1, !knows);
-            let other = overrun.asks(1, "b", 1).holds(4_000, 5_000, "b", 1, 6);
-            other.ends(6_000, "a", 1, Ending::Done).returns(6_010, "a", 1, Outcome::Ran).broken()
+    fn a_body_that_cannot_be_stopped_must_learn_that_it_does_not_hold_the_lock() {
+        let history = |learns: bool| {
+            let blocking = two_workers().invokes_with(0, "a", 1, Wait::Forever, false).starts(10, "a", 1, 5);
+            let overrun = blocking.beats(100, "a", 1, true).beats(4_500, "a", 1, !learns);
+            let other = overrun.invokes(1, "b", 1).holds(4_000, 5_000, "b", 1, 6);
+            other.finishes(6_000, "a", 1, Ending::Done).returns(6_010, "a", 1, Outcome::Ran).violated()
         };
-        assert_eq!(story(true), []);
-        assert_eq!(story(false), [Rule::Exclusion]);
+        assert_eq!(history(true), []);
+        assert_eq!(history(false), [Rule::Exclusion]);
     }
 
     #[test]
-    fn what_is_taken_away_is_noticed_by_the_deadline() {
-        let story = |end| {
-            let held = tale().asks(0, "a", 1).begins(10, "a", 1, 5).ends(end, "a", 1, Ending::Dropped);
+    fn a_revocation_is_noticed_by_the_deadline() {
+        let history = |end| {
+            let held = two_workers().invokes(0, "a", 1).starts(10, "a", 1, 5).finishes(end, "a", 1, Ending::Dropped);
             let taken = held.returns(end, "a", 1, Outcome::Lost).fault(500, 510, Scope::Revocation("a".into()));
-            taken.asks(1, "b", 1).holds(520, 6_000, "b", 1, 6).broken()
+            taken.invokes(1, "b", 1).holds(520, 6_000, "b", 1, 6).violated()
         };
-        assert_eq!(story(3_000), []);
-        assert_eq!(story(4_100), [Rule::Exclusion]);
+        assert_eq!(history(3_000), []);
+        assert_eq!(history(4_100), [Rule::Exclusion]);
     }
 
     #[test]
-    fn what_was_granted_before_it_was_taken_away_may_begin_after() {
-        let story = |begun| {
-            let taken = tale().asks(0, "a", 1).holds(begun, begun + 10, "a", 1, 5).asks(1, "b", 1);
-            taken.holds(520, 3_000, "b", 1, 6).fault(500, 510, Scope::Revocation("a".into())).broken()
+    fn a_hold_that_was_granted_before_the_revocation_may_begin_after_it() {
+        let history = |begun| {
+            let taken = two_workers().invokes(0, "a", 1).holds(begun, begun + 10, "a", 1, 5).invokes(1, "b", 1);
+            taken.holds(520, 3_000, "b", 1, 6).fault(500, 510, Scope::Revocation("a".into())).violated()
         };
-        assert_eq!(story(530), []);
-        assert_eq!(story(1_100), [Rule::Exclusion, Rule::Fences]);
+        assert_eq!(history(530), []);
+        assert_eq!(history(1_100), [Rule::Exclusion, Rule::Fences]);
     }
 
     #[test]
-    fn what_is_taken_from_another_excuses_nothing() {
-        let held = tale().asks(0, "a", 1).holds(10, 700, "a", 1, 5).fault(500, 510, Scope::Revocation("b".into()));
-        assert_eq!(held.asks(1, "b", 1).holds(520, 600, "b", 1, 6).broken(), [Rule::Exclusion]);
+    fn a_revocation_of_another_process_excuses_nothing() {
+        let held =
+            two_workers().invokes(0, "a", 1).holds(10, 700, "a", 1, 5).fault(500, 510, Scope::Revocation("b".into()));
+        assert_eq!(held.invokes(1, "b", 1).holds(520, 600, "b", 1, 6).violated(), [Rule::Exclusion]);
     }
 }
 
 mod fences {
-    use super::{Ending, Outcome, Rule, tale};
+    use super::{Ending, Outcome, Rule, two_workers};
 
     #[test]
-    fn one_that_does_not_grow_is_rejected() {
+    fn a_fence_that_does_not_grow_is_rejected() {
         for fence in [4, 5] {
-            let story = tale().asks(0, "a", 1).holds(10, 100, "a", 1, 5).asks(1, "b", 1).holds(103, 200, "b", 1, fence);
-            assert_eq!(story.broken(), [Rule::Fences]);
+            let history = two_workers()
+                .invokes(0, "a", 1)
+                .holds(10, 100, "a", 1, 5)
+                .invokes(1, "b", 1)
+                .holds(103, 200, "b", 1, fence);
+            assert_eq!(history.violated(), [Rule::Fences]);
         }
     }
 
     #[test]
-    fn one_that_comes_late_after_a_pause_is_the_old_one() {
-        let story = tale().asks(0, "a", 1).stalls(5, 5_000, "a").asks(1, "b", 1).holds(4_000, 6_000, "b", 1, 6);
-        let story = story.begins(5_001, "a", 1, 5).ends(5_002, "a", 1, Ending::Dropped);
-        assert_eq!(story.returns(5_003, "a", 1, Outcome::Lost).broken(), []);
+    fn a_body_that_begins_late_after_a_pause_may_have_an_older_fence() {
+        let history =
+            two_workers().invokes(0, "a", 1).stalls(5, 5_000, "a").invokes(1, "b", 1).holds(4_000, 6_000, "b", 1, 6);
+        let history = history.starts(5_001, "a", 1, 5).finishes(5_002, "a", 1, Ending::Dropped);
+        assert_eq!(history.returns(5_003, "a", 1, Outcome::Lost).violated(), []);
     }
 }
 
 mod register {
-    use super::{Rule, tale};
+    use super::{Rule, two_workers};
 
     #[test]
     fn a_late_write_is_refused() {
-        let story = tale().asks(0, "a", 1).holds(10, 100, "a", 1, 5).asks(1, "b", 1).holds(103, 200, "b", 1, 6);
-        let story = story.writes(20, 30, 5, 0, true).writes(110, 120, 6, 5, true).writes(90, 150, 5, 6, false);
-        assert_eq!(story.broken(), []);
+        let history =
+            two_workers().invokes(0, "a", 1).holds(10, 100, "a", 1, 5).invokes(1, "b", 1).holds(103, 200, "b", 1, 6);
+        let history = history.writes(20, 30, 5, 0, true).writes(110, 120, 6, 5, true).writes(90, 150, 5, 6, false);
+        assert_eq!(history.violated(), []);
     }
 
     #[test]
     fn a_late_write_that_is_accepted_is_rejected() {
-        let story = tale().asks(0, "a", 1).holds(10, 100, "a", 1, 5).asks(1, "b", 1).holds(103, 200, "b", 1, 6);
-        let story = story.writes(20, 30, 5, 0, true).writes(110, 120, 6, 5, true).writes(90, 150, 5, 6, true);
-        assert_eq!(story.broken(), [Rule::Register]);
+        let history =
+            two_workers().invokes(0, "a", 1).holds(10, 100, "a", 1, 5).invokes(1, "b", 1).holds(103, 200, "b", 1, 6);
+        let history = history.writes(20, 30, 5, 0, true).writes(110, 120, 6, 5, true).writes(90, 150, 5, 6, true);
+        assert_eq!(history.violated(), [Rule::Register]);
     }
 
     #[test]
     fn writes_at_the_same_time_may_have_come_in_any_order() {
-        let story = tale().writes(20, 100, 5, 6, false).writes(30, 90, 6, 4, true).writes(10, 110, 4, 0, true);
-        assert_eq!(story.broken(), []);
+        let history = two_workers().writes(20, 100, 5, 6, false).writes(30, 90, 6, 4, true).writes(10, 110, 4, 0, true);
+        assert_eq!(history.violated(), []);
     }
 
     #[test]
     fn a_lost_write_is_rejected() {
-        let story = tale().writes(20, 30, 5, 0, true).writes(40, 50, 6, 0, true);
-        assert_eq!(story.broken(), [Rule::Register]);
+        let history = two_workers().writes(20, 30, 5, 0, true).writes(40, 50, 6, 0, true);
+        assert_eq!(history.violated(), [Rule::Register]);
     }
 }
 
 mod holder {
-    use super::{Rule, tale};
+    use super::{Rule, two_workers};
 
     #[test]
-    fn who_holds_the_lock_and_is_refused_has_a_fence_that_is_too_low() {
-        let story = tale().asks(0, "a", 1).holds(10, 100, "a", 1, 5).writes(1, 2, 7, 0, true);
-        assert_eq!(story.writes(20, 30, 5, 7, false).broken(), [Rule::Holder]);
+    fn a_holder_whose_write_is_refused_has_too_small_a_fence() {
+        let history = two_workers().invokes(0, "a", 1).holds(10, 100, "a", 1, 5).writes(1, 2, 7, 0, true);
+        assert_eq!(history.writes(20, 30, 5, 7, false).violated(), [Rule::Holder]);
     }
 }
 
-mod leftovers {
-    use super::{Ending, Rule, Scope, tale};
+mod orphans {
+    use super::{Ending, Outcome, Rule, Scope, two_workers};
 
     #[test]
     fn an_entry_of_a_dead_process_lapses() {
-        let story = |last| tale().asks(0, "a", 1).begins(10, "a", 1, 5).dies(100, "a").entry(10, last, 1).broken();
-        assert_eq!(story(4_000), []);
-        assert_eq!(story(5_500), [Rule::Leftovers]);
+        let history =
+            |last| two_workers().invokes(0, "a", 1).starts(10, "a", 1, 5).dies(100, "a").entry(10, last, 1).violated();
+        assert_eq!(history(4_000), []);
+        assert_eq!(history(5_500), [Rule::Orphans]);
     }
 
     #[test]
     fn a_fault_of_the_store_gives_it_more_time_and_one_of_the_owner_does_not() {
-        let story = |scope| {
-            let dead = tale().asks(0, "a", 1).begins(10, "a", 1, 5).dies(100, "a").entry(10, 9_000, 1);
-            dead.fault(90, 1_500, scope).broken()
+        let history = |scope| {
+            let dead = two_workers().invokes(0, "a", 1).starts(10, "a", 1, 5).dies(100, "a").entry(10, 9_000, 1);
+            dead.fault(90, 1_500, scope).violated()
         };
-        assert_eq!(story(Scope::Store), []);
-        assert_eq!(story(Scope::Worker("a".into())), [Rule::Leftovers]);
+        assert_eq!(history(Scope::Store), []);
+        assert_eq!(history(Scope::Worker("a".into())), [Rule::Orphans]);
     }
 
     #[test]
     fn an_entry_that_no_call_owns_is_rejected() {
-        let story = |last| tale().asks(0, "a", 1).holds(10, 100, "a", 1, 5).entry(10, last, 1).broken();
-        assert_eq!(story(110), []);
-        assert_eq!(story(5_500), [Rule::Leftovers]);
+        let history = |last| two_workers().invokes(0, "a", 1).holds(10, 100, "a", 1, 5).entry(10, last, 1).violated();
+        assert_eq!(history(110), []);
+        assert_eq!(history(5_500), [Rule::Orphans]);
     }
 
     #[test]
     fn a_long_hold_owns_its_entry() {
-        let story = tale().asks(0, "a", 1).begins(10, "a", 1, 5).ends(60_000, "a", 1, Ending::Done);
-        let story = story.returns(60_001, "a", 1, locks_torture::history::Outcome::Ran).entry(10, 60_000, 1);
-        assert_eq!(story.broken(), []);
+        let history = two_workers().invokes(0, "a", 1).starts(10, "a", 1, 5).finishes(60_000, "a", 1, Ending::Done);
+        let history = history.returns(60_001, "a", 1, Outcome::Ran).entry(10, 60_000, 1);
+        assert_eq!(history.violated(), []);
     }
 }
 
-mod free {
-    use super::{Rule, Scope, Tale, tale};
+mod progress {
+    use super::{Builder, Outcome, Rule, Scope, Wait, two_workers};
 
-    fn handed_on_at(at: u64) -> Tale {
-        tale().asks(0, "a", 1).holds(10, 100, "a", 1, 5).asks(1, "b", 1).holds(at, at + 100, "b", 1, 6)
+    fn next_holds_at(at: u64) -> Builder {
+        two_workers().invokes(0, "a", 1).holds(10, 100, "a", 1, 5).invokes(1, "b", 1).holds(at, at + 100, "b", 1, 6)
     }
 
     #[test]
-    fn waiting_for_nothing_is_rejected() {
-        assert_eq!(handed_on_at(1_000).broken(), []);
-        assert_eq!(handed_on_at(1_700).broken(), [Rule::Free]);
+    fn waiting_for_a_free_lock_is_rejected() {
+        assert_eq!(next_holds_at(1_000).violated(), []);
+        assert_eq!(next_holds_at(1_700).violated(), [Rule::Progress]);
     }
 
     #[test]
-    fn a_fault_explains_it_for_as_long_as_it_lasts_and_a_ttl() {
-        assert_eq!(handed_on_at(9_000).fault(90, 2_000, Scope::Store).broken(), []);
-        assert_eq!(handed_on_at(12_000).fault(90, 2_000, Scope::Store).broken(), [Rule::Free]);
-        assert_eq!(handed_on_at(7_000).fault(90, 2_000, Scope::Worker("a".into())).broken(), []);
-        assert_eq!(handed_on_at(7_000).fault(90, 2_000, Scope::Worker("c".into())).broken(), [Rule::Free]);
+    fn a_fault_explains_it_while_it_is_in_effect_and_for_a_ttl() {
+        assert_eq!(next_holds_at(9_000).fault(90, 2_000, Scope::Store).violated(), []);
+        assert_eq!(next_holds_at(12_000).fault(90, 2_000, Scope::Store).violated(), [Rule::Progress]);
+        assert_eq!(next_holds_at(7_000).fault(90, 2_000, Scope::Worker("a".into())).violated(), []);
+        assert_eq!(next_holds_at(7_000).fault(90, 2_000, Scope::Worker("c".into())).violated(), [Rule::Progress]);
     }
 
     #[test]
-    fn who_gives_up_has_waited_too() {
-        let story = tale().asks_as(0, "a", 1, super::Wait::Millis(2_000), true);
-        assert_eq!(story.returns(2_000, "a", 1, super::Outcome::Timeout).broken(), [Rule::Free]);
+    fn a_call_that_times_out_has_waited_too() {
+        let history = two_workers().invokes_with(0, "a", 1, Wait::Millis(2_000), true);
+        assert_eq!(history.returns(2_000, "a", 1, Outcome::Timeout).violated(), [Rule::Progress]);
     }
 }
 
 mod order {
-    use super::{Rule, Scope, Tale, tale};
+    use super::{Builder, Rule, Scope, Wait, two_workers};
 
-    /// `b` holds the lock, `a` asks at 1 s, `b` asks again at `again`, and is served before `a`.
-    fn passed(again: u64) -> Tale {
-        let story = tale().asks(0, "b", 1).holds(10, 9_000, "b", 1, 5).asks(1_000, "a", 1).asks(again, "b", 2);
-        story.holds(9_010, 9_020, "b", 2, 6).holds(9_030, 9_040, "a", 1, 7)
+    /// `b` holds the lock, `a` requests it at 1 s and `b` again at `again`, and `b` gets it first.
+    fn overtaken(again: u64) -> Builder {
+        let history =
+            two_workers().invokes(0, "b", 1).holds(10, 9_000, "b", 1, 5).invokes(1_000, "a", 1).invokes(again, "b", 2);
+        history.holds(9_010, 9_020, "b", 2, 6).holds(9_030, 9_040, "a", 1, 7)
     }
 
     #[test]
-    fn who_comes_later_and_is_served_first_is_rejected() {
-        assert_eq!(passed(8_000).broken(), [Rule::Order]);
+    fn overtaking_is_rejected() {
+        assert_eq!(overtaken(8_000).violated(), [Rule::Order]);
     }
 
     #[test]
-    fn who_comes_at_about_the_same_time_may_be_first() {
-        assert_eq!(passed(1_500).broken(), []);
+    fn requests_at_about_the_same_time_may_be_served_in_any_order() {
+        assert_eq!(overtaken(1_500).violated(), []);
     }
 
     #[test]
-    fn a_fault_may_cost_the_place_in_line() {
-        assert_eq!(passed(8_000).fault(4_000, 5_000, Scope::Worker("a".into())).broken(), []);
-        assert_eq!(passed(8_000).fault(4_000, 5_000, Scope::Worker("c".into())).broken(), [Rule::Order]);
+    fn a_fault_may_cost_the_position_in_the_queue() {
+        assert_eq!(overtaken(8_000).fault(4_000, 5_000, Scope::Worker("a".into())).violated(), []);
+        assert_eq!(overtaken(8_000).fault(4_000, 5_000, Scope::Worker("c".into())).violated(), [Rule::Order]);
     }
 
     #[test]
-    fn a_process_stands_in_line_once() {
-        // `a` has two calls: to the others, the second stands in line when the first is through.
-        let story = tale().asks(0, "b", 1).holds(10, 9_000, "b", 1, 5).asks(1_000, "a", 1).asks(1_500, "a", 2);
-        let story = story.asks(5_000, "b", 2).holds(9_010, 9_020, "a", 1, 6).holds(9_030, 9_040, "b", 2, 7);
-        assert_eq!(story.holds(9_050, 9_060, "a", 2, 8).broken(), []);
+    fn a_process_has_one_entry_in_the_queue_at_a_time() {
+        // `a` has two calls: for other processes, the second is in the queue when the first has ended.
+        let history =
+            two_workers().invokes(0, "b", 1).holds(10, 9_000, "b", 1, 5).invokes(1_000, "a", 1).invokes(1_500, "a", 2);
+        let history = history.invokes(5_000, "b", 2).holds(9_010, 9_020, "a", 1, 6).holds(9_030, 9_040, "b", 2, 7);
+        assert_eq!(history.holds(9_050, 9_060, "a", 2, 8).violated(), []);
     }
 
     #[test]
-    fn a_process_may_pass_a_lock_on_among_its_own_but_not_for_long() {
-        let story = |then: u64| {
-            let held = tale().asks(0, "b", 1).holds(10, 9_000, "b", 1, 5).asks(20, "b", 2).asks(1_000, "a", 1);
-            let first = held.holds(9_010, 9_015, "b", 2, 6).asks(8_000, "b", 3);
-            first.takes_over(then, then + 5, "b", 3, (6, 1)).holds(then + 20, then + 30, "a", 1, 7).broken()
+    fn a_process_may_hand_a_lock_off_among_its_calls_but_not_for_long() {
+        let history = |then: u64| {
+            let held =
+                two_workers().invokes(0, "b", 1).holds(10, 9_000, "b", 1, 5).invokes(20, "b", 2).invokes(1_000, "a", 1);
+            let first = held.holds(9_010, 9_015, "b", 2, 6).invokes(8_000, "b", 3);
+            first.holds_handed_off(then, then + 5, "b", 3, (6, 1)).holds(then + 20, then + 30, "a", 1, 7).violated()
         };
-        assert_eq!(story(9_016), []);
-        assert_eq!(story(10_600), [Rule::Free, Rule::Order]);
+        assert_eq!(history(9_016), []);
+        assert_eq!(history(10_600), [Rule::Progress, Rule::Order]);
+    }
+
+    /// `a` requests the lock at 1 s, its second call at 1.01 s, and the second one gets it first.
+    fn overtaken_inside(queued: Option<u64>) -> Vec<Rule> {
+        let held = two_workers().invokes(0, "b", 1).holds(10, 9_000, "b", 1, 5);
+        let first = held.invokes_with(1_000, "a", 1, Wait::Forever, true);
+        let first = if let Some(at) = queued { first.queued(at, "a", 1) } else { first };
+        let second = first.invokes(1_010, "a", 2).holds(9_010, 9_020, "a", 2, 6);
+        second.holds(9_030, 9_040, "a", 1, 7).violated()
     }
 
     #[test]
-    fn inside_a_process_each_has_its_own_place() {
-        let story = tale().asks(0, "b", 1).holds(10, 9_000, "b", 1, 5).asks(1_000, "a", 1).asks(1_500, "a", 2);
-        let story = story.holds(9_010, 9_020, "a", 2, 6).holds(9_030, 9_040, "a", 1, 7);
-        assert_eq!(story.broken(), [Rule::Order]);
+    fn inside_a_process_each_call_has_its_own_position() {
+        assert_eq!(overtaken_inside(Some(1_005)), [Rule::Order]);
+    }
+
+    #[test]
+    fn calls_that_are_queued_at_the_same_time_may_be_in_either_order() {
+        assert_eq!(overtaken_inside(Some(1_015)), []);
+        assert_eq!(overtaken_inside(None), []);
     }
 }
 
-mod endless {
-    use super::{Ending, Outcome, Rule, Scope, Wait, tale};
+mod termination {
+    use super::{Ending, Outcome, Rule, Scope, Wait, two_workers};
 
     #[test]
     fn a_call_that_never_ends_is_rejected() {
-        let story = || tale().asks(0, "a", 1).begins(1, "a", 1, 5).asks(1, "b", 1);
-        assert_eq!(story().broken(), [Rule::Endless]);
-        assert_eq!(story().dies(500, "a").dies(500, "b").broken(), []);
+        let history = || two_workers().invokes(0, "a", 1).starts(1, "a", 1, 5).invokes(1, "b", 1);
+        assert_eq!(history().violated(), [Rule::Termination]);
+        assert_eq!(history().dies(500, "a").dies(500, "b").violated(), []);
     }
 
     #[test]
-    fn a_limit_is_a_limit_but_for_who_gets_no_turn() {
-        let story = |to| {
-            let held = tale().asks(0, "a", 1).holds(10, 9_000, "a", 1, 5);
-            held.asks_as(20, "b", 1, Wait::Millis(100), true).returns(to, "b", 1, Outcome::Timeout)
+    fn a_call_may_exceed_its_limit_only_while_its_process_is_stalled() {
+        let history = |to| {
+            let held = two_workers().invokes(0, "a", 1).holds(10, 9_000, "a", 1, 5);
+            held.invokes_with(20, "b", 1, Wait::Millis(100), true).returns(to, "b", 1, Outcome::Timeout)
         };
-        assert_eq!(story(300).broken(), []);
-        assert_eq!(story(1_800).broken(), [Rule::Endless]);
-        assert_eq!(story(1_800).stalls(30, 1_700, "b").broken(), []);
+        assert_eq!(history(300).violated(), []);
+        assert_eq!(history(1_800).violated(), [Rule::Termination]);
+        assert_eq!(history(1_800).stalls(30, 1_700, "b").violated(), []);
     }
 
     #[test]
     fn a_try_does_not_wait() {
-        let story = tale().asks(0, "a", 1).holds(10, 9_000, "a", 1, 5).asks_as(20, "b", 1, Wait::Never, true);
-        assert_eq!(story.returns(8_000, "b", 1, Outcome::Busy).broken(), [Rule::Endless]);
+        let history =
+            two_workers().invokes(0, "a", 1).holds(10, 9_000, "a", 1, 5).invokes_with(20, "b", 1, Wait::Never, true);
+        assert_eq!(history.returns(8_000, "b", 1, Outcome::Busy).violated(), [Rule::Termination]);
     }
 
     #[test]
-    fn a_release_is_not_waited_for_for_ever() {
-        let story = tale().asks(0, "a", 1).begins(10, "a", 1, 5).ends(100, "a", 1, Ending::Done);
-        let story = story.fault(50, 9_000, Scope::Store).returns(8_000, "a", 1, Outcome::Ran);
-        assert_eq!(story.broken(), [Rule::Endless]);
+    fn a_release_that_takes_too_long_is_rejected() {
+        let history = two_workers().invokes(0, "a", 1).starts(10, "a", 1, 5).finishes(100, "a", 1, Ending::Done);
+        let history = history.fault(50, 9_000, Scope::Store).returns(8_000, "a", 1, Outcome::Ran);
+        assert_eq!(history.violated(), [Rule::Termination]);
     }
 
     #[test]
     fn a_body_with_a_limit_is_stopped_in_time() {
-        let story = |most| tale().asks_for(0, "a", 1, most).holds(10, 4_000, "a", 1, 5).broken();
-        assert_eq!(story(3_000), []);
-        assert_eq!(story(2_000), [Rule::Endless]);
+        let history = |limit| two_workers().invokes_limited(0, "a", 1, limit).holds(10, 4_000, "a", 1, 5).violated();
+        assert_eq!(history(3_000), []);
+        assert_eq!(history(2_000), [Rule::Termination]);
     }
 }

@@ -1,4 +1,4 @@
-//! Futures driven by hand, step by step, and left at any of them.
+//! Futures that a test polls itself, step by step, and may drop at any of them.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -9,13 +9,13 @@ use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-/// More steps than anything here takes.
+/// More steps than any future here takes.
 pub(crate) const MANY: usize = 2000;
 
-/// Others get so many turns before time goes on, if nobody wakes the future.
-const QUIET: usize = 8;
+/// If the future is not woken, other tasks get so many turns before time advances.
+const IDLE_TURNS: usize = 8;
 
-/// Whether somebody has woken a future since its last poll.
+/// Whether a future was woken since its last poll.
 #[derive(Debug)]
 pub(crate) struct Woken(AtomicBool);
 
@@ -26,7 +26,7 @@ impl Wake for Woken {
 }
 
 impl Woken {
-    /// As an executor has it, a future is to be polled at first.
+    /// A new future counts as woken, as in an executor.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(AtomicBool::new(true)))
     }
@@ -41,17 +41,17 @@ impl Woken {
     }
 }
 
-/// Drives `future` for so many steps, and drops it there. A step is one poll if it was woken, or one turn for everybody
-/// else. `None` if it did not come to its end by then.
+/// Drives `future` for so many steps, and drops it there. A step is a poll if it was woken, or else a turn for all other
+/// tasks. `None` if it has not ended by then.
 pub(crate) async fn drive<F: Future>(steps: usize, future: F) -> Option<F::Output> {
-    let (woken, mut quiet) = (Woken::new(), 0);
+    let (woken, mut idle_turns) = (Woken::new(), 0);
     let mut future = pin!(future);
     for _ in 0..steps {
         match woken.poll(future.as_mut()) {
             Some(Poll::Ready(value)) => return Some(value),
-            Some(Poll::Pending) => quiet = 0,
-            None if quiet < QUIET => {
-                quiet += 1;
+            Some(Poll::Pending) => idle_turns = 0,
+            None if idle_turns < IDLE_TURNS => {
+                idle_turns += 1;
                 yield_now().await;
             }
             None => sleep(Duration::from_millis(1)).await,

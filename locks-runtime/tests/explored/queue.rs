@@ -1,8 +1,7 @@
-//! Many who want one lock, in two processes, in any order of events: asking, getting a turn, giving up, giving back, time
-//! passing. Futures are polled when they are woken and never else, as an executor
-//! does, so that a wake-up that is lost leaves somebody waiting for ever.
+//! Many requests for one lock, in two processes, with events in random order: requests, polls, drops, releases, time that
+//! passes. A future is polled only when it was woken, as by an executor, so that a lost wake-up leaves it waiting for ever.
 
-use crate::steps::Woken;
+use crate::polling::Woken;
 use locks_runtime::testing::TestStore;
 use locks_runtime::{Error, ErrorKind, Fence, Guard, Lock, Locks};
 use proptest::prelude::*;
@@ -19,20 +18,20 @@ const TTL: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 enum Event {
-    /// Somebody of a process asks, in one of several ways.
-    Ask {
+    /// A process requests the lock, with one of several options.
+    Request {
         process: usize,
-        way: usize,
+        option: usize,
     },
-    /// Somebody gets a turn, if woken.
+    /// One request is polled, if it was woken.
     Poll(Index),
-    /// Everybody who was woken does, in order.
+    /// Every request that was woken is polled, in order.
     PollAll,
-    /// Somebody gives up.
+    /// One request is dropped.
     Drop(Index),
-    /// A guard is given back, awaited or dropped.
+    /// One guard is released, awaited or dropped.
     Release(Index, bool),
-    /// The background gets some turns.
+    /// Background tasks get some turns.
     Turns(usize),
     Pass(Duration),
     /// The store forgets all sessions.
@@ -42,7 +41,7 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     let millis = |most: u64| (0..most).prop_map(|millis| Event::Pass(Duration::from_millis(millis)));
     prop_oneof![
-        8 => (0..2_usize, 0..9_usize).prop_map(|(process, way)| Event::Ask { process, way }),
+        8 => (0..2_usize, 0..9_usize).prop_map(|(process, option)| Event::Request { process, option }),
         6 => any::<Index>().prop_map(Event::Poll),
         4 => Just(Event::PollAll),
         3 => any::<Index>().prop_map(Event::Drop),
@@ -53,15 +52,15 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// Or the store forgets everybody.
-fn event_or_forgotten() -> impl Strategy<Value = Event> {
+/// The same events, and rarely that the store forgets all sessions.
+fn event_or_forget() -> impl Strategy<Value = Event> {
     prop_oneof![20 => event(), 1 => Just(Event::Forget)]
 }
 
-/// Most ask alike, so that a hold may be passed on among them.
-fn ask(locks: &Locks, way: usize) -> Lock {
+/// Most requests have the same options, so that a hold may be handed off among them.
+fn lock(locks: &Locks, option: usize) -> Lock {
     let lock = locks.lock("k").name("job").ttl(TTL);
-    match way {
+    match option {
         0 => lock.name("another"),
         1 => lock.hold_at_least(Duration::from_millis(5)),
         2 => lock.wait(Duration::ZERO),
@@ -74,35 +73,41 @@ fn ask(locks: &Locks, way: usize) -> Lock {
 struct Request {
     process: usize,
     waits: bool,
-    /// Its place among all that have ever asked; none before its first poll.
-    since: Option<usize>,
+    /// Its number in the order of first polls; `None` before its own.
+    position: Option<usize>,
     woken: Arc<Woken>,
     future: Pin<Box<dyn Future<Output = Result<Guard, Error>>>>,
 }
 
-struct Stage {
+struct Simulation {
     store: TestStore,
     clients: [Locks; 2],
     requests: Vec<Request>,
     guards: Vec<Guard>,
     last: Option<Fence>,
-    /// The store has broken its promise: until that is noticed two may hold, and the older one has the lower fence.
+    /// The store has forgotten sessions: until that is noticed two guards may report a hold.
     forgot: bool,
-    asked: usize,
+    polled: usize,
 }
 
-impl Stage {
+impl Simulation {
     fn new() -> Self {
         let store = TestStore::new();
         let clients = [store.client(), store.client()];
-        Self { store, clients, requests: Vec::new(), guards: Vec::new(), last: None, forgot: false, asked: 0 }
+        Self { store, clients, requests: Vec::new(), guards: Vec::new(), last: None, forgot: false, polled: 0 }
     }
 
-    async fn take(&mut self, event: Event) {
+    async fn apply(&mut self, event: Event) {
         match event {
-            Event::Ask { process, way } => {
-                let future = Box::pin(ask(&self.clients[process], way).acquire());
-                self.requests.push(Request { process, waits: way != 2, since: None, woken: Woken::new(), future });
+            Event::Request { process, option } => {
+                let future = Box::pin(lock(&self.clients[process], option).acquire());
+                self.requests.push(Request {
+                    process,
+                    waits: option != 2,
+                    position: None,
+                    woken: Woken::new(),
+                    future,
+                });
             }
             Event::Poll(which) if !self.requests.is_empty() => self.poll(which.index(self.requests.len())),
             Event::PollAll => self.poll_all(),
@@ -131,7 +136,7 @@ impl Stage {
         assert!(held <= 1 || self.forgot, "{held} hold");
     }
 
-    /// Those who asked first first: an executor would poll them so, too.
+    /// In the order of the requests, as an executor does.
     fn poll_all(&mut self) {
         let mut which = 0;
         while which < self.requests.len() {
@@ -144,17 +149,18 @@ impl Stage {
     fn poll(&mut self, which: usize) {
         let request = &mut self.requests[which];
         let polled = request.woken.poll(request.future.as_mut());
-        if polled.is_some() && request.since.is_none() {
-            self.asked += 1;
-            request.since = Some(self.asked);
+        if polled.is_some() && request.position.is_none() {
+            self.polled += 1;
+            request.position = Some(self.polled);
         }
         let Some(Poll::Ready(result)) = polled else { return };
-        let Request { process, since, .. } = self.requests.remove(which);
+        let Request { process, position, .. } = self.requests.remove(which);
         match result {
             Ok(guard) => {
                 let earlier = self.requests.iter().filter(|other| other.process == process && other.waits);
-                let passed = earlier.filter(|other| other.since.is_some_and(|other| Some(other) < since)).count();
-                assert_eq!(passed, 0, "served before {passed} who came first");
+                let overtaken =
+                    earlier.filter(|other| other.position.is_some_and(|other| Some(other) < position)).count();
+                assert_eq!(overtaken, 0, "got the lock before {overtaken} earlier requests");
                 let fence = guard.fence();
                 assert!(self.last < Some(fence) || self.forgot, "{fence} after {:?}", self.last);
                 self.last = Some(fence);
@@ -164,7 +170,7 @@ impl Stage {
         }
     }
 
-    /// Everybody who still waits is served, each as soon as the one before has given back.
+    /// Releases all guards until every request has had the lock, and checks that nothing is left.
     async fn finish(&mut self) {
         for _ in 0..1000 {
             if self.requests.is_empty() {
@@ -177,38 +183,45 @@ impl Stage {
             }
             sleep(Duration::from_millis(10)).await;
         }
-        assert_eq!(self.requests.len(), 0, "somebody waits for ever");
+        assert_eq!(self.requests.len(), 0, "a request never gets the lock");
         self.guards.clear();
         sleep(TTL).await;
         assert_eq!(self.clients[0].list("").await.unwrap(), []);
         for client in &self.clients {
-            ask(client, 9).try_acquire().await.unwrap().expect("somebody stands in line yet").release().await.unwrap();
+            lock(client, 9)
+                .try_acquire()
+                .await
+                .unwrap()
+                .expect("the queue of this process is not empty")
+                .release()
+                .await
+                .unwrap();
         }
         sleep(Duration::from_secs(200)).await;
-        assert_eq!(self.store.sessions(), 0, "a session is kept for nobody");
+        assert_eq!(self.store.sessions(), 0, "an unused session is still open");
     }
 }
 
-fn play(events: Vec<Event>) {
+fn simulate(events: Vec<Event>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let mut stage = Stage::new();
+        let mut simulation = Simulation::new();
         for event in events {
-            stage.take(event).await;
+            simulation.apply(event).await;
         }
-        stage.finish().await;
-        assert_eq!(runtime.metrics().num_alive_tasks(), 0, "background work without an end");
+        simulation.finish().await;
+        assert_eq!(runtime.metrics().num_alive_tasks(), 0, "a background task never ends");
     });
 }
 
 proptest! {
     #[test]
-    fn one_at_a_time_in_order_and_nobody_waits_for_ever(events in prop::collection::vec(event(), 1..60)) {
-        play(events);
+    fn one_holds_at_a_time_in_order_and_every_request_ends(events in prop::collection::vec(event(), 1..60)) {
+        simulate(events);
     }
 
     #[test]
-    fn nobody_waits_for_ever_though_the_store_forgets(events in prop::collection::vec(event_or_forgotten(), 1..60)) {
-        play(events);
+    fn every_request_ends_although_the_store_forgets_sessions(events in prop::collection::vec(event_or_forget(), 1..60)) {
+        simulate(events);
     }
 }

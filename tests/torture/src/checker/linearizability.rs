@@ -1,23 +1,23 @@
 //! Whether the writes to the fenced register could have happened one after the other.
 //!
 //! An exact test, by "just in time linearization" (Gavin Lowe, *Testing for linearizability*, 2017): it goes through the
-//! beginnings and ends of the operations in time, and keeps every state the register can be in together with the open
-//! operations that have happened already. When an operation ends it must have happened; if that is in no state, there
-//! is no order.
+//! beginnings and ends of the operations in time, and keeps every state that the register can be in, together with the
+//! open operations that have taken effect. When an operation ends it must have taken effect; if there is no state in which
+//! it has, the history is not linearizable.
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::story::Write;
+use super::history::Write;
 use crate::history::Register;
 
-/// A state the register may be in, and which of the open operations have happened.
+/// A state that the register may be in, and the open operations that have taken effect in it.
 type Possible = (Register, BTreeSet<usize>);
 
-/// The first operation that cannot be put into any order with those before it.
+/// The first operation that cannot be put into an order with those before it.
 pub(super) fn first_impossible(writes: &[&Write]) -> Option<usize> {
     let mut moments: Vec<(u64, bool, usize)> = Vec::new();
     for (index, write) in writes.iter().enumerate() {
-        // What begins at the moment another ends may have come first.
+        // Of two operations, one that begins when the other one ends may have come first.
         moments.push((write.span.from, false, index));
         moments.push((write.span.to, true, index));
     }
@@ -38,21 +38,21 @@ pub(super) fn first_impossible(writes: &[&Write]) -> Option<usize> {
     None
 }
 
-/// What is possible once `ended` has happened, whatever else of `open` has.
+/// The possible states in which `ended` has taken effect, with any of the other `open` operations before it.
 fn after(writes: &[&Write], open: &BTreeSet<usize>, before: HashSet<Possible>, ended: usize) -> HashSet<Possible> {
     let mut seen = before.clone();
     let mut todo: Vec<Possible> = before.into_iter().collect();
     let mut possible = HashSet::new();
-    while let Some((state, mut happened)) = todo.pop() {
-        if happened.remove(&ended) {
-            possible.insert((state, happened));
+    while let Some((state, mut effective)) = todo.pop() {
+        if effective.remove(&ended) {
+            possible.insert((state, effective));
             continue;
         }
-        for next in open.difference(&happened) {
+        for next in open.difference(&effective) {
             let Some(state) = apply(state, writes[*next]) else { continue };
-            let mut happened = happened.clone();
-            happened.insert(*next);
-            let new = (state, happened);
+            let mut effective = effective.clone();
+            effective.insert(*next);
+            let new = (state, effective);
             if seen.insert(new.clone()) {
                 todo.push(new);
             }
@@ -61,10 +61,10 @@ fn after(writes: &[&Write], open: &BTreeSet<usize>, before: HashSet<Possible>, e
     possible
 }
 
-/// The specification: a write is accepted exactly if no higher fence has written; what was there is told.
+/// The specification: a write is accepted exactly if no greater fence has written, and returns the previous state.
 fn apply(state: Register, write: &Write) -> Option<Register> {
     let accepted = write.fence >= state.fence;
-    if accepted != write.accepted || state != write.was {
+    if accepted != write.accepted || state != write.previous {
         return None;
     }
     Some(if accepted { Register { fence: write.fence, value: write.value } } else { state })

@@ -1,4 +1,4 @@
-//! Three workers on one stage: starts them, and checks in their log that no tick ran twice.
+//! The demo around the schedule: starts three workers, and checks in their log that no tick ran twice.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the output is what the demo is for")]
 
 use distributed_locks::{Fence, Locks};
@@ -13,8 +13,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const WORKERS: u32 = 3;
 /// Enough for three processes to start and connect.
-const CURTAIN: Duration = Duration::from_millis(700);
-const LASTS: Duration = Duration::from_secs(7);
+const START_AFTER: Duration = Duration::from_millis(700);
+/// How long the schedule runs.
+const LENGTH: Duration = Duration::from_secs(7);
 /// The width of a worker's column.
 const COLUMN: usize = 16;
 
@@ -26,42 +27,42 @@ pub(crate) struct Worker {
     log: PathBuf,
 }
 
-/// What became of a tick in one worker.
+/// What a worker did with a tick.
 pub(crate) enum Outcome {
-    /// It ran here.
+    /// It ran the tick.
     Ran { fence: Fence, began: SystemTime, ended: SystemTime },
     /// Another worker had the lock.
     Busy,
-    /// The lock was free, but the tick too old to be sure that nobody had run it.
+    /// The lock was free, but so late that another worker may have run the tick.
     Late,
 }
 
 impl Worker {
-    /// `worker NUMBER START LOG`, as [`direct`] starts it; `None` in the process that the user started.
+    /// `worker NUMBER START LOG`, as [`run_workers`] starts it; `None` in the process that the user started.
     pub(crate) fn from_arguments() -> Option<Self> {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         let [role, number, start, log] = arguments.as_slice() else { return None };
         let start = UNIX_EPOCH + Duration::from_millis(start.parse().ok()?);
-        let worker = Self { number: number.parse().ok()?, start, end: start + LASTS, log: log.into() };
+        let worker = Self { number: number.parse().ok()?, start, end: start + LENGTH, log: log.into() };
         (role == "worker").then_some(worker)
     }
 
-    /// The time until this worker comes to the tick that is `due`. Workers are never in step: which one is first, and by
-    /// how much, changes from tick to tick.
+    /// The time until this worker tries the tick that is `due`. Workers are never in step: which one is first changes from tick
+    /// to tick.
     pub(crate) fn until(&self, due: SystemTime, tick: u32) -> Duration {
-        let behind = Duration::from_millis(60) * ((self.number + tick) % WORKERS);
-        (due + behind).duration_since(SystemTime::now()).unwrap_or_default()
+        let delay = Duration::from_millis(60) * ((self.number + tick) % WORKERS);
+        (due + delay).duration_since(SystemTime::now()).unwrap_or_default()
     }
 
-    /// Tells that a tick runs here, in this worker's column.
-    pub(crate) fn say(&self, job: &str, tick: u32) {
+    /// Prints that this worker runs a tick, in its column.
+    pub(crate) fn print(&self, job: &str, tick: u32) {
         let at = SystemTime::now().duration_since(self.start).unwrap_or_default().as_secs_f32();
         let column = COLUMN * (self.number as usize - 1);
         println!("{at:>6.1} s   {:column$}{job} #{tick}", "");
     }
 
-    /// Writes down what became of a tick, with one append.
-    pub(crate) fn note(&self, job: &str, tick: u32, outcome: &Outcome) -> Result<(), Box<dyn Error>> {
+    /// Writes to the log what this worker did with a tick, in one append.
+    pub(crate) fn record(&self, job: &str, tick: u32, outcome: &Outcome) -> Result<(), Box<dyn Error>> {
         let outcome = match outcome {
             Outcome::Ran { fence, began, ended } => {
                 format!("ran {} {} {}", fence.to_u64(), millis(*began), millis(*ended))
@@ -75,32 +76,32 @@ impl Worker {
     }
 }
 
-/// Starts the workers, waits for them, and checks what they wrote down.
-pub(crate) fn direct() -> Result<(), Box<dyn Error>> {
+/// Starts the workers, waits for them, and checks their log.
+pub(crate) fn run_workers() -> Result<(), Box<dyn Error>> {
     let directory = Directory::new()?;
     let url = std::env::var("LOCKS_URL").ok().filter(|url| !url.is_empty());
     let url = url.unwrap_or_else(|| format!("file://{}/locks", directory.0.display()));
-    // A wrong URL is told once here, not by each worker.
+    // A wrong URL is reported once here, and not by each worker.
     Locks::connect(&url)?;
     let log = directory.0.join("log");
     File::create(&log)?;
 
-    println!("{WORKERS} workers, each a process with the whole schedule; locks in {url}\n");
-    let heads: String = (1..=WORKERS).map(|worker| format!("{:<COLUMN$}", format!("worker {worker}"))).collect();
-    println!("{:>8}   {}", "", heads.trim_end());
-    let start = SystemTime::now() + CURTAIN;
+    println!("{WORKERS} worker processes, each with the whole schedule; locks in {url}\n");
+    let header: String = (1..=WORKERS).map(|worker| format!("{:<COLUMN$}", format!("worker {worker}"))).collect();
+    println!("{:>8}   {}", "", header.trim_end());
+    let start = SystemTime::now() + START_AFTER;
     let workers: Vec<Child> =
-        (1..=WORKERS).map(|number| enlist(number, start, &url, &log)).collect::<Result<_, _>>()?;
+        (1..=WORKERS).map(|number| spawn_worker(number, start, &url, &log)).collect::<Result<_, _>>()?;
     let ended: Vec<ExitStatus> = workers.into_iter().map(|mut worker| worker.wait()).collect::<Result<_, _>>()?;
     if !ended.iter().all(ExitStatus::success) {
-        return Err("a worker failed; what it said is above".into());
+        return Err("a worker failed; see its message above".into());
     }
     let log: Vec<Line> = fs::read_to_string(&log)?.lines().map(str::parse).collect::<Result<_, _>>()?;
     check(&log)
 }
 
-/// Says what went wrong, and what it came from.
-pub(crate) fn fail(error: &dyn Error) -> ExitCode {
+/// Prints the error and its root cause.
+pub(crate) fn print_error(error: &dyn Error) -> ExitCode {
     eprintln!("error: {error}");
     let mut root = error.source();
     while let Some(deeper) = root.and_then(|cause| cause.source()) {
@@ -112,7 +113,7 @@ pub(crate) fn fail(error: &dyn Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn enlist(number: u32, start: SystemTime, url: &str, log: &Path) -> std::io::Result<Child> {
+fn spawn_worker(number: u32, start: SystemTime, url: &str, log: &Path) -> std::io::Result<Child> {
     let arguments = ["worker".to_owned(), number.to_string(), millis(start).to_string()];
     Command::new(std::env::current_exe()?).args(arguments).arg(log).env("LOCKS_URL", url).spawn()
 }
@@ -121,7 +122,7 @@ fn millis(time: SystemTime) -> u128 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()
 }
 
-/// A line of the log: what became of one tick in one worker.
+/// A line of the log: what one worker did with one tick.
 struct Line {
     job: String,
     tick: u32,
@@ -144,7 +145,7 @@ impl FromStr for Line {
     fn from_str(line: &str) -> Result<Self, Self::Err> {
         let words: Vec<&str> = line.split(' ').collect();
         let [job, tick, worker, outcome, fence, began, ended] = words.as_slice() else {
-            return Err(format!("a torn line in the log: {line:?}").into());
+            return Err(format!("an incomplete line in the log: {line:?}").into());
         };
         let (tick, worker, outcome) = (tick.parse()?, worker.parse()?, (*outcome).to_owned());
         let (fence, began, ended) = (fence.parse()?, began.parse()?, ended.parse()?);
@@ -159,7 +160,7 @@ fn check(log: &[Line]) -> Result<(), Box<dyn Error>> {
         jobs.entry(&line.job).or_default().push(line);
     }
     println!("\n{:<12}{:>7}{:>7}{:>9}{:>9}{:>17}", "job", "ticks", "runs", "skipped", "missed", "by worker 1/2/3");
-    let mut wrong = Vec::new();
+    let mut violations = Vec::new();
     for (job, lines) in &jobs {
         let ticks: BTreeSet<u32> = lines.iter().map(|line| line.tick).collect();
         let mut runs: Vec<&Line> = lines.iter().copied().filter(|line| line.ran()).collect();
@@ -169,16 +170,18 @@ fn check(log: &[Line]) -> Result<(), Box<dyn Error>> {
         let by_worker: Vec<String> = (1..=WORKERS).map(|number| by(number, &runs).to_string()).collect();
         let (ticks, by_worker) = (ticks.len(), by_worker.join("/"));
         println!("{job:<12}{ticks:>7}{:>7}{skipped:>9}{missed:>9}{by_worker:>17}", runs.len());
-        wrong.extend(runs.windows(2).filter_map(|pair| conflict(pair[0], pair[1])));
+        violations.extend(runs.windows(2).filter_map(|pair| conflict(pair[0], pair[1])));
         if runs.is_empty() {
-            wrong.push(format!("{job} never ran"));
+            violations.push(format!("{job} never ran"));
         }
     }
-    if !wrong.is_empty() {
-        return Err(format!("{}\nAre these locks in one store for all processes?", wrong.join("\n")).into());
+    if !violations.is_empty() {
+        return Err(format!("{}\nDo all workers use the same lock store?", violations.join("\n")).into());
     }
-    println!("\nskipped: another worker had the lock, or had it so shortly before that the tick may have been done");
-    println!("missed:  nobody ran the tick, because the lock was still taken; `backup` takes longer than its period");
+    println!("\nskipped: another worker had the lock, or may have run the tick before");
+    println!(
+        "missed:  no worker ran the tick, because the last run still held the lock: `backup` takes longer than its period"
+    );
     println!(
         "\nNo tick ran twice, no two runs of a job overlapped, and every run had a greater fence than the one before it."
     );
@@ -189,7 +192,7 @@ fn by(worker: u32, runs: &[&Line]) -> usize {
     runs.iter().filter(|run| run.worker == worker).count()
 }
 
-/// What two runs of one job, each the next after the other, must not have in common.
+/// What is wrong with two consecutive runs of a job, if anything.
 fn conflict(first: &Line, second: &Line) -> Option<String> {
     let what = if first.tick == second.tick {
         "ran twice"
@@ -203,7 +206,7 @@ fn conflict(first: &Line, second: &Line) -> Option<String> {
     Some(format!("{} #{} {what}, by worker {} and worker {}", second.job, second.tick, first.worker, second.worker))
 }
 
-/// A directory of this run alone, gone with it.
+/// A directory for this run, deleted at its end.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -216,7 +219,7 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // What is left is in the temporary directory anyway.
+        // If that fails, files are left in the temporary directory.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,5 +1,5 @@
 //! The lock that everybody writes first: a key that is put if it is not there, under a lease, and deleted in the end.
-//! Each has one flaw that real locks have had.
+//! Each of its flaws is one that real locks have had.
 
 use std::future::pending;
 use std::pin::Pin;
@@ -12,23 +12,29 @@ use tokio::sync::Mutex;
 
 use super::members::Members;
 use super::session::Session;
-use super::{Flaw, Lock, Refusal, Request};
+use super::{Failure, Flaw, Lock, Request};
 use crate::clock::{Nanos, now};
 use crate::history::{Outcome, Promises, Wait};
 
-/// How long to pause before the next try.
+/// How long to wait before the next attempt.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A broken lock on etcd.
+/// For how long the store may not answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For how long a release is retried.
+const RELEASE_NANOS: Nanos = 5_000_000_000;
+
+/// A naive lock on etcd.
 #[derive(Clone, Debug)]
-pub struct Handmade {
+pub struct NaiveLock {
     members: Arc<Members>,
     session: Arc<Mutex<Option<Arc<Session>>>>,
     ttl: Duration,
     flaw: Flaw,
 }
 
-impl Handmade {
+impl NaiveLock {
     /// On the cluster of these members.
     #[must_use]
     pub fn new(members: Members, ttl: Duration, flaw: Flaw) -> Self {
@@ -43,8 +49,8 @@ impl Handmade {
         session.clone()
     }
 
-    async fn call(self, request: Request) -> Result<(), Refusal> {
-        request.body.asks(request.wait, request.style);
+    async fn call(self, request: Request) -> Result<(), Failure> {
+        request.body.record_request(request.wait, request.style);
         let limit = match request.wait {
             Wait::Never => Duration::ZERO,
             Wait::Millis(limit) => Duration::from_millis(limit),
@@ -56,24 +62,24 @@ impl Handmade {
         let lost = async {
             match self.flaw {
                 Flaw::UnstoppedBody => pending().await,
-                _ => session.over().await,
+                _ => session.lost().await,
             }
         };
         let outcome = tokio::select! {
             biased;
-            () = lost => Err(refused(Outcome::Lost, "the lease is over")),
+            () = lost => Err(failure(Outcome::Lost, "the lease is lost")),
             () = body => Ok(()),
         };
         held.release().await;
         outcome
     }
 
-    async fn acquire(&self, name: String, limit: Duration) -> Result<Held, Refusal> {
+    async fn acquire(&self, name: String, limit: Duration) -> Result<Held, Failure> {
         let begun = now();
         let mut answered = begun;
         loop {
             if let Some(session) = self.session().await {
-                let mut held = Held::attempt(self, &name, session);
+                let mut held = Held::new(self, &name, session);
                 match held.put().await {
                     Some(true) if held.session.is_alive() => return Ok(held),
                     Some(true) => {}
@@ -85,68 +91,69 @@ impl Handmade {
                 }
             }
             let waited = Duration::from_nanos(now() - begun);
-            if Duration::from_nanos(now() - answered) > Duration::from_secs(5) {
-                return Err(refused(Outcome::Unavailable, "nobody answers"));
+            if Duration::from_nanos(now() - answered) > CONNECT_TIMEOUT {
+                return Err(failure(Outcome::Unavailable, "no member answers"));
             }
             if waited >= limit {
                 let outcome = if limit.is_zero() { Outcome::Busy } else { Outcome::Timeout };
-                return Err(refused(outcome, "another has it"));
+                return Err(failure(outcome, "the lock is held"));
             }
             tokio::time::sleep(PAUSE.min(limit - waited)).await;
         }
     }
 }
 
-impl Lock for Handmade {
+impl Lock for NaiveLock {
     fn promises(&self) -> Promises {
         Promises { fencing: true, queue_order: false }
     }
 
-    fn run(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>> {
+    fn run(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> {
         Box::pin(self.clone().call(request))
     }
 }
 
-fn refused(outcome: Outcome, why: &str) -> Refusal {
-    Refusal { outcome, why: why.to_owned() }
+fn failure(outcome: Outcome, message: &str) -> Failure {
+    Failure { outcome, message: message.to_owned() }
 }
 
-/// A key that is, or may be, in the store. Dropping it deletes it in the background.
+/// A key that is, or may be, in the store. Dropping it deletes the key in the background.
 struct Held {
-    lock: Handmade,
+    lock: NaiveLock,
     name: String,
     session: Arc<Session>,
-    /// What nobody else puts there.
+    /// The key's value, unique for each attempt.
     token: String,
     fence: u64,
+    /// Nothing has to be deleted any more.
     settled: bool,
 }
 
 impl Held {
-    fn attempt(lock: &Handmade, name: &str, session: Arc<Session>) -> Self {
+    fn new(lock: &NaiveLock, name: &str, session: Arc<Session>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let token = format!("{{\"pid\":{},\"number\":{number}}}", std::process::id());
         Self { lock: lock.clone(), name: name.to_owned(), session, token, fence: 0, settled: false }
     }
 
-    /// Whether the key is ours now; `None` if nobody answers.
+    /// Whether the key is ours now; `None` if no member answers.
     async fn put(&mut self) -> Option<bool> {
         let options = Some(PutOptions::new().with_lease(self.session.lease));
         let free = Compare::create_revision(self.name.as_str(), CompareOp::Equal, 0);
         let put = TxnOp::put(self.name.as_str(), self.token.as_str(), options);
-        let look = TxnOp::get(self.name.as_str(), None);
-        let txn = Txn::new().when([free]).and_then([put]).or_else([look]);
-        let answer = self.lock.members.ask(|client| commit(client, txn.clone())).await?;
+        let read = TxnOp::get(self.name.as_str(), None);
+        let txn = Txn::new().when([free]).and_then([put]).or_else([read]);
+        let answer = self.lock.members.request(|client| commit(client, txn.clone())).await?;
         if answer.succeeded() {
             self.fence = fence(answer.header().map_or(0, etcd_client::ResponseHeader::revision));
             return Some(true);
         }
-        for shown in answer.op_responses() {
-            let TxnOpResponse::Get(shown) = shown else { continue };
+        for response in answer.op_responses() {
+            let TxnOpResponse::Get(found) = response else { continue };
             // The answer to an earlier attempt was lost.
-            if let Some(mine) = shown.kvs().iter().find(|kv| kv.value() == self.token.as_bytes()) {
-                self.fence = fence(mine.create_revision());
+            if let Some(own) = found.kvs().iter().find(|kv| kv.value() == self.token.as_bytes()) {
+                self.fence = fence(own.create_revision());
                 return Some(true);
             }
         }
@@ -155,12 +162,11 @@ impl Held {
 
     async fn release(&mut self) {
         self.settled = true;
-        let until = now() + 5_000_000_000;
-        delete(&self.lock, &self.name, self.what_to_check(), until).await;
+        delete(&self.lock, &self.name, self.expected_token(), now() + RELEASE_NANOS).await;
     }
 
-    /// The owner's token, if anybody asks for it.
-    fn what_to_check(&self) -> Option<String> {
+    /// The value that the key must have to be deleted, unless the flaw is not to check it.
+    fn expected_token(&self) -> Option<String> {
         (self.lock.flaw != Flaw::UncheckedRelease || self.fence == 0).then(|| self.token.clone())
     }
 }
@@ -168,20 +174,20 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if !self.settled {
-            let (lock, name, check) = (self.lock.clone(), self.name.clone(), self.what_to_check());
-            tokio::spawn(async move { delete(&lock, &name, check, now() + 5_000_000_000).await });
+            let (lock, name, token) = (self.lock.clone(), self.name.clone(), self.expected_token());
+            tokio::spawn(async move { delete(&lock, &name, token, now() + RELEASE_NANOS).await });
         }
     }
 }
 
-/// Deletes the key, if its value is still `token` in case one is given.
-async fn delete(lock: &Handmade, name: &str, token: Option<String>, until: Nanos) {
+/// Deletes the key; if there is a `token`, only if that is its value.
+async fn delete(lock: &NaiveLock, name: &str, token: Option<String>, until: Nanos) {
     let mut txn = Txn::new();
     if let Some(token) = token {
         txn = txn.when([Compare::value(name, CompareOp::Equal, token)]);
     }
     let txn = txn.and_then([TxnOp::delete(name, None)]);
-    while now() < until && lock.members.ask(|client| commit(client, txn.clone())).await.is_none() {
+    while now() < until && lock.members.request(|client| commit(client, txn.clone())).await.is_none() {
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -1,0 +1,83 @@
+//! Exclusion, and the order of fences.
+
+use std::collections::BTreeMap;
+
+use super::excuses::{Excuse, excuse};
+use super::history::{Call, History, Hold};
+use super::spans::Span;
+use super::{Limits, Rule, Violation};
+
+type Held<'a> = (&'a Call, &'a Hold);
+
+pub(super) fn check(history: &History, limits: &Limits, key: &str) -> Vec<Violation> {
+    let holds = history.holds(key);
+    let mut violations = Vec::new();
+    for (older, newer) in overlaps(history, &holds) {
+        if excuse(history, limits, older, newer.1).is_none() {
+            violations.push(overlapping(history, key, older, newer));
+        }
+    }
+    if history.promises().fencing {
+        violations.extend(out_of_order(history, limits, key, &holds));
+    }
+    violations
+}
+
+/// How often two bodies ran at one time, by excuse.
+pub(super) fn excuses(history: &History, limits: &Limits) -> BTreeMap<Excuse, usize> {
+    let mut counts = BTreeMap::new();
+    for key in history.keys() {
+        let overlaps = overlaps(history, &history.holds(key));
+        for excuse in overlaps.into_iter().filter_map(|(older, newer)| excuse(history, limits, older, newer.1)) {
+            *counts.entry(excuse).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// Pairs of bodies that ran at one time: first the one that should have stopped, then the holder.
+fn overlaps<'a>(history: &History, holds: &[Held<'a>]) -> Vec<(Held<'a>, Held<'a>)> {
+    let fencing = history.promises().fencing;
+    let mut overlaps = Vec::new();
+    for (index, first) in holds.iter().enumerate() {
+        let until = history.ran_until(first.0, first.1);
+        for second in holds[index + 1..].iter().take_while(|second| second.1.begun < until) {
+            // A body that began late under an old fence, after a pause, is the one that should have stopped.
+            let late = fencing && second.1.fence < first.1.fence;
+            overlaps.push(if late { (*second, *first) } else { (*first, *second) });
+        }
+    }
+    overlaps
+}
+
+fn overlapping(history: &History, key: &str, older: Held<'_>, newer: Held<'_>) -> Violation {
+    let to = history.ran_until(older.0, older.1).min(history.ran_until(newer.0, newer.1));
+    let span = Span::new(older.1.begun.max(newer.1.begun), to);
+    let description = format!(
+        "{} ran under fence {} for {:?} while {} ran under fence {}",
+        older.0.process,
+        older.1.fence,
+        span.length(),
+        newer.0.process,
+        newer.1.fence
+    );
+    Violation::new(Rule::Exclusion, key, span, &[older.0, newer.0], description)
+}
+
+fn out_of_order(history: &History, limits: &Limits, key: &str, holds: &[Held<'_>]) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let mut highest: Option<Held<'_>> = None;
+    for hold in holds {
+        match highest {
+            Some(before) if hold.1.fence <= before.1.fence => {
+                if hold.1.fence == before.1.fence || excuse(history, limits, *hold, before.1).is_none() {
+                    let span = Span::new(before.1.begun, hold.1.begun);
+                    let description = format!("fence {} came after {}", hold.1.fence, before.1.fence);
+                    violations.push(Violation::new(Rule::Fences, key, span, &[before.0, hold.0], description));
+                }
+            }
+            _ => highest = Some(*hold),
+        }
+    }
+    violations
+}

@@ -1,0 +1,277 @@
+//! The events of a history, put together as calls, processes, faults, entries and writes.
+
+use std::collections::BTreeMap;
+
+use super::spans::Span;
+use crate::clock::Nanos;
+use crate::history::{Ending, Event, EventKind, Outcome, Promises, Register, Scope, Wait};
+
+/// A history, for the rules.
+#[derive(Debug, Default)]
+pub struct History {
+    /// The time of the first event.
+    pub start: Nanos,
+    /// The time of the last event.
+    pub end: Nanos,
+    /// The history is complete: whatever has not ended never will.
+    pub drained: bool,
+    /// All processes, by name.
+    pub processes: BTreeMap<String, Process>,
+    /// The calls, in the order in which they requested their locks.
+    pub calls: Vec<Call>,
+    /// The faults that the nemesis injected.
+    pub faults: Vec<Fault>,
+    /// The entries that the observer saw in the store.
+    pub entries: Vec<Entry>,
+    /// The writes that the register carried out or refused.
+    pub writes: Vec<Write>,
+    /// When and at which revision the members of the store were first seen to have different contents.
+    pub differed_at: Option<(Nanos, i64)>,
+}
+
+/// A process.
+#[derive(Debug, Default)]
+pub struct Process {
+    /// Its process id; 0 unless it is a worker.
+    pub pid: u32,
+    /// What its locks promise.
+    pub promises: Promises,
+    /// When it was found dead.
+    pub died: Option<Nanos>,
+    /// When it, or its application's runtime, was not scheduled.
+    pub stalls: Vec<Span>,
+}
+
+/// A call of a locked function.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The process.
+    pub process: String,
+    /// Its number in that process.
+    pub id: u64,
+    /// The lock.
+    pub key: String,
+    /// When it requested the lock.
+    pub invoked: Nanos,
+    /// By when it was in its process's queue, where that is known.
+    pub queued: Option<Nanos>,
+    /// How long it waits.
+    pub wait: Wait,
+    /// Whether its body can be stopped.
+    pub stoppable: bool,
+    /// For how many milliseconds its body may run.
+    pub limit_ms: Option<u64>,
+    /// The hold, if there was one.
+    pub hold: Option<Hold>,
+    /// When and how it returned.
+    pub returned: Option<(Nanos, Outcome)>,
+}
+
+/// A body that ran.
+#[derive(Clone, Debug)]
+pub struct Hold {
+    /// When it began.
+    pub begun: Nanos,
+    /// Its fence.
+    pub fence: u64,
+    /// When it was seen running, and whether the lock reported that it was held.
+    pub heartbeats: Vec<(Nanos, bool)>,
+    /// When and how it ended.
+    pub ended: Option<(Nanos, Ending)>,
+}
+
+/// A fault that the nemesis injected.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// Its number.
+    pub number: u64,
+    /// Its description.
+    pub name: String,
+    /// Which processes it may affect.
+    pub scope: Scope,
+    /// When it was in effect.
+    pub span: Span,
+}
+
+/// An entry in the store.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// The lock.
+    pub key: String,
+    /// The process that owns it.
+    pub pid: u32,
+    /// From the first to the last time that it was seen.
+    pub seen: Span,
+}
+
+/// A write to the fenced register.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// The register.
+    pub key: String,
+    /// From the request until it had been carried out or refused.
+    pub span: Span,
+    /// The fence that it came with.
+    pub fence: u64,
+    /// The value that it was to write.
+    pub value: u64,
+    /// Whether it was carried out.
+    pub accepted: bool,
+    /// The state of the register before it.
+    pub previous: Register,
+}
+
+/// Where the calls and entries are that later events are about.
+#[derive(Default)]
+struct Index<'a> {
+    calls: BTreeMap<(&'a str, u64), usize>,
+    entries: BTreeMap<&'a str, usize>,
+}
+
+impl History {
+    /// The history of these events, which are in the order of time.
+    #[must_use]
+    pub fn from_events(events: &[Event]) -> Self {
+        let at = |event: Option<&Event>| event.map_or(0, |event| event.at);
+        let mut history = Self { start: at(events.first()), end: at(events.last()), ..Self::default() };
+        let mut index = Index::default();
+        for event in events {
+            history.add(event, &mut index);
+        }
+        history
+    }
+
+    fn add<'a>(&mut self, event: &'a Event, index: &mut Index<'a>) {
+        let (at, name) = (event.at, event.process.as_str());
+        match &event.kind {
+            EventKind::WorkerStarted { pid, promises } => {
+                let process = self.process(name);
+                (process.pid, process.promises) = (*pid, *promises);
+            }
+            EventKind::WorkerDied { process } => self.process(process).died = Some(at),
+            EventKind::Stalled { from, to, .. } => self.process(name).stalls.push(Span::new(*from, *to)),
+            EventKind::Invoked { call, key, wait, stoppable, limit_ms } => {
+                index.calls.insert((name, *call), self.calls.len());
+                let (process, key) = (name.to_owned(), key.clone());
+                let (id, invoked, wait, stoppable, limit_ms) = (*call, at, *wait, *stoppable, *limit_ms);
+                let (queued, hold, returned) = (None, None, None);
+                self.calls.push(Call { process, id, key, invoked, queued, wait, stoppable, limit_ms, hold, returned });
+            }
+            EventKind::Queued { call }
+            | EventKind::BodyStarted { call, .. }
+            | EventKind::Heartbeat { call, .. }
+            | EventKind::BodyEnded { call, .. }
+            | EventKind::Returned { call, .. } => {
+                if let Some(index) = index.calls.get(&(name, *call)) {
+                    self.calls[*index].add(event);
+                }
+            }
+            EventKind::Write { key, fence, value, requested, accepted, previous } => {
+                let (key, span) = (key.clone(), Span::new(*requested, at));
+                let (fence, value, accepted, previous) = (*fence, *value, *accepted, *previous);
+                self.writes.push(Write { key, span, fence, value, accepted, previous });
+            }
+            EventKind::FaultStarted { fault, name, scope } => {
+                let (number, name, scope) = (*fault, name.clone(), scope.clone());
+                self.faults.push(Fault { number, name, scope, span: Span::new(at, Nanos::MAX) });
+            }
+            EventKind::FaultEnded { fault } => {
+                let ended = self.faults.iter_mut().rfind(|started| started.number == *fault);
+                ended.into_iter().for_each(|fault| fault.span.to = at);
+            }
+            EventKind::EntryAppeared { entry, key, pid } => {
+                index.entries.insert(entry, self.entries.len());
+                let seen = Span::new(at, self.end);
+                self.entries.push(Entry { name: entry.clone(), key: key.clone(), pid: *pid, seen });
+            }
+            EventKind::EntryDisappeared { entry, last_seen } => {
+                if let Some(index) = index.entries.remove(entry.as_str()) {
+                    self.entries[index].seen.to = *last_seen;
+                }
+            }
+            EventKind::MembersDiffer { revision } => {
+                self.differed_at.get_or_insert((at, *revision));
+            }
+            EventKind::Drained => self.drained = true,
+        }
+    }
+
+    fn process(&mut self, name: &str) -> &mut Process {
+        self.processes.entry(name.to_owned()).or_default()
+    }
+
+    /// The keys of all locks that were requested, and of all registers that were written.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&str> {
+        let requested = self.calls.iter().map(|call| call.key.as_str());
+        let mut keys: Vec<&str> = requested.chain(self.writes.iter().map(|write| write.key.as_str())).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// The calls for `key` whose bodies ran, in the order in which the bodies began.
+    #[must_use]
+    pub fn holds(&self, key: &str) -> Vec<(&Call, &Hold)> {
+        let calls = self.calls.iter().filter(|call| call.key == key);
+        let mut holds: Vec<_> = calls.filter_map(|call| call.hold.as_ref().map(|hold| (call, hold))).collect();
+        holds.sort_by_key(|(_, hold)| hold.begun);
+        holds
+    }
+
+    /// The last time at which the body is known to have run: in a killed process that of its last heartbeat.
+    #[must_use]
+    pub fn ran_until(&self, call: &Call, hold: &Hold) -> Nanos {
+        let last_heartbeat = hold.heartbeats.last().map_or(hold.begun, |heartbeat| heartbeat.0);
+        match (hold.ended, self.died(&call.process)) {
+            (Some((at, _)), _) => at,
+            (None, Some(_)) => last_heartbeat,
+            // It never ended.
+            (None, None) if self.drained => self.end,
+            // It may have ended since, which is not in the history yet.
+            (None, None) => last_heartbeat,
+        }
+    }
+
+    /// When the call returned or its process died; the end of the history if neither happened.
+    #[must_use]
+    pub fn ended_at(&self, call: &Call) -> Nanos {
+        call.returned.map(|returned| returned.0).or_else(|| self.died(&call.process)).unwrap_or(self.end)
+    }
+
+    /// When the process was found dead, if it was.
+    #[must_use]
+    pub fn died(&self, process: &str) -> Option<Nanos> {
+        self.processes.get(process).and_then(|process| process.died)
+    }
+
+    /// When this process was not scheduled.
+    #[must_use]
+    pub fn stalls(&self, process: &str) -> &[Span] {
+        self.processes.get(process).map_or(&[], |process| &process.stalls)
+    }
+
+    /// What the locks of this run promise.
+    #[must_use]
+    pub fn promises(&self) -> Promises {
+        let workers = self.processes.values().filter(|process| process.pid != 0);
+        workers.map(|process| process.promises).next().unwrap_or_default()
+    }
+}
+
+impl Call {
+    fn add(&mut self, event: &Event) {
+        match (&event.kind, &mut self.hold) {
+            (EventKind::Queued { .. }, _) => self.queued = Some(event.at),
+            (EventKind::BodyStarted { fence, .. }, hold) => {
+                *hold = Some(Hold { begun: event.at, fence: *fence, heartbeats: Vec::new(), ended: None });
+            }
+            (EventKind::Heartbeat { held, .. }, Some(hold)) => hold.heartbeats.push((event.at, *held)),
+            (EventKind::BodyEnded { ending, .. }, Some(hold)) => hold.ended = Some((event.at, *ending)),
+            (EventKind::Returned { outcome, .. }, _) => self.returned = Some((event.at, *outcome)),
+            _ => {}
+        }
+    }
+}

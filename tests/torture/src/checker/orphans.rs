@@ -1,0 +1,50 @@
+//! No entry stays in the store without a call that owns it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::history::{Entry, History};
+use super::spans::{Span, Timeline, longest_uncovered};
+use super::{Limits, Rule, Violation, windows};
+
+pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (name, process) in history.processes.iter().filter(|(_, process)| process.pid != 0) {
+        // A fault of the process itself explains an entry only while the process lives: a dead one's lapses after a TTL.
+        let alive = process.died.is_none();
+        let explaining = if alive { BTreeSet::from([name.as_str()]) } else { BTreeSet::new() };
+        let explained = windows::explained(history, limits, &explaining);
+        let calls = calls(history, name);
+        let state = if alive { "has no call for it" } else { "is dead, or had no call for it" };
+        for entry in history.entries.iter().filter(|entry| entry.pid == process.pid) {
+            violations.extend(orphaned(limits, entry, &calls, &explained, &format!("{name} {state}")));
+        }
+    }
+    violations
+}
+
+/// The calls of a process, by lock: each owns the entries of its lock until it returns.
+fn calls<'a>(history: &'a History, process: &str) -> BTreeMap<&'a str, Timeline<()>> {
+    let mut calls: BTreeMap<&str, Vec<(Span, ())>> = BTreeMap::new();
+    for call in history.calls.iter().filter(|call| call.process == process) {
+        calls.entry(&call.key).or_default().push((Span::new(call.invoked, history.ended_at(call)), ()));
+    }
+    calls.into_iter().map(|(key, calls)| (key, calls.into_iter().collect())).collect()
+}
+
+fn orphaned(
+    limits: &Limits,
+    entry: &Entry,
+    calls: &BTreeMap<&str, Timeline<()>>,
+    explained: &Timeline<()>,
+    reason: &str,
+) -> Option<Violation> {
+    let owned = calls.get(entry.key.as_str()).into_iter().flat_map(|calls| windows::within(calls, entry.seen));
+    let orphan = longest_uncovered(entry.seen, owned.chain(windows::within(explained, entry.seen)))?;
+    let allowed = limits.ttl + limits.moment + limits.grace;
+    (orphan.length() > allowed).then(|| {
+        let length = orphan.length();
+        let description =
+            format!("entry {} was there for {length:?} although {reason}; {allowed:?} are allowed", entry.name);
+        Violation::new(Rule::Orphans, &entry.key, orphan, &[], description)
+    })
+}

@@ -1,0 +1,130 @@
+//! Histories made up for tests. All times are in milliseconds.
+
+use locks_torture::checker::{Limits, Rule, check};
+use locks_torture::history::{Ending, Event, EventKind, Outcome, Promises, Register, Scope, Wait};
+use std::time::Duration;
+
+pub(crate) const KEY: &str = "/k";
+const TTL: Duration = Duration::from_secs(3);
+
+/// Events in any order; [`violated`](Builder::violated) sorts them by time.
+#[derive(Default)]
+pub(crate) struct Builder(Vec<Event>);
+
+/// The fence of the hold with this number in the sequence that was handed off under one grant of the store.
+fn fence(grant: u64, sequence: u64) -> u64 {
+    grant << 12 | sequence
+}
+
+/// The workers `a` and `b`, whose locks promise fences and order.
+pub(crate) fn two_workers() -> Builder {
+    let promises = Promises { fencing: true, queue_order: true };
+    let started = |pid| EventKind::WorkerStarted { pid, promises };
+    Builder::default().event(0, "a", started(1)).event(0, "b", started(2))
+}
+
+impl Builder {
+    pub(crate) fn event(mut self, at: u64, process: &str, kind: EventKind) -> Self {
+        self.0.push(Event { at: at * 1_000_000, process: process.into(), kind });
+        self
+    }
+
+    /// A call that waits for as long as it takes, and is in the queue at once.
+    pub(crate) fn invokes(self, at: u64, process: &str, call: u64) -> Self {
+        self.invokes_with(at, process, call, Wait::Forever, true).queued(at, process, call)
+    }
+
+    pub(crate) fn invokes_with(self, at: u64, process: &str, call: u64, wait: Wait, stoppable: bool) -> Self {
+        let key = KEY.into();
+        self.event(at, process, EventKind::Invoked { call, key, wait, stoppable, limit_ms: None })
+    }
+
+    pub(crate) fn invokes_limited(self, at: u64, process: &str, call: u64, limit_ms: u64) -> Self {
+        let (key, wait, limit_ms) = (KEY.into(), Wait::Forever, Some(limit_ms));
+        self.event(at, process, EventKind::Invoked { call, key, wait, stoppable: true, limit_ms })
+    }
+
+    pub(crate) fn queued(self, at: u64, process: &str, call: u64) -> Self {
+        self.event(at, process, EventKind::Queued { call })
+    }
+
+    /// A body starts under a new grant of the store.
+    pub(crate) fn starts(self, at: u64, process: &str, call: u64, grant: u64) -> Self {
+        self.event(at, process, EventKind::BodyStarted { call, fence: fence(grant, 0) })
+    }
+
+    pub(crate) fn beats(self, at: u64, process: &str, call: u64, held: bool) -> Self {
+        self.event(at, process, EventKind::Heartbeat { call, held })
+    }
+
+    pub(crate) fn finishes(self, at: u64, process: &str, call: u64, ending: Ending) -> Self {
+        self.event(at, process, EventKind::BodyEnded { call, ending })
+    }
+
+    pub(crate) fn returns(self, at: u64, process: &str, call: u64, outcome: Outcome) -> Self {
+        self.event(at, process, EventKind::Returned { call, outcome, error: String::new() })
+    }
+
+    /// A whole body under a new grant of the store.
+    pub(crate) fn holds(self, from: u64, to: u64, process: &str, call: u64, grant: u64) -> Self {
+        let begun = self.starts(from, process, call, grant).beats(u64::midpoint(from, to), process, call, true);
+        begun.finishes(to, process, call, Ending::Done).returns(to + 2, process, call, Outcome::Ran)
+    }
+
+    /// A whole body under a lock that its process handed off to it: `sequence` is the grant, and the number under it.
+    pub(crate) fn holds_handed_off(self, from: u64, to: u64, process: &str, call: u64, sequence: (u64, u64)) -> Self {
+        let fence = fence(sequence.0, sequence.1);
+        let begun = self.event(from, process, EventKind::BodyStarted { call, fence });
+        begun.finishes(to, process, call, Ending::Done).returns(to + 2, process, call, Outcome::Ran)
+    }
+
+    pub(crate) fn stalls(self, from: u64, to: u64, process: &str) -> Self {
+        let (from, to_nanos) = (from * 1_000_000, to * 1_000_000);
+        self.event(to, process, EventKind::Stalled { from, to: to_nanos, process: true })
+    }
+
+    pub(crate) fn fault(self, from: u64, to: u64, scope: Scope) -> Self {
+        let (fault, name) = (from, "a fault".into());
+        let begun = self.event(from, "nemesis", EventKind::FaultStarted { fault, name, scope });
+        begun.event(to, "nemesis", EventKind::FaultEnded { fault })
+    }
+
+    pub(crate) fn dies(self, at: u64, process: &str) -> Self {
+        self.event(at, "nemesis", EventKind::WorkerDied { process: process.into() })
+    }
+
+    /// An entry of the process `pid` was seen in the store.
+    pub(crate) fn entry(self, from: u64, to: u64, pid: u32) -> Self {
+        let entry = format!("{KEY}/{from}-{pid}");
+        let appeared = EventKind::EntryAppeared { entry: entry.clone(), key: KEY.into(), pid };
+        let disappeared = EventKind::EntryDisappeared { entry, last_seen: to * 1_000_000 };
+        self.event(from, "observer", appeared).event(to + 200, "observer", disappeared)
+    }
+
+    pub(crate) fn members_differ(self, at: u64) -> Self {
+        self.event(at, "observer", EventKind::MembersDiffer { revision: 7 })
+    }
+
+    /// The register accepts or refuses a write under `grant`, where the last accepted write was one under `previous`. Each
+    /// writes the number of its grant.
+    pub(crate) fn writes(self, requested: u64, done: u64, grant: u64, previous: u64, accepted: bool) -> Self {
+        let previous = Register { fence: fence(previous, 0), value: previous };
+        let (key, fence, value, requested) = (KEY.into(), fence(grant, 0), grant, requested * 1_000_000);
+        self.event(done, "register", EventKind::Write { key, fence, value, requested, accepted, previous })
+    }
+
+    /// The rules that the history breaks, each once.
+    pub(crate) fn violated(mut self) -> Vec<Rule> {
+        let end = self.0.iter().map(|event| event.at).max().unwrap_or(0);
+        self.0.push(Event { at: end + 1, process: "driver".into(), kind: EventKind::Drained });
+        self.0.sort_by_key(|event| event.at);
+        let violations = check(&self.0, &Limits::for_ttl(TTL));
+        for violation in &violations {
+            println!("{violation:?}");
+        }
+        let mut rules: Vec<Rule> = violations.iter().map(|violation| violation.rule).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        rules
+    }
+}
