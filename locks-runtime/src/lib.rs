@@ -66,8 +66,8 @@ pub mod store {
     #[doc(inline)]
     pub use crate::api::connect::{Opener, register_scheme};
     pub use crate::contract::{
-        AsyncSession, Backoff, Capabilities, Change, Entered, Entry, Grant, Holders, Ledger, Line, Native, Orphans,
-        Pending, Renewal, Scope, Session, Store, Uncovered, WhenBusy, boxed, poll,
+        AsyncSession, Backoff, Capabilities, Change, Entered, Entry, Grant, Holders, Identity, Ledger, Line, Native,
+        Orphans, Pem, Pending, Renewal, Scope, Session, Store, Tls, Uncovered, WhenBusy, boxed, poll,
     };
     pub use crate::values::defaults::Defaults;
     pub use crate::values::mutex::Mutex;

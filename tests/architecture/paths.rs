@@ -3,7 +3,7 @@
 use crate::source::Source;
 use std::collections::{BTreeMap, BTreeSet};
 use syn::visit::{self, Visit};
-use syn::{Attribute, Item, ItemUse, Macro, UseTree, Visibility};
+use syn::{Attribute, Item, ItemUse, Macro, Meta, UseTree, Visibility};
 
 /// A module's path, without `crate`.
 pub(crate) type Module = Vec<String>;
@@ -143,12 +143,15 @@ fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
-/// Whether the attributes have `#[cfg(test)]`.
+/// Whether the attributes have `#[cfg(test)]`, alone or with a feature.
 pub(crate) fn is_for_tests(attributes: &[Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        attribute.path().is_ident("cfg")
-            && attribute.parse_args::<syn::Path>().is_ok_and(|condition| condition.is_ident("test"))
-    })
+    let is_for_tests = |attribute: &Attribute| {
+        let Meta::List(list) = &attribute.meta else { return false };
+        let condition = list.tokens.to_string();
+        list.path.is_ident("cfg")
+            && (condition == "test" || condition.starts_with("all (test") || condition.starts_with("all(test"))
+    };
+    attributes.iter().any(is_for_tests)
 }
 
 /// Whether an item is there for tests only.

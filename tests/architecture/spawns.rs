@@ -40,7 +40,7 @@ impl<'ast> Visit<'ast> for Spawns {
     }
 }
 
-/// `world` of `world`, `self.world` and `hold.world()`.
+/// `world` of `world`, `self.world`, `hold.world()` and `world.clone()`.
 fn name_of(receiver: &Expr) -> Option<String> {
     match receiver {
         Expr::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()),
@@ -48,6 +48,7 @@ fn name_of(receiver: &Expr) -> Option<String> {
             syn::Member::Named(name) => Some(name.to_string()),
             syn::Member::Unnamed(_) => None,
         },
+        Expr::MethodCall(call) if call.method == "clone" => name_of(&call.receiver),
         Expr::MethodCall(call) => Some(call.method.to_string()),
         _ => None,
     }

@@ -5,7 +5,7 @@
 
 pub(crate) mod clock;
 mod dial;
-pub(crate) mod random;
+mod random;
 pub(crate) mod runtime;
 
 #[cfg(all(feature = "testing", feature = "etcd"))]

@@ -45,16 +45,6 @@ impl Random {
     }
 }
 
-/// Until every store has its world.
-pub(crate) fn bits() -> u64 {
-    Random::System.bits()
-}
-
-/// Until every store has its world.
-pub(crate) fn between(low: Duration, high: Duration) -> Duration {
-    Random::System.between(low, high)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -94,12 +94,6 @@ impl Runtime {
     }
 }
 
-/// Runs what a store has to do beside its answers, on the runtime that polls the caller: a stream that many share, say.
-#[expect(clippy::disallowed_methods, reason = "every future of a store is polled with the background runtime entered")]
-pub(crate) fn beside(work: impl Future<Output = ()> + Send + 'static) {
-    drop(tokio::spawn(work));
-}
-
 fn start_thread() -> std::io::Result<Handle> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();

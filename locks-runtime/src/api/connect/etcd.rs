@@ -1,12 +1,11 @@
 //! `etcd:` URLs.
 
-use super::COMMON;
-use super::parts::{hosts, identity, pem};
-use crate::contract::{Identity, Store, Tls};
+use super::parameters::COMMON;
+use super::parts::{hosts, tls};
+use crate::contract::Store;
 use crate::stores::etcd::{Config, Etcd};
 use crate::values::defaults::Defaults;
 use crate::values::error::Error;
-use crate::values::secret::Secret;
 use crate::values::url::StoreUrl;
 use crate::world::World;
 use std::sync::Arc;
@@ -22,9 +21,4 @@ pub(super) fn open(url: &mut StoreUrl, defaults: &Defaults, world: &World) -> Re
         tls,
     };
     Ok(Arc::new(Etcd::new(config, world)?))
-}
-
-fn tls(url: &mut StoreUrl) -> Result<Tls, Error> {
-    let identity = identity(url)?.map(|(certificate, key)| Identity { certificate, key: Secret::new(key) });
-    Ok(Tls { identity, ca: pem(url, "ca")?, domain: url.take("domain") })
 }

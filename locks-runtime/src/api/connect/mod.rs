@@ -5,10 +5,10 @@ use crate::contract::Store;
 use crate::stores::file::FileStore;
 use crate::stores::memory::Memory;
 use crate::values::defaults::Defaults;
-use crate::values::duration;
 use crate::values::error::Error;
 use crate::values::url::StoreUrl;
 use crate::world::World;
+use parameters::{COMMON, defaults};
 use registry::{BUILT_IN, opener};
 #[cfg(unix)]
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "etcd")]
 mod etcd;
+mod parameters;
 #[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
 mod parts;
 #[cfg(feature = "postgres")]
@@ -28,26 +29,12 @@ mod zookeeper;
 
 pub use registry::{Opener, register_scheme};
 
-/// The parameters that every URL takes.
-const COMMON: &str = "`ttl`, `connect_timeout` and `label.NAME`";
-
 /// The store at `url`, and what the URL says of its locks.
 pub(crate) fn connect(url: &str, world: &World) -> Result<(Arc<dyn Store>, Defaults), Error> {
     let mut url = StoreUrl::parse(url)?;
     let defaults = defaults(&mut url)?;
     let store = store(&mut url, &defaults, world)?;
     Ok((store, defaults))
-}
-
-fn defaults(url: &mut StoreUrl) -> Result<Defaults, Error> {
-    let mut defaults = Defaults { labels: url.take_all("label."), ..Defaults::default() };
-    for (name, slot) in [("ttl", &mut defaults.ttl), ("connect_timeout", &mut defaults.connect_timeout)] {
-        if let Some(text) = url.take(name) {
-            *slot =
-                duration::parse(&text).and_then(|value| duration::check(name, value)).map_err(Error::invalid_url)?;
-        }
-    }
-    Ok(defaults)
 }
 
 /// Opens the store of one scheme, or says which feature it needs.

@@ -1,12 +1,17 @@
 //! What the URLs of several stores have in common.
 
+use crate::contract::{Identity, Pem, Tls};
 use crate::values::error::Error;
+use crate::values::secret::Secret;
 use crate::values::url::StoreUrl;
 
-/// What is in a file of certificates or of a key.
-type Pem = Vec<u8>;
+/// The TLS settings of a URL: `ca`, `cert` with `key`, and `domain`.
+#[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
+pub(super) fn tls(url: &mut StoreUrl) -> Result<Tls, Error> {
+    Ok(Tls { identity: identity(url)?, ca: pem(url, "ca")?, domain: url.take("domain") })
+}
 
-/// Reads the file that the parameter `name` points to, so that a wrong path is said at the start.
+/// Reads the file that the parameter `name` points to, so that a wrong path is reported at the start.
 pub(super) fn pem(url: &mut StoreUrl, name: &str) -> Result<Option<Pem>, Error> {
     let Some(path) = url.take(name) else { return Ok(None) };
     let bytes = std::fs::read(&path)
@@ -14,10 +19,10 @@ pub(super) fn pem(url: &mut StoreUrl, name: &str) -> Result<Option<Pem>, Error> 
     Ok(Some(bytes))
 }
 
-/// The certificate and the key by which the client shows who it is; both or none.
-pub(super) fn identity(url: &mut StoreUrl) -> Result<Option<(Pem, Pem)>, Error> {
+/// The certificate and the key by which the client identifies itself; both or none.
+pub(super) fn identity(url: &mut StoreUrl) -> Result<Option<Identity>, Error> {
     match (pem(url, "cert")?, pem(url, "key")?) {
-        (Some(cert), Some(key)) => Ok(Some((cert, key))),
+        (Some(certificate), Some(key)) => Ok(Some(Identity { certificate, key: Secret::new(key) })),
         (None, None) => Ok(None),
         _ => Err(Error::invalid_url("`cert` and `key` belong together: a client certificate needs both")),
     }

@@ -1,12 +1,11 @@
 //! `postgres:` URLs.
 
-use super::COMMON;
-use super::parts::{hosts, identity, pem};
-use crate::contract::{Identity, Store, Tls};
+use super::parameters::COMMON;
+use super::parts::{hosts, tls};
+use crate::contract::Store;
 use crate::stores::postgres::{Config, Encryption, Layout, Postgres};
 use crate::values::defaults::Defaults;
 use crate::values::error::Error;
-use crate::values::secret::Secret;
 use crate::values::url::StoreUrl;
 use crate::world::World;
 use std::sync::Arc;
@@ -63,9 +62,7 @@ fn encryption(url: &mut StoreUrl) -> Result<Option<Encryption>, Error> {
             )));
         }
     };
-    let identity = identity(url)?.map(|(certificate, key)| Identity { certificate, key: Secret::new(key) });
-    let tls = Tls { identity, ca: pem(url, "ca")?, domain: url.take("domain") };
-    Ok(Some(Encryption { verify, tls }))
+    Ok(Some(Encryption { verify, tls: tls(url)? }))
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! `redis:` URLs.
 
-use super::COMMON;
-use super::parts::{hosts, identity, pem};
-use crate::contract::{Identity, Store, Tls};
+use super::parameters::COMMON;
+use super::parts::{hosts, tls};
+use crate::contract::Store;
 use crate::stores::redis::{Config, Redis};
 use crate::values::defaults::Defaults;
 use crate::values::error::Error;
-use crate::values::secret::Secret;
 use crate::values::url::StoreUrl;
 use crate::world::World;
 use std::sync::Arc;
@@ -16,11 +15,8 @@ pub(super) fn open(url: &mut StoreUrl, defaults: &Defaults, world: &World) -> Re
 }
 
 fn config(url: &mut StoreUrl, defaults: &Defaults) -> Result<Config, Error> {
-    let tls = (url.scheme == "rediss").then(|| -> Result<Tls, Error> {
-        let identity = identity(url)?.map(|(certificate, key)| Identity { certificate, key: Secret::new(key) });
-        Ok(Tls { identity, ca: pem(url, "ca")?, domain: url.take("domain") })
-    });
-    let (tls, database) = (tls.transpose()?, database(url)?);
+    let tls = if url.scheme == "rediss" { Some(tls(url)?) } else { None };
+    let database = database(url)?;
     url.nothing_left(&format!("{COMMON}, `db`, and with `rediss:` also `ca`, `cert`, `key` and `domain`"))?;
     let (host, port) = server(url)?;
     Ok(Config {
@@ -44,7 +40,8 @@ fn server(url: &StoreUrl) -> Result<(String, u16), Error> {
         )));
     };
     let parsed = server.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
-    let (host, port) = parsed.ok_or_else(|| Error::invalid_url(format!("the port in {server:?} is no port")))?;
+    let (host, port) =
+        parsed.ok_or_else(|| Error::invalid_url(format!("the port in {server:?} is not a number below 65536")))?;
     let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     Ok((host.to_owned(), port))
 }
@@ -107,7 +104,7 @@ mod tests {
             ("redis://a/2", "`?db=2`"),
             ("redis://a?db=x", "`db=x`"),
             ("redis://a?db=-1", "`db=-1`"),
-            ("redis://a:99999", "no port"),
+            ("redis://a:99999", "not a number"),
             ("redis://a?dbb=1", "no parameter `dbb`"),
             ("redis://a?ca=/x", "no parameter `ca`"),
             ("rediss://a?ca=/nowhere/ca.pem", "/nowhere/ca.pem"),

@@ -1,12 +1,11 @@
 //! `zookeeper:` URLs.
 
-use super::COMMON;
+use super::parameters::COMMON;
 use super::parts::{hosts, identity, pem};
-use crate::contract::{Identity, Store, Tls};
+use crate::contract::{Store, Tls};
 use crate::stores::zookeeper::{Config, Layout, ZooKeeper};
 use crate::values::defaults::Defaults;
 use crate::values::error::Error;
-use crate::values::secret::Secret;
 use crate::values::url::StoreUrl;
 use crate::world::World;
 use std::sync::Arc;
@@ -33,7 +32,7 @@ pub(super) fn open(url: &mut StoreUrl, defaults: &Defaults, world: &World) -> Re
 }
 
 fn tls(url: &mut StoreUrl) -> Result<Tls, Error> {
-    let identity = identity(url)?.map(|(certificate, key)| Identity { certificate, key: Secret::new(key) });
+    let identity = identity(url)?;
     let ca = pem(url, "ca")?.ok_or_else(|| {
         Error::invalid_url(
             "`zookeepers:` needs `ca=`: the PEM file of the authority that signed the servers' certificates",
