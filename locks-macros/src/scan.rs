@@ -192,7 +192,7 @@ mod tests {
 
         #[test]
         fn text_without_marks_is_one_piece(text in "[^{}<]{1,40}") {
-            prop_assert_eq!(scan(&text), (vec![Segment::Text(text.clone())], vec![]));
+            prop_assert_eq!(scan(&text), (vec![Segment::Text(text)], vec![]));
         }
 
         #[test]
