@@ -33,7 +33,9 @@ pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBu
             }
         }
     }
-    Err(Error::unavailable("the holder changed at each of several attempts to acquire the lock; try again"))
+    // Each time the lock was held, by an entry that left before its record could be read.
+    shared.ledger.left(entry.number);
+    Ok(Entered::Busy(Holder::unknown_because("it released the lock before its record could be read").into()))
 }
 
 /// Puts the entry into the queue if it is not there, and returns its node and the queue.
