@@ -10,8 +10,9 @@ use tokio::sync::watch;
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     pub(super) ledger: Ledger<EntryState>,
-    /// Its end, with the session's, is the end of the task.
+    /// The task ends when this is dropped, with the session.
     wake: watch::Sender<()>,
+    /// Notifications may have been missed: every entry is due to be polled.
     poll_all: AtomicBool,
 }
 
@@ -65,7 +66,7 @@ impl Entries {
         }
     }
 
-    /// Makes the task that polls look again at what is due.
+    /// Makes the task that polls find out anew what is due.
     pub(super) fn wake(&self) {
         self.wake.send_replace(());
     }
@@ -85,7 +86,7 @@ impl Entries {
         self.poll_all.load(Ordering::Acquire)
     }
 
-    /// The same, and they are not due any more.
+    /// The same; from now on they are not due any more.
     pub(super) fn take_poll_all(&self) -> bool {
         self.poll_all.swap(false, Ordering::AcqRel)
     }
@@ -96,8 +97,8 @@ impl EntryState {
         *self.status.borrow()
     }
 
-    /// Notes a status, which may be older than what is known: no hold becomes a place in the queue again, and nothing
-    /// comes after a loss or while the entry leaves.
+    /// Notes a status, which may be older than what is known: an entry that holds is never queued again, and one that is
+    /// gone or leaves stays so.
     pub(super) fn note(&mut self, new: Status) {
         let is_newer = match (self.status(), new) {
             (Status::Gone | Status::Leaving, _) => false,

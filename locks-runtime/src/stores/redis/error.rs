@@ -3,16 +3,16 @@
 use crate::values::error::{Error, ErrorKind};
 use redis::{ErrorKind as Reported, RedisError, ServerErrorKind};
 
-/// How a hold ends that was not released.
+/// The entry is gone although it has not left.
 pub(super) const ENTRY_GONE: &str =
     "the entry is gone from Redis: it was removed, it lapsed, or the server forgot it in a restart or failover";
-/// The entry was never in the queue, or has left it.
+/// The entry never entered, or has left.
 pub(super) const NOT_QUEUED: &str = "the entry is not in the queue";
-/// Withdrawn by its owner.
+/// The entry leaves, or has left, while it waits.
 pub(super) const WITHDRAWN: &str = "the entry was withdrawn from the queue";
-/// Whatever may still be in the store is not to be counted on.
+/// The session is gone: the client closed it.
 pub(super) const SESSION_CLOSED: &str = "the session was closed";
-/// The same.
+/// The session is gone: its keys may have expired.
 pub(super) const SESSION_LAPSED: &str = "the session lapsed: no renewal was acknowledged within its TTL";
 
 /// What to do about an error.

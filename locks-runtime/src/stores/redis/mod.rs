@@ -3,8 +3,8 @@
 //! The lock is a plain string key named `<namespace><key>` that holds a token and expires, as redis-py's `Lock`, redsync
 //! and ShedLock have it: they exclude us and we them, and any value that is not ours is an unknown holder. Other keys belong
 //! to it: `{name}:holder` (record, fence), `{name}:queue` and `{name}:waiters` (our waiters in the order of their arrival),
-//! which end with their entries, and `{name}:fence`, which is forgotten a month after the last hold. To acquire a free lock
-//! is one request, and to release it is one, which hands it off to the first waiter in the same step.
+//! which end with their entries, and `{name}:fence`, which is forgotten a month after the last hold. Acquiring a free lock
+//! takes one request. So does releasing it, which hands it off to the first waiter in the same step.
 //!
 //! | event | what happens |
 //! |---|---|
@@ -12,7 +12,7 @@
 //! | this process is paused for longer than the TTL | as after a crash; on resume the engine's deadline has passed already |
 //! | the network is partitioned | nothing is granted and nothing renewed; holds end at their deadline, before the keys expire |
 //! | the server is restarted with its data | expiries are moments, so what was due meanwhile is over; the rest goes on |
-//! | the server is restarted without its data | **every lock is forgotten**: another may hold it at once, while the former holder learns it from its next renewal, a third of the TTL later at most |
+//! | the server is restarted without its data | **every lock is forgotten**: another may hold it at once, while the former holder finds out by its next renewal, a third of the TTL later at most |
 //! | a replica is promoted | the same for what had not been replicated, and for what a partitioned primary still grants: **two may hold a lock**, so it is advisory unless the fence is used |
 //! | the server's clock jumps forward | keys expire early: two may hold a lock for up to a TTL. Redis counts expiries by the wall clock |
 //! | the server's clock jumps back | keys expire late; fences still grow, from the last one that is remembered |

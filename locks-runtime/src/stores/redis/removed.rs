@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub(super) async fn removed(shared: Arc<Shared>, entry: &Entry) -> Result<Infallible, Error> {
     let status = shared.entries.subscribe(entry.number);
     poll::start(&shared);
-    // It must not keep alive a session that is not renewed any more.
+    // This future must not keep the session alive: one that is not renewed any more has to end.
     drop(shared);
     if let Some(mut status) = status
         && status.wait_for(|status| *status == Status::Gone).await.is_ok()

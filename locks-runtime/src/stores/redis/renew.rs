@@ -38,7 +38,7 @@ pub(super) async fn renew(shared: &Shared) -> Result<(), Error> {
     }
     let letters = send(shared, &items, limit).await?;
     shared.renewed(sent);
-    // Before any entry that has left by this renewal becomes an orphan: it is looked for from the next renewal on.
+    // First, so that an entry which becomes an orphan below is withdrawn by as many renewals as any other.
     shared.entries.ledger.renewed();
     let mut must_poll = false;
     for (item, letter) in items.iter().zip(letters) {
@@ -128,5 +128,82 @@ async fn send_batch(shared: &Shared, batch: &[Item], limit: Duration) -> Result<
 impl Item {
     fn new(shared: &Shared, entry: &Entry, action: Action) -> Result<Self, Error> {
         Ok(Self { number: entry.number, lock: shared.lock(entry)?, token: shared.token(entry), action })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::client::Client;
+    use super::super::config::Config;
+    use super::super::subscription::Subscription;
+    use super::*;
+    use crate::values::holder::Holder;
+    use crate::values::key::Key;
+    use crate::world::World;
+    use std::sync::Arc;
+
+    fn session() -> Arc<Shared> {
+        let config = Config {
+            host: "a".to_owned(),
+            port: 6379,
+            credentials: None,
+            database: 0,
+            namespace: String::new(),
+            connect_timeout: Duration::from_secs(5),
+            tls: None,
+        };
+        let client = Arc::new(Client::new(config, &World::here()).unwrap());
+        let subscription = Arc::new(Subscription::new(&client).unwrap());
+        let now = client.world.now();
+        Shared::new(client, subscription, Duration::from_secs(10), now)
+    }
+
+    fn entry(number: u64) -> Arc<Entry> {
+        Arc::new(Entry::new(Key::new("a").unwrap(), number, Holder::unknown().into()))
+    }
+
+    /// What the next renewal would send: a sign and the number of each entry.
+    fn next(shared: &Shared) -> Vec<String> {
+        let shown = |item: &Item| format!("{}{}", if item.action == Action::Withdraw { '-' } else { '+' }, item.number);
+        all(shared).iter().map(shown).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_is_renewed_from_its_first_request_on_and_withdrawn_until_the_server_has_confirmed_it() {
+        let shared = session();
+        let ledger = &shared.entries.ledger;
+        for number in [1, 2] {
+            ledger.sent(&entry(number));
+            ledger.resolved(number);
+        }
+        assert_eq!(next(&shared), ["+1", "+2"]);
+        shared.entries.note(1, Status::Held(7));
+        ledger.leaving(1, |state| state.note(Status::Leaving)).unwrap();
+        assert_eq!(next(&shared), ["-1", "+2"]);
+        assert_eq!(next(&shared), ["-1", "+2"], "no renewal was acknowledged");
+        for item in all(&shared) {
+            // The request for the second one may not have arrived yet.
+            note(&shared, &item, b'g');
+        }
+        assert_eq!(next(&shared), ["+2"]);
+        shared.entries.note(2, Status::Queued);
+        let items = all(&shared);
+        assert!(note(&shared, &items[0], b'h'), "its turn came, and no notification");
+        note(&shared, &items[0], b'g');
+        assert_eq!((shared.entries.status(2), next(&shared)), (Some(Status::Gone), vec![]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_whose_request_is_unresolved_is_withdrawn_by_ten_renewals_more() {
+        let shared = session();
+        let ledger = &shared.entries.ledger;
+        ledger.sent(&entry(1));
+        ledger.leaving(1, |state| state.note(Status::Leaving)).unwrap();
+        ledger.left(1);
+        for _ in 0..10 {
+            assert_eq!(next(&shared), ["-1"]);
+            ledger.renewed();
+        }
+        assert!(next(&shared).is_empty());
     }
 }

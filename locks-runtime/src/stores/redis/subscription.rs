@@ -30,11 +30,11 @@ pub(super) struct Subscription {
     /// Speaks RESP3, in which the server may send what was not asked for.
     server: redis::Client,
     is_started: AtomicBool,
-    /// Whether the changes of all locks are wanted too. Its end is the end of the subscription.
+    /// Whether the changes of all locks are wanted too. The task of the subscription ends when this is dropped.
     wants_changes: watch::Sender<bool>,
     delivers: watch::Sender<Delivers>,
     sessions: Mutex<BTreeMap<u64, Weak<Entries>>>,
-    watchers: Mutex<Vec<Watcher>>,
+    listeners: Mutex<Vec<Listener>>,
 }
 
 /// How much of what is published comes through.
@@ -45,8 +45,8 @@ enum Delivers {
     AllChanges,
 }
 
-/// One who watches changes. If it does not keep up it misses some, which `missed` shows.
-struct Watcher {
+/// A receiver of events. One that does not read them fast enough misses some, which `missed` shows.
+struct Listener {
     events: mpsc::Sender<Arc<Event>>,
     missed: Arc<AtomicBool>,
 }
@@ -60,7 +60,7 @@ impl Subscription {
             wants_changes: watch::Sender::new(false),
             delivers: watch::Sender::new(Delivers::Nothing),
             sessions: Mutex::default(),
-            watchers: Mutex::default(),
+            listeners: Mutex::default(),
         })
     }
 
@@ -90,7 +90,7 @@ impl Subscription {
     ) -> Option<(mpsc::Receiver<Arc<Event>>, Arc<AtomicBool>)> {
         let (events, receiver) = mpsc::channel(unread);
         let missed = Arc::new(AtomicBool::new(false));
-        self.watchers.lock().push(Watcher { events, missed: Arc::clone(&missed) });
+        self.listeners.lock().push(Listener { events, missed: Arc::clone(&missed) });
         self.wants_changes.send_replace(true);
         self.start();
         let mut delivers = self.delivers.subscribe();
@@ -114,13 +114,13 @@ impl Subscription {
     }
 
     fn deliver_event(&self, text: &str) {
-        let mut watchers = self.watchers.lock();
-        watchers.retain(|watcher| !watcher.events.is_closed());
-        if watchers.is_empty() {
+        let mut listeners = self.listeners.lock();
+        listeners.retain(|listener| !listener.events.is_closed());
+        if listeners.is_empty() {
             return;
         }
         if let Some(event) = Event::read(text).map(Arc::new) {
-            watchers.iter().for_each(|watcher| watcher.deliver(&event));
+            listeners.iter().for_each(|listener| listener.deliver(&event));
         }
     }
 
@@ -133,8 +133,8 @@ impl Subscription {
     /// The connection broke.
     fn disconnected(&self) {
         self.delivers.send_replace(Delivers::Nothing);
-        for watcher in self.watchers.lock().iter() {
-            watcher.missed.store(true, Ordering::Release);
+        for listener in self.listeners.lock().iter() {
+            listener.missed.store(true, Ordering::Release);
         }
     }
 
@@ -164,7 +164,7 @@ impl Subscription {
     }
 }
 
-impl Watcher {
+impl Listener {
     fn deliver(&self, event: &Arc<Event>) {
         if self.events.try_send(Arc::clone(event)).is_err() {
             self.missed.store(true, Ordering::Release);

@@ -20,8 +20,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// How many events and how many changes may wait to be read.
 const UNREAD: usize = 128;
-/// How often to look for what was not published.
-const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(800), Duration::from_millis(1200));
+/// How often to read the locks again, for what was not published.
+const READ_EVERY: (Duration, Duration) = (Duration::from_millis(800), Duration::from_millis(1200));
 
 pub(super) async fn watch(subscription: Arc<Subscription>, scope: Scope) -> Result<Receiver<Change>, Error> {
     let client = Arc::clone(&subscription.client);
@@ -62,7 +62,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// It goes on without a receiver, which is noticed elsewhere.
+    /// Whether the receiver of the changes was dropped is for the caller to notice.
     async fn run(mut self) {
         let world = self.subscription.client.world.clone();
         let mut due = world.now();
@@ -75,11 +75,11 @@ impl Watcher {
                 }
                 Ok(None) => return,
                 Err(_) => {
-                    match self.look().await {
+                    match self.read_again().await {
                         Ok(changes) => self.report(changes).await,
                         Err(error) => tracing::debug!(%error, "locks cannot be watched for now"),
                     }
-                    due = world.now() + world.between(LOOK_EVERY.0, LOOK_EVERY.1);
+                    due = world.now() + world.between(READ_EVERY.0, READ_EVERY.1);
                 }
             }
         }
@@ -101,8 +101,8 @@ impl Watcher {
         }
     }
 
-    /// Looks at the locks of which a holder is known, or at all if events were missed.
-    async fn look(&mut self) -> Result<Vec<Change>, Error> {
+    /// Reads the locks of which a holder is known again, or all if events were missed.
+    async fn read_again(&mut self) -> Result<Vec<Change>, Error> {
         let must_read_all = self.missed.swap(false, Ordering::AcqRel);
         let changes = self.read(must_read_all).await;
         if must_read_all && changes.is_err() {
