@@ -28,7 +28,7 @@ impl Key {
         if let Some(control) = name.chars().find(|c| c.is_control()) {
             return Err(Error::invalid_key(
                 name,
-                format!("the key holds the control character {control:?}; use a `{{…}}` template, which encodes it"),
+                format!("the key contains the control character {control:?}; use a `{{…}}` template, which encodes it"),
             ));
         }
         Ok(Self::checked(name))
