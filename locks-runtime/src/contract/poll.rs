@@ -6,6 +6,7 @@ use super::line::Change;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
 use crate::values::key::Key;
+use crate::values::target::TARGET;
 use crate::world::World;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -117,7 +118,7 @@ async fn report<Id: PartialEq, A>(
             }
             Err(error) if error.kind() == ErrorKind::Unavailable => {}
             Err(error) => {
-                tracing::warn!(target: "distributed_locks", %error, "locks can no longer be watched");
+                tracing::warn!(target: TARGET, %error, "locks can no longer be watched");
                 return;
             }
         }

@@ -2,12 +2,13 @@
 
 use crate::values::error::Error;
 use crate::values::secret::Secret;
+use std::fmt;
 
 /// What is in a file of certificates or of a key.
 pub type Pem = Vec<u8>;
 
 /// How TLS is spoken with a server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tls {
     /// The certificate and the private key by which this client identifies itself.
     pub identity: Option<Identity>,
@@ -42,6 +43,17 @@ impl Tls {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether there are certificates, and not their bytes.
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("identity", &self.identity.is_some())
+            .field("ca", &self.ca.is_some())
+            .field("domain", &self.domain)
+            .finish()
     }
 }
 

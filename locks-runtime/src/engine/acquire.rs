@@ -33,7 +33,8 @@ pub(crate) enum Acquired {
 
 /// Takes the lock `key`, or joins the hold on it that this task runs under.
 ///
-/// Dropping the future at any point leaves nothing behind: whatever was sent to the store is withdrawn in the background.
+/// Dropping the future at any point leaves nothing behind: the [`OwnedEntry`] in it withdraws in the background whatever was
+/// sent to the store.
 pub(crate) async fn acquire(
     engine: &Arc<Engine>,
     key: Key,

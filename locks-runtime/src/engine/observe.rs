@@ -8,11 +8,9 @@ use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
 use crate::values::key::Key;
 use crate::values::options::{Mode, Options};
+use crate::values::target::TARGET;
 use std::time::Duration;
 use tracing::Span;
-
-/// What all spans and events have as their target: the name of the crate that people use.
-const TARGET: &str = "distributed_locks";
 
 /// What metrics know of a request.
 #[derive(Clone, Copy, Debug)]

@@ -11,4 +11,5 @@ pub(crate) mod mutex;
 pub(crate) mod naming;
 pub(crate) mod options;
 pub(crate) mod secret;
+pub(crate) mod target;
 pub(crate) mod url;

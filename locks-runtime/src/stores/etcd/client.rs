@@ -53,7 +53,7 @@ impl Client {
         })
     }
 
-    /// As [`urgent_request`](Client::urgent_request), within the concurrency limit.
+    /// As [`try_members`](Client::try_members), within the concurrency limit.
     pub(super) async fn request<T, Ask, Answer>(&self, ask: Ask) -> Result<T, Failure>
     where
         Ask: Fn(&Connection) -> Answer,
@@ -63,13 +63,13 @@ impl Client {
         let Some(_permit) = self.limit.permit(timeout).await else {
             return Err(self.unavailable(self.preferred(), AttemptError::TimedOut(timeout)));
         };
-        self.urgent_request(self.config.request_timeout(), ask).await
+        self.try_members(self.config.request_timeout(), ask).await
     }
 
     /// Asks members one after another until one answers: each of them at least once, and at least two attempts in all.
     ///
     /// Repeating `ask` must do no harm: an attempt that timed out may still be carried out.
-    pub(super) async fn urgent_request<T, Ask, Answer>(&self, timeout: Duration, ask: Ask) -> Result<T, Failure>
+    pub(super) async fn try_members<T, Ask, Answer>(&self, timeout: Duration, ask: Ask) -> Result<T, Failure>
     where
         Ask: Fn(&Connection) -> Answer,
         Answer: Future<Output = Result<T, ClientError>>,

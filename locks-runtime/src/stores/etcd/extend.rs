@@ -12,6 +12,7 @@ use super::queue;
 use super::shared::Shared;
 use crate::contract::Entry;
 use crate::values::error::Error;
+use crate::values::target::TARGET;
 use crate::world::clock::Moment;
 use etcd_client::{Compare, CompareOp};
 use std::sync::Arc;
@@ -74,7 +75,7 @@ pub(super) async fn tie_to_session_lease(shared: &Shared, entry: &Entry) {
         }
         Ok(None) => {}
         Err(failure) => {
-            tracing::debug!(error = %failure.error, "an extended entry stays on its own lease until the next renewal");
+            tracing::debug!(target: TARGET, error = %failure.error, "an extended entry stays on its own lease until the next renewal");
         }
     }
 }

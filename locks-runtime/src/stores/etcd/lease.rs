@@ -22,7 +22,7 @@ pub(super) fn seconds(ttl: Duration) -> i64 {
 pub(super) async fn grant(client: &Client, id: i64, ttl: Duration) -> Result<Duration, Failure> {
     let options = LeaseGrantOptions::new().with_id(id);
     let granted = client
-        .urgent_request(client.config.request_timeout(), |connection| {
+        .try_members(client.config.request_timeout(), |connection| {
             let (mut lease, options) = (connection.lease.clone(), options.clone());
             async move { lease.grant(seconds(ttl), Some(options)).await }
         })
@@ -36,7 +36,7 @@ pub(super) async fn grant(client: &Client, id: i64, ttl: Duration) -> Result<Dur
 
 async fn granted_ttl(client: &Client, id: i64) -> Result<Duration, Failure> {
     let answer = client
-        .urgent_request(client.config.request_timeout(), |connection| {
+        .try_members(client.config.request_timeout(), |connection| {
             let mut lease = connection.lease.clone();
             async move { lease.time_to_live(id, None).await }
         })
@@ -53,7 +53,7 @@ async fn granted_ttl(client: &Client, id: i64) -> Result<Duration, Failure> {
 pub(super) async fn keys(client: &Client, id: i64) -> Result<Vec<Vec<u8>>, Failure> {
     let options = LeaseTimeToLiveOptions::new().with_keys();
     let answer = client
-        .urgent_request(client.config.request_timeout(), |connection| {
+        .try_members(client.config.request_timeout(), |connection| {
             let (mut lease, options) = (connection.lease.clone(), options.clone());
             async move { lease.time_to_live(id, Some(options)).await }
         })
@@ -64,7 +64,7 @@ pub(super) async fn keys(client: &Client, id: i64) -> Result<Vec<Vec<u8>>, Failu
 /// Ends the lease with all its keys. `Ok` if it has ended already.
 pub(super) async fn revoke(client: &Client, id: i64) -> Result<(), Failure> {
     let answer = client
-        .urgent_request(client.config.request_timeout(), |connection| {
+        .try_members(client.config.request_timeout(), |connection| {
             let mut lease = connection.lease.clone();
             async move { lease.revoke(id).await }
         })
@@ -92,7 +92,7 @@ impl KeepAlive {
     /// Opens the stream at whichever member answers; that renews the lease already.
     pub(super) async fn open(client: &Client, id: i64, timeout: Duration) -> Result<Self, Failure> {
         client
-            .urgent_request(timeout, |connection| {
+            .try_members(timeout, |connection| {
                 let (member, mut lease) = (connection.member, connection.lease.clone());
                 async move {
                     let (requests, answers) = lease.keep_alive(id).await?;

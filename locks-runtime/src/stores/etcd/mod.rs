@@ -33,6 +33,7 @@ mod limit;
 mod member;
 mod multiplexer;
 mod names;
+mod orphans;
 mod queue;
 mod removed;
 mod renew;

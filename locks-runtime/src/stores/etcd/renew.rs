@@ -1,15 +1,13 @@
-//! Renewing the session, and what is tidied up on that occasion.
+//! Renewing the session. Orphaned entries are looked for on that occasion (`orphans`), and extended ones tied again.
 
 use super::error::LEASE_GONE;
 use super::extend;
-use super::lease::{self, KeepAlive};
-use super::names;
-use super::queue;
+use super::lease::KeepAlive;
+use super::orphans;
 use super::shared::Shared;
 use crate::contract::Renewal;
 use crate::values::error::Error;
 use crate::world::clock::Moment;
-use etcd_client::{Compare, CompareOp};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -41,27 +39,10 @@ fn renewed(shared: &Arc<Shared>, sent: Moment, stream: KeepAlive) -> Renewal {
                 extend::tie_to_session_lease(&tidied, &entry).await;
             }
             if audit {
-                withdraw_orphans(&tidied).await;
+                orphans::withdraw(&tidied).await;
             }
             tidied.is_tidying.store(false, Ordering::Release);
         });
     }
     Renewal::complete()
-}
-
-/// Deletes the keys of this session that belong to no entry: a request that was never answered was carried out after all.
-async fn withdraw_orphans(shared: &Shared) {
-    let Ok(keys) = lease::keys(&shared.client, shared.lease).await else { return };
-    for key in keys {
-        let Some(number) = names::entry_number(&key, shared.lease) else { continue };
-        if shared.entries.contains(number) {
-            continue;
-        }
-        let key = String::from_utf8_lossy(&key).into_owned();
-        tracing::warn!(key, "withdrawing an orphaned entry: the request that created it was never answered");
-        let ours = Compare::lease(key.clone(), CompareOp::Equal, shared.lease);
-        if shared.client.transaction(&queue::delete(ours, &key)).await.is_err() {
-            shared.entries.orphaned_again();
-        }
-    }
 }

@@ -11,6 +11,7 @@ use super::queue::{self, Ahead, PAGE};
 use super::shared::Shared;
 use crate::contract::{Backoff, Entry, Grant};
 use crate::values::error::Error;
+use crate::values::target::TARGET;
 
 /// With more than this many entries ahead only the nearest is watched: each deletion would wake every waiter behind it.
 const WATCH_ALL: usize = 8;
@@ -74,7 +75,7 @@ async fn read_position(shared: &Shared, entry: &Entry) -> Result<Position, Error
         Ok(Some(ahead)) => Ok(Position::Behind(ahead)),
         Err(failure) if failure.verdict.is_permanent() => Err(failure.error),
         Err(failure) => {
-            tracing::debug!(error = %failure.error, "waiting for a lock although etcd does not answer");
+            tracing::debug!(target: TARGET, error = %failure.error, "waiting for a lock although etcd does not answer");
             Ok(Position::Unknown)
         }
     }

@@ -11,6 +11,7 @@ use super::sql::Statements;
 use super::table::Table;
 use crate::values::error::Error;
 use crate::values::key::Key;
+use crate::values::target::TARGET;
 use crate::world::World;
 use std::sync::{Arc, Weak};
 use tokio_postgres::Row;
@@ -159,7 +160,7 @@ impl Client {
         // arrives even where those of others do not.
         let values = [(&self.table.channel as _, Type::TEXT), (&probe as _, Type::TEXT)];
         if let Err(failure) = self.ask(&self.work, "SELECT pg_notify($1, $2)", &values).await {
-            tracing::debug!(error = %Error::from(failure), "waiters poll instead of listening");
+            tracing::debug!(target: TARGET, error = %Error::from(failure), "waiters poll instead of listening");
         }
     }
 }

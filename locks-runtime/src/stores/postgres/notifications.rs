@@ -1,12 +1,14 @@
 //! The notifications that the database sends to all sessions of a client: whose turn it is, and whose entry was removed.
 //!
 //! One connection receives them. It may break, or go through a pool that forwards none; then waiters poll, until a
-//! notification that the client sends to itself shows that they arrive again.
+//! notification that the client sends to itself shows that they arrive again. The next request on that connection opens it
+//! anew (`connection`), which sends `LISTEN` again (`servers`) and catches up on what was missed (`client`).
 
 use super::entries::{Entries, Status};
 use super::error::RELEASED_BY_FORCE;
 use crate::contract::Pending;
 use crate::values::mutex::Mutex;
+use crate::values::target::TARGET;
 use crate::world::clock::Moment;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -55,7 +57,7 @@ impl Notifications {
             self.sessions.lock().values().map(|subscriber| (subscriber.catch_up)()).collect();
         for session in sessions {
             if let Err(error) = session.await {
-                tracing::debug!(%error, "a session could not be renewed on a new connection");
+                tracing::debug!(target: TARGET, %error, "a session could not be renewed on a new connection");
             }
         }
     }

@@ -7,6 +7,7 @@ use super::row::{column, fence};
 use super::shared::Shared;
 use crate::contract::{Entry, Renewal};
 use crate::values::error::Error;
+use crate::values::target::TARGET;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio_postgres::types::Type;
@@ -72,6 +73,6 @@ async fn withdraw_orphans(shared: &Shared, orphans: &[Arc<Entry>]) {
     }
     // The next renewal tries again.
     if let Err(error) = shared.withdraw(orphans).await {
-        tracing::debug!(%error, "orphaned entries could not be withdrawn");
+        tracing::debug!(target: TARGET, %error, "orphaned entries could not be withdrawn");
     }
 }

@@ -8,6 +8,7 @@ use super::row::{View, column, number};
 use super::shared::Shared;
 use crate::contract::{Backoff, Entry, Grant, WhenBusy};
 use crate::values::error::{Error, ErrorKind};
+use crate::values::target::TARGET;
 use crate::world::World;
 use crate::world::clock::Moment;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ pub(super) async fn wait_turn(shared: &Shared, entry: &Arc<Entry>) -> Result<Gra
                     retry = None;
                 }
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    tracing::debug!(%error, "waiting for a lock although PostgreSQL does not answer");
+                    tracing::debug!(target: TARGET, %error, "waiting for a lock although PostgreSQL does not answer");
                     retry = Some(backoff.pause());
                 }
                 Err(error) => return Err(error),

@@ -6,6 +6,7 @@ use crate::contract::{Backoff, Change, Holders, Scope};
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
 use crate::values::key::Key;
+use crate::values::target::TARGET;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +52,7 @@ async fn report(client: Arc<Client>, scope: Scope, mut holders: Holders<i64>, se
             }
             Err(error) if error.kind() == ErrorKind::Unavailable => pause = backoff.pause(),
             Err(error) => {
-                tracing::warn!(%error, "the locks cannot be watched any more");
+                tracing::warn!(target: TARGET, %error, "the locks cannot be watched any more");
                 return;
             }
         }

@@ -11,6 +11,7 @@ use super::reply::{self, EntryReply, QueuePosition};
 use super::shared::Shared;
 use crate::contract::Entry;
 use crate::values::error::Error;
+use crate::values::target::TARGET;
 use crate::world::World;
 use crate::world::clock::Moment;
 use std::sync::atomic::Ordering;
@@ -115,7 +116,7 @@ fn all(shared: &Shared) -> Vec<Arc<Entry>> {
 async fn poll(shared: &Shared, entries: Vec<Arc<Entry>>) {
     for batch in entries.chunks(LARGEST_BATCH) {
         if let Err(error) = poll_batch(shared, batch).await {
-            tracing::debug!(%error, "waiting for a lock although Redis does not answer");
+            tracing::debug!(target: TARGET, %error, "waiting for a lock although Redis does not answer");
         }
     }
 }

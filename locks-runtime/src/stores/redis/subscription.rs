@@ -11,6 +11,7 @@ use super::notification::{Event, Notification};
 use super::reply;
 use crate::values::error::Error;
 use crate::values::mutex::Mutex;
+use crate::values::target::TARGET;
 use redis::aio::MultiplexedConnection;
 use redis::{ProtocolVersion, PushInfo, PushKind, RedisError};
 use std::collections::BTreeMap;
@@ -182,7 +183,9 @@ async fn run(subscription: Weak<Subscription>, mut wants_changes: watch::Receive
         };
         match connected {
             Ok(connection) => follow(&subscription, connection, &broken, &mut wants_changes).await,
-            Err(error) => tracing::debug!(%error, "no notifications of changes to locks; polling instead"),
+            Err(error) => {
+                tracing::debug!(target: TARGET, %error, "no notifications of changes to locks; polling instead")
+            }
         }
         let Some(current) = subscription.upgrade() else { return };
         current.disconnected();
@@ -210,7 +213,7 @@ async fn follow(
         if delivers == Delivers::AllChanges && *current.delivers.borrow() != delivers {
             let changes = names::changes_channel(&current.client.channel_prefix());
             if let Err(error) = connection.subscribe(changes).await {
-                tracing::debug!(%error, "no notifications of the changes of all locks");
+                tracing::debug!(target: TARGET, %error, "no notifications of the changes of all locks");
                 return;
             }
         }

@@ -12,6 +12,7 @@ use crate::contract::{Change, Holders, Scope};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
+use crate::values::target::TARGET;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,7 +78,7 @@ impl Watcher {
                 Err(_) => {
                     match self.read_again().await {
                         Ok(changes) => self.report(changes).await,
-                        Err(error) => tracing::debug!(%error, "locks cannot be watched for now"),
+                        Err(error) => tracing::debug!(target: TARGET, %error, "locks cannot be watched for now"),
                     }
                     due = world.now() + world.between(READ_EVERY.0, READ_EVERY.1);
                 }

@@ -85,7 +85,7 @@ impl Failure {
                 let cause = std::io::Error::new(std::io::ErrorKind::TimedOut, silence);
                 Error::unavailable(no_answer(servers)).with_source(cause)
             }
-            Cause::Client(cause) => explain(&cause, servers, node).with_source(cause),
+            Cause::Client(cause) => explain(self.verdict, &cause, servers, node).with_source(cause),
         }
     }
 }
@@ -112,25 +112,26 @@ fn verdict(error: &ZkError) -> Verdict {
     }
 }
 
-fn explain(error: &ZkError, servers: &str, node: &str) -> Error {
-    let (kind, message) = match error {
-        ZkError::NoAuth | ZkError::AuthFailed | ZkError::InvalidAcl => (
+fn explain(verdict: Verdict, error: &ZkError, servers: &str, node: &str) -> Error {
+    let (kind, message) = match (error, verdict) {
+        (ZkError::NoAuth | ZkError::AuthFailed | ZkError::InvalidAcl, _) => (
             ErrorKind::Unauthorized,
             format!("ZooKeeper refuses access to `{node}`; all clients of a lock need the same user and password"),
         ),
-        ZkError::SessionExpired | ZkError::ClientClosed => (ErrorKind::Lost, SESSION_GONE.to_owned()),
-        ZkError::NoChildrenForEphemerals => (
+        // The engine loses the session by this, and every hold in it.
+        (_, Verdict::Expired | Verdict::Closed) => (ErrorKind::Lost, SESSION_GONE.to_owned()),
+        (ZkError::NoChildrenForEphemerals, _) => (
             ErrorKind::InvalidKey,
             format!("`{node}` cannot be created below an ephemeral node, such as an entry of another lock"),
         ),
-        ZkError::QuotaExceeded => {
+        (ZkError::QuotaExceeded, _) => {
             (ErrorKind::Unsupported, format!("ZooKeeper's quota for `{node}` is used up; raise it"))
         }
-        ZkError::Unimplemented => (
+        (ZkError::Unimplemented, _) => (
             ErrorKind::Unsupported,
             format!("this ZooKeeper is too old for a request about `{node}`; use 3.6 or newer"),
         ),
-        ZkError::BadArguments(_) => {
+        (ZkError::BadArguments(_), _) => {
             (ErrorKind::Unsupported, format!("the request about `{node}` is malformed; this is a bug worth reporting"))
         }
         _ => (ErrorKind::Unavailable, no_answer(servers)),

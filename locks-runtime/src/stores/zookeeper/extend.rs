@@ -59,7 +59,7 @@ pub(super) async fn move_back_before(shared: &Shared, deadline: Moment) -> Resul
 
 /// If the entry is extended beyond now, makes sure that its node expires by itself at the end of the extension, and
 /// returns `true`: it must not be deleted.
-pub(super) async fn leave_to_expire(shared: &Shared, entry: &Arc<Entry>) -> Result<bool, Error> {
+pub(super) async fn leave_to_lapse(shared: &Shared, entry: &Arc<Entry>) -> Result<bool, Error> {
     let extension = shared.ledger.get(entry.number, |state| state.extension.clone()).flatten();
     let Some(extension) = extension else { return Ok(false) };
     let mut owner = extension.owner.lock().await;
@@ -81,13 +81,13 @@ pub(super) async fn leave_to_expire(shared: &Shared, entry: &Arc<Entry>) -> Resu
     Ok(true)
 }
 
-/// As [`leave_to_expire`], for every extended entry that is still held when the session is closed.
-pub(super) async fn leave_all_to_expire(shared: &Shared) -> Result<(), Error> {
+/// As [`leave_to_lapse`], for every extended entry that is still held when the session is closed.
+pub(super) async fn leave_all_to_lapse(shared: &Shared) -> Result<(), Error> {
     let extended = shared
         .ledger
         .collect(|entry, state, is_leaving| (!is_leaving && state.extension.is_some()).then(|| Arc::clone(entry)));
     for entry in extended {
-        if leave_to_expire(shared, &entry).await? {
+        if leave_to_lapse(shared, &entry).await? {
             shared.ledger.left(entry.number);
         }
     }

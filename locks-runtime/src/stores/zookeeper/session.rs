@@ -92,7 +92,7 @@ async fn leave(shared: &Shared, entry: &Arc<Entry>) -> Result<(), Error> {
         state.node.is_some()
     });
     let may_be_there = begun.is_some_and(|has_node| has_node || shared.ledger.is_unresolved(entry.number));
-    if may_be_there && !extend::leave_to_expire(shared, entry).await? {
+    if may_be_there && !extend::leave_to_lapse(shared, entry).await? {
         shared.delete(entry).await.map_err(|failure| shared.error(failure, entry))?;
         // Nothing that was sent before the deletion can be carried out after it: see `Shared::find`.
         shared.ledger.resolved(entry.number);
@@ -103,7 +103,7 @@ async fn leave(shared: &Shared, entry: &Arc<Entry>) -> Result<(), Error> {
 
 async fn close(shared: &Shared) -> Result<(), Error> {
     if shared.client.is_open() {
-        extend::leave_all_to_expire(shared).await?;
+        extend::leave_all_to_lapse(shared).await?;
     }
     shared.client.close();
     shared.client.closed().await.map_err(|failure| shared.client.error(failure, "/"))?;

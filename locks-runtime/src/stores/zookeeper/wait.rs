@@ -7,6 +7,7 @@ use super::node_watch::{self, Changed};
 use super::shared::Shared;
 use crate::contract::{Backoff, Entry, Grant};
 use crate::values::error::Error;
+use crate::values::target::TARGET;
 use std::future::pending;
 use std::sync::Arc;
 
@@ -72,7 +73,7 @@ async fn look(
     match position(shared, entry, node, watched).await {
         Ok(position) => Ok(position),
         Err(failure) if failure.is_temporary() => {
-            tracing::debug!(?failure, "waiting for a lock although ZooKeeper does not answer");
+            tracing::debug!(target: TARGET, ?failure, "waiting for a lock although ZooKeeper does not answer");
             Ok(Position::Unknown)
         }
         Err(failure) => Err(shared.error(failure, entry)),

@@ -12,6 +12,7 @@ use super::names::{self, QueueNode};
 use crate::contract::{Backoff, Change, Holders, Scope};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
+use crate::values::target::TARGET;
 use crate::world::World;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ pub(super) async fn watch(config: Arc<Config>, world: World, scope: Scope) -> Re
         tokio::select! {
             biased;
             () = changes.closed() => {}
-            error = tracker.run(config, world, watcher) => tracing::warn!(%error, "locks can no longer be watched"),
+            error = tracker.run(config, world, watcher) => tracing::warn!(target: TARGET, %error, "locks can no longer be watched"),
         }
     });
     Ok(receiver)
