@@ -1,4 +1,4 @@
-//! One member of the cluster: its connection, and its watch stream.
+//! One member of the cluster: its connection, and its watch stream. Which member is asked, and which next, `client` decides.
 
 use super::connection::Connection;
 use super::multiplexer::Multiplexer;

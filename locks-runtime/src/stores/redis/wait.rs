@@ -1,4 +1,5 @@
-//! Waiting for one's turn.
+//! Waiting for one's turn. The message that it has come arrives in `subscription`; one that was lost is made up for by
+//! `poll`. Both note it in `entries`, which wakes the waiter here.
 
 use super::entries::Status;
 use super::error;

@@ -1,4 +1,5 @@
-//! A session of ZooKeeper's, with the entries that this process has in it.
+//! A session of ZooKeeper's, with the entries that this process has in it. That it has expired is the answer to the next
+//! request in it, a renewal at the latest, which `error` turns into a loss.
 
 use super::client::{Client, failover_margin};
 use super::config::Config;
