@@ -50,7 +50,7 @@ fn cron_notices_when_its_workers_share_no_lock() {
 #[test]
 fn cron_says_what_is_wrong_with_a_url() {
     let (success, printed) = run("cron", Some("etc://a"));
-    assert!(!success && printed.contains("error: no lock store is called `etc`"), "{printed}");
+    assert!(!success && printed.contains("error: no lock store has the scheme `etc`"), "{printed}");
 }
 
 #[test]

@@ -50,9 +50,9 @@ fn a_second_init_is_refused_and_changes_nothing() {
 #[test]
 fn what_is_wrong_with_a_url_is_named() {
     for (url, what) in [
-        ("localhost:2379", "no lock store is called `localhost`"),
+        ("localhost:2379", "no lock store has the scheme `localhost`"),
         ("nonsense", "not a URL"),
-        ("etcdd://a", "no lock store is called `etcdd`"),
+        ("etcdd://a", "no lock store has the scheme `etcdd`"),
         ("redis://a?tls=yes", "no parameter `tls`"),
         ("zookeeper://", "at least one host"),
         ("postgres://app@a/db?sslmode=maybe", "none of `disable`"),

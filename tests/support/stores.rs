@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use distributed_locks::store::Store;
+use distributed_locks::store::{Credentials, Store, World};
 use locks_runtime::stores::{etcd, postgres, redis, zookeeper};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -11,8 +11,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// etcd at this endpoint.
 pub fn etcd_at(endpoint: &str, namespace: String) -> Arc<dyn Store> {
     let endpoints = vec![endpoint.to_owned()];
-    let config = etcd::Config { endpoints, user: None, namespace, connect_timeout: CONNECT_TIMEOUT, tls: None };
-    Arc::new(etcd::Etcd::new(config).unwrap())
+    let config = etcd::Config { endpoints, credentials: None, namespace, connect_timeout: CONNECT_TIMEOUT, tls: None };
+    Arc::new(etcd::Etcd::new(config, &World::background().unwrap()).unwrap())
 }
 
 /// Redis at this endpoint.
@@ -21,34 +21,33 @@ pub fn redis_at(endpoint: &str, namespace: String) -> Arc<dyn Store> {
     let config = redis::Config {
         host: host.to_owned(),
         port: port.parse().unwrap(),
-        user: None,
+        credentials: None,
         database: 0,
         namespace,
         connect_timeout: CONNECT_TIMEOUT,
         tls: None,
     };
-    Arc::new(redis::Redis::new(config).unwrap())
+    Arc::new(redis::Redis::new(config, &World::background().unwrap()).unwrap())
 }
 
 /// ZooKeeper at this endpoint.
 pub fn zookeeper_at(endpoint: &str, root: String) -> Arc<dyn Store> {
     let config = zookeeper::Config {
         endpoints: vec![endpoint.to_owned()],
-        user: None,
+        credentials: None,
         root,
         layout: zookeeper::Layout::default(),
         connect_timeout: CONNECT_TIMEOUT,
         tls: None,
     };
-    Arc::new(zookeeper::ZooKeeper::new(config).unwrap())
+    Arc::new(zookeeper::ZooKeeper::new(config, &World::background().unwrap()).unwrap())
 }
 
 /// PostgreSQL at this endpoint.
 pub fn postgres_at(endpoint: &str, namespace: String) -> Arc<dyn Store> {
     let config = postgres::Config {
         hosts: vec![endpoint.to_owned()],
-        user: "app".to_owned(),
-        password: None,
+        credentials: Some(Credentials { user: "app".to_owned(), ..Credentials::default() }),
         database: "locks".to_owned(),
         table: "distributed_locks".to_owned(),
         layout: postgres::Layout::Own,
@@ -56,5 +55,5 @@ pub fn postgres_at(endpoint: &str, namespace: String) -> Arc<dyn Store> {
         connect_timeout: CONNECT_TIMEOUT,
         tls: None,
     };
-    Arc::new(postgres::Postgres::new(config).unwrap())
+    Arc::new(postgres::Postgres::new(config, &World::background().unwrap()).unwrap())
 }

@@ -69,6 +69,7 @@ mod tests {
     use super::*;
     use crate::values::error::ErrorKind;
     use crate::values::secret::Credentials;
+    use crate::values::secret::Secret;
 
     fn read(url: &str) -> Result<Config, Error> {
         config(&mut StoreUrl::parse(url)?, &Defaults::default())

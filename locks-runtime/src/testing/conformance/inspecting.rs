@@ -4,6 +4,7 @@ use super::fixture::{Fixture, acquire, names, soon, wait};
 use crate::api::locks::Watch;
 use crate::contract::Change;
 use crate::values::holder::Holder;
+use crate::values::holder::host;
 use crate::world::clock::wall_ms;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -51,7 +52,7 @@ async fn the_record_survives(fixture: &Fixture) {
     assert_eq!((record.version, &*record.name, &*record.mode), (Holder::VERSION, odd, "exclusive"));
     assert_eq!(record.origin, format!("{}:{line}", file!()));
     assert_eq!(record.pid, std::process::id());
-    assert_eq!(record.host, rustix::system::uname().nodename().to_string_lossy());
+    assert_eq!(record.host, host());
     assert!((before..=wall_ms()).contains(&record.requested_at_ms), "{record:?}");
     assert!(!record.instance.is_empty() && record.remark.is_none(), "{record:?}");
     assert_eq!(record.labels.len(), labels.len(), "{record:?}");
