@@ -187,9 +187,8 @@ impl Hold {
         });
         observe::ended(&self.held.span, self.held.request.labels(), now.since(self.acquired), lost.is_some());
         self.session.unregister(self.held.number());
-        let owned = match self.hand_off(owned, lost.is_none(), now) {
-            Ok(()) => return Release { lost, left: Started::done(Ok(())) },
-            Err(owned) => owned,
+        let Some(owned) = self.hand_off(owned, lost.is_none(), now) else {
+            return Release { lost, left: Started::done(Ok(())) };
         };
         let left = match self.extended_until.filter(|until| *until > now) {
             None => self.world().runtime().start(Box::pin(owned.release())),
@@ -202,11 +201,11 @@ impl Hold {
     }
 
     /// Hands the entry off to the next body in this process's queue, if that one would see no difference from an
-    /// entry of its own. For a short time only: other processes wait too.
-    fn hand_off(&self, owned: OwnedEntry, is_proved: bool, now: Moment) -> Result<(), OwnedEntry> {
+    /// entry of its own. For a short time only: other processes wait too. Returns the entry if it was not handed off.
+    fn hand_off(&self, owned: OwnedEntry, is_proved: bool, now: Moment) -> Option<OwnedEntry> {
         let is_late = now.since(self.granted) >= schedule::HAND_OFF_WITHIN;
         let is_tied = self.extended_until.is_some() || self.bound.load(Ordering::SeqCst);
-        let Some(fence) = self.fence.next().filter(|_| is_proved && !is_late && !is_tied) else { return Err(owned) };
+        let Some(fence) = self.fence.next().filter(|_| is_proved && !is_late && !is_tied) else { return Some(owned) };
         owned.hand_off(fence, self.granted, |next| next.could_take_over_from(&self.held.request))
     }
 

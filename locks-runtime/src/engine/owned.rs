@@ -108,15 +108,11 @@ impl OwnedEntry {
         fence: Fence,
         granted: Moment,
         fits: impl Fn(&Request) -> bool,
-    ) -> Result<(), Self> {
-        let Some(position) = self.parts_mut().position.take() else { return Err(self) };
-        match position.hand_off(HandOff { owned: self, fence, granted }, fits) {
-            None => Ok(()),
-            Some(mut back) => {
-                back.owned.parts_mut().position = Some(position);
-                Err(back.owned)
-            }
-        }
+    ) -> Option<Self> {
+        let Some(position) = self.parts_mut().position.take() else { return Some(self) };
+        let mut back = position.hand_off(HandOff { owned: self, fence, granted }, fits)?;
+        back.owned.parts_mut().position = Some(position);
+        Some(back.owned)
     }
 
     /// Takes over an entry that was handed off.

@@ -5,7 +5,6 @@ use crate::api::locks::Watch;
 use crate::contract::Change;
 use crate::values::holder::Holder;
 use crate::values::holder::host;
-use crate::world::clock::wall_ms;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -43,7 +42,7 @@ async fn the_record_survives(fixture: &Fixture) {
     let long = "l".repeat(2000);
     let labels = [("team", "billing"), (odd, odd), ("long", long.as_str()), ("", "")];
     let (ours, theirs, key) = (fixture.labelled(&labels), fixture.client(), fixture.key("k"));
-    let before = wall_ms();
+    let before = fixture.world().wall_ms();
     let line = line!() + 1;
     let lock = ours.lock(&key).name(odd);
     let guard = soon("a free lock", lock.acquire()).await.unwrap();
@@ -53,7 +52,7 @@ async fn the_record_survives(fixture: &Fixture) {
     assert_eq!(record.origin, format!("{}:{line}", file!()));
     assert_eq!(record.pid, std::process::id());
     assert_eq!(record.host, host());
-    assert!((before..=wall_ms()).contains(&record.requested_at_ms), "{record:?}");
+    assert!((before..=fixture.world().wall_ms()).contains(&record.requested_at_ms), "{record:?}");
     assert!(!record.instance.is_empty() && record.remark.is_none(), "{record:?}");
     assert_eq!(record.labels.len(), labels.len(), "{record:?}");
     for (name, value) in labels {
