@@ -1,7 +1,7 @@
 //! What a user's build takes in: crates, licences, compiler. The README promises it.
 
 #![expect(clippy::print_stdout, reason = "figures, for whoever runs it with --nocapture")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
+#![expect(clippy::unwrap_used, reason = "a test whose preparation fails has failed")]
 
 use std::collections::BTreeSet;
 use std::process::Command;

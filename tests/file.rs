@@ -1,14 +1,13 @@
 //! The file store between real processes.
 
 #![expect(clippy::print_stdout, reason = "figures, for whoever runs it with --nocapture")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
+#![expect(clippy::unwrap_used, reason = "a test whose preparation fails has failed")]
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
 
 use distributed_locks::{ErrorKind, Locks, blocking};
 use std::time::{Duration, Instant};
 use support::child::{Child, binary};
-
-const SOON: Duration = Duration::from_secs(10);
+use support::{HANG_LIMIT, once_within};
 
 struct Store(tempfile::TempDir);
 
@@ -32,22 +31,17 @@ impl Store {
     }
 }
 
+/// Its TTL would end in ten minutes.
 #[test]
 fn a_killed_holder_is_free_at_once() {
     let (store, key) = (Store::new(), "k");
-    let mut worker = store.worker(&["hold", "60", "URL", key]);
-    worker.expect_line("start", SOON);
+    let mut worker = store.worker(&["hold", "600", "URL", key]);
+    worker.next_line("start");
     let locks = store.client();
     let busy = blocking(locks.lock(key).wait(Duration::ZERO).acquire()).unwrap_err();
     assert_eq!((busy.kind(), busy.holder().unwrap().pid), (ErrorKind::Busy, worker.id()));
-    let killed = Instant::now();
     worker.kill();
-    let guard = blocking(locks.lock(key).wait(SOON).acquire()).unwrap();
-    assert!(
-        killed.elapsed() < Duration::from_millis(500),
-        "{:?} for a lock that is polled every 5 ms",
-        killed.elapsed()
-    );
+    let guard = blocking(locks.lock(key).wait(HANG_LIMIT).acquire()).unwrap();
     blocking(guard.release()).unwrap();
 }
 
@@ -56,34 +50,40 @@ fn nothing_is_left_however_the_process_ends() {
     let store = Store::new();
     for how in ["return", "panic", "drop"] {
         let mut worker = store.worker(&["ends", how, "URL", how]);
-        worker.expect_line("start", SOON);
-        worker.wait(SOON);
+        worker.next_line("start");
+        worker.wait();
         assert_eq!(blocking(store.client().list("")).unwrap(), [], "{how}");
     }
 }
 
-#[test]
-fn hold_at_least_survives_kill() {
-    let store = Store::new();
-    let begun = Instant::now();
-    let mut worker = store.worker(&["least", "URL", "k"]);
-    worker.expect_line("start", SOON);
-    worker.kill();
-    let guard = blocking(store.client().lock("k").wait(SOON).acquire()).unwrap();
-    let free = begun.elapsed();
-    assert!(free >= Duration::from_secs(6) && free < Duration::from_secs(7), "free after {free:?}, at least 6 s");
-    blocking(guard.release()).unwrap();
+/// And not for much longer: one of several rounds shows it, for a busy machine starts a process late.
+#[tokio::test]
+async fn hold_at_least_survives_kill() {
+    const LEAST: Duration = Duration::from_secs(6);
+    once_within(Duration::from_secs(1), async || {
+        let store = Store::new();
+        let begun = Instant::now();
+        let mut worker = store.worker(&["least", "URL", "k"]);
+        worker.next_line("start");
+        worker.kill();
+        let guard = store.client().lock("k").wait(HANG_LIMIT).acquire().await.unwrap();
+        let free = begun.elapsed();
+        assert!(free >= LEAST, "free after {free:?}");
+        guard.release().await.unwrap();
+        free - LEAST
+    })
+    .await;
 }
 
 #[test]
-fn processes_take_turns_and_fences_grow() {
+fn processes_in_turn_exclude_each_other_and_fences_grow() {
     const TURNS: usize = 40;
     let store = Store::new();
     let mut workers: Vec<Child> = (0..4).map(|_| store.worker(&["turns", &TURNS.to_string(), "URL", "k"])).collect();
     let mut turns: Vec<(i128, i128, u64)> = Vec::new();
     for worker in &mut workers {
         for _ in 0..TURNS {
-            let line = worker.expect_line("turn", Duration::from_secs(30));
+            let line = worker.next_line("turn");
             let numbers: Vec<&str> = line.split(' ').collect();
             turns.push((numbers[0].parse().unwrap(), numbers[1].parse().unwrap(), numbers[2].parse().unwrap()));
         }

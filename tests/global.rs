@@ -1,11 +1,11 @@
 //! The global client: where it comes from, in processes of their own.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
+#![expect(clippy::unwrap_used, reason = "a test whose preparation fails has failed")]
 
 use std::process::Command;
 use support::child::binary;
 
-/// What the worker says when it is configured with `urls` and this `LOCKS_URL`.
+/// What the worker prints when it is configured with `urls` and this `LOCKS_URL`.
 fn configured(urls: &[&str], variable: Option<&str>) -> String {
     let mut worker: Command = binary("worker");
     worker.arg("configured").args(urls).env_remove("LOCKS_URL");
@@ -18,34 +18,37 @@ fn configured(urls: &[&str], variable: Option<&str>) -> String {
 }
 
 #[test]
-fn without_a_client_a_locked_function_says_what_to_set() {
+fn without_a_client_a_locked_function_reports_what_to_set() {
     for variable in [None, Some("")] {
-        let said = configured(&[], variable);
-        assert!(said.contains("refused NotConfigured") && said.contains("LOCKS_URL"), "{said}");
-        assert!(!said.contains("ran"), "there is no silent default: {said}");
+        let printed = configured(&[], variable);
+        assert!(printed.contains("refused NotConfigured") && printed.contains("LOCKS_URL"), "{printed}");
+        assert!(!printed.contains("ran"), "there is no silent default: {printed}");
     }
 }
 
 #[test]
-fn the_environment_serves_and_is_final() {
-    let said = configured(&[], Some("memory:"));
-    assert!(said.contains("ran") && said.contains("late Some(AlreadyConfigured)"), "{said}");
+fn the_environment_is_used_and_is_final() {
+    let printed = configured(&[], Some("memory:"));
+    assert!(printed.contains("ran") && printed.contains("late Some(AlreadyConfigured)"), "{printed}");
 }
 
 #[test]
 fn init_goes_before_the_environment() {
-    let said = configured(&["memory:"], Some("nonsense"));
-    assert!(said.contains("ran") && !said.contains("init"), "{said}");
+    let printed = configured(&["memory:"], Some("nonsense"));
+    assert!(printed.contains("ran") && !printed.contains("init"), "{printed}");
 }
 
 #[test]
 fn a_second_init_is_refused_and_changes_nothing() {
-    let said = configured(&["memory:", "file:///nowhere/at/all"], None);
-    assert!(said.contains("init AlreadyConfigured") && said.contains("once") && said.contains("ran"), "{said}");
+    let printed = configured(&["memory:", "file:///nowhere/at/all"], None);
+    assert!(
+        printed.contains("init AlreadyConfigured") && printed.contains("once") && printed.contains("ran"),
+        "{printed}"
+    );
 }
 
 #[test]
-fn a_wrong_url_is_told_plainly() {
+fn what_is_wrong_with_a_url_is_named() {
     for (url, what) in [
         ("localhost:2379", "no lock store is called `localhost`"),
         ("nonsense", "not a URL"),
@@ -63,9 +66,9 @@ fn a_wrong_url_is_told_plainly() {
         ("file:relative", "by its whole path"),
         ("etcd://user:pa/ss@host", "encode `/` as `%2F`"),
     ] {
-        for said in [configured(&[], Some(url)), configured(&[url], None)] {
-            assert!(said.contains("InvalidUrl") && said.contains(what), "{url}: {said}");
-            assert!(!said.contains("pa/ss") && !said.contains("ran"), "{url}: {said}");
+        for printed in [configured(&[], Some(url)), configured(&[url], None)] {
+            assert!(printed.contains("InvalidUrl") && printed.contains(what), "{url}: {printed}");
+            assert!(!printed.contains("pa/ss") && !printed.contains("ran"), "{url}: {printed}");
         }
     }
 }

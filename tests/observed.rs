@@ -1,6 +1,6 @@
 //! Spans, events and metrics, by name: what a person on call relies on.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
+#![expect(clippy::unwrap_used, reason = "a test whose preparation fails has failed")]
 
 use distributed_locks::testing::TestStore;
 use distributed_locks::{Error, Guard, Locks, distributed_lock};

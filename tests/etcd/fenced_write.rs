@@ -1,12 +1,17 @@
 //! The caller's own write that only counts while the lock is held, whatever any clock says.
 
-use crate::client;
 use distributed_locks::etcd_client::{Txn, TxnOp};
-use support::cases::Store;
+use support::cases;
+use support::cases::{Case, Fixture};
+use support::scenarios::client;
 
-pub(crate) async fn commits_while_held_and_not_after(store: Store) {
-    let (key, target) = (store.key("lock"), store.key("target"));
-    let locks = client(&store);
+pub(crate) fn cases() -> Vec<Case> {
+    cases![commits_while_held_and_not_after, a_stale_write_does_not_count_under_the_next_hold_of_the_same_process,]
+}
+
+async fn commits_while_held_and_not_after(fixture: Fixture) {
+    let (server, key, target) = (fixture.server(), fixture.key("lock"), fixture.key("target"));
+    let locks = client(&fixture);
     let mut etcd = locks.etcd_client().await.unwrap();
     let mut write = async |compare, value: &str| {
         let txn = Txn::new().when([compare]).and_then([TxnOp::put(target.as_str(), value, None)]);
@@ -22,15 +27,15 @@ pub(crate) async fn commits_while_held_and_not_after(store: Store) {
     let second = locks.lock(&key).acquire().await.unwrap();
     assert!(!write(stale, "while another holds").await);
     assert!(write(second.etcd_compare().unwrap(), "the new holder").await);
-    store.etcd().ctl(&["del", "--prefix", &key]);
-    assert!(!write(second.etcd_compare().unwrap(), "after it was taken away").await);
-    assert_eq!(store.etcd().ctl(&["get", "--print-value-only", &target]).trim(), "the new holder");
+    server.ctl(&["del", "--prefix", &key]);
+    assert!(!write(second.etcd_compare().unwrap(), "after its deletion").await);
+    assert_eq!(server.ctl(&["get", "--print-value-only", &target]).trim(), "the new holder");
 }
 
-/// An entry that somebody's write counts on is not passed on to the next body of the process.
-pub(crate) async fn a_stale_write_does_not_count_under_the_next_hold_of_the_same_process(store: Store) {
-    let (key, target) = (store.key("lock"), store.key("target"));
-    let locks = client(&store);
+/// An entry on which a write is conditional is not handed to the next body of the process.
+async fn a_stale_write_does_not_count_under_the_next_hold_of_the_same_process(fixture: Fixture) {
+    let (key, target) = (fixture.key("lock"), fixture.key("target"));
+    let locks = client(&fixture);
     let mut etcd = locks.etcd_client().await.unwrap();
     let job = || locks.lock(&key).name("job");
     let first = job().acquire().await.unwrap();

@@ -1,119 +1,75 @@
 //! Other clients of etcd: they exclude us and we exclude them.
 
-use crate::client;
-use distributed_locks::ErrorKind;
 use serde_json::json;
-use std::time::Duration;
-use support::cases::Store;
+use support::cases;
+use support::cases::{Case, Fixture};
 use support::child::Child;
 use support::etcd::{decode, encode};
-use support::eventually;
+use support::scenarios::peers::{Peer, Release, Waits, each_excludes_the_other};
+use support::scenarios::{client, queued};
 
-const SOON: Duration = Duration::from_secs(10);
-
-/// etcdctl as a holder, which says `holding` and gives the lock back when told so.
-struct Etcdctl {
-    child: Child,
-    enough: tempfile::TempPath,
+pub(crate) fn cases() -> Vec<Case> {
+    cases![
+        etcdctl_excludes_us_and_we_etcdctl,
+        the_gateway_excludes_us,
+        we_exclude_the_gateway,
+        fences_are_in_order_with_the_gateway,
+    ]
 }
 
-impl Etcdctl {
-    fn lock(store: &Store, key: &str) -> Self {
-        // The command that `etcdctl lock` runs has no stdin, so it holds for as long as a file is there.
-        let enough = tempfile::NamedTempFile::new().unwrap().into_temp_path();
-        let hold = format!("echo holding; while [ -e {} ]; do sleep 0.02; done", enough.display());
-        let child = Child::start(&mut store.etcd().ctl_command(&["lock", "--ttl", "5", key, "sh", "--", "-c", &hold]));
-        Self { child, enough }
-    }
-
-    fn give_back(self) -> Child {
-        self.enough.close().unwrap();
-        self.child
-    }
+/// `etcdctl lock`. The command that it runs has no stdin, so it holds for as long as a file is there.
+fn etcdctl(fixture: &Fixture, key: &str) -> Peer {
+    let file = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+    let hold = format!("echo holding; while [ -e {} ]; do sleep 0.02; done", file.display());
+    let arguments = ["lock", "--ttl", "30", key, "sh", "--", "-c", &hold];
+    let process = Child::start(&mut fixture.server().ctl_command(&arguments));
+    Peer { process, release: Release::Removal(file) }
 }
 
-pub(crate) async fn etcdctl_excludes_us(store: Store) {
-    let (key, locks) = (store.key("k"), client(&store));
-    let mut other = Etcdctl::lock(&store, &key);
-    other.child.expect_line("holding", SOON);
-    let busy = locks.lock(&key).wait(Duration::ZERO).acquire().await.unwrap_err();
-    assert_eq!(busy.kind(), ErrorKind::Busy);
-    assert!(!busy.holder().unwrap().is_known(), "{busy}");
-    let late = locks.lock(&key).wait(Duration::from_millis(300)).acquire().await.unwrap_err();
-    assert_eq!(late.kind(), ErrorKind::Timeout);
-    let waiting = tokio::spawn({
-        let (locks, key) = (locks.clone(), key.clone());
-        async move { locks.lock(&key).acquire().await.unwrap() }
-    });
-    stands_in_line(&locks, &key, 1).await;
-    assert!(!waiting.is_finished());
-    let mut other = other.give_back();
-    waiting.await.unwrap().release().await.unwrap();
-    assert!(other.wait(SOON).success());
+async fn etcdctl_excludes_us_and_we_etcdctl(fixture: Fixture) {
+    let (key, locks) = (fixture.key("k"), client(&fixture));
+    each_excludes_the_other(&locks, &key, Waits::InTheQueue, || etcdctl(&fixture, &key)).await;
 }
 
-pub(crate) async fn we_exclude_etcdctl(store: Store) {
-    let (key, locks) = (store.key("k"), client(&store));
-    let guard = locks.lock(&key).acquire().await.unwrap();
-    let mut other = Etcdctl::lock(&store, &key);
-    stands_in_line(&locks, &key, 1).await;
-    assert!(other.child.is_silent_about("holding", Duration::from_millis(300)));
-    guard.release().await.unwrap();
-    other.child.expect_line("holding", SOON);
-    assert!(other.give_back().wait(SOON).success());
-}
-
-/// Waits until that many wait behind the holder.
-async fn stands_in_line(locks: &distributed_locks::Locks, key: &str, waiters: usize) {
-    eventually(SOON, async || {
-        let line = locks.inspect(key).await.unwrap();
-        match line.as_ref().map_or(0, |line| line.waiters.len()) {
-            seen if seen == waiters => Ok(()),
-            _ => Err(line),
-        }
-    })
-    .await;
-}
-
-/// Takes the lock through the JSON gateway, on a lease of its own, and gives the key that unlocks it and the revision.
-fn gateway_lock(store: &Store, key: &str) -> (String, u64) {
-    let etcd = store.etcd();
-    let lease = etcd.gateway("/v3/lease/grant", &json!({"TTL": "30"}))["ID"].clone();
+/// Acquires the lock through the JSON gateway, on a lease of its own. Returns the key that unlocks it, and the revision.
+fn gateway_lock(fixture: &Fixture, key: &str) -> (String, u64) {
+    let etcd = fixture.server();
+    let lease = etcd.gateway("/v3/lease/grant", &json!({"TTL": "600"}))["ID"].clone();
     let answer = etcd.gateway("/v3/lock/lock", &json!({"name": encode(key), "lease": lease}));
     let revision = answer["header"]["revision"].as_str().unwrap().parse().unwrap();
     (decode(answer["key"].as_str().unwrap()), revision)
 }
 
-fn gateway_unlock(store: &Store, owner: &str) {
-    store.etcd().gateway("/v3/lock/unlock", &json!({"key": encode(owner)}));
+fn gateway_unlock(fixture: &Fixture, owner: &str) {
+    fixture.server().gateway("/v3/lock/unlock", &json!({"key": encode(owner)}));
 }
 
-pub(crate) async fn the_gateway_excludes_us(store: Store) {
-    let (key, locks) = (store.key("k"), client(&store));
-    let (owner, _) = gateway_lock(&store, &key);
+async fn the_gateway_excludes_us(fixture: Fixture) {
+    let (key, locks) = (fixture.key("k"), client(&fixture));
+    let (owner, _) = gateway_lock(&fixture, &key);
     assert!(locks.lock(&key).try_acquire().await.unwrap().is_none());
-    gateway_unlock(&store, &owner);
+    gateway_unlock(&fixture, &owner);
     locks.lock(&key).try_acquire().await.unwrap().unwrap().release().await.unwrap();
 }
 
-pub(crate) async fn we_exclude_the_gateway(store: Store) {
-    let (key, locks) = (store.key("k"), client(&store));
+async fn we_exclude_the_gateway(fixture: Fixture) {
+    let (key, locks) = (fixture.key("k"), client(&fixture));
     let guard = locks.lock(&key).acquire().await.unwrap();
     let other = tokio::task::spawn_blocking({
-        let (store, key) = (store.clone(), key.clone());
-        move || gateway_lock(&store, &key)
+        let (fixture, key) = (fixture.clone(), key.clone());
+        move || gateway_lock(&fixture, &key)
     });
-    stands_in_line(&locks, &key, 1).await;
+    queued(&locks, &key, 1).await;
     assert!(!other.is_finished());
     guard.release().await.unwrap();
     let (owner, _) = other.await.unwrap();
     assert!(locks.lock(&key).try_acquire().await.unwrap().is_none());
-    gateway_unlock(&store, &owner);
+    gateway_unlock(&fixture, &owner);
 }
 
 /// A resource that both write to can compare our fence's number with the revision that other clients publish.
-pub(crate) async fn fences_are_in_order_with_the_gateway(store: Store) {
-    let (key, locks) = (store.key("k"), client(&store));
+async fn fences_are_in_order_with_the_gateway(fixture: Fixture) {
+    let (key, locks) = (fixture.key("k"), client(&fixture));
     let mut last = 0;
     for _ in 0..5 {
         let guard = locks.lock(&key).acquire().await.unwrap();
@@ -121,14 +77,14 @@ pub(crate) async fn fences_are_in_order_with_the_gateway(store: Store) {
         assert!(ours > last, "{ours} after {last}");
         // The gateway waits behind us, so it acquires by our deletion.
         let other = tokio::task::spawn_blocking({
-            let (store, key) = (store.clone(), key.clone());
-            move || gateway_lock(&store, &key)
+            let (fixture, key) = (fixture.clone(), key.clone());
+            move || gateway_lock(&fixture, &key)
         });
-        stands_in_line(&locks, &key, 1).await;
+        queued(&locks, &key, 1).await;
         guard.release().await.unwrap();
         let (owner, theirs) = other.await.unwrap();
         assert!(theirs > ours, "{theirs} after {ours}");
-        gateway_unlock(&store, &owner);
+        gateway_unlock(&fixture, &owner);
         last = theirs;
     }
 }

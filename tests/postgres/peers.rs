@@ -1,24 +1,36 @@
 //! ShedLock's table: Java services exclude us and we exclude them. They are played by the statements that ShedLock 5 sends
 //! to PostgreSQL with `usingDbTime()`.
 
-use crate::{SOON, Store, connect};
+use crate::{Case, Fixture};
 use distributed_locks::{ErrorKind, Locks};
 use std::time::{Duration, Instant};
-use support::body::{chain, held, lost};
 use support::postgres::{Postgres, Setup};
+use support::scenarios::{chain, connect, granted, held, lost};
+use support::{HANG_LIMIT, cases, eventually, once_within};
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases![
+        shedlock_excludes_us,
+        a_release_by_shedlock_is_found_soon,
+        we_exclude_shedlock,
+        shedlocks_table_is_kept_to_its_form,
+        an_extended_lock_stays_taken_for_shedlock,
+        a_table_with_zones_is_refused,
+    ]
+}
 
 const NOW: &str = "timezone('utc', CURRENT_TIMESTAMP)";
 
 /// A server with ShedLock's table as its documentation has it, and a client of ours.
-fn stage(store: &Store) -> (Postgres, Locks) {
-    let server = store.start(Setup::default());
+fn with_its_table(fixture: &Fixture) -> (Postgres, Locks) {
+    let server = fixture.start(&Setup::default());
     server.psql(
         "CREATE TABLE shedlock(name VARCHAR(64) NOT NULL, lock_until TIMESTAMP(3) NOT NULL, locked_at TIMESTAMP(3) NOT NULL, \
          locked_by VARCHAR(255) NOT NULL, PRIMARY KEY (name)); GRANT SELECT, INSERT, UPDATE ON shedlock TO app",
     );
-    // Whose clock shows another hour must not matter.
+    // That a clock shows another hour must not matter.
     server.psql("ALTER DATABASE locks SET timezone = 'Asia/Tokyo'");
-    let locks = connect(&format!("{}&table=shedlock", server.url()));
+    let locks = connect(&server.url_with("table=shedlock"));
     (server, locks)
 }
 
@@ -37,7 +49,7 @@ fn lock(server: &Postgres, name: &str, seconds: u32) -> bool {
     [inserted, updated].iter().any(|statement| server.psql(statement) == "1")
 }
 
-/// As ShedLock gives a lock back, with a `lockAtLeastFor` of nothing.
+/// As ShedLock releases a lock, with a `lockAtLeastFor` of nothing.
 fn unlock(server: &Postgres, name: &str) {
     server.psql(&format!(
         "UPDATE shedlock SET lock_until = CASE WHEN locked_at + cast('0 seconds' as interval) > {NOW} \
@@ -45,8 +57,8 @@ fn unlock(server: &Postgres, name: &str) {
     ));
 }
 
-pub(crate) async fn shedlock_excludes_us(store: Store) {
-    let (server, locks) = stage(&store);
+async fn shedlock_excludes_us(fixture: Fixture) {
+    let (server, locks) = with_its_table(&fixture);
     assert!(lock(&server, "job", 3600));
     let busy = locks.lock("job").wait(Duration::ZERO).acquire().await.unwrap_err();
     assert_eq!(busy.kind(), ErrorKind::Busy);
@@ -54,25 +66,40 @@ pub(crate) async fn shedlock_excludes_us(store: Store) {
     let late = locks.lock("job").wait(Duration::from_millis(300)).acquire().await.unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Timeout);
     let waiting = tokio::spawn(locks.lock("job").acquire());
+    // The table has no queue that would show it.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!waiting.is_finished(), "two hold it");
-    let released = Instant::now();
     unlock(&server, "job");
-    let guard = tokio::time::timeout(SOON, waiting).await.unwrap().unwrap().unwrap();
-    assert!(released.elapsed() < Duration::from_secs(2), "{:?}", released.elapsed());
-    guard.release().await.unwrap();
-    // One that ends without giving back is free when its time is over.
+    granted(waiting).await.release().await.unwrap();
+    // One that ends without releasing is free when its time is over, in milliseconds.
+    let begun = Instant::now();
     assert!(lock(&server, "job", 1));
-    let locked = Instant::now();
-    locks.lock("job").wait(SOON).acquire().await.unwrap().release().await.unwrap();
-    assert!(locked.elapsed() >= Duration::from_millis(900), "{:?}", locked.elapsed());
+    locks.lock("job").wait(HANG_LIMIT).acquire().await.unwrap().release().await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(990), "{:?}", begun.elapsed());
 }
 
-pub(crate) async fn we_exclude_shedlock(store: Store) {
-    let (server, locks) = stage(&store);
-    let body = held(&locks, "job", 2).await;
+/// It is looked for every two seconds at the latest, though the lock is taken for an hour.
+async fn a_release_by_shedlock_is_found_soon(fixture: Fixture) {
+    let (server, locks) = with_its_table(&fixture);
+    once_within(Duration::from_secs(4), async || {
+        assert!(lock(&server, "job", 3600));
+        let waiting = tokio::spawn(locks.lock("job").acquire());
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let released = Instant::now();
+        unlock(&server, "job");
+        granted(waiting).await.release().await.unwrap();
+        released.elapsed()
+    })
+    .await;
+}
+
+async fn we_exclude_shedlock(fixture: Fixture) {
+    const TTL: u64 = 6;
+    let (server, locks) = with_its_table(&fixture);
+    let body = held(&locks, "job", TTL).await;
+    let begun = Instant::now();
     // Longer than the TTL: it is renewed.
-    for _ in 0..6 {
+    while begun.elapsed() < Duration::from_secs(TTL + 2) {
         assert!(!lock(&server, "job", 10), "two hold it");
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
@@ -81,25 +108,25 @@ pub(crate) async fn we_exclude_shedlock(store: Store) {
     assert!(!lock(&server, "job", 10), "another's unlock freed ours");
     assert!(locks.force_release("job").await.unwrap());
     lost(body).await;
-    assert!(lock(&server, "job", 10));
+    assert!(lock(&server, "job", 600));
     unlock(&server, "job");
     let guard = locks.lock("job").acquire().await.unwrap();
-    assert!(!lock(&server, "job", 10));
+    assert!(!lock(&server, "job", 600));
     guard.release().await.unwrap();
-    assert!(lock(&server, "job", 10), "not given back");
+    assert!(lock(&server, "job", 600), "not released");
 }
 
 /// The row is one that ShedLock can read, and its times are in UTC.
-pub(crate) async fn shedlocks_table_is_kept_to_its_form(store: Store) {
-    let (server, locks) = stage(&store);
-    let guard =
-        locks.lock("job").name(format!("{:ü<300}", "long")).ttl(Duration::from_secs(60)).acquire().await.unwrap();
+async fn shedlocks_table_is_kept_to_its_form(fixture: Fixture) {
+    let (server, locks) = with_its_table(&fixture);
+    let name = format!("{:ü<300}", "long");
+    let guard = locks.lock("job").name(name).ttl(Duration::from_secs(600)).acquire().await.unwrap();
     let row = server.psql(&format!(
-        "SELECT lock_until - {NOW} BETWEEN '50 seconds' AND '61 seconds', {NOW} - locked_at < '10 seconds', \
+        "SELECT lock_until - {NOW} BETWEEN '500 seconds' AND '601 seconds', {NOW} - locked_at < '100 seconds', \
          char_length(locked_by) FROM shedlock WHERE name = 'job'"
     ));
     assert_eq!(row, "t|t|255");
-    let other = connect(&format!("{}&table=shedlock", server.url()));
+    let other = connect(&server.url_with("table=shedlock"));
     assert!(other.lock("job").try_acquire().await.unwrap().is_none());
     let line = other.inspect("job").await.unwrap().unwrap();
     assert_eq!((line.holders.len(), line.waiters.len()), (1, 0));
@@ -108,29 +135,29 @@ pub(crate) async fn shedlocks_table_is_kept_to_its_form(store: Store) {
     let begun = other.lock("job").acquire().await.unwrap();
     other.close().await;
     drop(begun);
-    assert!(lock(&server, "job", 10), "closing gives back");
+    assert!(lock(&server, "job", 10), "closing releases");
 }
 
-pub(crate) async fn a_kept_lock_stays_taken_for_shedlock(store: Store) {
-    let (server, locks) = stage(&store);
+async fn an_extended_lock_stays_taken_for_shedlock(fixture: Fixture) {
+    const LEAST: Duration = Duration::from_secs(3);
+    let (server, locks) = with_its_table(&fixture);
     let begun = Instant::now();
-    let least = Duration::from_secs(3);
-    locks.lock("job").hold_at_least(least).run(|_| async {}).await.unwrap();
+    locks.lock("job").hold_at_least(LEAST).run(|_| async {}).await.unwrap();
     locks.close().await;
-    while !lock(&server, "job", 10) {
-        assert!(begun.elapsed() < least + Duration::from_secs(2), "still taken");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(begun.elapsed() >= least - Duration::from_millis(10), "free after {:?}", begun.elapsed());
+    let longer = "SELECT lock_until - locked_at > '9 seconds' FROM shedlock WHERE name = 'job'";
+    assert_eq!(server.psql(longer), "f", "it stays taken for its whole TTL");
+    eventually(async || if lock(&server, "job", 10) { Ok(()) } else { Err("still taken") }).await;
+    // The table's times are in milliseconds.
+    assert!(begun.elapsed() >= LEAST - Duration::from_millis(10), "free after {:?}", begun.elapsed());
 }
 
-pub(crate) async fn a_table_with_zones_is_refused(store: Store) {
-    let server = store.start(Setup::default());
+async fn a_table_with_zones_is_refused(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
     server.psql(
         "CREATE TABLE shedlock(name VARCHAR(64) PRIMARY KEY, lock_until TIMESTAMPTZ, locked_at TIMESTAMPTZ, \
          locked_by VARCHAR(255)); GRANT SELECT, INSERT, UPDATE ON shedlock TO app",
     );
-    let error = connect(&format!("{}&table=shedlock", server.url())).lock("job").acquire().await.unwrap_err();
+    let error = connect(&server.url_with("table=shedlock")).lock("job").acquire().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{}", chain(&error));
     assert!(error.to_string().contains("with time zone"), "{error}");
 }

@@ -1,152 +1,162 @@
 //! Other clients of Redis: they exclude us and we exclude them.
 
-use crate::{SOON, Store, client, nothing_is_left, stands_in_line};
+use crate::{Case, Fixture};
 use distributed_locks::ErrorKind;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::child::Child;
 use support::redis::Answer;
+use support::scenarios::peers::{Peer, Release, Waits, each_excludes_the_other};
+use support::scenarios::{acquire_and_release, bad_input, client, granted, nothing_is_left, queued};
+use support::{HANG_LIMIT, cases, in_time, once_within};
 
-/// redis-py's own lock: it says `holding`, and gives the lock back when it is told to.
+pub(crate) fn cases() -> Vec<Case> {
+    cases![
+        redis_py_excludes_us_and_we_redis_py,
+        a_foreign_release_is_found_soon,
+        shed_lock_excludes_us_until_it_expires,
+        we_exclude_shed_lock,
+        redisson_excludes_us,
+        a_client_that_polls_does_not_overtake_the_queue,
+        a_key_without_an_expiry_is_named,
+    ]
+}
+
+/// redis-py's own lock, until the end of the input.
 const REDIS_PY: &str = "
 import sys, redis
 port, name = int(sys.argv[1]), sys.argv[2]
-lock = redis.Redis(port=port).lock(name, timeout=20, sleep=0.02)
+lock = redis.Redis(port=port).lock(name, timeout=600, sleep=0.02)
 print('waiting', flush=True)
 assert lock.acquire(blocking=True)
 print('holding', flush=True)
-sys.stdin.readline()
+sys.stdin.read()
 lock.release()
-print('released', flush=True)
 ";
 
-fn redis_py(store: &Store, key: &str) -> Child {
+fn redis_py(fixture: &Fixture, key: &str) -> Peer {
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/servers/redis-py");
     assert!(package.exists(), "redis-py is not installed: `make servers`");
-    let port = store.redis().address().port().to_string();
+    let port = fixture.server().address().port().to_string();
     let mut python = Command::new("python3");
-    Child::start(python.env("PYTHONPATH", package).args(["-c", REDIS_PY, &port, key]))
+    let process = Child::start(python.env("PYTHONPATH", package).args(["-c", REDIS_PY, &port, key]));
+    Peer { process, release: Release::EndOfInput }
 }
 
-pub(crate) async fn redis_py_excludes_us(store: Store) {
-    let (key, locks) = (store.key("k"), client(&store));
-    let mut other = redis_py(&store, &key);
-    other.expect_line("holding", SOON);
-    let busy = locks.lock(&key).wait(Duration::ZERO).acquire().await.unwrap_err();
-    assert_eq!(busy.kind(), ErrorKind::Busy);
-    assert!(!busy.holder().unwrap().is_known(), "{busy}");
-    let waiting = tokio::spawn(locks.lock(&key).acquire());
-    stands_in_line(&locks, &key, 1).await;
-    assert_eq!(locks.inspect(&key).await.unwrap().unwrap().holders.len(), 1);
-    assert!(!waiting.is_finished());
-    other.say("enough");
-    other.expect_line("released", SOON);
-    let released = Instant::now();
-    waiting.await.unwrap().unwrap().release().await.unwrap();
-    assert!(released.elapsed() < Duration::from_secs(1), "found to be free after {:?}", released.elapsed());
-    nothing_is_left(&store.redis(), &key).await;
+async fn redis_py_excludes_us_and_we_redis_py(fixture: Fixture) {
+    let (key, locks) = (fixture.key("k"), client(&fixture));
+    each_excludes_the_other(&locks, &key, Waits::ByPolling, || redis_py(&fixture, &key)).await;
+    nothing_is_left(&*fixture.server(), &key).await;
 }
 
-pub(crate) async fn we_exclude_redis_py(store: Store) {
-    let (key, locks) = (store.key("k"), client(&store));
+/// Nobody notifies a waiter of it. Behind a lock of ours it would look every four seconds.
+async fn a_foreign_release_is_found_soon(fixture: Fixture) {
+    let (redis, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
+    once_within(Duration::from_secs(2), async || {
+        redis.ask(&["SET", &key, "foreign", "PX", "600000", "NX"]);
+        let waiting = tokio::spawn(locks.lock(&key).acquire());
+        queued(&locks, &key, 1).await;
+        redis.ask(&["DEL", &key]);
+        let released = Instant::now();
+        granted(waiting).await.release().await.unwrap();
+        released.elapsed()
+    })
+    .await;
+}
+
+/// What ShedLock and many scripts do: `true` if it acquired the lock.
+fn shed_lock(fixture: &Fixture, key: &str, millis: &str) -> bool {
+    fixture.server().ask(&["SET", key, "ADDED:2026@host", "PX", millis, "NX"]) != Answer::Nil
+}
+
+async fn shed_lock_excludes_us_until_it_expires(fixture: Fixture) {
+    let (redis, locks) = (fixture.server(), client(&fixture));
+    let expires = Duration::from_millis(1500);
+    once_within(Duration::from_secs(1), async || {
+        let key = fixture.key("k");
+        assert!(shed_lock(&fixture, &key, "600000"));
+        assert!(locks.lock(&key).try_acquire().await.unwrap().is_none());
+        let begun = Instant::now();
+        redis.ask(&["PEXPIRE", &key, "1500"]);
+        let guard = locks.lock(&key).wait(HANG_LIMIT).acquire().await.unwrap();
+        let took = begun.elapsed();
+        // Redis counts in whole milliseconds.
+        assert!(took + Duration::from_millis(2) >= expires, "it has not expired after {took:?}");
+        guard.release().await.unwrap();
+        took.saturating_sub(expires)
+    })
+    .await;
+}
+
+async fn we_exclude_shed_lock(fixture: Fixture) {
+    let (key, locks) = (fixture.key("k"), client(&fixture));
     let guard = locks.lock(&key).acquire().await.unwrap();
-    let mut other = redis_py(&store, &key);
-    other.expect_line("waiting", SOON);
-    assert!(other.is_silent_about("holding", Duration::from_millis(300)));
+    assert!(!shed_lock(&fixture, &key, "1500"));
     guard.check().unwrap();
     guard.release().await.unwrap();
-    other.expect_line("holding", SOON);
-    assert!(locks.lock(&key).try_acquire().await.unwrap().is_none());
-    other.say("enough");
-    other.expect_line("released", SOON);
-    assert!(other.wait(SOON).success());
+    assert!(shed_lock(&fixture, &key, "1500"));
 }
 
-/// What ShedLock and many scripts do: `true` if it took the lock.
-fn shed_lock(store: &Store, key: &str, millis: &str) -> bool {
-    store.redis().ask(&["SET", key, "ADDED:2026@host", "PX", millis, "NX"]) != Answer::Nil
-}
-
-pub(crate) async fn shed_lock_excludes_us_until_it_expires(store: Store) {
-    let (key, locks) = (store.key("k"), client(&store));
-    assert!(shed_lock(&store, &key, "1500"));
-    let begun = Instant::now();
-    assert!(locks.lock(&key).try_acquire().await.unwrap().is_none());
-    let guard = locks.lock(&key).wait(SOON).acquire().await.unwrap();
-    let took = begun.elapsed();
-    assert!(
-        took >= Duration::from_millis(1400) && took < Duration::from_millis(2000),
-        "free after 1.5 s, had after {took:?}"
-    );
-    guard.release().await.unwrap();
-}
-
-pub(crate) async fn we_exclude_shed_lock(store: Store) {
-    let (key, locks) = (store.key("k"), client(&store));
-    let guard = locks.lock(&key).acquire().await.unwrap();
-    assert!(!shed_lock(&store, &key, "1500"));
-    guard.check().unwrap();
-    guard.release().await.unwrap();
-    assert!(shed_lock(&store, &key, "1500"));
-}
-
-/// Its lock is a hash; to us it is somebody unknown, and no error.
-pub(crate) async fn redisson_excludes_us(store: Store) {
-    let (redis, key, locks) = (store.redis(), store.key("k"), client(&store));
+/// Its lock is a hash; to us its holder is unknown, and that is no error.
+async fn redisson_excludes_us(fixture: Fixture) {
+    let (redis, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
     redis.ask(&["HSET", &key, "8743c9c0:1", "1"]);
-    redis.ask(&["PEXPIRE", &key, "30000"]);
+    redis.ask(&["PEXPIRE", &key, "600000"]);
     let busy = locks.lock(&key).wait(Duration::ZERO).acquire().await.unwrap_err();
     assert_eq!(busy.kind(), ErrorKind::Busy);
     assert!(!busy.holder().unwrap().is_known(), "{busy}");
     let waiting = tokio::spawn(locks.lock(&key).acquire());
-    stands_in_line(&locks, &key, 1).await;
+    queued(&locks, &key, 1).await;
     redis.ask(&["DEL", &key]);
-    let guard = waiting.await.unwrap().unwrap();
+    let guard = granted(waiting).await;
     assert!(redis.try_ask(&["HINCRBY", &key, "8743c9c0:1", "1"]).unwrap_err().contains("WRONGTYPE"));
     guard.release().await.unwrap();
 }
 
-/// Who asks again and again has no chance against those who wait: the lock is never free between them.
-pub(crate) async fn nobody_gets_between_those_in_line(store: Store) {
-    let (key, locks) = (store.key("k"), client(&store));
+/// It has no chance against those who wait: the lock is never free between them.
+async fn a_client_that_polls_does_not_overtake_the_queue(fixture: Fixture) {
+    let (key, locks) = (fixture.key("k"), client(&fixture));
     let guard = locks.lock(&key).acquire().await.unwrap();
-    let mut line = Vec::new();
+    let tries = Arc::new(AtomicU64::new(0));
+    let mut waiting = Vec::new();
     for waiters in 1..=20 {
-        let lock = client(&store).lock(&key);
-        line.push(tokio::spawn(lock.run(|guard| async move {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        let (lock, tries) = (client(&fixture).lock(&key), tries.clone());
+        waiting.push(tokio::spawn(lock.run(|guard| async move {
+            // Each holds for two of its tries: one may have begun before.
+            let begun = tries.load(Ordering::Relaxed);
+            while tries.load(Ordering::Relaxed) < begun + 2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             guard.check().unwrap();
         })));
-        stands_in_line(&locks, &key, waiters).await;
+        queued(&locks, &key, waiters).await;
     }
-    let greedy = tokio::task::spawn_blocking({
-        let (store, key) = (store.clone(), key.clone());
+    let polling = tokio::task::spawn_blocking({
+        let (fixture, key, tries) = (fixture.clone(), key.clone(), tries.clone());
         move || {
-            let mut tries = 0;
-            while !shed_lock(&store, &key, "5000") {
-                tries += 1;
+            while !shed_lock(&fixture, &key, "600000") {
+                tries.fetch_add(1, Ordering::Relaxed);
             }
-            (tries, store.redis().ask(&["EXISTS", &format!("{{{key}}}:queue")]))
+            fixture.server().ask(&["EXISTS", &format!("{{{key}}}:queue")])
         }
     });
     guard.release().await.unwrap();
-    for waiter in line {
-        tokio::time::timeout(SOON, waiter).await.unwrap().unwrap().unwrap();
+    for waiter in waiting {
+        in_time(waiter).await.unwrap().unwrap();
     }
-    let (tries, waiting) = greedy.await.unwrap();
-    assert_eq!(waiting, Answer::Number(0), "it got in before those who waited, at try {tries}");
-    assert!(tries > 20, "it tried only {tries} times");
+    let queue = polling.await.unwrap();
+    let tries = tries.load(Ordering::Relaxed);
+    assert_eq!(queue, Answer::Number(0), "it got in before those who waited, at try {tries}");
+    assert!(tries >= 40, "it tried only {tries} times");
 }
 
-pub(crate) async fn a_key_without_an_expiry_is_called_by_name(store: Store) {
-    let (redis, key, locks) = (store.redis(), store.key("k"), client(&store));
+async fn a_key_without_an_expiry_is_named(fixture: Fixture) {
+    let (redis, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
     redis.ask(&["SET", &key, "stuck"]);
-    for wait in [Duration::ZERO, Duration::from_millis(200)] {
-        let error = locks.lock(&key).wait(wait).acquire().await.unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::Busy | ErrorKind::Timeout), "{error}");
-        assert!(error.to_string().contains(&format!("redis-cli del '{key}'")), "{error}");
-    }
+    bad_input::what_blocks_for_ever_is_named(&locks, &key, &[&format!("redis-cli del '{key}'")]).await;
     redis.ask(&["DEL", &key]);
-    locks.lock(&key).acquire().await.unwrap().release().await.unwrap();
+    acquire_and_release(&locks, &key).await;
 }

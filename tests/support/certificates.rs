@@ -27,6 +27,11 @@ impl Certificates {
         self.directory.join("client-key.pem")
     }
 
+    /// The client's files, as parameters of a URL.
+    pub fn identity(&self) -> String {
+        format!("cert={}&key={}", self.cert().display(), self.key().display())
+    }
+
     /// The server's certificate.
     pub(crate) fn server(&self) -> PathBuf {
         self.directory.join("server.pem")

@@ -1,4 +1,4 @@
-//! Starts our own programs and reads what they say.
+//! Starts our own programs and reads what they print.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write as _};
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::HANG_LIMIT;
 use crate::process::Process;
 
 /// A program of this workspace, by name: `binary("worker")` of this package, or `example("cron")`.
@@ -80,6 +81,12 @@ impl Child {
         }
     }
 
+    /// As [`expect_line`](Child::expect_line), within the [`HANG_LIMIT`].
+    #[track_caller]
+    pub fn next_line(&mut self, prefix: &str) -> String {
+        self.expect_line(prefix, HANG_LIMIT)
+    }
+
     /// True if no line that starts with `prefix` comes within this time: for what must not happen.
     pub fn is_silent_about(&mut self, prefix: &str, during: Duration) -> bool {
         let start = Instant::now();
@@ -110,12 +117,12 @@ impl Child {
     ///
     /// # Panics
     ///
-    /// If it still runs after `within`.
+    /// If it still runs after the [`HANG_LIMIT`].
     #[track_caller]
-    pub fn wait(&mut self, within: Duration) -> ExitStatus {
-        match self.process.end(within) {
+    pub fn wait(&mut self) -> ExitStatus {
+        match self.process.end(HANG_LIMIT) {
             Some(status) => status,
-            None => self.fail(&format!("still runs after {within:?}")),
+            None => self.fail(&format!("still runs after {HANG_LIMIT:?}")),
         }
     }
 

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
-/// A running child. Killed by `Drop`, and by its [`Undertaker`] if the test itself is killed.
+/// A running child. Killed by `Drop`, and by its [`Reaper`] if the test itself is killed.
 pub(crate) struct Process {
     child: Child,
-    _undertaker: Undertaker,
+    _reaper: Reaper,
 }
 
 impl Process {
@@ -19,8 +19,8 @@ impl Process {
     pub(crate) fn spawn(command: &mut Command, leftovers: &[&Path]) -> Process {
         let program = command.get_program().to_owned();
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
-        let undertaker = Undertaker::of(&child, leftovers);
-        Process { child, _undertaker: undertaker }
+        let reaper = Reaper::of(&child, leftovers);
+        Process { child, _reaper: reaper }
     }
 
     /// Its pipes, for whoever asked for them in the command.
@@ -55,7 +55,7 @@ impl Process {
         kill_process(self.pid(), Signal::CONT).unwrap();
     }
 
-    /// The processes that it started, where the system tells.
+    /// The processes that it started, as far as the system shows them.
     fn children(&self) -> Vec<Pid> {
         let path = format!("/proc/{0}/task/{0}/children", self.id());
         let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -96,14 +96,14 @@ impl Drop for Process {
     }
 }
 
-/// Those that have ended by themselves are none the worse.
+/// To those that still run.
 fn signal_all(processes: &[Pid], signal: Signal) {
     for process in processes {
         let _ = kill_process(*process, signal);
     }
 }
 
-/// SIGKILL, and waits until they are gone: whoever comes next may want what they have.
+/// SIGKILL, and waits until they are gone: the next server may need their ports and files.
 fn end_all(processes: &[Pid]) {
     signal_all(processes, Signal::KILL);
     let start = Instant::now();
@@ -112,7 +112,7 @@ fn end_all(processes: &[Pid]) {
         // One that nobody has waited for yet shows as `Z`.
         status.is_ok_and(|status| !status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
     };
-    while processes.iter().any(runs) && start.elapsed() < Duration::from_secs(5) {
+    while processes.iter().any(runs) && start.elapsed() < Duration::from_secs(30) {
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -132,15 +132,15 @@ pub(crate) fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
-/// A shell that waits for the end of the test process, whose only sign is that a pipe closes, and then clears up.
+/// A shell that waits for the end of the test process, which it notices by a pipe that closes, and then removes what is left.
 ///
 /// The usual tool, PR_SET_PDEATHSIG, needs `unsafe` and fires when the *thread* that started the child ends.
-struct Undertaker(Child);
+struct Reaper(Child);
 
-impl Undertaker {
-    fn of(child: &Child, leftovers: &[&Path]) -> Undertaker {
+impl Reaper {
+    fn of(child: &Child, leftovers: &[&Path]) -> Reaper {
         let shell = Command::new("sh")
-            .args(["-c", r#"read -r _; kill -9 "$1"; shift; rm -rf "$@""#, "undertaker"])
+            .args(["-c", r#"read -r _; kill -9 "$1"; shift; rm -rf "$@""#, "reaper"])
             .arg(child.id().to_string())
             .args(leftovers)
             // Away from the terminal's Ctrl-C and from a runner that kills the whole group.
@@ -149,11 +149,11 @@ impl Undertaker {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        Undertaker(shell.unwrap())
+        Reaper(shell.unwrap())
     }
 }
 
-impl Drop for Undertaker {
+impl Drop for Reaper {
     fn drop(&mut self) {
         // The process has been waited for: its number may belong to another by now.
         let _ = self.0.kill();

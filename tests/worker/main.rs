@@ -1,16 +1,17 @@
 //! A process that holds locks, for tests that kill, pause and cut off real processes.
 //!
-//! `worker hold TTL URL KEY [URL KEY]…` runs a locked body for each pair until it is stopped, and says so:
-//! `start KEY NANOS`, `end KEY NANOS` by the clock that all processes of the machine share, `refused KEY KIND`.
+//! `worker hold TTL URL KEY [URL KEY]…` runs a locked body for each pair until it is stopped, and prints
+//! `start KEY NANOS FENCE`, `end KEY NANOS` by the clock that all processes of the machine share, `refused KEY KIND`.
 //! `worker turns COUNT URL KEY` runs short locked bodies one after another: `turn NANOS NANOS FENCE`.
 //! `worker ends HOW URL KEY` runs one locked function whose `main` ends right after it, `worker least URL KEY` one with
 //! `hold_at_least`, and `worker configured [URL] [URL]` one after as many `init`s.
 
-#![expect(clippy::print_stdout, reason = "this is how it speaks with the test")]
+#![expect(clippy::print_stdout, reason = "the tests read it")]
 #![expect(clippy::panic, reason = "one of its ways to end")]
 
 use distributed_locks::{Error, Locks, distributed_lock};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Nanoseconds on the clock that all processes of this machine share.
 fn now() -> i128 {
@@ -18,7 +19,7 @@ fn now() -> i128 {
     i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
 }
 
-/// Says that a body ends, however it does.
+/// Prints that a body ends, however it does.
 struct Ends(String);
 
 impl Drop for Ends {
@@ -27,16 +28,20 @@ impl Drop for Ends {
     }
 }
 
-#[distributed_lock(key = key, ttl = ttl, client = locks)]
+#[distributed_lock(key = key, ttl = ttl, client = locks, guard = held)]
 async fn hold(locks: &Locks, key: &str, ttl: Duration) -> Result<(), Error> {
     let _ends = Ends(key.to_owned());
-    println!("start {key} {}", now());
+    println!("start {key} {} {}", now(), held.fence().to_u64());
     std::future::pending().await
 }
+
+/// That the body of `ending` has begun.
+static BEGUN: Notify = Notify::const_new();
 
 #[distributed_lock(key = key, ttl = 10)]
 async fn ending(key: &str, how: &str) -> Result<(), Error> {
     println!("start {key} {}", now());
+    BEGUN.notify_one();
     match how {
         "return" => Ok(()),
         "panic" => panic!("the worker was told to panic"),
@@ -107,8 +112,11 @@ async fn main() -> Result<(), Error> {
         ["ends", how, url, key] => {
             distributed_locks::init(*url)?;
             if *how == "drop" {
-                let dropped = tokio::time::timeout(Duration::from_millis(300), ending(key, how)).await;
-                println!("dropped {}", dropped.is_err());
+                tokio::select! {
+                    biased;
+                    ended = ending(key, how) => return ended,
+                    () = BEGUN.notified() => {}
+                }
                 // Otherwise the process may end before the background thread has sent the withdrawal.
                 distributed_locks::client()?.close().await;
                 return Ok(());
@@ -116,7 +124,7 @@ async fn main() -> Result<(), Error> {
             ending(key, how).await
         }
         other => {
-            println!("usage: worker hold|least|ends …, not {other:?}");
+            println!("usage: worker hold|turns|least|configured|ends …, not {other:?}");
             std::process::exit(2)
         }
     }

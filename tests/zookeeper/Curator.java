@@ -3,7 +3,7 @@ import org.apache.curator.framework.CuratorFrameworkFactory;
 import org.apache.curator.framework.recipes.locks.InterProcessMutex;
 import org.apache.curator.retry.RetryOneTime;
 
-/** Takes a lock, says so, and gives it back at the end of the input: `java Curator.java HOST:PORT PATH`. */
+/** Acquires a lock, prints `holding`, and releases it at the end of the input: `java Curator.java HOST:PORT PATH`. */
 class Curator {
     public static void main(String[] arguments) throws Exception {
         try (CuratorFramework client = CuratorFrameworkFactory.newClient(arguments[0], new RetryOneTime(100))) {

@@ -1,4 +1,4 @@
-"""Takes a lock, says so, and gives it back at the end of the input: `kazoo_lock.py HOST:PORT PATH [PATTERN]`."""
+"""Acquires a lock, prints `holding`, and releases it at the end of the input: `kazoo_lock.py HOST:PORT PATH [PATTERN]`."""
 
 import sys
 

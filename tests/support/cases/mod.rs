@@ -1,28 +1,33 @@
 //! Runs test functions against every version of a store that is installed.
 //!
-//! A test target with `harness = false` is a list of functions:
+//! A test target with `harness = false` has a list of functions in each of its modules:
 //!
 //! ```no_run
 //! use support::cases;
 //!
 //! mod waiting {
-//!     use support::cases::Store;
+//!     use support::cases;
+//!     use support::cases::{Case, Fixture};
+//!
+//!     pub fn cases() -> Vec<Case> {
+//!         cases![first_come_is_first_served, a_dead_leader_is_survived]
+//!     }
 //!
 //!     /// An ordinary case uses the server that all of them share, and keys of its own.
-//!     pub async fn first_come_is_first_served(store: Store) {
-//!         let etcd = store.etcd();
-//!         etcd.ctl(&["put", &store.key("line"), "first"]);
+//!     async fn first_come_is_first_served(fixture: Fixture) {
+//!         let etcd = fixture.server();
+//!         etcd.ctl(&["put", &fixture.key("line"), "first"]);
 //!     }
 //!
 //!     /// A case that harms servers starts its own. The store is etcd where no other [`Program`] is named.
-//!     pub async fn survives_the_leader(store: Store) {
-//!         let cluster = store.cluster(3);
+//!     async fn a_dead_leader_is_survived(fixture: Fixture) {
+//!         let cluster = fixture.cluster(3);
 //!         cluster.member(cluster.await_leader().await).kill();
 //!     }
 //! }
 //!
 //! fn main() -> std::process::ExitCode {
-//!     cases::run(cases![waiting::first_come_is_first_served, waiting::survives_the_leader])
+//!     cases::run([waiting::cases()])
 //! }
 //! ```
 //!
@@ -40,26 +45,37 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+mod fixture;
 mod run;
-mod store;
 
+use fixture::Shared;
+pub use fixture::{Fixture, Program};
 pub use run::Case;
-use store::Shared;
-pub use store::{Program, Store};
 
-/// How long a case may take, unless [`Case::within`] says otherwise.
-pub const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// A case that takes longer hangs, unless [`Case::within`] says otherwise.
+pub const TIME_LIMIT: Duration = Duration::from_secs(300);
 
-/// The named async functions, each of one [`Store`], as a list of [`Case`]s. A case is named by its path as written.
+/// The named async functions, each of one [`Fixture`], as a list of [`Case`]s. A case is named by its function and the
+/// module that it is in, or that lists it.
 #[macro_export]
 macro_rules! cases {
-    ($($($segment:ident)::+),* $(,)?) => {
-        vec![$($crate::cases::Case::new([$(stringify!($segment)),+].join("::"), $($segment)::+)),*]
+    ($($function:path),* $(,)?) => {
+        vec![$($crate::cases::Case::new($crate::cases::name(module_path!(), stringify!($function)), $function)),*]
     };
 }
 
-/// Runs the cases as the program's arguments say: the whole `main` of a test target.
-pub fn run<P: Program>(cases: Vec<Case<P>>) -> ExitCode {
+/// The name of a case that is listed in a module of a test target: `scenarios::endings::after_return` makes
+/// `endings::after_return` anywhere, and so does `after_return` in the module `etcd::endings`.
+pub fn name(module: &str, function: &str) -> String {
+    // The first segment of the module is the test target.
+    let path = module.split("::").skip(1).chain(function.split("::")).map(str::trim);
+    let path: Vec<&str> = path.collect();
+    path[path.len().saturating_sub(2)..].join("::")
+}
+
+/// Runs the cases of all modules as the program's arguments say: the whole `main` of a test target.
+pub fn run<P: Program>(modules: impl IntoIterator<Item = Vec<Case<P>>>) -> ExitCode {
+    let cases = modules.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials(cases)).exit_code()
 }
 
@@ -80,8 +96,8 @@ pub fn trials<P: Program>(cases: Vec<Case<P>>) -> Vec<Trial> {
 fn trial<P: Program>(case: &Arc<Case<P>>, shared: &Arc<Shared<P>>) -> Trial {
     let (case, shared) = (case.clone(), shared.clone());
     let name = format!("{}::{}", shared.label(), case.name());
-    let store = Store::new(shared, case.name());
-    Trial::test(name.clone(), move || run::run(&case, &name, &store).map_err(Failed::from))
+    let fixture = Fixture::new(shared, case.name());
+    Trial::test(name.clone(), move || run::run(&case, &name, &fixture).map_err(Failed::from))
 }
 
 fn ignored<P: Program>(case: &Case<P>) -> Trial {

@@ -9,12 +9,12 @@ use std::sync::{Arc, Once, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use super::store::Logs;
-use super::{Program, Store, TIME_LIMIT};
+use super::fixture::Logs;
+use super::{Fixture, Program, TIME_LIMIT};
 use crate::etcd;
 
-/// What a case that blocks its threads gets beyond its limit, before it is given up from outside.
-const GRACE: Duration = Duration::from_secs(5);
+/// What a case gets beyond its limit to report by itself that it hangs. One that blocks its thread cannot.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// A named async test function. [`cases!`](crate::cases!) makes these from functions, [`Case::new`] from anything else,
 /// such as the entries of a conformance suite.
@@ -24,15 +24,15 @@ pub struct Case<P: Program = etcd::Binary> {
     body: Box<Body<P>>,
 }
 
-type Body<P> = dyn Fn(Store<P>) -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync;
+type Body<P> = dyn Fn(Fixture<P>) -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync;
 
 impl<P: Program> Case<P> {
     /// A case that runs `body` once for each version of the store.
     pub fn new<F: Future<Output = ()> + 'static>(
         name: impl Into<String>,
-        body: impl Fn(Store<P>) -> F + Send + Sync + 'static,
+        body: impl Fn(Fixture<P>) -> F + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), limit: TIME_LIMIT, body: Box::new(move |store| Box::pin(body(store))) }
+        Self { name: name.into(), limit: TIME_LIMIT, body: Box::new(move |fixture| Box::pin(body(fixture))) }
     }
 
     /// The same case with another time limit.
@@ -52,49 +52,49 @@ impl<P: Program> Debug for Case<P> {
 }
 
 /// Runs the case on a thread of its own. The error is what to print.
-pub(super) fn run<P: Program>(case: &Arc<Case<P>>, name: &str, store: &Store<P>) -> Result<(), String> {
+pub(super) fn run<P: Program>(case: &Arc<Case<P>>, name: &str, fixture: &Fixture<P>) -> Result<(), String> {
     explain_panics();
     let (done, outcome) = mpsc::channel();
-    let (body, on_stage) = (case.clone(), store.clone());
+    let (body, its_fixture) = (case.clone(), fixture.clone());
     let thread = thread::Builder::new().name(name.to_owned());
-    thread.spawn(move || drop(done.send(perform(&body, &on_stage)))).unwrap();
+    thread.spawn(move || drop(done.send(perform(&body, &its_fixture)))).unwrap();
     outcome.recv_timeout(case.limit + GRACE).unwrap_or_else(|_| {
-        Err(format!("blocks its thread, and was given up after {:?}{}", case.limit + GRACE, store.logs().tails()))
+        Err(format!("blocks its thread: not done after {:?}{}", case.limit + GRACE, fixture.logs().tails()))
     })
 }
 
-fn perform<P: Program>(case: &Case<P>, store: &Store<P>) -> Result<(), String> {
-    CASE.set(Some(OnStage { logs: store.logs().clone(), last_panic: None }));
+fn perform<P: Program>(case: &Case<P>, fixture: &Fixture<P>) -> Result<(), String> {
+    CASE.set(Some(Running { logs: fixture.logs().clone(), last_panic: None }));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let bounded = async {
-        let mut body = (case.body)(store.clone());
+        let mut body = (case.body)(fixture.clone());
         match tokio::time::timeout(case.limit, &mut body).await {
             Ok(()) => Ok(()),
             // Before the body is dropped, and its servers and their logs with it.
-            Err(_) => Err(format!("hangs: not done after {:?}{}", case.limit, store.logs().tails())),
+            Err(_) => Err(format!("hangs: not done after {:?}{}", case.limit, fixture.logs().tails())),
         }
     };
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(bounded)));
     // A blocking call may go on for ever; the process ends without it.
     runtime.shutdown_background();
-    let stage = CASE.take();
+    let running = CASE.take();
     outcome.unwrap_or_else(|payload| {
-        Err(stage.and_then(|stage| stage.last_panic).unwrap_or_else(|| message(&*payload).to_owned()))
+        Err(running.and_then(|running| running.last_panic).unwrap_or_else(|| message(&*payload).to_owned()))
     })
 }
 
 /// The case that runs on this thread.
-struct OnStage {
+struct Running {
     logs: Logs,
     last_panic: Option<String>,
 }
 
 thread_local! {
-    static CASE: RefCell<Option<OnStage>> = const { RefCell::new(None) };
+    static CASE: RefCell<Option<Running>> = const { RefCell::new(None) };
 }
 
 /// On the thread of a case a panic is noted, with its place and the logs, while its servers still are there: unwinding
-/// ends them. If it is caught on the way, it is none of our business. On other threads it is printed as ever.
+/// ends them. If it is caught on the way, the note is not used. On other threads it is printed as usual.
 fn explain_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

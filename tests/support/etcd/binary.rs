@@ -1,10 +1,12 @@
-//! Which etcd binaries there are.
+//! Which etcd programs there are, and etcd in the hands of a case.
 
 use std::collections::HashSet;
-use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::LazyLock;
+
+use super::{Cluster, Etcd, Setup};
+use crate::cases::{Fixture, Program};
+use crate::programs;
 
 /// An etcd program on this machine, with its version.
 #[derive(Clone, Debug)]
@@ -18,7 +20,8 @@ impl Binary {
     pub fn all() -> &'static [Binary] {
         static ALL: LazyLock<Vec<Binary>> = LazyLock::new(|| {
             let mut versions = HashSet::new();
-            let mut found: Vec<Binary> = candidates().iter().filter_map(|path| Binary::at(path)).collect();
+            let candidates = programs::candidates(&["LOCKS_ETCD"], &["etcd"]);
+            let mut found: Vec<Binary> = candidates.iter().filter_map(|path| Binary::at(path)).collect();
             found.retain(|binary| versions.insert(binary.version.clone()));
             found.sort_by_key(|binary| numbers(&binary.version));
             found
@@ -28,8 +31,7 @@ impl Binary {
 
     /// The etcd at this path, if it is one.
     pub fn at(path: &Path) -> Option<Binary> {
-        let output = Command::new(path).arg("--version").output().ok()?;
-        let text = String::from_utf8(output.stdout).ok()?;
+        let text = programs::version(path)?;
         let version = text.lines().next()?.strip_prefix("etcd Version: ")?.trim().to_owned();
         Some(Binary { path: path.to_owned(), version })
     }
@@ -44,13 +46,6 @@ impl Binary {
         &self.version
     }
 
-    /// The name for tests: "etcd-3.5", or "etcd-3.5.1" where several 3.5 are installed.
-    pub fn label(&self) -> String {
-        let line = release_line(&self.version);
-        let namesakes = Binary::all().iter().filter(|other| release_line(&other.version) == line).count();
-        format!("etcd-{}", if namesakes > 1 { &self.version } else { line })
-    }
-
     /// The etcdctl beside it, or else the one in the PATH.
     pub(super) fn etcdctl(&self) -> PathBuf {
         let beside = self.path.with_file_name("etcdctl");
@@ -58,18 +53,45 @@ impl Binary {
     }
 }
 
-fn candidates() -> Vec<PathBuf> {
-    let named = env::var_os("LOCKS_ETCD").unwrap_or_default();
-    let path = env::var_os("PATH").unwrap_or_default();
-    let servers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/servers");
-    let fetched = servers.read_dir().into_iter().flatten().flatten().map(|entry| entry.path().join("etcd"));
-    let in_path = env::split_paths(&path).map(|directory| directory.join("etcd"));
-    env::split_paths(&named).chain(fetched).chain(in_path).filter(|path| path.is_file()).collect()
+impl Program for Binary {
+    type Server = Etcd;
+    type Setup = Setup;
+
+    const NAMES: &[&str] = &["etcd"];
+
+    fn installed() -> &'static [Self] {
+        Self::all()
+    }
+
+    /// "etcd-3.5", or "etcd-3.5.1" where several 3.5 are installed.
+    fn label(&self) -> String {
+        let line = programs::release_line(&self.version);
+        let same_line = |other: &&Binary| programs::release_line(&other.version) == line;
+        let namesakes = Binary::all().iter().filter(same_line).count();
+        format!("etcd-{}", if namesakes > 1 { &self.version } else { line })
+    }
+
+    fn start(&self, setup: &Setup) -> Etcd {
+        Etcd::start_with(self, setup)
+    }
+
+    fn with_tls() -> Setup {
+        Setup { tls: true, ..Setup::default() }
+    }
 }
 
-/// "3.5" of "3.5.1".
-fn release_line(version: &str) -> &str {
-    version.rsplit_once('.').map_or(version, |(line, _)| line)
+impl Fixture {
+    /// A cluster for this case alone, with a fast election.
+    pub fn cluster(&self, size: usize) -> Cluster {
+        self.cluster_with(size, &Setup { fast_election: true, ..Setup::default() })
+    }
+
+    /// A cluster for this case alone, otherwise set up.
+    pub fn cluster_with(&self, size: usize, setup: &Setup) -> Cluster {
+        let cluster = Cluster::start_with(self.program(), size, setup);
+        cluster.members().iter().for_each(|member| self.remember(member.log()));
+        cluster
+    }
 }
 
 fn numbers(version: &str) -> Vec<u32> {

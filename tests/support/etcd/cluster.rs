@@ -1,8 +1,6 @@
 //! Several members that elect a leader.
 
-use std::time::Duration;
-
-use super::{Binary, Etcd, Links, START_TRIES, Setup, join_urls};
+use super::{Binary, Etcd, Links, Setup};
 
 /// An etcd cluster on this machine. The members are killed by `Drop`.
 #[derive(Debug)]
@@ -23,7 +21,7 @@ impl Cluster {
     ///
     /// If it does not come up, with the end of a member's log.
     pub fn start_with(binary: &Binary, size: usize, setup: &Setup) -> Cluster {
-        let (members, links) = Etcd::start_members(binary, size, setup, START_TRIES);
+        let (members, links) = Etcd::start_members(binary, size, setup);
         Cluster { members, links }
     }
 
@@ -48,27 +46,26 @@ impl Cluster {
 
     /// The URL of the whole cluster for `Locks::connect`.
     pub fn url(&self) -> String {
-        join_urls(&self.members)
+        let endpoints: Vec<String> = self.members.iter().map(Etcd::endpoint).collect();
+        self.members[0].url_at(&endpoints.join(","))
     }
 
     /// The number of the member that leads, or `None` during an election.
     ///
     /// Members that are down or paused are not asked.
     pub fn leader(&self) -> Option<usize> {
-        let leads =
-            |member: &Etcd| member.try_metrics().is_some_and(|now| now.sum("etcd_server_is_leader", &[]) == 1.0);
-        self.members.iter().position(|member| member.is_up() && leads(member))
+        self.members.iter().position(Etcd::leads)
     }
 
     /// The number of the member that leads, as soon as one does.
     pub async fn await_leader(&self) -> usize {
-        crate::eventually(Duration::from_secs(15), async || self.leader().ok_or("no leader")).await
+        crate::eventually(async || self.leader().ok_or("no leader")).await
     }
 
     /// Kills all members and starts them again with their data.
     pub fn restart(&self) {
-        self.members.iter().for_each(Etcd::kill);
-        self.members.iter().for_each(Etcd::launch);
-        self.members.iter().for_each(Etcd::await_ready);
+        self.members.iter().for_each(|member| member.kill());
+        self.members.iter().for_each(|member| member.launch());
+        self.members.iter().for_each(|member| member.await_ready());
     }
 }

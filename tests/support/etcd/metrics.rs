@@ -28,6 +28,13 @@ impl Metrics {
         self.count("grpc_server_started_total", &[("grpc_method", method)])
     }
 
+    /// Calls begun of every method that a lock may need.
+    pub fn all_calls(&self) -> u64 {
+        let unary = ["Txn", "Range", "Put", "DeleteRange", "LeaseGrant", "LeaseRevoke", "LeaseTimeToLive"];
+        let streams = ["Watch", "LeaseKeepAlive"];
+        unary.iter().chain(&streams).map(|method| self.calls(method)).sum()
+    }
+
     /// Messages received by one method: for "LeaseKeepAlive" and "Watch", what came over the streams.
     pub fn messages(&self, method: &str) -> u64 {
         self.count("grpc_server_msg_received_total", &[("grpc_method", method)])

@@ -2,53 +2,49 @@
 //!
 //! | to simulate | use |
 //! |---|---|
-//! | a crash, a lost machine | [`Etcd::kill`], then [`Etcd::restart`] with the same ports and data |
-//! | a hung or cut-off server | [`Etcd::pause`]: connections stay open, nothing is answered |
+//! | a crash, a lost machine | [`Daemon::kill`], then [`Daemon::restart`] with the same ports and data |
+//! | a hung or cut-off server | [`Daemon::pause`]: connections stay open, nothing is answered |
 //! | a cut-off minority | pause the other members: the one left answers, but cannot commit |
 //! | a member cut off from others | [`Setup::links`], then [`Links`](Cluster::links) |
-//! | a bad network on the way | a [`Proxy`](crate::proxy::Proxy) to [`Etcd::address`] |
+//! | a bad network on the way | a [`Proxy`](crate::proxy::Proxy) to [`Daemon::address`] |
 //! | another client | [`Etcd::ctl`] (etcdctl), [`Etcd::gateway`] (the JSON gateway) |
 //!
 //! Data is kept in memory where the machine has enough, unless [`Setup::fsync`] says otherwise: a server or a cluster is
 //! ready within a second, and forgets nothing when it is killed.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::net::Ipv4Addr;
+use std::ops::Deref;
 use std::process::Command;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::daemon::{Daemon, fast_directory};
+use crate::certificates::Certificates;
+use crate::daemon::{ClientUrl, Daemon, Launch, fast_directory};
 use crate::ports;
-use crate::process::tail;
+use crate::server::{Cost, Server};
 
 mod binary;
 mod cluster;
 mod links;
 mod metrics;
+mod questions;
 mod setup;
-mod stage;
-mod talk;
 
-pub use crate::certificates::Certificates;
 pub use binary::Binary;
 pub use cluster::Cluster;
 pub use links::Links;
 pub use metrics::Metrics;
+use questions::Status;
 pub use setup::{Setup, Users};
-
-/// Somebody else may take a port between our look at it and the server's start.
-const START_TRIES: u32 = 5;
 
 /// A running etcd server, alone or a member of a [`Cluster`]. Killed by `Drop`, with its data.
 #[derive(Debug)]
 pub struct Etcd {
     binary: Binary,
-    setup: Setup,
-    client: u16,
-    status: u16,
-    certificates: Option<Certificates>,
+    has_users: bool,
+    status: Status,
     daemon: Daemon,
 }
 
@@ -64,36 +60,12 @@ impl Etcd {
     ///
     /// If it does not come up, with the end of its log.
     pub fn start_with(binary: &Binary, setup: &Setup) -> Etcd {
-        Etcd::start_members(binary, 1, setup, START_TRIES).0.remove(0)
+        Etcd::start_members(binary, 1, setup).0.remove(0)
     }
 
     /// `host:port` for clients.
     pub fn endpoint(&self) -> String {
-        self.address().to_string()
-    }
-
-    /// Where clients connect to.
-    pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.client).into()
-    }
-
-    /// The URL for `Locks::connect`, with the credentials and certificates that this server asks for.
-    pub fn url(&self) -> String {
-        self.url_at(&self.endpoint())
-    }
-
-    /// As [`url`](Etcd::url), by another way such as a [`Proxy`](crate::proxy::Proxy).
-    pub fn url_at(&self, authority: &str) -> String {
-        let login = self.setup.users.as_ref().map(|users| format!("{}:{}@", users.name, users.password));
-        let login = login.unwrap_or_default();
-        match &self.certificates {
-            None => format!("etcd://{login}{authority}"),
-            Some(files) => {
-                let (ca, cert, key) = (files.ca(), files.cert(), files.key());
-                let query = format!("ca={}&cert={}&key={}", ca.display(), cert.display(), key.display());
-                format!("etcds://{login}{authority}?{query}")
-            }
-        }
+        self.daemon.endpoint()
     }
 
     /// The program that it runs.
@@ -101,80 +73,51 @@ impl Etcd {
         &self.binary
     }
 
-    /// What a client needs to connect with TLS, if the server has been set up for it.
-    pub fn certificates(&self) -> Option<&Certificates> {
-        self.certificates.as_ref()
-    }
-
-    /// SIGKILL. Returns when it is gone.
-    pub fn kill(&self) {
-        self.daemon.kill();
-    }
-
-    /// SIGSTOP: it keeps its connections and answers nothing. Returns when it has stopped.
-    pub fn pause(&self) {
-        self.daemon.pause();
-    }
-
-    /// SIGCONT after [`pause`](Etcd::pause).
-    pub fn resume(&self) {
-        self.daemon.resume();
-    }
-
-    /// Kills it if it runs, starts it again with its ports and its data, and waits until it answers.
-    ///
-    /// A member answers only when the cluster has a leader: see [`launch`](Etcd::launch) and [`Cluster::restart`].
-    pub fn restart(&self) {
-        self.kill();
-        self.launch();
-        self.await_ready();
-    }
-
-    /// Starts a killed server again and does not wait for it.
-    pub fn launch(&self) {
-        self.daemon.launch();
-    }
-
-    /// Waits until it answers.
-    ///
-    /// # Panics
-    ///
-    /// If it ends instead, or does not answer in time, with the end of its log.
-    pub fn await_ready(&self) {
-        self.ready().unwrap_or_else(|why| panic!("{why}"));
-    }
-
-    /// The last lines it logged.
-    pub fn log_tail(&self) -> String {
-        tail(self.log())
-    }
-
-    /// Its log, which is gone with it.
-    pub fn log(&self) -> &Path {
-        self.daemon.log()
-    }
-
-    fn is_up(&self) -> bool {
-        self.daemon.is_up()
-    }
-
-    fn ready(&self) -> Result<(), String> {
-        self.daemon.ready(|| self.is_healthy())
-    }
-
-    fn start_members(binary: &Binary, size: usize, setup: &Setup, tries: u32) -> (Vec<Etcd>, Option<Links>) {
-        let (members, links) = prepare(binary, size, setup);
-        members.iter().for_each(Etcd::launch);
-        for member in &members {
-            if member.ready().is_err() && tries > 1 && member.log_tail().contains("address already in use") {
-                return Etcd::start_members(binary, size, setup, tries - 1);
-            }
-            member.await_ready();
-        }
+    fn start_members(binary: &Binary, size: usize, setup: &Setup) -> (Vec<Etcd>, Option<Links>) {
+        let prepare = || prepare(binary, size, setup);
+        let started = crate::daemon::start(prepare, |(members, _)| members.iter().map(|one| &one.daemon).collect());
         if let Some(users) = &setup.users {
-            members[0].enable_users(users);
+            started.0[0].enable_users(users);
         }
-        (members, links)
+        started
+    }
+}
+
+impl Deref for Etcd {
+    type Target = Daemon;
+
+    fn deref(&self) -> &Daemon {
+        &self.daemon
+    }
+}
+
+impl Server for Etcd {
+    const DELETED: &'static str = "deleted";
+    const BEYOND_TTL: Duration = Duration::ZERO;
+
+    fn left(&self, key: &str) -> Vec<String> {
+        let keys = self.ctl(&["get", "--prefix", "--keys-only", key]);
+        keys.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn record(&self, key: &str) -> String {
+        self.ctl(&["get", "--prefix", key])
+    }
+
+    /// What the lease was granted: as it is renewed meanwhile, what remains of it says less.
+    fn lapse(&self, key: &str) -> Duration {
+        let lease = self.json(&["lease", "timetolive", &self.lease(key)]);
+        Duration::from_secs(lease["granted-ttl"].as_u64().unwrap())
+    }
+
+    fn delete(&self, key: &str) {
+        self.ctl(&["del", "--prefix", key]);
+    }
+
+    /// Requests of every kind but what goes over streams, and entries in the raft log.
+    fn cost(&self) -> Cost {
+        let metrics = self.metrics();
+        Cost::from([("calls".to_owned(), metrics.all_calls()), ("proposals".to_owned(), metrics.proposals())])
     }
 }
 
@@ -231,15 +174,27 @@ fn prepare_member(binary: &Binary, setup: &Setup, peer: &Peer, cluster: &[String
     ];
     flags.extend(certificates.iter().flat_map(tls_flags));
     flags.extend(setup.flags(cluster.len()));
-    let name = format!("etcd {} at 127.0.0.1:{client}", binary.version());
-    let program = binary.path().to_owned();
-    let daemon = Daemon::new(name, directory, move || {
-        let mut command = Command::new(&program);
-        clear_environment(&mut command);
-        command.args(&flags);
-        command
+    let (program, status) = (binary.path().to_owned(), Status::at(status));
+    let login = setup.users.as_ref().map(|users| format!("{}:{}@", users.name, users.password));
+    let daemon = Daemon::new(Launch {
+        name: format!("etcd {} at 127.0.0.1:{client}", binary.version()),
+        directory,
+        address: (Ipv4Addr::LOCALHOST, client).into(),
+        url: ClientUrl {
+            scheme: if setup.tls { "etcds" } else { "etcd" },
+            login: login.unwrap_or_default(),
+            certificates,
+            ..ClientUrl::default()
+        },
+        command: Box::new(move || {
+            let mut command = Command::new(&program);
+            clear_environment(&mut command);
+            command.args(&flags);
+            command
+        }),
+        answers: Box::new(move || status.is_healthy()),
     });
-    Etcd { binary: binary.clone(), setup: setup.clone(), client, status, certificates, daemon }
+    Etcd { binary: binary.clone(), has_users: setup.users.is_some(), status, daemon }
 }
 
 fn tls_flags(files: &Certificates) -> [String; 4] {
@@ -261,10 +216,4 @@ fn clear_environment(command: &mut Command) {
     for name in names.filter(|name| name.to_string_lossy().starts_with("ETCD")) {
         command.env_remove(name);
     }
-}
-
-/// One URL for several servers.
-fn join_urls(members: &[Etcd]) -> String {
-    let endpoints: Vec<String> = members.iter().map(Etcd::endpoint).collect();
-    members[0].url_at(&endpoints.join(","))
 }

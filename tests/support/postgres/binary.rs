@@ -1,9 +1,11 @@
 //! Which PostgreSQL servers there are.
 
-use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::LazyLock;
+
+use super::{Postgres, Setup};
+use crate::cases::Program;
+use crate::programs;
 
 /// The programs of one version.
 #[derive(Clone, Debug)]
@@ -25,29 +27,44 @@ impl Binary {
         &ALL
     }
 
-    /// The name for tests, such as "postgres-15".
-    pub fn label(&self) -> String {
-        format!("postgres-{}", self.version)
-    }
-
     /// One of the programs.
     pub(super) fn program(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
     fn in_(directory: &Path) -> Option<Binary> {
-        let output = Command::new(directory.join("postgres")).arg("--version").output().ok()?;
-        let text = String::from_utf8(output.stdout).ok()?;
+        let text = programs::version(&directory.join("postgres"))?;
         let version = text.strip_prefix("postgres (PostgreSQL) ")?.split(['.', ' ', '\n']).next()?.to_owned();
         Some(Binary { directory: directory.to_owned(), version })
     }
 }
 
+impl Program for Binary {
+    type Server = Postgres;
+    type Setup = Setup;
+
+    const NAMES: &[&str] = &["postgres"];
+
+    fn installed() -> &'static [Self] {
+        Self::all()
+    }
+
+    fn label(&self) -> String {
+        format!("postgres-{}", self.version)
+    }
+
+    fn start(&self, setup: &Setup) -> Postgres {
+        Postgres::start(self, *setup)
+    }
+
+    fn with_tls() -> Setup {
+        Setup { tls: true, ..Setup::default() }
+    }
+}
+
 fn candidates() -> Vec<PathBuf> {
-    let named = env::var_os("LOCKS_POSTGRES").unwrap_or_default();
-    let path = env::var_os("PATH").unwrap_or_default();
     let debian = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten().flatten();
     let debian = debian.map(|entry| entry.path().join("bin"));
-    let all = env::split_paths(&named).chain(debian).chain(env::split_paths(&path));
+    let all = programs::paths("LOCKS_POSTGRES").into_iter().chain(debian).chain(programs::paths("PATH"));
     all.filter(|directory| directory.join("postgres").is_file() && directory.join("initdb").is_file()).collect()
 }

@@ -1,19 +1,17 @@
 //! PgBouncer in front of a server: a connection of the server for each transaction, and no state in between.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::ops::Deref;
 use std::path::Path;
 
 use super::{Postgres, template};
-use crate::daemon::{Daemon, fast_directory};
+use crate::daemon::{ClientUrl, Daemon, Launch, fast_directory};
 use crate::ports;
 
 /// A pool of connections to one server, in transaction mode. Killed by `Drop`.
 #[derive(Debug)]
-pub struct Pool {
-    port: u16,
-    _daemon: Daemon,
-}
+pub struct Pool(Daemon);
 
 impl Pool {
     /// Starts a pool and waits until it accepts connections.
@@ -22,6 +20,10 @@ impl Pool {
     ///
     /// If it does not come up, with the end of its log.
     pub fn before(server: &Postgres) -> Pool {
+        crate::daemon::start(|| Pool::prepare(server), |pool| vec![&pool.0])
+    }
+
+    fn prepare(server: &Postgres) -> Pool {
         let (directory, port) = (fast_directory("locks-pgbouncer-"), ports::free());
         let path = directory.path().join("pgbouncer.ini");
         let users = directory.path().join("users");
@@ -34,19 +36,26 @@ impl Pool {
         );
         fs::write(&path, settings).unwrap();
         template::own(directory.path());
-        let daemon = Daemon::new(format!("pgbouncer at 127.0.0.1:{port}"), directory, move || {
-            let mut command = template::as_postgres(Path::new("pgbouncer"));
-            command.arg("--quiet").arg(&path);
-            command
-        });
-        daemon.launch();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        daemon.ready(|| std::net::TcpStream::connect(address).is_ok()).unwrap_or_else(|why| panic!("{why}"));
-        Pool { port, _daemon: daemon }
+        Pool(Daemon::new(Launch {
+            name: format!("pgbouncer at {address}"),
+            directory,
+            address,
+            url: ClientUrl::default(),
+            command: Box::new(move || {
+                let mut command = template::as_postgres(Path::new("pgbouncer"));
+                command.arg("--quiet").arg(&path);
+                command
+            }),
+            answers: Box::new(move || TcpStream::connect(address).is_ok()),
+        }))
     }
+}
 
-    /// `host:port` for clients.
-    pub fn endpoint(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+impl Deref for Pool {
+    type Target = Daemon;
+
+    fn deref(&self) -> &Daemon {
+        &self.0
     }
 }

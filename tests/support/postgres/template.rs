@@ -8,7 +8,9 @@ use std::process::Command;
 use std::sync::{LazyLock, Mutex};
 
 use super::{Binary, Setup};
+use crate::cases::Program;
 use crate::daemon::fast_directory;
+use crate::programs;
 
 /// What every server here has.
 pub(super) const SETTINGS: &[&str] = &[
@@ -88,7 +90,7 @@ pub(super) fn run(command: &mut Command) {
 
 /// Where the template is kept from run to run; its name changes with what is in it.
 fn stored(binary: &Binary) -> PathBuf {
-    let servers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/servers");
+    let servers = programs::servers();
     fs::create_dir_all(&servers).unwrap();
     servers.join(format!("{}-data-1", binary.label()))
 }

@@ -2,29 +2,28 @@
 //!
 //! | to simulate | use |
 //! |---|---|
-//! | a crash, a lost machine | [`Redis::kill`], then [`Redis::restart`] with the same port, and the data that [`Setup::durable`] kept |
-//! | a hung or cut-off server | [`Redis::pause`]: connections stay open, nothing is answered |
+//! | a crash, a lost machine | [`Daemon::kill`], then [`Daemon::restart`] with the same port, and the data that [`Setup::durable`] kept |
+//! | a hung or cut-off server | [`Daemon::pause`]: connections stay open, nothing is answered |
 //! | a failover | a second server with `replicaof`, promoted by `REPLICAOF NO ONE` |
-//! | a bad network on the way | a [`Proxy`](crate::proxy::Proxy) to [`Redis::address`] |
+//! | a bad network on the way | a [`Proxy`](crate::proxy::Proxy) to [`Daemon::address`] |
 //! | another client | [`Redis::ask`] |
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::certificates::Certificates;
-use crate::daemon::{Daemon, fast_directory};
+use crate::daemon::{ClientUrl, Daemon, Launch, fast_directory};
 use crate::ports;
-use crate::process::tail;
+use crate::server::{Cost, Server};
 
 mod binary;
-mod talk;
+mod questions;
 
 pub use binary::Binary;
-pub use talk::{Answer, Counts};
-
-/// Somebody else may take a port between our look at it and the server's start.
-const START_TRIES: u32 = 5;
+pub use questions::{Answer, Counts};
 
 /// What differs from a server with Redis' defaults, in the clear, open to everybody, that forgets all when it ends.
 #[derive(Clone, Debug, Default)]
@@ -42,10 +41,9 @@ pub struct Setup {
 /// A running server. Killed by `Drop`, with its data.
 #[derive(Debug)]
 pub struct Redis {
-    setup: Setup,
-    port: u16,
-    tls_port: u16,
-    certificates: Option<Certificates>,
+    /// Where it answers in the clear.
+    plain: SocketAddr,
+    password: Option<String>,
     daemon: Daemon,
 }
 
@@ -56,50 +54,7 @@ impl Redis {
     ///
     /// If it does not come up, with the end of its log.
     pub fn start(binary: &Binary, setup: &Setup) -> Redis {
-        for _ in 1..START_TRIES {
-            let redis = Redis::prepare(binary, setup);
-            redis.daemon.launch();
-            match redis.ready() {
-                Ok(()) => return redis,
-                Err(why) if why.contains("Address already in use") => {}
-                Err(why) => panic!("{why}"),
-            }
-        }
-        panic!("no free port")
-    }
-
-    /// Where clients connect to in the clear.
-    pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
-    }
-
-    /// Where clients connect to with TLS.
-    pub fn tls_address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.tls_port).into()
-    }
-
-    /// The URL for `Locks::connect`, with the password and certificates that this server asks for.
-    pub fn url(&self) -> String {
-        let address = if self.setup.tls { self.tls_address() } else { self.address() };
-        self.url_at(&address.to_string())
-    }
-
-    /// As [`url`](Redis::url), by another way such as a [`Proxy`](crate::proxy::Proxy).
-    pub fn url_at(&self, authority: &str) -> String {
-        let login = self.setup.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
-        match &self.certificates {
-            None => format!("redis://{login}{authority}"),
-            Some(files) => {
-                let (ca, cert, key) = (files.ca(), files.cert(), files.key());
-                let query = format!("ca={}&cert={}&key={}", ca.display(), cert.display(), key.display());
-                format!("rediss://{login}{authority}?{query}")
-            }
-        }
-    }
-
-    /// What a client needs to connect with TLS, if the server has been set up for it.
-    pub fn certificates(&self) -> Option<&Certificates> {
-        self.certificates.as_ref()
+        crate::daemon::start(|| Redis::prepare(binary, setup), |redis| vec![&redis.daemon])
     }
 
     /// Sends one command, as in `ask(&["SET", "a", "1", "NX"])`.
@@ -117,7 +72,7 @@ impl Redis {
     ///
     /// What the server said, or why it does not answer.
     pub fn try_ask(&self, command: &[&str]) -> Result<Answer, String> {
-        talk::ask(self.address(), self.setup.password.as_deref(), command)
+        questions::ask(self.plain, self.password.as_deref(), command)
     }
 
     /// All keys that match the pattern, sorted.
@@ -133,72 +88,96 @@ impl Redis {
         Counts::parse(&self.ask(&["INFO", "commandstats"]).text().unwrap())
     }
 
-    /// SIGKILL. Returns when it is gone.
-    pub fn kill(&self) {
-        self.daemon.kill();
-    }
-
-    /// SIGSTOP: it keeps its connections and answers nothing. Returns when it has stopped.
-    pub fn pause(&self) {
-        self.daemon.pause();
-    }
-
-    /// SIGCONT after [`pause`](Redis::pause).
-    pub fn resume(&self) {
-        self.daemon.resume();
-    }
-
-    /// Kills it if it runs, starts it again with its port, and waits until it answers.
-    pub fn restart(&self) {
-        self.kill();
-        self.daemon.launch();
-        self.ready().unwrap_or_else(|why| panic!("{why}"));
-    }
-
-    /// The last lines it logged.
-    pub fn log_tail(&self) -> String {
-        tail(self.log())
-    }
-
-    /// Its log, which is gone with it.
-    pub fn log(&self) -> &Path {
-        self.daemon.log()
-    }
-
-    fn ready(&self) -> Result<(), String> {
-        self.daemon.ready(|| self.try_ask(&["PING"]).is_ok())
-    }
-
     /// A server with its flags that does not run.
     fn prepare(binary: &Binary, setup: &Setup) -> Redis {
         let directory = fast_directory("locks-redis-");
         let certificates = setup.tls.then(|| Certificates::create(directory.path()));
-        let (port, tls_port) = (ports::free(), ports::free());
-        let appendonly = if setup.durable { "yes" } else { "no" };
-        let mut flags: Vec<String> =
-            ["--bind", "127.0.0.1", "--save", "", "--appendfsync", "always"].map(Into::into).into();
-        flags.extend(["--port".into(), port.to_string(), "--appendonly".into(), appendonly.into()]);
-        flags.extend(["--dir".into(), directory.path().display().to_string()]);
-        if let Some(files) = &certificates {
-            let file = |path: &Path| path.display().to_string();
-            flags.extend(["--tls-port".into(), tls_port.to_string(), "--tls-ca-cert-file".into(), file(&files.ca())]);
-            flags.extend([
-                "--tls-cert-file".into(),
-                file(&files.server()),
-                "--tls-key-file".into(),
-                file(&files.server_key()),
-            ]);
-        }
-        if let Some(password) = &setup.password {
-            flags.extend(["--requirepass".into(), password.clone()]);
+        let plain = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()));
+        let tls = certificates.as_ref().map(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free())));
+        let mut flags = setup.flags(plain, directory.path());
+        if let (Some(files), Some(tls)) = (&certificates, tls) {
+            flags.extend(tls_flags(files, tls));
         }
         flags.extend(setup.flags.iter().cloned());
-        let program = binary.path().to_owned();
-        let daemon = Daemon::new(format!("{} at 127.0.0.1:{port}", program.display()), directory, move || {
-            let mut command = Command::new(&program);
-            command.args(&flags);
-            command
+        let (program, password) = (binary.path().to_owned(), setup.password.clone());
+        let daemon = Daemon::new(Launch {
+            name: format!("{} at {plain}", program.display()),
+            directory,
+            address: tls.unwrap_or(plain),
+            url: ClientUrl {
+                scheme: if setup.tls { "rediss" } else { "redis" },
+                login: password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default(),
+                certificates,
+                ..ClientUrl::default()
+            },
+            command: Box::new(move || {
+                let mut command = Command::new(&program);
+                command.args(&flags);
+                command
+            }),
+            answers: Box::new(move || questions::ask(plain, password.as_deref(), &["PING"]).is_ok()),
         });
-        Redis { setup: setup.clone(), port, tls_port, certificates, daemon }
+        Redis { plain, password: setup.password.clone(), daemon }
+    }
+}
+
+impl Setup {
+    fn flags(&self, plain: SocketAddr, directory: &Path) -> Vec<String> {
+        let appendonly = if self.durable { "yes" } else { "no" };
+        let mut flags: Vec<String> =
+            ["--bind", "127.0.0.1", "--save", "", "--appendfsync", "always"].map(Into::into).into();
+        flags.extend(["--port".into(), plain.port().to_string(), "--appendonly".into(), appendonly.into()]);
+        flags.extend(["--dir".into(), directory.display().to_string()]);
+        if let Some(password) = &self.password {
+            flags.extend(["--requirepass".into(), password.clone()]);
+        }
+        flags
+    }
+}
+
+fn tls_flags(files: &Certificates, tls: SocketAddr) -> impl Iterator<Item = String> {
+    let file = |path: &Path| path.display().to_string();
+    let settings = [
+        ("--tls-port", tls.port().to_string()),
+        ("--tls-ca-cert-file", file(&files.ca())),
+        ("--tls-cert-file", file(&files.server())),
+        ("--tls-key-file", file(&files.server_key())),
+    ];
+    settings.into_iter().flat_map(|(name, value)| [name.to_owned(), value])
+}
+
+impl Deref for Redis {
+    type Target = Daemon;
+
+    fn deref(&self) -> &Daemon {
+        &self.daemon
+    }
+}
+
+impl Server for Redis {
+    const DELETED: &'static str = "gone from Redis";
+    const BEYOND_TTL: Duration = Duration::ZERO;
+
+    /// Keys in which `key` is, but the last fences, which stay.
+    fn left(&self, key: &str) -> Vec<String> {
+        let mut keys = self.keys(&format!("*{key}*"));
+        keys.retain(|key| !key.ends_with("}:fence"));
+        keys
+    }
+
+    fn record(&self, key: &str) -> String {
+        self.ask(&["HGET", &format!("{{{key}}}:holder"), "record"]).text().unwrap()
+    }
+
+    fn lapse(&self, key: &str) -> Duration {
+        Duration::from_millis(self.ask(&["PTTL", key]).number().try_into().expect("a key that expires"))
+    }
+
+    fn delete(&self, key: &str) {
+        self.ask(&["DEL", key]);
+    }
+
+    fn cost(&self) -> Cost {
+        self.counts().sent()
     }
 }

@@ -7,7 +7,8 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use super::{Setup, ZooKeeper};
-use crate::cases::{Program, Store};
+use crate::cases::{Fixture, Program};
+use crate::programs;
 
 /// A ZooKeeper on this machine: its jars, which any Java can run.
 #[derive(Clone, Debug)]
@@ -39,8 +40,8 @@ impl Installed {
     pub fn all() -> &'static [Installed] {
         static ALL: LazyLock<Vec<Installed>> = LazyLock::new(|| {
             let java = Command::new("java").arg("-version").output().is_ok_and(|java| java.status.success());
-            let named = env::var_os("LOCKS_ZOOKEEPER").unwrap_or_default();
-            let named = env::split_paths(&named).filter_map(|release| Installed::release(&release.join("lib")));
+            let named = programs::paths("LOCKS_ZOOKEEPER").into_iter();
+            let named = named.filter_map(|release| Installed::release(&release.join("lib")));
             named.chain(Installed::debian(Path::new("/usr/share/java"))).filter(|_| java).collect()
         });
         &ALL
@@ -78,6 +79,7 @@ fn version(directory: &Path) -> Option<String> {
 
 impl Program for Installed {
     type Server = ZooKeeper;
+    type Setup = Setup;
 
     const NAMES: &[&str] = &["zookeeper"];
 
@@ -86,35 +88,22 @@ impl Program for Installed {
     }
 
     fn label(&self) -> String {
-        let line = self.version.rsplit_once('.').map_or(self.version.as_str(), |(line, _)| line);
-        format!("zookeeper-{line}")
+        format!("zookeeper-{}", programs::release_line(&self.version))
     }
 
-    fn start(&self) -> ZooKeeper {
-        ZooKeeper::start(self, &Setup::default())
+    fn start(&self, setup: &Setup) -> ZooKeeper {
+        ZooKeeper::start(self, setup)
     }
 
-    fn log(server: &ZooKeeper) -> &Path {
-        server.log()
+    fn with_tls() -> Setup {
+        Setup { tls: true, ..Setup::default() }
     }
 }
 
-impl Store<Installed> {
-    /// The shared server. Leave it up, and use keys from [`key`](Store::key).
-    pub fn zookeeper(&self) -> std::sync::Arc<ZooKeeper> {
-        self.shared()
-    }
-
-    /// A server for this case alone.
-    pub fn own(&self, setup: &Setup) -> ZooKeeper {
-        let server = ZooKeeper::start(self.program(), setup);
-        self.remember(server.log());
-        server
-    }
-
+impl Fixture<Installed> {
     /// Three servers for this case alone.
-    pub fn ensemble(&self) -> Vec<ZooKeeper> {
-        let servers = ZooKeeper::start_ensemble(self.program(), 3, &Setup::default());
+    pub fn ensemble(&self, setup: &Setup) -> Vec<ZooKeeper> {
+        let servers = ZooKeeper::start_ensemble(self.program(), 3, setup);
         servers.iter().for_each(|server| self.remember(server.log()));
         servers
     }

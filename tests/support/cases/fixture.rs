@@ -6,12 +6,16 @@ use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::{etcd, process::tail};
+use crate::process::tail;
+use crate::{Server, etcd};
 
 /// A server program on this machine, in one version.
 pub trait Program: Clone + Debug + Send + Sync + 'static {
     /// A server that runs it.
-    type Server: Debug + Send + Sync;
+    type Server: Server;
+
+    /// How a server is to be started.
+    type Setup: Default + 'static;
 
     /// The words with which `LOCKS_TEST_REQUIRE` may ask for it: how its labels begin.
     const NAMES: &[&str];
@@ -22,16 +26,16 @@ pub trait Program: Clone + Debug + Send + Sync + 'static {
     /// The name for tests, such as "etcd-3.5".
     fn label(&self) -> String;
 
-    /// Starts a server with the program's defaults and waits until it answers.
-    fn start(&self) -> Self::Server;
+    /// Starts a server and waits until it answers.
+    fn start(&self, setup: &Self::Setup) -> Self::Server;
 
-    /// Where a server logs to.
-    fn log(server: &Self::Server) -> &Path;
+    /// A server with TLS that requires a client certificate.
+    fn with_tls() -> Self::Setup;
 }
 
 /// One version of a store, handed to a case: a server shared with the other cases, and as many of its own as it wants.
 #[derive(Clone, Debug)]
-pub struct Store<P: Program = etcd::Binary> {
+pub struct Fixture<P: Program = etcd::Binary> {
     shared: Arc<Shared<P>>,
     case: Arc<str>,
     logs: Logs,
@@ -48,15 +52,22 @@ pub(super) struct Shared<P: Program> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Logs(Arc<Mutex<Vec<PathBuf>>>);
 
-impl<P: Program> Store<P> {
-    /// The shared server, with the program's defaults. Leave it up, and use keys from [`key`](Store::key).
-    pub fn shared(&self) -> Arc<P::Server> {
-        let server = self.shared.server.get_or_init(|| Arc::new(self.shared.program.start()));
-        self.remember(P::log(server));
+impl<P: Program> Fixture<P> {
+    /// The shared server, with the program's defaults. Leave it up, and use keys from [`key`](Fixture::key).
+    pub fn server(&self) -> Arc<P::Server> {
+        let server = self.shared.server.get_or_init(|| Arc::new(self.shared.program.start(&P::Setup::default())));
+        self.remember(server.log());
         server.clone()
     }
 
-    /// The program, to start servers for this case alone. [Remember](Store::remember) their logs.
+    /// A server for this case alone.
+    pub fn start(&self, setup: &P::Setup) -> P::Server {
+        let server = self.shared.program.start(setup);
+        self.remember(server.log());
+        server
+    }
+
+    /// The program, to start servers otherwise. [Remember](Fixture::remember) their logs.
     pub fn program(&self) -> &P {
         &self.shared.program
     }

@@ -6,8 +6,36 @@ use serde_json::Value;
 
 use super::{Etcd, Metrics, Users, clear_environment, local};
 
-/// Seconds for one question over HTTP.
-const PATIENCE: u64 = 5;
+/// Seconds for one question over HTTP, on the busiest machine.
+const TIMEOUT: u64 = 30;
+
+/// The pages of a server that need neither TLS nor a password.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Status {
+    port: u16,
+}
+
+impl Status {
+    pub(super) fn at(port: u16) -> Status {
+        Status { port }
+    }
+
+    pub(super) fn metrics(self) -> Option<Metrics> {
+        self.page("metrics").map(|text| Metrics::parse(&text))
+    }
+
+    pub(super) fn is_healthy(self) -> bool {
+        // etcd checks its health by a proposal: one that is lost in an election is waited for, a second or more.
+        let has_leader = self.metrics().is_some_and(|now| now.sum("etcd_server_has_leader", &[]) == 1.0);
+        has_leader && self.page("health").is_some_and(|text| text.contains("true"))
+    }
+
+    fn page(self, page: &str) -> Option<String> {
+        let url = format!("{}/{page}", local(self.port));
+        let answer = minreq::get(url).with_timeout(TIMEOUT).send().ok()?;
+        (answer.status_code == 200).then(|| answer.as_str().ok().map(str::to_owned)).flatten()
+    }
+}
 
 impl Etcd {
     /// What the server has counted so far.
@@ -16,7 +44,7 @@ impl Etcd {
     ///
     /// If it does not answer.
     pub fn metrics(&self) -> Metrics {
-        self.try_metrics().unwrap_or_else(|| panic!("{} shows no metrics\n{}", self.endpoint(), self.log_tail()))
+        self.status.metrics().unwrap_or_else(|| panic!("{} shows no metrics\n{}", self.endpoint(), self.log_tail()))
     }
 
     /// Runs etcdctl and returns what it printed. With users, it runs as root.
@@ -41,7 +69,7 @@ impl Etcd {
 
     /// The etcdctl command itself, for what runs on, such as `etcdctl lock`: see [`Child`](crate::child::Child).
     pub fn ctl_command(&self, arguments: &[&str]) -> Command {
-        let login = self.setup.users.as_ref().map(|_| "--user=root:root");
+        let login = self.has_users.then_some("--user=root:root");
         self.ctl_command_as(login, arguments)
     }
 
@@ -62,7 +90,7 @@ impl Etcd {
     ///
     /// The server's answer: its `code` is a gRPC status.
     pub fn try_gateway(&self, path: &str, body: &Value) -> Result<Value, Value> {
-        assert!(self.certificates.is_none(), "the tests' HTTP client knows no TLS: use etcdctl");
+        assert!(self.certificates().is_none(), "the tests' HTTP client knows no TLS: use etcdctl");
         let url = format!("http://{}{path}", self.endpoint());
         let request = minreq::post(url).with_header("Content-Type", "application/json").with_body(body.to_string());
         let answer = request.send().unwrap_or_else(|error| panic!("POST {path}: {error}"));
@@ -71,17 +99,23 @@ impl Etcd {
         if answer.status_code == 200 { Ok(value) } else { Err(value) }
     }
 
-    pub(super) fn try_metrics(&self) -> Option<Metrics> {
-        self.status_page("metrics").map(|text| Metrics::parse(&text))
+    pub(super) fn leads(&self) -> bool {
+        let leads = |now: &Metrics| now.sum("etcd_server_is_leader", &[]) == 1.0;
+        self.is_up() && self.status.metrics().as_ref().is_some_and(leads)
     }
 
-    pub(super) fn is_healthy(&self) -> bool {
-        // etcd checks its health by a proposal: one that is lost in an election is waited for, a second or more.
-        let has_leader = self.try_metrics().is_some_and(|now| now.sum("etcd_server_has_leader", &[]) == 1.0);
-        has_leader && self.status_page("health").is_some_and(|text| text.contains("true"))
+    /// The lease that holds the first entry at `key`, as etcdctl wants it.
+    pub fn lease(&self, key: &str) -> String {
+        let shown = self.json(&["get", "--prefix", key]);
+        format!("{:x}", shown["kvs"][0]["lease"].as_i64().unwrap())
     }
 
-    /// Asking for users and passwords from now on.
+    /// As [`ctl`](Etcd::ctl), for an answer in JSON. In etcd's own way: the values are in base64.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ctl(&[arguments, &["-w", "json"]].concat())).unwrap()
+    }
+
+    /// Requires a user and a password of everybody from now on.
     pub(super) fn enable_users(&self, users: &Users) {
         let login = format!("{}:{}", users.name, users.password);
         for command in [
@@ -101,21 +135,14 @@ impl Etcd {
     fn ctl_command_as(&self, login: Option<&str>, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.binary.etcdctl());
         clear_environment(&mut command);
-        let scheme = if self.certificates.is_some() { "https" } else { "http" };
+        let scheme = if self.certificates().is_some() { "https" } else { "http" };
         command.env("ETCDCTL_API", "3").arg(format!("--endpoints={scheme}://{}", self.endpoint()));
-        if let Some(files) = &self.certificates {
+        if let Some(files) = self.certificates() {
             for (flag, path) in [("cacert", files.ca()), ("cert", files.cert()), ("key", files.key())] {
                 command.arg(format!("--{flag}={}", path.display()));
             }
         }
         command.args(login).args(arguments);
         command
-    }
-
-    /// A page that needs neither TLS nor a password.
-    fn status_page(&self, page: &str) -> Option<String> {
-        let url = format!("{}/{page}", local(self.status));
-        let answer = minreq::get(url).with_timeout(PATIENCE).send().ok()?;
-        (answer.status_code == 200).then(|| answer.as_str().ok().map(str::to_owned)).flatten()
     }
 }

@@ -1,0 +1,109 @@
+//! What a lock costs, by the server's own count.
+
+use std::time::{Duration, Instant};
+
+use distributed_locks::{ErrorKind, Guard, Locks};
+
+use super::{acquire_and_release, behind_proxy, connect};
+use crate::cases::{Fixture, Program};
+use crate::proxy::Mode;
+use crate::{Cost, Server, once_within};
+
+/// A session that is renewed so rarely that no renewal falls into a count, and a connection on which no ping does.
+pub const RARE: &str = "ttl=600s&connect_timeout=60s";
+
+/// A server of its own, so that no other client's requests count, and a client whose session is there already.
+pub async fn quiet<P: Program>(fixture: &Fixture<P>) -> (P::Server, Locks) {
+    let server = fixture.start(&P::Setup::default());
+    let locks = quiet_client(&server).await;
+    (server, locks)
+}
+
+/// Another client of a [`quiet`] server.
+pub async fn quiet_client(server: &impl Server) -> Locks {
+    let locks = connect(&server.url_with(RARE));
+    acquire_and_release(&locks, "/warm").await;
+    locks
+}
+
+/// So much of each kind of work, and nothing of any other.
+pub fn cost<const N: usize>(work: [(&str, u64); N]) -> Cost {
+    work.into_iter().map(|(work, count)| (work.to_owned(), count)).collect()
+}
+
+/// Acquires and releases a free lock, again and again.
+pub async fn an_uncontended_pair_costs(server: &impl Server, locks: &Locks, acquire: &Cost, release: &Cost) {
+    // The first in ZooKeeper makes the lock's own node.
+    acquire_and_release(locks, "/pair").await;
+    for round in 0..20 {
+        let before = server.cost();
+        let guard = locks.lock("/pair").acquire().await.unwrap();
+        assert_eq!(server.cost_since(&before), *acquire, "acquire {round}");
+        let before = server.cost();
+        guard.release().await.unwrap();
+        assert_eq!(server.cost_since(&before), *release, "release {round}");
+    }
+}
+
+/// Where a round trip takes long, an acquire and a release take as long once each. The quickest of several counts: on a
+/// busy machine others take longer.
+pub async fn an_uncontended_pair_is_two_round_trips(server: &impl Server) {
+    const ROUND_TRIP: Duration = Duration::from_millis(400);
+    let (proxy, locks) = behind_proxy(server, RARE).await;
+    acquire_and_release(&locks, "/far").await;
+    // What a new client does beside its first lock is over by now, or falls into the first round.
+    proxy.set(Mode::Delay(ROUND_TRIP / 2));
+    once_within(2 * ROUND_TRIP, async || {
+        let begun = Instant::now();
+        let guard = locks.lock("/far").acquire().await.unwrap();
+        let acquired = begun.elapsed();
+        guard.release().await.unwrap();
+        let released = begun.elapsed() - acquired;
+        assert!(acquired >= ROUND_TRIP && released >= ROUND_TRIP, "{acquired:?}, {released:?}");
+        acquired.max(released)
+    })
+    .await;
+}
+
+/// Tries to acquire a lock that another holds.
+pub async fn a_busy_try_costs(server: &impl Server, locks: &Locks, other: &Locks, work: &Cost) {
+    let guard = other.lock("/pair").name("the other").acquire().await.unwrap();
+    let (left, before) = (server.left("/pair"), server.cost());
+    let error = locks.lock("/pair").wait(Duration::ZERO).acquire().await.unwrap_err();
+    assert_eq!(server.cost_since(&before), *work);
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert_eq!(error.holder().unwrap().name, "the other");
+    assert_eq!(server.left("/pair"), left, "only the holder");
+    guard.release().await.unwrap();
+}
+
+/// Acquires `/many/0`, `/many/1` and so on.
+pub async fn acquire_many(locks: &Locks, count: usize) -> Vec<Guard> {
+    let mut guards = Vec::new();
+    for number in 0..count {
+        guards.push(locks.lock(format!("/many/{number}")).acquire().await.unwrap());
+    }
+    guards
+}
+
+/// Watches three renewals of what `renewals` counts, of all holds with this TTL together: one for each third of it, or
+/// a tenth of that sooner. Returns how many there were, and for how long they were watched.
+pub async fn one_renewal_for_each_third(ttl: Duration, renewals: impl Fn() -> u64) -> (u64, Duration) {
+    let (begun, before) = (Instant::now(), renewals());
+    let watched = crate::eventually(async || {
+        tokio::time::sleep(ttl / 12).await;
+        match renewals() - before {
+            // A busy machine makes them late, which is no matter.
+            renewals @ 3.. => Ok((renewals, begun.elapsed())),
+            renewals => Err(renewals),
+        }
+    });
+    let (renewals, during) = watched.await;
+    assert!(renewals <= at_most(during, ttl * 3 / 10), "{renewals} renewals in {during:?} at a TTL of {ttl:?}");
+    (renewals, during)
+}
+
+/// How often something has happened in this time that happens not more often than each `period`.
+pub fn at_most(during: Duration, period: Duration) -> u64 {
+    u64::try_from(during.as_nanos() / period.as_nanos()).unwrap() + 1
+}

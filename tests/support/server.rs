@@ -1,0 +1,46 @@
+//! What the servers of all stores have in common, as the tests see it.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::ops::Deref;
+use std::time::Duration;
+
+use crate::daemon::Daemon;
+
+/// How often a server has done each kind of work for its clients.
+pub type Cost = BTreeMap<String, u64>;
+
+/// A running server of a store. As a [`Daemon`] it can be paused, killed and started again; what is here asks the server
+/// by its own tools, and never by the code under test.
+pub trait Server: Deref<Target = Daemon> + Debug + Send + Sync + 'static {
+    /// What the error of a hold says whose entry somebody has deleted.
+    const DELETED: &'static str;
+
+    /// What is added to a TTL before the store itself ends an entry.
+    const BEYOND_TTL: Duration;
+
+    /// What is left of the locks whose keys begin with `key`: at least an item for each holder and for each waiter.
+    fn left(&self, key: &str) -> Vec<String>;
+
+    /// The record of who holds `key`.
+    fn record(&self, key: &str) -> String;
+
+    /// For how long at the most the store keeps the holder of `key`, if it hears nothing more of it.
+    fn lapse(&self, key: &str) -> Duration;
+
+    /// Deletes the entry that holds `key`.
+    fn delete(&self, key: &str);
+
+    /// What clients have cost so far. What the tests themselves ask does not count.
+    fn cost(&self) -> Cost;
+
+    /// What clients have cost since `earlier`, without what has not been done at all.
+    fn cost_since(&self, earlier: &Cost) -> Cost {
+        let now = self.cost().into_iter();
+        let since = now.map(|(work, count)| {
+            let before = earlier.get(&work).copied().unwrap_or(0);
+            (work, count - before)
+        });
+        since.filter(|(_, count)| *count > 0).collect()
+    }
+}

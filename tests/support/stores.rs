@@ -1,0 +1,60 @@
+//! The stores themselves, for tests of what lies below a client. The only place that constructs them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use distributed_locks::store::Store;
+use locks_runtime::stores::{etcd, postgres, redis, zookeeper};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// etcd at this endpoint.
+pub fn etcd_at(endpoint: &str, namespace: String) -> Arc<dyn Store> {
+    let endpoints = vec![endpoint.to_owned()];
+    let config = etcd::Config { endpoints, user: None, namespace, connect_timeout: CONNECT_TIMEOUT, tls: None };
+    Arc::new(etcd::Etcd::new(config).unwrap())
+}
+
+/// Redis at this endpoint.
+pub fn redis_at(endpoint: &str, namespace: String) -> Arc<dyn Store> {
+    let (host, port) = endpoint.rsplit_once(':').unwrap();
+    let config = redis::Config {
+        host: host.to_owned(),
+        port: port.parse().unwrap(),
+        user: None,
+        database: 0,
+        namespace,
+        connect_timeout: CONNECT_TIMEOUT,
+        tls: None,
+    };
+    Arc::new(redis::Redis::new(config).unwrap())
+}
+
+/// ZooKeeper at this endpoint.
+pub fn zookeeper_at(endpoint: &str, root: String) -> Arc<dyn Store> {
+    let config = zookeeper::Config {
+        endpoints: vec![endpoint.to_owned()],
+        user: None,
+        root,
+        layout: zookeeper::Layout::default(),
+        connect_timeout: CONNECT_TIMEOUT,
+        tls: None,
+    };
+    Arc::new(zookeeper::ZooKeeper::new(config).unwrap())
+}
+
+/// PostgreSQL at this endpoint.
+pub fn postgres_at(endpoint: &str, namespace: String) -> Arc<dyn Store> {
+    let config = postgres::Config {
+        hosts: vec![endpoint.to_owned()],
+        user: "app".to_owned(),
+        password: None,
+        database: "locks".to_owned(),
+        table: "distributed_locks".to_owned(),
+        layout: postgres::Layout::Own,
+        namespace,
+        connect_timeout: CONNECT_TIMEOUT,
+        tls: None,
+    };
+    Arc::new(postgres::Postgres::new(config).unwrap())
+}
