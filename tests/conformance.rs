@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use distributed_locks::store::Store;
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Trial;
 use locks_runtime::store::World;
 use locks_runtime::stores::file::FileStore;
 use locks_runtime::stores::memory::Memory;
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     trials.extend(on_servers::<postgres::Binary>(postgres_at, "namespace/"));
     trials.extend(on_memory());
     trials.extend(on_files());
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    cases::run_trials(trials)
 }
 
 /// On every version of a store, which `at` makes of an endpoint and a namespace.

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Trial;
 use rustix::process::{Pid, test_kill_process};
 use serde_json::Value;
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     trials.extend(cron::<redis::Binary>());
     trials.extend(cron::<zookeeper::Installed>());
     trials.extend(cron::<postgres::Binary>());
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    cases::run_trials(trials)
 }
 
 /// The main example, on every store by its URL alone.

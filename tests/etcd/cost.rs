@@ -8,7 +8,7 @@ use support::cases;
 use support::cases::{Case, Fixture};
 use support::etcd::Setup;
 use support::scenarios::connect;
-use support::scenarios::cost::{self, acquire_many, at_most, cost, quiet, quiet_client};
+use support::scenarios::cost::{self, RENEWED_URL, acquire_many, at_most, cost, quiet, quiet_client};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
@@ -87,12 +87,12 @@ async fn two_processes_in_turn_send_their_transactions_and_little_else(fixture: 
 
 async fn a_thousand_locks_are_one_lease_and_one_keep_alive_each_third(fixture: Fixture) {
     let etcd = fixture.start(&Setup::default());
-    let locks = connect(&etcd.url_with("ttl=6s"));
+    let locks = connect(&etcd.url_with(RENEWED_URL));
     let guards = acquire_many(&locks, 1000).await;
     let before = etcd.metrics();
     assert_eq!(before.calls("LeaseGrant"), 1, "one session");
     let keep_alives = || etcd.metrics().messages("LeaseKeepAlive");
-    cost::one_renewal_for_each_third(Duration::from_secs(6), keep_alives).await;
+    cost::one_renewal_for_each_third(keep_alives).await;
     let after = etcd.metrics();
     assert_eq!(after.calls("LeaseGrant"), 1);
     assert_eq!(after.proposals(), before.proposals(), "holding costs no raft entry");

@@ -132,7 +132,7 @@ async fn a_corrupt_record_is_an_unknown_holder(fixture: Fixture) {
             "INSERT INTO distributed_locks (name, fence, holder, locked_until) VALUES ('{key}', 1, {record}, 'infinity')"
         ));
         bad_input::the_holder_is_unknown(&locks, &key, record).await;
-        let late = locks.lock(&key).wait(Duration::from_millis(300)).acquire().await.unwrap_err();
+        let late = locks.lock(&key).wait(Duration::from_secs(2)).acquire().await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::Timeout, "{record}");
         assert!(locks.force_release(&key).await.unwrap());
     }

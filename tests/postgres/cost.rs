@@ -4,7 +4,7 @@ use crate::{Case, Fixture};
 use distributed_locks::{Guard, Locks};
 use std::time::{Duration, Instant};
 use support::postgres::{Postgres, Setup};
-use support::scenarios::cost::{self, acquire_many, at_most, cost, quiet_client};
+use support::scenarios::cost::{self, RENEWED, RENEWED_URL, acquire_many, at_most, cost, quiet_client};
 use support::scenarios::{connect, granted};
 use support::{Server, cases, eventually};
 
@@ -55,14 +55,14 @@ async fn a_busy_try_is_one_statement_and_leaves_nothing(fixture: Fixture) {
 
 async fn a_thousand_holds_are_one_statement_each_third(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
-    let locks = connect(&server.url_with("ttl=6s"));
+    let locks = connect(&server.url_with(RENEWED_URL));
     let guards = acquire_many(&locks, 1000).await;
     let wal = || -> u64 {
         let bytes = "SELECT sum(wal_bytes)::bigint FROM pg_stat_statements WHERE userid = 'app'::regrole";
         server.psql(bytes).parse().unwrap()
     };
     let written = wal();
-    let (renewals, _) = cost::one_renewal_for_each_third(Duration::from_secs(6), || server.statements()).await;
+    let renewals = cost::one_renewal_for_each_third(|| server.statements()).await;
     println!("a renewal of 1,000 holds writes {} bytes of WAL", (wal() - written) / renewals);
     assert!(guards.iter().all(Guard::is_held));
     assert_eq!(connections(&server), "2");
@@ -77,7 +77,7 @@ async fn a_thousand_holds_are_one_statement_each_third(fixture: Fixture) {
     locks.close().await;
     let sent = server.statements() - before;
     // A renewal may have been due as well.
-    let renewals = at_most(begun.elapsed(), Duration::from_millis(1800));
+    let renewals = at_most(begun.elapsed(), RENEWED * 3 / 10);
     assert!((1..=1 + renewals).contains(&sent), "{sent} statements to release all of them");
     assert_eq!(server.left("/many/"), [""; 0]);
 }

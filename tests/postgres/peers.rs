@@ -63,7 +63,7 @@ async fn shedlock_excludes_us(fixture: Fixture) {
     let busy = locks.lock("job").wait(Duration::ZERO).acquire().await.unwrap_err();
     assert_eq!(busy.kind(), ErrorKind::Busy);
     assert!(!busy.holder().unwrap().is_known() && busy.to_string().contains("java"), "{busy}");
-    let late = locks.lock("job").wait(Duration::from_millis(300)).acquire().await.unwrap_err();
+    let late = locks.lock("job").wait(Duration::from_secs(2)).acquire().await.unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Timeout);
     let waiting = tokio::spawn(locks.lock("job").acquire());
     // The table has no queue that would show it.

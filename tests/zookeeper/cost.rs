@@ -3,7 +3,7 @@
 use crate::{Case, Fixture};
 use distributed_locks::Guard;
 use std::time::{Duration, Instant};
-use support::scenarios::cost::{self, acquire_many, at_most, cost, quiet, quiet_client};
+use support::scenarios::cost::{self, RENEWED, RENEWED_URL, acquire_many, at_most, cost, quiet, quiet_client};
 use support::scenarios::{connect, granted};
 use support::zookeeper::Setup;
 use support::{Server, cases, eventually, in_time};
@@ -36,9 +36,8 @@ async fn a_busy_try_leaves_nothing(fixture: Fixture) {
 }
 
 async fn a_thousand_locks_are_one_session(fixture: Fixture) {
-    const TTL: Duration = Duration::from_secs(6);
     let server = fixture.start(&Setup::default());
-    let locks = connect(&server.url_with("ttl=6s"));
+    let locks = connect(&server.url_with(RENEWED_URL));
     let guards = acquire_many(&locks, 1000).await;
     assert_eq!(server.count("zk_global_sessions"), 1);
     // From the next renewal on each hold is watched.
@@ -49,11 +48,12 @@ async fn a_thousand_locks_are_one_session(fixture: Fixture) {
     .await;
     let (begun, before) = (Instant::now(), server.cost());
     // Three renewals' time.
-    tokio::time::sleep(TTL + Duration::from_millis(200)).await;
+    tokio::time::sleep(RENEWED + Duration::from_millis(200)).await;
     let (sent, during) = (server.cost_since(&before), begun.elapsed());
-    println!("a thousand locks held: {sent:?} in {during:?} at a TTL of {TTL:?}");
-    // A renewal is due every 1.8 to 2 s, and a ping when nothing else was sent for 0.9 s. A busy machine makes both late.
-    let most = at_most(during, TTL * 3 / 10) + at_most(during, TTL * 3 / 20);
+    println!("a thousand locks held: {sent:?} in {during:?} at a TTL of {RENEWED:?}");
+    // A renewal is due with each third of the TTL, or a tenth of that sooner, and a ping when nothing else was sent for
+    // half of that. A busy machine makes both late.
+    let most = at_most(during, RENEWED * 3 / 10) + at_most(during, RENEWED * 3 / 20);
     assert!(sent["requests"] <= most, "{sent:?} for the renewals and pings of {during:?}");
     assert!(!sent.contains_key("transactions"), "holding costs nothing on disk: {sent:?}");
     assert!(guards.iter().all(Guard::is_held));

@@ -3,7 +3,7 @@
 use crate::{Case, Fixture};
 use std::time::{Duration, Instant};
 use support::scenarios::{acquire_and_release, client, endings, granted, queued};
-use support::{Server, cases, eventually};
+use support::{Server, cases, eventually, once_within};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
@@ -40,22 +40,27 @@ async fn an_extended_hold_goes_on_beyond_its_least_time(fixture: Fixture) {
 
 /// It has moved back to the session that is renewed, and must outlive that as well.
 async fn an_extended_lock_stays_though_its_client_closes_late(fixture: Fixture) {
-    // It moves back with the first renewal, after seven seconds; ten more are for a busy machine.
+    // It moves back with the first renewal, after seven seconds. On a busy machine the client may be closed too late.
     let (ttl, least) = (Duration::from_secs(20), Duration::from_secs(17));
-    let (server, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
-    let plain = locks.lock(fixture.key("plain")).ttl(ttl).acquire().await.unwrap();
-    let begun = Instant::now();
-    let guard = locks.lock(&key).ttl(ttl).hold_at_least(least).acquire().await.unwrap();
-    eventually(
-        async || {
+    once_within(least, async || {
+        let (server, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
+        let plain = locks.lock(fixture.key("plain")).ttl(ttl).acquire().await.unwrap();
+        let begun = Instant::now();
+        let guard = locks.lock(&key).ttl(ttl).hold_at_least(least).acquire().await.unwrap();
+        eventually(async || {
             if server.owner(&key) == server.owner(plain.key().as_str()) { Ok(()) } else { Err("not moved back") }
-        },
-    )
+        })
+        .await;
+        locks.close().await;
+        drop(guard);
+        let closed = begun.elapsed();
+        if closed >= least {
+            return closed;
+        }
+        assert_eq!(server.left(&key).len(), 1);
+        acquire_and_release(&client(&fixture), &key).await;
+        assert!(begun.elapsed() >= least, "free after {:?}, at least {least:?}", begun.elapsed());
+        closed
+    })
     .await;
-    assert!(begun.elapsed() < least, "too late for this test");
-    locks.close().await;
-    drop(guard);
-    assert_eq!(server.left(&key).len(), 1);
-    acquire_and_release(&client(&fixture), &key).await;
-    assert!(begun.elapsed() >= least, "free after {:?}, at least {least:?}", begun.elapsed());
 }

@@ -22,7 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
 /// Long holds are watched from the first renewal on.
 async fn a_deletion_is_noticed_by_a_watch(fixture: Fixture) {
     let (server, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
-    let body = held(&locks, &key, 6).await;
+    let body = held(&locks, &key, 12).await;
     eventually(async || match server.command("wchp") {
         Some(watched) if watched.contains(&key) => Ok(()),
         watched => Err(watched),

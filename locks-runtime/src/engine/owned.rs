@@ -103,12 +103,7 @@ impl OwnedEntry {
     }
 
     /// Hands the entry off to the next one in this process's queue if `fits` says so. Returns it if none fits.
-    pub(crate) fn hand_off(
-        mut self,
-        fence: Fence,
-        granted: Moment,
-        fits: impl Fn(&Request) -> bool,
-    ) -> Option<Self> {
+    pub(crate) fn hand_off(mut self, fence: Fence, granted: Moment, fits: impl Fn(&Request) -> bool) -> Option<Self> {
         let Some(position) = self.parts_mut().position.take() else { return Some(self) };
         let mut back = position.hand_off(HandOff { owned: self, fence, granted }, fits)?;
         back.owned.parts_mut().position = Some(position);

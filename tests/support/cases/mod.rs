@@ -41,6 +41,7 @@
 use std::env;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -75,8 +76,16 @@ pub fn name(module: &str, function: &str) -> String {
 
 /// Runs the cases of all modules as the program's arguments say: the whole `main` of a test target.
 pub fn run<P: Program>(modules: impl IntoIterator<Item = Vec<Case<P>>>) -> ExitCode {
-    let cases = modules.into_iter().flatten().collect();
-    libtest_mimic::run(&Arguments::from_args(), trials(cases)).exit_code()
+    run_trials(trials(modules.into_iter().flatten().collect()))
+}
+
+/// As [`run`], for trials of several stores, or of none.
+pub fn run_trials(trials: Vec<Trial>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Most of what they do is to wait.
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    arguments.test_threads.get_or_insert(2 * cores);
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// The cases on every version of their store, for a test target that has more than these.

@@ -86,10 +86,16 @@ pub async fn acquire_many(locks: &Locks, count: usize) -> Vec<Guard> {
     guards
 }
 
-/// Watches three renewals of what `renewals` counts, of all holds with this TTL together: one for each third of it, or
-/// a tenth of that sooner. Returns how many there were, and for how long they were watched.
-pub async fn one_renewal_for_each_third(ttl: Duration, renewals: impl Fn() -> u64) -> (u64, Duration) {
-    let (begun, before) = (Instant::now(), renewals());
+/// A TTL for [`one_renewal_for_each_third`], whose attempts time out only after four seconds: each would be repeated.
+pub const RENEWED: Duration = Duration::from_secs(12);
+
+/// The same as parameters of a URL.
+pub const RENEWED_URL: &str = "ttl=12s&connect_timeout=60s";
+
+/// Watches three renewals of what `renewals` counts, of all holds together: one for each third of the TTL, or a tenth of
+/// that sooner. Returns how many there were.
+pub async fn one_renewal_for_each_third(renewals: impl Fn() -> u64) -> u64 {
+    let (ttl, begun, before) = (RENEWED, Instant::now(), renewals());
     let watched = crate::eventually(async || {
         tokio::time::sleep(ttl / 12).await;
         match renewals() - before {
@@ -100,7 +106,7 @@ pub async fn one_renewal_for_each_third(ttl: Duration, renewals: impl Fn() -> u6
     });
     let (renewals, during) = watched.await;
     assert!(renewals <= at_most(during, ttl * 3 / 10), "{renewals} renewals in {during:?} at a TTL of {ttl:?}");
-    (renewals, during)
+    renewals
 }
 
 /// How often something has happened in this time that happens not more often than each `period`.

@@ -48,7 +48,7 @@ pub async fn the_holder_shows_while_it_runs<P: Program>(fixture: Fixture<P>) {
 
 /// Every other TTL here is ten minutes, so it is none of these that the waiter has waited for.
 pub async fn a_killed_holder_is_free_after_its_ttl<P: Program>(fixture: Fixture<P>) {
-    const TTL: u64 = 2;
+    const TTL: u64 = 5;
     let (server, key, other) = (fixture.server(), fixture.key("killed"), fixture.key("other"));
     let (mut short, _) = holding(TTL, &server.url(), &key);
     let (mut long, _) = holding(600, &server.url(), &other);
@@ -70,7 +70,7 @@ pub async fn a_killed_holder_is_free_after_its_ttl<P: Program>(fixture: Fixture<
 pub async fn a_killed_waiter_leaves_the_queue<P: Program>(fixture: Fixture<P>) {
     let (server, key, locks) = (fixture.server(), fixture.key("killed"), client(&fixture));
     let guard = locks.lock(&key).acquire().await.unwrap();
-    let mut dying = worker(&["hold", "2", &server.url(), &key]);
+    let mut dying = worker(&["hold", "5", &server.url(), &key]);
     queued(&locks, &key, 1).await;
     let waiting = tokio::spawn(client(&fixture).lock(&key).acquire());
     queued(&locks, &key, 2).await;
@@ -87,7 +87,7 @@ pub async fn a_killed_waiter_is_passed_over<P: Program>(fixture: Fixture<P>) {
     let (server, key) = (fixture.server(), fixture.key("killed"));
     let (ours, theirs) = (connect(&server.url_with("ttl=600s")), connect(&server.url_with("ttl=600s")));
     let guard = ours.lock(&key).acquire().await.unwrap();
-    let mut dying = worker(&["hold", "2", &server.url(), &key]);
+    let mut dying = worker(&["hold", "5", &server.url(), &key]);
     queued(&ours, &key, 1).await;
     let behind = tokio::spawn(theirs.lock(&key).acquire());
     queued(&ours, &key, 2).await;

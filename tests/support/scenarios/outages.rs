@@ -60,7 +60,7 @@ pub async fn a_server_that_is_paused_too_long_stops_the_body<P: Program>(fixture
 pub async fn ends_the_hold<S: Server>(server: &S, absence: impl FnOnce(&S), end: impl FnOnce(&S)) {
     let key = "/ended";
     let (ours, theirs) = (connect(&server.url_with("connect_timeout=2s")), connect(&server.url_with("ttl=600s")));
-    let body = held(&ours, key, 2).await;
+    let body = held(&ours, key, 5).await;
     let waiting = tokio::spawn(theirs.lock(key).acquire());
     queued(&theirs, key, 1).await;
     absence(server);
