@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Moves the money of an order, once. Both statements have the fence.
-#[distributed_lock(key = "/order/{id}", ttl = 1, hold_at_most = "300ms", guard = lock)]
+#[distributed_lock(key = "/order/{id}", ttl = 5, hold_at_most = "1s", guard = lock)]
 async fn transfer(who: &str, id: u32, bank: &Bank, pause: impl FnOnce()) -> Result<&'static str, TransferError> {
     println!("{who} has the lock on order {id}, fence {}", lock.fence());
     // Claims the row while reading it: from now on, writes with a smaller fence are refused.
@@ -91,18 +91,20 @@ impl Error for TransferError {}
 fn main() -> Result<(), Box<dyn Error>> {
     distributed_locks::init(std::env::var("LOCKS_URL").unwrap_or_else(|_| "memory:".to_owned()))?;
     let bank = Bank::default();
-    let (blocked, is_blocked) = mpsc::channel();
+    let (blocked, alice_is_blocked) = mpsc::channel();
+    let (done, bob_is_done) = mpsc::channel();
     let block = move || {
-        // As in a suspended laptop, or a call that blocks: `hold_at_most` passes, nothing can stop this thread, and a TTL
-        // later Bob has the lock.
+        // As in a suspended laptop, or a call that blocks: `hold_at_most` passes, nothing can stop this thread, and soon
+        // after that Bob gets the lock.
         let _ = blocked.send(());
-        thread::sleep(Duration::from_secs(4));
+        let _ = bob_is_done.recv_timeout(Duration::from_secs(60));
     };
     let (alice, bob) = thread::scope(|scope| {
         let alice = scope.spawn(|| distributed_locks::blocking(transfer("Alice", 7, &bank, block)));
-        let _ = is_blocked.recv();
-        let bob = scope.spawn(|| distributed_locks::blocking(transfer("Bob", 7, &bank, || {})));
-        (alice.join(), bob.join())
+        let _ = alice_is_blocked.recv();
+        let bob = scope.spawn(|| distributed_locks::blocking(transfer("Bob", 7, &bank, || {}))).join();
+        let _ = done.send(());
+        (alice.join(), bob)
     });
     for (who, outcome) in [("Bob", bob), ("Alice", alice)] {
         match outcome.map_err(|_| "a thread panicked")? {

@@ -26,7 +26,7 @@ struct App {
 /// axum drops the future, and the lock is released.
 #[distributed_lock(key = "/order/{id}/ship", wait = 0, client = &app.locks)]
 async fn ship(State(app): State<App>, Path(id): Path<String>) -> Result<String, Refused> {
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     Ok(format!("order {id} is on its way\n"))
 }
 
