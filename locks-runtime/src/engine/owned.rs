@@ -89,9 +89,10 @@ impl OwnedEntry {
         extended.await.unwrap_or_else(|| Err(panicked("extend")))
     }
 
-    /// Whether the session has lasted until `now`.
+    /// Whether the session, and the entry in it, have lasted until `now`.
     pub(crate) fn check(&self, now: Moment) -> Result<(), Error> {
-        match self.session().loss_at(now) {
+        let session = self.session();
+        match session.loss_at(now).or_else(|| session.entry_loss_at(self.entry().number, now)) {
             None => Ok(()),
             Some(reason) => Err(Error::lost(format!("the session ended before the lock was held: {reason}"))),
         }
@@ -158,6 +159,12 @@ fn panicked(step: &str) -> Error {
 
 /// Takes the entry out of the store, until the answer is definite or the session is over: then its end takes the entry.
 async fn leave(parts: &Parts) -> Result<(), Error> {
+    let left = leave_store(parts).await;
+    parts.session.forget(parts.entry.number);
+    left
+}
+
+async fn leave_store(parts: &Parts) -> Result<(), Error> {
     let mut backoff = Backoff::new(&parts.world, schedule::SHORTEST_PAUSE, schedule::LONGEST_PAUSE);
     loop {
         let left = tokio::select! {

@@ -93,12 +93,12 @@ impl ActiveSession {
     pub(super) fn renewed(&self, sent: Moment, renewal: Renewal) {
         self.last_answer.advance(self.world.now());
         let before = self.deadline.load();
-        self.note_uncovered(renewal, before);
+        self.note_uncovered(sent, renewal, before);
         self.deadline.advance(schedule::deadline(sent, self.session.ttl()));
     }
 
     /// The entries that a renewal did not cover keep the deadline that they had.
-    fn note_uncovered(&self, renewal: Renewal, before: Moment) {
+    fn note_uncovered(&self, sent: Moment, renewal: Renewal, before: Moment) {
         let mut users = self.users.lock();
         if renewal.uncovered.is_empty() && users.uncovered.is_empty() {
             return;
@@ -117,8 +117,11 @@ impl ActiveSession {
                 }
             }
         }
-        for number in covered.into_keys() {
-            if let Some(held) = users.held(number) {
+        for (number, (deadline, cause)) in covered {
+            if sent >= deadline {
+                // It may have lapsed before: the store has no such entry to leave out, and a loss is final.
+                users.uncovered.insert(number, (deadline, cause));
+            } else if let Some(held) = users.held(number) {
                 held.cover();
             }
         }
@@ -144,12 +147,23 @@ impl ActiveSession {
         users.unwatched.insert(held.number(), Arc::downgrade(held));
     }
 
-    /// The entry with this number is no longer held.
+    /// The hold of the entry with this number is over. A deadline of its own stays with the entry, which may be handed off.
     pub(crate) fn unregister(&self, number: u64) {
         let mut users = self.users.lock();
         users.unwatched.remove(&number);
         users.watched.remove(&number);
-        users.uncovered.remove(&number);
+    }
+
+    /// The entry with this number is out of the session.
+    pub(crate) fn forget(&self, number: u64) {
+        self.users.lock().uncovered.remove(&number);
+    }
+
+    /// Why the entry with this number cannot be proved any more at `now`, if so, although its session can.
+    pub(crate) fn entry_loss_at(&self, number: u64, now: Moment) -> Option<EndReason> {
+        let users = self.users.lock();
+        let (_, cause) = users.uncovered.get(&number).filter(|(deadline, _)| now >= *deadline)?;
+        Some(EndReason::NotRenewed(Arc::clone(cause)))
     }
 
     /// The held entries that are not watched yet; they count as watched from now on.

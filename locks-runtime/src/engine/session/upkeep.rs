@@ -81,7 +81,10 @@ async fn watch_removal(session: Arc<ActiveSession>, held: Arc<HeldEntry>) {
         reason = session.lost() => reason,
         Err(error) = removed => EndReason::EntryRemoved(error.to_string().into()),
     };
-    held.end(reason);
+    // An entry that has lapsed at its own deadline is removed by the store, too.
+    if held.end_at(session.world.now()).is_none() {
+        held.end(reason);
+    }
 }
 
 /// Tries to close a session that is over, so that its locks need not wait for it to lapse.
