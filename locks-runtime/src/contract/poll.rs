@@ -63,12 +63,16 @@ pub type Held<Id> = BTreeMap<Key, (Id, Holder)>;
 /// How many changes may be unread before polling waits for the reader.
 const UNREAD: usize = 64;
 
+/// The longest pause while the store does not answer.
+const LONGEST_RETRY: Duration = Duration::from_secs(2);
+
 /// At most this share of the time goes into looking.
 const SHARE: u32 = 20;
 
 /// Looks at who holds what, about every `pause`, and reports the differences: for [`Store::watch`](super::Store::watch).
 ///
-/// It ends when the receiver is dropped, or after an error of another kind than `Unavailable`.
+/// While the store is `Unavailable` it looks more rarely, up to every two seconds. It ends when the receiver is dropped, or
+/// after an error of another kind.
 ///
 /// # Errors
 ///
@@ -100,12 +104,13 @@ async fn report<Id: PartialEq, A>(
 ) where
     A: Future<Output = Result<Held<Id>, Error>>,
 {
-    let mut shortest = Duration::ZERO;
+    let mut backoff = Backoff::new(&world, pause, LONGEST_RETRY);
+    let mut next = backoff.pause();
     loop {
         tokio::select! {
             biased;
             () = sender.closed() => return,
-            () = tokio::time::sleep(world.between(pause / 2, pause).max(shortest)) => {}
+            () = tokio::time::sleep(next) => {}
         }
         let start = world.now();
         match look().await {
@@ -115,14 +120,15 @@ async fn report<Id: PartialEq, A>(
                         return;
                     }
                 }
+                backoff.reset();
+                next = backoff.pause().max(world.now().since(start) * SHARE);
             }
-            Err(error) if error.kind() == ErrorKind::Unavailable => {}
+            Err(error) if error.kind() == ErrorKind::Unavailable => next = backoff.pause(),
             Err(error) => {
                 tracing::warn!(target: TARGET, %error, "locks can no longer be watched");
                 return;
             }
         }
-        shortest = world.now().since(start) * SHARE;
     }
 }
 

@@ -23,6 +23,8 @@ mod directory;
 mod entries;
 mod error;
 mod inspect;
+#[cfg(test)]
+mod leftovers;
 mod lock_file;
 mod record;
 mod session;

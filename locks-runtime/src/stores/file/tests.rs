@@ -1,13 +1,11 @@
 //! The store on a real directory, with two stores for two processes: the kernel's lock belongs to the open file.
 
 use super::record::Record;
-use super::timeline::Timeline;
 use super::*;
 use crate::contract::{Entered, Entry, WhenBusy};
 use crate::values::error::ErrorKind;
 use crate::values::holder::Holder;
 use crate::values::options::Mode;
-use proptest::prelude::*;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,40 +15,40 @@ const TTL: Duration = Duration::from_secs(10);
 /// Far longer than anything here takes: a test that would wait for ever fails.
 const PATIENT: Duration = Duration::from_secs(20);
 
-fn store(directory: &Path) -> Arc<FileStore> {
+pub(super) fn store(directory: &Path) -> Arc<FileStore> {
     Arc::new(FileStore::new(directory.to_owned(), &world()).unwrap())
 }
 
-async fn session(directory: &Path) -> Arc<dyn Session> {
+pub(super) async fn session(directory: &Path) -> Arc<dyn Session> {
     store(directory).open(TTL).await.unwrap()
 }
 
-fn entry(name: &str) -> Arc<Entry> {
+pub(super) fn entry(name: &str) -> Arc<Entry> {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     let holder = Holder { name: name.to_owned().into(), ..Holder::here() };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     Arc::new(Entry { key: Key::new("/cron/nightly").unwrap(), number, holder: holder.into(), mode: Mode::Exclusive })
 }
 
-fn lock_file(directory: &Path) -> PathBuf {
+pub(super) fn lock_file(directory: &Path) -> PathBuf {
     directory.join("%2Fcron%2Fnightly.lock")
 }
 
-async fn held(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> u64 {
+pub(super) async fn held(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> u64 {
     match session.enter(Arc::clone(entry), WhenBusy::Refuse).await.unwrap() {
         Entered::Held(grant) => grant.fence,
         other => panic!("{other:?}"),
     }
 }
 
-async fn busy(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> Holder {
+pub(super) async fn busy(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> Holder {
     match session.enter(Arc::clone(entry), WhenBusy::Refuse).await.unwrap() {
         Entered::Busy(holder) => Arc::unwrap_or_clone(holder),
         other => panic!("{other:?}"),
     }
 }
 
-fn world() -> World {
+pub(super) fn world() -> World {
     World::background().unwrap()
 }
 
@@ -58,14 +56,14 @@ async fn turn(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> u64 {
     tokio::time::timeout(PATIENT, session.wait_turn(Arc::clone(entry))).await.expect("no turn").unwrap().fence
 }
 
-/// What a killed process leaves behind: a record that nobody clears.
-fn leave_record_of(directory: &Path, record: &Record) {
+/// What a killed process leaves behind: a record that is never cleared.
+pub(super) fn leave_record_of(directory: &Path, record: &Record) {
     fs::create_dir_all(directory).unwrap();
     fs::write(lock_file(directory), record.to_bytes()).unwrap();
 }
 
 /// A process that has ended, as its record names it.
-fn dead_holder() -> Holder {
+pub(super) fn dead_holder() -> Holder {
     let mut child = std::process::Command::new("true").spawn().unwrap();
     child.wait().unwrap();
     Holder { pid: child.id(), ..Holder::clone(&entry("dead").holder) }
@@ -84,7 +82,7 @@ async fn one_holds_and_the_other_learns_who() {
 }
 
 #[tokio::test]
-async fn the_directory_is_made_on_first_use() {
+async fn the_directory_is_created_on_first_use() {
     let directory = TempDir::new().unwrap();
     let deep = directory.path().join("a/b");
     let store = store(&deep);
@@ -96,7 +94,7 @@ async fn the_directory_is_made_on_first_use() {
 }
 
 #[tokio::test]
-async fn the_fence_grows_with_every_hold_whoever_takes_it() {
+async fn the_fence_grows_with_every_hold_whoever_acquires_it() {
     let directory = TempDir::new().unwrap();
     let mut last = 0;
     for round in 0..20 {
@@ -134,7 +132,7 @@ async fn entering_and_leaving_twice_is_as_once() {
 }
 
 #[tokio::test]
-async fn who_waits_gets_the_lock_when_it_is_given_back() {
+async fn a_waiter_gets_the_lock_when_it_is_released() {
     let directory = TempDir::new().unwrap();
     let (one, two) = (session(directory.path()).await, session(directory.path()).await);
     let (mine, theirs) = (entry("mine"), entry("theirs"));
@@ -202,89 +200,6 @@ async fn an_extended_lock_can_be_released_by_force_and_a_held_one_cannot() {
 }
 
 #[tokio::test]
-async fn a_killed_holders_record_does_not_hold_the_lock() {
-    let directory = TempDir::new().unwrap();
-    for holder in [dead_holder(), Holder::clone(&entry("alive").holder)] {
-        leave_record_of(
-            directory.path(),
-            &Record { fence: Some(u64::MAX >> 13), extension: None, holder: Some(holder) },
-        );
-        let lines = store(directory.path()).inspect(Scope::Prefix(String::new())).await.unwrap();
-        assert!(lines.is_empty(), "{lines:?}");
-        assert_eq!(held(&session(directory.path()).await, &entry("next")).await, (u64::MAX >> 13) + 1);
-    }
-}
-
-#[tokio::test]
-async fn the_file_names_the_holder_and_nobody_afterwards() {
-    let directory = TempDir::new().unwrap();
-    let long = Holder { name: "x".repeat(3000).into(), ..dead_holder() };
-    leave_record_of(directory.path(), &Record { holder: Some(long), ..Record::default() });
-    let session = session(directory.path()).await;
-    let mine = entry("mine");
-    held(&session, &mine).await;
-    let lines = || fs::read_to_string(lock_file(directory.path())).unwrap().lines().map(str::len).collect::<Vec<_>>();
-    assert_eq!(lines()[2..], [mine.holder.to_json().len()]);
-    session.leave(mine).await.unwrap();
-    assert_eq!(lines().len(), 2);
-}
-
-#[tokio::test]
-async fn a_killed_holders_extended_lock_stays_taken() {
-    let directory = TempDir::new().unwrap();
-    let extension = Timeline::new(&world()).after(TTL);
-    leave_record_of(
-        directory.path(),
-        &Record { fence: Some(1), extension: Some(extension), holder: Some(dead_holder()) },
-    );
-    assert_eq!(busy(&session(directory.path()).await, &entry("next")).await.name, "dead");
-}
-
-#[tokio::test]
-async fn somebody_who_only_looks_makes_nobody_busy() {
-    let directory = TempDir::new().unwrap();
-    for record in [None, Some(dead_holder())] {
-        leave_record_of(directory.path(), &Record { fence: Some(1), extension: None, holder: record });
-        let looking = fs::File::open(lock_file(directory.path())).unwrap();
-        looking.lock_shared().unwrap();
-        let session = session(directory.path()).await;
-        let stop_looking = async {
-            tokio::task::yield_now().await;
-            looking.unlock().unwrap();
-        };
-        let entry = entry("x");
-        // Polled in this order, so that the first try finds the file shared.
-        let (_, ()) = tokio::join!(biased; held(&session, &entry), stop_looking);
-        session.close().await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_child_that_is_just_starting_does_not_keep_a_released_lock() {
-    let directory = TempDir::new().unwrap();
-    let session = session(directory.path()).await;
-    let children = AtomicU64::new(0);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while children.fetch_add(1, Ordering::Relaxed) < 300 {
-                std::process::Command::new("true").status().unwrap();
-            }
-        });
-        scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-            while children.load(Ordering::Relaxed) < 300 {
-                let entry = entry("x");
-                runtime.block_on(held(&session, &entry));
-                runtime.block_on(session.leave(entry)).unwrap();
-                let file = fs::File::open(lock_file(directory.path())).unwrap();
-                assert!(file.try_lock().is_ok(), "a child that has not yet executed its program shares the lock");
-                file.unlock().unwrap();
-            }
-        });
-    });
-}
-
-#[tokio::test]
 async fn a_program_without_a_record_is_an_unknown_holder() {
     let directory = TempDir::new().unwrap();
     let session = session(directory.path()).await;
@@ -332,7 +247,7 @@ async fn an_entry_that_left_is_not_gone() {
 }
 
 #[tokio::test]
-async fn who_waits_at_a_deleted_file_locks_the_new_one() {
+async fn a_waiter_at_a_deleted_file_locks_the_new_one() {
     let directory = TempDir::new().unwrap();
     let (one, two) = (session(directory.path()).await, session(directory.path()).await);
     let (mine, theirs) = (entry("mine"), entry("theirs"));
@@ -370,7 +285,7 @@ async fn inspection_lists_what_is_held_sorted_and_in_scope() {
 }
 
 #[tokio::test]
-async fn a_watch_tells_who_comes_and_goes() {
+async fn a_watch_reports_every_hold() {
     let directory = TempDir::new().unwrap();
     let session = session(directory.path()).await;
     let (mine, next) = (entry("mine"), entry("next"));
@@ -390,25 +305,4 @@ async fn a_watch_tells_who_comes_and_goes() {
 #[test]
 fn an_empty_path_is_refused() {
     assert_eq!(FileStore::new(PathBuf::new(), &world()).unwrap_err().kind(), ErrorKind::InvalidUrl);
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn whatever_is_in_the_file_the_lock_works(bytes: Vec<u8>, as_line in any::<bool>()) {
-        let directory = TempDir::new().unwrap();
-        let content = if as_line { [&Record::default().to_bytes()[..], &bytes].concat() } else { bytes };
-        fs::write(lock_file(directory.path()), content).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            let (one, two) = (session(directory.path()).await, session(directory.path()).await);
-            let mine = entry("mine");
-            assert!(store(directory.path()).inspect(Scope::Prefix(String::new())).await.unwrap().is_empty());
-            let fence = held(&one, &mine).await;
-            assert_eq!(busy(&two, &entry("theirs")).await, *mine.holder);
-            one.leave(mine).await.unwrap();
-            assert!(held(&two, &entry("theirs")).await > fence);
-        });
-    }
 }
