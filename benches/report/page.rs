@@ -32,7 +32,7 @@ the rate is high, and the long waits of the other tasks (up to 200 ms per retry 
 pub(super) fn markdown(report: &Report) -> String {
     let mut page = INTRODUCTION.to_owned();
     let Report { machine, rounds, .. } = report;
-    write!(page, "\nMeasured on {machine}; {rounds} rounds.\n").unwrap();
+    write!(page, "\nMeasured on {machine}. Rounds: {rounds}.\n").unwrap();
     for missing in report.missing() {
         write!(page, "\nNot installed: {missing}.\n").unwrap();
     }

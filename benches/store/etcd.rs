@@ -31,7 +31,7 @@ pub(super) fn start(name: &'static str, nodes: usize, with_go: bool) -> Result<S
             Err(reason) => missing.push(reason),
         }
     }
-    let members = if nodes == 1 { "one member".to_owned() } else { format!("{nodes} members") };
+    let members = if nodes == 1 { "1 member".to_owned() } else { format!("{nodes} members") };
     let title = format!("etcd {} with fsync, {members}; {clients}", binary.version());
     let count = Box::new(move |_: &Contestant| counts(&cluster));
     Ok(Store { name, title, url, contestants, missing, units: Some(["RPCs", "proposals"]), count })

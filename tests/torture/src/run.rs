@@ -28,6 +28,12 @@ pub const TTL: Duration = Duration::from_secs(3);
 /// How long the last calls may take to return, after which they count as hanging.
 const STOP_WITHIN: Duration = Duration::from_secs(180);
 
+/// How many holds a naive lock has to have for each second of its run, before it may count as not caught.
+const HOLDS_PER_SECOND: u64 = 15;
+
+/// How many times as long a run may take for that.
+const STRETCH: u32 = 5;
+
 /// What is to be run.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -35,7 +41,7 @@ pub struct Settings {
     pub store: String,
     /// The seed of everything that is chosen.
     pub seed: u64,
-    /// For how long there are calls and faults.
+    /// For how long there are calls and faults; at least, for a naive lock that is not caught.
     pub length: Duration,
     /// The flaw of the naive lock, if that is to be run.
     pub broken: Option<Flaw>,
@@ -84,7 +90,13 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
         None => StoreKind::Remote,
     };
     let targets = Arc::new(Targets { cluster, workers, recorder });
-    disturb(settings, &targets, Schedule::new(*seed, settings.length, store)).await?;
+    match broken {
+        None => disturb(settings.length, &targets, Schedule::new(*seed, settings.length, store)).await?,
+        Some(_) => {
+            let longest = settings.length * STRETCH;
+            disturb_until_caught(settings, &targets, Schedule::new(*seed, longest, store)).await?;
+        }
+    }
     // Whatever lapses now is to do so before the history ends.
     sleep(TTL + Duration::from_secs(3)).await;
     observer.iter().for_each(JoinHandle::abort);
@@ -96,34 +108,48 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
     Ok(verdict)
 }
 
-/// Lets the workers call and the nemesis inject faults until the time is over, or a naive lock is caught.
-async fn disturb(settings: &Settings, targets: &Arc<Targets>, schedule: Schedule) -> io::Result<()> {
-    const CHECK_EVERY: Duration = Duration::from_secs(5);
-    let until = Instant::now() + settings.length;
-    let injecting = tokio::spawn(inject_all(targets.clone(), schedule));
-    while Instant::now() < until {
-        sleep_until(until.min(Instant::now() + CHECK_EVERY)).await;
-        if settings.broken.is_some() && !violations_so_far(&settings.directory)?.is_empty() {
-            injecting.abort();
-            return Ok(());
-        }
-    }
-    if let Err(ended) = injecting.await
+/// Lets the workers call and the nemesis inject faults for this time, and then lets all calls end.
+async fn disturb(length: Duration, targets: &Arc<Targets>, schedule: Schedule) -> io::Result<()> {
+    let until = Instant::now() + length;
+    if let Err(ended) = tokio::spawn(inject_all(targets.clone(), schedule)).await
         && ended.is_panic()
     {
         std::panic::resume_unwind(ended.into_panic());
     }
+    sleep_until(until).await;
     let targets = targets.clone();
     let stopping = tokio::task::spawn_blocking(move || targets.workers.stop(STOP_WITHIN));
     stopping.await.map(drop).map_err(io::Error::other)
 }
 
-/// The violations in the part of the history that all processes have written by now.
-fn violations_so_far(directory: &Path) -> io::Result<Vec<Violation>> {
+/// Lets the workers call and the nemesis inject faults until the naive lock is caught; otherwise until the time is over and
+/// there were enough holds to catch it, which takes longer on a busy machine. The workers are killed in the end.
+async fn disturb_until_caught(settings: &Settings, targets: &Arc<Targets>, schedule: Schedule) -> io::Result<()> {
+    let begun = Instant::now();
+    let enough = HOLDS_PER_SECOND * settings.length.as_secs();
+    let injecting = tokio::spawn(inject_all(targets.clone(), schedule));
+    loop {
+        sleep(Duration::from_secs(5)).await;
+        let events = history_so_far(&settings.directory)?;
+        let is_caught = !checker::check_safety(&events, &Limits::for_ttl(TTL)).is_empty();
+        let holds = events.iter().filter(|event| matches!(event.kind, EventKind::BodyStarted { .. })).count();
+        let is_enough = u64::try_from(holds).is_ok_and(|holds| holds >= enough);
+        let elapsed = begun.elapsed();
+        if is_caught || elapsed >= settings.length * STRETCH || (elapsed >= settings.length && is_enough) {
+            break;
+        }
+    }
+    injecting.abort();
+    targets.kill_workers();
+    Ok(())
+}
+
+/// The part of the history that all processes have written by now.
+fn history_so_far(directory: &Path) -> io::Result<Vec<Event>> {
     let complete_until = clock::now() - 1_000_000_000;
     let mut events = history::read(directory)?;
     events.retain(|event| event.at < complete_until);
-    Ok(checker::check_safety(&events, &Limits::for_ttl(TTL)))
+    Ok(events)
 }
 
 /// Checks the history in `directory`. For a naive lock only safety counts.

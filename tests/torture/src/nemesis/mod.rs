@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::admin::Admin;
 use crate::history::{EventKind, Recorder, Scope};
-use crate::workers::Workers;
+use crate::workers::{WORKERS, Workers};
 
 pub mod fault;
 pub mod schedule;
@@ -107,6 +107,14 @@ impl Targets {
                     self.disturb_member(&local.cluster, number, length, fault).await;
                 }
             }
+        }
+    }
+
+    /// Kills the processes of all workers.
+    pub fn kill_workers(&self) {
+        for worker in 0..WORKERS {
+            self.workers.with(worker, |child| child.kill());
+            self.recorder.record(EventKind::WorkerDied { process: self.workers.name(worker) });
         }
     }
 
