@@ -22,10 +22,10 @@ pub trait Server: Deref<Target = Daemon> + Debug + Send + Sync + 'static {
     /// What is left of the locks whose keys begin with `key`: at least an item for each holder and for each waiter.
     fn left(&self, key: &str) -> Vec<String>;
 
-    /// The record of who holds `key`.
+    /// The record of who holds `key`, while nobody waits.
     fn record(&self, key: &str) -> String;
 
-    /// For how long at the most the store keeps the holder of `key`, if it hears nothing more of it.
+    /// For how long at the most the store keeps the holder of `key`, while nobody waits, if it hears nothing more of it.
     fn lapse(&self, key: &str) -> Duration;
 
     /// Deletes the entry that holds `key`.

@@ -18,7 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
 /// Beyond the TTL that ran when it went down: the session is renewed at the new one.
 async fn a_restarted_server_is_ridden_out(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
-    outages::is_ridden_out_for(&server, Duration::from_secs(26), async |server| server.restart()).await;
+    outages::is_ridden_out_beyond_the_ttl(&server, async |server| server.restart()).await;
 }
 
 fn leader(servers: &[ZooKeeper]) -> Option<usize> {
