@@ -1,4 +1,4 @@
-//! The server goes away, and comes back.
+//! The server is away for a while.
 
 use crate::{Case, Fixture};
 use std::time::Duration;
@@ -37,7 +37,7 @@ async fn a_promoted_standby_goes_on(fixture: Fixture) {
     let guard = ours.lock("k").acquire().await.unwrap();
     let waiting = tokio::spawn(theirs.lock("k").acquire());
     queued(&ours, "k", 1).await;
-    // What has not come over is lost with an asynchronous standby.
+    // What has not been replicated is lost with an asynchronous standby.
     let written = primary.psql("SELECT pg_current_wal_lsn()");
     let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{written}'::pg_lsn");
     eventually(async || if standby.psql(&replayed) == "t" { Ok(()) } else { Err("lags") }).await;

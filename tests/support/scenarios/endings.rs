@@ -1,6 +1,6 @@
 //! However a body ends, nothing of it stays in the store.
 
-#![expect(missing_docs, reason = "the name of a scenario says what it shows")]
+#![expect(missing_docs, reason = "the name of a scenario is what it shows")]
 
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ pub async fn a_killed_holder_is_free_after_its_ttl<P: Program>(fixture: Fixture<
     nothing_is_left(&*server, &key).await;
 }
 
-/// Where the store itself takes a waiter that is not renewed out of the queue.
+/// Where the store itself removes a waiter from the queue that is not renewed.
 pub async fn a_killed_waiter_leaves_the_queue<P: Program>(fixture: Fixture<P>) {
     let (server, key, locks) = (fixture.server(), fixture.key("killed"), client(&fixture));
     let guard = locks.lock(&key).acquire().await.unwrap();

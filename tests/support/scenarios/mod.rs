@@ -52,7 +52,7 @@ pub fn connect(url: &str) -> Locks {
     Locks::connect(patient(url)).unwrap()
 }
 
-/// A URL with long timeouts, where it names no others: no store is given up, and no lock lost, because the machine is
+/// A URL with long timeouts, where it names no others: no acquire fails, and no lock is lost, because the machine is
 /// busy for some seconds.
 pub fn patient(url: &str) -> String {
     ["ttl=", "connect_timeout="].iter().fold(url.to_owned(), |url, name| {

@@ -1,4 +1,4 @@
-//! The server goes away, and comes back.
+//! The server is away for a while.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub async fn a_server_that_is_paused_too_long_stops_the_body<P: Program>(fixture
     ends_the_hold(&server, |server| server.pause(), |server| server.resume()).await;
 }
 
-/// While `absence` lasts, nobody can renew and nobody else can acquire. That the body ends within its TTL is more than
+/// From `absence` to `end` no client can renew or acquire. That the body ends within its TTL is more than
 /// is looked at here, and shown by [`cut_off`](super::cut_off): there another process waits for the lock.
 pub async fn ends_the_hold<S: Server>(server: &S, absence: impl FnOnce(&S), end: impl FnOnce(&S)) {
     let key = "/ended";
