@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 
 /// On every version of a store, which `at` makes of an endpoint and a namespace.
 fn on_servers<P: Program>(at: fn(&str, String) -> Arc<dyn Store>, namespace: &'static str) -> Vec<Trial> {
-    // Nobody is asked for these, so that no server needs to be there.
+    // Without a server.
     let capabilities = at("localhost:1", String::new()).capabilities();
     let cases = conformance::cases(capabilities).into_iter().map(|case| {
         let case = Arc::new(case);

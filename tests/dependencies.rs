@@ -1,4 +1,4 @@
-//! What a user's build takes in: crates, licences, compiler. The README promises it.
+//! What a user's build needs: crates, licences, compiler. The README promises it.
 
 #![expect(clippy::print_stdout, reason = "figures, for whoever runs it with --nocapture")]
 #![expect(clippy::unwrap_used, reason = "a test whose preparation fails has failed")]
@@ -17,7 +17,7 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The crates that building `distributed-locks` takes, as `name v1.2.3`.
+/// The crates that a build of `distributed-locks` needs, as `name v1.2.3`.
 fn tree(features: &str) -> BTreeSet<String> {
     let arguments = ["tree", "--package", "distributed-locks", "--edges", "normal,build", "--prefix", "none"];
     let tree = cargo(&[&arguments[..], &["--features", features]].concat());

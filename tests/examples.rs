@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use support::HANG_LIMIT;
 use support::child::{Child, example};
 
-/// Runs it to its end, with `url` or what the example takes by itself.
+/// Runs it to its end, with `url` or with the example's own default.
 fn run(name: &str, url: Option<&str>) -> (bool, String) {
     let mut command = without_url(example(name));
     if let Some(url) = url {
@@ -75,7 +75,7 @@ fn web_answers_a_second_request_with_the_holder() {
         let request = minreq::post(format!("{address}/order/{order}/ship")).with_timeout(HANG_LIMIT.as_secs());
         std::thread::spawn(move || request.send().unwrap())
     };
-    // To ship an order takes a second. On a busy machine the second request may come later than that.
+    // An order is shipped in one second. On a busy machine the second request may arrive later than that.
     let refused = (0..10).find_map(|_| {
         let both = [ship("7"), ship("7")];
         let mut answers = both.map(|request| request.join().unwrap());

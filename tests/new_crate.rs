@@ -1,4 +1,4 @@
-//! The mission's line, copied into a new crate that depends on this one by path, on a real etcd.
+//! A user's first program, in a new crate that depends on this one by path, on a real etcd.
 
 #![expect(clippy::unwrap_used, reason = "a case whose preparation fails has failed")]
 
@@ -29,7 +29,7 @@ async fn main() -> Result<(), distributed_locks::Error> {
 }
 "#;
 
-async fn the_missions_line_works(fixture: Fixture) {
+async fn a_first_program_works(fixture: Fixture) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let manifest = format!(
@@ -53,15 +53,15 @@ async fn the_missions_line_works(fixture: Fixture) {
         .env("ETCDCTL", etcd.ctl_command(&[]).get_program())
         .output()
         .unwrap();
-    let said = format!("{}\n{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-    assert!(run.status.success(), "{said}");
-    assert!(said.contains("while it runs: /cron/lock/nightly/"), "{said}");
-    assert!(said.contains("with TLS: InvalidUrl") && said.contains("`etcd-tls`"), "{said}");
+    let printed = format!("{}\n{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "{printed}");
+    assert!(printed.contains("while it runs: /cron/lock/nightly/"), "{printed}");
+    assert!(printed.contains("with TLS: InvalidUrl") && printed.contains("`etcd-tls`"), "{printed}");
     assert_eq!(etcd.ctl(&["get", "--prefix", "/cron/lock", "--keys-only"]).trim(), "");
 }
 
 fn main() -> ExitCode {
-    let case = Case::new("the_missions_line_works", the_missions_line_works);
+    let case = Case::new("a_first_program_works", a_first_program_works);
     // Most of it is the compiler's: minutes, and on a busy machine many.
     cases::run([vec![case.within(Duration::from_secs(3600))]])
 }

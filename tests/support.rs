@@ -1,4 +1,4 @@
-//! The tests' own tools: do they do to servers and networks what they say?
+//! The tests' own tools: do they do to servers and networks what they promise?
 
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 #![expect(clippy::disallowed_methods, reason = "clocks and threads here are the tests', not the product's")]
@@ -222,8 +222,8 @@ mod failing {
 
     async fn a_killed_test_leaves_nothing_behind(fixture: Fixture) {
         let mut test = Child::start(&mut to_fail(&fixture, "serves"));
-        let said = test.next_line("serving ");
-        let (address, log) = said.split_once(' ').unwrap();
+        let printed = test.next_line("serving ");
+        let (address, log) = printed.split_once(' ').unwrap();
         assert!(TcpStream::connect(address).is_ok() && std::path::Path::new(log).exists());
         test.kill();
         eventually(async || {
@@ -304,7 +304,7 @@ mod network {
 
     fn is_silent(stream: &mut TcpStream) -> bool {
         stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-        let error = answer(stream).expect_err("an answer came through");
+        let error = answer(stream).expect_err("an answer arrived");
         stream.set_read_timeout(Some(HANG_LIMIT)).unwrap();
         error.kind() == std::io::ErrorKind::WouldBlock
     }

@@ -1,4 +1,4 @@
-//! The caller's own write that only counts while the lock is held, whatever any clock says.
+//! The caller's own write that only counts while the lock is held, whatever any clock shows.
 
 use distributed_locks::etcd_client::{Txn, TxnOp};
 use support::cases;

@@ -51,7 +51,7 @@ async fn an_unknown_database_is_named(fixture: Fixture) {
     }
 }
 
-/// Three of five are for `postgres`, and a client takes two.
+/// Three of five are for `postgres`, and a client has two.
 async fn too_many_connections_may_pass(fixture: Fixture) {
     let server = fixture.start(&Setup { connections: 5, ..Setup::default() });
     let first = connect(&server.url());
@@ -89,7 +89,7 @@ async fn a_bad_certificate_is_named(fixture: Fixture) {
     bad_input::a_bad_certificate_is_named(&bad_input::with_the_authority_of_another(&server, &other)).await;
     bad_input::a_bad_certificate_is_named(&server.url_with("domain=elsewhere")).await;
     let at = format!("postgres://app@{}/locks", server.endpoint());
-    // Nobody looks at the server's, but ours is missing, or TLS.
+    // The server's certificate is not verified, but ours is missing, or TLS.
     for mode in ["require", "disable"] {
         let error = refused(&format!("{at}?sslmode={mode}&connect_timeout=1s"), "k").await;
         assert!(matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Unavailable), "{}", chain(&error));

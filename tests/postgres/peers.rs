@@ -34,7 +34,7 @@ fn with_its_table(fixture: &Fixture) -> (Postgres, Locks) {
     (server, locks)
 }
 
-/// As ShedLock asks for a lock: it inserts what it has not seen yet, and otherwise updates.
+/// As ShedLock tries to acquire a lock: it inserts what it has not seen yet, and otherwise updates.
 fn lock(server: &Postgres, name: &str, seconds: u32) -> bool {
     let until = format!("{NOW} + cast('{seconds} seconds' as interval)");
     let inserted = format!(
@@ -78,7 +78,7 @@ async fn shedlock_excludes_us(fixture: Fixture) {
     assert!(begun.elapsed() >= Duration::from_millis(990), "{:?}", begun.elapsed());
 }
 
-/// It is looked for every two seconds at the latest, though the lock is taken for an hour.
+/// A waiter looks every two seconds at the latest, though the lock is taken for an hour.
 async fn a_release_by_shedlock_is_found_soon(fixture: Fixture) {
     let (server, locks) = with_its_table(&fixture);
     once_within(Duration::from_secs(4), async || {

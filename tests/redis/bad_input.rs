@@ -136,14 +136,14 @@ async fn corrupt_records_are_survived(fixture: Fixture) {
         bad_input::the_holder_is_unknown(&locks, &key, record).await;
         guard.release().await.unwrap();
     }
-    // An entry in the queue that nobody can read does not count.
+    // An unreadable entry in the queue does not count.
     let guard = locks.lock(&key).acquire().await.unwrap();
     redis.ask(&["ZADD", &beside("queue"), "0", "unreadable"]);
     let waiting = tokio::spawn(client(&fixture).lock(&key).acquire());
     queued(&locks, &key, 1).await;
     guard.release().await.unwrap();
     granted(waiting).await.release().await.unwrap();
-    // A key of another kind where ours should be is an error that says what to do.
+    // A key of another type in the place of ours is an error that names the way out.
     redis.ask(&["SET", &beside("queue"), "mine"]);
     let error = locks.lock(&key).acquire().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{}", chain(&error));

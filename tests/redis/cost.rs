@@ -118,7 +118,7 @@ async fn a_thousand_waiters_of_one_key_are_one_entry_in_the_queue(fixture: Fixtu
         waiting => Err(waiting),
     })
     .await;
-    // For what must not happen: that more of them come to the server.
+    // For what must not happen: that more of them reach the server.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!((redis.ask(&["ZCARD", "{one}:queue"]), subscribers(&redis)), (Answer::Number(1), 1));
     let (sent, looks) = (scripts_since(&redis, &before), at_most(begun.elapsed(), UNSUBSCRIBED));

@@ -9,8 +9,8 @@ pub(crate) fn cases() -> Vec<Case> {
     cases![endings::a_killed_waiter_leaves_the_queue, a_waiter_looks_when_the_hold_lapses,]
 }
 
-/// Redis notifies nobody of a key that has expired. A waiter that looked only now and then, every four seconds at the
-/// soonest, would come two seconds after the end of this TTL.
+/// Redis sends no notification when a key expires. A waiter that only looked every four seconds would acquire the lock
+/// two seconds after the end of this TTL.
 async fn a_waiter_looks_when_the_hold_lapses(fixture: Fixture) {
     let (redis, locks) = (fixture.server(), connect(&fixture.server().url_with("ttl=600s")));
     once_within(Duration::from_millis(1500), async || {

@@ -1,10 +1,10 @@
-//! What happens to the server: as the store's table says, the bad with the good.
+//! What happens to the server: as in the store's table, the bad with the good.
 
 use crate::{Case, Fixture};
 use std::time::{Duration, Instant};
 use support::proxy::{Mode, Proxy};
 use support::redis::{Redis, Setup};
-use support::scenarios::{acquire_and_release, connect, held, lost, outages};
+use support::scenarios::{acquire_and_release, connect, faults, held, lost, outages};
 use support::{HANG_LIMIT, cases, eventually, once_within};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -26,15 +26,14 @@ async fn a_restart_with_its_data_is_ridden_out(fixture: Fixture) {
     outages::is_ridden_out(&redis, async |redis| redis.restart()).await;
 }
 
-/// A renewal is due every two seconds, and the TTL ends more than four after the restart.
 async fn a_restart_without_data_is_noticed_by_the_next_renewal(fixture: Fixture) {
     let redis = fixture.start(&Setup::default());
     let (locks, other) = (connect(&redis.url()), connect(&redis.url()));
-    once_within(Duration::from_millis(3500), async || {
+    once_within(faults::BEFORE_THE_END, async || {
         let first = locks.lock("k").acquire().await.unwrap();
         let fence = first.fence();
         first.release().await.unwrap();
-        let body = held(&locks, "k", 6).await;
+        let body = held(&locks, "k", faults::TTL).await;
         let restarted = Instant::now();
         redis.restart();
         // The server has forgotten it all: the table admits that another may hold now, and the fence still grows.
@@ -85,7 +84,7 @@ async fn a_promoted_replica_has_what_was_replicated(fixture: Fixture) {
     replica.ask(&["REPLICAOF", "NO", "ONE"]);
     assert!(theirs.lock("k").try_acquire().await.unwrap().is_none(), "held on the primary, and replicated");
     let next = theirs.lock("k").wait(HANG_LIMIT).acquire().await.unwrap();
-    // Nobody could renew it on the new primary; its holder knew before it lapsed there.
+    // It could not be renewed on the new primary; its holder lost it before it lapsed there.
     assert!(guard.check().is_err());
     assert!(next.fence() > guard.fence());
     next.release().await.unwrap();
@@ -98,9 +97,9 @@ async fn a_promoted_replica_may_grant_twice_but_with_a_greater_fence(fixture: Fi
     let guard = ours.lock("k").ttl(Duration::from_secs(600)).acquire().await.unwrap();
     primary.kill();
     replica.ask(&["REPLICAOF", "NO", "ONE"]);
-    // What had not reached the replica is forgotten: the table says so. What the lock guards must compare fences.
+    // What had not reached the replica is forgotten, as in the table. What the lock guards must compare fences.
     let second = theirs.lock("k").wait(HANG_LIMIT).acquire().await.unwrap();
-    guard.check().expect("nobody can have notified the first holder");
+    guard.check().expect("the first holder cannot know");
     assert!(second.fence() > guard.fence());
     second.release().await.unwrap();
     acquire_and_release(&theirs, "k").await;

@@ -52,7 +52,7 @@ async fn redis_py_excludes_us_and_we_redis_py(fixture: Fixture) {
     nothing_is_left(&*fixture.server(), &key).await;
 }
 
-/// Nobody notifies a waiter of it. Behind a lock of ours it would look every four seconds.
+/// It sends no notification. Behind a lock of ours, a waiter would look every four seconds.
 async fn a_foreign_release_is_found_soon(fixture: Fixture) {
     let (redis, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
     once_within(Duration::from_secs(2), async || {

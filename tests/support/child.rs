@@ -63,7 +63,7 @@ impl Child {
     ///
     /// # Panics
     ///
-    /// If no such line comes `within`, or the program ends before it.
+    /// If there is no such line `within`, or the program ends before it.
     #[track_caller]
     pub fn expect_line(&mut self, prefix: &str, within: Duration) -> String {
         let start = Instant::now();
@@ -87,7 +87,7 @@ impl Child {
         self.expect_line(prefix, HANG_LIMIT)
     }
 
-    /// True if no line that starts with `prefix` comes within this time: for what must not happen.
+    /// True if no line that starts with `prefix` is printed within this time: for what must not happen.
     pub fn is_silent_about(&mut self, prefix: &str, during: Duration) -> bool {
         let start = Instant::now();
         while let Ok(line) = self.lines.recv_timeout(during.saturating_sub(start.elapsed())) {
@@ -102,9 +102,9 @@ impl Child {
     /// Writes a line to its stdin.
     #[track_caller]
     pub fn say(&mut self, line: &str) {
-        let said = self.stdin.as_mut().map(|stdin| writeln!(stdin, "{line}"));
-        if !matches!(said, Some(Ok(()))) {
-            self.fail(&format!("does not listen to {line:?}"));
+        let written = self.stdin.as_mut().map(|stdin| writeln!(stdin, "{line}"));
+        if !matches!(written, Some(Ok(()))) {
+            self.fail(&format!("does not read {line:?}"));
         }
     }
 

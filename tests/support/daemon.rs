@@ -17,7 +17,7 @@ use crate::process::{Process, tail};
 /// Three Java programs that start together on a busy machine take a while.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// Somebody else may take a port between our look at it and the server's start.
+/// Another process may take a port between our look at it and the server's start.
 const START_TRIES: u32 = 5;
 
 /// A server with a port, a directory and a log of its own, that can be paused, killed and started again. Killed by
@@ -68,18 +68,22 @@ struct Running {
 ///
 /// # Panics
 ///
-/// If they do not come up, with the end of a log.
+/// If they do not start, with the end of a log.
 pub(crate) fn start<T>(prepare: impl Fn() -> T, daemons: impl Fn(&T) -> Vec<&Daemon>) -> T {
     for tries in 1.. {
         let started = prepare();
         let servers = daemons(&started);
         servers.iter().for_each(|server| server.launch());
         let Some(why) = servers.iter().find_map(|server| server.ready().err()) else { return started };
-        // A first election among servers that start slowly may go wrong, and takes long to end.
-        let again = servers.len() > 1 || why.to_lowercase().contains("address already in use");
+        // A first election among servers that start slowly may fail, and needs long to do so.
+        let again = servers.len() > 1 || is_taken(&why);
         assert!(again && tries < START_TRIES, "{why}");
     }
     unreachable!("the last try returns or panics")
+}
+
+fn is_taken(why: &str) -> bool {
+    why.to_lowercase().contains("address already in use")
 }
 
 impl Daemon {
@@ -100,7 +104,7 @@ impl Daemon {
         self.address().to_string()
     }
 
-    /// The URL for `Locks::connect`, with the credentials and certificates that this server asks for.
+    /// The URL for `Locks::connect`, with the credentials and certificates that this server requires.
     pub fn url(&self) -> String {
         self.url_at(&self.endpoint())
     }
@@ -147,8 +151,13 @@ impl Daemon {
     /// A member of a cluster may answer only when there is a leader.
     pub fn restart(&self) {
         self.kill();
-        self.launch();
-        self.await_ready();
+        for tries in 1.. {
+            self.launch();
+            match self.ready() {
+                Ok(()) => return,
+                Err(why) => assert!(is_taken(&why) && tries < START_TRIES, "{why}"),
+            }
+        }
     }
 
     /// SIGKILL. Returns when it is gone.
@@ -193,7 +202,7 @@ impl Daemon {
         self.pid.clone()
     }
 
-    /// Waits until it answers; the error says why it does not, with the end of its log.
+    /// Waits until it answers; the error is why it does not, with the end of its log.
     fn ready(&self) -> Result<(), String> {
         let start = Instant::now();
         loop {

@@ -2,17 +2,20 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::net::{Ipv4Addr, TcpListener};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use tokio::net::TcpSocket;
 
 /// Below the range from which the system takes ports for outgoing connections: a server that is down for a moment
 /// would find its port taken by one of them.
 const RANGE: std::ops::Range<u16> = 10_000..32_000;
 
-/// A port of 127.0.0.1 on which nobody listens.
+/// A port of 127.0.0.1 on which no process listens.
 pub(crate) fn free() -> u16 {
     std::iter::repeat_with(random)
         .take(1_000)
-        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .find(|port| reserve((Ipv4Addr::LOCALHOST, *port).into()).is_ok())
         .expect("no free port among a thousand")
 }
 
@@ -24,6 +27,15 @@ pub(crate) fn listen_anywhere() -> TcpListener {
             return listener;
         }
     }
+}
+
+/// A socket that has the address and does not listen: connections are refused. Others may have it at the same time, and
+/// as long as one does, no other program is given it by the system.
+pub(crate) fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 fn random() -> u16 {

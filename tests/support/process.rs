@@ -109,7 +109,7 @@ fn end_all(processes: &[Pid]) {
     let start = Instant::now();
     let runs = |process: &Pid| {
         let status = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
-        // One that nobody has waited for yet shows as `Z`.
+        // One that has ended and was not waited for shows as `Z`.
         status.is_ok_and(|status| !status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
     };
     while processes.iter().any(runs) && start.elapsed() < Duration::from_secs(30) {

@@ -24,7 +24,7 @@ pub(crate) fn servers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/servers")
 }
 
-/// What a program says about its version, if it is one.
+/// What a program prints as its version, if it is one.
 pub(crate) fn version(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("--version").output().ok()?;
     String::from_utf8(output.stdout).ok()

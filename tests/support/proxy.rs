@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -21,9 +21,9 @@ pub enum Mode {
     Pass,
     /// Forwards nothing, in neither direction, and loses nothing: as a firewall that drops packets, while TCP retries.
     /// Connections stay open and new ones are accepted. Back in [`Pass`](Mode::Pass), all held bytes arrive late, which
-    /// is the nastiest case: a request that its sender gave up long ago is carried out.
+    /// is the nastiest case: a request that has timed out long ago is carried out.
     Silent,
-    /// Forwards requests and holds the answers: what the client asks for happens, and it does not learn so. Back in
+    /// Forwards requests and holds the answers: what the client asks for happens, without its knowledge. Back in
     /// [`Pass`](Mode::Pass) the answers arrive late; by [`Refuse`](Mode::Refuse) they are lost for good.
     Unanswered,
     /// Resets every connection, with what it held, and refuses new ones: as a server whose process is gone.
@@ -40,10 +40,13 @@ pub struct Proxy {
     thread: Option<JoinHandle<()>>,
 }
 
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
 type Command = (Mode, blocking::Sender<()>);
 
 impl Proxy {
-    /// Leads to `upstream`, in [`Mode::Pass`]. Nobody needs to listen there yet.
+    /// Leads to `upstream`, in [`Mode::Pass`]. No process needs to listen there yet.
     pub fn to(upstream: SocketAddr) -> Proxy {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let listener = ports::listen_anywhere();
@@ -77,7 +80,7 @@ impl Drop for Proxy {
 /// Ends when the [`Proxy`] is dropped, and all connections with it.
 async fn serve(listener: std::net::TcpListener, upstream: SocketAddr, mut inbox: mpsc::UnboundedReceiver<Command>) {
     let address = listener.local_addr().unwrap();
-    let mut listener = Some(TcpListener::from_std(listener).unwrap());
+    let (mut listener, mut reserved) = (Some(TcpListener::from_std(listener).unwrap()), None);
     let mut connections = JoinSet::new();
     let (mode, in_force) = watch::channel(Mode::Pass);
     loop {
@@ -87,10 +90,12 @@ async fn serve(listener: std::net::TcpListener, upstream: SocketAddr, mut inbox:
                 let Some((new, done)) = command else { return };
                 mode.send_replace(new);
                 if new == Mode::Refuse {
-                    listener = None;
+                    if listener.take().is_some() {
+                        reserved = Some(reserve(address).await);
+                    }
                     while connections.join_next().await.is_some() {}
-                } else if listener.is_none() {
-                    listener = Some(TcpListener::bind(address).await.unwrap());
+                } else if let Some(socket) = reserved.take() {
+                    listener = Some(socket.listen(BACKLOG).unwrap());
                 }
                 let _ = done.send(());
             }
@@ -98,6 +103,16 @@ async fn serve(listener: std::net::TcpListener, upstream: SocketAddr, mut inbox:
                 connections.spawn(connect(client, upstream, in_force.clone()));
             }
             Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// Retries: a program that looks for a free port may have it for a moment.
+async fn reserve(address: SocketAddr) -> TcpSocket {
+    loop {
+        match ports::reserve(address) {
+            Ok(socket) => return socket,
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
 }

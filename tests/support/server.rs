@@ -10,10 +10,10 @@ use crate::daemon::Daemon;
 /// How often a server has done each kind of work for its clients.
 pub type Cost = BTreeMap<String, u64>;
 
-/// A running server of a store. As a [`Daemon`] it can be paused, killed and started again; what is here asks the server
-/// by its own tools, and never by the code under test.
+/// A running server of a store. As a [`Daemon`] it can be paused, killed and started again; the methods here ask the
+/// server by its own tools, and never by the code under test.
 pub trait Server: Deref<Target = Daemon> + Debug + Send + Sync + 'static {
-    /// What the error of a hold says whose entry somebody has deleted.
+    /// Part of the error of a hold whose entry was deleted.
     const DELETED: &'static str;
 
     /// What is added to a TTL before the store itself ends an entry.
@@ -22,10 +22,10 @@ pub trait Server: Deref<Target = Daemon> + Debug + Send + Sync + 'static {
     /// What is left of the locks whose keys begin with `key`: at least an item for each holder and for each waiter.
     fn left(&self, key: &str) -> Vec<String>;
 
-    /// The record of who holds `key`.
+    /// The record of the holder of `key`, which has no waiters.
     fn record(&self, key: &str) -> String;
 
-    /// For how long at the most the store keeps the holder of `key`, if it hears nothing more of it.
+    /// For how long at the most the holder of `key`, which has no waiters, stays in the store if it is not renewed.
     fn lapse(&self, key: &str) -> Duration;
 
     /// Deletes the entry that holds `key`.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use distributed_locks::store::{Credentials, Store, World};
 use locks_runtime::stores::{etcd, postgres, redis, zookeeper};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Long enough for the busiest machine.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// etcd at this endpoint.
 pub fn etcd_at(endpoint: &str, namespace: String) -> Arc<dyn Store> {

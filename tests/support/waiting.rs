@@ -68,7 +68,7 @@ pub fn in_time<F: Future>(future: F) -> impl Future<Output = F::Output> {
 /// Shows that something takes less than `limit`, by one of several rounds. Each round returns how long it took.
 ///
 /// A busy machine makes some rounds slow, and not all of them. So choose a limit that the wrong way of doing it misses
-/// every time: if a waiter looks every four seconds when nobody notifies it, two seconds tell a notification from a look.
+/// every time: if a waiter without a notification looks every four seconds, two seconds distinguish the two.
 ///
 /// # Panics
 ///

@@ -1,7 +1,8 @@
 //! A process that holds locks, for tests that kill, pause and cut off real processes.
 //!
 //! `worker hold TTL URL KEY [URL KEY]…` runs a locked body for each pair until it is stopped, and prints
-//! `start KEY NANOS FENCE`, `end KEY NANOS` by the clock that all processes of the machine share, `refused KEY KIND`.
+//! `start KEY NANOS FENCE`, `end KEY NANOS LATE` by the clock that all processes of the machine share, `refused KEY KIND`.
+//! `LATE` is by how much the machine was late, at the most, to let this process run.
 //! `worker turns COUNT URL KEY` runs short locked bodies one after another: `turn NANOS NANOS FENCE`.
 //! `worker ends HOW URL KEY` runs one locked function whose `main` ends right after it, `worker least URL KEY` one with
 //! `hold_at_least`, and `worker configured [URL] [URL]` one after as many `init`s.
@@ -10,6 +11,7 @@
 #![expect(clippy::panic, reason = "one of its ways to end")]
 
 use distributed_locks::{Error, Locks, distributed_lock};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -24,7 +26,19 @@ struct Ends(String);
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        println!("end {} {}", self.0, now());
+        println!("end {} {} {}", self.0, now(), LATE.load(Ordering::Relaxed));
+    }
+}
+
+/// By how many nanoseconds a timer of this process has been late, at the most.
+static LATE: AtomicI64 = AtomicI64::new(0);
+
+async fn watch_the_time() {
+    const TICK: Duration = Duration::from_millis(5);
+    loop {
+        let due = now() + i128::try_from(TICK.as_nanos()).unwrap_or(0);
+        tokio::time::sleep(TICK).await;
+        LATE.fetch_max(i64::try_from(now() - due).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 }
 
@@ -79,8 +93,12 @@ async fn main() -> Result<(), Error> {
                     }
                 });
             }
-            while bodies.join_next().await.is_some() {}
-            Ok(())
+            let ended = async { while bodies.join_next().await.is_some() {} };
+            tokio::select! {
+                biased;
+                () = ended => Ok(()),
+                () = watch_the_time() => Ok(()),
+            }
         }
         ["turns", count, url, key] => {
             let locks = Locks::connect(url)?;

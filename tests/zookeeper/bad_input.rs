@@ -30,7 +30,7 @@ async fn one_of_three_dead_is_skipped(fixture: Fixture) {
     bad_input::one_dead_of_several_is_skipped(&fixture, &url(&servers)).await;
 }
 
-/// ZooKeeper takes any user and any password; what one has made, another may not touch.
+/// ZooKeeper accepts any user and any password; what one has made, another may not touch.
 async fn what_another_user_made_is_refused(fixture: Fixture) {
     // Of its own, for no other user could make a lock under what this one makes.
     let (server, key) = (fixture.start(&Setup::default()), fixture.key("k"));
@@ -125,7 +125,7 @@ async fn a_lock_whose_name_ends_in_digits_is_not_in_the_queue(fixture: Fixture) 
     early.release().await.unwrap();
 }
 
-/// Curator would wait for it for ever; here only what goes with a session counts.
+/// Curator would wait for it for ever; for us only ephemeral nodes count.
 async fn a_node_that_is_not_ephemeral_is_not_in_the_queue(fixture: Fixture) {
     let (server, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
     acquire_and_release(&locks, &key).await;

@@ -31,7 +31,7 @@ async fn a_deletion_is_noticed_by_a_watch(fixture: Fixture) {
     server.delete(&key);
     let error = lost(body).await;
     assert!(error.to_string().contains("deleted"), "{error}");
-    // The client goes on.
+    // The client still works.
     acquire_and_release(&locks, &key).await;
 }
 

@@ -1,4 +1,4 @@
-//! Servers go away, and come back.
+//! Servers are away for a while.
 
 use crate::{Case, Fixture};
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
 /// Beyond the TTL that ran when it went down: the session is renewed at the new one.
 async fn a_restarted_server_is_ridden_out(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
-    outages::is_ridden_out_for(&server, Duration::from_secs(26), async |server| server.restart()).await;
+    outages::is_ridden_out_beyond_the_ttl(&server, async |server| server.restart()).await;
 }
 
 fn leader(servers: &[ZooKeeper]) -> Option<usize> {
@@ -73,8 +73,8 @@ async fn a_killed_leader_loses_no_hold(fixture: Fixture) {
     next.release().await.unwrap();
 }
 
-/// A follower whose leader and fellow are gone still answers those who read, for as long as it has not noticed. That is
-/// five minutes here, so that a hold that was renewed by it would go on for as long.
+/// A follower whose leader and fellow are gone still answers reads for as long as it has not noticed. That is five minutes
+/// here, for which a hold would last that the follower alone could renew.
 async fn a_server_without_its_leader_renews_nothing(fixture: Fixture) {
     let servers = fixture.ensemble(&Setup { sync_limit: 600, ..Setup::default() });
     let leader = leader(&servers).unwrap();

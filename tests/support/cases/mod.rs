@@ -33,8 +33,8 @@
 //!
 //! - It shows as `etcd-3.4::waiting::first_come_is_first_served`, and so on for each version. The arguments are those of
 //!   any other test: a filter, `--exact`, `--list`, `--test-threads`.
-//! - Each case has a runtime of its own with two threads, and [`TIME_LIMIT`] to end: a hang is a failure that says so.
-//! - A failure comes with the end of the log of every server that the case used.
+//! - Each case has a runtime of its own with two threads, and [`TIME_LIMIT`] to end: a hang is a failure that is called one.
+//! - A failure is shown with the end of the log of every server that the case used.
 //! - Without the store the cases show as *ignored*. `LOCKS_TEST_REQUIRE` turns that into failures: it lists what must be
 //!   there, as in `etcd,redis` or `etcd-3.4,etcd-3.5`.
 
@@ -53,7 +53,7 @@ use fixture::Shared;
 pub use fixture::{Fixture, Program};
 pub use run::Case;
 
-/// A case that takes longer hangs, unless [`Case::within`] says otherwise.
+/// A case that takes longer hangs, unless [`Case::within`] sets another limit.
 pub const TIME_LIMIT: Duration = Duration::from_secs(300);
 
 /// The named async functions, each of one [`Fixture`], as a list of [`Case`]s. A case is named by its function and the
@@ -74,7 +74,7 @@ pub fn name(module: &str, function: &str) -> String {
     path[path.len().saturating_sub(2)..].join("::")
 }
 
-/// Runs the cases of all modules as the program's arguments say: the whole `main` of a test target.
+/// Runs the cases of all modules as the program's arguments demand: the whole `main` of a test target.
 pub fn run<P: Program>(modules: impl IntoIterator<Item = Vec<Case<P>>>) -> ExitCode {
     run_trials(trials(modules.into_iter().flatten().collect()))
 }

@@ -19,7 +19,7 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// If it does not come up, with the end of a member's log.
+    /// If it does not start, with the end of a member's log.
     pub fn start_with(binary: &Binary, size: usize, setup: &Setup) -> Cluster {
         let (members, links) = Etcd::start_members(binary, size, setup);
         Cluster { members, links }

@@ -1,7 +1,7 @@
 //! The network between the members of a cluster, link by link.
 //!
-//! etcd gives each member one address for its peers, whoever asks. So that the way from one member to another can be cut
-//! alone, a gate stands before each member: it asks the system which process a connection comes from, and sends it
+//! etcd gives each member one address for its peers, for all of them. So that the way from one member to another can be cut
+//! alone, there is a gate before each member: it asks the system which process a connection comes from, and sends it
 //! through the [`Proxy`] of that pair.
 
 use std::fs;
@@ -46,18 +46,18 @@ impl Links {
         Links { gates, proxies, pids }
     }
 
-    /// The port that the member of this number is to tell its peers.
+    /// The port that the member of this number is to advertise to its peers.
     pub(super) fn advertised(&self, member: usize) -> u16 {
         self.gates[member].address.port()
     }
 
-    /// Lets the gates know who is who.
+    /// Makes the members' processes known to the gates.
     pub(super) fn know(&self, pids: Vec<Arc<AtomicU32>>) {
         self.pids.set(pids).expect("members are made known once");
     }
 
-    /// The way by which the member `from` connects to the member `to`. What `to` sends back on such a connection takes
-    /// it too: to cut a pair, cut both ways.
+    /// The way by which the member `from` connects to the member `to`. What `to` sends back on such a connection goes
+    /// the same way: to cut a pair, cut both ways.
     pub fn way(&self, from: usize, to: usize) -> &Proxy {
         self.proxies[from][to].as_ref().expect("a member has no link to itself")
     }

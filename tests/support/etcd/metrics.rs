@@ -1,4 +1,4 @@
-//! What a server says that it did.
+//! What a server has counted.
 
 /// One reading of a server's counters. Take one before and one after, and compare.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ impl Metrics {
         unary.iter().chain(&streams).map(|method| self.calls(method)).sum()
     }
 
-    /// Messages received by one method: for "LeaseKeepAlive" and "Watch", what came over the streams.
+    /// Messages received by one method: for "LeaseKeepAlive" and "Watch", what was received over the streams.
     pub fn messages(&self, method: &str) -> u64 {
         self.count("grpc_server_msg_received_total", &[("grpc_method", method)])
     }

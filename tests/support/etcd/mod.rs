@@ -9,7 +9,7 @@
 //! | a bad network on the way | a [`Proxy`](crate::proxy::Proxy) to [`Daemon::address`] |
 //! | another client | [`Etcd::ctl`] (etcdctl), [`Etcd::gateway`] (the JSON gateway) |
 //!
-//! Data is kept in memory where the machine has enough, unless [`Setup::fsync`] says otherwise: a server or a cluster is
+//! Data is kept in memory where the machine has enough, unless [`Setup::fsync`] is set: a server or a cluster is
 //! ready within a second, and forgets nothing when it is killed.
 
 use std::net::Ipv4Addr;
@@ -58,7 +58,7 @@ impl Etcd {
     ///
     /// # Panics
     ///
-    /// If it does not come up, with the end of its log.
+    /// If it does not start, with the end of its log.
     pub fn start_with(binary: &Binary, setup: &Setup) -> Etcd {
         Etcd::start_members(binary, 1, setup).0.remove(0)
     }
@@ -104,7 +104,7 @@ impl Server for Etcd {
         self.ctl(&["get", "--prefix", key])
     }
 
-    /// What the lease was granted: as it is renewed meanwhile, what remains of it says less.
+    /// What the lease was granted, which is more than what remains of it.
     fn lapse(&self, key: &str) -> Duration {
         let lease = self.json(&["lease", "timetolive", &self.lease(key)]);
         Duration::from_secs(lease["granted-ttl"].as_u64().unwrap())

@@ -51,7 +51,7 @@ impl Etcd {
     ///
     /// # Panics
     ///
-    /// If etcdctl fails, with what it said.
+    /// If etcdctl fails, with what it wrote to stderr.
     pub fn ctl(&self, arguments: &[&str]) -> String {
         self.try_ctl(arguments).unwrap_or_else(|error| panic!("etcdctl {arguments:?}: {error}"))
     }
@@ -115,7 +115,7 @@ impl Etcd {
         serde_json::from_str(&self.ctl(&[arguments, &["-w", "json"]].concat())).unwrap()
     }
 
-    /// Requires a user and a password of everybody from now on.
+    /// Requires a user and a password of every client from now on.
     pub(super) fn enable_users(&self, users: &Users) {
         let login = format!("{}:{}", users.name, users.password);
         for command in [

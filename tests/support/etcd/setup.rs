@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// What differs from a server with etcd's defaults, in the clear, open to everybody.
+/// What differs from a server with etcd's defaults, in the clear and without users.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
     /// Elect a leader within a second, or at once without rivals (etcd: within two). It also lowers the shortest TTL
     /// that the server grants from 2 s to 1 s.
     pub fast_election: bool,
-    /// Keep the data in the temporary directory and wait for the disk as in production. Only benchmarks want it.
+    /// Keep the data in the temporary directory and wait for the disk as in production. Only benchmarks need it.
     pub fsync: bool,
     /// Require TLS with a client certificate.
     pub tls: bool,

@@ -61,7 +61,7 @@ impl Postgres {
     ///
     /// # Panics
     ///
-    /// If it does not come up, with the end of its log.
+    /// If it does not start, with the end of its log.
     pub fn start(binary: &Binary, setup: Setup) -> Postgres {
         let prepare = || {
             let directory = fast_directory("locks-postgres-");

@@ -18,7 +18,7 @@ impl Pool {
     ///
     /// # Panics
     ///
-    /// If it does not come up, with the end of its log.
+    /// If it does not start, with the end of its log.
     pub fn before(server: &Postgres) -> Pool {
         crate::daemon::start(|| Pool::prepare(server), |pool| vec![&pool.0])
     }

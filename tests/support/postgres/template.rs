@@ -60,7 +60,7 @@ pub(super) fn admit(data: &Path, setup: Setup) {
     fs::write(data.join("pg_hba.conf"), rules).unwrap();
 }
 
-/// Gives a directory to the user that servers run as. A private key must be for that one alone.
+/// Makes the user that servers run as the owner of a directory. A private key must be for that user alone.
 pub(super) fn own(directory: &Path) {
     let keys = directory.join("server-key.pem");
     if keys.exists() {
@@ -88,7 +88,7 @@ pub(super) fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Where the template is kept from run to run; its name changes with what is in it.
+/// Where the template stays from run to run; its name changes with what is in it.
 fn stored(binary: &Binary) -> PathBuf {
     let servers = programs::servers();
     fs::create_dir_all(&servers).unwrap();

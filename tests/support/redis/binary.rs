@@ -31,7 +31,7 @@ impl Binary {
         &ALL
     }
 
-    /// The server at this path, if it is one: it says "Redis server v=7.0.15 …".
+    /// The server at this path, if it is one: it prints "Redis server v=7.0.15 …".
     pub fn at(path: &Path) -> Option<Binary> {
         let text = programs::version(path)?;
         let project = match text.split_whitespace().next()? {

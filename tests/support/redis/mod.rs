@@ -2,7 +2,7 @@
 //!
 //! | to simulate | use |
 //! |---|---|
-//! | a crash, a lost machine | [`Daemon::kill`], then [`Daemon::restart`] with the same port, and the data that [`Setup::durable`] kept |
+//! | a crash, a lost machine | [`Daemon::kill`], then [`Daemon::restart`] with the same port, and with its data if it is [durable](Setup::durable) |
 //! | a hung or cut-off server | [`Daemon::pause`]: connections stay open, nothing is answered |
 //! | a failover | a second server with `replicaof`, promoted by `REPLICAOF NO ONE` |
 //! | a bad network on the way | a [`Proxy`](crate::proxy::Proxy) to [`Daemon::address`] |
@@ -25,12 +25,12 @@ mod questions;
 pub use binary::Binary;
 pub use questions::{Answer, Counts};
 
-/// What differs from a server with Redis' defaults, in the clear, open to everybody, that forgets all when it ends.
+/// What differs from a server with Redis' defaults, in the clear, without a password, that forgets all when it ends.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
     /// Require TLS with a client certificate.
     pub tls: bool,
-    /// Require this password of everybody.
+    /// Require this password.
     pub password: Option<String>,
     /// Keep the data over a restart, each write before it is acknowledged.
     pub durable: bool,
@@ -52,7 +52,7 @@ impl Redis {
     ///
     /// # Panics
     ///
-    /// If it does not come up, with the end of its log.
+    /// If it does not start, with the end of its log.
     pub fn start(binary: &Binary, setup: &Setup) -> Redis {
         crate::daemon::start(|| Redis::prepare(binary, setup), |redis| vec![&redis.daemon])
     }
@@ -61,7 +61,7 @@ impl Redis {
     ///
     /// # Panics
     ///
-    /// If the server refuses, with what it said.
+    /// If the server refuses, with its error.
     pub fn ask(&self, command: &[&str]) -> Answer {
         self.try_ask(command).unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
@@ -70,7 +70,7 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// What the server said, or why it does not answer.
+    /// The server's error, or why it does not answer.
     pub fn try_ask(&self, command: &[&str]) -> Result<Answer, String> {
         questions::ask(self.plain, self.password.as_deref(), command)
     }

@@ -39,7 +39,7 @@ impl Answer {
     }
 }
 
-/// Sends one command over a connection of its own; the error is what the server said, or why it does not answer.
+/// Sends one command over a connection of its own; the error is the server's, or why it does not answer.
 pub(super) fn ask(address: SocketAddr, login: Option<&str>, command: &[&str]) -> Result<Answer, String> {
     let answer = || -> std::io::Result<Result<Answer, String>> {
         let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;

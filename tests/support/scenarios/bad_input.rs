@@ -1,6 +1,6 @@
 //! What a user may get wrong: each mistake is named, and nothing hangs.
 
-#![expect(missing_docs, reason = "the name of a scenario says what it shows")]
+#![expect(missing_docs, reason = "the name of a scenario is what it shows")]
 
 use std::time::{Duration, Instant};
 
@@ -15,14 +15,14 @@ pub async fn refused(url: &str, key: &str) -> Error {
     in_time(connect(url).lock(key).acquire()).await.unwrap_err()
 }
 
-/// The error of a client by this URL that does not ask again until its timeout is over: that is ten minutes here.
+/// The error of a client by this URL, which does not retry: its timeout of ten minutes would not be over in time.
 pub async fn refused_at_once(url: &str, key: &str) -> Error {
     let error = refused(&with_parameters(url, "connect_timeout=600s"), key).await;
     assert!(!error.is_retryable(), "{}", chain(&error));
     error
 }
 
-/// Nobody listens there. Others may connect, so that it is tried for as long as the URL says, and no longer.
+/// No server listens there. One may start, so the client retries for as long as the URL allows, and no longer.
 pub async fn a_dead_endpoint_is_named<P: Program>(fixture: Fixture<P>) {
     const TIMEOUT: Duration = Duration::from_secs(1);
     let (url, key) = (fixture.server().url_at("127.0.0.1:9"), fixture.key("k"));
@@ -44,7 +44,7 @@ pub async fn one_dead_of_several_is_skipped<P: Program>(fixture: &Fixture<P>, ur
     }
 }
 
-/// The server's certificate is not what this URL asks for.
+/// The server's certificate is not what this URL requires.
 pub async fn a_bad_certificate_is_named(url: &str) {
     let error = refused(&with_parameters(url, "connect_timeout=4s"), "/k").await;
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
@@ -89,7 +89,7 @@ pub async fn empty_and_oversize_keys_are_refused<P: Program>(fixture: Fixture<P>
     assert!(zero.kind() == ErrorKind::InvalidOption && zero.to_string().contains("`ttl`"), "{zero}");
 }
 
-/// Another program has put a record into the store that nobody can read.
+/// Another program has put an unreadable record into the store.
 pub async fn the_holder_is_unknown(locks: &Locks, key: &str, record: &str) -> Error {
     let busy = locks.lock(key).wait(Duration::ZERO).acquire().await.unwrap_err();
     assert_eq!(busy.kind(), ErrorKind::Busy, "{record}");
@@ -97,7 +97,7 @@ pub async fn the_holder_is_unknown(locks: &Locks, key: &str, record: &str) -> Er
     busy
 }
 
-/// What blocks the lock would do so for ever: the error names it, and what to do.
+/// What blocks the lock would do so for ever: the error names it, and the way out.
 pub async fn what_blocks_for_ever_is_named(locks: &Locks, key: &str, parts: &[&str]) {
     for wait in [Duration::ZERO, Duration::from_secs(2)] {
         let error = locks.lock(key).wait(wait).acquire().await.unwrap_err();

@@ -45,8 +45,8 @@ pub async fn an_uncontended_pair_costs(server: &impl Server, locks: &Locks, acqu
     }
 }
 
-/// Where a round trip takes long, an acquire and a release take as long once each. The quickest of several counts: on a
-/// busy machine others take longer.
+/// On a slow network, an acquire and a release are one round trip each. The quickest of several pairs shows it: on a busy
+/// machine others are slower.
 pub async fn an_uncontended_pair_is_two_round_trips(server: &impl Server) {
     const ROUND_TRIP: Duration = Duration::from_millis(400);
     let (proxy, locks) = behind_proxy(server, RARE).await;

@@ -1,10 +1,10 @@
 //! However a body ends, nothing of it stays in the store.
 
-#![expect(missing_docs, reason = "the name of a scenario says what it shows")]
+#![expect(missing_docs, reason = "the name of a scenario is what it shows")]
 
 use std::time::{Duration, Instant};
 
-use super::{client, connect, granted, holding, nothing_is_left, queued, worker};
+use super::{client, connect, granted, holding, nothing_is_left, patient, queued, worker};
 use crate::cases::{Fixture, Program};
 use crate::child::Child;
 use crate::{HANG_LIMIT, Server};
@@ -12,7 +12,7 @@ use crate::{HANG_LIMIT, Server};
 /// Runs the worker, whose `main` ends right after the call, to its end: nothing is left then.
 fn run_to_its_end<P: Program>(fixture: &Fixture<P>, how: &str) -> Child {
     let (server, key) = (fixture.server(), fixture.key(how));
-    let mut worker = worker(&["ends", how, &server.url(), &key]);
+    let mut worker = worker(&["ends", how, &patient(&server.url()), &key]);
     worker.next_line("start");
     let status = worker.wait();
     assert_eq!(status.success(), how != "panic", "{status}");
@@ -54,10 +54,10 @@ pub async fn a_killed_holder_is_free_after_its_ttl<P: Program>(fixture: Fixture<
     let (mut long, _) = holding(600, &server.url(), &other);
     let locks = connect(&server.url_with("ttl=600s"));
     assert!(locks.lock(&key).try_acquire().await.unwrap().is_none());
-    let waiting = tokio::spawn(locks.lock(&key).acquire());
-    queued(&locks, &key, 1).await;
     let lapse = server.lapse(&key);
     assert!(lapse <= Duration::from_secs(TTL) + P::Server::BEYOND_TTL, "it would lapse only in {lapse:?}");
+    let waiting = tokio::spawn(locks.lock(&key).acquire());
+    queued(&locks, &key, 1).await;
     short.kill();
     long.kill();
     let guard = granted(waiting).await;
@@ -66,11 +66,11 @@ pub async fn a_killed_holder_is_free_after_its_ttl<P: Program>(fixture: Fixture<
     nothing_is_left(&*server, &key).await;
 }
 
-/// Where the store itself takes a waiter that is not renewed out of the queue.
+/// Where the store itself removes a waiter from the queue that is not renewed.
 pub async fn a_killed_waiter_leaves_the_queue<P: Program>(fixture: Fixture<P>) {
     let (server, key, locks) = (fixture.server(), fixture.key("killed"), client(&fixture));
     let guard = locks.lock(&key).acquire().await.unwrap();
-    let mut dying = worker(&["hold", "5", &server.url(), &key]);
+    let mut dying = worker(&["hold", "5", &patient(&server.url()), &key]);
     queued(&locks, &key, 1).await;
     let waiting = tokio::spawn(client(&fixture).lock(&key).acquire());
     queued(&locks, &key, 2).await;
@@ -87,7 +87,7 @@ pub async fn a_killed_waiter_is_passed_over<P: Program>(fixture: Fixture<P>) {
     let (server, key) = (fixture.server(), fixture.key("killed"));
     let (ours, theirs) = (connect(&server.url_with("ttl=600s")), connect(&server.url_with("ttl=600s")));
     let guard = ours.lock(&key).acquire().await.unwrap();
-    let mut dying = worker(&["hold", "5", &server.url(), &key]);
+    let mut dying = worker(&["hold", "5", &patient(&server.url()), &key]);
     queued(&ours, &key, 1).await;
     let behind = tokio::spawn(theirs.lock(&key).acquire());
     queued(&ours, &key, 2).await;
@@ -101,7 +101,7 @@ pub async fn hold_at_least_survives_kill<P: Program>(fixture: Fixture<P>) {
     const LEAST: Duration = Duration::from_secs(6);
     let (server, key) = (fixture.server(), fixture.key("least"));
     let begun = Instant::now();
-    let mut worker = worker(&["least", &server.url(), &key]);
+    let mut worker = worker(&["least", &patient(&server.url()), &key]);
     worker.next_line("start");
     let lapse = server.lapse(&key);
     assert!(lapse <= LEAST + P::Server::BEYOND_TTL, "it would lapse only in {lapse:?}");

@@ -47,9 +47,17 @@ pub fn everywhere<P: Program>() -> Vec<Case<P>> {
     ]
 }
 
-/// A client by this URL.
+/// A client by this URL, for a busy machine: see [`patient`].
 pub fn connect(url: &str) -> Locks {
-    Locks::connect(url).unwrap()
+    Locks::connect(patient(url)).unwrap()
+}
+
+/// A URL with long timeouts, where it names no others: no acquire fails, and no lock is lost, because the machine is
+/// busy for some seconds.
+pub fn patient(url: &str) -> String {
+    ["ttl=", "connect_timeout="].iter().fold(url.to_owned(), |url, name| {
+        if url.contains(name) { url } else { with_parameters(&url, &format!("{name}60s")) }
+    })
 }
 
 /// A client of the server that all cases share.
@@ -65,9 +73,13 @@ pub async fn behind_proxy(server: &impl Server, parameters: &str) -> (Proxy, Loc
     (proxy, locks)
 }
 
-/// Acquires the lock as soon as it is free, and releases it.
+/// Acquires the lock as soon as the store answers and it is free, and releases it.
 pub async fn acquire_and_release(locks: &Locks, key: &str) {
-    locks.lock(key).wait(HANG_LIMIT).acquire().await.unwrap().release().await.unwrap();
+    let acquired = eventually(async || match locks.lock(key).wait(HANG_LIMIT).acquire().await {
+        Err(error) if error.kind() == ErrorKind::Unavailable => Err(error),
+        acquired => Ok(acquired.unwrap()),
+    });
+    acquired.await.release().await.unwrap();
 }
 
 /// The guard of an acquire that waits in a task of its own.
@@ -81,10 +93,10 @@ pub fn granted(waiting: JoinHandle<Result<Guard, Error>>) -> impl Future<Output 
 #[track_caller]
 pub fn queued(locks: &Locks, key: &str, waiters: usize) -> impl Future<Output = ()> {
     eventually(async move || {
-        let line = locks.inspect(key).await.unwrap();
+        let line = locks.inspect(key).await.map_err(|error| error.to_string())?;
         match line.as_ref().map_or(0, |line| line.waiters.len()) {
             seen if seen == waiters => Ok(()),
-            _ => Err(line),
+            _ => Err(format!("{line:?}")),
         }
     })
 }
@@ -111,7 +123,7 @@ pub fn worker(arguments: &[&str]) -> Child {
 
 /// A worker that holds `key` with a TTL in seconds, and its fence.
 pub fn holding(ttl: u64, url: &str, key: &str) -> (Child, u64) {
-    let mut worker = worker(&["hold", &ttl.to_string(), url, key]);
+    let mut worker = worker(&["hold", &ttl.to_string(), &patient(url), key]);
     let started = worker.next_line("start");
     let fence = started.rsplit(' ').next().unwrap().parse().unwrap();
     (worker, fence)

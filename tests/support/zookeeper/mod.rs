@@ -1,7 +1,7 @@
 //! ZooKeeper servers on this machine, alone or as an ensemble.
 //!
-//! They count in ticks of half a second, so that sessions may be as short as one; [`Setup::longest`] bounds them. The
-//! questions are in [`questions`]: commands of four letters, and ZooKeeper's own command line.
+//! They count in ticks of half a second, so that sessions may be as short as one; [`Setup::longest`] bounds them. They
+//! are asked by commands of four letters, and by ZooKeeper's own command line.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -59,7 +59,7 @@ impl ZooKeeper {
     ///
     /// # Panics
     ///
-    /// If they do not come up, with the end of a log.
+    /// If they do not start, with the end of a log.
     pub fn start_ensemble(program: &Installed, size: usize, setup: &Setup) -> Vec<ZooKeeper> {
         let prepare = || prepare(program, size, setup);
         crate::daemon::start(prepare, |servers| servers.iter().map(|server| &server.daemon).collect())

@@ -104,7 +104,7 @@ impl ZooKeeper {
         text
     }
 
-    /// ZooKeeper's command line, which reads a command a line. Its ephemeral nodes go with it.
+    /// ZooKeeper's command line, which reads a command a line. Its ephemeral nodes end with it.
     pub fn open_command_line(&self) -> Child {
         Child::start(&mut self.command_line_program())
     }
