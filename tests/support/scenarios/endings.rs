@@ -48,7 +48,7 @@ pub async fn the_holder_shows_while_it_runs<P: Program>(fixture: Fixture<P>) {
 
 /// Every other TTL here is ten minutes, so it is none of these that the waiter has waited for.
 pub async fn a_killed_holder_is_free_after_its_ttl<P: Program>(fixture: Fixture<P>) {
-    const TTL: u64 = 5;
+    const TTL: u64 = 15;
     let (server, key, other) = (fixture.server(), fixture.key("killed"), fixture.key("other"));
     let (mut short, _) = holding(TTL, &server.url(), &key);
     let (mut long, _) = holding(600, &server.url(), &other);
