@@ -29,7 +29,7 @@ impl Package {
     pub(crate) fn read(folder: &str, divided: &[&str]) -> Self {
         let source = root().join(folder);
         let mut files: Vec<Source> =
-            paths_below(&source).into_iter().map(|path| load(&source, path, divided)).collect();
+            paths_below(&source).into_iter().map(|path| load(&source, &path, divided)).collect();
         assert!(!files.is_empty(), "no source in {folder}");
         let tests: BTreeSet<Module> = files.iter().flat_map(paths::test_modules).collect();
         files.retain(|file| !tests.iter().any(|test| file.module.starts_with(test)));
@@ -87,7 +87,7 @@ impl Source {
     }
 }
 
-fn load(source: &Path, path: PathBuf, divided: &[&str]) -> Source {
+fn load(source: &Path, path: &Path, divided: &[&str]) -> Source {
     let inside = path.strip_prefix(source).unwrap().with_extension("");
     let mut module: Module = inside.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
     module.pop_if(|last| last == "mod");
@@ -102,7 +102,7 @@ fn load(source: &Path, path: PathBuf, divided: &[&str]) -> Source {
         [_] if is_divided => String::new(),
         module => module[..module.len().min(if is_divided { 2 } else { 1 })].join("/"),
     };
-    let text = fs::read_to_string(&path).unwrap();
+    let text = fs::read_to_string(path).unwrap();
     let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     Source { path: path.strip_prefix(root()).unwrap().to_owned(), module, room, text, parsed }
 }

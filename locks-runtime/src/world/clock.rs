@@ -4,7 +4,7 @@ use std::ops::Add;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-/// A moment on a [`Clock`], in nanoseconds from a start that is the clock's own.
+/// A moment on a clock, in nanoseconds from a start that is the clock's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 
