@@ -1,6 +1,8 @@
 //! What the URLs of several stores have in common.
 
-use crate::contract::{Identity, Pem, Tls};
+#[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
+use crate::contract::Tls;
+use crate::contract::{Identity, Pem};
 use crate::values::error::Error;
 use crate::values::secret::Secret;
 use crate::values::url::StoreUrl;
