@@ -17,10 +17,10 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-/// `etcdctl lock`. The command that it runs has no stdin, so it holds for as long as a file is there.
+/// `etcdctl lock`. The command that it runs has no stdin, so it holds for as long as a file is there, and etcdctl is.
 fn etcdctl(fixture: &Fixture, key: &str) -> Peer {
     let file = tempfile::NamedTempFile::new().unwrap().into_temp_path();
-    let hold = format!("echo holding; while [ -e {} ]; do sleep 0.02; done", file.display());
+    let hold = format!("echo holding; while [ -e {} ] && kill -0 $PPID; do sleep 0.02; done", file.display());
     let arguments = ["lock", "--ttl", "30", key, "sh", "--", "-c", &hold];
     let process = Child::start(&mut fixture.server().ctl_command(&arguments));
     Peer { process, release: Release::Removal(file) }

@@ -16,8 +16,10 @@ pub trait Server: Deref<Target = Daemon> + Debug + Send + Sync + 'static {
     /// Part of the error of a hold whose entry was deleted.
     const DELETED: &'static str;
 
-    /// What is added to a TTL before the store itself ends an entry.
-    const BEYOND_TTL: Duration;
+    /// After which time without a renewal the store itself ends an entry with this TTL.
+    fn lapses_after(ttl: Duration) -> Duration {
+        ttl
+    }
 
     /// What is left of the locks whose keys begin with `key`: at least an item for each holder and for each waiter.
     fn left(&self, key: &str) -> Vec<String>;

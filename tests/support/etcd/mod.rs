@@ -93,7 +93,6 @@ impl Deref for Etcd {
 
 impl Server for Etcd {
     const DELETED: &'static str = "deleted";
-    const BEYOND_TTL: Duration = Duration::ZERO;
 
     fn left(&self, key: &str) -> Vec<String> {
         let keys = self.ctl(&["get", "--prefix", "--keys-only", key]);

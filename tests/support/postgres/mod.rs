@@ -196,7 +196,6 @@ impl Deref for Postgres {
 
 impl Server for Postgres {
     const DELETED: &'static str = "gone from the store";
-    const BEYOND_TTL: Duration = Duration::ZERO;
 
     /// The holder and the waiters of every row.
     fn left(&self, key: &str) -> Vec<String> {

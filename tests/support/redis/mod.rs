@@ -156,7 +156,6 @@ impl Deref for Redis {
 
 impl Server for Redis {
     const DELETED: &'static str = "gone from Redis";
-    const BEYOND_TTL: Duration = Duration::ZERO;
 
     /// Keys in which `key` is, but the last fences, which stay.
     fn left(&self, key: &str) -> Vec<String> {

@@ -40,7 +40,7 @@ pub async fn the_holder_shows_while_it_runs<P: Program>(fixture: Fixture<P>) {
     let record = server.record(&key);
     assert!(record.contains("worker::hold") && record.contains(&format!("\"pid\":{}", worker.id())), "{record}");
     let lapse = server.lapse(&key);
-    assert!(lapse <= Duration::from_secs(10) + P::Server::BEYOND_TTL && !lapse.is_zero(), "{lapse:?}");
+    assert!(lapse <= P::Server::lapses_after(Duration::from_secs(10)) && !lapse.is_zero(), "{lapse:?}");
     let line = client(&fixture).inspect(&key).await.unwrap().unwrap();
     assert_eq!((line.holders.len(), line.holders[0].pid), (1, worker.id()));
     assert!(line.holders[0].origin.contains("worker/main.rs:"), "{}", line.holders[0].origin);
@@ -55,7 +55,7 @@ pub async fn a_killed_holder_is_free_after_its_ttl<P: Program>(fixture: Fixture<
     let locks = connect(&server.url_with("ttl=600s"));
     assert!(locks.lock(&key).try_acquire().await.unwrap().is_none());
     let lapse = server.lapse(&key);
-    assert!(lapse <= Duration::from_secs(TTL) + P::Server::BEYOND_TTL, "it would lapse only in {lapse:?}");
+    assert!(lapse <= P::Server::lapses_after(Duration::from_secs(TTL)), "it would lapse only in {lapse:?}");
     let waiting = tokio::spawn(locks.lock(&key).acquire());
     queued(&locks, &key, 1).await;
     short.kill();
@@ -104,7 +104,7 @@ pub async fn hold_at_least_survives_kill<P: Program>(fixture: Fixture<P>) {
     let mut worker = worker(&["least", &patient(&server.url()), &key]);
     worker.next_line("start");
     let lapse = server.lapse(&key);
-    assert!(lapse <= LEAST + P::Server::BEYOND_TTL, "it would lapse only in {lapse:?}");
+    assert!(lapse <= P::Server::lapses_after(LEAST), "it would lapse only in {lapse:?}");
     worker.kill();
     let guard = client(&fixture).lock(&key).wait(HANG_LIMIT).acquire().await.unwrap();
     // It began later than this clock.

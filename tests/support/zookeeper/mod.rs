@@ -81,7 +81,11 @@ impl Deref for ZooKeeper {
 
 impl Server for ZooKeeper {
     const DELETED: &'static str = "deleted";
-    const BEYOND_TTL: Duration = Duration::from_secs(1);
+
+    /// A follower tells the leader of its clients late: so a session gets more time than its TTL.
+    fn lapses_after(ttl: Duration) -> Duration {
+        ttl + (ttl / 10).max(Duration::from_secs(1))
+    }
 
     fn left(&self, key: &str) -> Vec<String> {
         self.ephemerals(key)
