@@ -4,6 +4,7 @@ use crate::values::error::{Error, ErrorKind};
 use etcd_client::Error as ClientError;
 use std::error::Error as StdError;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The entry is gone.
@@ -30,6 +31,8 @@ pub(super) enum Verdict {
     LeaseExists,
     /// The revision is no longer kept.
     Compacted,
+    /// It answered, but it is not the store that was seen before.
+    OtherStore,
     /// No member will ever do this.
     Unsupported,
 }
@@ -90,12 +93,15 @@ impl Verdict {
 pub(super) enum AttemptError {
     TimedOut(Duration),
     Client(ClientError),
+    /// The answer of another cluster, or of one that has gone back.
+    OtherStore(Arc<str>),
 }
 
 impl AttemptError {
     pub(super) fn verdict(&self, can_log_in: bool) -> Verdict {
         match self {
             Self::TimedOut(_) => Verdict::AnotherMember,
+            Self::OtherStore(_) => Verdict::OtherStore,
             Self::Client(error) => Verdict::about(error, can_log_in),
         }
     }
@@ -111,6 +117,7 @@ impl AttemptError {
             Self::TimedOut(timeout) => {
                 io::Error::new(io::ErrorKind::TimedOut, format!("{endpoint} did not answer within {timeout:?}")).into()
             }
+            Self::OtherStore(why) => io::Error::other(why.to_string()).into(),
             Self::Client(ClientError::GRpcStatus(status)) => Box::new(status),
             Self::Client(ClientError::TransportError(error)) => Box::new(error),
             Self::Client(other) => Box::new(other),
@@ -128,6 +135,9 @@ pub(super) struct Failure {
 impl Failure {
     /// A definite answer of the member at `endpoint`.
     pub(super) fn definite(verdict: Verdict, endpoint: &str, cause: AttemptError) -> Self {
+        if let AttemptError::OtherStore(why) = cause {
+            return Self::other_store(&why);
+        }
         let error = match verdict {
             Verdict::LeaseGone => Error::lost(LEASE_GONE),
             Verdict::Refused => Error::new(
@@ -145,6 +155,11 @@ impl Failure {
             _ => Error::unavailable(format!("etcd at {endpoint} gave an unexpected answer")),
         };
         Self { verdict, error: error.with_source(cause.into_source(endpoint)) }
+    }
+
+    /// An answer came from another store than before.
+    pub(super) fn other_store(why: &str) -> Self {
+        Self { verdict: Verdict::OtherStore, error: Error::unavailable(why) }
     }
 
     /// None of `endpoints` gave a definite answer; `last` was the last to fail, with `cause`.

@@ -3,6 +3,7 @@
 use super::client::Client;
 use super::entries::EntryState;
 use super::error::Failure;
+use super::identity::Era;
 use super::lease::KeepAlive;
 use super::names::QueueRange;
 use super::watch_cache::WatchCache;
@@ -17,6 +18,8 @@ use std::time::Duration;
 /// A session: one lease, and what this process has in the store under it.
 pub(super) struct Shared {
     pub(super) client: Arc<Client>,
+    /// When the session was opened: it ends with this.
+    pub(super) era: Era,
     pub(super) lease: i64,
     pub(super) ttl: Duration,
     pub(super) entries: Ledger<EntryState>,
@@ -27,10 +30,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(client: Arc<Client>, lease: i64, ttl: Duration) -> Self {
+    pub(super) fn new(client: Arc<Client>, era: Era, lease: i64, ttl: Duration) -> Self {
         Self {
             watches: WatchCache::new(&client.world),
             client,
+            era,
             lease,
             ttl,
             entries: Ledger::default(),
