@@ -12,8 +12,8 @@ pub(super) struct EntryState {
     /// The entries that were ahead of it when it was put into the queue.
     pub(super) ahead: Option<Ahead>,
     pub(super) extension: Option<Extension>,
-    /// It stays without being renewed until then, or not at all: the hold is over.
-    pub(super) lapses_at: Option<Moment>,
+    /// The hold is over, and the entry stays for a while without being renewed.
+    pub(super) lapse: Option<Lapse>,
     /// The store showed that the key is gone although the entry has not left.
     pub(super) is_gone: bool,
 }
@@ -33,6 +33,14 @@ pub(super) struct Extension {
     pub(super) is_certain: bool,
     /// A task ties it to the session's lease again.
     pub(super) is_returning: bool,
+}
+
+/// Until when an entry stays whose hold is over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lapse {
+    pub(super) until: Moment,
+    /// As it was when that was first asked for, by a request that may have been carried out without an answer.
+    pub(super) first: Moment,
 }
 
 /// A lease that only one entry has.

@@ -1,6 +1,6 @@
 //! How an entry ends: at once, or by itself when the time is over for which it is extended.
 
-use super::entries::{EntryState, Extension, OwnLease};
+use super::entries::{EntryState, Extension, Lapse, OwnLease};
 use super::error::{ENTRY_DELETED, Failure, Verdict};
 use super::extend;
 use super::lease;
@@ -46,23 +46,23 @@ pub(super) fn revoke(shared: &Arc<Shared>, own: OwnLease) {
 pub(super) async fn lapse(shared: &Arc<Shared>, entry: &Entry, rest: Duration) -> Result<(), Error> {
     let now = shared.client.world.now();
     let known = shared.entries.leaving(entry.number, |state| {
-        // When it was first asked: an earlier request may have been carried out without an answer.
-        let at = *state.lapses_at.get_or_insert(now + rest);
-        Some((state.created?, at, state.extension.as_ref().and_then(Extension::tied_to)))
+        let until = now + rest;
+        let lapse = state.lapse.insert(Lapse { until, first: state.lapse.map_or(until, |lapse| lapse.first) });
+        Some((state.created?, *lapse, state.extension.as_ref().and_then(Extension::tied_to)))
     });
-    let (created, at, tied_to) = known.flatten().ok_or_else(|| Error::lost(ENTRY_DELETED))?;
-    if now >= at {
+    let (created, lapse, tied_to) = known.flatten().ok_or_else(|| Error::lost(ENTRY_DELETED))?;
+    if rest.is_zero() {
         return leave(shared, entry).await;
     }
-    let is_there = match tied_to.filter(|own| own.ends >= at) {
+    let is_there = match tied_to.filter(|own| own.ends >= lapse.until) {
         Some(_) => is_there(shared, entry, created).await?,
-        None => match tie_for(shared, entry, created, at.since(now)).await {
+        None => match tie_for(shared, entry, created, rest).await {
             // The lease expired before the entry was tied to it, and so nearly all of the time is over.
             Err(failure) if failure.verdict == Verdict::LeaseGone => return leave(shared, entry).await,
             tied => tied?,
         },
     };
-    if is_there || shared.client.world.now() >= at { Ok(()) } else { Err(Error::lost(ENTRY_DELETED)) }
+    if is_there || shared.client.world.now() >= lapse.first { Ok(()) } else { Err(Error::lost(ENTRY_DELETED)) }
 }
 
 async fn is_there(shared: &Shared, entry: &Entry, created: i64) -> Result<bool, Failure> {
@@ -92,15 +92,17 @@ pub(super) async fn end_all(shared: &Arc<Shared>) -> Result<(), Error> {
     let now = shared.client.world.now();
     let extended = shared.entries.collect(|entry, state, leaving| {
         let extension = state.extension.as_ref()?;
-        let until = match state.lapses_at {
-            Some(at) => Some(at).filter(|at| extension.tied_to().is_none_or(|own| own.ends < *at)),
+        let until = match state.lapse {
+            Some(lapse) => {
+                Some(lapse.until).filter(|until| extension.tied_to().is_none_or(|own| own.ends < *until))
+            }
             None if !leaving => Some(extension.until),
             None => None,
         };
         match until.filter(|until| *until > now) {
             Some(until) => Some((Arc::clone(entry), until)),
             // The session's end does not take it out.
-            None => (state.lapses_at.is_none() && !extension.own.is_empty()).then(|| (Arc::clone(entry), now)),
+            None => (state.lapse.is_none() && !extension.own.is_empty()).then(|| (Arc::clone(entry), now)),
         }
     });
     for (entry, until) in extended {

@@ -37,6 +37,10 @@ impl AsyncSession for Shared {
         extend::extend(&self, &entry, least).await
     }
 
+    async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
+        lapse::lapse(&self, &entry, rest).await
+    }
+
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
         lapse::leave(&self, &entry).await
     }
