@@ -9,7 +9,9 @@ mod cost;
 mod endings;
 mod faults;
 mod fenced_write;
+mod hold_at_least;
 mod peers;
+mod withdrawals;
 
 use std::process::ExitCode;
 use support::{cases, scenarios};
@@ -22,6 +24,8 @@ fn main() -> ExitCode {
         endings::cases(),
         faults::cases(),
         fenced_write::cases(),
+        hold_at_least::cases(),
         peers::cases(),
+        withdrawals::cases(),
     ])
 }

@@ -2,13 +2,11 @@
 //! has in the store is compared with what it should have (`audit`).
 
 use super::audit;
-use super::error::LEASE_GONE;
 use super::extend;
-use super::lease::KeepAlive;
+use super::keep_alive::keep_alive;
 use super::shared::Shared;
 use crate::contract::Renewal;
 use crate::values::error::Error;
-use crate::world::clock::Moment;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::task::JoinSet;
@@ -43,28 +41,4 @@ pub(super) async fn renew(shared: &Arc<Shared>) -> Result<Renewal, Error> {
         }
     }
     Ok(Renewal::partial(extend::uncovered(shared, then)))
-}
-
-/// Renews the session's lease; returns when the request was sent that was acknowledged.
-pub(super) async fn keep_alive(shared: &Shared) -> Result<Moment, Error> {
-    let timeout = shared.renewal_timeout();
-    let sent = shared.client.world.now();
-    let open = shared.keep_alive.lock().take();
-    if let Some(mut stream) = open {
-        match stream.renew(&shared.client, timeout).await {
-            Some(true) => return Ok(renewed(shared, sent, stream)),
-            Some(false) => return Err(Error::lost(LEASE_GONE)),
-            // Whatever ended the stream may have lost requests, or brought entries back: a snapshot that was restored.
-            None => shared.entries.orphaned_again(),
-        }
-    }
-    let sent = shared.client.world.now();
-    let stream = KeepAlive::open(&shared.client, shared.lease, timeout).await?;
-    Ok(renewed(shared, sent, stream))
-}
-
-fn renewed(shared: &Shared, sent: Moment, stream: KeepAlive) -> Moment {
-    *shared.keep_alive.lock() = Some(stream);
-    shared.renewed.advance(sent);
-    sent
 }
