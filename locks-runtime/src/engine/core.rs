@@ -70,6 +70,7 @@ impl Engine {
     }
 
     pub(crate) fn check_open(&self) -> Result<(), Error> {
+        self.world.runtime().check_process()?;
         match self.closed.load(Ordering::Acquire) {
             false => Ok(()),
             true => Err(Error::new(ErrorKind::Closed, "the client was closed; connect a new one")),
@@ -89,6 +90,7 @@ impl Engine {
         T: Send + Unpin + 'static,
         F: Future<Output = Result<T, Error>> + Send + ?Sized + 'static,
     {
+        self.world.runtime().check_process()?;
         let answer = self.world.runtime().start(question).await;
         answer.unwrap_or_else(|| Err(Error::unavailable("the store panicked; this is a bug worth reporting")))
     }
@@ -96,9 +98,21 @@ impl Engine {
     /// Ends the client: see `Locks::close`.
     pub(crate) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        if self.world.is_inherited() {
+            return;
+        }
         let sessions = Arc::clone(&self.sessions);
         let closed = self.world.runtime().start(Box::pin(async move { sessions.close().await }));
         // A failure is logged there; what could not be closed lapses.
         let _ = self.world.runtime().within(self.defaults.connect_timeout, closed).await;
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if self.world.is_inherited() {
+            // The connections in them are the parent's, and would end for it, too.
+            std::mem::forget((Arc::clone(&self.store), Arc::clone(&self.sessions)));
+        }
     }
 }

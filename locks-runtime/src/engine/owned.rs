@@ -11,6 +11,7 @@ use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
 use crate::world::World;
 use crate::world::clock::Moment;
+use crate::world::panic::contain;
 use crate::world::runtime::Started;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,6 +139,10 @@ const UNTIL_CONSUMED: &str = "only what consumes the owner takes its parts";
 impl Drop for OwnedEntry {
     fn drop(&mut self) {
         let Some(mut parts) = self.0.take() else { return };
+        if parts.world.is_inherited() {
+            // The entry is the parent's, and all that it hangs on.
+            return std::mem::forget(parts);
+        }
         if let Some(waiting) = parts.waiting.take() {
             waiting.abort();
         }
@@ -174,7 +179,7 @@ async fn leave_store(parts: &Parts) -> Result<(), Error> {
         };
         match left {
             Err(error) if error.kind() != ErrorKind::Lost => {
-                observe::release_failed(&parts.entry.key, &error);
+                contain(|| observe::release_failed(&parts.entry.key, &error));
                 if error.kind() != ErrorKind::Unavailable {
                     return Err(error);
                 }

@@ -16,6 +16,8 @@ pub(crate) enum EndReason {
     ClientClosed,
     /// A session without entries was no longer needed.
     Idle,
+    /// This process was forked from the one that holds.
+    Forked,
     /// No renewal was acknowledged before the deadline.
     Overdue,
     /// The store did not renew this one entry before its deadline.
@@ -40,6 +42,7 @@ impl fmt::Display for EndReason {
             Self::LimitPassed => "`hold_at_most` passed",
             Self::ClientClosed => "the client was closed",
             Self::Idle => "nothing was held for a while",
+            Self::Forked => "this process was forked from the one that holds it, which goes on",
             Self::Overdue => "the store did not acknowledge a renewal in time, or the process was paused for too long",
             Self::NotRenewed(cause) => return write!(f, "the store did not renew it in time: {cause}"),
             Self::SessionLost(cause) | Self::EntryRemoved(cause) => cause,
