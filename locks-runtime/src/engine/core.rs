@@ -39,7 +39,7 @@ impl Engine {
             ..Holder::here()
         };
         Self {
-            sessions: Sessions::new(Arc::clone(&store), world.clone()),
+            sessions: Sessions::new(Arc::clone(&store), world.clone(), defaults.connect_timeout),
             world,
             store,
             queues: Queues::default(),
@@ -109,10 +109,14 @@ impl Engine {
 }
 
 impl Drop for Engine {
+    /// Neither a handle nor a hold nor a call of this client is left. What they left in the store is being taken out of it,
+    /// and the sessions close after that.
     fn drop(&mut self) {
         if self.world.is_inherited() {
             // The connections in them are the parent's, and would end for it, too.
             std::mem::forget((Arc::clone(&self.store), Arc::clone(&self.sessions)));
+        } else {
+            self.sessions.retire();
         }
     }
 }

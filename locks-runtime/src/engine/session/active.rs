@@ -32,6 +32,8 @@ pub(crate) struct ActiveSession {
 struct Users {
     /// No more entries: the session is being closed.
     closed: bool,
+    /// Nobody can ask for the session any more: it is closed once there are no entries.
+    retired: bool,
     count: usize,
     /// Whether it was used since the last renewal.
     used: bool,
@@ -82,6 +84,12 @@ impl ActiveSession {
         let (stands, _) = self.lost.end(reason);
         self.wake.notify_one();
         stands
+    }
+
+    /// Closes the session as soon as there are no more entries in it.
+    pub(super) fn retire(&self) {
+        self.users.lock().retired = true;
+        self.wake.notify_one();
     }
 
     /// How long until the deadline.
@@ -175,14 +183,14 @@ impl ActiveSession {
         held
     }
 
-    /// Whether nothing has used the session for `limit`; `used` is when something did last.
+    /// Whether nothing has used the session for `limit`, or nothing can any more; `used` is when something did last.
     pub(super) fn is_idle_since(&self, used: &mut Moment, limit: Duration) -> bool {
         let now = self.world.now();
         let mut users = self.users.lock();
         if std::mem::take(&mut users.used) || users.count > 0 {
             *used = now;
         }
-        now.since(*used) >= limit
+        (users.retired && users.count == 0) || now.since(*used) >= limit
     }
 
     /// Takes no more entries, unless there is one.
@@ -249,12 +257,12 @@ impl std::ops::Deref for SessionRef {
 
 impl Drop for SessionRef {
     fn drop(&mut self) {
-        let is_last = {
+        let (is_last, is_retired) = {
             let mut users = self.0.users.lock();
             users.count -= 1;
-            users.count == 0
+            (users.count == 0, users.retired)
         };
-        if is_last && !self.0.is_alive() {
+        if is_last && (is_retired || !self.0.is_alive()) {
             self.0.wake.notify_one();
         }
     }

@@ -5,8 +5,9 @@ use crate::contract::Backoff;
 use crate::engine::held::HeldEntry;
 use crate::engine::{observe, schedule};
 use crate::values::end::EndReason;
-use crate::values::error::ErrorKind;
+use crate::values::error::{Error, ErrorKind};
 use crate::world::clock::Moment;
+use crate::world::panic::{contain, contained};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub(super) async fn keep_alive(session: &Arc<ActiveSession>) {
         }
     }
     let reason = session.loss().unwrap_or(EndReason::Overdue);
-    observe::session_ended(session.world.now().since(session.opened), ttl, &reason);
+    contain(|| observe::session_ended(session.world.now().since(session.opened), ttl, &reason));
     close(session, ttl).await;
 }
 
@@ -42,7 +43,9 @@ async fn renew(session: &ActiveSession) -> Option<Moment> {
     let mut backoff = Backoff::new(&session.world, schedule::SHORTEST_PAUSE, session.session.ttl() / 10);
     loop {
         let sent = session.world.now();
-        match tokio::time::timeout(session.time_left(), session.session.renew()).await {
+        let renewed = contained(session.session.renew());
+        let renewed = async { renewed.await.unwrap_or_else(|| Err(panicked("renew"))) };
+        match tokio::time::timeout(session.time_left(), renewed).await {
             Ok(Ok(renewal)) => {
                 session.renewed(sent, renewal);
                 return session.is_alive().then_some(sent);
@@ -53,7 +56,7 @@ async fn renew(session: &ActiveSession) -> Option<Moment> {
             }
             Ok(Err(error)) => {
                 let left = session.time_left();
-                observe::renewal_failed(&error, left);
+                contain(|| observe::renewal_failed(&error, left));
                 // Not beyond the deadline: the bodies are to be stopped then.
                 let _ = tokio::time::timeout(backoff.pause().min(left), session.wake.notified()).await;
             }
@@ -94,9 +97,14 @@ async fn close(session: &ActiveSession, ttl: Duration) {
     let _ = tokio::time::timeout(schedule::reserve(ttl), session.unused()).await;
     let mut backoff = Backoff::new(&session.world, schedule::SHORTEST_PAUSE * 10, ttl);
     for _ in 1..=5 {
-        match session.session.close().await {
+        let closed = contained(session.session.close()).await;
+        match closed.unwrap_or_else(|| Err(panicked("close"))) {
             Err(error) if error.kind() == ErrorKind::Unavailable => backoff.wait().await,
             _ => return,
         }
     }
+}
+
+fn panicked(step: &str) -> Error {
+    Error::unavailable(format!("the store's `{step}` panicked; this is a bug worth reporting"))
 }
