@@ -20,6 +20,8 @@ pub(crate) struct ActiveSession {
     pub(super) opened: Moment,
     deadline: AtomicMoment,
     lost: EndSignal,
+    /// Nobody can ask for it any more: it is closed once there are no entries in it.
+    retired: EndSignal,
     /// Nothing of it is in the store any more, as far as that could be achieved.
     ended: EndSignal,
     users: Mutex<Users>,
@@ -32,8 +34,6 @@ pub(crate) struct ActiveSession {
 struct Users {
     /// No more entries: the session is being closed.
     closed: bool,
-    /// Nobody can ask for the session any more: it is closed once there are no entries.
-    retired: bool,
     count: usize,
     /// Whether it was used since the last renewal.
     used: bool,
@@ -52,6 +52,7 @@ impl ActiveSession {
             world,
             opened: sent,
             lost: EndSignal::default(),
+            retired: EndSignal::default(),
             ended: EndSignal::default(),
             users: Mutex::default(),
             wake: Notify::new(),
@@ -88,8 +89,17 @@ impl ActiveSession {
 
     /// Closes the session as soon as there are no more entries in it.
     pub(super) fn retire(&self) {
-        self.users.lock().retired = true;
+        self.retired.end(EndReason::Idle);
         self.wake.notify_one();
+    }
+
+    fn is_retired(&self) -> bool {
+        self.retired.reason().is_some()
+    }
+
+    /// Returns when nobody can ask for the session any more.
+    pub(crate) async fn retired(&self) {
+        self.retired.wait().await;
     }
 
     /// How long until the deadline.
@@ -190,7 +200,7 @@ impl ActiveSession {
         if std::mem::take(&mut users.used) || users.count > 0 {
             *used = now;
         }
-        (users.retired && users.count == 0) || now.since(*used) >= limit
+        (self.is_retired() && users.count == 0) || now.since(*used) >= limit
     }
 
     /// Takes no more entries, unless there is one.
@@ -257,12 +267,12 @@ impl std::ops::Deref for SessionRef {
 
 impl Drop for SessionRef {
     fn drop(&mut self) {
-        let (is_last, is_retired) = {
+        let is_last = {
             let mut users = self.0.users.lock();
             users.count -= 1;
-            (users.count == 0, users.retired)
+            users.count == 0
         };
-        if is_last && (is_retired || !self.0.is_alive()) {
+        if is_last && (self.0.is_retired() || !self.0.is_alive()) {
             self.0.wake.notify_one();
         }
     }

@@ -93,6 +93,14 @@ impl OpenEntry {
         Ok(())
     }
 
+    /// The lock stays taken no longer than this entry is open.
+    pub(super) fn shorten(&mut self) -> Result<(), Error> {
+        match self.held.as_mut().and_then(|held| held.extension.take()) {
+            Some(_) => self.lock.write_extension(None),
+            None => Ok(()),
+        }
+    }
+
     /// Who holds the lock, according to its file.
     pub(super) fn holder(&self) -> Result<Option<Holder>, Error> {
         self.lock.read().map(|(record, _)| record.holder)

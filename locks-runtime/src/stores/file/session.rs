@@ -78,7 +78,15 @@ impl AsyncSession for FileSession {
         self.at(&entry, |entry| entry.extend(least))
     }
 
+    async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
+        self.at(&entry, |entry| entry.extend(rest))?;
+        self.close_entry(&entry);
+        Ok(())
+    }
+
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
+        // One that is not open has left, or lapses by the clock of its file.
+        let _ = self.at(&entry, OpenEntry::shorten);
         self.close_entry(&entry);
         Ok(())
     }
