@@ -93,6 +93,11 @@ impl ActiveSession {
         self.wake.notify_one();
     }
 
+    /// Whether there is no entry in the session, and cannot be one.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_retired() && self.users.lock().count == 0
+    }
+
     fn is_retired(&self) -> bool {
         self.retired.reason().is_some()
     }
@@ -196,11 +201,13 @@ impl ActiveSession {
     /// Whether nothing has used the session for `limit`, or nothing can any more; `used` is when something did last.
     pub(super) fn is_idle_since(&self, used: &mut Moment, limit: Duration) -> bool {
         let now = self.world.now();
-        let mut users = self.users.lock();
-        if std::mem::take(&mut users.used) || users.count > 0 {
-            *used = now;
+        {
+            let mut users = self.users.lock();
+            if std::mem::take(&mut users.used) || users.count > 0 {
+                *used = now;
+            }
         }
-        (self.is_retired() && users.count == 0) || now.since(*used) >= limit
+        self.is_done() || now.since(*used) >= limit
     }
 
     /// Takes no more entries, unless there is one.

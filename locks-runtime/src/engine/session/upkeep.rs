@@ -16,8 +16,10 @@ pub(super) async fn keep_alive(session: &Arc<ActiveSession>) {
     let ttl = session.session.ttl();
     let (mut sent, mut used) = (session.opened, session.opened);
     loop {
-        let pause = (sent + schedule::renew_after(&session.world, ttl)).since(session.world.now());
-        let _ = tokio::time::timeout(pause, session.wake.notified()).await;
+        if !session.is_done() {
+            let pause = (sent + schedule::renew_after(&session.world, ttl)).since(session.world.now());
+            let _ = tokio::time::timeout(pause, session.wake.notified()).await;
+        }
         if session.loss().is_some() {
             break;
         }
@@ -37,8 +39,8 @@ pub(super) async fn keep_alive(session: &Arc<ActiveSession>) {
     close(session, ttl).await;
 }
 
-/// Renews until the store has acknowledged it, and returns the moment at which that request was sent; `None` if the
-/// session is lost before.
+/// Renews until the store has acknowledged it, or nobody needs it any more, and returns the moment at which that request
+/// was sent; `None` if the session is lost before.
 async fn renew(session: &ActiveSession) -> Option<Moment> {
     let mut backoff = Backoff::new(&session.world, schedule::SHORTEST_PAUSE, session.session.ttl() / 10);
     loop {
@@ -64,6 +66,9 @@ async fn renew(session: &ActiveSession) -> Option<Moment> {
         }
         if session.loss().is_some() {
             return None;
+        }
+        if session.is_done() {
+            return Some(sent);
         }
     }
 }
