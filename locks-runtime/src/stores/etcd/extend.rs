@@ -154,7 +154,8 @@ pub(super) async fn secure(shared: &Shared, entry: &Entry, then: Moment) {
 
 /// Renews the leases to which the key may be tied and that end before `then`.
 async fn renew_own(shared: &Shared, entry: &Entry, then: Moment) {
-    let ending = |extension: &Extension| extension.own.iter().filter(|own| own.ends < then).copied().collect::<Vec<_>>();
+    let ending =
+        |extension: &Extension| extension.own.iter().filter(|own| own.ends < then).copied().collect::<Vec<_>>();
     let ending = shared.entries.unless_leaving(entry.number, |state| {
         state.extension.as_ref().filter(|_| !state.is_gone).map(ending).unwrap_or_default()
     });

@@ -92,9 +92,7 @@ pub(super) async fn end_all(shared: &Shared) -> Result<(), Error> {
     let extended = shared.entries.collect(|entry, state, leaving| {
         let extension = state.extension.as_ref()?;
         let until = match state.lapse {
-            Some(lapse) => {
-                Some(lapse.until).filter(|until| extension.tied_to().is_none_or(|own| own.ends < *until))
-            }
+            Some(lapse) => Some(lapse.until).filter(|until| extension.tied_to().is_none_or(|own| own.ends < *until)),
             None if !leaving => Some(extension.until),
             None => None,
         };
