@@ -16,11 +16,13 @@
 //!
 //! A request that was never answered may still be carried out, even long after. So entries have names that are never used
 //! again, everything after the first request is conditional on the key's create revision, and a session with an unresolved
-//! request looks through its lease's keys after renewals and withdraws the orphaned entries.
+//! request, or whose keep-alive stream had to be replaced, compares its lease's keys with its entries after renewals, and
+//! withdraws what nobody owns.
 //!
 //! Locks `a` and `a/b` are independent here. Go's clients do not make that difference: to them every key under `a/`
 //! is in the queue of `a`.
 
+mod audit;
 mod client;
 mod config;
 mod connection;
@@ -30,12 +32,14 @@ mod error;
 mod extend;
 mod identity;
 mod inspect;
+mod keep_alive;
+mod lapse;
 mod lease;
 mod limit;
 mod member;
 mod multiplexer;
 mod names;
-mod orphans;
+mod own_lease;
 mod queue;
 mod removed;
 mod renew;
