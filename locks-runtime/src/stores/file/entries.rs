@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How often in a row a file may vanish between opening and locking it.
 const REOPENED: u32 = 8;
 
-/// An entry, waiting or holding. Dropping it takes the entry out of the store.
+/// An entry, waiting or holding. Dropping it takes the entry out of the store, unless it is extended.
 #[derive(Debug)]
 pub(super) struct OpenEntry {
     store: Arc<Shared>,
@@ -75,9 +75,13 @@ impl OpenEntry {
         if former.fence.is_none() && length > 0 {
             tracing::warn!(target: TARGET, key = %self.entry.key, "the lock's file is damaged; its fence goes on from the wall clock");
         }
-        let fence = former.next_fence(self.store.world.wall_ms());
+        let fence = self.store.next_fence(&former)?;
         let record = Record { fence: Some(fence), extension: None, holder: Some(Holder::clone(&self.entry.holder)) };
-        self.lock.write(&record, length)?;
+        if let Err(error) = self.lock.write(&record, length) {
+            // Half a record names nobody. The fence is in the directory's counter.
+            let _ = self.lock.clear();
+            return Err(error);
+        }
         self.held = Some(Held { fence, extension: None });
         Ok(Outcome::Acquired(fence))
     }
@@ -91,6 +95,13 @@ impl OpenEntry {
         self.lock.write_extension(Some(&extension))?;
         held.extension = Some(extension);
         Ok(())
+    }
+
+    /// The entry leaves: nothing is left of it, extended or not.
+    pub(super) fn leave(mut self) {
+        if let Some(held) = &mut self.held {
+            held.extension = None;
+        }
     }
 
     /// Who holds the lock, according to its file.
@@ -109,7 +120,7 @@ impl Drop for OpenEntry {
         // A waiter has nothing in the store, and a forked child must not touch what is its parent's.
         let Some(held) = self.held.take().filter(|_| !self.lock.is_inherited()) else { return };
         let is_extended = held.extension.is_some_and(|extension| self.store.timeline.left(&extension).is_some());
-        if !is_extended && let Err(error) = self.lock.clear_holder() {
+        if !is_extended && let Err(error) = self.lock.clear() {
             // The lock is free all the same; only the file names the former holder until the next one acquires it.
             tracing::debug!(target: TARGET, key = %self.entry.key, %error, "a released lock's record stays in its file");
         }

@@ -19,9 +19,12 @@
 //! Processes of different users need a common group on the directory and a umask that lets it write. On a file
 //! system that ignores case, keys that differ in nothing else share one lock.
 
+mod clean_up;
+mod counter;
 mod directory;
 mod entries;
 mod error;
+mod file_system;
 mod inspect;
 #[cfg(test)]
 mod leftovers;
@@ -32,6 +35,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod trust;
 
 use crate::contract::{Capabilities, Change, Line, Native, Pending, Scope, Session, Store, boxed, poll};
 use crate::values::error::Error;
@@ -74,7 +78,10 @@ impl Store for FileStore {
     fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
-            shared.directory.create()?;
+            // One that was just made has nothing to remove.
+            if shared.directory.create()? {
+                clean_up::start(&shared);
+            }
             Ok(boxed(Arc::new(FileSession::new(shared, ttl))))
         })
     }

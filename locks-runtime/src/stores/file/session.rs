@@ -1,5 +1,6 @@
 //! A session: the lock files that one client has open.
 
+use super::clean_up;
 use super::entries::OpenEntry;
 use super::shared::{LOOKS, Shared};
 use crate::contract::poll::{self, Outcome, Rhythm};
@@ -20,6 +21,9 @@ const RHYTHM: Rhythm = Rhythm { first: Duration::from_millis(1), longest: Durati
 /// An extended lock is tried this often nevertheless: it may be released by force.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
+/// A process is not called paused for less: its threads may have to wait for their turn that long.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// How often a holder checks that its file is still there.
 const CHECKED: Duration = Duration::from_millis(250);
 
@@ -33,8 +37,8 @@ pub(super) struct FileSession {
 }
 
 impl FileSession {
-    pub(super) fn new(store: Arc<Shared>, ttl: Duration) -> Self {
-        Self { store, ttl, entries: Mutex::new(Some(BTreeMap::new())) }
+    pub(super) fn new(store: Arc<Shared>, asked: Duration) -> Self {
+        Self { store, ttl: asked.max(SHORTEST), entries: Mutex::new(Some(BTreeMap::new())) }
     }
 }
 
@@ -133,7 +137,10 @@ impl FileSession {
 
     fn close_entry(&self, entry: &Entry) {
         // Closed: it has left already.
-        let _ = self.with(|entries| Ok(entries.remove(&entry.number)));
+        if let Ok(Some(open)) = self.with(|entries| Ok(entries.remove(&entry.number))) {
+            open.leave();
+        }
+        clean_up::start(&self.store);
     }
 
     /// Works on the entry; `Lost` if it is not open.
