@@ -122,15 +122,19 @@ impl AsyncSession for SqliteSession {
         if self.change(&entry, extend, until).await? { Ok(()) } else { Err(removed()) }
     }
 
+    async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
+        self.entries.left(entry.number);
+        // The row goes with a later request, once its time is over.
+        let until = self.database.now().saturating_add(millis(rest));
+        let lapse = "UPDATE entries SET extended_until = ?3, has_left = 1 WHERE session = ?1 AND number = ?2";
+        if self.change(&entry, lapse, until).await? { Ok(()) } else { Err(removed()) }
+    }
+
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
         self.entries.left(entry.number);
-        // An extended row stays until its time is over, and goes with a later request.
-        let leave = "UPDATE entries SET has_left = 1 WHERE session = ?1 AND number = ?2 AND extended_until > ?3";
-        if !self.change(&entry, leave, self.database.now()).await? {
-            let delete = "DELETE FROM entries WHERE session = ?1 AND number = ?2 AND extended_until <= ?3";
-            self.change(&entry, delete, self.database.now()).await?;
-        }
-        Ok(())
+        let (id, number) = (self.id.clone(), number(&entry));
+        let delete = "DELETE FROM entries WHERE session = ?1 AND number = ?2";
+        self.database.request(move |request| request.execute(delete, params![id, number])).await.map(drop)
     }
 
     async fn removed(self: Arc<Self>, entry: Arc<Entry>) -> Result<Infallible, Error> {

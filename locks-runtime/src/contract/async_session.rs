@@ -37,6 +37,9 @@ pub trait AsyncSession: fmt::Debug + Send + Sync + 'static {
     /// See [`Session::extend`].
     fn extend(self: Arc<Self>, entry: Arc<Entry>, least: Duration) -> impl Future<Output = Result<(), Error>> + Send;
 
+    /// See [`Session::lapse`].
+    fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> impl Future<Output = Result<(), Error>> + Send;
+
     /// See [`Session::leave`].
     fn leave(self: Arc<Self>, entry: Arc<Entry>) -> impl Future<Output = Result<(), Error>> + Send;
 
@@ -78,6 +81,10 @@ impl<S: AsyncSession> Session for Boxed<S> {
 
     fn extend(&self, entry: Arc<Entry>, least: Duration) -> Pending<()> {
         Box::pin(Arc::clone(&self.0).extend(entry, least))
+    }
+
+    fn lapse(&self, entry: Arc<Entry>, rest: Duration) -> Pending<()> {
+        Box::pin(Arc::clone(&self.0).lapse(entry, rest))
     }
 
     fn leave(&self, entry: Arc<Entry>) -> Pending<()> {

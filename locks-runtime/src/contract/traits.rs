@@ -57,21 +57,29 @@ pub trait Session: fmt::Debug + Send + Sync {
     /// `Lost` if the entry or its session is gone meanwhile.
     fn wait_turn(&self, entry: Arc<Entry>) -> Pending<Grant>;
 
-    /// From now on the lock stays taken for at least `least`, even if this process ends or the entry leaves.
+    /// Makes sure that the lock stays taken for `least` from now on even if this process dies, or the session lapses or
+    /// is closed, before that. While the session is renewed, the entry is protected by that as any other is.
     ///
-    /// Called once, after the grant and before the body.
+    /// Called after the grant and before the body; again if there was no answer, or for a longer time.
     fn extend(&self, entry: Arc<Entry>, least: Duration) -> Pending<()>;
 
-    /// Takes the entry out of the queue, at whatever position; release and withdrawal are the same. Conditional on
-    /// this very entry, and `Ok` when it is not there. An [extended](Session::extend) entry stays until its time is over,
-    /// and then lapses by itself.
+    /// The hold is over, and the lock stays taken for `rest` from now on. The session does not renew the entry any more:
+    /// it lapses by itself, whatever becomes of session and process, then or as soon after as the store can.
+    ///
+    /// `Lost` if the entry does not hold the lock. Until it has lapsed it may still [leave](Session::leave).
+    fn lapse(&self, entry: Arc<Entry>, rest: Duration) -> Pending<()>;
+
+    /// Takes the entry out of the queue at once, at whatever position, [extended](Session::extend) or
+    /// [lapsing](Session::lapse) or not; release and withdrawal are the same. Conditional on this very entry, and `Ok`
+    /// when it is not there.
     fn leave(&self, entry: Arc<Entry>) -> Pending<()>;
 
     /// Ends only when the store shows that the entry is gone although it has not left, with an error that says how.
     /// A store that cannot know never ends it.
     fn removed(&self, entry: Arc<Entry>) -> Pending<Infallible>;
 
-    /// Ends the session and drops all its entries at once, except extended ones.
+    /// Ends the session and drops all its entries at once, except those that lapse by themselves, and extended ones that
+    /// have not begun to leave: they lapse when their time is over.
     fn close(&self) -> Pending<()>;
 
     /// What only one store has (etcd's `Compare` for `entry`). Stores of other crates return [`Native::none`].

@@ -193,8 +193,8 @@ impl Hold {
         let left = match self.extended_until.filter(|until| *until > now) {
             None => self.world().runtime().start(Box::pin(owned.release())),
             Some(until) => {
-                self.world().spawn(Self::release_at(Arc::clone(&self.session), owned, until.since(now)));
-                Started::done(Ok(()))
+                let (world, session) = (self.world().clone(), Arc::clone(&self.session));
+                self.world().runtime().start(Box::pin(Self::lapse(world, session, owned, until)))
             }
         };
         Release { lost, left }
@@ -209,15 +209,22 @@ impl Hold {
         owned.hand_off(fence, self.granted, |next| next.could_take_over_from(&self.held.request))
     }
 
-    /// Releases when `hold_at_least` is over. If this process ends before that, the store lets the entry lapse.
-    async fn release_at(session: Arc<ActiveSession>, owned: OwnedEntry, after: Duration) {
-        tokio::select! {
-            biased;
-            _ = session.lost() => {}
-            () = tokio::time::sleep(after) => {}
-        }
-        // A failure is logged there.
-        let _ = owned.release().await;
+    /// Lets the entry lapse by itself when `hold_at_least` is over, even if this process ends before that; if it does not,
+    /// takes the entry out then, so that whoever waits is notified.
+    async fn lapse(world: World, session: Arc<ActiveSession>, owned: OwnedEntry, until: Moment) -> Result<(), Error> {
+        let left = owned.lapse(until).await;
+        let after = until.since(world.now());
+        world.spawn(async move {
+            tokio::select! {
+                biased;
+                // It lapses by itself, and so may not be withdrawn now.
+                _ = session.lost() => return owned.forget(),
+                () = tokio::time::sleep(after) => {}
+            }
+            // A failure is logged there.
+            let _ = owned.release().await;
+        });
+        left
     }
 
     /// The life of `hold_at_most`: the hold ends then, and is released when the body has stopped. A body that does not

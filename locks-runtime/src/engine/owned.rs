@@ -5,7 +5,7 @@ use super::queue::Position;
 use super::request::Request;
 use super::schedule;
 use super::session::{ActiveSession, SessionRef};
-use crate::contract::{Backoff, Entered, Entry, Grant, WhenBusy};
+use crate::contract::{Backoff, Entered, Entry, Grant, Pending, WhenBusy};
 use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
@@ -13,6 +13,7 @@ use crate::world::World;
 use crate::world::clock::Moment;
 use crate::world::runtime::Started;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A held entry on its way from one body of this process to the next: it stays in the store, and no body runs under it.
@@ -39,12 +40,15 @@ struct Parts {
     world: World,
     entering: Option<Started<Result<Entered, Error>>>,
     waiting: Option<Started<Result<Grant, Error>>>,
+    /// The store was asked to keep the entry even if the session ends: it has to be told of the withdrawal then, too.
+    extended: AtomicBool,
 }
 
 impl OwnedEntry {
     /// An entry that is not in the store yet.
     pub(crate) fn new(entry: Arc<Entry>, session: SessionRef, position: Arc<Position<HandOff>>, world: World) -> Self {
-        Self(Some(Parts { entry, session, position: Some(position), world, entering: None, waiting: None }))
+        let (entering, waiting, extended) = (None, None, AtomicBool::new(false));
+        Self(Some(Parts { entry, session, position: Some(position), world, entering, waiting, extended }))
     }
 
     pub(crate) fn entry(&self) -> &Arc<Entry> {
@@ -85,6 +89,7 @@ impl OwnedEntry {
     /// Makes the lock stay taken for `least`, whatever happens to this process.
     pub(crate) async fn extend(&self, least: Duration) -> Result<(), Error> {
         let parts = self.parts();
+        parts.extended.store(true, Ordering::Relaxed);
         let extended = parts.world.runtime().start(parts.session.session.extend(Arc::clone(&parts.entry), least));
         extended.await.unwrap_or_else(|| Err(panicked("extend")))
     }
@@ -122,6 +127,13 @@ impl OwnedEntry {
             Some(parts) => leave(&parts).await,
             None => Ok(()),
         }
+    }
+
+    /// Lets the entry stay until then, and lapse by itself if this process ends sooner: the hold is over.
+    pub(crate) async fn lapse(&self, until: Moment) -> Result<(), Error> {
+        let parts = self.parts();
+        let rest = || until.since(parts.world.now());
+        definite(parts, || parts.session.session.lapse(Arc::clone(&parts.entry), rest())).await
     }
 
     fn parts(&self) -> &Parts {
@@ -165,22 +177,42 @@ async fn leave(parts: &Parts) -> Result<(), Error> {
 }
 
 async fn leave_store(parts: &Parts) -> Result<(), Error> {
+    match definite(parts, || parts.session.session.leave(Arc::clone(&parts.entry))).await {
+        Err(error) if error.kind() == ErrorKind::Lost => Ok(()),
+        other => other,
+    }
+}
+
+/// Sends `request` until its answer is definite or the session is over.
+async fn definite(parts: &Parts, request: impl Fn() -> Pending<()>) -> Result<(), Error> {
     let mut backoff = Backoff::new(&parts.world, schedule::SHORTEST_PAUSE, schedule::LONGEST_PAUSE);
+    // The end of its session takes an entry with it, but not one that is extended.
+    let is_extended = parts.extended.load(Ordering::Relaxed);
     loop {
-        let left = tokio::select! {
-            biased;
-            _ = parts.session.lost() => return Ok(()),
-            left = parts.session.session.leave(Arc::clone(&parts.entry)) => left,
+        let answer = request();
+        let answer = match is_extended {
+            true => answer.await,
+            false => tokio::select! {
+                biased;
+                _ = parts.session.lost() => return Ok(()),
+                answer = answer => answer,
+            },
         };
-        match left {
-            Err(error) if error.kind() != ErrorKind::Lost => {
+        match answer {
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
                 observe::release_failed(&parts.entry.key, &error);
-                if error.kind() != ErrorKind::Unavailable {
-                    return Err(error);
+                if parts.session.loss_at(parts.world.now()).is_some() {
+                    return Ok(());
                 }
                 backoff.wait().await;
             }
-            _ => return Ok(()),
+            Err(error) => {
+                if error.kind() != ErrorKind::Lost {
+                    observe::release_failed(&parts.entry.key, &error);
+                }
+                return Err(error);
+            }
+            Ok(()) => return Ok(()),
         }
     }
 }

@@ -94,6 +94,10 @@ impl Session for Delayed<dyn Session> {
         self.delayed(move |session| session.extend(entry, least))
     }
 
+    fn lapse(&self, entry: Arc<Entry>, rest: Duration) -> Pending<()> {
+        self.delayed(move |session| session.lapse(entry, rest))
+    }
+
     fn leave(&self, entry: Arc<Entry>) -> Pending<()> {
         self.delayed(move |session| session.leave(entry))
     }

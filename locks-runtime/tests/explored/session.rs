@@ -93,6 +93,10 @@ impl Session for NetworkSession {
         Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "this store is not for that")) })
     }
 
+    fn lapse(&self, _: Arc<Entry>, _: Duration) -> Pending<()> {
+        Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "this store is not for that")) })
+    }
+
     fn leave(&self, entry: Arc<Entry>) -> Pending<()> {
         self.done(Request::Leave { id: self.id, number: entry.number })
     }

@@ -102,9 +102,23 @@ pub(super) async fn leave_to_lapse(shared: &Shared, entry: &Entry) -> Result<boo
     }
 }
 
+/// Ties the entry to a lease for `rest` that nobody renews.
+pub(super) async fn lapse(shared: &Shared, entry: &Entry, rest: Duration) -> Result<(), Error> {
+    let until = shared.client.world.now() + rest;
+    let set_until = |state: &mut EntryState| {
+        let new = Extension { until, lease: 0, tied_to: TiedTo::Unknown(None) };
+        state.extension.get_or_insert(new).until = until;
+    };
+    shared.entries.get(entry.number, set_until);
+    if leave_to_lapse(shared, entry).await? || rest.is_zero() { Ok(()) } else { Err(Error::lost(ENTRY_DELETED)) }
+}
+
 /// As [`leave_to_lapse`], for every extended entry that is there when the session ends.
 pub(super) async fn leave_all_to_lapse(shared: &Shared) -> Result<(), Failure> {
-    let extended = shared.entries.collect(|entry, state, _| state.extension.as_ref().map(|_| Arc::clone(entry)));
+    let extended = shared.entries.collect(|entry, state, is_leaving| {
+        let extension = state.extension.as_ref().filter(|_| !is_leaving);
+        extension.map(|_| Arc::clone(entry))
+    });
     for entry in extended {
         leave_to_lapse(shared, &entry).await?;
     }

@@ -37,15 +37,18 @@ impl AsyncSession for Shared {
         extend::extend(&self, &entry, least).await
     }
 
+    async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
+        self.entries.leaving(entry.number, |_| ());
+        extend::lapse(&self, &entry, rest).await
+    }
+
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
         let created = self.entries.leaving(entry.number, |state| state.created).flatten();
-        if !extend::leave_to_lapse(&self, &entry).await? {
-            let ours = match created {
-                Some(created) => self.is_there(&entry, created),
-                None => Compare::lease(self.key(&entry), CompareOp::Equal, self.lease),
-            };
-            self.transaction(&entry, &queue::delete(ours, &self.key(&entry))).await?;
-        }
+        let ours = match created {
+            Some(created) => self.is_there(&entry, created),
+            None => Compare::lease(self.key(&entry), CompareOp::Equal, self.lease),
+        };
+        self.transaction(&entry, &queue::delete(ours, &self.key(&entry))).await?;
         self.entries.left(entry.number);
         Ok(())
     }

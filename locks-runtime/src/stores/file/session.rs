@@ -32,13 +32,19 @@ const CHECKED: Duration = Duration::from_millis(250);
 pub(super) struct FileSession {
     store: Arc<Shared>,
     ttl: Duration,
-    /// By number; `None` once the session is closed.
-    entries: Mutex<Option<BTreeMap<u64, OpenEntry>>>,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    /// By number. Once the session is closed, only those that lapse.
+    known: BTreeMap<u64, OpenEntry>,
+    is_closed: bool,
 }
 
 impl FileSession {
     pub(super) fn new(store: Arc<Shared>, asked: Duration) -> Self {
-        Self { store, ttl: asked.max(SHORTEST), entries: Mutex::new(Some(BTreeMap::new())) }
+        Self { store, ttl: asked.max(SHORTEST), entries: Mutex::default() }
     }
 }
 
@@ -82,9 +88,20 @@ impl AsyncSession for FileSession {
         self.at(&entry, |entry| entry.extend(least))
     }
 
+    async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
+        self.at(&entry, |entry| entry.lapse(rest))
+    }
+
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
-        self.close_entry(&entry);
-        Ok(())
+        loop {
+            // One that is not known has left.
+            let left = self.entries.lock().known.get_mut(&entry.number).map_or(Ok(true), OpenEntry::leave);
+            if left? {
+                self.close_entry(&entry);
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     async fn removed(self: Arc<Self>, entry: Arc<Entry>) -> Result<Infallible, Error> {
@@ -104,7 +121,9 @@ impl AsyncSession for FileSession {
     }
 
     async fn close(self: Arc<Self>) -> Result<(), Error> {
-        self.entries.lock().take();
+        let mut entries = self.entries.lock();
+        entries.is_closed = true;
+        entries.known.retain(|_, entry| entry.stays());
         Ok(())
     }
 
@@ -136,10 +155,9 @@ impl FileSession {
     }
 
     fn close_entry(&self, entry: &Entry) {
-        // Closed: it has left already.
-        if let Ok(Some(open)) = self.with(|entries| Ok(entries.remove(&entry.number))) {
-            open.leave();
-        }
+        let left = self.entries.lock().known.remove(&entry.number);
+        // Not under the mutex: it writes to the file.
+        drop(left);
         clean_up::start(&self.store);
     }
 
@@ -152,9 +170,10 @@ impl FileSession {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<u64, OpenEntry>) -> Result<T, Error>) -> Result<T, Error> {
-        match self.entries.lock().as_mut() {
-            Some(entries) => work(entries),
-            None => Err(Error::lost("the session is closed")),
+        let mut entries = self.entries.lock();
+        match entries.is_closed {
+            false => work(&mut entries.known),
+            true => Err(Error::lost("the session is closed")),
         }
     }
 }

@@ -167,8 +167,7 @@ async fn an_extended_lock_stays_taken_after_its_holder_and_lapses() {
     let (mine, theirs) = (entry("mine"), entry("theirs"));
     let fence = held(&one, &mine).await;
     let start = world().now();
-    one.extend(Arc::clone(&mine), Duration::from_millis(300)).await.unwrap();
-    one.leave(Arc::clone(&mine)).await.unwrap();
+    one.lapse(Arc::clone(&mine), Duration::from_millis(300)).await.unwrap();
     one.close().await.unwrap();
     let holder = busy(&two, &theirs).await;
     assert_eq!(holder.name, "mine");

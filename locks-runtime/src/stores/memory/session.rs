@@ -74,6 +74,14 @@ impl AsyncSession for MemorySession {
         self.shared.request(extend).await
     }
 
+    async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
+        let lapse = |state: &mut State, now| {
+            let until = state.lapses(now + rest);
+            if state.lapse(self.id, &entry, until, now) { Ok(()) } else { Err(Error::lost(REMOVED)) }
+        };
+        self.shared.request(lapse).await
+    }
+
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
         let leave = |state: &mut State, now| {
             state.leave(self.id, &entry, now);

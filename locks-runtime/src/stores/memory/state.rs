@@ -54,7 +54,7 @@ pub(super) struct Place {
     pub(super) extended_until: Option<Moment>,
     /// The end of an entry that its session's renewals do not cover.
     uncovered_until: Option<Moment>,
-    /// It has left, and is there only because it was extended.
+    /// No session renews it any more: it is there only until `extended_until`.
     left: bool,
 }
 
@@ -120,14 +120,26 @@ impl State {
         Ok(fence.map_or(Entered::Queued, |fence| Entered::Held(Grant::new(fence))))
     }
 
+    /// Takes an entry out of its queue.
     pub(super) fn leave(&mut self, session: u64, entry: &Entry, now: Moment) {
         if let Ok(session) = self.session(session) {
             session.entries.remove(&entry.number);
         }
-        if let Some(place) = self.find(session, entry) {
-            place.left = true;
+        if let Some(place) = self.find_any(session, entry) {
+            (place.left, place.extended_until) = (true, None);
             self.settle(&entry.key, now);
         }
+    }
+
+    /// Lets the entry stay until then, and no session renew it; returns whether it holds the lock.
+    pub(super) fn lapse(&mut self, session: u64, entry: &Entry, until: Moment, now: Moment) -> bool {
+        let Some(place) = self.find_any(session, entry).filter(|place| place.fence.is_some()) else { return false };
+        (place.left, place.extended_until) = (true, Some(until));
+        if let Ok(session) = self.session(session) {
+            session.entries.remove(&entry.number);
+        }
+        self.settle(&entry.key, now);
+        true
     }
 
     /// Removes whoever holds the lock, and returns how many that were.
@@ -205,9 +217,15 @@ impl State {
         self.sessions.get_mut(&id).ok_or_else(lapsed)
     }
 
+    /// The entry's place, unless it has left.
     pub(super) fn find(&mut self, session: u64, entry: &Entry) -> Option<&mut Place> {
+        self.find_any(session, entry).filter(|place| !place.left)
+    }
+
+    /// The entry's place, lapsing or not.
+    fn find_any(&mut self, session: u64, entry: &Entry) -> Option<&mut Place> {
         let places = &mut self.queues.get_mut(&entry.key)?.places;
-        places.iter_mut().find(|place| (place.session, place.number) == (session, entry.number) && !place.left)
+        places.iter_mut().find(|place| (place.session, place.number) == (session, entry.number))
     }
 }
 

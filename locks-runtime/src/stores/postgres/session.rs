@@ -80,6 +80,11 @@ impl AsyncSession for PostgresSession {
         extend::extend(&self.0, &entry, least).await
     }
 
+    async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
+        extend::extend(&self.0, &entry, rest).await?;
+        self.0.leave(std::slice::from_ref(&entry), true).await
+    }
+
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
         // One that is not known was never sent, or has left before.
         if self.0.entries.leaving(entry.number, |state| state.leave()).is_some() {
@@ -102,7 +107,7 @@ impl AsyncSession for PostgresSession {
         });
         leaving.extend(entries.orphans());
         if !leaving.is_empty() {
-            self.0.withdraw(&leaving).await?;
+            self.0.leave(&leaving, true).await?;
         }
         entries.clear();
         client.notifications.unsubscribe(id);

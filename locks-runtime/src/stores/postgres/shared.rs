@@ -73,12 +73,18 @@ impl Shared {
 
     /// Takes entries out of the store. The locks that they hold go to the next in the queue.
     pub(super) async fn withdraw(&self, entries: &[Arc<Entry>]) -> Result<(), Error> {
+        self.leave(entries, false).await
+    }
+
+    /// As [`withdraw`](Shared::withdraw), but extended entries stay until their time is over, if `extended_stay`.
+    pub(super) async fn leave(&self, entries: &[Arc<Entry>], extended_stay: bool) -> Result<(), Error> {
         let (names, numbers) = self.names_and_numbers(entries)?;
         let values = [
             (&names as _, Type::TEXT_ARRAY),
             (&self.id as _, Type::TEXT),
             (&numbers as _, Type::INT8_ARRAY),
             (&self.client.table.channel as _, Type::TEXT),
+            (&extended_stay as _, Type::BOOL),
         ];
         self.client.ask(&self.client.work, &self.client.statements.leave, &values).await?;
         Ok(())

@@ -65,8 +65,8 @@ pub(super) fn statements(table: &Table) -> Statements {
              RETURNING {NUMBER}::bigint AS held, {fence}, ARRAY[]::bigint[] AS waiting"
         ),
         leave: format!(
-            "UPDATE {table} AS l SET lock_until = greatest({NOW}, \
-                 timezone('utc', to_timestamp(split_part(l.locked_by, ' ', 4)::bigint / 1000000.0))) \
+            "UPDATE {table} AS l SET lock_until = greatest({NOW}, CASE WHEN $5 THEN \
+                 timezone('utc', to_timestamp(split_part(l.locked_by, ' ', 4)::bigint / 1000000.0)) END) \
              WHERE l.name = ANY($1) AND {held} AND {NUMBER} = ANY($3::text[]) AND $4 IS NOT NULL RETURNING l.name"
         ),
         extend: format!(

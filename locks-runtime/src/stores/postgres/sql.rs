@@ -22,7 +22,7 @@ pub(super) struct Statements {
     pub(super) look: String,
     /// names, session, numbers, TTL in µs → for each name that is there: the number of the holder, fence, numbers of the waiters.
     pub(super) renew: String,
-    /// names, session, numbers, channel → nothing that matters; hand-offs are notified.
+    /// names, session, numbers, channel, whether extended ones stay → nothing that matters; hand-offs are notified.
     pub(super) leave: String,
     /// name, session, number, least time in µs → one row if it holds.
     pub(super) extend: String,
@@ -96,7 +96,7 @@ fn enter(table: &str) -> String {
 /// Removes entries. A lock that they hold goes to the first in the queue, unless it was extended.
 fn leave(table: &str) -> String {
     let settled = settled(
-        "coalesce(l.session = $2 AND l.number = ANY($3), false)",
+        "CASE WHEN coalesce(l.session = $2 AND l.number = ANY($3), false) THEN CASE WHEN $5 THEN true END ELSE false END",
         "(SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') \
           FROM jsonb_array_elements(alive) WITH ORDINALITY AS waiting(w, place) \
           WHERE NOT (w->>'s' = $2 AND (w->>'n')::bigint = ANY($3)))",

@@ -125,6 +125,13 @@ local function leave(lock, token)
   if next then notify(next, '^', extended_until - now) end
 end
 
+-- Takes the entry out at once, extended, kept or not.
+local function withdraw_now(lock, token)
+  local current = owner(lock)
+  if current == token or current == token .. '.kept' then return release(lock, current) end
+  withdraw(lock, token)
+end
+
 -- The state of an entry: held with its fence, queued with what decides when its client has to poll, or gone.
 local function state(lock, token)
   local current = current_owner(lock)
@@ -177,7 +184,7 @@ local function renew(lock, token, px)
   return 'q'
 end
 
--- renew TTL +TOKEN|-TOKEN…: renews or withdraws each entry; returns a letter for each: held, queued, gone
+-- renew TTL +TOKEN|-TOKEN|!TOKEN…: renews each entry, lets it lapse if it is extended, or withdraws it; returns a letter for each: held, queued, gone
 function commands.renew()
   local px, states = tonumber(ARGV[3]), {}
   for number = 1, #KEYS do
@@ -185,7 +192,7 @@ function commands.renew()
     if sign == '+' then
       states[number] = renew(lock(number), token, px)
     else
-      leave(lock(number), token)
+      if sign == '-' then leave(lock(number), token) else withdraw_now(lock(number), token) end
       states[number] = 'g'
     end
   end
@@ -196,7 +203,7 @@ end
 function commands.extend()
   local lock, px, token = lock(1), tonumber(ARGV[3]), ARGV[4]
   if owner(lock) ~= token then return 0 end
-  redis.call('HSETNX', lock.holder, 'kept', string.format('%.0f', now + px))
+  redis.call('HSET', lock.holder, 'kept', string.format('%.0f', now + px))
   expire_no_sooner(px, lock.name, lock.holder)
   return 1
 end

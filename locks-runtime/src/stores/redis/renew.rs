@@ -26,6 +26,8 @@ enum Action {
         is_known: bool,
     },
     Withdraw,
+    /// As `Withdraw`, but if the entry is extended, it stays until that time is over.
+    Lapse,
 }
 
 pub(super) async fn renew(shared: &Shared) -> Result<(), Error> {
@@ -54,7 +56,7 @@ pub(super) async fn renew(shared: &Shared) -> Result<(), Error> {
 fn note(shared: &Shared, item: &Item, letter: u8) -> bool {
     let ledger = &shared.entries.ledger;
     match (item.action, letter) {
-        (Action::Withdraw, _) => ledger.left(item.number),
+        (Action::Withdraw | Action::Lapse, _) => ledger.left(item.number),
         (Action::Renew { is_known: true }, b'g') => shared.entries.note(item.number, Status::Gone),
         // Its turn came, and the notification did not.
         (Action::Renew { .. }, b'h') => {
@@ -78,9 +80,15 @@ pub(super) async fn withdraw(shared: &Shared, entry: &Entry) -> Result<(), Error
     send(shared, &[item], shared.client.config.request_timeout()).await.map(drop)
 }
 
+/// Withdraws an extended entry, which stays until its time is over.
+pub(super) async fn let_lapse(shared: &Shared, entry: &Entry) -> Result<(), Error> {
+    let item = Item::new(shared, entry, Action::Lapse)?;
+    send(shared, &[item], shared.client.config.request_timeout()).await.map(drop)
+}
+
 /// Withdraws all entries that are, or may be, in the store.
 pub(super) async fn withdraw_all(shared: &Shared) -> Result<(), Error> {
-    let items: Vec<Item> = all(shared).into_iter().map(|item| Item { action: Action::Withdraw, ..item }).collect();
+    let items: Vec<Item> = all(shared).into_iter().map(|item| Item { action: Action::Lapse, ..item }).collect();
     send(shared, &items, shared.client.config.request_timeout()).await.map(drop)
 }
 
@@ -114,7 +122,11 @@ async fn send(shared: &Shared, items: &[Item], limit: Duration) -> Result<Vec<u8
 async fn send_batch(shared: &Shared, batch: &[Item], limit: Duration) -> Result<Vec<u8>, Error> {
     let mut arguments = vec![milliseconds(shared.ttl).to_string().into_bytes()];
     arguments.extend(batch.iter().map(|item| {
-        let sign = if item.action == Action::Withdraw { '-' } else { '+' };
+        let sign = match item.action {
+            Action::Renew { .. } => '+',
+            Action::Withdraw => '!',
+            Action::Lapse => '-',
+        };
         format!("{sign}{}", item.token).into_bytes()
     }));
     let locks = batch.iter().map(|item| item.lock.clone()).collect();

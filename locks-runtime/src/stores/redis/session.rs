@@ -55,6 +55,11 @@ impl AsyncSession for RedisSession {
         extend::extend(&self.0, &entry, least).await
     }
 
+    async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
+        extend::extend(&self.0, &entry, rest).await?;
+        renew::let_lapse(&self.0, &entry).await
+    }
+
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
         let ledger = &self.0.entries.ledger;
         // From now on each renewal withdraws it too, until the server has confirmed that it is out.

@@ -9,7 +9,7 @@
 //! by the first renewal whose deadline its own session may not cover.
 
 use super::client::{Client, failover_margin};
-use super::entries::{Extension, NodeOwner, OwnSession};
+use super::entries::{EntryState, Extension, NodeOwner, OwnSession};
 use super::error::{ENTRY_GONE, Failure, Verdict};
 use super::shared::Shared;
 use crate::contract::Entry;
@@ -79,6 +79,17 @@ pub(super) async fn leave_to_lapse(shared: &Shared, entry: &Arc<Entry>) -> Resul
         own.close_at(extension.until);
     }
     Ok(true)
+}
+
+/// Lets the entry's node expire by itself after `rest`.
+pub(super) async fn lapse(shared: &Shared, entry: &Arc<Entry>, rest: Duration) -> Result<(), Error> {
+    let until = shared.world().now() + rest;
+    let set_until = |state: &mut EntryState| {
+        let new = || Extension { until, owner: Arc::new(AsyncMutex::new(NodeOwner::Renewed)) };
+        state.extension.get_or_insert_with(new).until = until;
+    };
+    shared.ledger.get(entry.number, set_until);
+    if leave_to_lapse(shared, entry).await? || rest.is_zero() { Ok(()) } else { Err(Error::lost(ENTRY_GONE)) }
 }
 
 /// As [`leave_to_lapse`], for every extended entry that is still held when the session is closed.

@@ -70,6 +70,11 @@ impl AsyncSession for ZooKeeperSession {
         extend::extend(&self.0, &entry, least).await
     }
 
+    async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
+        self.0.ledger.leaving(entry.number, |_| ());
+        extend::lapse(&self.0, &entry, rest).await
+    }
+
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
         leave(&self.0, &entry).await
     }
@@ -93,7 +98,7 @@ async fn leave(shared: &Shared, entry: &Arc<Entry>) -> Result<(), Error> {
         state.node.is_some()
     });
     let may_be_there = begun.is_some_and(|has_node| has_node || shared.ledger.is_unresolved(entry.number));
-    if may_be_there && !extend::leave_to_lapse(shared, entry).await? {
+    if may_be_there {
         shared.delete(entry).await.map_err(|failure| shared.error(failure, entry))?;
         // Nothing that was sent before the deletion can be carried out after it: see `Shared::find`.
         shared.ledger.resolved(entry.number);

@@ -9,11 +9,13 @@ use std::time::Duration;
 list! {
     sessions:
     |_| true => [
-        an_extended_entry_stays_after_it_left,
+        a_lapsing_entry_stays_for_its_time,
         an_extended_entry_stays_after_its_session_closed,
         closing_removes_all_entries_and_is_final,
         no_ttl_is_shorter_than_asked,
         a_session_stays_for_its_ttl,
+        an_extended_or_lapsing_entry_leaves_at_once,
+        only_a_holder_lapses,
     ]
     |can| can.outlives_process => [
         a_session_that_is_not_renewed_lapses_but_not_early,
@@ -26,7 +28,7 @@ list! {
     ]
 }
 
-async fn an_extended_entry_stays_after_it_left(fixture: &Fixture) {
+async fn a_lapsing_entry_stays_for_its_time(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     for least in PACES {
         let entries = ["us", "queued", "tried"].map(|name| fixture.entry("k", name));
@@ -35,8 +37,10 @@ async fn an_extended_entry_stays_after_it_left(fixture: &Fixture) {
         queue(&theirs, queued).await;
         let begun = fixture.world().now();
         soon("extending", ours.extend(Arc::clone(held), least)).await.unwrap();
-        leave(&ours, held).await;
-        leave(&ours, held).await;
+        // The answer to the first may have been lost.
+        for _ in 0..2 {
+            soon("lapsing", ours.lapse(Arc::clone(held), least)).await.unwrap();
+        }
         let line = fixture.line("k").await;
         let attempted = attempt(&theirs, tried).await;
         let in_time = fixture.world().now().since(begun) < least;
@@ -57,12 +61,41 @@ async fn an_extended_entry_stays_after_it_left(fixture: &Fixture) {
     too_busy();
 }
 
+async fn an_extended_or_lapsing_entry_leaves_at_once(fixture: &Fixture) {
+    let (ours, theirs) = (fixture.session().await, fixture.session().await);
+    for lapses in [false, true] {
+        let (held, queued) = (fixture.entry("k", "us"), fixture.entry("k", "queued"));
+        hold(&ours, &held).await;
+        queue(&theirs, &queued).await;
+        soon("extending", ours.extend(Arc::clone(&held), Duration::from_secs(3600))).await.unwrap();
+        if lapses {
+            soon("lapsing", ours.lapse(Arc::clone(&held), Duration::from_secs(3600))).await.unwrap();
+        }
+        leave(&ours, &held).await;
+        leave(&ours, &held).await;
+        turn(&theirs, &queued).await.unwrap();
+        leave(&theirs, &queued).await;
+        fixture.is_free("k").await;
+    }
+}
+
+async fn only_a_holder_lapses(fixture: &Fixture) {
+    let (ours, theirs) = (fixture.session().await, fixture.session().await);
+    let (held, queued) = (fixture.entry("k", "us"), fixture.entry("k", "queued"));
+    hold(&ours, &held).await;
+    leave(&ours, &held).await;
+    let gone = soon("lapsing", ours.lapse(Arc::clone(&held), Duration::from_secs(60))).await;
+    assert_eq!(gone.unwrap_err().kind(), ErrorKind::Lost);
+    hold(&theirs, &queued).await;
+    leave(&theirs, &queued).await;
+    fixture.is_free("k").await;
+}
+
 async fn an_extended_entry_can_be_released_by_force(fixture: &Fixture) {
     let (ours, theirs) = (fixture.session().await, fixture.session().await);
     let (held, queued) = (fixture.entry("k", "us"), fixture.entry("k", "queued"));
     hold(&ours, &held).await;
-    ours.extend(Arc::clone(&held), Duration::from_secs(3600)).await.unwrap();
-    leave(&ours, &held).await;
+    ours.lapse(Arc::clone(&held), Duration::from_secs(3600)).await.unwrap();
     queue(&theirs, &queued).await;
     assert_eq!(fixture.store().force_release(held.key.clone()).await.unwrap(), 1);
     turn(&theirs, &queued).await.unwrap();
