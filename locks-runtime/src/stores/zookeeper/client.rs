@@ -6,8 +6,10 @@
 
 use super::config::Config;
 use super::error::Failure;
+use super::history::History;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::mutex::Mutex;
+use crate::values::target::TARGET;
 use crate::world::World;
 use std::fmt;
 use std::future::Future;
@@ -19,6 +21,15 @@ use zookeeper_client::{Client as ZkClient, Error as ZkError, SessionState, State
 /// ZooKeeper counts a session's timeout in milliseconds in 31 bits.
 const LONGEST_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It ends when it is closed here, or when the client is dropped.
+    Requests,
+    /// It goes on without a client, until the servers end it.
+    OwnSession,
+}
+
 /// A session with the ensemble. It is closed by [`close`](Client::close), or when the client is dropped.
 pub(super) struct Client {
     pub(super) config: Arc<Config>,
@@ -27,6 +38,9 @@ pub(super) struct Client {
     pub(super) id: i64,
     /// For how long the servers keep the session without hearing from us: what they granted, not what was asked.
     pub(super) timeout: Duration,
+    pub(super) history: Arc<History>,
+    /// How often the ensemble had gone back when the session was opened.
+    restarts: u64,
     client: Mutex<Option<ZkClient>>,
     state: StateWatcher,
     closing: watch::Sender<bool>,
@@ -40,11 +54,17 @@ pub(super) fn failover_margin(ttl: Duration) -> Duration {
 
 impl Client {
     /// Opens a session with this timeout, or with the one that the servers grant instead.
-    pub(super) async fn open(config: Arc<Config>, world: World, timeout: Duration) -> Result<Self, Error> {
+    pub(super) async fn open(
+        config: Arc<Config>,
+        world: World,
+        history: Arc<History>,
+        timeout: Duration,
+        purpose: Purpose,
+    ) -> Result<Self, Error> {
         let limit = config.request_timeout() * 2;
         // A fraction of a millisecond would be cut off.
         let timeout = (timeout + Duration::from_nanos(999_999)).min(LONGEST_TIMEOUT);
-        let client = match tokio::time::timeout(limit, config.connect(timeout)).await {
+        let client = match tokio::time::timeout(limit, config.connect(timeout, purpose == Purpose::Requests)).await {
             Ok(Ok(client)) => client,
             Ok(Err(cause)) => return Err(no_session(&config, cause.into()).await),
             Err(_) => return Err(no_session(&config, Failure::timed_out(limit)).await),
@@ -55,9 +75,17 @@ impl Client {
             state: client.state_watcher(),
             client: Mutex::new(Some(client)),
             closing: watch::Sender::new(false),
+            restarts: history.restarts(),
+            history,
             config,
             world,
         })
+    }
+
+    /// Opens another session of the same store.
+    pub(super) async fn open_another(&self, timeout: Duration, purpose: Purpose) -> Result<Self, Error> {
+        let (config, history) = (Arc::clone(&self.config), Arc::clone(&self.history));
+        Box::pin(Self::open(config, self.world.clone(), history, timeout, purpose)).await
     }
 
     /// Makes a request, which must be answered within `limit` and before the session is closed here. Its calls are made
@@ -70,6 +98,10 @@ impl Client {
     where
         Reply: Future<Output = Result<T, ZkError>>,
     {
+        if self.history.restarts() != self.restarts {
+            self.close();
+            return Err(Failure::gone_back());
+        }
         let Some(client) = self.client.lock().clone() else { return Err(Failure::closed()) };
         let mut closing = self.closing.subscribe();
         tokio::select! {
@@ -129,6 +161,18 @@ impl Client {
         };
         let limit = self.config.request_timeout();
         tokio::time::timeout(limit, closed).await.map_err(|_| Failure::timed_out(limit))
+    }
+
+    /// An answer shows that the ensemble has gone back: all its sessions from before are over.
+    pub(super) fn gone_back(&self, before: i64, now: i64) -> Failure {
+        self.close();
+        tracing::warn!(
+            target: TARGET,
+            servers = self.config.servers(),
+            "ZooKeeper has gone back from transaction {before} to {now}: its data was lost, or an older copy was put in its \
+             place, or another ensemble answers there; fences go on from there, and are smaller than those before",
+        );
+        Failure::gone_back()
     }
 
     /// The error for the engine, about a request for `node`.

@@ -29,6 +29,7 @@ mod enter;
 mod entries;
 mod error;
 mod extend;
+mod history;
 mod inspect;
 mod names;
 mod node_watch;
@@ -51,6 +52,7 @@ use crate::values::key::Key;
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use client::Client;
+use history::History;
 use session::ZooKeeperSession;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -63,6 +65,7 @@ pub struct ZooKeeper {
     world: World,
     /// Those of the sessions that hold locks: requests that need no session of their own are made by one of them.
     clients: Arc<Mutex<Vec<Weak<Client>>>>,
+    history: Arc<History>,
 }
 
 impl ZooKeeper {
@@ -73,7 +76,7 @@ impl ZooKeeper {
     /// `InvalidUrl` for settings that are wrong whatever the servers are.
     pub fn new(config: Config, world: &World) -> Result<Self, Error> {
         config.check()?;
-        Ok(Self { config: Arc::new(config), world: world.clone(), clients: Arc::default() })
+        Ok(Self { config: Arc::new(config), world: world.clone(), clients: Arc::default(), history: Arc::default() })
     }
 
     /// An open client: one of those that are there, or else a new one.
@@ -107,7 +110,9 @@ impl Store for ZooKeeper {
     fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
         let store = self.clone();
         Box::pin(async move {
-            let session = ZooKeeperSession::open(Arc::clone(&store.config), store.world.clone(), ttl).await?;
+            let session =
+                ZooKeeperSession::open(Arc::clone(&store.config), store.world.clone(), Arc::clone(&store.history), ttl)
+                    .await?;
             store.remember(session.client());
             Ok(boxed(Arc::new(session)))
         })
