@@ -270,6 +270,22 @@ fn a_full_file_system_grants_nothing_and_loses_nothing() {
     assert!(Command::new("umount").arg(place.path()).status().unwrap().success());
 }
 
+/// The session's protection is never weaker for it.
+#[tokio::test]
+async fn a_hold_goes_on_beyond_its_least_time() {
+    let store = Store::new();
+    for url in [store.url(), "memory:beyond".to_owned()] {
+        let (ours, theirs) = (Locks::connect(&url).unwrap(), Locks::connect(&url).unwrap());
+        let lock = ours.lock("k").ttl(Duration::from_secs(30)).hold_at_least(Duration::from_millis(200));
+        let guard = lock.acquire().await.unwrap();
+        let busy = theirs.lock("k").wait(Duration::from_secs(2)).acquire().await.unwrap_err();
+        assert_eq!(busy.kind(), ErrorKind::Timeout, "{url}: {busy}");
+        guard.check().unwrap();
+        guard.release().await.unwrap();
+        theirs.lock("k").wait(HANG_LIMIT).acquire().await.unwrap().release().await.unwrap();
+    }
+}
+
 #[test]
 fn the_shortest_ttl_is_what_a_process_can_do() {
     let store = Store::new();

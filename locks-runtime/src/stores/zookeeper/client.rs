@@ -5,9 +5,10 @@
 //! a request that follows one whose answer was lost sees what that one did.
 
 use super::config::Config;
+use super::diagnosis::no_session;
 use super::error::Failure;
 use super::history::History;
-use crate::values::error::{Error, ErrorKind};
+use crate::values::error::Error;
 use crate::values::mutex::Mutex;
 use crate::values::target::TARGET;
 use crate::world::World;
@@ -66,8 +67,8 @@ impl Client {
         let timeout = (timeout + Duration::from_nanos(999_999)).min(LONGEST_TIMEOUT);
         let client = match tokio::time::timeout(limit, config.connect(timeout, purpose == Purpose::Requests)).await {
             Ok(Ok(client)) => client,
-            Ok(Err(cause)) => return Err(no_session(&config, cause.into()).await),
-            Err(_) => return Err(no_session(&config, Failure::timed_out(limit)).await),
+            Ok(Err(cause)) => return Err(no_session(&config, &world, cause.into()).await),
+            Err(_) => return Err(no_session(&config, &world, Failure::timed_out(limit)).await),
         };
         Ok(Self {
             id: client.session_id().0,
@@ -186,26 +187,4 @@ impl fmt::Debug for Client {
         let state: SessionState = self.state.peek_state();
         f.debug_struct("Client").field("id", &format_args!("{:x}", self.id)).field("state", &state).finish()
     }
-}
-
-/// Why no session could be opened. The client crate does not report the reason, so each server is tried once more.
-async fn no_session(config: &Config, failure: Failure) -> Error {
-    let servers = config.servers();
-    let error = failure.into_error(&servers, "");
-    if error.kind() != ErrorKind::Unavailable {
-        return error;
-    }
-    for endpoint in &config.endpoints {
-        let connecting = tokio::net::TcpStream::connect(endpoint);
-        if let Ok(Err(cause)) = tokio::time::timeout(Duration::from_millis(200), connecting).await {
-            let message = format!("no answer from ZooKeeper at {servers}; {endpoint} refuses the connection");
-            return Error::unavailable(message).with_source(cause);
-        }
-    }
-    let tls = if config.tls.is_some() { "TLS with a certificate that `ca` signed" } else { "plain text" };
-    let message = format!(
-        "ZooKeeper at {servers} opens no session; check that the ensemble has a leader, and that it is ZooKeeper that \
-         speaks {tls} there"
-    );
-    Error::unavailable(message).with_source(error)
 }
