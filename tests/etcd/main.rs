@@ -10,8 +10,10 @@ mod endings;
 mod faults;
 mod fenced_write;
 mod hold_at_least;
+mod out_of_space;
 mod peers;
 mod replaced;
+mod users;
 mod withdrawals;
 
 use std::process::ExitCode;
@@ -26,8 +28,10 @@ fn main() -> ExitCode {
         faults::cases(),
         fenced_write::cases(),
         hold_at_least::cases(),
+        out_of_space::cases(),
         peers::cases(),
         replaced::cases(),
+        users::cases(),
         withdrawals::cases(),
     ])
 }

@@ -67,6 +67,8 @@ impl Verdict {
         let says = |text: &str| message.contains(text);
         match code {
             CANCELLED => Self::AnotherMember,
+            // A learner, a member that has just started, and one that has lost the lead.
+            _ if says("not supported for learner") || says("not capable") || says("not leader") => Self::AnotherMember,
             _ if says("invalid auth token") || says("auth store is old") => Self::LogIn,
             // Authentication was off when the connection was made, and is on now.
             _ if says("user name is empty") && can_log_in => Self::LogIn,
@@ -109,6 +111,11 @@ impl AttemptError {
     /// Whether the error comes from the server rather than from the connection.
     fn is_from_server(&self) -> bool {
         matches!(self, Self::Client(ClientError::GRpcStatus(status)) if status.message().starts_with("etcdserver:"))
+    }
+
+    /// Whether the quota is used up: every member then refuses what needs space, until somebody has made room.
+    fn is_out_of_space(&self) -> bool {
+        matches!(self, Self::Client(ClientError::GRpcStatus(status)) if status.message().contains("space exceeded"))
     }
 
     /// The cause as `std` takes it. The client crate's own error hides the status, which hides the socket's error.
@@ -169,6 +176,12 @@ impl Failure {
         if endpoints.len() > 1 {
             message.push_str(&format!("; the last to fail was {last}"));
         }
+        if cause.is_out_of_space() {
+            message = format!(
+                "etcd at {last} is out of space and refuses to write; make room (`etcdctl compact`, `etcdctl defrag`), \
+                 then run `etcdctl alarm disarm`"
+            );
+        }
         let error = Error::unavailable(message).with_source(cause.into_source(last));
         Self { verdict: Verdict::AnotherMember, error }
     }
@@ -202,6 +215,9 @@ mod tests {
             (14, "etcdserver: request timed out, possibly due to previous leader failure", Verdict::AnotherMember),
             (8, "etcdserver: too many requests", Verdict::AnotherMember),
             (8, "etcdserver: mvcc: database space exceeded", Verdict::AnotherMember),
+            (9, "etcdserver: rpc not supported for learner", Verdict::AnotherMember),
+            (9, "etcdserver: not capable", Verdict::AnotherMember),
+            (9, "etcdserver: not leader", Verdict::AnotherMember),
             (2, "transport error", Verdict::AnotherMember),
             (1, "Timeout expired", Verdict::AnotherMember),
             (16, "etcdserver: invalid auth token", Verdict::LogIn),

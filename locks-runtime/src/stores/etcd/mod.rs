@@ -41,10 +41,12 @@ mod multiplexer;
 mod names;
 mod own_lease;
 mod queue;
+mod relocate;
 mod removed;
 mod renew;
 mod session;
 mod shared;
+mod split;
 mod survey;
 #[cfg(test)]
 mod tests;

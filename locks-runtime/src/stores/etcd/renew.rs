@@ -4,9 +4,10 @@
 use super::audit;
 use super::extend;
 use super::keep_alive::keep_alive;
+use super::relocate::relocate;
 use super::shared::Shared;
 use crate::contract::Renewal;
-use crate::values::error::Error;
+use crate::values::error::{Error, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::task::JoinSet;
@@ -14,7 +15,11 @@ use tokio::task::JoinSet;
 pub(super) async fn renew(shared: &Arc<Shared>) -> Result<Renewal, Error> {
     let world = &shared.client.world;
     let before = shared.renewed_until();
-    let then = keep_alive(shared).await? + shared.ttl;
+    let then = match keep_alive(shared).await {
+        // The lease is there, but one of its keys is not the user's to write any more.
+        Err(error) if error.kind() == ErrorKind::Unauthorized => relocate(shared, &error).await?,
+        renewed => renewed?,
+    } + shared.ttl;
     if shared.entries.renewed().audit && !shared.is_audited.swap(true, Ordering::AcqRel) {
         let audited = Arc::clone(shared);
         world.spawn(async move {

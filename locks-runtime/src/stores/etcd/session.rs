@@ -2,6 +2,7 @@
 
 use super::client::Client;
 use super::shared::Shared;
+use super::split::Split;
 use super::survey::{self, CONFIRM_WITHIN};
 use super::{enter, extend, lapse, lease, removed, renew, wait};
 use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, NativeKind, Renewal, Session, WhenBusy, boxed};
@@ -13,6 +14,9 @@ use std::time::Duration;
 
 pub(super) async fn open(client: Arc<Client>, ttl: Duration) -> Result<Arc<dyn Session>, Error> {
     let era = survey::one_cluster(&client).await?;
+    if client.config.has_user() {
+        return Ok(boxed(Arc::new(Split::open(client, era, ttl).await?)));
+    }
     let lease = lease::new_id(&client.world);
     let sent = client.world.now();
     let ttl = lease::grant(&client, lease, ttl).await?;
@@ -55,7 +59,7 @@ impl AsyncSession for Shared {
     async fn close(self: Arc<Self>) -> Result<(), Error> {
         lapse::end_all(&self).await?;
         self.keep_alive.lock().take();
-        lease::revoke(&self.client, self.lease).await?;
+        lease::revoke(&self.client, self.lease()).await?;
         self.entries.clear();
         Ok(())
     }
