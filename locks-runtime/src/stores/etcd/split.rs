@@ -14,12 +14,11 @@ use crate::values::error::{Error, ErrorKind};
 use crate::values::mutex::Mutex;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::Mutex as AsyncMutex;
-use tokio::task::JoinSet;
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 /// How many entries one lease has at most. A renewal of 10,000 is then 157 requests, and an acquire looks at 64 rights.
 const ENTRIES: usize = 64;
@@ -95,6 +94,21 @@ impl Split {
         }
     }
 
+    /// What `work` returns of each part, all at once.
+    fn of_all<T, Working>(&self, work: impl Fn(Arc<Shared>) -> Working) -> mpsc::Receiver<(Part, T)>
+    where
+        T: Send + 'static,
+        Working: Future<Output = T> + Send + 'static,
+    {
+        let parts = self.parts.lock().all.clone();
+        let (results, receiver) = mpsc::channel(parts.len().max(1));
+        for part in parts {
+            let (working, results) = (work(Arc::clone(&part.session)), results.clone());
+            self.client.world.spawn(async move { drop(results.send((part, working.await)).await) });
+        }
+        receiver
+    }
+
     /// The part's lease is gone: its holds end at once, and the renewal of the others does not cover them.
     fn lose(&self, part: &Part, error: &Error) -> Vec<Uncovered> {
         part.state.lost.end(EndReason::SessionLost(error.to_string().into()));
@@ -125,12 +139,9 @@ impl AsyncSession for Split {
 
     async fn renew(self: Arc<Self>) -> Result<Renewal, Error> {
         self.drop_empty();
-        let mut renewals = JoinSet::new();
-        for part in self.parts.lock().all.clone() {
-            renewals.spawn(async move { (Arc::clone(&part.session).renew().await, part) });
-        }
         let (mut uncovered, mut renewed, mut failure) = (Vec::new(), 0, None);
-        while let Some(Ok((renewal, part))) = renewals.join_next().await {
+        let mut renewals = self.of_all(|session| session.renew());
+        while let Some((part, renewal)) = renewals.recv().await {
             match renewal {
                 Ok(renewal) => {
                     renewed += 1;
@@ -212,11 +223,12 @@ impl AsyncSession for Split {
     }
 
     async fn close(self: Arc<Self>) -> Result<(), Error> {
-        let mut closing = JoinSet::new();
-        for part in self.parts.lock().all.clone() {
-            closing.spawn(part.session.close());
+        let mut closed = self.of_all(|session| session.close());
+        let mut result = Ok(());
+        while let Some((_, one)) = closed.recv().await {
+            result = result.and(one);
         }
-        closing.join_all().await.into_iter().collect()
+        result
     }
 
     fn native(&self, entry: &Entry) -> Native {
