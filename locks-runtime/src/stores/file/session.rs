@@ -23,6 +23,9 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 /// How often a holder checks that its file is still there.
 const CHECKED: Duration = Duration::from_millis(250);
 
+/// A session with a shorter TTL could be over before it has done anything: looking at a file takes a change of threads.
+const SHORTEST: Duration = Duration::from_millis(100);
+
 /// The session of a [`FileStore`](super::FileStore). It has no TTL of its own: it lasts as long as its process.
 #[derive(Debug)]
 pub(super) struct FileSession {
@@ -34,7 +37,7 @@ pub(super) struct FileSession {
 
 impl FileSession {
     pub(super) fn new(store: Arc<Shared>, ttl: Duration) -> Self {
-        Self { store, ttl, entries: Mutex::new(Some(BTreeMap::new())) }
+        Self { store, ttl: ttl.max(SHORTEST), entries: Mutex::new(Some(BTreeMap::new())) }
     }
 }
 
