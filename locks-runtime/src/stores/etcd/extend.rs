@@ -75,7 +75,7 @@ pub(super) async fn tie_to_session_lease(shared: &Shared, entry: &Entry) {
         }
         Ok(None) => {}
         Err(failure) => {
-            tracing::debug!(target: TARGET, error = %failure.error, "an extended entry stays on its own lease until the next renewal");
+            tracing::debug!(target: TARGET, error = %failure.error.chain(), "an extended entry stays on its own lease until the next renewal");
         }
     }
 }

@@ -36,7 +36,7 @@ pub(super) async fn scan(store: Arc<Shared>, scope: Scope) -> Result<Held<HoldId
             Ok(None) => {}
             // Another user's file among ours must not hide all the others.
             Err(error) if error.kind() == ErrorKind::Unauthorized && matches!(scope, Scope::Prefix(_)) => {
-                tracing::debug!(target: TARGET, %key, %error, "a lock's file cannot be read");
+                tracing::debug!(target: TARGET, key = %key.shown(), error = %error.chain(), "a lock's file cannot be read");
             }
             // Of all in scope, only the store knows which one it was.
             Err(error) => return Err(error.with_key(&key)),

@@ -116,7 +116,7 @@ fn all(shared: &Shared) -> Vec<Arc<Entry>> {
 async fn poll(shared: &Shared, entries: Vec<Arc<Entry>>) {
     for batch in entries.chunks(LARGEST_BATCH) {
         if let Err(error) = poll_batch(shared, batch).await {
-            tracing::debug!(target: TARGET, %error, "waiting for a lock although Redis does not answer");
+            tracing::debug!(target: TARGET, error = %error.chain(), "waiting for a lock although Redis does not answer");
         }
     }
 }

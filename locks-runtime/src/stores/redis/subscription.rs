@@ -11,6 +11,7 @@ use super::notification::{Event, Notification};
 use super::reply;
 use crate::values::error::Error;
 use crate::values::mutex::Mutex;
+use crate::values::shown::Chain;
 use crate::values::target::TARGET;
 use redis::aio::MultiplexedConnection;
 use redis::{ProtocolVersion, PushInfo, PushKind, RedisError};
@@ -184,7 +185,7 @@ async fn run(subscription: Weak<Subscription>, mut wants_changes: watch::Receive
         match connected {
             Ok(connection) => follow(&subscription, connection, &broken, &mut wants_changes).await,
             Err(error) => {
-                tracing::debug!(target: TARGET, %error, "no notifications of changes to locks; polling instead")
+                tracing::debug!(target: TARGET, error = %Chain::of(&error), "no notifications of changes to locks; polling instead")
             }
         }
         let Some(current) = subscription.upgrade() else { return };
@@ -213,7 +214,7 @@ async fn follow(
         if delivers == Delivers::AllChanges && *current.delivers.borrow() != delivers {
             let changes = names::changes_channel(&current.client.channel_prefix());
             if let Err(error) = connection.subscribe(changes).await {
-                tracing::debug!(target: TARGET, %error, "no notifications of the changes of all locks");
+                tracing::debug!(target: TARGET, error = %Chain::of(&error), "no notifications of the changes of all locks");
                 return;
             }
         }

@@ -78,7 +78,9 @@ impl Watcher {
                 Err(_) => {
                     match self.read_again().await {
                         Ok(changes) => self.report(changes).await,
-                        Err(error) => tracing::debug!(target: TARGET, %error, "locks cannot be watched for now"),
+                        Err(error) => {
+                            tracing::debug!(target: TARGET, error = %error.chain(), "locks cannot be watched for now")
+                        }
                     }
                     due = world.now() + world.between(READ_EVERY.0, READ_EVERY.1);
                 }
