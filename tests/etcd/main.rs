@@ -10,6 +10,7 @@ mod endings;
 mod faults;
 mod fenced_write;
 mod peers;
+mod shown;
 
 use std::process::ExitCode;
 use support::{cases, scenarios};
@@ -23,5 +24,6 @@ fn main() -> ExitCode {
         faults::cases(),
         fenced_write::cases(),
         peers::cases(),
+        shown::cases(),
     ])
 }

@@ -9,6 +9,7 @@ mod cost;
 mod faults;
 mod outages;
 mod peers;
+mod shown;
 
 use std::process::ExitCode;
 use support::postgres::Binary;
@@ -25,5 +26,6 @@ fn main() -> ExitCode {
         faults::cases(),
         outages::cases(),
         peers::cases(),
+        shown::cases(),
     ])
 }

@@ -9,6 +9,7 @@ mod endings;
 mod faults;
 mod outages;
 mod peers;
+mod shown;
 
 use std::process::ExitCode;
 use support::redis::Binary;
@@ -26,5 +27,6 @@ fn main() -> ExitCode {
         faults::cases(),
         outages::cases(),
         peers::cases(),
+        shown::cases(),
     ])
 }

@@ -23,6 +23,7 @@ pub mod endings;
 pub mod faults;
 pub mod outages;
 pub mod peers;
+pub mod shown;
 
 /// What is the same on every store.
 pub fn everywhere<P: Program>() -> Vec<Case<P>> {
