@@ -2,13 +2,11 @@
 
 use distributed_locks::ErrorKind;
 use serde_json::json;
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use support::Server;
 use support::cases;
 use support::cases::{Case, Fixture};
 use support::etcd::{Etcd, Setup, Users, encode};
-use support::scenarios::bad_input::{refused, refused_at_once};
+use support::scenarios::bad_input::refused_at_once;
 use support::scenarios::shown::{self, a_hostile_record_is_shown_in_one_short_line, hostile_record};
 use support::scenarios::{chain, client, connect};
 
@@ -16,7 +14,6 @@ pub(crate) fn cases() -> Vec<Case> {
     cases![
         no_password_is_shown,
         a_hostile_record_is_escaped_and_cut,
-        a_page_of_html_is_not_shown_as_one,
         a_role_on_a_prefix_that_begins_with_a_slash_has_a_url,
     ]
 }
@@ -43,27 +40,6 @@ async fn a_hostile_record_is_escaped_and_cut(fixture: Fixture) {
         a_hostile_record_is_shown_in_one_short_line(&locks, &key).await;
     }
     etcd.ctl(&["del", "--prefix", &key]);
-}
-
-/// A proxy in front of etcd that answers for itself.
-async fn a_page_of_html_is_not_shown_as_one(_fixture: Fixture) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("etcd://{}?connect_timeout=2s", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let _ = stream.read(&mut [0; 1024]);
-            let page = format!("<html>\r\n\u{1b}[31m{}</html>", "<br>\r\n".repeat(1_000));
-            let _ = write!(
-                stream,
-                "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{page}",
-                page.len()
-            );
-        }
-    });
-    let error = refused(&url, "k").await;
-    let shown = format!("{error} {error:?} {}", chain(&error));
-    assert!(!shown.contains(char::is_control) && shown.len() < 5_000, "{shown}");
 }
 
 async fn a_role_on_a_prefix_that_begins_with_a_slash_has_a_url(fixture: Fixture) {

@@ -92,7 +92,7 @@ async fn main() -> Result<(), Error> {
                 let (locks, key) = (Locks::connect(pair[0])?, pair[1].to_owned());
                 bodies.spawn(async move {
                     if let Err(error) = hold(&locks, &key, ttl).await {
-                        println!("refused {key} {:?}", error.kind());
+                        println!("refused {key} {:?} {error}", error.kind());
                     }
                 });
             }
