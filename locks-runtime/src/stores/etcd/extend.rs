@@ -134,7 +134,8 @@ fn gone() -> Failure {
 /// The extended entries that are not known to last until `then`, when the session's lease ends.
 pub(super) fn due(shared: &Shared, then: Moment) -> Vec<Arc<Entry>> {
     shared.entries.collect(|entry, state, leaving| {
-        let extension = state.extension.as_mut().filter(|extension| !leaving && !extension.lasts_until(then))?;
+        let is_due = |extension: &&mut Extension| !leaving && !state.is_gone && !extension.lasts_until(then);
+        let extension = state.extension.as_mut().filter(is_due)?;
         (!std::mem::replace(&mut extension.is_returning, true)).then(|| Arc::clone(entry))
     })
 }

@@ -15,7 +15,8 @@ pub(super) async fn renew(shared: &Arc<Shared>) -> Result<Renewal, Error> {
     let world = &shared.client.world;
     let before = shared.renewed_until();
     let then = keep_alive(shared).await? + shared.ttl;
-    if shared.entries.renewed().audit && !shared.is_audited.swap(true, Ordering::AcqRel) {
+    let is_due = shared.is_audit_due.swap(false, Ordering::AcqRel) | shared.entries.renewed().audit;
+    if is_due && !shared.is_audited.swap(true, Ordering::AcqRel) {
         let audited = Arc::clone(shared);
         world.spawn(async move {
             audit::audit(&audited).await;
