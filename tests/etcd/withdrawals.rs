@@ -1,11 +1,11 @@
 //! Entries that should be gone and are not: each is taken out as soon as the store allows it.
 
-use support::{Server, eventually};
 use support::cases;
 use support::cases::{Case, Fixture};
 use support::etcd::{Setup, Users};
 use support::proxy::Mode;
 use support::scenarios::{acquire_and_release, behind_proxy, connect, granted, nothing_is_left, queued};
+use support::{Server, eventually};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![a_refused_release_is_tried_again, an_entry_that_came_back_is_withdrawn]
@@ -13,8 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
 
 async fn a_refused_release_is_tried_again(fixture: Fixture) {
     let users = Users::default();
-    let (role, etcd) =
-        (users.name.clone(), fixture.start(&Setup { users: Some(users), ..Setup::default() }));
+    let (role, etcd) = (users.name.clone(), fixture.start(&Setup { users: Some(users), ..Setup::default() }));
     let (grant, revoke) = (["role", "grant-permission", &role, "--prefix=true"], ["role", "revoke-permission", &role]);
     etcd.ctl(&[&grant[..], &["readwrite", "/app/taken/"]].concat());
     etcd.ctl(&[&grant[..], &["readwrite", "/app/kept/"]].concat());

@@ -55,9 +55,8 @@ async fn withdraw_unknown(shared: &Shared, keys: &[Vec<u8>]) {
 
 /// Takes out the entries that etcd has refused to let go, if it does by now.
 async fn withdraw_refused(shared: &Shared) {
-    let refused = shared.entries.collect(|entry, state, leaving| {
-        (leaving && state.is_refused).then(|| Arc::clone(entry))
-    });
+    let refused =
+        shared.entries.collect(|entry, state, leaving| (leaving && state.is_refused).then(|| Arc::clone(entry)));
     for entry in refused {
         // A refusal is noted there again.
         let _ = lapse::leave(shared, &entry).await;
