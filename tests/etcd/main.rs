@@ -9,8 +9,10 @@ mod cost;
 mod endings;
 mod faults;
 mod fenced_write;
+mod hold_at_least;
 mod peers;
 mod shown;
+mod withdrawals;
 
 use std::process::ExitCode;
 use support::{cases, scenarios};
@@ -23,7 +25,9 @@ fn main() -> ExitCode {
         endings::cases(),
         faults::cases(),
         fenced_write::cases(),
+        hold_at_least::cases(),
         peers::cases(),
         shown::cases(),
+        withdrawals::cases(),
     ])
 }

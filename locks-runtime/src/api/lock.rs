@@ -75,7 +75,8 @@ impl Lock {
         self
     }
 
-    /// The lock stays taken this long from acquisition, even if it is released or the process ends sooner.
+    /// The lock stays taken this long from acquisition, even if it is released or the process ends sooner. It is no limit:
+    /// a hold that lasts longer is protected as any other.
     pub fn hold_at_least(mut self, least: Duration) -> Self {
         self.options.hold_at_least = Some(least);
         self
