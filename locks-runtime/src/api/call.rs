@@ -11,6 +11,7 @@ use crate::values::error::Error;
 use crate::values::key::Key;
 use crate::values::naming::{self, Piece};
 use crate::values::options::Options;
+use crate::world::panic::with_contained_wakers;
 use crate::world::runtime::blocking;
 use std::fmt::Display;
 use std::future::Future;
@@ -135,7 +136,8 @@ where
     Fut: Future<Output = T>,
 {
     let locks = client.map_or_else(global::client, Ok)?;
-    let acquired = acquire::acquire(&locks.engine, key?, options, site.into()).await?;
+    let acquired = acquire::acquire(&locks.engine, key?, options, site.into());
+    let acquired = with_contained_wakers(acquired).await?;
     run_under(acquired.into(), &options, body).await
 }
 
