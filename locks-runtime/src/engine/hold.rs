@@ -10,7 +10,7 @@ use super::session::ActiveSession;
 #[cfg(feature = "etcd")]
 use crate::contract::Native;
 use crate::values::end::EndReason;
-use crate::values::error::Error;
+use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
 use crate::values::key::Key;
 use crate::values::mutex::Mutex;
@@ -162,14 +162,24 @@ impl Hold {
         }
     }
 
+    /// The error of a body that was stopped, or of a guard, because the hold is over.
     pub(crate) fn lost_error(&self, reason: &EndReason) -> Error {
-        Error::lost(format!("the lock was lost: {reason}; another process may hold it now")).with_key(self.key())
+        let kind = reason.kind();
+        let over = if kind == ErrorKind::Lost { "the lock was lost" } else { "the lock is not held any more" };
+        let limit = self.held.request.options.hold_at_most.filter(|_| *reason == EndReason::LimitPassed);
+        let limit = limit.map_or_else(String::new, |limit| format!(" (after {limit:?})"));
+        Error::new(kind, format!("{over}: {reason}{limit}; another process may hold it now")).with_key(self.key())
     }
 
     /// The body had a limit of its own, which the hold has not.
     pub(crate) fn over_limit_error(&self, limit: Duration) -> Error {
-        let message = format!("the lock was lost: `hold_at_most` of {limit:?} passed; another process may hold it now");
-        Error::lost(message).with_key(self.key())
+        let message = format!("the body was stopped: its `hold_at_most` of {limit:?} passed");
+        Error::new(ErrorKind::LimitPassed, message).with_key(self.key())
+    }
+
+    /// A body that had joined the hold was stopped for a limit of its own.
+    pub(crate) fn note_limit(&self) {
+        observe::limit_passed(&self.held.span, self.held.request.labels(), self.key().shown());
     }
 
     /// Releases the lock and waits for the store, for a bounded time. Returns why it had been lost before, if it had, and
@@ -177,7 +187,8 @@ impl Hold {
     pub(crate) async fn release(&self) -> (Option<EndReason>, Result<(), Error>) {
         let Release { lost, left } = self.begin_release();
         let left = self.world().runtime().within(self.engine.defaults.connect_timeout, left).await.flatten();
-        let unknown = || Error::unavailable("the store did not acknowledge the release yet");
+        let unknown =
+            || Error::unavailable(format!("{} did not acknowledge the release yet", self.engine.defaults.store()));
         (lost, left.unwrap_or_else(|| Err(unknown())).map_err(|error| error.with_key(self.key())))
     }
 
@@ -196,7 +207,7 @@ impl Hold {
             let reason = self.held.end(EndReason::Released);
             (reason != EndReason::Released).then_some(reason)
         });
-        self.report_end(now, lost.is_some());
+        self.report_end(now, lost.clone());
         self.session.unregister(self.held.number());
         let Some(owned) = self.hand_off(owned, lost.is_none(), now) else {
             return Release { lost, left: Started::done(Ok(())) };
@@ -211,9 +222,9 @@ impl Hold {
         Release { lost, left }
     }
 
-    fn report_end(&self, now: Moment, is_lost: bool) {
+    fn report_end(&self, now: Moment, lost: Option<EndReason>) {
         let (held, lasted) = (Arc::clone(&self.held), now.since(self.acquired));
-        let report = move || observe::ended(&held.span, held.request.labels(), lasted, is_lost);
+        let report = move || observe::ended(&held.span, held.request.labels(), lasted, lost.as_ref());
         if is_thread_ending() {
             // Subscribers and recorders may use locals of this thread that are gone.
             self.world().spawn(async move { report() });

@@ -3,14 +3,14 @@
 use super::active::{ActiveSession, SessionRef};
 use super::upkeep;
 use crate::contract::{Session, Store};
-use crate::engine::schedule;
+use crate::engine::{observe, schedule};
 use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::{AtomicMoment, Moment};
-use crate::world::panic::contained;
-use std::collections::BTreeMap;
+use crate::world::panic::{contain, contained};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,8 @@ struct Open {
     attempts: BTreeMap<Duration, Attempt>,
     /// No more sessions: the client is closed, or gone.
     closed: bool,
+    /// The TTLs that the store is known to raise.
+    raised: BTreeSet<Duration>,
 }
 
 type Outcome = Result<Arc<ActiveSession>, Arc<Error>>;
@@ -125,6 +127,7 @@ impl Sessions {
 
     /// From now on the session is renewed until it is over.
     fn keep(self: &Arc<Self>, ttl: Duration, opened: Arc<dyn Session>, sent: Moment) -> Arc<ActiveSession> {
+        self.check_granted(ttl, opened.ttl());
         let session = Arc::new(ActiveSession::new(opened, self.world.clone(), sent, Arc::clone(&self.last_answer)));
         self.last_answer.advance(self.world.now());
         {
@@ -143,6 +146,13 @@ impl Sessions {
             kept.mark_ended();
         });
         session
+    }
+
+    /// Reports, once, a TTL that the store cannot keep as short as it was asked for. A fraction of a second is no matter.
+    fn check_granted(&self, asked: Duration, granted: Duration) {
+        if granted > asked * 3 / 2 && self.open.lock().raised.insert(asked) {
+            contain(|| observe::ttl_raised(asked, granted));
+        }
     }
 
     /// Ends every session, with whatever it still holds; one that is just being opened too.

@@ -109,7 +109,9 @@ impl Client {
             }
             is_unresolved |= verdict == Verdict::Reconnect && cell.initialized();
             if is_last || verdict != Verdict::Reconnect {
-                let user = self.config.credentials.as_ref().map(|own| own.user.as_str());
+                // A user without a password may be a password in the wrong place.
+                let own = self.config.credentials.as_ref().filter(|own| !own.password.reveal().is_empty());
+                let user = own.map(|own| own.user.as_str());
                 let error = error::explain(verdict, &self.config.endpoint(), user, error);
                 return Response { result: Err(error), is_unresolved };
             }
