@@ -47,7 +47,7 @@ pub fn everywhere<P: Program>() -> Vec<Case<P>> {
         faults::a_lost_answer_to_an_acquire_leaves_nothing,
         faults::a_paused_process_stops_on_resume,
         faults::dropped_acquires_leave_nothing,
-        forks::a_forked_child_shares_nothing_and_works_by_itself,
+        forks::a_process_that_forks_after_init_works,
         outages::a_paused_server_is_ridden_out,
         outages::a_server_that_is_paused_too_long_stops_the_body,
     ]
