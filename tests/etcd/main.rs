@@ -20,6 +20,7 @@ use support::{cases, scenarios};
 fn main() -> ExitCode {
     cases::run([
         scenarios::everywhere(),
+        cases![scenarios::forks::a_forked_child_shares_nothing_and_works_by_itself],
         bad_input::cases(),
         cost::cases(),
         endings::cases(),
