@@ -5,7 +5,7 @@ use distributed_locks::ErrorKind;
 use std::time::Duration;
 use support::cases::Program;
 use support::scenarios::bad_input::{self, refused_at_once, with_the_authority_of_another};
-use support::scenarios::{acquire_and_release, chain, client, connect, granted, nothing_is_left};
+use support::scenarios::{chain, client, connect, granted, nothing_is_left};
 use support::zookeeper::{Installed, ServerCertificate, Setup, ZooKeeper, create, url};
 use support::{cases, eventually, with_parameters};
 

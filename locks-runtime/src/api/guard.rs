@@ -11,6 +11,7 @@ use crate::values::error::Error;
 use crate::values::error::ErrorKind;
 use crate::values::fence::Fence;
 use crate::values::key::Key;
+use crate::world::panic::with_contained_wakers;
 use std::fmt;
 use std::sync::Arc;
 
@@ -81,7 +82,7 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// `Lost`, with the reason.
+    /// `Lost`, with the reason; `LimitPassed` after `hold_at_most`; `Closed` if the client was closed.
     pub fn check(&self) -> Result<(), Error> {
         match self.hold.loss() {
             None => Ok(()),
@@ -89,13 +90,14 @@ impl Guard {
         }
     }
 
-    /// Returns when the hold is lost, with an error of kind `Lost` that says why. Never returns otherwise.
+    /// Returns when the hold is over before it was released, with an error that says why: `Lost`, `LimitPassed` after
+    /// `hold_at_most`, `Closed` if the client was closed. Never returns otherwise.
     ///
     /// # Cancel safety
     ///
     /// Dropping it changes nothing.
     pub async fn lost(&self) -> Error {
-        let reason = self.hold.ended().await;
+        let reason = with_contained_wakers(self.hold.ended()).await;
         self.hold.lost_error(&reason)
     }
 
@@ -104,7 +106,8 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// `Lost` if the hold was lost before: another may have held the lock since. `Unavailable` if the store did not
+    /// `Lost` if the hold was lost before: another may have held the lock since; so for `LimitPassed` and `Closed`.
+    /// `Unavailable` if the store did not
     /// acknowledge in time; the release goes on in the background, and at the latest the TTL frees the lock.
     ///
     /// # Cancel safety
@@ -156,7 +159,7 @@ impl From<Acquired> for Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if self.owner {
-            drop(self.hold.begin_release());
+            self.hold.release_in_background();
         }
     }
 }

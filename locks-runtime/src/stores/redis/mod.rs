@@ -32,14 +32,18 @@
 //! renewals, and lapses by itself.
 
 mod client;
+mod cluster;
 mod config;
+mod each;
 mod enter;
 mod entries;
 mod error;
 mod extend;
+mod foreign;
 mod inspect;
 mod names;
 mod notification;
+mod pace;
 mod poll;
 mod removed;
 mod renew;
