@@ -8,10 +8,11 @@ use super::config::Config;
 use super::diagnosis::no_session;
 use super::error::Failure;
 use super::history::History;
-use crate::values::error::Error;
+use crate::values::error::{Error, ErrorKind};
 use crate::values::mutex::Mutex;
 use crate::values::target::TARGET;
 use crate::world::World;
+use crate::world::process::PerProcess;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -62,6 +63,7 @@ impl Client {
         timeout: Duration,
         purpose: Purpose,
     ) -> Result<Self, Error> {
+        unless_forked()?;
         let limit = config.request_timeout() * 2;
         // A fraction of a millisecond would be cut off.
         let timeout = (timeout + Duration::from_nanos(999_999)).min(LONGEST_TIMEOUT);
@@ -180,6 +182,20 @@ impl Client {
     pub(super) fn error(&self, failure: Failure, node: &str) -> Error {
         failure.into_error(&self.config.servers(), node)
     }
+}
+
+/// The client crate waits for the network on a thread of its process, which a forked process does not have: a session would
+/// never be opened there.
+fn unless_forked() -> Result<(), Error> {
+    static USED: PerProcess<()> = PerProcess::new();
+    if USED.inherited().is_some() {
+        let message = "this process was forked from one that had used ZooKeeper already, and cannot reach it; use ZooKeeper \
+                       only after the fork, or start the child as a program of its own";
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    // It may be set already.
+    let _ = USED.set(());
+    Ok(())
 }
 
 impl fmt::Debug for Client {
