@@ -4,11 +4,15 @@
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
 
 mod bad_input;
+mod cluster;
 mod cost;
 mod endings;
 mod faults;
+mod messages;
+mod neighbours;
 mod outages;
 mod peers;
+mod room;
 
 use std::process::ExitCode;
 use support::redis::Binary;
@@ -21,10 +25,14 @@ fn main() -> ExitCode {
     cases::run([
         scenarios::everywhere(),
         bad_input::cases(),
+        cluster::cases(),
         cost::cases(),
         endings::cases(),
         faults::cases(),
+        messages::cases(),
+        neighbours::cases(),
         outages::cases(),
         peers::cases(),
+        room::cases(),
     ])
 }

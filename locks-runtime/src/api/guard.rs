@@ -81,7 +81,7 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// `Lost`, with the reason.
+    /// `Lost`, with the reason; `LimitPassed` after `hold_at_most`; `Closed` if the client was closed.
     pub fn check(&self) -> Result<(), Error> {
         match self.hold.loss() {
             None => Ok(()),
@@ -89,7 +89,8 @@ impl Guard {
         }
     }
 
-    /// Returns when the hold is lost, with an error of kind `Lost` that says why. Never returns otherwise.
+    /// Returns when the hold is over before it was released, with an error that says why: `Lost`, `LimitPassed` after
+    /// `hold_at_most`, `Closed` if the client was closed. Never returns otherwise.
     ///
     /// # Cancel safety
     ///
@@ -104,7 +105,8 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// `Lost` if the hold was lost before: another may have held the lock since. `Unavailable` if the store did not
+    /// `Lost` if the hold was lost before: another may have held the lock since; so for `LimitPassed` and `Closed`.
+    /// `Unavailable` if the store did not
     /// acknowledge in time; the release goes on in the background, and at the latest the TTL frees the lock.
     ///
     /// # Cancel safety

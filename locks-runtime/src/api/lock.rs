@@ -81,8 +81,8 @@ impl Lock {
         self
     }
 
-    /// The hold ends after this long: the body of [`run`](Lock::run) is stopped and the lock released. A guard's lock is
-    /// lost then, and released when the guard is dropped, at the latest a twentieth of the TTL later.
+    /// The hold ends after this long: the body of [`run`](Lock::run) is stopped and the lock released, with an error of kind
+    /// `LimitPassed`. A guard's hold is over then, and the lock released when the guard is dropped, at the latest a twentieth of the TTL later.
     pub fn hold_at_most(mut self, most: Duration) -> Self {
         self.options.hold_at_most = Some(most);
         self
@@ -101,7 +101,7 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// Every kind but `Lost` and `NotConfigured`.
+    /// Every kind but `Lost`, `LimitPassed` and `NotConfigured`.
     ///
     /// # Cancel safety
     ///
@@ -131,7 +131,8 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// Every kind but `NotConfigured`; the body ran, in part, only if the kind is `Lost`.
+    /// Every kind but `NotConfigured`; the body ran, in part, only if the kind is `Lost`, `LimitPassed` or, where the client was
+    /// closed meanwhile, `Closed`.
     ///
     /// # Cancel safety
     ///

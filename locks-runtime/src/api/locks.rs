@@ -51,6 +51,10 @@ impl Locks {
     /// | `file:///var/lock/app` | one machine, any number of processes |
     /// | `memory:` or `memory:name` | this process |
     ///
+    /// In `etcd:` and `redis:` URLs the path is what keys begin with, without the slash that ends the hosts: `/app` is `app`, and
+    /// `//app`, or `/%2Fapp`, is `/app`. So a role that may touch what begins with `/app/` fits `etcd://…//app` and keys that begin
+    /// with a slash. An `@` in a user, a password, a path or a parameter is written `%40`.
+    ///
     /// All take `?ttl=10s` (of locks that name none), `?connect_timeout=5s`, and `?label.NAME=VALUE` (for the holder
     /// record).
     ///
@@ -199,8 +203,8 @@ impl Locks {
         Ok(answer.map_err(|error| error.with_key(&key))? > 0)
     }
 
-    /// Ends the client: new requests fail with `Closed`, what is held is lost, and everything of this client leaves the
-    /// store at once. Call it last in `main`, so that locks dropped just before need not lapse.
+    /// Ends the client: new requests fail with `Closed`, bodies that run are stopped with the same kind, and everything of this
+    /// client leaves the store at once. That is no loss, in metrics and events neither. Call it last in `main`, so that locks dropped just before need not lapse.
     ///
     /// # Cancel safety
     ///

@@ -45,7 +45,7 @@ pub(crate) fn run_under_blocking<T>(guard: Guard, body: impl FnOnce(Guard) -> T)
 
 /// Releases the lock, and returns what became of the body.
 async fn finish<T>(guard: Guard, ending: Ending<T>) -> Result<T, Error> {
-    let hold = Arc::clone(guard.hold());
+    let (hold, is_owner) = (Arc::clone(guard.hold()), guard.is_owner());
     let (lost, left) = guard.end().await;
     if let (None, Err(error)) = (&lost, &left) {
         // The value stands; the release goes on in the background.
@@ -60,7 +60,12 @@ async fn finish<T>(guard: Guard, ending: Ending<T>) -> Result<T, Error> {
         }
         Ending::Panicked(panic) => resume_unwind(panic),
         Ending::Stopped(reason) => Err(hold.lost_error(&reason)),
-        Ending::OverLimit(limit) => Err(hold.over_limit_error(limit)),
+        Ending::OverLimit(limit) => {
+            if !is_owner {
+                hold.note_limit();
+            }
+            Err(hold.over_limit_error(limit))
+        }
     }
 }
 

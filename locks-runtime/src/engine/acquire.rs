@@ -223,7 +223,10 @@ impl Attempt<'_> {
         let stage = std::mem::take(&mut *self.stage.lock());
         let holder = match stage {
             Stage::Unreachable(error) => return error,
-            Stage::Asking => return Error::unavailable(format!("the store did not answer within {waited:?}")),
+            Stage::Asking => {
+                let store = self.engine.defaults.store();
+                return Error::unavailable(format!("{store} did not answer within {waited:?}"));
+            }
             Stage::Local => self.engine.queues.head(&self.request.key).map(Arc::unwrap_or_clone),
             Stage::Queued => self.engine.holder_of(&self.request.key).await,
         };

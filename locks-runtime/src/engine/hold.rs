@@ -10,7 +10,7 @@ use super::session::ActiveSession;
 #[cfg(feature = "etcd")]
 use crate::contract::Native;
 use crate::values::end::EndReason;
-use crate::values::error::Error;
+use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
 use crate::values::key::Key;
 use crate::values::mutex::Mutex;
@@ -154,14 +154,24 @@ impl Hold {
         }
     }
 
+    /// The error of a body that was stopped, or of a guard, because the hold is over.
     pub(crate) fn lost_error(&self, reason: &EndReason) -> Error {
-        Error::lost(format!("the lock was lost: {reason}; another process may hold it now")).with_key(self.key())
+        let kind = reason.kind();
+        let over = if kind == ErrorKind::Lost { "the lock was lost" } else { "the lock is not held any more" };
+        let limit = self.held.request.options.hold_at_most.filter(|_| *reason == EndReason::LimitPassed);
+        let limit = limit.map_or_else(String::new, |limit| format!(" (after {limit:?})"));
+        Error::new(kind, format!("{over}: {reason}{limit}; another process may hold it now")).with_key(self.key())
     }
 
     /// The body had a limit of its own, which the hold has not.
     pub(crate) fn over_limit_error(&self, limit: Duration) -> Error {
-        let message = format!("the lock was lost: `hold_at_most` of {limit:?} passed; another process may hold it now");
-        Error::lost(message).with_key(self.key())
+        let message = format!("the body was stopped: its `hold_at_most` of {limit:?} passed");
+        Error::new(ErrorKind::LimitPassed, message).with_key(self.key())
+    }
+
+    /// A body that had joined the hold was stopped for a limit of its own.
+    pub(crate) fn note_limit(&self) {
+        observe::limit_passed(&self.held.span, self.held.request.labels(), self.key().shown());
     }
 
     /// Releases the lock and waits for the store, for a bounded time. Returns why it had been lost before, if it had, and
@@ -169,7 +179,8 @@ impl Hold {
     pub(crate) async fn release(&self) -> (Option<EndReason>, Result<(), Error>) {
         let Release { lost, left } = self.begin_release();
         let left = self.world().runtime().within(self.engine.defaults.connect_timeout, left).await.flatten();
-        let unknown = || Error::unavailable("the store did not acknowledge the release yet");
+        let unknown =
+            || Error::unavailable(format!("{} did not acknowledge the release yet", self.engine.defaults.store()));
         (lost, left.unwrap_or_else(|| Err(unknown())).map_err(|error| error.with_key(self.key())))
     }
 
@@ -185,7 +196,7 @@ impl Hold {
             let reason = self.held.end(EndReason::Released);
             (reason != EndReason::Released).then_some(reason)
         });
-        observe::ended(&self.held.span, self.held.request.labels(), now.since(self.acquired), lost.is_some());
+        observe::ended(&self.held.span, self.held.request.labels(), now.since(self.acquired), lost.as_ref());
         self.session.unregister(self.held.number());
         let Some(owned) = self.hand_off(owned, lost.is_none(), now) else {
             return Release { lost, left: Started::done(Ok(())) };

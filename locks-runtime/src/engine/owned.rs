@@ -69,7 +69,7 @@ impl OwnedEntry {
             && error.kind() == ErrorKind::Lost
         {
             // The store has forgotten the session itself: no other entry should try it.
-            parts.session.lose(EndReason::SessionLost(error.to_string().into()));
+            parts.session.lose(EndReason::SessionLost(error.chain().to_string().into()));
         }
         entered
     }

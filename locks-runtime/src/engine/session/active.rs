@@ -1,9 +1,10 @@
 //! One session that is being kept alive: its deadline, its loss, and the entries in it.
 
+use super::pulse::Pulse;
 use crate::contract::{Renewal, Session};
 use crate::engine::held::HeldEntry;
 use crate::engine::schedule;
-use crate::values::end::{EndReason, EndSignal};
+use crate::values::end::{EndReason, EndSignal, Overdue};
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::{AtomicMoment, Moment};
@@ -18,6 +19,7 @@ pub(crate) struct ActiveSession {
     pub(crate) session: Arc<dyn Session>,
     pub(super) world: World,
     pub(super) opened: Moment,
+    pub(super) pulse: Pulse,
     deadline: AtomicMoment,
     lost: EndSignal,
     /// Nothing of it is in the store any more, as far as that could be achieved.
@@ -49,6 +51,7 @@ impl ActiveSession {
             session,
             world,
             opened: sent,
+            pulse: Pulse::new(),
             lost: EndSignal::default(),
             ended: EndSignal::default(),
             users: Mutex::default(),
@@ -69,7 +72,8 @@ impl ActiveSession {
 
     /// As [`loss`](ActiveSession::loss), for a caller that has just looked at the clock.
     pub(crate) fn loss_at(&self, now: Moment) -> Option<EndReason> {
-        self.lost.reason().or_else(|| (now >= self.deadline.load()).then(|| self.lose(EndReason::Overdue)))
+        let overdue = || self.lose(EndReason::Overdue(self.pulse.overdue(now, self.session.ttl())));
+        self.lost.reason().or_else(|| (now >= self.deadline.load()).then(overdue))
     }
 
     /// Returns when the session is lost, with the reason.
@@ -108,7 +112,7 @@ impl ActiveSession {
             let known = covered.remove(&entry.number);
             let is_new = known.is_none();
             let (deadline, _) = known.unwrap_or((before, Arc::default()));
-            let cause: Arc<str> = entry.cause.to_string().into();
+            let cause: Arc<str> = entry.cause.chain().to_string().into();
             users.uncovered.insert(entry.number, (deadline, Arc::clone(&cause)));
             if let Some(held) = users.held(entry.number) {
                 held.uncover(deadline, cause);
@@ -205,7 +209,7 @@ impl ActiveSession {
 
     /// Nothing of it is in the store any more, as far as that could be achieved.
     pub(super) fn mark_ended(&self) {
-        self.ended.end(self.loss().unwrap_or(EndReason::Overdue));
+        self.ended.end(self.loss().unwrap_or(EndReason::Overdue(Overdue::default())));
     }
 
     /// Returns when the session has left the store, or could not be made to.

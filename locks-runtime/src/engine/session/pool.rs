@@ -3,12 +3,13 @@
 use super::active::{ActiveSession, SessionRef};
 use super::upkeep;
 use crate::contract::Store;
+use crate::engine::observe;
 use crate::values::end::EndReason;
 use crate::values::error::Error;
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::{AtomicMoment, Moment};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex as AsyncMutex;
@@ -29,6 +30,8 @@ struct Open {
     by_ttl: BTreeMap<Duration, Arc<ActiveSession>>,
     /// No more sessions: the client is closed.
     closed: bool,
+    /// The TTLs that the store is known to raise.
+    raised: BTreeSet<Duration>,
 }
 
 impl Sessions {
@@ -69,6 +72,7 @@ impl Sessions {
     async fn open(self: Arc<Self>, ttl: Duration) -> Result<SessionRef, Error> {
         let sent = self.world.now();
         let opened = self.store.open(ttl).await?;
+        self.check_granted(ttl, opened.ttl());
         let session = Arc::new(ActiveSession::new(opened, self.world.clone(), sent, Arc::clone(&self.last_answer)));
         self.last_answer.advance(self.world.now());
         {
@@ -88,6 +92,13 @@ impl Sessions {
         });
         SessionRef::to(session)
             .ok_or_else(|| Error::unavailable("the session with the store was closed while it was being opened"))
+    }
+
+    /// Reports, once, a TTL that the store cannot keep as short as it was asked for. A fraction of a second is no matter.
+    fn check_granted(&self, asked: Duration, granted: Duration) {
+        if granted > asked * 3 / 2 && self.open.lock().raised.insert(asked) {
+            observe::ttl_raised(asked, granted);
+        }
     }
 
     /// Ends every session, with whatever it still holds; one that is just being opened too.

@@ -54,9 +54,11 @@ impl Config {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// The user as the server knows it.
+    /// The user as the server knows it, for messages.
     pub(super) fn user(&self) -> &str {
-        self.credentials.as_ref().map(|own| own.user.as_str()).filter(|user| !user.is_empty()).unwrap_or("default")
+        // A user without a password may be a password in the wrong place.
+        let own = self.credentials.as_ref().filter(|own| !own.password.reveal().is_empty());
+        own.map(|own| own.user.as_str()).filter(|user| !user.is_empty()).unwrap_or("default")
     }
 
     /// Finds what can be found without a server.

@@ -91,7 +91,7 @@ async fn hold_at_least_outlives_the_client(fixture: &Fixture) {
         let held = ours.lock(&key).name("us").ttl(SHORT).hold_at_least(least).acquire().await.unwrap();
         let waiter = wait(&theirs, &key, "them");
         ours.close().await;
-        refused(held.check(), ErrorKind::Lost);
+        refused(held.check(), ErrorKind::Closed);
         drop(held);
         let tried = fixture.client().lock(&key).try_acquire().await.unwrap();
         let in_time = fixture.world().now().since(begun) < least;
@@ -129,7 +129,7 @@ async fn hold_at_most_stops_the_body_and_releases_the_lock(fixture: &Fixture) {
     for on_lost in [OnLost::Cancel, OnLost::Continue] {
         let begun = fixture.world().now();
         let run = locks.lock(&key).hold_at_most(most).on_lost(on_lost).run(|_| pending::<()>());
-        let error = refused(soon("the end of `hold_at_most`", run).await, ErrorKind::Lost);
+        let error = refused(soon("the end of `hold_at_most`", run).await, ErrorKind::LimitPassed);
         assert!(error.to_string().contains("hold_at_most"), "{error}");
         assert!(fixture.world().now().since(begun) >= most);
         fixture.until("k", &[], 0).await;
@@ -148,7 +148,7 @@ async fn hold_at_most_ends_a_hold_whose_guard_is_not_dropped(fixture: &Fixture) 
         soon("the end of `hold_at_most`", guard.lost()).await;
         fixture.until("k", &[], 0).await;
         let next = acquire(&locks, &key, "next").await;
-        refused(guard.release().await, ErrorKind::Lost);
+        refused(guard.release().await, ErrorKind::LimitPassed);
         assert_eq!(fixture.line("k").await.0, ["next"]);
         next.release().await.unwrap();
     }
@@ -173,8 +173,8 @@ async fn a_closed_client_refuses_and_leaves_nothing(fixture: &Fixture) {
     fixture.until("theirs", &["them"], 1).await;
     locks.close().await;
     for guard in guards {
-        refused(guard.check(), ErrorKind::Lost);
-        soon("the loss by closing", guard.lost()).await;
+        refused(guard.check(), ErrorKind::Closed);
+        assert_eq!(soon("the end by closing", guard.lost()).await.kind(), ErrorKind::Closed);
         fixture.is_free(guard.key().as_str().strip_prefix(fixture.prefix()).unwrap()).await;
     }
     refused(soon("the end of a closed client's wait", waiter).await.unwrap(), ErrorKind::Closed);
