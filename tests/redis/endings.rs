@@ -70,9 +70,10 @@ async fn a_dropped_acquire_with_hold_at_least_leaves_nothing(fixture: Fixture) {
         drop(tokio::time::timeout(acquired * 3 * number / ACQUIRES, lock(number).acquire()).await.err());
         // One that came through is held until now, and then kept.
     }
-    let lapsing = redis.keys(&format!("{key}/*")).into_iter().filter(|name| {
-        redis.ask(&["GET", name]).text().is_some_and(|token| token.ends_with(".kept"))
-    });
+    let lapsing = redis
+        .keys(&format!("{key}/*"))
+        .into_iter()
+        .filter(|name| redis.ask(&["GET", name]).text().is_some_and(|token| token.ends_with(".kept")));
     for name in lapsing {
         redis.ask(&["DEL", &name, &format!("{{{name}}}:holder")]);
     }

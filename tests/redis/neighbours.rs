@@ -47,7 +47,8 @@ async fn no_data_of_an_application_is_released_by_force(fixture: Fixture) {
 
 async fn locks_of_other_projects_are_released_by_force(fixture: Fixture) {
     let (redis, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
-    let tokens = ["ADDED:2026-01-31T12:00:00.123Z@host", "64f1c0de64f1c0de64f1c0de64f1c0de", "q83vEjRWeJCrze8SNFZ4kA=="];
+    let tokens =
+        ["ADDED:2026-01-31T12:00:00.123Z@host", "64f1c0de64f1c0de64f1c0de64f1c0de", "q83vEjRWeJCrze8SNFZ4kA=="];
     for token in tokens {
         redis.ask(&["SET", &key, token, "PX", "600000"]);
         assert!(locks.force_release(&key).await.unwrap(), "{token}");
@@ -90,7 +91,7 @@ async fn a_value_of_twenty_megabytes_is_not_fetched(fixture: Fixture) {
     let before = sent(&redis);
     for key in ["k", "record"] {
         let busy = locks.lock(key).wait(Duration::ZERO).name("another").acquire().await.unwrap_err();
-        assert!(busy.kind() == ErrorKind::Busy && busy.to_string().len() < 2000, "{key}: {}", busy.kind());
+        assert!(busy.kind() == ErrorKind::Busy && busy.to_string().len() < 2000, "{key}: {:?}", busy.kind());
         assert_eq!(locks.inspect(key).await.unwrap().unwrap().holders.len(), 1);
     }
     assert_eq!(locks.list("").await.unwrap().len(), 1);

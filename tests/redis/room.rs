@@ -63,7 +63,7 @@ async fn where_there_is_no_room_locks_are_released_and_none_is_granted(fixture: 
     let held = locks.lock("held").acquire().await.unwrap();
     let least = locks.lock("least").hold_at_least(Duration::from_secs(300)).acquire().await.unwrap();
     full(&redis);
-    let error = locks.lock("new").wait(Duration::from_secs(1)).acquire().await.unwrap_err();
+    let error = locks.lock("new").wait(Duration::from_secs(6)).acquire().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
     let address = redis.address().to_string();
     assert!(chain(&error).contains("out of memory") && chain(&error).contains(&address), "{}", chain(&error));
@@ -91,7 +91,8 @@ async fn one_key_stays_of_ten_thousand_locks(fixture: Fixture) {
 
 async fn fence(locks: &Locks, key: &str) -> u64 {
     let guard: Guard = locks.lock(key).wait(HANG_LIMIT).acquire().await.unwrap();
-    let fence = guard.fence().to_u64();
+    // What is below is not the store's: several holds of one process may share an entry.
+    let fence = guard.fence().to_u64() >> 12;
     guard.release().await.unwrap();
     fence
 }

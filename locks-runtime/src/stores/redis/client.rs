@@ -108,7 +108,11 @@ impl Client {
     pub(super) async fn load_script(&self) -> Result<(), Error> {
         let limit = self.config.request_timeout();
         self.send(limit, Message::LoadScript).await.result?;
-        if self.is_by_slot() { cluster::check(&self.config, &self.send_within(limit, &cluster::slots()).await?) } else { Ok(()) }
+        if self.is_by_slot() {
+            cluster::check(&self.config, &self.send_within(limit, &cluster::slots()).await?)
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether locks of different slots do not go into one request.

@@ -33,8 +33,10 @@ pub(super) fn slots() -> Cmd {
 
 /// Refuses a cluster of several shards.
 pub(super) fn check(config: &Config, slots: &Value) -> Result<(), Error> {
-    let primaries: BTreeSet<String> =
-        reply::items(slots)?.iter().filter_map(|range| Some(format!("{:?}", reply::items(range).ok()?.get(2)?))).collect();
+    let primaries: BTreeSet<String> = reply::items(slots)?
+        .iter()
+        .filter_map(|range| Some(format!("{:?}", reply::items(range).ok()?.get(2)?)))
+        .collect();
     if primaries.len() < 2 {
         return Ok(());
     }

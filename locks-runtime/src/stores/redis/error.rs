@@ -126,8 +126,9 @@ fn unauthorized(config: &Config, code: &str, text: &str) -> Error {
         user => format!(" as `{user}`"),
     };
     if code == "DENIED" {
-        let message =
-            format!("Redis at {endpoint} serves its own machine only (protected mode): set a password there, or `bind`");
+        let message = format!(
+            "Redis at {endpoint} serves its own machine only (protected mode): set a password there, or `bind`"
+        );
         return Error::new(ErrorKind::Unauthorized, message);
     }
     let is_login = matches!(code, "NOAUTH" | "WRONGPASS") || text.contains("Authentication required");
@@ -197,7 +198,10 @@ mod tests {
     fn a_refusal_is_understood_whatever_it_is_wrapped_in() {
         for (text, verdict) in [
             ("OOM command not allowed when used memory > 'maxmemory'.", Verdict::Unavailable),
-            ("ERR Error running script (call to f_1): @user_script:9: -MISCONF Redis is configured", Verdict::Unavailable),
+            (
+                "ERR Error running script (call to f_1): @user_script:9: -MISCONF Redis is configured",
+                Verdict::Unavailable,
+            ),
             ("@user_script: 12: @user_script: 12: -OOM command not allowed when used memory", Verdict::Unavailable),
             ("NOREPLICAS Not enough good replicas to write.", Verdict::Unavailable),
             ("BUSY Redis is busy running a script.", Verdict::Unavailable),

@@ -38,13 +38,7 @@ pub(super) fn start(shared: &Arc<Shared>) {
 
 /// Notes when to poll for a queued entry, sooner than for all and if no notification comes before: if it is the first.
 /// `others` is how many entries of the session, this one included, wait for holders that do not notify.
-pub(super) fn schedule(
-    world: &World,
-    state: &mut EntryState,
-    position: QueuePosition,
-    is_live: bool,
-    others: usize,
-) {
+pub(super) fn schedule(world: &World, state: &mut EntryState, position: QueuePosition, is_live: bool, others: usize) {
     state.is_first = position.is_first;
     state.poll_at = None;
     if !position.is_first {
@@ -172,9 +166,7 @@ async fn replies(shared: &Shared, due: &[Due]) -> Result<Vec<Result<EntryReply, 
 /// Notes what the server replied; returns whether anything has changed of which a notification had come.
 fn note(shared: &Shared, due: &[Due], replies: Vec<Result<EntryReply, Error>>) -> bool {
     let (world, is_live) = (&shared.client.world, shared.subscription.is_live());
-    let is_foreign = |reply: &Result<EntryReply, Error>| {
-        matches!(reply, Ok(EntryReply::Queued(position)) if position.is_first && !position.notifies)
-    };
+    let is_foreign = |reply: &Result<EntryReply, Error>| matches!(reply, Ok(EntryReply::Queued(position)) if position.is_first && !position.notifies);
     let others = replies.iter().filter(|reply| is_foreign(reply)).count();
     let mut was_right = false;
     for (due, reply) in due.iter().zip(replies) {

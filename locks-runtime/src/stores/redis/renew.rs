@@ -54,11 +54,7 @@ fn limit(shared: &Shared) -> Duration {
 }
 
 /// Notes what became of each entry. What the server cannot do for any of them is an error of the whole renewal.
-fn unless_all_failed(
-    shared: &Shared,
-    items: &[Item],
-    replies: Vec<Result<Renewed, Error>>,
-) -> Result<Renewal, Error> {
+fn unless_all_failed(shared: &Shared, items: &[Item], replies: Vec<Result<Renewed, Error>>) -> Result<Renewal, Error> {
     let is_renewed = |(item, reply): (&Item, &Result<Renewed, Error>)| item.action.is_renewal() && reply.is_ok();
     let none_renewed = !items.iter().zip(&replies).any(is_renewed);
     // First, so that an entry which becomes an orphan below is withdrawn by as many renewals as any other.
@@ -146,10 +142,8 @@ fn all(shared: &Shared) -> Vec<Item> {
 
 async fn send(shared: &Shared, items: &[Item], limit: Duration) -> Result<Vec<Result<Renewed, Error>>, Error> {
     let ttl = milliseconds(shared.ttl).to_string();
-    let each = |item: &Item| each::Item {
-        lock: item.lock.clone(),
-        argument: format!("{}{}", item.action.sign(), item.token),
-    };
+    let each =
+        |item: &Item| each::Item { lock: item.lock.clone(), argument: format!("{}{}", item.action.sign(), item.token) };
     let all: Vec<each::Item> = items.iter().map(each).collect();
     let replies = each::run(&shared.client, limit, "renew", &ttl, &all).await?;
     Ok(replies.into_iter().map(|reply| reply.and_then(|value| reply::renewed(&value))).collect())

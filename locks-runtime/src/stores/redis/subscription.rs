@@ -91,10 +91,7 @@ impl Subscription {
 
     /// The names of the locks that change from now on, once they come through; `None` if they do not. The flag is set when
     /// some were missed.
-    pub(super) async fn events(
-        self: &Arc<Self>,
-        unread: usize,
-    ) -> Option<(mpsc::Receiver<Arc<str>>, Arc<AtomicBool>)> {
+    pub(super) async fn events(self: &Arc<Self>, unread: usize) -> Option<(mpsc::Receiver<Arc<str>>, Arc<AtomicBool>)> {
         let (events, receiver) = mpsc::channel(unread);
         let missed = Arc::new(AtomicBool::new(false));
         self.listeners.lock().push(Listener { events, missed: Arc::clone(&missed) });

@@ -122,7 +122,8 @@ fn a_hold_whose_fence_cannot_be_read_is_refused() {
 
 #[test]
 fn a_lock_without_a_record_is_shown_as_it_is() {
-    let odd = reply::LockReply { owner: Some(b"x".into()), record: Some(b"\xff".into()), ..reply::LockReply::default() };
+    let odd =
+        reply::LockReply { owner: Some(b"x".into()), record: Some(b"\xff".into()), ..reply::LockReply::default() };
     assert!(!odd.holder("k").unwrap().is_known());
     assert!(!Holder::from_json(b"{\"v\":0}").is_known());
 }
