@@ -6,9 +6,12 @@
 //! `worker turns COUNT URL KEY` runs short locked bodies one after another: `turn NANOS NANOS FENCE`.
 //! `worker ends HOW URL KEY` runs one locked function whose `main` ends right after it, `worker least URL KEY` one with
 //! `hold_at_least`, and `worker configured [URL] [URL]` one after as many `init`s.
+//! `worker forks URL KEY` forks under a lock: see `forks.rs`.
 
 #![expect(clippy::print_stdout, reason = "the tests read it")]
 #![expect(clippy::panic, reason = "one of its ways to end")]
+
+mod forks;
 
 use distributed_locks::{Error, Locks, distributed_lock};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -108,6 +111,7 @@ async fn main() -> Result<(), Error> {
             }
             Ok(())
         }
+        ["forks", url, key] => forks::run(url, key),
         ["least", url, key] => {
             distributed_locks::init(*url)?;
             at_least(key).await
@@ -142,7 +146,7 @@ async fn main() -> Result<(), Error> {
             ending(key, how).await
         }
         other => {
-            println!("usage: worker hold|turns|least|configured|ends …, not {other:?}");
+            println!("usage: worker hold|turns|least|configured|ends|forks …, not {other:?}");
             std::process::exit(2)
         }
     }

@@ -6,14 +6,16 @@ use std::time::Duration;
 use support::cases::Program;
 use support::scenarios::bad_input::{self, refused_at_once, with_the_authority_of_another};
 use support::scenarios::{acquire_and_release, chain, client, connect, granted, nothing_is_left};
-use support::zookeeper::{Installed, Setup, ZooKeeper, create, url};
-use support::{cases, eventually};
+use support::zookeeper::{Installed, ServerCertificate, Setup, ZooKeeper, create, url};
+use support::{cases, eventually, with_parameters};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
         one_of_three_dead_is_skipped,
         what_another_user_made_is_refused,
         a_bad_certificate_is_named,
+        what_is_wrong_with_a_certificate_is_said,
+        more_connections_than_the_server_allows_are_named,
         a_ttl_beyond_the_servers_longest_is_refused,
         a_hold_at_least_beyond_the_servers_longest_is_refused,
         oversize_labels_are_refused,
@@ -55,6 +57,46 @@ async fn a_bad_certificate_is_named(fixture: Fixture) {
         bad_input::a_bad_certificate_is_named(&url).await;
     }
     bad_input::invalid_urls(&[("zookeepers://127.0.0.1:1?ca=/nowhere/ca.pem", "/nowhere/ca.pem")]);
+}
+
+/// Its time, its name, and who signed it: each with what to do.
+async fn what_is_wrong_with_a_certificate_is_said(fixture: Fixture) {
+    let server = fixture.start(&Installed::with_tls());
+    let bare = server.url().replace(&format!("&{}", server.certificates().unwrap().identity()), "");
+    let error = bad_input::refused(&with_parameters(&bare, "connect_timeout=4s"), "/k").await;
+    assert_eq!(error.kind(), ErrorKind::Unauthorized, "{}", chain(&error));
+    assert!(chain(&error).contains("`cert` and `key`"), "{}", chain(&error));
+    for (wrong, said) in [
+        (ServerCertificate::Expired, "has expired; renew it"),
+        (ServerCertificate::OfAnotherHost, "is not for the name `127.0.0.1`"),
+        (ServerCertificate::SelfSigned, "is self-signed"),
+    ] {
+        server.restart_with(wrong);
+        // The client reads the authority's certificate when it is made.
+        let error = bad_input::refused(&server.url_with("connect_timeout=4s"), "/k").await;
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
+        assert!(chain(&error).contains(said) && chain(&error).contains(&server.endpoint()), "{}", chain(&error));
+    }
+}
+
+/// Each TTL has a session of its own, with a connection.
+async fn more_connections_than_the_server_allows_are_named(fixture: Fixture) {
+    let server = fixture.start(&Setup { connections: 4, ..Setup::default() });
+    let mut guards = Vec::new();
+    let error = loop {
+        assert!(guards.len() < 5, "the server allows four connections");
+        let locks = connect(&server.url());
+        match locks.lock(format!("/k/{}", guards.len())).wait(Duration::from_secs(4)).acquire().await {
+            Ok(guard) => guards.push((locks, guard)),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
+    assert!(
+        chain(&error).contains("`maxClientCnxns`") && chain(&error).contains(&server.endpoint()),
+        "{}",
+        chain(&error)
+    );
 }
 
 /// A server with ZooKeeper's own proportions: twenty ticks at most.

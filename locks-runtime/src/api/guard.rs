@@ -11,6 +11,7 @@ use crate::values::error::Error;
 use crate::values::error::ErrorKind;
 use crate::values::fence::Fence;
 use crate::values::key::Key;
+use crate::world::panic::with_contained_wakers;
 use std::fmt;
 use std::sync::Arc;
 
@@ -96,7 +97,7 @@ impl Guard {
     ///
     /// Dropping it changes nothing.
     pub async fn lost(&self) -> Error {
-        let reason = self.hold.ended().await;
+        let reason = with_contained_wakers(self.hold.ended()).await;
         self.hold.lost_error(&reason)
     }
 
@@ -158,7 +159,7 @@ impl From<Acquired> for Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if self.owner {
-            drop(self.hold.begin_release());
+            self.hold.release_in_background();
         }
     }
 }

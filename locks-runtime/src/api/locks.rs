@@ -19,6 +19,12 @@ use tokio::sync::mpsc;
 
 /// A client of one store: cheap to clone, usable from any thread and any runtime.
 ///
+/// When the last handle, guard and call of a client is gone, its sessions and connections close by themselves, soon after.
+/// At the end of a program nothing waits for that: see [`close`](Locks::close).
+///
+/// A process that is forked cannot use the clients of its parent: their requests fail at once with `Closed`, guards are
+/// lost there, and dropping them releases nothing. Connect in the child.
+///
 /// # Examples
 ///
 /// ```
@@ -37,6 +43,8 @@ use tokio::sync::mpsc;
 #[derive(Clone)]
 pub struct Locks {
     pub(crate) engine: Arc<Engine>,
+    /// What another process can connect by.
+    url: Option<Arc<str>>,
 }
 
 impl Locks {
@@ -84,9 +92,10 @@ impl Locks {
     ///
     /// `InvalidUrl` with what is wrong, or with the feature that is off.
     pub fn connect(url: impl AsRef<str>) -> Result<Self, Error> {
-        let world = World::background()?;
-        let (store, defaults) = connect::connect(url.as_ref(), &world)?;
-        Ok(Self::new(store, defaults, world))
+        let (url, world) = (url.as_ref(), World::background()?);
+        let (store, defaults) = connect::connect(url, &world)?;
+        let is_in_memory = url.split(':').next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("memory"));
+        Ok(Self { url: (!is_in_memory).then(|| url.into()), ..Self::new(store, defaults, world) })
     }
 
     /// A client of a store that is made already, of another crate for instance. Nothing is sent.
@@ -99,7 +108,12 @@ impl Locks {
     }
 
     pub(crate) fn new(store: Arc<dyn Store>, defaults: Defaults, world: World) -> Self {
-        Self { engine: Arc::new(Engine::new(store, defaults, world)) }
+        Self { engine: Arc::new(Engine::new(store, defaults, world)), url: None }
+    }
+
+    /// The URL that another process can connect by, if there is one.
+    pub(super) fn url(&self) -> Option<&str> {
+        self.url.as_deref()
     }
 
     /// Begins to describe a lock on `key`; nothing happens until it is acquired.

@@ -6,6 +6,7 @@ use crate::contract::Entry;
 use crate::values::end::{EndReason, EndSignal};
 use crate::values::mutex::Mutex;
 use crate::world::clock::{AtomicMoment, Moment};
+use crate::world::panic::contain;
 use std::sync::Arc;
 
 /// What a session and a hold share of the entry that the hold is about.
@@ -46,7 +47,7 @@ impl HeldEntry {
     pub(crate) fn end(&self, reason: EndReason) -> EndReason {
         let (stands, is_first) = self.end.end(reason);
         if is_first && stands != EndReason::Released {
-            observe::ended_early(&self.span, self.request.labels(), &self.entry.key, &stands);
+            contain(|| observe::ended_early(&self.span, self.request.labels(), &self.entry.key, &stands));
         }
         stands
     }

@@ -16,7 +16,8 @@ use crate::values::key::Key;
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::Moment;
-use crate::world::runtime::Started;
+use crate::world::panic::contain;
+use crate::world::runtime::{Started, is_thread_ending};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -136,6 +137,10 @@ impl Hold {
     }
 
     fn loss_at(&self, now: Moment) -> Option<EndReason> {
+        if self.world().is_inherited() {
+            // Nothing is written down: locks that other threads had at the fork are never released here.
+            return Some(EndReason::Forked);
+        }
         if let Some(reason) = self.held.end_at(now) {
             return Some(reason);
         }
@@ -147,6 +152,9 @@ impl Hold {
 
     /// Returns when the hold is over, with the reason.
     pub(crate) async fn ended(&self) -> EndReason {
+        if self.world().is_inherited() {
+            return EndReason::Forked;
+        }
         tokio::select! {
             biased;
             reason = self.held.ended() => reason,
@@ -186,6 +194,9 @@ impl Hold {
 
     /// Begins to take the entry out of the store, and lets the next one of this process move when that is done.
     pub(crate) fn begin_release(&self) -> Release {
+        if self.world().is_inherited() {
+            return Release { lost: Some(EndReason::Forked), left: Started::done(Ok(())) };
+        }
         // Sequentially consistent with `bind`.
         self.released.store(true, Ordering::SeqCst);
         let Some(owned) = self.owned.lock().take() else {
@@ -196,7 +207,8 @@ impl Hold {
             let reason = self.held.end(EndReason::Released);
             (reason != EndReason::Released).then_some(reason)
         });
-        observe::ended(&self.held.span, self.held.request.labels(), now.since(self.acquired), lost.as_ref());
+        let (span, labels) = (&self.held.span, self.held.request.labels());
+        contain(|| observe::ended(span, labels, now.since(self.acquired), lost.as_ref()));
         self.session.unregister(self.held.number());
         let Some(owned) = self.hand_off(owned, lost.is_none(), now) else {
             return Release { lost, left: Started::done(Ok(())) };
@@ -209,6 +221,17 @@ impl Hold {
             }
         };
         Release { lost, left }
+    }
+
+    /// As [`begin_release`](Hold::begin_release), for a destructor, wherever it runs.
+    pub(crate) fn release_in_background(self: &Arc<Self>) {
+        if is_thread_ending() {
+            // Subscribers and recorders may use locals of this thread that are gone.
+            let hold = Arc::clone(self);
+            self.world().spawn(async move { drop(hold.begin_release()) });
+        } else {
+            drop(self.begin_release());
+        }
     }
 
     /// Hands the entry off to the next body in this process's queue, if that one would see no difference from an
@@ -230,6 +253,7 @@ impl Hold {
                 biased;
                 // It lapses by itself, and so may not be withdrawn now.
                 _ = session.lost() => return owned.forget(),
+                () = session.retired() => return owned.forget(),
                 () = tokio::time::sleep(after) => {}
             }
             // A failure is logged there.

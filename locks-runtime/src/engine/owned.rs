@@ -11,6 +11,7 @@ use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
 use crate::world::World;
 use crate::world::clock::Moment;
+use crate::world::panic::{contain, contained};
 use crate::world::runtime::Started;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -150,6 +151,10 @@ const UNTIL_CONSUMED: &str = "only what consumes the owner takes its parts";
 impl Drop for OwnedEntry {
     fn drop(&mut self) {
         let Some(mut parts) = self.0.take() else { return };
+        if parts.world.is_inherited() {
+            // The entry is the parent's, and all that it hangs on.
+            return std::mem::forget(parts);
+        }
         if let Some(waiting) = parts.waiting.take() {
             waiting.abort();
         }
@@ -189,7 +194,8 @@ async fn definite(parts: &Parts, request: impl Fn() -> Pending<()>) -> Result<()
     // The end of its session takes an entry with it, but not one that is extended.
     let is_extended = parts.extended.load(Ordering::Relaxed);
     loop {
-        let answer = request();
+        let answer = contained(request());
+        let answer = async { answer.await.unwrap_or_else(|| Err(panicked("leave"))) };
         let answer = match is_extended {
             true => answer.await,
             false => tokio::select! {
@@ -200,7 +206,7 @@ async fn definite(parts: &Parts, request: impl Fn() -> Pending<()>) -> Result<()
         };
         match answer {
             Err(error) if error.kind() == ErrorKind::Unavailable => {
-                observe::release_failed(&parts.entry.key, &error);
+                contain(|| observe::release_failed(&parts.entry.key, &error));
                 if parts.session.loss_at(parts.world.now()).is_some() {
                     return Ok(());
                 }
@@ -208,7 +214,7 @@ async fn definite(parts: &Parts, request: impl Fn() -> Pending<()>) -> Result<()
             }
             Err(error) => {
                 if error.kind() != ErrorKind::Lost {
-                    observe::release_failed(&parts.entry.key, &error);
+                    contain(|| observe::release_failed(&parts.entry.key, &error));
                 }
                 return Err(error);
             }

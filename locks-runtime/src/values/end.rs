@@ -18,6 +18,8 @@ pub(crate) enum EndReason {
     ClientClosed,
     /// A session without entries was no longer needed.
     Idle,
+    /// This process was forked from the one that holds.
+    Forked,
     /// No renewal was acknowledged before the deadline.
     Overdue(Overdue),
     /// The store did not renew this one entry before its deadline.
@@ -61,6 +63,7 @@ impl fmt::Display for EndReason {
             Self::ClientClosed => "the client was closed",
             Self::Idle => "nothing was held for a while",
             Self::Overdue(overdue) => return overdue.fmt(f),
+            Self::Forked => "this process was forked from the one that holds it, which goes on",
             Self::NotRenewed(cause) => return write!(f, "the store did not renew it in time: {cause}"),
             Self::SessionLost(cause) | Self::EntryRemoved(cause) => cause,
         })

@@ -21,6 +21,7 @@ pub mod cost;
 pub mod cut_off;
 pub mod endings;
 pub mod faults;
+pub mod forks;
 pub mod outages;
 pub mod peers;
 
@@ -42,6 +43,7 @@ pub fn everywhere<P: Program>() -> Vec<Case<P>> {
         faults::a_lost_answer_to_an_acquire_leaves_nothing,
         faults::a_paused_process_stops_on_resume,
         faults::dropped_acquires_leave_nothing,
+        forks::a_forked_child_shares_nothing_and_works_by_itself,
         outages::a_paused_server_is_ridden_out,
         outages::a_server_that_is_paused_too_long_stops_the_body,
     ]

@@ -22,6 +22,8 @@ pub(crate) struct ActiveSession {
     pub(super) pulse: Pulse,
     deadline: AtomicMoment,
     lost: EndSignal,
+    /// Nobody can ask for it any more: it is closed once there are no entries in it.
+    retired: EndSignal,
     /// Nothing of it is in the store any more, as far as that could be achieved.
     ended: EndSignal,
     users: Mutex<Users>,
@@ -53,6 +55,7 @@ impl ActiveSession {
             opened: sent,
             pulse: Pulse::new(),
             lost: EndSignal::default(),
+            retired: EndSignal::default(),
             ended: EndSignal::default(),
             users: Mutex::default(),
             wake: Notify::new(),
@@ -86,6 +89,26 @@ impl ActiveSession {
         let (stands, _) = self.lost.end(reason);
         self.wake.notify_one();
         stands
+    }
+
+    /// Closes the session as soon as there are no more entries in it.
+    pub(super) fn retire(&self) {
+        self.retired.end(EndReason::Idle);
+        self.wake.notify_one();
+    }
+
+    /// Whether there is no entry in the session, and cannot be one.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_retired() && self.users.lock().count == 0
+    }
+
+    fn is_retired(&self) -> bool {
+        self.retired.reason().is_some()
+    }
+
+    /// Returns when nobody can ask for the session any more.
+    pub(crate) async fn retired(&self) {
+        self.retired.wait().await;
     }
 
     /// How long until the deadline.
@@ -179,14 +202,16 @@ impl ActiveSession {
         held
     }
 
-    /// Whether nothing has used the session for `limit`; `used` is when something did last.
+    /// Whether nothing has used the session for `limit`, or nothing can any more; `used` is when something did last.
     pub(super) fn is_idle_since(&self, used: &mut Moment, limit: Duration) -> bool {
         let now = self.world.now();
-        let mut users = self.users.lock();
-        if std::mem::take(&mut users.used) || users.count > 0 {
-            *used = now;
+        {
+            let mut users = self.users.lock();
+            if std::mem::take(&mut users.used) || users.count > 0 {
+                *used = now;
+            }
         }
-        now.since(*used) >= limit
+        self.is_done() || now.since(*used) >= limit
     }
 
     /// Takes no more entries, unless there is one.
@@ -258,7 +283,7 @@ impl Drop for SessionRef {
             users.count -= 1;
             users.count == 0
         };
-        if is_last && !self.0.is_alive() {
+        if is_last && (self.0.is_retired() || !self.0.is_alive()) {
             self.0.wake.notify_one();
         }
     }

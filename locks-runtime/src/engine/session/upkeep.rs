@@ -1,12 +1,15 @@
 //! The life of a session on the background thread: renewed until it is lost, idle or closed, then taken out of the store.
 
 use super::active::ActiveSession;
-use crate::contract::{Backoff, Pending};
+use crate::contract::Backoff;
 use crate::engine::held::HeldEntry;
 use crate::engine::{observe, schedule};
 use crate::values::end::{EndReason, Overdue};
 use crate::values::error::{Error, ErrorKind};
 use crate::world::clock::Moment;
+use crate::world::panic::{contain, contained};
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +18,10 @@ pub(super) async fn keep_alive(session: &Arc<ActiveSession>) {
     let ttl = session.session.ttl();
     let (mut sent, mut used) = (session.opened, session.opened);
     loop {
-        let pause = (sent + schedule::renew_after(&session.world, ttl)).since(session.world.now());
-        sleep(session, pause).await;
+        if !session.is_done() {
+            let pause = (sent + schedule::renew_after(&session.world, ttl)).since(session.world.now());
+            sleep(session, pause).await;
+        }
         if session.loss().is_some() {
             break;
         }
@@ -32,18 +37,20 @@ pub(super) async fn keep_alive(session: &Arc<ActiveSession>) {
         }
     }
     let reason = session.loss().unwrap_or(EndReason::Overdue(Overdue::default()));
-    observe::session_ended(session.world.now().since(session.opened), ttl, &reason);
+    contain(|| observe::session_ended(session.world.now().since(session.opened), ttl, &reason));
     close(session, ttl).await;
 }
 
-/// Renews until the store has acknowledged it, and returns the moment at which that request was sent; `None` if the
-/// session is lost before.
+/// Renews until the store has acknowledged it, or nobody needs it any more, and returns the moment at which that request
+/// was sent; `None` if the session is lost before.
 async fn renew(session: &ActiveSession) -> Option<Moment> {
     let ttl = session.session.ttl();
     let mut backoff = Backoff::new(&session.world, schedule::SHORTEST_PAUSE, ttl / 10);
     loop {
         let sent = session.world.now();
-        match within(session, session.time_left(), session.session.renew()).await {
+        let renewed = contained(session.session.renew());
+        let renewed = async { renewed.await.unwrap_or_else(|| Err(panicked("renew"))) };
+        match within(session, session.time_left(), renewed).await {
             Some(Ok(renewal)) => {
                 session.renewed(sent, renewal);
                 if session.pulse.renewed() {
@@ -57,7 +64,7 @@ async fn renew(session: &ActiveSession) -> Option<Moment> {
             }
             Some(Err(error)) => {
                 let left = session.time_left();
-                observe::renewal_failed(&error, left, session.pulse.failed(&error));
+                contain(|| observe::renewal_failed(&error, left, session.pulse.failed(&error)));
                 // What the store refuses now it will hardly permit within milliseconds.
                 let shortest = if error.kind() == ErrorKind::Unavailable { Duration::ZERO } else { ttl / 12 };
                 // Not beyond the deadline: the bodies are to be stopped then.
@@ -67,6 +74,9 @@ async fn renew(session: &ActiveSession) -> Option<Moment> {
         }
         if session.loss().is_some() {
             return None;
+        }
+        if session.is_done() {
+            return Some(sent);
         }
     }
 }
@@ -79,14 +89,15 @@ async fn sleep(session: &ActiveSession, pause: Duration) {
 }
 
 /// Waits for `request`, for `limit` at most, and notes all the while that the process runs.
-async fn within<T>(session: &ActiveSession, limit: Duration, mut request: Pending<T>) -> Option<Result<T, Error>> {
+async fn within<T>(session: &ActiveSession, limit: Duration, request: impl Future<Output = T>) -> Option<T> {
+    let mut request = pin!(request);
     let step = session.session.ttl() / 20;
     let until = session.world.now() + limit;
     loop {
         let now = session.world.now();
         let pause = until.since(now).min(step);
         session.pulse.runs(now, pause);
-        let answered = tokio::time::timeout(pause, &mut request).await;
+        let answered = tokio::time::timeout(pause, request.as_mut()).await;
         session.pulse.runs(session.world.now(), Duration::ZERO);
         match answered {
             Ok(answer) => return Some(answer),
@@ -125,9 +136,14 @@ async fn close(session: &ActiveSession, ttl: Duration) {
     let _ = tokio::time::timeout(schedule::reserve(ttl), session.unused()).await;
     let mut backoff = Backoff::new(&session.world, schedule::SHORTEST_PAUSE * 10, ttl);
     for _ in 1..=5 {
-        match session.session.close().await {
+        let closed = contained(session.session.close()).await;
+        match closed.unwrap_or_else(|| Err(panicked("close"))) {
             Err(error) if error.kind() == ErrorKind::Unavailable => backoff.wait().await,
             _ => return,
         }
     }
+}
+
+fn panicked(step: &str) -> Error {
+    Error::unavailable(format!("the store's `{step}` panicked; this is a bug worth reporting"))
 }

@@ -15,11 +15,13 @@
 //!
 //! A request that was never answered may still be carried out, even long after. So entries have names that are never used
 //! again, everything after the first request is conditional on the key's create revision, and a session with an unresolved
-//! request looks through its lease's keys after renewals and withdraws the orphaned entries.
+//! request, or whose keep-alive stream had to be replaced, compares its lease's keys with its entries after renewals, and
+//! withdraws what nobody owns.
 //!
 //! Locks `a` and `a/b` are independent here. Go's clients do not make that difference: to them every key under `a/`
 //! is in the queue of `a`.
 
+mod audit;
 mod client;
 mod config;
 mod connection;
@@ -28,12 +30,12 @@ mod entries;
 mod error;
 mod extend;
 mod inspect;
+mod lapse;
 mod lease;
 mod limit;
 mod member;
 mod multiplexer;
 mod names;
-mod orphans;
 mod queue;
 mod removed;
 mod renew;

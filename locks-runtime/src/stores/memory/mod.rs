@@ -23,9 +23,11 @@ use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::mutex::Mutex;
 use crate::world::World;
+use crate::world::process::PerProcess;
 use session::MemorySession;
 use shared::Shared;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -41,12 +43,12 @@ impl Memory {
         Self(Arc::new(Shared::new(world)))
     }
 
-    /// The store that this process calls `name`: one URL is one store, whoever connects.
+    /// The store that this process calls `name`: one URL is one store, whoever connects. A process that was forked has others.
     #[must_use]
     pub fn named(name: &str, world: &World) -> Self {
-        static STORES: Mutex<Option<HashMap<String, Weak<Shared>>>> = Mutex::new(None);
-        let mut stores = STORES.lock();
-        let stores = stores.get_or_insert_default();
+        static STORES: PerProcess<Mutex<HashMap<String, Weak<Shared>>>> = PerProcess::new();
+        let stores = STORES.get_or_try_init(|| Ok::<_, Infallible>(Mutex::default()));
+        let mut stores = stores.unwrap_or_else(|never| match never {}).lock();
         if let Some(shared) = stores.get(name).and_then(Weak::upgrade) {
             return Self(shared);
         }

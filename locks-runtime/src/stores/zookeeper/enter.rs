@@ -58,15 +58,7 @@ async fn join(shared: &Shared, entry: &Arc<Entry>) -> Result<(EntryNode, Vec<Que
 
 /// Finds out what became of an unresolved creation: returns the node, or `None` if it was not created.
 async fn resolve(shared: &Shared, entry: &Arc<Entry>) -> Result<Option<EntryNode>, Failure> {
-    let node = match shared.find(entry).await? {
-        None => None,
-        Some(name) => {
-            let path = format!("{}/{name}", shared.lock_path(entry));
-            let stat = shared.client.request(|client| async move { client.check_stat(&path).await }).await?;
-            let parsed = stat.zip(QueueNode::parse(&name));
-            parsed.map(|(stat, node)| EntryNode { sequence: node.sequence, created: stat.czxid, name })
-        }
-    };
+    let node = shared.find(entry).await?;
     shared.ledger.update(entry, |state| state.node.clone_from(&node));
     shared.ledger.resolved(entry.number);
     Ok(node)
@@ -117,6 +109,7 @@ async fn create_and_list(
 ) -> Result<(EntryNode, Result<Vec<String>, Failure>), Failure> {
     let (parent, prefix) = (shared.lock_path(entry), shared.name_prefix(entry));
     let (acls, path) = (shared.config().acls(), format!("{parent}/{prefix}"));
+    let before = shared.client.history.latest();
     let answers = shared.client.request(|client| async move {
         let mode = CreateMode::EphemeralSequential.with_acls(acls);
         let (created, listed) = (client.create(&path, record, &mode), client.list_children(&parent));
@@ -124,6 +117,9 @@ async fn create_and_list(
     });
     let (created, listed) = answers.await?;
     let (stat, sequence) = created?;
+    if !shared.client.history.note(before, stat.czxid) {
+        return Err(shared.client.gone_back(before, stat.czxid));
+    }
     let node = EntryNode {
         name: format!("{prefix}{sequence}"),
         sequence: i32::try_from(sequence.into_i64()).unwrap_or_default(),
