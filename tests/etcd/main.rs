@@ -13,6 +13,7 @@ mod hold_at_least;
 mod out_of_space;
 mod peers;
 mod replaced;
+mod shown;
 mod users;
 mod withdrawals;
 
@@ -22,6 +23,7 @@ use support::{cases, scenarios};
 fn main() -> ExitCode {
     cases::run([
         scenarios::everywhere(),
+        cases![scenarios::forks::a_forked_child_shares_nothing_and_works_by_itself],
         bad_input::cases(),
         cost::cases(),
         endings::cases(),
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         out_of_space::cases(),
         peers::cases(),
         replaced::cases(),
+        shown::cases(),
         users::cases(),
         withdrawals::cases(),
     ])

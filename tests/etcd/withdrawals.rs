@@ -1,19 +1,15 @@
 //! Entries that should be gone and are not: each is taken out as soon as the store allows it.
 
-use std::time::Duration;
-use support::Server;
 use support::cases;
 use support::cases::{Case, Fixture};
 use support::etcd::{Setup, Users};
 use support::proxy::Mode;
-use support::scenarios::{acquire_and_release, behind_proxy, client, connect, granted, nothing_is_left, queued};
+use support::scenarios::{acquire_and_release, behind_proxy, connect, granted, nothing_is_left, queued};
+use support::{Server, eventually};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![a_refused_release_is_tried_again, an_entry_that_came_back_is_withdrawn]
 }
-
-/// A TTL so long that an entry that is gone within the hang limit has not lapsed; its renewals are due every ten seconds.
-const TTL: Duration = Duration::from_secs(90);
 
 async fn a_refused_release_is_tried_again(fixture: Fixture) {
     let users = Users::default();
@@ -34,22 +30,27 @@ async fn a_refused_release_is_tried_again(fixture: Fixture) {
     kept.release().await.unwrap();
 }
 
-/// As after a snapshot was restored: with the lease of a session that is still renewed, and unknown to it.
+/// As after a snapshot was restored: with the lease of a session that is still renewed, and unknown to it. Before the
+/// session's first renewal, and after it.
 async fn an_entry_that_came_back_is_withdrawn(fixture: Fixture) {
-    let (etcd, key) = (fixture.server(), fixture.key("k"));
-    let (proxy, locks) = behind_proxy(&*etcd, "ttl=15s").await;
-    let other = locks.lock(fixture.key("other")).acquire().await.unwrap();
-    let guard = locks.lock(&key).acquire().await.unwrap();
-    let (name, lease) = (etcd.left(&key).remove(0), etcd.lease(&key));
-    guard.release().await.unwrap();
-    etcd.ctl(&["put", &name, "", &format!("--lease={lease}")]);
-    let waiting = tokio::spawn(client(&fixture).lock(&key).acquire());
-    queued(&client(&fixture), &key, 1).await;
-    proxy.set(Mode::Refuse);
-    proxy.set(Mode::Pass);
-    granted(waiting).await.release().await.unwrap();
-    nothing_is_left(&*etcd, &key).await;
+    let etcd = fixture.start(&Setup::default());
+    let (proxy, locks) = behind_proxy(&etcd, "ttl=15s").await;
+    let other = locks.lock("/other").acquire().await.unwrap();
+    for round in 0..2 {
+        let guard = locks.lock("/k").acquire().await.unwrap();
+        let (name, lease) = (etcd.left("/k").remove(0), etcd.lease("/k"));
+        guard.release().await.unwrap();
+        let renewals = || etcd.metrics().messages("LeaseKeepAlive");
+        eventually(async || if round == 0 || renewals() > 0 { Ok(()) } else { Err("not renewed") }).await;
+        etcd.ctl(&["put", &name, "", &format!("--lease={lease}")]);
+        let waiting = tokio::spawn(connect(&etcd.url()).lock("/k").acquire());
+        queued(&connect(&etcd.url()), "/k", 1).await;
+        proxy.set(Mode::Refuse);
+        proxy.set(Mode::Pass);
+        granted(waiting).await.release().await.unwrap();
+        nothing_is_left(&etcd, "/k").await;
+    }
     other.check().unwrap();
     other.release().await.unwrap();
-    acquire_and_release(&locks, &key).await;
+    acquire_and_release(&locks, "/k").await;
 }

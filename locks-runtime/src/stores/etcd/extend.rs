@@ -134,7 +134,8 @@ fn gone() -> Failure {
 /// The extended entries that are not known to last until `then`, when the session's lease ends.
 pub(super) fn due(shared: &Shared, then: Moment) -> Vec<Arc<Entry>> {
     shared.entries.collect(|entry, state, leaving| {
-        let extension = state.extension.as_mut().filter(|extension| !leaving && !extension.lasts_until(then))?;
+        let is_due = |extension: &&mut Extension| !leaving && !state.is_gone && !extension.lasts_until(then);
+        let extension = state.extension.as_mut().filter(is_due)?;
         (!std::mem::replace(&mut extension.is_returning, true)).then(|| Arc::clone(entry))
     })
 }
@@ -142,7 +143,7 @@ pub(super) fn due(shared: &Shared, then: Moment) -> Vec<Arc<Entry>> {
 /// Makes the entry last until `then`: ties it to the session's lease again, or if that does not work renews its own.
 pub(super) async fn secure(shared: &Shared, entry: &Entry, then: Moment) {
     if let Err(failure) = tie(shared, entry, None, then).await {
-        tracing::debug!(target: TARGET, error = %failure.error, "an extended entry stays on a lease of its own for now");
+        tracing::debug!(target: TARGET, error = %failure.error.chain(), "an extended entry stays on a lease of its own for now");
         shared.entries.get(entry.number, |state| {
             let why: Arc<str> = failure.error.chain().to_string().into();
             state.extension.iter_mut().for_each(|extension| extension.failure = Some(Arc::clone(&why)));
@@ -170,7 +171,7 @@ async fn renew_own(shared: &Shared, entry: &Entry, then: Moment) {
                 known.filter(|known| known.id == own.id).for_each(|known| known.ends = ends);
             })),
             Err(failure) => {
-                tracing::debug!(target: TARGET, error = %failure.error, "the lease of an extended entry was not renewed");
+                tracing::debug!(target: TARGET, error = %failure.error.chain(), "the lease of an extended entry was not renewed");
             }
         }
     }

@@ -5,6 +5,7 @@ use super::lease::KeepAlive;
 use super::shared::Shared;
 use crate::values::error::Error;
 use crate::world::clock::Moment;
+use std::sync::atomic::Ordering;
 
 /// Renews the lease; returns when the request was sent that was acknowledged.
 pub(super) async fn keep_alive(shared: &Shared) -> Result<Moment, Error> {
@@ -18,6 +19,9 @@ pub(super) async fn keep_alive(shared: &Shared) -> Result<Moment, Error> {
             // What ended the stream may also have lost requests, or brought entries back, as restoring a snapshot does.
             None => shared.entries.orphaned_again(),
         }
+    } else {
+        // Before the first stream there was none to show such an end.
+        shared.is_audit_due.store(true, Ordering::Release);
     }
     let sent = shared.client.world.now();
     let stream = KeepAlive::open(&shared.client, shared.lease(), timeout).await?;

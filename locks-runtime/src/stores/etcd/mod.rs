@@ -12,6 +12,8 @@
 //! | most members are down, or partition from all | nothing is granted and nothing renewed; holds end at their deadline, leases when the cluster is back, after their full TTL |
 //! | the data is lost, an older snapshot is restored, or an endpoint belongs to another cluster | sessions are lost at the first answer that shows it; nothing is granted below a revision that this process has seen |
 //! | clock jump | nothing: etcd counts leases by the leader's monotonic clock, and this process counts by its own |
+//! | out of space (the NOSPACE alarm) | nothing is granted; holds are renewed and released as before |
+//! | the process ends after the body, before `hold_at_least` is over | a lease for the rest, which nobody renews, frees the lock: two seconds is the shortest |
 //! | keys or leases are deleted by hand | the hold ends at once through its watch, at the latest at the next renewal |
 //!
 //! A request that was never answered may still be carried out, even long after. So entries have names that are never used

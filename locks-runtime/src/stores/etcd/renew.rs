@@ -8,9 +8,10 @@ use super::relocate::relocate;
 use super::shared::Shared;
 use crate::contract::Renewal;
 use crate::values::error::{Error, ErrorKind};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 
 pub(super) async fn renew(shared: &Arc<Shared>) -> Result<Renewal, Error> {
     let world = &shared.client.world;
@@ -20,7 +21,8 @@ pub(super) async fn renew(shared: &Arc<Shared>) -> Result<Renewal, Error> {
         Err(error) if error.kind() == ErrorKind::Unauthorized => relocate(shared, &error).await?,
         renewed => renewed?,
     } + shared.ttl;
-    if shared.entries.renewed().audit && !shared.is_audited.swap(true, Ordering::AcqRel) {
+    let is_due = shared.is_audit_due.swap(false, Ordering::AcqRel) | shared.entries.renewed().audit;
+    if is_due && !shared.is_audited.swap(true, Ordering::AcqRel) {
         let audited = Arc::clone(shared);
         world.spawn(async move {
             audit::audit(&audited).await;
@@ -29,20 +31,18 @@ pub(super) async fn renew(shared: &Arc<Shared>) -> Result<Renewal, Error> {
     }
     let due = extend::due(shared, then);
     if !due.is_empty() {
-        let (securing, secured) = tokio::sync::oneshot::channel::<()>();
-        let session = Arc::clone(shared);
-        world.spawn(async move {
-            let _until_done = securing;
-            let mut tasks = JoinSet::new();
-            for entry in due {
-                let session = Arc::clone(&session);
-                tasks.spawn(async move { extend::secure(&session, &entry, then).await });
-            }
-            drop(tasks.join_all().await);
-        });
+        let (securing, mut secured) = mpsc::channel::<Infallible>(1);
+        for entry in due {
+            let (session, until_done) = (Arc::clone(shared), securing.clone());
+            world.spawn(async move {
+                extend::secure(&session, &entry, then).await;
+                drop(until_done);
+            });
+        }
+        drop(securing);
         // Those that are not done in time are not covered by this renewal. One that is late itself does not wait.
         if before.since(world.now()) > shared.ttl / 2 {
-            let _ = tokio::time::timeout(shared.ttl / 10, secured).await;
+            let _ = tokio::time::timeout(shared.ttl / 10, secured.recv()).await;
         }
     }
     Ok(Renewal::partial(extend::uncovered(shared, then)))
