@@ -57,7 +57,7 @@ fn sentences(report: &Report) -> String {
     if let Some(held) = report.stores.iter().find_map(|store| store.held.filter(|held| held.leases > 0)) {
         writeln!(
             text,
-            "{} locks held on etcd cost {} lease, {:.1} renewals per second, {:.2} % of a core and {:.0} MB.",
+            "{} locks held on etcd without users cost {} lease, {:.1} renewals per second, {:.2} % of a core and {:.0} MB.",
             held.locks, held.leases, held.renewals, held.processor, held.megabytes
         )
         .unwrap();

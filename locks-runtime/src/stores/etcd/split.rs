@@ -166,8 +166,7 @@ impl AsyncSession for Split {
         let part = self.place(&entry, false).await?;
         let entered = Arc::clone(&part.session).enter(Arc::clone(&entry), when_busy).await;
         let (part, entered) = match entered {
-            Err(error) if error.kind() == ErrorKind::Unauthorized && part.count() > 1 => {
-                // Perhaps because of another key of the lease.
+            Err(error) if error.kind() == ErrorKind::Unauthorized && part.may_be_to_blame(&entry) => {
                 self.forget(entry.number);
                 let alone = self.place(&entry, true).await?;
                 let entered = Arc::clone(&alone.session).enter(Arc::clone(&entry), when_busy).await;
@@ -268,6 +267,11 @@ impl Part {
 
     fn count(&self) -> usize {
         self.state.entries.load(Ordering::Relaxed)
+    }
+
+    /// Whether the entry may have been refused because of another key of the lease, and no request for it is under way.
+    fn may_be_to_blame(&self, entry: &Entry) -> bool {
+        self.count() > 1 && !self.session.entries.contains(entry.number)
     }
 
     fn is(&self, other: &Self) -> bool {
