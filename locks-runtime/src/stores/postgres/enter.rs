@@ -27,12 +27,13 @@ pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBu
         (&(when_busy == WhenBusy::Queue) as _, Type::BOOL),
     ];
     entries.sent(entry);
-    let answer = client.ask(&client.work, &client.statements.enter, &values).await;
+    let answer = client.change(|statements| &statements.enter, &values).await;
     if !answer.as_ref().map_or_else(|failure| failure.is_unresolved, |answer| answer.is_unresolved) {
         entries.resolved(entry.number);
     }
     let rows = answer?.rows;
     let row = rows.first().ok_or_else(|| Error::unavailable("PostgreSQL returned no row for a lock"))?;
+    layout.check_row(row)?;
     match View::read(row, &shared.id, entry)?.status(client.world.now()) {
         Some(status) => {
             entries.get(entry.number, |state| state.advance(status));
