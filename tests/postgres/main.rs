@@ -6,7 +6,9 @@
 
 mod bad_input;
 mod cost;
+mod databases;
 mod faults;
+mod neighbours;
 mod outages;
 mod peers;
 
@@ -22,7 +24,9 @@ fn main() -> ExitCode {
         scenarios::everywhere(),
         bad_input::cases(),
         cost::cases(),
+        databases::cases(),
         faults::cases(),
+        neighbours::cases(),
         outages::cases(),
         peers::cases(),
     ])
