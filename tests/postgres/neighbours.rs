@@ -99,6 +99,8 @@ async fn a_blocked_lock_says_by_what_and_is_acquired_when_it_can_be(fixture: Fix
     let server = fixture.start(&Setup::default());
     let locks = connect(&server.url_with("connect_timeout=2s"));
     acquire_and_release(&locks, "k").await;
+    let releases = || server.statements_with("left_it AS");
+    let before = releases();
     let sitting = sit_on(&server, "distributed_locks", "k");
     let error = in_time(locks.lock("k").wait(Duration::ZERO).acquire()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
@@ -110,6 +112,9 @@ async fn a_blocked_lock_says_by_what_and_is_acquired_when_it_can_be(fixture: Fix
     drop(sitting);
     granted(waiting).await.release().await.unwrap();
     nothing_is_left(&server, "k").await;
+    // What was refused left nothing to be withdrawn. For what must not happen: each would be, within two seconds.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(releases() - before, 1);
 }
 
 async fn a_blocked_release_is_repeated(fixture: Fixture) {

@@ -31,6 +31,10 @@ pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBu
     if !answer.as_ref().map_or_else(|failure| failure.is_unresolved, |answer| answer.is_unresolved) {
         entries.resolved(entry.number);
     }
+    if answer.is_err() {
+        // Definitely refused, as behind a row that stays locked: there is nothing to withdraw, again and again.
+        entries.forget_if(entry.number, |state| state.status() == Status::Sent);
+    }
     let rows = answer?.rows;
     let row = rows.first().ok_or_else(|| Error::unavailable("PostgreSQL returned no row for a lock"))?;
     layout.check_row(row)?;

@@ -101,10 +101,11 @@ impl EntryState {
 }
 
 /// The entries to renew: those that are in the store, or may be. A renewal moves the session's deadline on, so it must move
-/// on that of an entry too whose answer has not come yet.
-pub(super) fn renewable(entries: &Entries) -> Vec<Arc<Entry>> {
+/// on that of an entry too whose answer has not come yet. Where the store has no queue (`has_queue`), no waiter is there.
+pub(super) fn renewable(entries: &Entries, has_queue: bool) -> Vec<Arc<Entry>> {
     entries.collect(|entry, state, _| match state.status() {
         Status::Removed(_) | Status::Left | Status::Lapsing { .. } => None,
+        Status::Queued { .. } if !has_queue => None,
         Status::Sent | Status::Queued { .. } | Status::Held(_) => Some(Arc::clone(entry)),
     })
 }
@@ -164,8 +165,9 @@ mod tests {
             entries.get(number, |state| state.advance(status));
         }
         entries.sent(&entry(5));
-        let renewable: Vec<u64> = renewable(&entries).iter().map(|entry| entry.number).collect();
-        assert_eq!(renewable, [1, 2, 5]);
+        let renewed =
+            |has_queue| -> Vec<u64> { renewable(&entries, has_queue).iter().map(|entry| entry.number).collect() };
+        assert_eq!((renewed(true), renewed(false)), (vec![1, 2, 5], vec![1, 5]));
         let confirmed = Confirmed::of(&entries, true);
         assert_eq!((confirmed.holders, confirmed.waiters), (vec![1], vec![2]));
         assert_eq!(Confirmed::of(&entries, false).waiters, [0; 0]);
@@ -226,7 +228,7 @@ mod tests {
         entries.get(1, |state| state.advance(Status::Held(7)));
         entries.get(1, |state| state.advance(Status::Lapsing { until }));
         entries.get(1, |state| state.advance(Status::Held(7)));
-        assert!(renewable(&entries).is_empty());
+        assert!(renewable(&entries, true).is_empty());
         forget_lapsed(&entries, Moment::from_nanos(8));
         assert!(entries.contains(1));
         forget_lapsed(&entries, until);

@@ -61,10 +61,11 @@ async fn renew_entries(shared: &Shared) -> Result<Vec<Arc<Entry>>, Error> {
 /// that were not renewed.
 pub(super) async fn renew_rows(shared: &Shared) -> Result<Vec<Arc<Entry>>, Error> {
     let (client, entries) = (&shared.client, &shared.entries);
-    let confirmed = Confirmed::of(entries, client.config().layout.has_queue());
+    let has_queue = client.config().layout.has_queue();
+    let confirmed = Confirmed::of(entries, has_queue);
     let begun = client.world.now();
     let mut seen = Seen::default();
-    let all = renewable(entries);
+    let all = renewable(entries, has_queue);
     let mut locked = Vec::new();
     for chunk in chunks(&all) {
         locked.extend(renew_chunk(shared, chunk, &mut seen).await?);

@@ -72,8 +72,6 @@ pub(super) fn statements(table: &Table, room: Option<usize>) -> Statements {
     let (table, room) = (&table.quoted, room.map_or(ROOM, |room| room.min(ROOM)));
     let fence = "(extract(epoch FROM l.locked_at) * 1000000)::bigint AS fence";
     let held = format!("{OURS} AND l.lock_until > {NOW}");
-    // Longer by a transaction's wait for the row, and the column may have milliseconds only and must not round down.
-    let later = "now + $5 * interval '1 microsecond' + interval '1 millisecond'";
     let seen = format!(
         "CASE WHEN {OURS} THEN $2 END AS session, CASE WHEN {OURS} THEN {NUMBER}::bigint END AS number, {fence}, \
          left(l.locked_by, {ROOM}) AS holder, extract(epoch FROM l.lock_until - {NOW})::float8 AS seconds, \
@@ -84,20 +82,7 @@ pub(super) fn statements(table: &Table, room: Option<usize>) -> Statements {
          ARRAY[]::text[] AS waiting FROM {table} AS l WHERE l.lock_until > {NOW}"
     );
     Statements {
-        enter: format!(
-            // The time is taken anew once the row is ours to change: a TTL counted from before the wait for it would be
-            // shorter than the session's.
-            "INSERT INTO {table} AS l (name, lock_until, locked_at, locked_by) SELECT $1, {later} + $7::interval, now, me \
-             FROM (SELECT {NOW} AS now, left(concat('locks ', $2, ' ', $3, ' 0 ', $4), {room}) AS me, {} OFFSET 0) AS clock \
-             ON CONFLICT (name) DO UPDATE SET (lock_until, locked_at, locked_by) = (SELECT \
-                 CASE WHEN free THEN {later} ELSE l.lock_until END, \
-                 CASE WHEN free THEN now ELSE l.locked_at END, \
-                 CASE WHEN free THEN EXCLUDED.locked_by ELSE l.locked_by END \
-                 FROM (SELECT {NOW} AS now OFFSET 0) AS clock \
-                 CROSS JOIN LATERAL (SELECT l.lock_until <= now AS free OFFSET 0) AS state) \
-             RETURNING {seen}, CASE WHEN $6 THEN {WAITERS}::bigint END AS place",
-            patience("$7")
-        ),
+        enter: enter(table, room, &seen),
         look: format!(
             "SELECT {seen}, {WAITERS}::bigint AS place FROM {table} AS l WHERE l.name = $1 AND $3 IS NOT NULL"
         ),
@@ -135,6 +120,26 @@ pub(super) fn statements(table: &Table, room: Option<usize>) -> Statements {
         ),
         clean: String::new(),
     }
+}
+
+/// Inserts the row of a lock that is new, and acquires one that is free.
+fn enter(table: &str, room: usize, seen: &str) -> String {
+    // Longer by a transaction's wait for the row, and the column may have milliseconds only and must not round down.
+    let later = "now + $5 * interval '1 microsecond' + interval '1 millisecond'";
+    format!(
+        // The time is taken anew once the row is ours to change: a TTL counted from before the wait for it would be
+        // shorter than the session's.
+        "INSERT INTO {table} AS l (name, lock_until, locked_at, locked_by) SELECT $1, {later} + $7::interval, now, me \
+         FROM (SELECT {NOW} AS now, left(concat('locks ', $2, ' ', $3, ' 0 ', $4), {room}) AS me, {} OFFSET 0) AS clock \
+         ON CONFLICT (name) DO UPDATE SET (lock_until, locked_at, locked_by) = (SELECT \
+             CASE WHEN free THEN {later} ELSE l.lock_until END, \
+             CASE WHEN free THEN now ELSE l.locked_at END, \
+             CASE WHEN free THEN EXCLUDED.locked_by ELSE l.locked_by END \
+             FROM (SELECT {NOW} AS now OFFSET 0) AS clock \
+             CROSS JOIN LATERAL (SELECT l.lock_until <= now AS free OFFSET 0) AS state) \
+         RETURNING {seen}, CASE WHEN $6 THEN {WAITERS}::bigint END AS place",
+        patience("$7")
+    )
 }
 
 /// The rows of the names `$1`, locked in one order.
