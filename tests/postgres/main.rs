@@ -11,6 +11,7 @@ mod faults;
 mod neighbours;
 mod outages;
 mod peers;
+mod shown;
 
 use std::process::ExitCode;
 use support::postgres::Binary;
@@ -22,6 +23,7 @@ type Case = cases::Case<Binary>;
 fn main() -> ExitCode {
     cases::run([
         scenarios::everywhere(),
+        cases![scenarios::forks::a_forked_child_shares_nothing_and_works_by_itself],
         bad_input::cases(),
         cost::cases(),
         databases::cases(),
@@ -29,5 +31,6 @@ fn main() -> ExitCode {
         neighbours::cases(),
         outages::cases(),
         peers::cases(),
+        shown::cases(),
     ])
 }

@@ -25,7 +25,7 @@ pub(super) async fn clean(client: &Client) {
         // Where there is much, the next renewal goes on.
         Ok(deleted) if deleted >= MOST_DELETED / 2 => client.clean_at.store(now),
         Ok(_) => {}
-        Err(error) => tracing::debug!(target: TARGET, %error, "old rows could not be deleted"),
+        Err(error) => tracing::debug!(target: TARGET, error = %error.chain(), "old rows could not be deleted"),
     }
 }
 

@@ -315,7 +315,7 @@ impl Client {
         let limit = self.config().request_timeout();
         let sent = self.attempt(limit, &self.work, "SELECT pg_notify($1, $2)", &values, &mut false).await;
         if let Err(failure) = sent {
-            tracing::debug!(target: TARGET, error = %Error::from(failure), "waiters poll instead of listening");
+            tracing::debug!(target: TARGET, error = %Error::from(failure).chain(), "waiters poll instead of listening");
         }
     }
 }
