@@ -4,7 +4,7 @@ use super::global;
 use super::guard::Guard;
 use super::locks::Locks;
 use super::run::{run_under, run_under_blocking};
-use crate::engine::acquire;
+use crate::engine::acquire::{Joins, acquire};
 use crate::engine::observe;
 use crate::engine::request::Caller;
 use crate::values::error::Error;
@@ -135,7 +135,7 @@ where
     Fut: Future<Output = T>,
 {
     let locks = client.map_or_else(global::client, Ok)?;
-    let acquired = acquire::acquire(&locks.engine, key?, options, site.into()).await?;
+    let acquired = acquire(&locks.engine, key?, options, site.into(), Joins::Body).await?;
     run_under(acquired.into(), &options, body).await
 }
 
@@ -156,6 +156,6 @@ pub fn call_blocking<T>(
     body: impl FnOnce(Guard) -> T,
 ) -> Result<T, Error> {
     let locks = client.map_or_else(global::client, Ok)?;
-    let acquired = blocking(acquire::acquire(&locks.engine, key?, options, site.into()))?;
+    let acquired = blocking(acquire(&locks.engine, key?, options, site.into(), Joins::BlockingBody))?;
     run_under_blocking(acquired.into(), body)
 }

@@ -2,8 +2,8 @@
 
 #[cfg(feature = "etcd")]
 use crate::contract::NativeKind;
-use crate::engine::acquire::Acquired;
-use crate::engine::context;
+use crate::engine::acquire::{Acquired, Position};
+use crate::engine::context::{self, Outer};
 use crate::engine::hold::Hold;
 use crate::values::end::EndReason;
 use crate::values::error::Error;
@@ -44,11 +44,13 @@ use std::sync::Arc;
 pub struct Guard {
     hold: Arc<Hold>,
     owner: bool,
+    /// The turn of a body that runs inside another one.
+    turn: Option<Position>,
 }
 
 impl Guard {
     pub(crate) fn joining(hold: Arc<Hold>) -> Self {
-        Self { hold, owner: false }
+        Self { hold, owner: false, turn: None }
     }
 
     pub(crate) fn hold(&self) -> &Arc<Hold> {
@@ -57,6 +59,12 @@ impl Guard {
 
     pub(crate) fn is_owner(&self) -> bool {
         self.owner
+    }
+
+    /// The body that runs under this guard.
+    pub(crate) fn body(&self) -> Outer {
+        let id = self.turn.as_ref().map_or_else(|| self.hold.position_id(), Position::id);
+        Outer { hold: Arc::clone(&self.hold), id }
     }
 
     /// The lock's key.
@@ -83,10 +91,7 @@ impl Guard {
     ///
     /// `Lost`, with the reason.
     pub fn check(&self) -> Result<(), Error> {
-        match self.hold.loss() {
-            None => Ok(()),
-            Some(reason) => Err(self.hold.lost_error(&reason)),
-        }
+        self.hold.check()
     }
 
     /// Returns when the hold is lost, with an error of kind `Lost` that says why. Never returns otherwise.
@@ -147,8 +152,8 @@ impl Guard {
 impl From<Acquired> for Guard {
     fn from(acquired: Acquired) -> Self {
         match acquired {
-            Acquired::Own(hold) => Self { hold, owner: true },
-            Acquired::Joined(hold) => Self::joining(hold),
+            Acquired::Own(hold) => Self { hold, owner: true, turn: None },
+            Acquired::Joined(hold, turn) => Self { hold, owner: false, turn },
         }
     }
 }

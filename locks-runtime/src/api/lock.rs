@@ -2,7 +2,7 @@
 
 use super::guard::Guard;
 use super::run::run_under;
-use crate::engine::acquire;
+use crate::engine::acquire::{Joins, acquire};
 use crate::engine::core::Engine;
 use crate::engine::request::Caller;
 use crate::values::error::{Error, ErrorKind};
@@ -107,7 +107,7 @@ impl Lock {
     ///
     /// Dropping it withdraws from the queue, in the background; nothing stays in the store.
     pub async fn acquire(self) -> Result<Guard, Error> {
-        acquire::acquire(&self.engine, self.key?, self.options, self.caller).await.map(Guard::from)
+        self.acquire_as(Joins::Guard).await
     }
 
     /// Acquires the lock if it is free; returns `None` if it is not.
@@ -142,7 +142,11 @@ impl Lock {
         Fut: Future<Output = T>,
     {
         let options = self.options;
-        let guard = self.acquire().await?;
+        let guard = self.acquire_as(Joins::Body).await?;
         run_under(guard, &options, body).await
+    }
+
+    async fn acquire_as(self, joins: Joins) -> Result<Guard, Error> {
+        acquire(&self.engine, self.key?, self.options, self.caller, joins).await.map(Guard::from)
     }
 }

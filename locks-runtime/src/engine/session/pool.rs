@@ -37,11 +37,6 @@ impl Sessions {
         Arc::new(Self { store, world, open: Mutex::default(), opening: Arc::default(), last_answer })
     }
 
-    /// When the store is known to have answered last, for the time that an outage may take.
-    pub(crate) fn last_answer(&self) -> &AtomicMoment {
-        &self.last_answer
-    }
-
     /// The session for `ttl`, which is opened if there is none.
     pub(crate) async fn get(self: &Arc<Self>, ttl: Duration) -> Result<SessionRef, Error> {
         if let Some(session) = self.get_open(ttl) {
