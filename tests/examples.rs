@@ -47,6 +47,13 @@ fn cron_notices_when_its_workers_share_no_lock() {
     assert!(printed.contains("heartbeat #1 ran twice, by worker"), "{printed}");
 }
 
+/// Its output ends up in logs of build servers.
+#[test]
+fn cron_prints_where_its_locks_are_without_the_password() {
+    let (_, printed) = run("cron", Some("memory://me:hunter2x@host/place?label.x=hunter2x"));
+    assert!(printed.contains("locks in memory://host/place") && !printed.contains("hunter2x"), "{printed}");
+}
+
 #[test]
 fn cron_says_what_is_wrong_with_a_url() {
     let (success, printed) = run("cron", Some("etc://a"));

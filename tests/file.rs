@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
 
 use distributed_locks::{ErrorKind, Locks, blocking};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use support::child::{Child, binary};
 use support::{HANG_LIMIT, once_within};
@@ -100,4 +101,225 @@ fn processes_in_turn_exclude_each_other_and_fences_grow() {
         gaps[gaps.len() / 2] / 1000,
         gaps[gaps.len() - 1] / 1000
     );
+}
+
+/// What another user makes in the place of the directory, or of a lock's file, must not be used.
+mod neighbours {
+    use super::*;
+    use distributed_locks::Error;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    use std::path::Path;
+    use std::process::Command;
+
+    const NOBODY: u32 = 65534;
+
+    /// Another user takes root's rights to play.
+    fn is_root(place: &Path) -> bool {
+        let is_root = fs::metadata(place).unwrap().uid() == 0;
+        if !is_root {
+            println!("only root can be another user: nothing is tried");
+        }
+        is_root
+    }
+
+    /// Runs a program as another user, and returns whether it succeeded.
+    fn as_nobody(program: &str, arguments: &[&Path]) -> bool {
+        Command::new(program).args(arguments).uid(NOBODY).gid(NOBODY).output().unwrap().status.success()
+    }
+
+    /// A directory as `/tmp` and `/run/lock` are.
+    fn for_all() -> tempfile::TempDir {
+        let place = tempfile::tempdir().unwrap();
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        place
+    }
+
+    fn refused(directory: &Path, key: &str) -> Error {
+        let locks = Locks::connect(format!("file://{}", directory.display())).unwrap();
+        blocking(locks.inspect(key)).unwrap_err();
+        blocking(locks.lock(key).acquire()).unwrap_err()
+    }
+
+    #[test]
+    fn a_directory_that_another_user_has_made_is_refused_and_nothing_behind_its_links_is_touched() {
+        let (place, own) = (for_all(), tempfile::tempdir().unwrap());
+        let (victim, directory) = (own.path().join("victim"), place.path().join("app"));
+        fs::write(&victim, "root's own").unwrap();
+        if !is_root(&victim) {
+            return;
+        }
+        let (present, absent) = (directory.join("%2Fnightly.lock"), directory.join("%2Fother.lock"));
+        assert!(as_nobody("mkdir", &[&directory]));
+        assert!(as_nobody("ln", &[Path::new("-s"), &victim, &present]));
+        assert!(as_nobody("ln", &[Path::new("-s"), &own.path().join("made"), &absent]));
+        for key in ["/nightly", "/other"] {
+            let error = refused(&directory, key);
+            assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error:?}");
+            let message = error.to_string();
+            for part in [&*directory.to_string_lossy(), "belongs to user 65534", "install -d -m 700 -o 0"] {
+                assert!(message.contains(part), "{message}");
+            }
+        }
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "root's own");
+        assert!(!own.path().join("made").exists());
+        // Nor where the path only leads through it, or through a link of somebody else's.
+        assert_eq!(refused(&directory.join("below"), "/k").kind(), ErrorKind::Unauthorized);
+        let link = place.path().join("link");
+        assert!(as_nobody("ln", &[Path::new("-s"), own.path(), &link]));
+        assert_eq!(refused(&link, "/k").kind(), ErrorKind::Unauthorized);
+        assert_eq!(fs::read_dir(own.path()).unwrap().count(), 1);
+    }
+
+    /// `file:///var/lock/app` of the README, where `/var/lock` is for all users.
+    #[test]
+    fn a_directory_of_ones_own_where_all_users_may_write_is_fine() {
+        let place = for_all();
+        let locks = Locks::connect(format!("file://{}/app", place.path().display())).unwrap();
+        blocking(blocking(locks.lock("k").acquire()).unwrap().release()).unwrap();
+        assert_eq!(fs::metadata(place.path().join("app")).unwrap().mode() & 0o777, 0o700);
+        let error = refused(place.path(), "k");
+        assert_eq!(error.kind(), ErrorKind::Unauthorized);
+        assert!(error.to_string().contains("mode 1777") && error.to_string().contains("below it"), "{error}");
+    }
+
+    #[test]
+    fn whoever_may_enter_the_directory_still_blocks_no_lock() {
+        let place = for_all();
+        if !is_root(place.path()) {
+            return;
+        }
+        // Made by an administrator, for everybody to look at; the file is of an earlier version of this store.
+        let (directory, file) = (place.path().join("app"), place.path().join("app/%2Fnightly.lock"));
+        fs::create_dir(&directory).unwrap();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        let locks = Locks::connect(format!("file://{}", directory.display())).unwrap();
+        for _ in 0..2 {
+            let guard = blocking(locks.lock("/nightly").wait(HANG_LIMIT).acquire()).unwrap();
+            blocking(guard.release()).unwrap();
+            assert!(!as_nobody("flock", &[Path::new("-n"), Path::new("-x"), &file, Path::new("true")]));
+        }
+    }
+
+    #[test]
+    fn a_lock_file_of_another_users_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        if !is_root(place.path()) {
+            return;
+        }
+        let file = place.path().join("%2Fnightly.lock");
+        fs::write(&file, "").unwrap();
+        std::os::unix::fs::chown(&file, Some(NOBODY), None).unwrap();
+        let error = refused(place.path(), "/nightly");
+        assert_eq!(error.kind(), ErrorKind::Unauthorized);
+        assert!(error.to_string().contains("remove the file"), "{error}");
+    }
+
+    /// The directory was removed, by whoever cleans up, and another user was faster to make it again.
+    #[test]
+    fn a_directory_that_was_replaced_by_another_users_is_refused_though_it_was_fine() {
+        let place = for_all();
+        if !is_root(place.path()) {
+            return;
+        }
+        let directory = place.path().join("app");
+        let locks = Locks::connect(format!("file://{}", directory.display())).unwrap();
+        let guard = blocking(locks.lock("held").acquire()).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+        assert!(as_nobody("mkdir", &[Path::new("-m"), Path::new("777"), &directory]));
+        let error = blocking(locks.lock("k").acquire()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error:?}");
+        assert_eq!(blocking(guard.lost()).kind(), ErrorKind::Lost);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+    }
+}
+
+/// The files of released locks go when there is no room for another one.
+#[test]
+fn a_file_system_without_room_for_another_file_has_room_again_in_seconds() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(_mounted) = Mounted::at(place.path(), "nr_inodes=12,mode=700") else { return };
+    let locks = Locks::connect(format!("file://{}", place.path().display())).unwrap();
+    for number in 0..30 {
+        let guard = blocking(locks.lock(format!("order/{number}")).wait(HANG_LIMIT).acquire()).unwrap();
+        blocking(guard.release()).unwrap();
+    }
+    blocking(locks.close());
+}
+
+/// A file system in memory, which only root can mount.
+struct Mounted<'a>(&'a std::path::Path);
+
+impl<'a> Mounted<'a> {
+    fn at(place: &'a std::path::Path, options: &str) -> Option<Self> {
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(place).status();
+        if !mounted.is_ok_and(|status| status.success()) {
+            println!("only root can mount: nothing is tried");
+            return None;
+        }
+        Some(Self(place))
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        // Whatever still has a file open there.
+        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
+    }
+}
+
+/// A file system of a few pages: what does not fit is not granted, and what is held stays held.
+#[test]
+fn a_full_file_system_grants_nothing_and_loses_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(_mounted) = Mounted::at(place.path(), "size=16k,mode=700") else { return };
+    let locks = Locks::connect(format!("file://{}", place.path().display())).unwrap();
+    let mut held = Vec::new();
+    let error = loop {
+        match blocking(locks.lock(format!("held/{}", held.len())).wait(Duration::from_secs(1)).acquire()) {
+            Ok(guard) => held.push(guard),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    let shown = format!("{error:?}");
+    assert!(shown.contains("the disk is full") && shown.contains("held%2F"), "{shown}");
+    assert!(held.len() > 1 && held.iter().all(distributed_locks::Guard::is_held));
+    assert_eq!(blocking(locks.list("")).unwrap().len(), held.len());
+    // A released lock takes no room: more of them than there are pages.
+    blocking(held.pop().unwrap().release()).unwrap();
+    for number in 0..50 {
+        blocking(blocking(locks.lock(format!("order/{number}")).acquire()).unwrap().release()).unwrap();
+    }
+    assert!(held.iter().all(distributed_locks::Guard::is_held));
+    drop(held);
+    blocking(locks.close());
+}
+
+/// The session's protection is never weaker for it.
+#[tokio::test]
+async fn a_hold_goes_on_beyond_its_least_time() {
+    let store = Store::new();
+    for url in [store.url(), "memory:beyond".to_owned()] {
+        let (ours, theirs) = (Locks::connect(&url).unwrap(), Locks::connect(&url).unwrap());
+        let lock = ours.lock("k").ttl(Duration::from_secs(30)).hold_at_least(Duration::from_millis(200));
+        let guard = lock.acquire().await.unwrap();
+        let busy = theirs.lock("k").wait(Duration::from_secs(2)).acquire().await.unwrap_err();
+        assert_eq!(busy.kind(), ErrorKind::Timeout, "{url}: {busy}");
+        guard.check().unwrap();
+        guard.release().await.unwrap();
+        theirs.lock("k").wait(HANG_LIMIT).acquire().await.unwrap().release().await.unwrap();
+    }
+}
+
+#[test]
+fn the_shortest_ttl_is_what_a_process_can_do() {
+    let store = Store::new();
+    for _ in 0..20 {
+        let guard = blocking(store.client().lock("k").ttl(Duration::from_millis(1)).acquire()).unwrap();
+        blocking(guard.release()).unwrap();
+    }
 }

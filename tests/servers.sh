@@ -84,6 +84,26 @@ fetch_etcd35() {
     fi
 }
 
+# Nobody packages etcd 3.6 and 3.7 yet. They are built from their Go modules, once, where there is a Go that can: two
+# minutes of two cores for both.
+has_built() {
+    local wanted
+    wanted=$(sed -n 's,^require go.etcd.io/etcd/server/v3 v,,p' "tests/servers/etcd-$1/go.mod")
+    "$servers/etcd-$1/etcd" --version 2>/dev/null | grep -qFx "etcd Version: $wanted"
+}
+
+build_etcd() {
+    local place=$PWD/$servers/etcd-$1
+    echo "servers.sh: building etcd $1"
+    mkdir -p "$place"
+    if (cd "tests/servers/etcd-$1" && GOFLAGS= CGO_ENABLED=0 go build -mod=readonly -buildvcs=false -trimpath -ldflags '-s -w' -o "$place/etcd" .) &&
+        "$place/etcd" --version >/dev/null 2>&1; then :
+    else
+        rm -rf "$place"
+        echo "servers.sh: no etcd $1: $(go version) cannot build it; its tests are ignored" >&2
+    fi
+}
+
 fetch_valkey8() {
     echo "servers.sh: fetching Valkey 8"
     if unpack "$(. /etc/os-release && echo "$VERSION_CODENAME")" valkey-tools usr/bin/valkey-check-rdb $valkey8/valkey-server &&
@@ -132,6 +152,9 @@ and for ZooKeeper its jars under /usr/share/java; without them its tests are ign
 fi
 
 has_etcd35 || ! has dpkg-deb || fetch_etcd35
+for line in 3.6 3.7; do
+    has_built $line || ! has go || build_etcd $line
+done
 [ -x $valkey8/valkey-server ] || ! has dpkg-deb || fetch_valkey8
 [ -d $redis_py ] || fetch_client $redis_py 'redis==6.*'
 [ -d $kazoo ] || fetch_client $kazoo 'kazoo==2.*'

@@ -1,6 +1,7 @@
 //! The demo around the schedule: starts three workers, and checks in their log that no tick ran twice.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the output is what the demo is for")]
 
+use distributed_locks::store::StoreUrl;
 use distributed_locks::{Fence, Locks};
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -86,7 +87,8 @@ pub(crate) fn run_workers() -> Result<(), Box<dyn Error>> {
     let log = directory.0.join("log");
     File::create(&log)?;
 
-    println!("{WORKERS} worker processes, each with the whole schedule; locks in {url}\n");
+    // Without user and password.
+    println!("{WORKERS} worker processes, each with the whole schedule; locks in {}\n", StoreUrl::parse(&url)?);
     let header: String = (1..=WORKERS).map(|worker| format!("{:<COLUMN$}", format!("worker {worker}"))).collect();
     println!("{:>8}   {}", "", header.trim_end());
     let start = SystemTime::now() + START_AFTER;

@@ -222,7 +222,7 @@ async fn hold_at_most_stops_the_body_and_releases_the_lock() {
         let begun = Instant::now();
         let run = locks.lock("k").hold_at_most(seconds(5)).on_lost(on_lost).run(|_| pending::<()>());
         let error = run.await.unwrap_err();
-        assert_eq!((error.kind(), begun.elapsed().as_secs()), (ErrorKind::Lost, 5));
+        assert_eq!((error.kind(), begun.elapsed().as_secs()), (ErrorKind::LimitPassed, 5));
         assert!(error.to_string().contains("hold_at_most"), "{error}");
         assert!(locks.list("").await.unwrap().is_empty());
     }
@@ -298,12 +298,12 @@ async fn a_waiter_whose_session_is_lost_shortly_before_its_timeout_times_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_client_refuses_requests_and_has_lost_its_holds() {
+async fn a_closed_client_refuses_requests_and_has_ended_its_holds() {
     let store = TestStore::new();
     let locks = store.client();
     let guard = locks.lock("k").acquire().await.unwrap();
     locks.close().await;
-    assert_eq!(guard.check().unwrap_err().kind(), ErrorKind::Lost);
+    assert_eq!(guard.check().unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(locks.lock("k").acquire().await.unwrap_err().kind(), ErrorKind::Closed);
     assert!(store.client().list("").await.unwrap().is_empty());
 }
@@ -373,7 +373,7 @@ fn the_next_holder_starts_after_a_stopped_body_has_ended() {
     let guard = blocking(other.lock("k").acquire()).unwrap();
     assert!(!running.load(Ordering::SeqCst), "two at once");
     blocking(guard.release()).unwrap();
-    assert_eq!(body.unwrap().join().unwrap().unwrap_err().kind(), ErrorKind::Lost);
+    assert_eq!(body.unwrap().join().unwrap().unwrap_err().kind(), ErrorKind::LimitPassed);
 }
 
 #[test]

@@ -148,5 +148,5 @@ fn a_runtime_can_be_inside_or_outside() {
 
 #[test]
 fn a_body_under_an_outer_runtime_is_stopped_too() {
-    assert_eq!(stopped().unwrap_err().kind(), distributed_locks::ErrorKind::Lost);
+    assert_eq!(stopped().unwrap_err().kind(), distributed_locks::ErrorKind::LimitPassed);
 }

@@ -72,7 +72,7 @@ async fn a_computed_duration_is_checked_when_it_is_known() {
 #[tokio::test]
 async fn hold_at_most_stops_the_body() {
     let error = distributed_locks::scoped(store("options-most"), never_ends()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Lost);
+    assert_eq!(error.kind(), ErrorKind::LimitPassed);
 }
 
 #[tokio::test]

@@ -55,6 +55,40 @@ impl Certificates {
     }
 }
 
+/// What is wrong with a server's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerCertificate {
+    /// Its time is over.
+    Expired,
+    /// It is another host's.
+    OfAnotherHost,
+    /// It signed itself.
+    SelfSigned,
+}
+
+impl Certificates {
+    /// Makes another certificate for the server, and another authority that signs it.
+    pub fn replace_server(&self, server: ServerCertificate) {
+        let (ca, key) = (authority(), KeyPair::generate().unwrap());
+        let mut params = leaf("server");
+        match server {
+            ServerCertificate::Expired => params.not_after = rcgen::date_time_ymd(2020, 1, 1),
+            ServerCertificate::OfAnotherHost => {
+                let names = CertificateParams::new(["elsewhere.example".to_owned()]).unwrap();
+                params.subject_alt_names = names.subject_alt_names;
+            }
+            ServerCertificate::SelfSigned => {}
+        }
+        let certificate = match server {
+            ServerCertificate::SelfSigned => params.self_signed(&key).unwrap(),
+            _ => params.signed_by(&key, &ca).unwrap(),
+        };
+        fs::write(self.ca(), ca.pem()).unwrap();
+        fs::write(self.server(), certificate.pem()).unwrap();
+        fs::write(self.server_key(), key.serialize_pem()).unwrap();
+    }
+}
+
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "test authority");

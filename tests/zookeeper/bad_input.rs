@@ -5,15 +5,17 @@ use distributed_locks::ErrorKind;
 use std::time::Duration;
 use support::cases::Program;
 use support::scenarios::bad_input::{self, refused_at_once, with_the_authority_of_another};
-use support::scenarios::{acquire_and_release, chain, client, connect, granted, nothing_is_left};
-use support::zookeeper::{Installed, Setup, ZooKeeper, create, url};
-use support::{cases, eventually};
+use support::scenarios::{chain, client, connect, granted, nothing_is_left};
+use support::zookeeper::{Installed, ServerCertificate, Setup, ZooKeeper, create, url};
+use support::{cases, eventually, with_parameters};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
         one_of_three_dead_is_skipped,
         what_another_user_made_is_refused,
         a_bad_certificate_is_named,
+        what_is_wrong_with_a_certificate_is_said,
+        more_connections_than_the_server_allows_are_named,
         a_ttl_beyond_the_servers_longest_is_refused,
         a_hold_at_least_beyond_the_servers_longest_is_refused,
         oversize_labels_are_refused,
@@ -57,6 +59,46 @@ async fn a_bad_certificate_is_named(fixture: Fixture) {
     bad_input::invalid_urls(&[("zookeepers://127.0.0.1:1?ca=/nowhere/ca.pem", "/nowhere/ca.pem")]);
 }
 
+/// Its time, its name, and who signed it: each with what to do.
+async fn what_is_wrong_with_a_certificate_is_said(fixture: Fixture) {
+    let server = fixture.start(&Installed::with_tls());
+    let bare = server.url().replace(&format!("&{}", server.certificates().unwrap().identity()), "");
+    let error = bad_input::refused(&with_parameters(&bare, "connect_timeout=4s"), "/k").await;
+    assert_eq!(error.kind(), ErrorKind::Unauthorized, "{}", chain(&error));
+    assert!(chain(&error).contains("`cert` and `key`"), "{}", chain(&error));
+    for (wrong, said) in [
+        (ServerCertificate::Expired, "has expired; renew it"),
+        (ServerCertificate::OfAnotherHost, "is not for the name `127.0.0.1`"),
+        (ServerCertificate::SelfSigned, "is self-signed"),
+    ] {
+        server.restart_with(wrong);
+        // The client reads the authority's certificate when it is made.
+        let error = bad_input::refused(&server.url_with("connect_timeout=4s"), "/k").await;
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
+        assert!(chain(&error).contains(said) && chain(&error).contains(&server.endpoint()), "{}", chain(&error));
+    }
+}
+
+/// Each TTL has a session of its own, with a connection.
+async fn more_connections_than_the_server_allows_are_named(fixture: Fixture) {
+    let server = fixture.start(&Setup { connections: 4, ..Setup::default() });
+    let mut guards = Vec::new();
+    let error = loop {
+        assert!(guards.len() < 5, "the server allows four connections");
+        let locks = connect(&server.url());
+        match locks.lock(format!("/k/{}", guards.len())).wait(Duration::from_secs(4)).acquire().await {
+            Ok(guard) => guards.push((locks, guard)),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
+    assert!(
+        chain(&error).contains("`maxClientCnxns`") && chain(&error).contains(&server.endpoint()),
+        "{}",
+        chain(&error)
+    );
+}
+
 /// A server with ZooKeeper's own proportions: twenty ticks at most.
 fn strict(fixture: &Fixture) -> ZooKeeper {
     fixture.start(&Setup { longest: Duration::from_secs(10), ..Setup::default() })
@@ -94,8 +136,8 @@ async fn a_strange_record_is_an_unknown_holder(fixture: Fixture) {
     let mut command_line = server.open_command_line();
     for (number, record) in ["10.0.0.7", "{", "{\"v\":1,\"pid\":\"x\"}", "[1]"].iter().enumerate() {
         let key = format!("{key}{number}");
-        // Makes the lock's node.
-        acquire_and_release(&locks, &key).await;
+        // Makes the lock's node, which the server would remove while nothing is below it.
+        let _stays = locks.lock(format!("{key}/stays")).acquire().await.unwrap();
         create(&mut command_line, "-e -s", &format!("{key}/lock-"), record).await;
         let busy = bad_input::the_holder_is_unknown(&locks, &key, record).await;
         assert!(number > 0 || busy.to_string().contains("`10.0.0.7`"), "{busy}");
@@ -125,11 +167,13 @@ async fn a_lock_whose_name_ends_in_digits_is_not_in_the_queue(fixture: Fixture) 
     early.release().await.unwrap();
 }
 
-/// Curator would wait for it for ever; for us only ephemeral nodes count.
+/// Curator would wait for it for ever; for us only ephemeral nodes count, whatever they are named.
 async fn a_node_that_is_not_ephemeral_is_not_in_the_queue(fixture: Fixture) {
     let (server, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
-    acquire_and_release(&locks, &key).await;
+    // The server would remove the lock's node while nothing is below it.
+    let _stays = locks.lock(format!("{key}/stays")).acquire().await.unwrap();
     let mut command_line = server.open_command_line();
     create(&mut command_line, "-s", &format!("{key}/x"), "stuck").await;
+    create(&mut command_line, "-s", &format!("{key}/_c_0-lock-"), "stuck").await;
     locks.lock(&key).wait(Duration::ZERO).acquire().await.unwrap().release().await.unwrap();
 }

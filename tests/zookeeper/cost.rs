@@ -15,6 +15,8 @@ pub(crate) fn cases() -> Vec<Case> {
         a_thousand_locks_are_one_session,
         a_thousand_waiters_are_one_node_and_one_watch,
         a_release_wakes_one,
+        a_lapsing_lock_has_no_connection,
+        what_stays_behind_is_removed_by_the_server,
     ]
 }
 
@@ -107,4 +109,39 @@ async fn a_release_wakes_one(fixture: Fixture) {
     assert_eq!(server.count("zk_watch_count"), 9);
     waiters.iter().for_each(tokio::task::JoinHandle::abort);
     first.release().await.unwrap();
+}
+
+/// Many jobs with `hold_at_least` would else be more connections than a server allows one host.
+async fn a_lapsing_lock_has_no_connection(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    let locks = connect(&server.url_with("ttl=60s"));
+    let plain = locks.lock("/plain").acquire().await.unwrap();
+    let connections = server.count("zk_num_alive_connections");
+    for number in 0..5 {
+        let lock = locks.lock(format!("/job/{number}")).hold_at_least(Duration::from_secs(40));
+        lock.acquire().await.unwrap().release().await.unwrap();
+    }
+    eventually(async || match server.count("zk_num_alive_connections") {
+        seen if seen == connections => Ok(()),
+        seen => Err((seen, connections)),
+    })
+    .await;
+    assert_eq!(server.left("/job").len(), 5);
+    plain.release().await.unwrap();
+}
+
+/// The nodes that the paths of locks are made of: containers, which the server looks for every minute by itself.
+async fn what_stays_behind_is_removed_by_the_server(fixture: Fixture) {
+    let server = fixture.start(&Setup { containers: Some(Duration::from_millis(300)), ..Setup::default() });
+    let (locks, before) = (connect(&server.url()), server.count("zk_znode_count"));
+    for key in ["/order/1", "/order/2/part/3", "relative/key", "/"] {
+        locks.lock(key).acquire().await.unwrap().release().await.unwrap();
+        assert!(server.count("zk_znode_count") > before);
+    }
+    eventually(async || match server.count("zk_znode_count") {
+        seen if seen == before => Ok(()),
+        seen => Err((seen, before)),
+    })
+    .await;
+    locks.lock("/order/1").acquire().await.unwrap().release().await.unwrap();
 }

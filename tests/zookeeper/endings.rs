@@ -2,29 +2,32 @@
 
 use crate::{Case, Fixture};
 use std::time::{Duration, Instant};
-use support::scenarios::{acquire_and_release, client, endings, granted, queued};
-use support::{Server, cases, eventually, once_within};
+use support::scenarios::{acquire_and_release, client, connect, endings, granted, queued};
+use support::zookeeper::{Setup, ZooKeeper};
+use support::{Server, cases, once_within};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
         endings::a_killed_waiter_leaves_the_queue,
         an_extended_hold_goes_on_beyond_its_least_time,
         an_extended_lock_stays_though_its_client_closes_late,
+        a_hold_at_least_below_the_ttl_costs_nothing_until_the_body_ends,
+        a_process_that_ends_after_its_body_keeps_the_lock_for_the_rest_only,
     ]
 }
 
 /// The entry moves to a session of its own and back, and stays first in the queue under one name.
 async fn an_extended_hold_goes_on_beyond_its_least_time(fixture: Fixture) {
-    const TTL: Duration = Duration::from_secs(20);
+    const TTL: Duration = Duration::from_secs(12);
     let (server, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
-    let guard = locks.lock(&key).ttl(TTL).hold_at_least(TTL / 2).acquire().await.unwrap();
+    let guard = locks.lock(&key).ttl(TTL).hold_at_least(TTL * 2).acquire().await.unwrap();
     let plain = locks.lock(fixture.key("plain")).ttl(TTL).acquire().await.unwrap();
-    // Until the next renewal, which is due in six seconds.
+    // Until a renewal would cover it for longer.
     assert_ne!(server.owner(&key), server.owner(plain.key().as_str()));
     let entry = server.left(&key);
     let waiting = tokio::spawn(client(&fixture).lock(&key).acquire());
     queued(&locks, &key, 1).await;
-    tokio::time::sleep(TTL + Duration::from_secs(2)).await;
+    tokio::time::sleep(TTL * 2 + Duration::from_secs(2)).await;
     guard.check().unwrap();
     assert!(!waiting.is_finished(), "two hold `{key}`");
     assert_eq!(server.left(&key)[0], entry[0]);
@@ -38,19 +41,16 @@ async fn an_extended_hold_goes_on_beyond_its_least_time(fixture: Fixture) {
     assert_eq!(server.left(&key), [""; 0]);
 }
 
-/// It has moved back to the session that is renewed, and must outlive that as well.
+/// It is in the session that is renewed, and must outlive that.
 async fn an_extended_lock_stays_though_its_client_closes_late(fixture: Fixture) {
-    // It moves back with the first renewal, after seven seconds. On a busy machine the client may be closed too late.
-    let (ttl, least) = (Duration::from_secs(20), Duration::from_secs(17));
+    // On a busy machine the client may be closed too late.
+    let (ttl, least) = (Duration::from_secs(40), Duration::from_secs(10));
     once_within(least, async || {
         let (server, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
         let plain = locks.lock(fixture.key("plain")).ttl(ttl).acquire().await.unwrap();
         let begun = Instant::now();
         let guard = locks.lock(&key).ttl(ttl).hold_at_least(least).acquire().await.unwrap();
-        eventually(async || {
-            if server.owner(&key) == server.owner(plain.key().as_str()) { Ok(()) } else { Err("not moved back") }
-        })
-        .await;
+        assert_eq!(server.owner(&key), server.owner(plain.key().as_str()));
         locks.close().await;
         drop(guard);
         let closed = begun.elapsed();
@@ -63,4 +63,29 @@ async fn an_extended_lock_stays_though_its_client_closes_late(fixture: Fixture) 
         closed
     })
     .await;
+}
+
+/// The session lasts longer than that anyway.
+async fn a_hold_at_least_below_the_ttl_costs_nothing_until_the_body_ends(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    let locks = connect(&server.url_with("ttl=60s"));
+    acquire_and_release(&locks, "/k").await;
+    let before = server.zxid();
+    let guard = locks.lock("/k").hold_at_least(Duration::from_secs(20)).acquire().await.unwrap();
+    assert_eq!(server.zxid(), before + 1, "as without");
+    drop(guard);
+    locks.close().await;
+}
+
+/// On a server whose shortest session is two ticks of half a second. The process could not say that it ends.
+async fn a_process_that_ends_after_its_body_keeps_the_lock_for_the_rest_only(fixture: Fixture) {
+    const LEAST: Duration = Duration::from_secs(3);
+    let (server, key, locks) = (fixture.server(), fixture.key("k"), connect(&fixture.server().url_with("ttl=600s")));
+    let begun = Instant::now();
+    locks.lock(&key).hold_at_least(LEAST).acquire().await.unwrap().release().await.unwrap();
+    let lapse = server.lapse(&key);
+    assert!(lapse <= ZooKeeper::lapses_after(LEAST), "it lapses in {lapse:?}, whatever becomes of this process");
+    let guard = client(&fixture).lock(&key).acquire().await.unwrap();
+    assert!(begun.elapsed() >= LEAST, "free after {:?}", begun.elapsed());
+    guard.release().await.unwrap();
 }

@@ -126,7 +126,8 @@ impl AsyncSession for SqliteSession {
         self.entries.left(entry.number);
         // The row goes with a later request, once its time is over.
         let until = self.database.now().saturating_add(millis(rest));
-        let lapse = "UPDATE entries SET extended_until = ?3, has_left = 1 WHERE session = ?1 AND number = ?2";
+        let lapse = "UPDATE entries SET extended_until = ?3, has_left = 1 WHERE session = ?1 AND number = ?2
+               AND position = (SELECT min(position) FROM entries AS own WHERE own.key = entries.key)";
         if self.change(&entry, lapse, until).await? { Ok(()) } else { Err(removed()) }
     }
 

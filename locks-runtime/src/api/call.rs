@@ -11,6 +11,7 @@ use crate::values::error::Error;
 use crate::values::key::Key;
 use crate::values::naming::{self, Piece};
 use crate::values::options::Options;
+use crate::world::panic::with_contained_wakers;
 use crate::world::runtime::blocking;
 use std::fmt::Display;
 use std::future::Future;
@@ -35,7 +36,8 @@ impl From<&Site> for Caller {
 /// The return type of a locked function: it can say that the function did not run, or not to its end.
 ///
 /// `Result<T, E>` where `E: From<distributed_locks::Error>` becomes `Err`; `Option<T>` becomes `None`; `()` is skipped with an event
-/// (`info` where the lock was held, `error` otherwise). Implement it for your own return types, or write `or = …`.
+/// (`info` where the lock was held or the client closed, `warn` where `hold_at_most` passed, `error` otherwise) that names the
+/// function, the key and the cause. Implement it for your own return types, or write `or = …`.
 #[diagnostic::on_unimplemented(
     message = "a locked function that returns `{Self}` cannot say that it did not run",
     label = "this type has no value for \"the lock was not acquired\"",
@@ -114,7 +116,8 @@ pub fn client(locks: &Locks) -> Option<Locks> {
 ///
 /// # Errors
 ///
-/// Every kind of [`Error`]; the body ran, in part, only if the kind is `Lost`.
+/// Every kind of [`Error`]; the body ran, in part, only if the kind is `Lost`, `LimitPassed` or, where the client was closed
+/// meanwhile, `Closed`.
 ///
 /// # Panics
 ///
@@ -134,16 +137,18 @@ where
     F: FnOnce(Guard) -> Fut,
     Fut: Future<Output = T>,
 {
-    let locks = client.map_or_else(global::client, Ok)?;
-    let acquired = acquire(&locks.engine, key?, options, site.into(), Joins::Body).await?;
-    run_under(acquired.into(), &options, body).await
+    let named = |error: Error| error.with_function(site.name);
+    let (locks, key) = prepared(client, key).map_err(named)?;
+    let acquired = acquire(&locks.engine, key, options, site.into(), Joins::Body);
+    let acquired = with_contained_wakers(acquired).await.map_err(named)?;
+    run_under(acquired.into(), &options, body).await.map_err(named)
 }
 
 /// Runs `body` on this thread under the lock.
 ///
 /// # Errors
 ///
-/// Every kind of [`Error`] but `Lost`: a body that blocks cannot be stopped.
+/// Every kind of [`Error`] but `Lost` and `LimitPassed`: a body that blocks cannot be stopped.
 ///
 /// # Panics
 ///
@@ -155,7 +160,17 @@ pub fn call_blocking<T>(
     client: Option<Locks>,
     body: impl FnOnce(Guard) -> T,
 ) -> Result<T, Error> {
-    let locks = client.map_or_else(global::client, Ok)?;
-    let acquired = blocking(acquire(&locks.engine, key?, options, site.into(), Joins::BlockingBody))?;
-    run_under_blocking(acquired.into(), body)
+    let named = |error: Error| error.with_function(site.name);
+    let (locks, key) = prepared(client, key).map_err(named)?;
+    let acquired = blocking(acquire(&locks.engine, key, options, site.into(), Joins::BlockingBody)).map_err(named)?;
+    run_under_blocking(acquired.into(), body).map_err(named)
+}
+
+/// The client and the key, or what is wrong with the first of them that is.
+fn prepared(client: Option<Locks>, key: Result<Key, Error>) -> Result<(Locks, Key), Error> {
+    match (client.map_or_else(global::client, Ok), key) {
+        (Ok(locks), Ok(key)) => Ok((locks, key)),
+        (Err(error), Ok(key)) => Err(error.with_key(&key)),
+        (Err(error), Err(_)) | (Ok(_), Err(error)) => Err(error),
+    }
 }

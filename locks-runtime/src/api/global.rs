@@ -2,10 +2,10 @@
 
 use super::locks::Locks;
 use crate::values::error::{Error, ErrorKind};
-use once_cell::sync::OnceCell;
+use crate::world::process::PerProcess;
 use std::future::Future;
 
-static GLOBAL: OnceCell<Locks> = OnceCell::new();
+static GLOBAL: PerProcess<Locks> = PerProcess::new();
 
 /// The environment variable that the global client is made from, unless [`init`] set it.
 const VARIABLE: &str = "LOCKS_URL";
@@ -18,6 +18,9 @@ tokio::task_local! {
 /// Sets the global client, by URL or ready made, once for the process. Call it first thing in `main`.
 ///
 /// The URL is checked and nothing is sent: the store need not be up yet.
+///
+/// A process that is forked after that connects anew, by the same URL, at its first use of a lock, and may call `init`
+/// itself before. It never has the locks of its parent.
 ///
 /// # Errors
 ///
@@ -52,12 +55,26 @@ where
 ///
 /// # Errors
 ///
-/// `NotConfigured` if there is neither `distributed_locks::init` nor `LOCKS_URL`; `InvalidUrl` if that URL is wrong.
+/// `NotConfigured` if there is neither `distributed_locks::init` nor `LOCKS_URL`, or if this process was forked from one whose
+/// client was in memory or had no URL; `InvalidUrl` if that URL is wrong.
 pub fn client() -> Result<Locks, Error> {
     if let Ok(locks) = SCOPED.try_with(Clone::clone) {
         return Ok(locks);
     }
-    GLOBAL.get_or_try_init(from_environment).cloned()
+    GLOBAL.get_or_try_init(connect).cloned()
+}
+
+/// The client of this process, as its parent's was made, if this process was forked.
+fn connect() -> Result<Locks, Error> {
+    let Some(parents) = GLOBAL.inherited() else { return from_environment() };
+    let Some(url) = parents.url() else {
+        return Err(Error::new(
+            ErrorKind::NotConfigured,
+            "the global client was made before this process was forked, and belongs to the parent; call \
+             `distributed_locks::init` in the child",
+        ));
+    };
+    Locks::connect(url)
 }
 
 fn from_environment() -> Result<Locks, Error> {

@@ -11,6 +11,8 @@ use crate::values::error::Error;
 use crate::values::error::ErrorKind;
 use crate::values::fence::Fence;
 use crate::values::key::Key;
+use crate::world::panic::with_contained_wakers;
+use crate::world::runtime::note_thread;
 use std::fmt;
 use std::sync::Arc;
 
@@ -89,18 +91,19 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// `Lost`, with the reason.
+    /// `Lost`, with the reason; `LimitPassed` after `hold_at_most`; `Closed` if the client was closed.
     pub fn check(&self) -> Result<(), Error> {
         self.hold.check()
     }
 
-    /// Returns when the hold is lost, with an error of kind `Lost` that says why. Never returns otherwise.
+    /// Returns when the hold is over before it was released, with an error that says why: `Lost`, `LimitPassed` after
+    /// `hold_at_most`, `Closed` if the client was closed. Never returns otherwise.
     ///
     /// # Cancel safety
     ///
     /// Dropping it changes nothing.
     pub async fn lost(&self) -> Error {
-        let reason = self.hold.ended().await;
+        let reason = with_contained_wakers(self.hold.ended()).await;
         self.hold.lost_error(&reason)
     }
 
@@ -109,7 +112,8 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// `Lost` if the hold was lost before: another may have held the lock since. `Unavailable` if the store did not
+    /// `Lost` if the hold was lost before: another may have held the lock since; so for `LimitPassed` and `Closed`.
+    /// `Unavailable` if the store did not
     /// acknowledge in time; the release goes on in the background, and at the latest the TTL frees the lock.
     ///
     /// # Cancel safety
@@ -119,7 +123,7 @@ impl Guard {
         if !self.owner {
             return Ok(());
         }
-        match self.hold.release().await {
+        match with_contained_wakers(self.hold.release()).await {
             (Some(reason), _) => Err(self.hold.lost_error(&reason)),
             (None, left) => left,
         }
@@ -151,6 +155,8 @@ impl Guard {
 
 impl From<Acquired> for Guard {
     fn from(acquired: Acquired) -> Self {
+        // Acquiring used all the locals that releasing on this thread will use.
+        note_thread();
         match acquired {
             Acquired::Own(hold) => Self { hold, owner: true, turn: None },
             Acquired::Joined(hold, turn) => Self { hold, owner: false, turn },

@@ -8,6 +8,7 @@ use crate::engine::request::Caller;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::key::Key;
 use crate::values::options::{OnLost, Options};
+use crate::world::panic::with_contained_wakers;
 use std::borrow::Cow;
 use std::future::Future;
 use std::panic::Location;
@@ -75,14 +76,15 @@ impl Lock {
         self
     }
 
-    /// The lock stays taken this long from acquisition, even if it is released or the process ends sooner.
+    /// The lock stays taken this long from acquisition, even if it is released or the process ends sooner. It is no limit:
+    /// a hold that lasts longer is protected as any other.
     pub fn hold_at_least(mut self, least: Duration) -> Self {
         self.options.hold_at_least = Some(least);
         self
     }
 
-    /// The hold ends after this long: the body of [`run`](Lock::run) is stopped and the lock released. A guard's lock is
-    /// lost then, and released when the guard is dropped, at the latest a twentieth of the TTL later.
+    /// The hold ends after this long: the body of [`run`](Lock::run) is stopped and the lock released, with an error of kind
+    /// `LimitPassed`. A guard's hold is over then, and the lock released when the guard is dropped, at the latest a twentieth of the TTL later.
     pub fn hold_at_most(mut self, most: Duration) -> Self {
         self.options.hold_at_most = Some(most);
         self
@@ -101,7 +103,7 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// Every kind but `Lost` and `NotConfigured`.
+    /// Every kind but `Lost`, `LimitPassed` and `NotConfigured`.
     ///
     /// # Cancel safety
     ///
@@ -131,7 +133,8 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// Every kind but `NotConfigured`; the body ran, in part, only if the kind is `Lost`.
+    /// Every kind but `NotConfigured`; the body ran, in part, only if the kind is `Lost`, `LimitPassed` or, where the client was
+    /// closed meanwhile, `Closed`.
     ///
     /// # Cancel safety
     ///
@@ -147,6 +150,7 @@ impl Lock {
     }
 
     async fn acquire_as(self, joins: Joins) -> Result<Guard, Error> {
-        acquire(&self.engine, self.key?, self.options, self.caller, joins).await.map(Guard::from)
+        let acquired = acquire(&self.engine, self.key?, self.options, self.caller, joins);
+        with_contained_wakers(acquired).await.map(Guard::from)
     }
 }

@@ -11,6 +11,7 @@ use crate::values::error::Error;
 #[cfg(feature = "etcd")]
 use crate::values::error::ErrorKind;
 use crate::values::key::Key;
+use crate::values::secret::Secret;
 use crate::world::World;
 use std::fmt;
 use std::panic::Location;
@@ -18,6 +19,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// A client of one store: cheap to clone, usable from any thread and any runtime.
+///
+/// When the last handle, guard and call of a client is gone, its sessions and connections close by themselves, soon after.
+/// At the end of a program nothing waits for that: see [`close`](Locks::close).
+///
+/// A process that is forked cannot use the clients of its parent: their requests fail at once with `Closed`, guards are
+/// lost there, and dropping them releases nothing. Connect in the child.
 ///
 /// # Examples
 ///
@@ -37,6 +44,8 @@ use tokio::sync::mpsc;
 #[derive(Clone)]
 pub struct Locks {
     pub(crate) engine: Arc<Engine>,
+    /// What another process can connect by.
+    url: Option<Secret<Arc<str>>>,
 }
 
 impl Locks {
@@ -50,6 +59,10 @@ impl Locks {
     /// | `postgres://user:password@a:5432,b:5432/database` | PostgreSQL; of several servers the one that accepts writes is used |
     /// | `file:///var/lock/app` | one machine, any number of processes |
     /// | `memory:` or `memory:name` | this process |
+    ///
+    /// In `etcd:` and `redis:` URLs the path is what keys begin with, without the slash that ends the hosts: `/app` is `app`, and
+    /// `//app`, or `/%2Fapp`, is `/app`. So a role that may touch what begins with `/app/` fits `etcd://…//app` and keys that begin
+    /// with a slash. An `@` in a user, a password, a path or a parameter is written `%40`.
     ///
     /// All take `?ttl=10s` (of locks that name none), `?connect_timeout=5s`, and `?label.NAME=VALUE` (for the holder
     /// record).
@@ -80,9 +93,10 @@ impl Locks {
     ///
     /// `InvalidUrl` with what is wrong, or with the feature that is off.
     pub fn connect(url: impl AsRef<str>) -> Result<Self, Error> {
-        let world = World::background()?;
-        let (store, defaults) = connect::connect(url.as_ref(), &world)?;
-        Ok(Self::new(store, defaults, world))
+        let (url, world) = (url.as_ref(), World::background()?);
+        let (store, defaults) = connect::connect(url, &world)?;
+        let is_in_memory = url.split(':').next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("memory"));
+        Ok(Self { url: (!is_in_memory).then(|| Secret::new(url.into())), ..Self::new(store, defaults, world) })
     }
 
     /// A client of a store that is made already, of another crate for instance. Nothing is sent.
@@ -95,7 +109,12 @@ impl Locks {
     }
 
     pub(crate) fn new(store: Arc<dyn Store>, defaults: Defaults, world: World) -> Self {
-        Self { engine: Arc::new(Engine::new(store, defaults, world)) }
+        Self { engine: Arc::new(Engine::new(store, defaults, world)), url: None }
+    }
+
+    /// The URL that another process can connect by, if there is one.
+    pub(super) fn url(&self) -> Option<&str> {
+        self.url.as_ref().map(|url| &**url.reveal())
     }
 
     /// Begins to describe a lock on `key`; nothing happens until it is acquired.
@@ -143,6 +162,9 @@ impl Locks {
 
     /// The locks whose keys start with `prefix` and that have a holder or waiters, sorted by key.
     ///
+    /// On Redis only those that a client of this crate holds or waits for, since any other key might be anything:
+    /// [`inspect`](Locks::inspect) shows any holder.
+    ///
     /// # Errors
     ///
     /// `Unavailable`, `Unauthorized`.
@@ -154,7 +176,8 @@ impl Locks {
         self.engine.ask(self.engine.store.inspect(Scope::Prefix(prefix.into()))).await
     }
 
-    /// Reports every change to the locks whose keys start with `prefix`, from now on.
+    /// Reports every change to the locks whose keys start with `prefix`, from now on; on Redis, of the locks that
+    /// [`list`](Locks::list) shows.
     ///
     /// # Errors
     ///
@@ -188,7 +211,8 @@ impl Locks {
     ///
     /// # Errors
     ///
-    /// `InvalidKey`, `Unavailable`, `Unauthorized`; `Unsupported` where the store cannot, with what to do instead.
+    /// `InvalidKey`, also for what is not known to be a lock (on Redis, an application's data of that name): it stays;
+    /// `Unavailable`, `Unauthorized`; `Unsupported` where the store cannot, with what to do instead.
     ///
     /// # Cancel safety
     ///
@@ -199,8 +223,9 @@ impl Locks {
         Ok(answer.map_err(|error| error.with_key(&key))? > 0)
     }
 
-    /// Ends the client: new requests fail with `Closed`, what is held is lost, and everything of this client leaves the
-    /// store at once. Call it last in `main`, so that locks dropped just before need not lapse.
+    /// Ends the client: new requests fail with `Closed`, bodies that run are stopped with the same kind, and everything of this
+    /// client leaves the store at once. That is no loss, in metrics and events neither. Call it last in `main`, so that locks dropped just before need not lapse.
+    /// Without it a thread that ends waits for what it has dropped, 0.3 s at the most, and not on every system or way to end.
     ///
     /// # Cancel safety
     ///

@@ -6,6 +6,7 @@ use crate::engine::{context, observe};
 use crate::values::end::EndReason;
 use crate::values::error::Error;
 use crate::values::options::{OnLost, Options};
+use crate::world::panic::with_contained_wakers;
 use crate::world::runtime::blocking;
 use std::any::Any;
 use std::future::Future;
@@ -28,7 +29,10 @@ where
     let running = Running {
         body: Some(Box::pin(body(Guard::joining(Arc::clone(&hold))))),
         watched: (options.on_lost == OnLost::Cancel).then(|| Watched { hold: Arc::clone(&hold), ended: None }),
-        limit: limit.map(|limit| (limit, hold.world().runtime().sleep(limit))),
+        limit: limit.map(|limit| {
+            let timer = hold.world().runtime().sleep(limit);
+            (limit, Box::pin(with_contained_wakers(timer)) as Pin<Box<dyn Future<Output = ()> + Send>>)
+        }),
     };
     let ending = tracing::Instrument::instrument(context::under(guard.body(), running), hold.span().clone()).await;
     finish(guard, ending).await
@@ -45,7 +49,7 @@ pub(crate) fn run_under_blocking<T>(guard: Guard, body: impl FnOnce(Guard) -> T)
 
 /// Releases the lock, and returns what became of the body.
 async fn finish<T>(guard: Guard, ending: Ending<T>) -> Result<T, Error> {
-    let hold = Arc::clone(guard.hold());
+    let (hold, is_owner) = (Arc::clone(guard.hold()), guard.is_owner());
     // The value stands: a release that failed is logged there, and goes on in the background.
     let (lost, _) = guard.end().await;
     match ending {
@@ -57,7 +61,12 @@ async fn finish<T>(guard: Guard, ending: Ending<T>) -> Result<T, Error> {
         }
         Ending::Panicked(panic) => resume_unwind(panic),
         Ending::Stopped(reason) => Err(hold.lost_error(&reason)),
-        Ending::OverLimit(limit) => Err(hold.over_limit_error(limit)),
+        Ending::OverLimit(limit) => {
+            if !is_owner {
+                hold.note_limit();
+            }
+            Err(hold.over_limit_error(limit))
+        }
     }
 }
 
@@ -76,7 +85,7 @@ struct Running<Fut> {
     body: Option<Pin<Box<Fut>>>,
     watched: Option<Watched>,
     /// A limit of the body's own, where the hold does not have it.
-    limit: Option<(Duration, Pin<Box<tokio::time::Sleep>>)>,
+    limit: Option<(Duration, Pin<Box<dyn Future<Output = ()> + Send>>)>,
 }
 
 /// The hold that a body must not outlive.
@@ -92,7 +101,7 @@ impl Watched {
         let hold = &self.hold;
         let ended = self.ended.get_or_insert_with(|| {
             let hold = Arc::clone(hold);
-            Box::pin(async move { hold.ended().await })
+            Box::pin(async move { with_contained_wakers(hold.ended()).await })
         });
         ended.as_mut().poll(context)
     }

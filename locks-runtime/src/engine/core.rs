@@ -12,6 +12,7 @@ use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::options::Options;
 use crate::world::World;
+use crate::world::panic::with_contained_wakers;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ impl Engine {
         };
         let queues = Queues::new(world.clone(), owned::pass_over);
         Self {
-            sessions: Sessions::new(Arc::clone(&store), world.clone()),
+            sessions: Sessions::new(Arc::clone(&store), world.clone(), defaults.connect_timeout),
             client: Client::new(&identity.instance, &world, &queues),
             world,
             store,
@@ -75,6 +76,7 @@ impl Engine {
     }
 
     pub(crate) fn check_open(&self) -> Result<(), Error> {
+        self.world.runtime().check_process()?;
         match self.closed.load(Ordering::Acquire) {
             false => Ok(()),
             true => Err(Error::new(ErrorKind::Closed, "the client was closed; connect a new one")),
@@ -94,16 +96,33 @@ impl Engine {
         T: Send + Unpin + 'static,
         F: Future<Output = Result<T, Error>> + Send + ?Sized + 'static,
     {
-        let answer = self.world.runtime().start(question).await;
+        self.world.runtime().check_process()?;
+        let answer = with_contained_wakers(self.world.runtime().start(question)).await;
         answer.unwrap_or_else(|| Err(Error::unavailable("the store panicked; this is a bug worth reporting")))
     }
 
     /// Ends the client: see `Locks::close`.
     pub(crate) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        if self.world.is_inherited() {
+            return;
+        }
         let sessions = Arc::clone(&self.sessions);
         let closed = self.world.runtime().start(Box::pin(async move { sessions.close().await }));
         // A failure is logged there; what could not be closed lapses.
         let _ = self.world.runtime().within(self.defaults.connect_timeout, closed).await;
+    }
+}
+
+impl Drop for Engine {
+    /// Neither a handle nor a hold nor a call of this client is left. What they left in the store is being taken out of it,
+    /// and the sessions close after that.
+    fn drop(&mut self) {
+        if self.world.is_inherited() {
+            // The connections in them are the parent's, and would end for it, too.
+            std::mem::forget((Arc::clone(&self.store), Arc::clone(&self.sessions)));
+        } else {
+            self.sessions.retire();
+        }
     }
 }

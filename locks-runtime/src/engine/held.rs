@@ -6,6 +6,7 @@ use crate::contract::Entry;
 use crate::values::end::{EndReason, EndSignal};
 use crate::values::mutex::Mutex;
 use crate::world::clock::{AtomicMoment, Moment};
+use crate::world::panic::contain;
 use std::sync::Arc;
 
 /// What a session and a hold share of the entry that the hold is about.
@@ -46,7 +47,7 @@ impl HeldEntry {
     pub(crate) fn end(&self, reason: EndReason) -> EndReason {
         let (stands, is_first) = self.end.end(reason);
         if is_first && stands != EndReason::Released {
-            observe::lost(&self.span, self.request.labels(), &self.entry.key, &stands);
+            contain(|| observe::ended_early(&self.span, self.request.labels(), &self.entry.key, &stands));
         }
         stands
     }
@@ -66,5 +67,13 @@ impl HeldEntry {
     pub(crate) fn cover(&self) {
         self.deadline.store(Moment::NEVER);
         *self.uncovered.lock() = None;
+    }
+}
+
+impl Drop for HeldEntry {
+    fn drop(&mut self) {
+        // The end of a span is reported, too, by whatever drops it.
+        let span = std::mem::replace(&mut self.span, tracing::Span::none());
+        contain(|| drop(span));
     }
 }

@@ -10,13 +10,14 @@ use super::session::ActiveSession;
 #[cfg(feature = "etcd")]
 use crate::contract::Native;
 use crate::values::end::EndReason;
-use crate::values::error::Error;
+use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
 use crate::values::key::Key;
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::{AtomicMoment, Moment};
-use crate::world::runtime::Started;
+use crate::world::panic::contain;
+use crate::world::runtime::{Started, is_thread_ending};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -139,6 +140,10 @@ impl Hold {
     }
 
     fn loss_at(&self, now: Moment) -> Option<EndReason> {
+        if self.world().is_inherited() {
+            // Nothing is written down: locks that other threads had at the fork are never released here.
+            return Some(EndReason::Forked);
+        }
         if let Some(reason) = self.held.end_at(now) {
             return Some(reason);
         }
@@ -173,6 +178,9 @@ impl Hold {
 
     /// Returns when the hold is over, with the reason.
     pub(crate) async fn ended(&self) -> EndReason {
+        if self.world().is_inherited() {
+            return EndReason::Forked;
+        }
         tokio::select! {
             biased;
             reason = self.held.ended() => reason,
@@ -180,14 +188,24 @@ impl Hold {
         }
     }
 
+    /// The error of a body that was stopped, or of a guard, because the hold is over.
     pub(crate) fn lost_error(&self, reason: &EndReason) -> Error {
-        Error::lost(format!("the lock was lost: {reason}; another process may hold it now")).with_key(self.key())
+        let kind = reason.kind();
+        let over = if kind == ErrorKind::Lost { "the lock was lost" } else { "the lock is not held any more" };
+        let limit = self.held.request.options.hold_at_most.filter(|_| *reason == EndReason::LimitPassed);
+        let limit = limit.map_or_else(String::new, |limit| format!(" (after {limit:?})"));
+        Error::new(kind, format!("{over}: {reason}{limit}; another process may hold it now")).with_key(self.key())
     }
 
     /// The body had a limit of its own, which the hold has not.
     pub(crate) fn over_limit_error(&self, limit: Duration) -> Error {
-        let message = format!("the lock was lost: `hold_at_most` of {limit:?} passed; another process may hold it now");
-        Error::lost(message).with_key(self.key())
+        let message = format!("the body was stopped: its `hold_at_most` of {limit:?} passed");
+        Error::new(ErrorKind::LimitPassed, message).with_key(self.key())
+    }
+
+    /// A body that had joined the hold was stopped for a limit of its own.
+    pub(crate) fn note_limit(&self) {
+        observe::limit_passed(&self.held.span, self.held.request.labels(), self.key().shown());
     }
 
     /// Releases the lock and waits for the store, for a bounded time. Returns why it had been lost before, if it had, and
@@ -196,8 +214,9 @@ impl Hold {
         let Release { lost, left } = self.begin_release();
         let left = self.world().runtime().within(self.engine.defaults.connect_timeout, left).await.flatten();
         let unknown = || {
-            let error = Error::unavailable("the store did not acknowledge the release yet");
-            observe::release_failed(self.key(), &error);
+            let error =
+                Error::unavailable(format!("{} did not acknowledge the release yet", self.engine.defaults.store()));
+            contain(|| observe::release_failed(self.key(), &error));
             Err(error)
         };
         (lost, left.unwrap_or_else(unknown).map_err(|error| error.with_key(self.key())))
@@ -205,6 +224,9 @@ impl Hold {
 
     /// Begins to take the entry out of the store, and lets the next one of this process move when that is done.
     pub(crate) fn begin_release(&self) -> Release {
+        if self.world().is_inherited() {
+            return Release { lost: Some(EndReason::Forked), left: Started::done(Ok(())) };
+        }
         // Sequentially consistent with `bind`.
         self.released.store(true, Ordering::SeqCst);
         let Some(owned) = self.owned.lock().take() else {
@@ -215,7 +237,7 @@ impl Hold {
             let reason = self.held.end(EndReason::Released);
             (reason != EndReason::Released).then_some(reason)
         });
-        observe::ended(&self.held.span, self.held.request.labels(), now.since(self.acquired), lost.is_some());
+        self.report_end(now, lost.clone());
         self.session.unregister(self.held.number());
         let Some(owned) = self.hand_off(owned, lost.is_none(), now) else {
             return Release { lost, left: Started::done(Ok(())) };
@@ -230,6 +252,17 @@ impl Hold {
             }
         };
         Release { lost, left }
+    }
+
+    fn report_end(&self, now: Moment, lost: Option<EndReason>) {
+        let (held, lasted) = (Arc::clone(&self.held), now.since(self.acquired));
+        let report = move || observe::ended(&held.span, held.request.labels(), lasted, lost.as_ref());
+        if is_thread_ending() {
+            // Subscribers and recorders may use locals of this thread that are gone.
+            self.world().spawn(async move { report() });
+        } else {
+            contain(report);
+        }
     }
 
     /// Hands the entry off to the next body in this process's queue, if that one would see no difference from an
@@ -251,6 +284,7 @@ impl Hold {
                 biased;
                 // It lapses by itself, and so may not be withdrawn now.
                 _ = session.lost() => return owned.forget(),
+                () = session.retired() => return owned.forget(),
                 () = tokio::time::sleep(after) => {}
             }
             // A failure is logged there.

@@ -11,6 +11,8 @@ use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
 use crate::world::World;
 use crate::world::clock::Moment;
+use crate::world::departure::Departure;
+use crate::world::panic::{contain, contained};
 use crate::world::runtime::Started;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,7 +72,7 @@ impl OwnedEntry {
             && error.kind() == ErrorKind::Lost
         {
             // The store has forgotten the session itself: no other entry should try it.
-            parts.session.lose(EndReason::SessionLost(error.to_string().into()));
+            parts.session.lose(EndReason::SessionLost(error.chain().to_string().into()));
         }
         entered
     }
@@ -145,6 +147,7 @@ impl OwnedEntry {
     /// Lets the entry stay until then, and lapse by itself if this process ends sooner: the hold is over.
     pub(crate) async fn lapse(&self, until: Moment) -> Result<(), Error> {
         let parts = self.parts();
+        let _until_done = Departure::begin();
         let rest = || until.since(parts.world.now());
         let lapse = || parts.session.session.lapse(Arc::clone(&parts.entry), rest());
         definite(parts, lapse, IfRefused::Report).await
@@ -164,11 +167,16 @@ const UNTIL_CONSUMED: &str = "only what consumes the owner takes its parts";
 impl Drop for OwnedEntry {
     fn drop(&mut self) {
         let Some(mut parts) = self.0.take() else { return };
+        if parts.world.is_inherited() {
+            // The entry is the parent's, and all that it hangs on.
+            return std::mem::forget(parts);
+        }
         if let Some(waiting) = parts.waiting.take() {
             waiting.abort();
         }
         let runtime = parts.world.runtime().clone();
         drop(runtime.start(Box::pin(async move {
+            let _until_done = Departure::begin();
             // Whatever they answer, the entry goes.
             if let Some(entering) = parts.entering.take() {
                 let _ = entering.await;
@@ -185,7 +193,7 @@ impl Drop for OwnedEntry {
 /// Withdraws what was handed off to one that has not taken it; then the next one of this process's queue moves.
 pub(crate) fn pass_over(position: Position<HandOff>, held: Option<HandOff>) {
     let request = position.request();
-    observe::unclaimed(&request.key, &request.holder);
+    contain(|| observe::unclaimed(&request.key, &request.holder));
     if let Some(HandOff { mut owned, .. }) = held {
         owned.take_position(&Arc::new(position));
     }
@@ -208,6 +216,7 @@ enum IfRefused {
 
 /// Takes the entry out of the store, until the answer is definite or the session is over: then its end takes the entry.
 async fn leave(parts: &Parts, if_refused: IfRefused) -> Result<(), Error> {
+    let _until_done = Departure::begin();
     if let Some(position) = parts.last_position() {
         position.leaves(parts.world.now());
     }
@@ -227,7 +236,8 @@ async fn definite(parts: &Parts, request: impl Fn() -> Pending<()>, if_refused: 
     let is_extended = parts.extended.load(Ordering::Relaxed);
     let mut is_reported = if_refused == IfRefused::RetryReported;
     loop {
-        let answer = request();
+        let answer = contained(request());
+        let answer = async { answer.await.unwrap_or_else(|| Err(panicked("leave"))) };
         let answer = match is_extended {
             true => answer.await,
             false => tokio::select! {
@@ -247,7 +257,7 @@ async fn definite(parts: &Parts, request: impl Fn() -> Pending<()>, if_refused: 
             position.fails(&error);
         }
         if !std::mem::replace(&mut is_reported, true) {
-            observe::release_failed(&parts.entry.key, &error);
+            contain(|| observe::release_failed(&parts.entry.key, &error));
         }
         if error.kind() != ErrorKind::Unavailable && if_refused == IfRefused::Report {
             return Err(error);

@@ -43,6 +43,24 @@ pub(crate) fn renew_after(world: &World, ttl: Duration) -> Duration {
     world.between(ttl / 3 - ttl / 30, ttl / 3)
 }
 
+/// `ttl`, or a little more: the next of four steps in each doubling (8 s, 10 s, 12 s, 14 s, 16 s, 20 s …), at most a quarter
+/// longer. All the TTLs that a program may compute are a few sessions then.
+#[must_use]
+pub(crate) fn round_up(ttl: Duration) -> Duration {
+    let mut whole = Duration::from_secs(1);
+    while whole > ttl && whole > Duration::from_nanos(4) {
+        whole /= 2;
+    }
+    while whole * 2 <= ttl {
+        whole *= 2;
+    }
+    let mut rounded = whole;
+    while rounded < ttl {
+        rounded += whole / 4;
+    }
+    rounded
+}
+
 /// For how long a session without entries is kept, so that the next lock costs no new one.
 #[must_use]
 pub(crate) fn idle_limit(ttl: Duration) -> Duration {
@@ -74,10 +92,25 @@ mod tests {
         }
 
         #[test]
+        fn a_rounded_ttl_is_at_most_a_quarter_longer_and_stays(ttl in nanos(1..YEAR)) {
+            let rounded = round_up(ttl);
+            prop_assert!(rounded >= ttl);
+            prop_assert!(rounded <= ttl + ttl / 4 + Duration::from_nanos(4), "{ttl:?} {rounded:?}");
+            prop_assert_eq!(round_up(rounded), rounded);
+        }
+
+        #[test]
         fn at_least_two_renewals_fit_before_the_deadline(ttl in nanos(1_000_000..YEAR)) {
             let sent = Moment::from_nanos(0);
             // The longest that `renew_after` can be.
             prop_assert!(sent + ttl / 3 * 2 < deadline(sent, ttl));
         }
+    }
+
+    #[test]
+    fn all_the_ttls_of_minutes_are_few() {
+        let rounded: std::collections::BTreeSet<_> = (1..=300).map(|ttl| round_up(Duration::from_secs(ttl))).collect();
+        assert!(rounded.len() <= 30, "{}: {rounded:?}", rounded.len());
+        assert!([1, 2, 5, 10, 20, 40].iter().all(|ttl| rounded.contains(&Duration::from_secs(*ttl))), "{rounded:?}");
     }
 }

@@ -22,10 +22,24 @@ pub struct Defaults {
     pub connect_timeout: Duration,
     /// The application's own labels, for the holder record: none.
     pub labels: BTreeMap<String, String>,
+    /// Where the store is, for messages: the URL without user, password and parameters. Empty if it is not known.
+    pub endpoint: String,
+}
+
+impl Defaults {
+    /// What messages call the store.
+    pub(crate) fn store(&self) -> String {
+        if self.endpoint.is_empty() { "the store".to_owned() } else { format!("the store at {}", self.endpoint) }
+    }
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { ttl: Duration::from_secs(10), connect_timeout: Duration::from_secs(5), labels: BTreeMap::new() }
+        Self {
+            ttl: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
+            labels: BTreeMap::new(),
+            endpoint: String::new(),
+        }
     }
 }

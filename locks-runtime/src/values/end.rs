@@ -1,8 +1,10 @@
 //! How a hold or a session ends, and the signal that it has.
 
+use crate::values::error::ErrorKind;
 use once_cell::sync::OnceCell;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Why a hold or a session is over. `Display` is a clause for a person: "… because …".
@@ -16,8 +18,10 @@ pub(crate) enum EndReason {
     ClientClosed,
     /// A session without entries was no longer needed.
     Idle,
+    /// This process was forked from the one that holds.
+    Forked,
     /// No renewal was acknowledged before the deadline.
-    Overdue,
+    Overdue(Overdue),
     /// The store did not renew this one entry before its deadline.
     NotRenewed(Arc<str>),
     /// The store has forgotten the session.
@@ -26,10 +30,28 @@ pub(crate) enum EndReason {
     EntryRemoved(Arc<str>),
 }
 
+/// What is known of the time in which no renewal was acknowledged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Overdue {
+    /// The last renewal that failed, with its causes.
+    pub(crate) failure: Option<Arc<str>>,
+    /// For how long this process did not run, if that was long.
+    pub(crate) paused: Option<Duration>,
+}
+
 impl EndReason {
-    /// Whether it was meant to end: nothing was lost.
-    pub(crate) fn is_intended(&self) -> bool {
-        matches!(self, Self::Released | Self::ClientClosed | Self::Idle)
+    /// Whether something was lost: it was not meant to end.
+    pub(crate) fn is_loss(&self) -> bool {
+        self.kind() == ErrorKind::Lost && !matches!(self, Self::Released | Self::Idle)
+    }
+
+    /// The kind of error of a body that was stopped for it, or a guard that is asked after it.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::LimitPassed => ErrorKind::LimitPassed,
+            Self::ClientClosed => ErrorKind::Closed,
+            _ => ErrorKind::Lost,
+        }
     }
 }
 
@@ -40,10 +62,27 @@ impl fmt::Display for EndReason {
             Self::LimitPassed => "`hold_at_most` passed",
             Self::ClientClosed => "the client was closed",
             Self::Idle => "nothing was held for a while",
-            Self::Overdue => "the store did not acknowledge a renewal in time, or the process was paused for too long",
+            Self::Overdue(overdue) => return overdue.fmt(f),
+            Self::Forked => "this process was forked from the one that holds it, which goes on",
             Self::NotRenewed(cause) => return write!(f, "the store did not renew it in time: {cause}"),
             Self::SessionLost(cause) | Self::EntryRemoved(cause) => cause,
         })
+    }
+}
+
+impl fmt::Display for Overdue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.failure, self.paused) {
+            (None, None) => f.write_str("the store did not acknowledge a renewal in time"),
+            (None, Some(paused)) => write!(f, "the process was paused, or got no processor, for {paused:.1?}"),
+            (Some(failure), None) => write!(f, "no renewal succeeded in time: {failure}"),
+            (Some(failure), Some(paused)) => {
+                write!(
+                    f,
+                    "the process was paused, or got no processor, for {paused:.1?}, and a renewal had failed: {failure}"
+                )
+            }
+        }
     }
 }
 
@@ -100,8 +139,31 @@ mod tests {
         let mut waiting = pin!(signal.wait());
         assert!(waiting.as_mut().poll(&mut context).is_pending());
         assert_eq!(signal.end(EndReason::Released), (EndReason::Released, true));
-        assert_eq!(signal.end(EndReason::Overdue), (EndReason::Released, false));
+        assert_eq!(signal.end(EndReason::Idle), (EndReason::Released, false));
         assert!(waiting.as_mut().poll(&mut context).is_ready());
         assert!(pin!(signal.wait()).poll(&mut context).is_ready());
+    }
+
+    #[test]
+    fn a_session_that_is_overdue_says_which_it_was() {
+        let said = |failure: Option<&str>, paused: Option<u64>| {
+            Overdue { failure: failure.map(Arc::from), paused: paused.map(Duration::from_millis) }.to_string()
+        };
+        assert_eq!(said(None, None), "the store did not acknowledge a renewal in time");
+        assert_eq!(said(Some("refused: no right"), None), "no renewal succeeded in time: refused: no right");
+        assert_eq!(said(None, Some(7_240)), "the process was paused, or got no processor, for 7.2s");
+        assert!(said(Some("refused"), Some(7_240)).ends_with("for 7.2s, and a renewal had failed: refused"));
+    }
+
+    #[test]
+    fn a_limit_and_a_close_are_no_losses() {
+        let losses = [EndReason::Overdue(Overdue::default()), EndReason::SessionLost("".into())];
+        assert!(losses.iter().all(|reason| reason.is_loss() && reason.kind() == ErrorKind::Lost));
+        for (reason, kind) in
+            [(EndReason::LimitPassed, ErrorKind::LimitPassed), (EndReason::ClientClosed, ErrorKind::Closed)]
+        {
+            assert!(!reason.is_loss() && reason.kind() == kind);
+        }
+        assert!(!EndReason::Released.is_loss() && !EndReason::Idle.is_loss());
     }
 }

@@ -2,13 +2,15 @@
 
 use crate::values::holder::Holder;
 use crate::values::key::Key;
+use crate::values::shown::{self, Chain, LONGEST_TEXT};
 use std::error::Error as StdError;
 use std::fmt;
 
 /// Why a locked function did not run, or was stopped.
 ///
 /// [`kind`](Error::kind) is what a program decides by; the text says what a person can do. `Display` is one
-/// sentence of this level; [`source`](StdError::source) has the cause.
+/// sentence of this level; [`source`](StdError::source) has the cause. Texts of servers and of other clients are escaped and
+/// cut in all of them, so that each is one line.
 ///
 /// # Examples
 ///
@@ -33,10 +35,15 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     key: Option<Key>,
+    /// The locked function that did not run.
+    function: Option<&'static str>,
     message: String,
     holder: Option<Holder>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
+
+/// A message may contain a statement to be run.
+const LONGEST_MESSAGE: usize = 4 * LONGEST_TEXT;
 
 /// The kinds of [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +55,8 @@ pub enum ErrorKind {
     Timeout,
     /// The hold can no longer be proved: the body was stopped part of the way, and another process may hold the lock now.
     Lost,
+    /// `hold_at_most` passed: the body was stopped part of the way, as was asked for, and the lock released. Not a loss.
+    LimitPassed,
     /// The store does not answer.
     Unavailable,
     /// The store refuses the credentials. Not retried.
@@ -64,7 +73,7 @@ pub enum ErrorKind {
     NotConfigured,
     /// A global client is set already.
     AlreadyConfigured,
-    /// The client was closed.
+    /// The client was closed. A body that ran under one of its locks then was stopped part of the way.
     Closed,
     /// The store cannot do what was asked.
     Unsupported,
@@ -74,7 +83,12 @@ impl Error {
     /// An error of `kind`, with a message that says what to do.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, key: None, message: message.into(), holder: None, source: None }))
+        let message = message.into();
+        // A message of ours may contain a statement of several lines.
+        let is_one_line = !message.contains(['\n', '\r']);
+        let message = if is_one_line { message } else { message.split_whitespace().collect::<Vec<_>>().join(" ") };
+        let message = shown::fit(message, LONGEST_MESSAGE);
+        Self(Box::new(Inner { kind, key: None, function: None, message, holder: None, source: None }))
     }
 
     /// What happened, for a program to decide by.
@@ -98,7 +112,7 @@ impl Error {
     /// Whether the same call may succeed later with nothing changed, and nothing of the body ran: `Busy`, `Timeout`
     /// and `Unavailable`.
     ///
-    /// `Lost` is not among them: part of the body ran, and only its author knows whether it may run again.
+    /// `Lost` and `LimitPassed` are not among them: part of the body ran, and only its author knows whether it may run again.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Busy | ErrorKind::Timeout | ErrorKind::Unavailable)
@@ -118,11 +132,34 @@ impl Error {
         self
     }
 
-    /// The same error with its cause.
+    /// The same error with its cause. One whose text is long, or not of one line, is replaced by its text, escaped and cut.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        let source = source.into();
+        let chain = Chain::of(&*source);
+        self.0.source = Some(if chain.is_fit() { source } else { chain.to_string().into() });
         self
+    }
+
+    /// The same error, naming the locked function that did not run.
+    pub(crate) fn with_function(mut self, name: &'static str) -> Self {
+        self.0.function = Some(name);
+        self
+    }
+
+    /// The locked function that did not run.
+    pub(crate) fn function(&self) -> Option<&'static str> {
+        self.0.function
+    }
+
+    /// The whole chain of causes below this error.
+    pub(crate) fn cause(&self) -> Option<Chain<'_>> {
+        self.source().map(Chain::of)
+    }
+
+    /// This error and the whole chain of its causes.
+    pub(crate) fn chain(&self) -> Chain<'_> {
+        Chain::of(self)
     }
 
     pub(crate) fn invalid_key(name: &str, why: impl Into<String>) -> Self {
@@ -151,7 +188,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(key) = &self.0.key {
-            write!(f, "lock `{key}`: ")?;
+            write!(f, "lock `{}`: ", key.shown())?;
         }
         f.write_str(&self.0.message)?;
         match &self.0.holder {
@@ -165,12 +202,10 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {self}", self.0.kind)?;
-        let mut source = self.source();
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
+        match self.cause() {
+            Some(cause) => write!(f, ": {cause}"),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -183,5 +218,36 @@ impl StdError for Error {
 impl From<std::convert::Infallible> for Error {
     fn from(never: std::convert::Infallible) -> Self {
         match never {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn what_a_server_wrote_is_one_short_line_in_every_form_of_an_error() {
+        let page = "<html>\r\n\u{1b}[31m\u{202e}".repeat(1_000_000);
+        let error = Error::unavailable(&*page).with_source(io::Error::other(page));
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        for text in [error.to_string(), format!("{error:?}"), error.chain().to_string(), cause] {
+            assert!(!text.contains(|c: char| c.is_control() || c == '\u{202e}') && text.len() < 100_000, "{text:.300}");
+        }
+    }
+
+    #[test]
+    fn a_cause_that_is_fit_to_be_shown_keeps_its_type() {
+        let error = Error::unavailable("no answer").with_source(io::Error::other("refused"));
+        assert!(error.source().is_some_and(|cause| cause.is::<io::Error>()));
+        assert_eq!(format!("{error:?}"), "Unavailable: no answer: refused");
+    }
+
+    #[test]
+    fn a_statement_in_a_message_can_be_run_as_it_is_shown() {
+        assert_eq!(
+            Error::unavailable("run: CREATE TABLE x (\n    a text\n)").to_string(),
+            "run: CREATE TABLE x ( a text )"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Who holds a lock: the small record that the store keeps beside an entry, for people and for tools.
 
+use crate::values::shown::{self, Shown};
 use once_cell::sync::Lazy;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -11,6 +12,11 @@ use std::time::{Duration, SystemTime};
 ///
 /// It is JSON with a version, and read leniently: every field may be missing. Clients of other projects write no
 /// record, and one that cannot be read counts as none; such a holder is [unknown](Holder::is_known).
+///
+/// Whoever may write to the store may write what they like into a record. The fields are what it says, only not longer than 256
+/// characters each, with at most 64 labels; a record of more than 64 KiB is not read. `Display` and `Debug` escape what cannot
+/// be seen (line breaks, escape codes of terminals, changes of the text's direction): show a holder by them, and escape the
+/// fields if you show those.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -47,6 +53,15 @@ pub struct Holder {
     pub remark: Option<String>,
 }
 
+/// The longest text of a record that is kept, in characters.
+const LONGEST_FIELD: usize = 256;
+
+/// How many labels of a record are kept.
+const MOST_LABELS: usize = 64;
+
+/// The largest record that is read, in bytes.
+const LARGEST_RECORD: usize = 64 * 1024;
+
 /// A field of a type we do not expect counts as missing: a newer writer must not blind an older reader.
 fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
@@ -70,7 +85,7 @@ impl Holder {
     /// A holder without a record, with what can be said about it.
     #[must_use]
     pub fn unknown_because(remark: impl Into<String>) -> Self {
-        Self { remark: Some(remark.into()), ..Self::default() }
+        Self { remark: Some(shown::fit(remark.into(), 2 * LONGEST_FIELD)), ..Self::default() }
     }
 
     /// What every record of this process has in common.
@@ -104,12 +119,29 @@ impl Holder {
         if bytes.is_empty() {
             return Self::unknown_because("a client of another project, which leaves no record");
         }
+        if bytes.len() > LARGEST_RECORD {
+            return Self::unknown_because(format!("its record of {} bytes is too large to be read", bytes.len()));
+        }
         // By way of a map: serde would also take a JSON array for a struct.
         serde_json::from_slice::<serde_json::Map<_, _>>(bytes)
             .and_then(|record| serde_json::from_value::<Self>(record.into()))
             .ok()
             .filter(Self::is_known)
+            .map(Self::bounded)
             .unwrap_or_else(|| Self::unknown_because("its record cannot be read"))
+    }
+
+    /// With no more of each field than a person could read.
+    fn bounded(mut self) -> Self {
+        for text in [&mut self.name, &mut self.origin, &mut self.host, &mut self.instance, &mut self.mode] {
+            if let Some(short) = shown::cut(text, LONGEST_FIELD) {
+                *text = short.into();
+            }
+        }
+        let short = |text: String| shown::cut(&text, LONGEST_FIELD).unwrap_or(text);
+        let labels = self.labels.into_iter().take(MOST_LABELS);
+        self.labels = labels.map(|(name, value)| (short(name), short(value))).collect();
+        self
     }
 
     /// The record as the store keeps it.
@@ -139,12 +171,14 @@ fn ask_for_host() -> String {
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_known() {
-            write!(f, "{} ({}) in process {} on {}", self.name, self.origin, self.pid, self.host)?;
+            let [name, origin, host] =
+                [&self.name, &self.origin, &self.host].map(|text| Shown::new(text, LONGEST_FIELD));
+            write!(f, "{name} ({origin}) in process {} on {host}", self.pid)?;
         } else {
             write!(f, "an unknown holder")?;
         }
         match &self.remark {
-            Some(remark) => write!(f, ": {remark}"),
+            Some(remark) => write!(f, ": {}", Shown::new(remark, 2 * LONGEST_FIELD)),
             None => Ok(()),
         }
     }
@@ -174,6 +208,34 @@ mod tests {
         assert_eq!((holder.version, &*holder.name, holder.pid), (9, "x", 0));
         assert!(!Holder::from_json(b"").is_known());
         assert!(!Holder::from_json(b"[1]").is_known());
+    }
+
+    #[test]
+    fn what_is_shown_of_a_hostile_record_is_one_short_line() {
+        let record = |name: &str| serde_json::json!({"v": 1, "name": name, "host": name, "origin": name}).to_string();
+        let holder = Holder::from_json(record("\u{1b}[2Jroot\r\n\u{202e}x").as_bytes());
+        let shown = format!("{holder} {holder:?}");
+        assert!(!shown.contains(|c: char| c.is_control() || c == '\u{202e}'), "{shown:?}");
+        assert!(shown.contains("\\u{1b}[2Jroot\\r\\n\\u{202e}x"), "{shown}");
+        assert_eq!(holder.name, "\u{1b}[2Jroot\r\n\u{202e}x", "a program reads what was written");
+
+        let long = Holder::from_json(record(&"é".repeat(5_000)).as_bytes());
+        assert_eq!((long.name.chars().count(), long.name.chars().last()), (LONGEST_FIELD + 1, Some('…')));
+        let many: serde_json::Map<_, _> = (0..500).map(|label| (label.to_string(), "y".repeat(60).into())).collect();
+        let many = Holder::from_json(serde_json::json!({"v": 1, "labels": many}).to_string().as_bytes());
+        assert_eq!(many.labels.len(), MOST_LABELS);
+    }
+
+    #[test]
+    fn a_bomb_is_an_unknown_holder() {
+        let deep = format!("{{\"v\":1,\"name\":{}{}}}", "[".repeat(20_000), "]".repeat(20_000));
+        let huge = serde_json::json!({"v": 1, "name": "x".repeat(20_000_000)}).to_string();
+        for bomb in [deep, huge] {
+            let holder = Holder::from_json(bomb.as_bytes());
+            assert!(!holder.is_known() && holder.to_string().len() < 200, "{holder}");
+        }
+        let remark = Holder::unknown_because("<br>\n".repeat(1_000_000)).to_string();
+        assert!(remark.len() < 2_000 && !remark.contains('\n'), "{remark}");
     }
 
     /// JSON of any shape, with the record's own fields more often than others.

@@ -1,5 +1,6 @@
 //! The name of a lock.
 
+use crate::values::shown::Shown;
 use std::borrow::Borrow;
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -22,8 +23,14 @@ impl Key {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name for a message or a log: what cannot be seen, or changes the direction of the text around it, is escaped.
+    pub(crate) fn shown(&self) -> Shown<&str> {
+        Shown::new(&self.0, self.0.len())
+    }
 }
 
+/// The name as it is; `Debug`, errors and events escape what cannot be seen.
 impl Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -32,7 +39,7 @@ impl Display for Key {
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", self.0)
+        write!(f, "`{}`", self.shown())
     }
 }
 

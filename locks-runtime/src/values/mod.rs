@@ -11,5 +11,6 @@ pub(crate) mod mutex;
 pub(crate) mod naming;
 pub(crate) mod options;
 pub(crate) mod secret;
+pub(crate) mod shown;
 pub(crate) mod target;
 pub(crate) mod url;

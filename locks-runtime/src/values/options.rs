@@ -50,8 +50,8 @@ pub struct Options {
     pub on_lost: OnLost,
     /// The lock stays taken this long from acquisition, even if the body or the process ends sooner.
     pub hold_at_least: Option<Duration>,
-    /// The body is stopped after this long, and the lock released. A body that does not await cannot be stopped; the
-    /// lock is lost to it all the same, and released a twentieth of the TTL later.
+    /// The body is stopped after this long, and the lock released: an error of kind `LimitPassed`. A body that does not await
+    /// cannot be stopped; its hold is over all the same, and the lock released a twentieth of the TTL later.
     pub hold_at_most: Option<Duration>,
     /// Whether others may hold it too.
     pub mode: Mode,

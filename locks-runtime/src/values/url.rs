@@ -2,6 +2,7 @@
 
 use crate::values::error::Error;
 use crate::values::secret::{Credentials, Secret};
+use crate::values::shown::{LONGEST_TEXT, Shown};
 use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +10,7 @@ use std::fmt;
 /// `scheme://user:password@host,host/path?name=value`, decoded. A general URL type has one host; a cluster has several.
 ///
 /// A store takes out the parameters that it knows, and refuses the rest by [`nothing_left`](StoreUrl::nothing_left).
-/// `Debug` shows no password.
+/// `Display` is scheme, hosts and path, for people: without user, password and parameters. `Debug` shows no password.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreUrl {
@@ -29,39 +30,34 @@ impl StoreUrl {
     ///
     /// # Errors
     ///
-    /// `InvalidUrl`; the text never has the password.
+    /// `InvalidUrl`. The text shows nothing that could be a password, or a part of one, in the wrong place.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let Some((scheme, rest)) = text.split_once(':') else {
+        let Some((scheme, rest)) = text.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) else {
             return Err(Error::invalid_url(format!(
                 "{} is not a URL of a lock store; write for instance `etcd://host:2379` or `file:///var/lock/app`",
                 if text.is_empty() { "an empty text" } else { "what was given" }
             )));
         };
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let mut url = Self {
-            scheme: scheme.to_ascii_lowercase(),
-            credentials: None,
-            hosts: Vec::new(),
-            path: decode(rest, "the path")?,
-            parameters: parameters(query)?,
-        };
-        if let Some(rest) = rest.strip_prefix("//") {
-            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            let (user, hosts) = match authority.rsplit_once('@') {
-                Some((user, hosts)) => (Some(user), hosts),
-                // Most likely a password with a `/` or `?` in it, which would be taken for a host and shown.
-                None if path.contains('@') || query.contains('@') => {
-                    return Err(Error::invalid_url(
-                        "there is an `@` after the host; encode `/` as `%2F`, `?` as `%3F` and `@` as `%40` in a password",
-                    ));
-                }
-                None => (None, authority),
-            };
-            url.credentials = user.map(credentials).transpose()?;
-            url.path = decode(path, "the path")?;
-            url.hosts = hosts.split(',').filter(|host| !host.is_empty()).map(str::to_owned).collect();
+        let authority = rest.strip_prefix("//").map(|rest| rest.split_at(rest.find('/').unwrap_or(rest.len())));
+        let (authority, path) = authority.unwrap_or(("", rest));
+        // Most likely a password with a `/` or `?` in it, which would be taken for a host, a path or a parameter, and shown.
+        if query.contains('@') || (rest.starts_with("//") && path.contains('@')) {
+            return Err(Error::invalid_url(
+                "there is an `@` after the host; encode `/` as `%2F`, `?` as `%3F` and `@` as `%40` in a user, a password, a \
+                 path or a parameter",
+            ));
         }
-        Ok(url)
+        let (user, hosts) = authority.rsplit_once('@').map_or((None, authority), |(user, hosts)| (Some(user), hosts));
+        let hosts: Vec<String> = hosts.split(',').filter(|host| !host.is_empty()).map(str::to_owned).collect();
+        hosts.iter().try_for_each(|host| check_port(host))?;
+        Ok(Self {
+            scheme: scheme.to_ascii_lowercase(),
+            credentials: user.map(credentials).transpose()?,
+            hosts,
+            path: decode(path, "the path")?,
+            parameters: parameters(query)?,
+        })
     }
 
     /// Takes the parameter `name` out, decoded.
@@ -88,8 +84,9 @@ impl StoreUrl {
         match self.parameters.keys().next() {
             None => Ok(()),
             Some(name) => Err(Error::invalid_url(format!(
-                "`{}:` URLs have no parameter `{name}`; expected one of {known}",
-                self.scheme
+                "`{}:` URLs have no parameter {}; expected one of {known}",
+                self.scheme,
+                named(name)
             ))),
         }
     }
@@ -103,13 +100,52 @@ fn parameters(query: &str) -> Result<BTreeMap<String, String>, Error> {
         let name = decode(name, "a parameter's name")?;
         let value = decode(value, "a parameter's value")?;
         if parameters.insert(name.clone(), value).is_some() {
-            return Err(Error::invalid_url(format!("the parameter `{name}` is given twice")));
+            return Err(Error::invalid_url(format!("the parameter {} is given twice", named(&name))));
         }
     }
     Ok(parameters)
 }
 
+/// A parameter for a message: only what looks like a name, for the rest of a password looks like one seldom.
+fn named(name: &str) -> String {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if (1..=40).contains(&name.len()) && name.bytes().all(is_name) {
+        return format!("`{name}`");
+    }
+    "whose name is of other characters than letters, digits, `_`, `.` and `-`".to_owned()
+}
+
+fn is_scheme(text: &str) -> bool {
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    (1..=40).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(is_fine)
+}
+
+/// Refuses a host with something after its `:` that is no port: that may be a password, if the URL names no host.
+fn check_port(host: &str) -> Result<(), Error> {
+    let after = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or(rest, |(_, after)| after),
+        // An IPv6 address without brackets is refused by its store.
+        None if host.parse::<std::net::Ipv6Addr>().is_ok() => "",
+        None => host.find(':').map_or("", |colon| &host[colon..]),
+    };
+    match after.strip_prefix(':') {
+        None if after.is_empty() => Ok(()),
+        Some(port) if port.is_empty() || port.parse::<u16>().is_ok() => Ok(()),
+        _ => Err(Error::invalid_url(
+            "what comes after the host's `:` is not a number below 65536, the port; user and password come before an `@`: \
+             `scheme://user:password@host:port`",
+        )),
+    }
+}
+
 fn credentials(text: &str) -> Result<Credentials, Error> {
+    if text.split_once('@').is_some_and(|(_, rest)| rest.contains(',')) {
+        return Err(Error::invalid_url(
+            "user and password come once, before the first host; encode `@` as `%40` and `,` as `%2C` in them",
+        ));
+    }
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
     Ok(Credentials { user: decode(user, "the user")?, password: Secret::new(decode(password, "the password")?) })
 }
@@ -119,6 +155,14 @@ fn decode(text: &str, what: &str) -> Result<String, Error> {
         .decode_utf8()
         .map(std::borrow::Cow::into_owned)
         .map_err(|_| Error::invalid_url(format!("{what} in the URL is not valid UTF-8 when decoded")))
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slashes = if self.hosts.is_empty() && !self.path.starts_with('/') { "" } else { "//" };
+        let text = format!("{}:{slashes}{}{}", self.scheme, self.hosts.join(","), self.path);
+        write!(f, "{}", Shown::new(text, LONGEST_TEXT))
+    }
 }
 
 impl fmt::Debug for StoreUrl {
@@ -164,6 +208,62 @@ mod tests {
         let error = StoreUrl::parse("etcd://a?tll=9s").unwrap().nothing_left("`ttl`").unwrap_err().to_string();
         assert!(error.contains("no parameter `tll`"), "{error}");
         assert!(StoreUrl::parse("etcd://a?ttl=1&ttl=2").is_err());
+    }
+
+    #[test]
+    fn what_is_shown_has_no_user_password_or_parameter() {
+        for (text, shown) in [
+            ("etcd://me:p%40ss@a:2379,b/my/space?ttl=9s&key=x", "etcd://a:2379,b/my/space"),
+            ("redis://:secret@[::1]:6379//app", "redis://[::1]:6379//app"),
+            ("file:///var/lock", "file:///var/lock"),
+            ("memory:a", "memory:a"),
+            ("memory:", "memory:"),
+        ] {
+            assert_eq!(StoreUrl::parse(text).unwrap().to_string(), shown);
+        }
+    }
+
+    /// Each with the password `hunter2x` in a place where it was meant as one, or as a part of one.
+    #[test]
+    fn a_url_that_is_wrong_around_its_password_is_refused_without_it() {
+        for text in [
+            "redis://me@corp:hunter2x/y@host",
+            "redis://me@corp:hunter2x?y@host",
+            "redis://me@corp:y/hunter2x@host:6379/app",
+            "redis://me@corp:y?hunter2x@host:6379/app",
+            "redis://me:y?hunter2x=z@host",
+            "redis://me/us:hunter2x@host",
+            "redis://me:hunter2x",
+            "redis://:hunter2x/db",
+            "redis://:hunter2x?db=1",
+            "etcd://a,me:hunter2x",
+            "etcd://[:hunter2x",
+            "etcd://[::1]hunter2x",
+            "etcd://me:hunter2x@a,you:hunter2x@b",
+            "redis:me:hunter2x?y@host",
+            "hunter2x@host:6379",
+            ":hunter2x@host",
+            "//me:hunter2x@host",
+            "redis//me:hunter2x@host",
+            "redis://me:hunter2x%ff@host",
+            "redis://[me:hunter2x@host/x@y",
+            "",
+        ] {
+            let said = format!("{:?}", StoreUrl::parse(text).unwrap_err());
+            assert!(!said.contains("hunter2x"), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_not_encoded_is_read_where_it_can_only_be_one() {
+        for (password, read) in
+            [("a#b", "a#b"), ("a b", "a b"), ("a%zz", "a%zz"), ("a@b", "a@b"), ("ü:[", "ü:["), ("a%2Fb", "a/b")]
+        {
+            let url = StoreUrl::parse(&format!("redis://me@corp:{password}@host:1/x")).unwrap();
+            let own = url.credentials.unwrap();
+            assert_eq!((own.user.as_str(), url.hosts[0].as_str()), ("me@corp", "host:1"), "{password}");
+            assert_eq!(own.password.reveal(), read);
+        }
     }
 
     proptest! {

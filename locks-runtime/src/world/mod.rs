@@ -4,7 +4,10 @@
 //! thread, in paused time, with randomness from a seed, against a model of its server.
 
 pub(crate) mod clock;
+pub(crate) mod departure;
 mod dial;
+pub(crate) mod panic;
+pub(crate) mod process;
 mod random;
 pub(crate) mod runtime;
 
@@ -97,7 +100,7 @@ impl World {
 
     /// Runs `task` in the background, whoever waits for it: a stream that many share, say.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        drop(self.runtime.spawn(task));
+        self.runtime.spawn(task);
     }
 
     /// Runs `work`, which blocks, on a thread for such work; `None` if it panicked.
@@ -107,6 +110,11 @@ impl World {
     /// The work goes on and its result is dropped.
     pub async fn block<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         self.runtime.block(work).await
+    }
+
+    /// Whether this process was forked from the one that the world is of.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.runtime.is_inherited()
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {

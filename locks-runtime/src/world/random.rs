@@ -1,5 +1,6 @@
 //! Randomness: from the operating system, or for a simulation from a seed.
 
+use super::clock::Clock;
 use std::hash::{BuildHasher, Hasher, RandomState};
 #[cfg(feature = "testing")]
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 /// Where random bits come from.
 #[derive(Clone, Debug)]
 pub(super) enum Random {
-    /// SipHash under a key that the operating system chose for this thread.
+    /// The operating system's, asked each time: what a process remembers of it, a fork would double.
     System,
     /// `SplitMix64` (Steele, Lea, Flood 2014), shared by everything in one world.
     #[cfg(feature = "testing")]
@@ -26,7 +27,7 @@ impl Random {
     /// 64 random bits.
     pub(super) fn bits(&self) -> u64 {
         match self {
-            Self::System => RandomState::new().build_hasher().finish(),
+            Self::System => system_bits(),
             #[cfg(feature = "testing")]
             Self::Seeded(state) => {
                 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -45,6 +46,27 @@ impl Random {
     }
 }
 
+/// 64 bits of the operating system.
+fn system_bits() -> u64 {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let mut bits = [0; 8];
+        // It is refused in sandboxes that do not know it.
+        if let Ok(8) = rustix::rand::getrandom(&mut bits, rustix::rand::GetRandomFlags::empty()) {
+            return u64::from_ne_bytes(bits);
+        }
+    }
+    remembered_bits()
+}
+
+/// SipHash under a key that the operating system chose once for this thread, of what no other process has at the same moment.
+fn remembered_bits() -> u64 {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.write_u64(Clock::Boot.now().as_nanos());
+    hasher.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,8 +74,10 @@ mod tests {
 
     #[test]
     fn no_two_are_alike_and_all_are_within() {
-        let seen: HashSet<u64> = (0..10_000).map(|_| Random::System.bits()).collect();
-        assert_eq!(seen.len(), 10_000);
+        for draw in [system_bits, remembered_bits] {
+            let seen: HashSet<u64> = (0..10_000).map(|_| draw()).collect();
+            assert_eq!(seen.len(), 10_000);
+        }
         let (low, high) = (Duration::from_millis(5), Duration::from_millis(9));
         assert!((0..1000).all(|_| (low..=high).contains(&Random::System.between(low, high))));
     }

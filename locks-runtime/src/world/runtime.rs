@@ -1,7 +1,7 @@
 //! The background thread: the only room that spawns.
 
-use crate::values::error::Error;
-use once_cell::sync::OnceCell;
+use super::process::{PerProcess, Process};
+use crate::values::error::{Error, ErrorKind};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -14,30 +14,60 @@ use tokio::task::AbortHandle;
 ///
 /// A global client then works from any number of runtimes (each `#[tokio::test]` has its own) and from none, and an
 /// application that blocks its runtime does not starve the renewals.
+///
+/// A child that was forked has a copy of the handle and not the thread. It begins nothing here and waits for nothing; and it
+/// drops nothing of the parent's work, whose sockets and queues of events it would take away from the parent, too.
 #[derive(Clone, Debug)]
-pub(crate) struct Runtime(Handle);
+pub(crate) struct Runtime {
+    handle: Handle,
+    process: Process,
+}
 
 impl Runtime {
     /// The process's one background thread, started at the first call.
     pub(crate) fn background() -> Result<Self, Error> {
-        static THREAD: OnceCell<Handle> = OnceCell::new();
-        THREAD.get_or_try_init(start_thread).cloned().map(Self).map_err(|cause| {
+        static THREAD: PerProcess<BackgroundThread> = PerProcess::new();
+        let thread = THREAD.get_or_try_init(BackgroundThread::start).map_err(|cause| {
             Error::unavailable(
                 "the background thread `locks` cannot be started; is the process at its limit of threads?",
             )
             .with_source(cause)
-        })
+        })?;
+        Ok(Self::of(thread.handle.clone()))
+    }
+
+    fn of(handle: Handle) -> Self {
+        Self { handle, process: Process::current() }
+    }
+
+    /// Whether this process was forked from the one that it was made in.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.process.is_another()
+    }
+
+    /// An error if [`is_inherited`](Runtime::is_inherited).
+    pub(crate) fn check_process(&self) -> Result<(), Error> {
+        match self.is_inherited() {
+            false => Ok(()),
+            true => Err(Error::new(
+                ErrorKind::Closed,
+                "this client was made before the process was forked, and belongs to the parent; connect a new one after the fork",
+            )),
+        }
     }
 
     /// The runtime of the caller, for tests under tokio's paused time.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn here() -> Self {
-        Self(Handle::current())
+        Self::of(Handle::current())
     }
 
     /// Runs `future` to its end, whoever waits for it.
-    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
-        self.0.spawn(future).abort_handle()
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        if self.is_inherited() {
+            return std::mem::forget(future);
+        }
+        drop(self.handle.spawn(future));
     }
 
     /// Begins `future` on this thread, and if it does not end at the first poll, moves it to the background, where it
@@ -50,31 +80,33 @@ impl Runtime {
         T: Send + 'static,
         F: Future<Output = T> + Send + ?Sized + 'static,
     {
-        let first = {
-            let _inside = self.0.enter();
-            future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-        };
-        match first {
-            Poll::Ready(value) => Started::done(value),
-            Poll::Pending => {
-                let (sender, receiver) = oneshot::channel();
-                let task = self.spawn(async move {
-                    // Nobody may be waiting any more; then the result is of no interest.
-                    let _ = sender.send(future.await);
-                });
-                Started(State::Running(receiver, task))
+        if self.is_inherited() {
+            std::mem::forget(future);
+            return Started(State::Done(None));
+        }
+        // A thread that ends may have no room for it any more.
+        if !has_no_context() {
+            let _inside = self.handle.enter();
+            if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return Started::done(value);
             }
         }
+        let (sender, receiver) = oneshot::channel();
+        let task = self.handle.spawn(async move {
+            // Nobody may be waiting any more; then the result is of no interest.
+            let _ = sender.send(future.await);
+        });
+        Started(State::Running(receiver, task.abort_handle()))
     }
 
     /// Runs `work`, which blocks, on a thread for such work; `None` if it panicked.
     pub(crate) async fn block<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        self.0.spawn_blocking(work).await.ok()
+        self.handle.spawn_blocking(work).await.ok()
     }
 
     /// A timer that any executor may poll.
     pub(crate) fn sleep(&self, duration: Duration) -> Pin<Box<tokio::time::Sleep>> {
-        let _inside = self.0.enter();
+        let _inside = self.handle.enter();
         Box::pin(tokio::time::sleep(duration))
     }
 
@@ -85,6 +117,9 @@ impl Runtime {
         if let Poll::Ready(value) = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
             return Some(value);
         }
+        if self.is_inherited() {
+            return None;
+        }
         let timer = self.sleep(limit);
         tokio::select! {
             biased;
@@ -94,13 +129,46 @@ impl Runtime {
     }
 }
 
-fn start_thread() -> std::io::Result<Handle> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let handle = runtime.handle().clone();
-    std::thread::Builder::new()
-        .name("locks".to_owned())
-        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
-    Ok(handle)
+thread_local! {
+    static NOTED: Noted = const { Noted };
+}
+
+/// A local of a thread is destroyed before those that were used earlier.
+struct Noted;
+
+impl Drop for Noted {
+    fn drop(&mut self) {}
+}
+
+/// From now on [`is_thread_ending`] tells as soon as a local of this thread is destroyed that was used until now.
+pub(crate) fn note_thread() {
+    let _ = NOTED.try_with(|_| ());
+}
+
+/// Whether the destructors of this thread's locals run: what a guard in one of them does then must not need others.
+pub(crate) fn is_thread_ending() -> bool {
+    NOTED.try_with(|_| ()).is_err() || has_no_context()
+}
+
+/// Whether tokio's own local is gone.
+fn has_no_context() -> bool {
+    Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed())
+}
+
+/// The thread, for as long as this lives.
+struct BackgroundThread {
+    handle: Handle,
+    _lives: oneshot::Sender<()>,
+}
+
+impl BackgroundThread {
+    fn start() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (lives, ended) = oneshot::channel::<()>();
+        std::thread::Builder::new().name("locks".to_owned()).spawn(move || runtime.block_on(ended))?;
+        Ok(Self { handle, _lives: lives })
+    }
 }
 
 /// A future that was begun. Dropping it leaves the work running; [`abort`](Started::abort) ends it.

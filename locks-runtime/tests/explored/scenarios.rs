@@ -108,7 +108,7 @@ pub(crate) const ALONE: [(&str, Build); 8] = [
     ("a hold with a limit", |clients| {
         let run = |clients: Clients| async move {
             let lost = job(&clients.ours).hold_at_most(SHORT).run(|_| pending::<()>()).await.unwrap_err();
-            assert!(lost.kind() == ErrorKind::Lost || IS_FAULTY.get(), "{lost}");
+            assert!(lost.kind() == ErrorKind::LimitPassed || IS_FAULTY.get(), "{lost}");
         };
         Box::pin(async move { alone(run(clients)) })
     }),

@@ -35,7 +35,7 @@
 //!   any other test: a filter, `--exact`, `--list`, `--test-threads`.
 //! - Each case has a runtime of its own with two threads, and [`TIME_LIMIT`] to end: a hang is a failure that is called one.
 //! - A failure is shown with the end of the log of every server that the case used.
-//! - Without the store the cases show as *ignored*. `LOCKS_TEST_REQUIRE` turns that into failures: it lists what must be
+//! - Without the store, or a version of it that is built where that is possible, the cases show as *ignored*. `LOCKS_TEST_REQUIRE` turns that into failures: it lists what must be
 //!   there, as in `etcd,redis` or `etcd-3.4,etcd-3.5`.
 
 use std::env;
@@ -97,7 +97,13 @@ pub fn trials<P: Program>(cases: Vec<Case<P>>) -> Vec<Trial> {
         trials.extend(cases.iter().map(|case| trial(case, &shared)));
     }
     if P::installed().is_empty() && trials.is_empty() {
-        trials.extend(cases.iter().map(|case| ignored(case)));
+        let why = format!("no {} is installed: `make servers`", P::NAMES[0]);
+        trials.extend(cases.iter().map(|case| ignored(case, P::NAMES[0], &why)));
+        return trials;
+    }
+    for label in P::BUILT.iter().copied().filter(|label| !is_installed::<P>(label) && !is_required(label)) {
+        let why = format!("{label} is not here: `make servers` builds it where there is a Go that can");
+        trials.extend(cases.iter().map(|case| ignored(case, label, &why)));
     }
     trials
 }
@@ -109,19 +115,30 @@ fn trial<P: Program>(case: &Arc<Case<P>>, shared: &Arc<Shared<P>>) -> Trial {
     Trial::test(name.clone(), move || run::run(&case, &name, &fixture).map_err(Failed::from))
 }
 
-fn ignored<P: Program>(case: &Case<P>) -> Trial {
-    let store = P::NAMES[0];
-    let reason = format!("no {store} is installed: `make servers`");
-    Trial::ignorable_test(format!("{store}::{}", case.name()), move || Ok(Completion::ignored_with(reason)))
+fn ignored<P: Program>(case: &Case<P>, label: &str, why: &str) -> Trial {
+    let why = why.to_owned();
+    Trial::ignorable_test(format!("{label}::{}", case.name()), move || Ok(Completion::ignored_with(why)))
 }
 
 /// A failure for each version that is required and not there.
 fn missing<P: Program>() -> Vec<Trial> {
-    let required = env::var("LOCKS_TEST_REQUIRE").unwrap_or_default();
-    let is_here = |store: &str| P::installed().iter().any(|program| program.label().starts_with(store));
     let is_ours = |store: &str| P::NAMES.iter().any(|name| store.starts_with(name));
-    let required = required.split(',').map(str::trim).filter(|store| is_ours(store) && !is_here(store));
-    required.map(absent).collect()
+    let required = required();
+    required.iter().filter(|store| is_ours(store) && !is_installed::<P>(store)).map(|store| absent(store)).collect()
+}
+
+fn is_installed<P: Program>(store: &str) -> bool {
+    P::installed().iter().any(|program| program.label().starts_with(store))
+}
+
+fn is_required(store: &str) -> bool {
+    required().iter().any(|required| required == store)
+}
+
+/// What `LOCKS_TEST_REQUIRE` lists.
+fn required() -> Vec<String> {
+    let variable = env::var("LOCKS_TEST_REQUIRE").unwrap_or_default();
+    variable.split(',').map(|store| store.trim().to_owned()).filter(|store| !store.is_empty()).collect()
 }
 
 fn absent(store: &str) -> Trial {

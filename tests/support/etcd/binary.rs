@@ -58,6 +58,7 @@ impl Program for Binary {
     type Setup = Setup;
 
     const NAMES: &[&str] = &["etcd"];
+    const BUILT: &[&str] = &["etcd-3.6", "etcd-3.7"];
 
     fn installed() -> &'static [Self] {
         Self::all()

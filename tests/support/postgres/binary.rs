@@ -44,6 +44,7 @@ impl Program for Binary {
     type Setup = Setup;
 
     const NAMES: &[&str] = &["postgres"];
+    const BUILT: &[&str] = &[];
 
     fn installed() -> &'static [Self] {
         Self::all()

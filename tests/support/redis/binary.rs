@@ -59,6 +59,7 @@ impl Program for Binary {
     type Setup = Setup;
 
     const NAMES: &[&str] = &["redis", "valkey"];
+    const BUILT: &[&str] = &[];
 
     fn installed() -> &'static [Self] {
         Self::all()

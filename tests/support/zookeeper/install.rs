@@ -82,6 +82,7 @@ impl Program for Installed {
     type Setup = Setup;
 
     const NAMES: &[&str] = &["zookeeper"];
+    const BUILT: &[&str] = &[];
 
     fn installed() -> &'static [Self] {
         Self::all()

@@ -7,10 +7,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::certificates::Certificates;
+pub use crate::certificates::ServerCertificate;
 use crate::daemon::{ClientUrl, Daemon, Launch, fast_directory};
 use crate::ports;
 use crate::server::{Cost, Server};
@@ -31,12 +32,22 @@ pub struct Setup {
     pub tls: bool,
     /// For how many ticks a follower goes on without its leader.
     pub sync_limit: u32,
+    /// How many connections one host may have; 0 is any number.
+    pub connections: u32,
+    /// How often empty containers are looked for: by itself every minute.
+    pub containers: Option<Duration>,
 }
 
 impl Default for Setup {
     /// In the clear; sessions may be as long as the protocol can say.
     fn default() -> Setup {
-        Setup { longest: Duration::from_millis(i32::MAX as u64), tls: false, sync_limit: 4 }
+        Setup {
+            longest: Duration::from_millis(i32::MAX as u64),
+            tls: false,
+            sync_limit: 4,
+            connections: 0,
+            containers: None,
+        }
     }
 }
 
@@ -81,6 +92,7 @@ impl Deref for ZooKeeper {
 
 impl Server for ZooKeeper {
     const DELETED: &'static str = "deleted";
+    const WORKS_AFTER_A_FORK: bool = false;
 
     /// A follower tells the leader of its clients late: so a session gets more time than its TTL.
     fn lapses_after(ttl: Duration) -> Duration {
@@ -95,13 +107,9 @@ impl Server for ZooKeeper {
         self.command_line(&["get", &self.ephemerals(key)[0]])
     }
 
-    /// The timeout of the session whose entry it is.
+    /// How long the session whose entry it is goes on, without what the end of a tick adds.
     fn lapse(&self, key: &str) -> Duration {
-        let session = self.owner(key).unwrap();
-        let connections = self.command("cons").unwrap();
-        let connection = connections.lines().find(|line| line.contains(&format!("sid={session},"))).unwrap();
-        let timeout = connection.split(",to=").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
-        Duration::from_millis(timeout.parse().unwrap())
+        self.expires_in(&self.owner(key).unwrap()).saturating_sub(Duration::from_millis(500))
     }
 
     fn delete(&self, key: &str) {
@@ -111,6 +119,31 @@ impl Server for ZooKeeper {
     /// Requests of clients, pings among them, and transactions: what costs an fsync on every server.
     fn cost(&self) -> Cost {
         Cost::from([("requests".to_owned(), self.requests()), ("transactions".to_owned(), self.zxid())])
+    }
+}
+
+impl ZooKeeper {
+    /// Stops it, forgets all its data, and starts it again.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start, with the end of its log.
+    pub fn restart_without_data(&self) {
+        self.kill();
+        fs::remove_dir_all(self.log().parent().unwrap().join("version-2")).unwrap();
+        self.restart();
+    }
+
+    /// Gives it other certificates, and starts it again with them.
+    ///
+    /// # Panics
+    ///
+    /// As [`restart_without_data`](Self::restart_without_data).
+    pub fn restart_with(&self, server: ServerCertificate) {
+        let files = self.certificates().unwrap();
+        files.replace_server(server);
+        write_both(self.log().parent().unwrap(), files);
+        self.restart();
     }
 }
 
@@ -140,9 +173,10 @@ fn prepare_one(program: &Installed, number: usize, peers: &str, setup: &Setup) -
     let tls = setup.tls.then(|| (SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free())), Certificates::create(&path)));
     let mut lines = format!(
         "tickTime=500\ninitLimit=8\nsyncLimit={syncs}\ndataDir={data}\nclientPort={client}\n\
-         clientPortAddress=127.0.0.1\nadmin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n\
-         minSessionTimeout=1000\nmaxSessionTimeout={longest}\n{peers}",
+         clientPortAddress=127.0.0.1\nadmin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns={connections}\n\
+         enforceQuota=true\nminSessionTimeout=1000\nmaxSessionTimeout={longest}\n{peers}",
         syncs = setup.sync_limit,
+        connections = setup.connections,
         data = path.display(),
         client = plain.port(),
         longest = setup.longest.as_millis(),
@@ -154,6 +188,7 @@ fn prepare_one(program: &Installed, number: usize, peers: &str, setup: &Setup) -
     fs::write(path.join("zoo.cfg"), lines).unwrap();
     let (address, certificates) = tls.map_or((plain, None), |(address, files)| (address, Some(files)));
     let (java, four_letters) = (program.clone(), FourLetters::at(plain));
+    let containers = setup.containers;
     let daemon = Daemon::new(Launch {
         name: format!("ZooKeeper at {plain}"),
         directory,
@@ -168,6 +203,7 @@ fn prepare_one(program: &Installed, number: usize, peers: &str, setup: &Setup) -
             command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "JAVA_HOME"));
             // Nothing is synced, and the log does not take 64 MB at once.
             command.args(["-Dzookeeper.forceSync=no", "-Dzookeeper.preAllocSize=64"]);
+            command.args(containers.map(|every| format!("-Dznode.container.checkIntervalMs={}", every.as_millis())));
             command.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain").arg(path.join("zoo.cfg"));
             command
         }),
@@ -181,9 +217,7 @@ fn prepare_one(program: &Installed, number: usize, peers: &str, setup: &Setup) -
 
 /// What a server needs for TLS, which it speaks by Netty only.
 fn secure(lines: &mut String, directory: &Path, files: &Certificates, port: u16) {
-    let both = directory.join("server-both.pem");
-    let read = |path| fs::read_to_string(path).unwrap();
-    fs::write(&both, read(files.server_key()) + &read(files.server())).unwrap();
+    let both = write_both(directory, files);
     write!(
         lines,
         "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\nsecureClientPort={port}\n\
@@ -193,4 +227,12 @@ fn secure(lines: &mut String, directory: &Path, files: &Certificates, port: u16)
         files.ca().display(),
     )
     .unwrap();
+}
+
+/// Key and certificate in one file, as ZooKeeper reads them.
+fn write_both(directory: &Path, files: &Certificates) -> PathBuf {
+    let both = directory.join("server-both.pem");
+    let read = |path| fs::read_to_string(path).unwrap();
+    fs::write(&both, read(files.server_key()) + &read(files.server())).unwrap();
+    both
 }

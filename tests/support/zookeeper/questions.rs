@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::ZooKeeper;
 use crate::child::Child;
@@ -89,6 +89,19 @@ impl ZooKeeper {
             }
         }
         None
+    }
+
+    /// When a session expires if nothing more is heard of it, by the server's own table, in whole seconds at the most.
+    pub fn expires_in(&self, session: &str) -> Duration {
+        let dump = self.command("dump").unwrap();
+        let mut expires = None;
+        let line = dump.lines().take_while(|line| line.trim() != session).filter(|line| line.contains(" expire at "));
+        if let Some((_, date)) = line.last().and_then(|line| line.trim_end_matches(':').split_once(" expire at ")) {
+            let seconds = Command::new("date").args(["-d", date, "+%s"]).output().unwrap().stdout;
+            expires = String::from_utf8(seconds).unwrap().trim().parse().ok();
+        }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        Duration::from_secs(expires.unwrap_or_else(|| panic!("no {session} in {dump}"))).saturating_sub(now)
     }
 
     /// Whether it leads an ensemble.

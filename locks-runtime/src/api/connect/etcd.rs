@@ -1,7 +1,7 @@
 //! `etcd:` URLs.
 
 use super::parameters::COMMON;
-use super::parts::{hosts, tls};
+use super::parts::{hosts, namespace, tls};
 use crate::contract::Store;
 use crate::stores::etcd::{Config, Etcd};
 use crate::values::defaults::Defaults;
@@ -16,7 +16,7 @@ pub(super) fn open(url: &mut StoreUrl, defaults: &Defaults, world: &World) -> Re
     let config = Config {
         endpoints: hosts(url, 2379)?,
         credentials: url.credentials.take(),
-        namespace: url.path.trim_start_matches('/').to_owned(),
+        namespace: namespace(url).to_owned(),
         connect_timeout: defaults.connect_timeout,
         tls,
     };

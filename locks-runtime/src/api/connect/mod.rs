@@ -68,12 +68,18 @@ fn store(url: &mut StoreUrl, defaults: &Defaults, world: &World) -> Result<Arc<d
                 url.nothing_left(COMMON)?;
                 Ok(store)
             }
-            None => Err(Error::invalid_url(format!(
-                "no lock store has the scheme `{scheme}`; expected one of `{}`, or one that was registered before",
-                BUILT_IN.join("`, `")
-            ))),
+            None => Err(unknown(scheme, url)),
         },
     }
+}
+
+fn unknown(scheme: &str, url: &StoreUrl) -> Error {
+    // In a URL without a scheme this may be a user or a password.
+    let named = if url.path.contains('@') { "of this URL".to_owned() } else { format!("`{scheme}`") };
+    Error::invalid_url(format!(
+        "no lock store has the scheme {named}; expected one of `{}`, or one that was registered before",
+        BUILT_IN.join("`, `")
+    ))
 }
 
 #[cfg(unix)]

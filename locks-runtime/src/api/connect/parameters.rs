@@ -10,7 +10,8 @@ pub(super) const COMMON: &str = "`ttl`, `connect_timeout` and `label.NAME`";
 
 /// What the URL says of all its locks.
 pub(super) fn defaults(url: &mut StoreUrl) -> Result<Defaults, Error> {
-    let mut defaults = Defaults { labels: url.take_all("label."), ..Defaults::default() };
+    let labels = url.take_all("label.");
+    let mut defaults = Defaults { labels, endpoint: url.to_string(), ..Defaults::default() };
     for (name, slot) in [("ttl", &mut defaults.ttl), ("connect_timeout", &mut defaults.connect_timeout)] {
         if let Some(text) = url.take(name) {
             *slot =

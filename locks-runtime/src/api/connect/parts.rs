@@ -30,6 +30,13 @@ pub(super) fn identity(url: &mut StoreUrl) -> Result<Option<Identity>, Error> {
     }
 }
 
+/// What keys begin with: the path without the slash that separates it from the hosts. Another slash after that one, or `%2F`, is
+/// the namespace's own.
+#[cfg(any(feature = "etcd", feature = "redis"))]
+pub(super) fn namespace(url: &StoreUrl) -> &str {
+    url.path.strip_prefix('/').unwrap_or(&url.path)
+}
+
 /// `host:port` for each host of the URL; there must be one.
 pub(super) fn hosts(url: &StoreUrl, default_port: u16) -> Result<Vec<String>, Error> {
     if url.hosts.is_empty() {

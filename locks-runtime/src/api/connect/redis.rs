@@ -1,7 +1,7 @@
 //! `redis:` URLs.
 
 use super::parameters::COMMON;
-use super::parts::{hosts, tls};
+use super::parts::{self, hosts, tls};
 use crate::contract::Store;
 use crate::stores::redis::{Config, Redis};
 use crate::values::defaults::Defaults;
@@ -55,7 +55,7 @@ fn database(url: &mut StoreUrl) -> Result<i64, Error> {
 
 /// What keys begin with. Elsewhere a number in this place is the database: it would silently be another one here.
 fn namespace(url: &StoreUrl) -> Result<String, Error> {
-    let namespace = url.path.trim_start_matches('/');
+    let namespace = parts::namespace(url);
     if !namespace.is_empty() && namespace.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Error::invalid_url(format!(
             "the path of a `redis:` URL is what keys begin with; write `?db={namespace}` for the database"
@@ -86,6 +86,9 @@ mod tests {
         assert_eq!(config.credentials, Some(credentials("me", "p@ss")));
         assert_eq!(config.namespace, "app:");
         assert!(config.tls.is_none());
+        let namespaces =
+            ["redis://a/app", "redis://a//app/", "redis://a/%2Fapp"].map(|url| read(url).unwrap().namespace);
+        assert_eq!(namespaces, ["app", "/app/", "/app"]);
     }
 
     #[test]

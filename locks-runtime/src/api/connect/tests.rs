@@ -82,6 +82,28 @@ fn url() -> impl Strategy<Value = String> {
         .prop_map(|(scheme, user, hosts, path, query)| format!("{scheme}://{user}{}{path}?{query}", hosts.join(",")))
 }
 
+/// A part of a user or a password.
+fn part() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-zA-Z0-9]{0,5}", "[a-z@/?#:%,&=+\\[\\] .\\\\\"']{0,6}", "\\PC{0,4}"]
+}
+
+const FORMS: usize = 8;
+
+fn written(form: usize, scheme: &str, user: &str, password: &str) -> String {
+    let encoded = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    match form {
+        0 => format!("{scheme}://{user}:{password}@host/app"),
+        1 => format!("{scheme}://{}:{}@host:1/app?ttl=9s", encoded(user), encoded(password)),
+        2 => format!("{scheme}://:{password}@host?ttl=soon"),
+        3 => format!("{scheme}://{user}:{password}@a,{user}:{password}@b/app"),
+        4 => format!("{scheme}://{user}@corp:{password}@[::1]:1/app"),
+        5 => format!("{scheme}://a/app?user={}&password={}", encoded(user), encoded(password)),
+        6 => format!("etdc://{user}:{password}@host"),
+        // With `://` in it, it is a URL of another scheme.
+        _ => format!("{}@host:6379/app", password.replace("://", "")),
+    }
+}
+
 fn refused(error: &Error, url: &str) -> Result<(), TestCaseError> {
     prop_assert_eq!(error.kind(), ErrorKind::InvalidUrl, "{}: {}", url, error);
     prop_assert!(error.to_string().len() > 10, "{url}: {error}");
@@ -134,6 +156,24 @@ proptest! {
         prop_assert!(!shown.contains(&secret), "{url}: {shown}");
     }
 
+    /// As people write them: encoded or not, or where they do not belong. What is around the middle of the password may be cut
+    /// off it by the mistake, so the middle is what must not be seen.
+    #[test]
+    fn no_user_and_password_is_ever_shown(
+        scheme in prop::sample::select(&SCHEMES[..]),
+        user in part(),
+        before in part(),
+        after in part(),
+        form in 0..FORMS,
+    ) {
+        let url = written(form, scheme, &user, &format!("{before}xqzj{after}"));
+        let shown = match connect(&url, &world()) {
+            Ok((store, defaults)) => format!("{store:?} {defaults:?} {}", defaults.endpoint),
+            Err(error) => format!("{error} {error:?}"),
+        };
+        prop_assert!(!shown.contains("xqzj"), "{url}: {shown}");
+    }
+
     /// A misspelt parameter is a setting that would silently do nothing.
     #[test]
     fn a_parameter_that_nobody_knows_is_named(scheme in prop::sample::select(available()), name in "[a-z]{2,9}zq") {
@@ -148,6 +188,7 @@ proptest! {
         let (_, defaults) = connect(&url, &world()).unwrap();
         let defaults = &defaults;
         prop_assert_eq!(defaults.ttl.as_secs(), seconds);
+        prop_assert_eq!(defaults.store(), "the store at memory:");
         prop_assert_eq!(defaults.connect_timeout.as_millis(), u128::from(connect_ms));
         prop_assert_eq!(&defaults.labels, &[("team".to_owned(), team), ("a.b".to_owned(), "c".to_owned())].into());
     }

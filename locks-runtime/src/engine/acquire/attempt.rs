@@ -12,6 +12,7 @@ use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
 use crate::values::mutex::Mutex;
 use crate::world::clock::Moment;
+use crate::world::panic::contain;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -102,7 +103,8 @@ impl Attempt {
         let (now, begun) = (self.now(), self.begun);
         if let Some((holder, since)) = holder {
             let holder = Some((holder, now.since(since)));
-            return observe::waits_long(&self.request.key, &self.request.holder, holder, now.since(begun));
+            contain(|| observe::waits_long(&self.request.key, &self.request.holder, holder, now.since(begun)));
+            return;
         }
         let (engine, request) = (Arc::clone(&self.engine), Arc::clone(&self.request));
         self.engine.world.spawn(async move {
@@ -110,14 +112,15 @@ impl Attempt {
             let ago =
                 |holder: &Holder| Duration::from_millis(engine.world.wall_ms().saturating_sub(holder.requested_at_ms));
             let holder = holder.as_ref().map(|holder| (holder, ago(holder)));
-            observe::waits_long(&request.key, &request.holder, holder, engine.world.now().since(begun));
+            let waited = engine.world.now().since(begun);
+            contain(|| observe::waits_long(&request.key, &request.holder, holder, waited));
         });
     }
 
     /// The store did not answer for as long as this has waited.
     pub(super) fn no_answer(&self) -> Error {
         let waited = self.waited();
-        Error::unavailable(format!("the store did not answer within {waited:?}"))
+        Error::unavailable(format!("{} did not answer within {waited:?}", self.engine.defaults.store()))
     }
 
     /// The time to wait passed because of `holder`.

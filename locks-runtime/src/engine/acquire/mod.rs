@@ -20,6 +20,7 @@ use crate::values::error::Error;
 use crate::values::fence::Fence;
 use crate::values::key::Key;
 use crate::values::options::Options;
+use crate::world::panic::contain;
 use attempt::Attempt;
 use std::sync::Arc;
 use store::Granted;
@@ -120,7 +121,7 @@ impl Attempt {
 fn unclaimed(granted: Result<Granted, Error>) {
     if let Ok(Granted { owned, .. }) = granted {
         let entry = owned.entry();
-        observe::unclaimed(&entry.key, &entry.holder);
+        contain(|| observe::unclaimed(&entry.key, &entry.holder));
     }
 }
 

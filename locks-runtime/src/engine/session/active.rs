@@ -1,9 +1,10 @@
 //! One session that is being kept alive: its deadline, its loss, and the entries in it.
 
+use super::pulse::Pulse;
 use crate::contract::{Renewal, Session};
 use crate::engine::held::HeldEntry;
 use crate::engine::schedule;
-use crate::values::end::{EndReason, EndSignal};
+use crate::values::end::{EndReason, EndSignal, Overdue};
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::{AtomicMoment, Moment};
@@ -18,8 +19,11 @@ pub(crate) struct ActiveSession {
     pub(crate) session: Arc<dyn Session>,
     pub(super) world: World,
     pub(super) opened: Moment,
+    pub(super) pulse: Pulse,
     deadline: AtomicMoment,
     lost: EndSignal,
+    /// Nobody can ask for it any more: it is closed once there are no entries in it.
+    retired: EndSignal,
     /// Nothing of it is in the store any more, as far as that could be achieved.
     ended: EndSignal,
     users: Mutex<Users>,
@@ -49,7 +53,9 @@ impl ActiveSession {
             session,
             world,
             opened: sent,
+            pulse: Pulse::new(),
             lost: EndSignal::default(),
+            retired: EndSignal::default(),
             ended: EndSignal::default(),
             users: Mutex::default(),
             wake: Notify::new(),
@@ -69,7 +75,8 @@ impl ActiveSession {
 
     /// As [`loss`](ActiveSession::loss), for a caller that has just looked at the clock.
     pub(crate) fn loss_at(&self, now: Moment) -> Option<EndReason> {
-        self.lost.reason().or_else(|| (now >= self.deadline.load()).then(|| self.lose(EndReason::Overdue)))
+        let overdue = || self.lose(EndReason::Overdue(self.pulse.overdue(now, self.session.ttl())));
+        self.lost.reason().or_else(|| (now >= self.deadline.load()).then(overdue))
     }
 
     /// Returns when the session is lost, with the reason.
@@ -82,6 +89,26 @@ impl ActiveSession {
         let (stands, _) = self.lost.end(reason);
         self.wake.notify_one();
         stands
+    }
+
+    /// Closes the session as soon as there are no more entries in it.
+    pub(super) fn retire(&self) {
+        self.retired.end(EndReason::Idle);
+        self.wake.notify_one();
+    }
+
+    /// Whether there is no entry in the session, and cannot be one.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_retired() && self.users.lock().count == 0
+    }
+
+    fn is_retired(&self) -> bool {
+        self.retired.reason().is_some()
+    }
+
+    /// Returns when nobody can ask for the session any more.
+    pub(crate) async fn retired(&self) {
+        self.retired.wait().await;
     }
 
     /// How long until the deadline.
@@ -108,7 +135,7 @@ impl ActiveSession {
             let known = covered.remove(&entry.number);
             let is_new = known.is_none();
             let (deadline, _) = known.unwrap_or((before, Arc::default()));
-            let cause: Arc<str> = entry.cause.to_string().into();
+            let cause: Arc<str> = entry.cause.chain().to_string().into();
             users.uncovered.insert(entry.number, (deadline, Arc::clone(&cause)));
             if let Some(held) = users.held(entry.number) {
                 held.uncover(deadline, cause);
@@ -175,14 +202,16 @@ impl ActiveSession {
         held
     }
 
-    /// Whether nothing has used the session for `limit`; `used` is when something did last.
+    /// Whether nothing has used the session for `limit`, or nothing can any more; `used` is when something did last.
     pub(super) fn is_idle_since(&self, used: &mut Moment, limit: Duration) -> bool {
         let now = self.world.now();
-        let mut users = self.users.lock();
-        if std::mem::take(&mut users.used) || users.count > 0 {
-            *used = now;
+        {
+            let mut users = self.users.lock();
+            if std::mem::take(&mut users.used) || users.count > 0 {
+                *used = now;
+            }
         }
-        now.since(*used) >= limit
+        self.is_done() || now.since(*used) >= limit
     }
 
     /// Takes no more entries, unless there is one.
@@ -205,7 +234,7 @@ impl ActiveSession {
 
     /// Nothing of it is in the store any more, as far as that could be achieved.
     pub(super) fn mark_ended(&self) {
-        self.ended.end(self.loss().unwrap_or(EndReason::Overdue));
+        self.ended.end(self.loss().unwrap_or(EndReason::Overdue(Overdue::default())));
     }
 
     /// Returns when the session has left the store, or could not be made to.
@@ -254,7 +283,7 @@ impl Drop for SessionRef {
             users.count -= 1;
             users.count == 0
         };
-        if is_last && !self.0.is_alive() {
+        if is_last && (self.0.is_retired() || !self.0.is_alive()) {
             self.0.wake.notify_one();
         }
     }

@@ -2,6 +2,7 @@
 
 mod active;
 mod pool;
+mod pulse;
 mod upkeep;
 
 pub(crate) use active::{ActiveSession, SessionRef};

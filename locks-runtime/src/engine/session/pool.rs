@@ -2,68 +2,129 @@
 
 use super::active::{ActiveSession, SessionRef};
 use super::upkeep;
-use crate::contract::Store;
+use crate::contract::{Session, Store};
+use crate::engine::{observe, schedule};
 use crate::values::end::EndReason;
-use crate::values::error::Error;
+use crate::values::error::{Error, ErrorKind};
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::{AtomicMoment, Moment};
-use std::collections::BTreeMap;
+use crate::world::panic::{contain, contained};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::watch;
+
+/// How many sessions have exactly the TTL that is asked for. With more, TTLs are rounded up, and locks share sessions.
+const EXACT: usize = 8;
 
 /// The sessions of one client, one for each TTL.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     store: Arc<dyn Store>,
     world: World,
+    /// For how long a caller waits for a session.
+    patience: Duration,
     open: Mutex<Open>,
-    /// One caller at a time opens a session; the others then find it.
-    opening: Arc<AsyncMutex<()>>,
     last_answer: Arc<AtomicMoment>,
 }
 
 #[derive(Debug, Default)]
 struct Open {
     by_ttl: BTreeMap<Duration, Arc<ActiveSession>>,
-    /// No more sessions: the client is closed.
+    /// Whoever wants the same session waits for the same attempt, and has its result.
+    attempts: BTreeMap<Duration, Attempt>,
+    /// No more sessions: the client is closed, or gone.
     closed: bool,
+    /// The TTLs that the store is known to raise.
+    raised: BTreeSet<Duration>,
+}
+
+type Outcome = Result<Arc<ActiveSession>, Arc<Error>>;
+
+/// A session that is being opened.
+type Attempt = watch::Receiver<Option<Outcome>>;
+
+/// What there is for a caller.
+enum Found {
+    Session(SessionRef),
+    Attempt(Attempt),
+    /// Nothing: the caller is the first, and opens it.
+    Begun(Duration, watch::Sender<Option<Outcome>>, Attempt),
 }
 
 impl Sessions {
-    pub(crate) fn new(store: Arc<dyn Store>, world: World) -> Arc<Self> {
+    pub(crate) fn new(store: Arc<dyn Store>, world: World, connect_timeout: Duration) -> Arc<Self> {
         let last_answer = Arc::new(AtomicMoment::new(Moment::from_nanos(0)));
-        Arc::new(Self { store, world, open: Mutex::default(), opening: Arc::default(), last_answer })
+        // The store has that timeout, too, and its error says more.
+        let patience = connect_timeout + connect_timeout / 4;
+        Arc::new(Self { store, world, patience, open: Mutex::default(), last_answer })
     }
 
-    /// The session for `ttl`, which is opened if there is none.
+    /// The session for `ttl`, or for a little more, which is opened if there is none. However many ask at once, each waits
+    /// as long as one would.
     pub(crate) async fn get(self: &Arc<Self>, ttl: Duration) -> Result<SessionRef, Error> {
-        if let Some(session) = self.get_open(ttl) {
-            return Ok(session);
-        }
-        let sessions = Arc::clone(self);
-        let opened = self.world.runtime().start(Box::pin(async move {
-            let _one_at_a_time = Arc::clone(&sessions.opening).lock_owned().await;
-            match sessions.get_open(ttl) {
-                Some(session) => Ok(session),
-                None => sessions.open(ttl).await,
+        match self.get_or_open(ttl, Open::shared_ttl).await {
+            // A little more is more than the store knows.
+            Err(error) if error.kind() == ErrorKind::Unsupported && schedule::round_up(ttl) != ttl => {
+                self.get_or_open(ttl, |_, ttl| ttl).await
             }
-        }));
-        let panicked =
-            || Error::unavailable("the store panicked while opening a session; this is a bug worth reporting");
-        opened.await.unwrap_or_else(|| Err(panicked()))
+            result => result,
+        }
     }
 
-    fn get_open(&self, ttl: Duration) -> Option<SessionRef> {
-        let session = self.open.lock().by_ttl.get(&ttl).cloned()?;
-        // Past its deadline but not yet found lost, after a pause for instance.
-        session.is_alive().then(|| SessionRef::to(session)).flatten()
+    async fn get_or_open(
+        self: &Arc<Self>,
+        ttl: Duration,
+        of_session: fn(&Open, Duration) -> Duration,
+    ) -> Result<SessionRef, Error> {
+        let mut attempt = match self.find(ttl, of_session) {
+            Found::Session(session) => return Ok(session),
+            Found::Attempt(attempt) => attempt,
+            Found::Begun(ttl, outcome, attempt) => {
+                drop(self.world.runtime().start(Box::pin(Arc::clone(self).open(ttl, outcome))));
+                attempt
+            }
+        };
+        let ended = async { attempt.wait_for(Option::is_some).await.ok()?.clone() };
+        match self.world.runtime().within(self.patience, ended).await {
+            Some(Some(Ok(session))) => SessionRef::to(session).ok_or_else(|| {
+                Error::unavailable("the session with the store was closed while it was being opened; try again")
+            }),
+            Some(Some(Err(error))) => Err(shared(&error)),
+            Some(None) => Err(panicked()),
+            None => Err(Error::unavailable(format!("the store did not answer within {:?}", self.patience))),
+        }
     }
 
-    async fn open(self: Arc<Self>, ttl: Duration) -> Result<SessionRef, Error> {
+    fn find(&self, ttl: Duration, of_session: fn(&Open, Duration) -> Duration) -> Found {
+        let mut open = self.open.lock();
+        let ttl = of_session(&open, ttl);
+        // Past its deadline but not yet found lost, after a pause for instance, it is opened anew.
+        let alive = open.by_ttl.get(&ttl).filter(|session| session.is_alive());
+        if let Some(session) = alive.cloned().and_then(SessionRef::to) {
+            return Found::Session(session);
+        }
+        if let Some(attempt) = open.attempts.get(&ttl) {
+            return Found::Attempt(attempt.clone());
+        }
+        let (outcome, attempt) = watch::channel(None);
+        open.attempts.insert(ttl, attempt.clone());
+        Found::Begun(ttl, outcome, attempt)
+    }
+
+    async fn open(self: Arc<Self>, ttl: Duration, outcome: watch::Sender<Option<Outcome>>) {
         let sent = self.world.now();
-        let opened = self.store.open(ttl).await?;
+        let opened = contained(self.store.open(ttl)).await.unwrap_or_else(|| Err(panicked()));
+        let session = opened.map(|session| self.keep(ttl, session, sent)).map_err(Arc::new);
+        self.open.lock().attempts.remove(&ttl);
+        outcome.send_replace(Some(session));
+    }
+
+    /// From now on the session is renewed until it is over.
+    fn keep(self: &Arc<Self>, ttl: Duration, opened: Arc<dyn Session>, sent: Moment) -> Arc<ActiveSession> {
+        self.check_granted(ttl, opened.ttl());
         let session = Arc::new(ActiveSession::new(opened, self.world.clone(), sent, Arc::clone(&self.last_answer)));
         self.last_answer.advance(self.world.now());
         {
@@ -73,7 +134,7 @@ impl Sessions {
                 session.lose(EndReason::ClientClosed);
             }
         }
-        let (pool, kept) = (Arc::downgrade(&self), Arc::clone(&session));
+        let (pool, kept) = (Arc::downgrade(self), Arc::clone(&session));
         self.world.spawn(async move {
             upkeep::keep_alive(&kept).await;
             if let Some(pool) = pool.upgrade() {
@@ -81,18 +142,36 @@ impl Sessions {
             }
             kept.mark_ended();
         });
-        SessionRef::to(session)
-            .ok_or_else(|| Error::unavailable("the session with the store was closed while it was being opened"))
+        session
+    }
+
+    /// Reports, once, a TTL that the store cannot keep as short as it was asked for. A fraction of a second is no matter.
+    fn check_granted(&self, asked: Duration, granted: Duration) {
+        if granted > asked * 3 / 2 && self.open.lock().raised.insert(asked) {
+            contain(|| observe::ttl_raised(asked, granted));
+        }
     }
 
     /// Ends every session, with whatever it still holds; one that is just being opened too.
     pub(crate) async fn close(&self) {
         self.open.lock().closed = true;
-        self.lose_all();
-        let _no_more = self.opening.lock().await;
         for session in self.lose_all() {
             session.ended().await;
         }
+        let attempts: Vec<Attempt> = self.open.lock().attempts.values().cloned().collect();
+        for mut attempt in attempts {
+            let _ = attempt.wait_for(Option::is_some).await;
+        }
+        for session in self.lose_all() {
+            session.ended().await;
+        }
+    }
+
+    /// Nobody can ask for a session any more: each is closed as soon as nothing of it is left in the store.
+    pub(crate) fn retire(&self) {
+        let mut open = self.open.lock();
+        open.closed = true;
+        open.by_ttl.values().for_each(|session| session.retire());
     }
 
     fn lose_all(&self) -> Vec<Arc<ActiveSession>> {
@@ -106,5 +185,45 @@ impl Sessions {
         if by_ttl.get(&ttl).is_some_and(|known| Arc::ptr_eq(known, session)) {
             by_ttl.remove(&ttl);
         }
+    }
+}
+
+impl Open {
+    /// The TTL of the session for locks of this TTL: the same, or with many sessions a rounded one.
+    fn shared_ttl(&self, ttl: Duration) -> Duration {
+        let is_known = self.by_ttl.contains_key(&ttl) || self.attempts.contains_key(&ttl);
+        if is_known || self.by_ttl.len() + self.attempts.len() < EXACT { ttl } else { schedule::round_up(ttl) }
+    }
+}
+
+fn panicked() -> Error {
+    Error::unavailable("the store panicked while opening a session; this is a bug worth reporting")
+}
+
+/// The error of an attempt, for one of those who waited for it.
+fn shared(error: &Arc<Error>) -> Error {
+    let copy = Error::new(error.kind(), error.to_string());
+    if std::error::Error::source(&**error).is_some() { copy.with_source(SharedSource(Arc::clone(error))) } else { copy }
+}
+
+/// Stands for the source of an error that many have.
+#[derive(Debug)]
+struct SharedSource(Arc<Error>);
+
+impl SharedSource {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&*self.0)
+    }
+}
+
+impl fmt::Display for SharedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source().map_or(Ok(()), |source| fmt::Display::fmt(source, f))
+    }
+}
+
+impl std::error::Error for SharedSource {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source().and_then(std::error::Error::source)
     }
 }

@@ -4,9 +4,12 @@ use super::active::ActiveSession;
 use crate::contract::Backoff;
 use crate::engine::held::HeldEntry;
 use crate::engine::{observe, schedule};
-use crate::values::end::EndReason;
-use crate::values::error::ErrorKind;
+use crate::values::end::{EndReason, Overdue};
+use crate::values::error::{Error, ErrorKind};
 use crate::world::clock::Moment;
+use crate::world::panic::{contain, contained};
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +18,10 @@ pub(super) async fn keep_alive(session: &Arc<ActiveSession>) {
     let ttl = session.session.ttl();
     let (mut sent, mut used) = (session.opened, session.opened);
     loop {
-        let pause = (sent + schedule::renew_after(&session.world, ttl)).since(session.world.now());
-        let _ = tokio::time::timeout(pause, session.wake.notified()).await;
+        if !session.is_done() {
+            let pause = (sent + schedule::renew_after(&session.world, ttl)).since(session.world.now());
+            sleep(session, pause).await;
+        }
         if session.loss().is_some() {
             break;
         }
@@ -31,36 +36,76 @@ pub(super) async fn keep_alive(session: &Arc<ActiveSession>) {
             break;
         }
     }
-    let reason = session.loss().unwrap_or(EndReason::Overdue);
-    observe::session_ended(session.world.now().since(session.opened), ttl, &reason);
+    let reason = session.loss().unwrap_or(EndReason::Overdue(Overdue::default()));
+    contain(|| observe::session_ended(session.world.now().since(session.opened), ttl, &reason));
     close(session, ttl).await;
 }
 
-/// Renews until the store has acknowledged it, and returns the moment at which that request was sent; `None` if the
-/// session is lost before.
+/// Renews until the store has acknowledged it, or nobody needs it any more, and returns the moment at which that request
+/// was sent; `None` if the session is lost before.
 async fn renew(session: &ActiveSession) -> Option<Moment> {
-    let mut backoff = Backoff::new(&session.world, schedule::SHORTEST_PAUSE, session.session.ttl() / 10);
+    let ttl = session.session.ttl();
+    let mut backoff = Backoff::new(&session.world, schedule::SHORTEST_PAUSE, ttl / 10);
     loop {
         let sent = session.world.now();
-        match tokio::time::timeout(session.time_left(), session.session.renew()).await {
-            Ok(Ok(renewal)) => {
+        let renewed = contained(session.session.renew());
+        let renewed = async { renewed.await.unwrap_or_else(|| Err(panicked("renew"))) };
+        match within(session, session.time_left(), renewed).await {
+            Some(Ok(renewal)) => {
                 session.renewed(sent, renewal);
+                if session.pulse.renewed() {
+                    contain(observe::renewed_again);
+                }
                 return session.is_alive().then_some(sent);
             }
-            Ok(Err(error)) if error.kind() == ErrorKind::Lost => {
-                session.lose(EndReason::SessionLost(error.to_string().into()));
+            Some(Err(error)) if error.kind() == ErrorKind::Lost => {
+                // One that has lapsed, in a pause of the process say, is forgotten by the store, too.
+                session
+                    .loss()
+                    .unwrap_or_else(|| session.lose(EndReason::SessionLost(error.chain().to_string().into())));
                 return None;
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 let left = session.time_left();
-                observe::renewal_failed(&error, left);
+                contain(|| observe::renewal_failed(&error, left, session.pulse.failed(&error)));
+                // What the store refuses now it will hardly permit within milliseconds.
+                let shortest = if error.kind() == ErrorKind::Unavailable { Duration::ZERO } else { ttl / 12 };
                 // Not beyond the deadline: the bodies are to be stopped then.
-                let _ = tokio::time::timeout(backoff.pause().min(left), session.wake.notified()).await;
+                sleep(session, backoff.pause().max(shortest).min(left)).await;
             }
-            Err(_) => {}
+            None => {}
         }
         if session.loss().is_some() {
             return None;
+        }
+        if session.is_done() {
+            return Some(sent);
+        }
+    }
+}
+
+/// Sleeps until the session is woken, for `pause` at most.
+async fn sleep(session: &ActiveSession, pause: Duration) {
+    session.pulse.runs(session.world.now(), pause);
+    let _ = tokio::time::timeout(pause, session.wake.notified()).await;
+    session.pulse.runs(session.world.now(), Duration::ZERO);
+}
+
+/// Waits for `request`, for `limit` at most, and notes all the while that the process runs.
+async fn within<T>(session: &ActiveSession, limit: Duration, request: impl Future<Output = T>) -> Option<T> {
+    let mut request = pin!(request);
+    let step = session.session.ttl() / 20;
+    let until = session.world.now() + limit;
+    loop {
+        let now = session.world.now();
+        let pause = until.since(now).min(step);
+        session.pulse.runs(now, pause);
+        let answered = tokio::time::timeout(pause, request.as_mut()).await;
+        session.pulse.runs(session.world.now(), Duration::ZERO);
+        match answered {
+            Ok(answer) => return Some(answer),
+            Err(_) if session.world.now() >= until => return None,
+            Err(_) => {}
         }
     }
 }
@@ -79,11 +124,12 @@ async fn watch_removal(session: Arc<ActiveSession>, held: Arc<HeldEntry>) {
         biased;
         _ = held.ended() => return,
         reason = session.lost() => reason,
-        Err(error) = removed => EndReason::EntryRemoved(error.to_string().into()),
+        Err(error) = removed => EndReason::EntryRemoved(error.chain().to_string().into()),
     };
-    // An entry that has lapsed at its own deadline is removed by the store, too.
-    if held.end_at(session.world.now()).is_none() {
-        held.end(reason);
+    // An entry that has lapsed, at its own deadline or at the session's, is removed by the store, too.
+    let now = session.world.now();
+    if held.end_at(now).is_none() {
+        held.end(session.loss_at(now).unwrap_or(reason));
     }
 }
 
@@ -94,9 +140,14 @@ async fn close(session: &ActiveSession, ttl: Duration) {
     let _ = tokio::time::timeout(schedule::reserve(ttl), session.unused()).await;
     let mut backoff = Backoff::new(&session.world, schedule::SHORTEST_PAUSE * 10, ttl);
     for _ in 1..=5 {
-        match session.session.close().await {
+        let closed = contained(session.session.close()).await;
+        match closed.unwrap_or_else(|| Err(panicked("close"))) {
             Err(error) if error.kind() == ErrorKind::Unavailable => backoff.wait().await,
             _ => return,
         }
     }
+}
+
+fn panicked(step: &str) -> Error {
+    Error::unavailable(format!("the store's `{step}` panicked; this is a bug worth reporting"))
 }

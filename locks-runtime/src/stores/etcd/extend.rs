@@ -1,16 +1,20 @@
-//! Entries that stay for a while even if this process ends.
+//! Entries that stay for a while even if this process ends, and are protected no less than others meanwhile.
 //!
-//! Such an entry is tied to a lease of its own that is not renewed. If the hold lasts longer than that, the entry is tied
-//! to the session's lease again before its own one ends; if it is released sooner, it stays on its own lease (or on
-//! another one for the time that is left) and lapses with that. The key's create revision stays the same throughout, and
-//! each step is conditional on the last one, so that a request that is carried out late changes nothing.
+//! If that while is within the TTL, the entry needs nothing but that its session was renewed since the lock was granted.
+//! Otherwise it is tied to a lease of its own, which lasts for the whole of it and is not renewed. A hold that lasts longer
+//! is tied to the session's lease again, by the first renewal that its own lease would not outlive. Until that is known to
+//! be done, or its own lease to be renewed instead, the renewal does not cover the entry.
+//!
+//! The key's create revision stays the same throughout. Each request that ties it to another lease is conditional on the
+//! mod revision, so that one that is carried out late changes nothing.
 
-use super::entries::{EntryState, Extension, TiedTo};
+use super::entries::{Extension, OwnLease};
 use super::error::{ENTRY_DELETED, Failure, Verdict};
-use super::lease;
+use super::keep_alive::keep_alive;
+use super::own_lease;
 use super::queue;
 use super::shared::Shared;
-use crate::contract::Entry;
+use crate::contract::{Entry, Uncovered};
 use crate::values::error::Error;
 use crate::values::target::TARGET;
 use crate::world::clock::Moment;
@@ -18,121 +22,168 @@ use etcd_client::{Compare, CompareOp};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How often a request is repeated because an earlier one of ours turns out to have been carried out.
+const ROUNDS: usize = 4;
+
 pub(super) async fn extend(shared: &Shared, entry: &Arc<Entry>, least: Duration) -> Result<(), Error> {
     let Some(created) = shared.created(entry) else { return Err(Error::lost(ENTRY_DELETED)) };
+    let until = shared.client.world.now() + least;
+    shared.entries.update(entry, |state| {
+        state.extension.get_or_insert_with(|| Extension::new(created));
+    });
+    if least > shared.ttl {
+        tie_to_own_lease(shared, entry, until, least).await?;
+    } else {
+        if shared.renewed_until() < until {
+            keep_alive(shared).await?;
+        }
+        tie(shared, entry, None, until).await?;
+    }
+    let extend = |extension: &mut Extension| extension.until = extension.until.max(until);
+    let extended = shared.entries.unless_leaving(entry.number, |state| state.extension.as_mut().map(extend));
+    extended.flatten().ok_or_else(|| Error::lost(ENTRY_DELETED))
+}
+
+async fn tie_to_own_lease(shared: &Shared, entry: &Entry, until: Moment, least: Duration) -> Result<(), Error> {
+    let has_one = |extension: &Extension| extension.tied_to().is_some_and(|own| own.ends >= until);
     for _ in 0..2 {
-        match tie_to_own_lease(shared, entry, created, least).await {
+        // An earlier call may have arranged it without an answer.
+        if shared.entries.get(entry.number, |state| state.extension.as_ref().is_some_and(has_one)).unwrap_or(false) {
+            return Ok(());
+        }
+        let own = own_lease::grant(shared, least).await?;
+        match tie(shared, entry, Some(own), until).await {
             // The first of several attempts granted the lease, and it expired before the last.
             Err(failure) if failure.verdict == Verdict::LeaseGone => {
-                shared.entries.update(entry, |state| state.extension = None);
+                shared.entries.get(entry.number, |state| {
+                    let extension = state.extension.iter_mut();
+                    extension.for_each(|extension| extension.own.retain(|known| known.id != own.id));
+                });
             }
-            other => return Ok(other?),
+            Err(failure) => {
+                if shared.entries.is_leaving(entry.number) {
+                    own_lease::revoke(shared, own);
+                }
+                return Err(failure.into());
+            }
+            Ok(()) => return Ok(()),
         }
     }
     Err(Error::lost("the lease for `hold_at_least` expired before the entry was tied to it"))
 }
 
-async fn tie_to_own_lease(shared: &Shared, entry: &Arc<Entry>, created: i64, least: Duration) -> Result<(), Failure> {
-    let world = &shared.client.world;
-    let new = Extension { until: world.now() + least, lease: lease::new_id(world), tied_to: TiedTo::Unknown(None) };
-    let extension = shared.entries.update(entry, |state| state.extension.get_or_insert(new).clone());
-    lease::grant(&shared.client, extension.lease, least).await?;
-    let unchanged = Compare::mod_revision(shared.key(entry), CompareOp::Equal, created);
-    match move_to_lease(shared, entry, unchanged, extension.lease).await? {
-        Some(since) => {
-            shared.entries.update(entry, |state| state.set_tied_to(TiedTo::OwnLease(since)));
-            Ok(())
+/// Ties the key to `own`, or to the session's lease, unless the entry is leaving or something else lets it last until
+/// `then` already. `Lost` if the key is gone.
+async fn tie(shared: &Shared, entry: &Entry, own: Option<OwnLease>, then: Moment) -> Result<(), Failure> {
+    let lease = own.map_or(shared.lease, |own| own.id);
+    for _ in 0..ROUNDS {
+        let next = shared.entries.unless_leaving(entry.number, |state| {
+            let (extension, created) = (state.extension.as_mut()?, state.created?);
+            let is_tied = extension.is_certain && (own.is_none() || extension.tied_to().is_some());
+            if is_tied && extension.lasts_until(then) {
+                return Some(None);
+            }
+            // Before it is sent: from now on it may be tied to this lease as well as to the last one.
+            if let Some(own) = own.filter(|own| !extension.own.contains(own)) {
+                extension.own.push(own);
+            }
+            extension.is_certain = false;
+            Some(Some((extension.modified, created)))
+        });
+        let Some((since, created)) = next.flatten().ok_or_else(gone)? else { return Ok(()) };
+        let key = shared.key(entry);
+        let unchanged = Compare::mod_revision(key.clone(), CompareOp::Equal, since);
+        let tied = shared.transaction(entry, &queue::tie(unchanged, &key, entry.holder.to_json(), lease)).await?;
+        let now = if tied.succeeded() {
+            (queue::revision(tied.header()), lease)
+        } else if let Some(read) = queue::key_read(&tied).filter(|read| read.created == created) {
+            // An earlier request was carried out after all. The lease was read with the record: in keys alone, etcd 3.7
+            // shows none.
+            (read.modified, read.lease)
+        } else {
+            shared.entries.get(entry.number, |state| state.is_gone = true);
+            return Err(gone());
+        };
+        if note_tied(shared, entry, now, lease) {
+            return Ok(());
         }
-        None => Err(Failure { verdict: Verdict::Unsupported, error: Error::lost(ENTRY_DELETED) }),
     }
+    let error = Error::unavailable("another program puts the entry into the store again and again");
+    Err(Failure { verdict: Verdict::AnotherMember, error })
 }
 
-/// The entries whose own lease would end before the session's, now that the session was renewed at `sent`.
-pub(super) fn due(shared: &Shared, sent: Moment) -> Vec<Arc<Entry>> {
-    let is_due =
-        |extension: &Extension| extension.tied_to != TiedTo::SessionLease && extension.until <= sent + shared.ttl;
+/// Notes to which lease the key is tied since which revision; returns whether that is the one that was wanted.
+fn note_tied(shared: &Shared, entry: &Entry, (since, lease): (i64, i64), wanted: i64) -> bool {
+    let note = |extension: &mut Extension| {
+        // Of two requests that were under way, the later one may be answered first.
+        if since < extension.modified {
+            return false;
+        }
+        extension.modified = since;
+        extension.own.retain(|own| own.id == lease);
+        extension.is_certain = lease == shared.lease || !extension.own.is_empty();
+        lease == wanted
+    };
+    shared.entries.get(entry.number, |state| state.extension.as_mut().is_some_and(note)).unwrap_or(false)
+}
+
+fn gone() -> Failure {
+    Failure { verdict: Verdict::Unsupported, error: Error::lost(ENTRY_DELETED) }
+}
+
+/// The extended entries that are not known to last until `then`, when the session's lease ends.
+pub(super) fn due(shared: &Shared, then: Moment) -> Vec<Arc<Entry>> {
     shared.entries.collect(|entry, state, leaving| {
-        let extension = state.extension.as_ref().filter(|extension| !leaving && is_due(extension));
-        extension.map(|_| Arc::clone(entry))
+        let is_due = |extension: &&mut Extension| !leaving && !state.is_gone && !extension.lasts_until(then);
+        let extension = state.extension.as_mut().filter(is_due)?;
+        (!std::mem::replace(&mut extension.is_returning, true)).then(|| Arc::clone(entry))
     })
 }
 
-/// Ties the entry to the session's lease again. If etcd does not answer, the next renewal retries.
-pub(super) async fn tie_to_session_lease(shared: &Shared, entry: &Entry) {
-    let number = entry.number;
-    let since = shared.entries.unless_leaving(number, |state| {
-        let extension = state.extension.as_mut()?;
-        let (TiedTo::OwnLease(since) | TiedTo::Unknown(Some(since))) = extension.tied_to else { return None };
-        // Before it is sent: an entry that leaves from now on must not count on its own lease.
-        extension.tied_to = TiedTo::Unknown(Some(since));
-        Some(since)
-    });
-    let Some(since) = since.flatten() else { return };
-    let unchanged = Compare::mod_revision(shared.key(entry), CompareOp::Equal, since);
-    match move_to_lease(shared, entry, unchanged, shared.lease).await {
-        Ok(Some(_)) => {
-            shared.entries.get(number, |state| state.set_tied_to(TiedTo::SessionLease));
+/// Makes the entry last until `then`: ties it to the session's lease again, or if that does not work renews its own.
+pub(super) async fn secure(shared: &Shared, entry: &Entry, then: Moment) {
+    if let Err(failure) = tie(shared, entry, None, then).await {
+        tracing::debug!(target: TARGET, error = %failure.error.chain(), "an extended entry stays on a lease of its own for now");
+        renew_own(shared, entry, then).await;
+    }
+    shared.entries.get(entry.number, |state| {
+        if let Some(extension) = &mut state.extension {
+            extension.is_returning = false;
         }
-        Ok(None) => {}
-        Err(failure) => {
-            tracing::debug!(target: TARGET, error = %failure.error, "an extended entry stays on its own lease until the next renewal");
+    });
+}
+
+/// Renews the leases to which the key may be tied and that end before `then`.
+async fn renew_own(shared: &Shared, entry: &Entry, then: Moment) {
+    let ending =
+        |extension: &Extension| extension.own.iter().filter(|own| own.ends < then).copied().collect::<Vec<_>>();
+    let ending = shared.entries.unless_leaving(entry.number, |state| {
+        state.extension.as_ref().filter(|_| !state.is_gone).map(ending).unwrap_or_default()
+    });
+    for own in ending.unwrap_or_default() {
+        match own_lease::renew(shared, own).await {
+            Ok(ends) => drop(shared.entries.get(entry.number, |state| {
+                let known = state.extension.iter_mut().flat_map(|extension| &mut extension.own);
+                known.filter(|known| known.id == own.id).for_each(|known| known.ends = ends);
+            })),
+            Err(failure) => {
+                tracing::debug!(target: TARGET, error = %failure.error.chain(), "the lease of an extended entry was not renewed");
+            }
         }
     }
 }
 
-/// If the entry is extended and its time is not over, ties it to a lease that is not renewed, so that it lapses by itself.
-/// Returns whether it stays in the store so.
-pub(super) async fn leave_to_lapse(shared: &Shared, entry: &Entry) -> Result<bool, Failure> {
-    let known = |state: &mut EntryState| Some((state.extension.clone()?, state.created?));
-    let Some((extension, created)) = shared.entries.get(entry.number, known).flatten() else { return Ok(false) };
-    let rest = extension.until.since(shared.client.world.now());
-    if rest.is_zero() {
-        return Ok(false);
-    }
-    if matches!(extension.tied_to, TiedTo::OwnLease(_)) {
-        return Ok(true);
-    }
-    let lease = lease::new_id(&shared.client.world);
-    lease::grant(&shared.client, lease, rest).await?;
-    // Whatever lease it is tied to: only a late request can come after this one, and that fails.
-    match move_to_lease(shared, entry, shared.is_there(entry, created), lease).await {
-        // The new lease expired before the entry was tied to it, and so nearly all of the time is over.
-        Err(failure) if failure.verdict == Verdict::LeaseGone => Ok(false),
-        other => other.map(|_| true),
-    }
-}
-
-/// Ties the entry to a lease for `rest` that nobody renews.
-pub(super) async fn lapse(shared: &Shared, entry: &Entry, rest: Duration) -> Result<(), Error> {
-    let until = shared.client.world.now() + rest;
-    let set_until = |state: &mut EntryState| {
-        let new = Extension { until, lease: 0, tied_to: TiedTo::Unknown(None) };
-        state.extension.get_or_insert(new).until = until;
-    };
-    shared.entries.get(entry.number, set_until);
-    if leave_to_lapse(shared, entry).await? || rest.is_zero() { Ok(()) } else { Err(Error::lost(ENTRY_DELETED)) }
-}
-
-/// As [`leave_to_lapse`], for every extended entry that is there when the session ends.
-pub(super) async fn leave_all_to_lapse(shared: &Shared) -> Result<(), Failure> {
-    let extended = shared.entries.collect(|entry, state, is_leaving| {
-        let extension = state.extension.as_ref().filter(|_| !is_leaving);
-        extension.map(|_| Arc::clone(entry))
-    });
-    for entry in extended {
-        leave_to_lapse(shared, &entry).await?;
-    }
-    Ok(())
-}
-
-/// Ties the key to `lease` under a condition; returns the revision since when it is, or `None` if it is not.
-async fn move_to_lease(shared: &Shared, entry: &Entry, condition: Compare, lease: i64) -> Result<Option<i64>, Failure> {
-    let key = shared.key(entry);
-    let answer =
-        shared.transaction(entry, &queue::move_to_lease(condition, &key, entry.holder.to_json(), lease)).await?;
-    if answer.succeeded() {
-        return Ok(Some(queue::revision(answer.header())));
-    }
-    // An earlier attempt of ours may have been carried out without an answer.
-    Ok(queue::key_read(&answer).filter(|key| key.lease == lease).map(|key| key.modified))
+/// The entries that are not known to last until `then` although the session's lease does.
+pub(super) fn uncovered(shared: &Shared, then: Moment) -> Vec<Uncovered> {
+    shared.entries.collect(|entry, state, leaving| {
+        let lasts = state.extension.as_ref().is_none_or(|extension| extension.lasts_until(then));
+        let cause = if state.is_gone {
+            Error::lost(ENTRY_DELETED)
+        } else if !lasts {
+            Error::unavailable("the lease for `hold_at_least` ends, and etcd did not let the session's take its place")
+        } else {
+            return None;
+        };
+        (!leaving).then(|| Uncovered::new(entry.number, cause))
+    })
 }

@@ -86,12 +86,10 @@ pub(super) fn up_to(range: &QueueRange, own: i64, limit: i64) -> GetOptions {
         .with_limit(limit)
 }
 
-/// Puts the record again, under `lease`, only while `condition` is true of the key; reads the key otherwise.
-pub(super) fn move_to_lease(condition: Compare, key: &str, record: Vec<u8>, lease: i64) -> Txn {
-    Txn::new()
-        .when([condition])
-        .and_then([put(key, record, lease)])
-        .or_else([TxnOp::get(key, Some(GetOptions::new().with_keys_only()))])
+/// Puts the record again, under `lease`, only while `condition` is true of the key; reads the key otherwise, and with its
+/// record, because etcd 3.7 shows no lease without it.
+pub(super) fn tie(condition: Compare, key: &str, record: Vec<u8>, lease: i64) -> Txn {
+    Txn::new().when([condition]).and_then([put(key, record, lease)]).or_else([TxnOp::get(key, None)])
 }
 
 /// Deletes the key, only while `condition` is true of it.
@@ -121,7 +119,7 @@ pub(super) fn view_of(revision: i64, succeeded: bool, mut ranges: Vec<(Vec<Queue
     QueueView { revision, own, page, more }
 }
 
-/// The key that the else branch of [`move_to_lease`] read.
+/// The key that the else branch of [`tie`] read.
 pub(super) fn key_read(answer: &TxnResponse) -> Option<QueueKey> {
     answer.op_responses().into_iter().find_map(|response| match response {
         TxnOpResponse::Get(range) => keys(&range).into_iter().next(),

@@ -1,48 +1,44 @@
-//! Renewing the session. Orphaned entries are looked for on that occasion (`orphans`), and extended ones tied again.
+//! Renewing the session. On that occasion extended entries are tied to its lease again (`extend`), and what this process
+//! has in the store is compared with what it should have (`audit`).
 
-use super::error::LEASE_GONE;
+use super::audit;
 use super::extend;
-use super::lease::KeepAlive;
-use super::orphans;
+use super::keep_alive::keep_alive;
 use super::shared::Shared;
 use crate::contract::Renewal;
 use crate::values::error::Error;
-use crate::world::clock::Moment;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::sync::mpsc;
 
 pub(super) async fn renew(shared: &Arc<Shared>) -> Result<Renewal, Error> {
-    let timeout = shared.client.config.request_timeout().min(shared.ttl / 3);
-    let sent = shared.client.world.now();
-    let open = shared.keep_alive.lock().take();
-    if let Some(mut stream) = open {
-        match stream.renew(&shared.client, timeout).await {
-            Some(true) => return Ok(renewed(shared, sent, stream)),
-            Some(false) => return Err(Error::lost(LEASE_GONE)),
-            None => {}
-        }
-    }
-    let sent = shared.client.world.now();
-    let stream = KeepAlive::open(&shared.client, shared.lease, timeout).await?;
-    Ok(renewed(shared, sent, stream))
-}
-
-/// The request of `sent` was acknowledged. The renewal does not wait for what is due now.
-fn renewed(shared: &Arc<Shared>, sent: Moment, stream: KeepAlive) -> Renewal {
-    *shared.keep_alive.lock() = Some(stream);
-    let audit = shared.entries.renewed().audit;
-    let due = extend::due(shared, sent);
-    if (audit || !due.is_empty()) && !shared.is_tidying.swap(true, Ordering::AcqRel) {
-        let tidied = Arc::clone(shared);
-        shared.client.world.spawn(async move {
-            for entry in due {
-                extend::tie_to_session_lease(&tidied, &entry).await;
-            }
-            if audit {
-                orphans::withdraw(&tidied).await;
-            }
-            tidied.is_tidying.store(false, Ordering::Release);
+    let world = &shared.client.world;
+    let before = shared.renewed_until();
+    let then = keep_alive(shared).await? + shared.ttl;
+    let is_due = shared.is_audit_due.swap(false, Ordering::AcqRel) | shared.entries.renewed().audit;
+    if is_due && !shared.is_audited.swap(true, Ordering::AcqRel) {
+        let audited = Arc::clone(shared);
+        world.spawn(async move {
+            audit::audit(&audited).await;
+            audited.is_audited.store(false, Ordering::Release);
         });
     }
-    Renewal::complete()
+    let due = extend::due(shared, then);
+    if !due.is_empty() {
+        let (securing, mut secured) = mpsc::channel::<Infallible>(1);
+        for entry in due {
+            let (session, until_done) = (Arc::clone(shared), securing.clone());
+            world.spawn(async move {
+                extend::secure(&session, &entry, then).await;
+                drop(until_done);
+            });
+        }
+        drop(securing);
+        // Those that are not done in time are not covered by this renewal. One that is late itself does not wait.
+        if before.since(world.now()) > shared.ttl / 2 {
+            let _ = tokio::time::timeout(shared.ttl / 10, secured.recv()).await;
+        }
+    }
+    Ok(Renewal::partial(extend::uncovered(shared, then)))
 }

@@ -2,18 +2,18 @@
 
 use super::client::Client;
 use super::shared::Shared;
-use super::{enter, extend, lease, queue, removed, renew, wait};
+use super::{enter, extend, lapse, lease, removed, renew, wait};
 use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, NativeKind, Renewal, Session, WhenBusy, boxed};
 use crate::values::error::Error;
-use etcd_client::{Compare, CompareOp};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) async fn open(client: Arc<Client>, ttl: Duration) -> Result<Arc<dyn Session>, Error> {
     let lease = lease::new_id(&client.world);
+    let sent = client.world.now();
     let ttl = lease::grant(&client, lease, ttl).await?;
-    Ok(boxed(Arc::new(Shared::new(client, lease, ttl))))
+    Ok(boxed(Arc::new(Shared::new(client, lease, ttl, sent))))
 }
 
 impl AsyncSession for Shared {
@@ -38,19 +38,11 @@ impl AsyncSession for Shared {
     }
 
     async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
-        self.entries.leaving(entry.number, |_| ());
-        extend::lapse(&self, &entry, rest).await
+        lapse::lapse(&self, &entry, rest).await
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
-        let created = self.entries.leaving(entry.number, |state| state.created).flatten();
-        let ours = match created {
-            Some(created) => self.is_there(&entry, created),
-            None => Compare::lease(self.key(&entry), CompareOp::Equal, self.lease),
-        };
-        self.transaction(&entry, &queue::delete(ours, &self.key(&entry))).await?;
-        self.entries.left(entry.number);
-        Ok(())
+        lapse::leave(&self, &entry).await
     }
 
     async fn removed(self: Arc<Self>, entry: Arc<Entry>) -> Result<Infallible, Error> {
@@ -58,7 +50,7 @@ impl AsyncSession for Shared {
     }
 
     async fn close(self: Arc<Self>) -> Result<(), Error> {
-        extend::leave_all_to_lapse(&self).await?;
+        lapse::end_all(&self).await?;
         self.keep_alive.lock().take();
         lease::revoke(&self.client, self.lease).await?;
         self.entries.clear();

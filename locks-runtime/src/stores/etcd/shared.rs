@@ -8,6 +8,7 @@ use super::names::QueueRange;
 use super::watch_cache::WatchCache;
 use crate::contract::{Entry, Ledger};
 use crate::values::mutex::Mutex;
+use crate::world::clock::{AtomicMoment, Moment};
 use etcd_client::{Compare, CompareOp, Txn, TxnResponse};
 use std::fmt;
 use std::sync::Arc;
@@ -22,12 +23,16 @@ pub(super) struct Shared {
     pub(super) entries: Ledger<EntryState>,
     pub(super) keep_alive: Mutex<Option<KeepAlive>>,
     pub(super) watches: Arc<WatchCache>,
-    /// A task does what was due after a renewal.
-    pub(super) is_tidying: AtomicBool,
+    /// When the last renewal was sent that was acknowledged.
+    pub(super) renewed: AtomicMoment,
+    /// The session is to be audited after the next renewal.
+    pub(super) is_audit_due: AtomicBool,
+    /// A task audits the session.
+    pub(super) is_audited: AtomicBool,
 }
 
 impl Shared {
-    pub(super) fn new(client: Arc<Client>, lease: i64, ttl: Duration) -> Self {
+    pub(super) fn new(client: Arc<Client>, lease: i64, ttl: Duration, opened: Moment) -> Self {
         Self {
             watches: WatchCache::new(&client.world),
             client,
@@ -35,7 +40,9 @@ impl Shared {
             ttl,
             entries: Ledger::default(),
             keep_alive: Mutex::default(),
-            is_tidying: AtomicBool::new(false),
+            renewed: AtomicMoment::new(opened),
+            is_audit_due: AtomicBool::new(false),
+            is_audited: AtomicBool::new(false),
         }
     }
 
@@ -45,6 +52,16 @@ impl Shared {
 
     pub(super) fn key(&self, entry: &Entry) -> String {
         self.range(entry).entry(self.lease, entry)
+    }
+
+    /// Until then the session's lease lasts at the least.
+    pub(super) fn renewed_until(&self) -> Moment {
+        self.renewed.load() + self.ttl
+    }
+
+    /// How long one attempt to renew a lease may take.
+    pub(super) fn renewal_timeout(&self) -> Duration {
+        self.client.config.request_timeout().min(self.ttl / 3)
     }
 
     /// The revision at which the entry's key was created, if it was.

@@ -1,13 +1,13 @@
 //! The directory of lock files: names, access, and what its errors mean.
 
 use super::error::refused;
-use super::lock_file::LockFile;
-use crate::values::error::{Error, ErrorKind};
+use super::file_system;
+use super::lock_file::{LockFile, Rights};
+use super::trust::{self, Missing};
+use crate::values::error::Error;
 use crate::values::key::Key;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind as Io};
-use std::os::unix::fs::MetadataExt;
+use std::fs;
 use std::path::PathBuf;
 
 /// What of a key is not itself in a file's name. Beyond ASCII everything is encoded too: some file systems take
@@ -17,11 +17,15 @@ const SUFFIX: &str = ".lock";
 /// What file systems allow, in bytes.
 const LONGEST_NAME: usize = 255;
 
-/// File systems whose locks reach across machines, or do not reach as far as they should.
-const NETWORK: [&str; 10] =
-    ["nfs", "nfs4", "cifs", "smb3", "afs", "ceph", "lustre", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs"];
+/// The file with the last fence. Its name, as the next one, is no lock's.
+const COUNTER: &str = "fences";
+/// The file by which processes take turns at removing idle files.
+const CLEAN_UP: &str = "clean-up";
 
 /// One directory; it need not exist yet.
+///
+/// Whether it is this user's alone is looked at before each access: somebody may have removed it, and somebody else may
+/// have made another one in its place.
 #[derive(Debug)]
 pub(super) struct Directory(PathBuf);
 
@@ -30,52 +34,28 @@ impl Directory {
         Self(path)
     }
 
-    /// Makes the directory, unless it is there.
+    /// Makes the directory, unless it is there; returns whether it was.
     ///
     /// # Errors
     ///
-    /// `Unsupported` on a network file system, and as [`refused`] says.
-    pub(super) fn create(&self) -> Result<(), Error> {
-        let path = &self.0;
-        fs::create_dir_all(path).map_err(|error| refused("make the directory", path, error))?;
-        let device = fs::metadata(path).map_err(|error| refused("look at", path, error))?.dev();
-        // Only Linux has the list; elsewhere a network file system goes unnoticed.
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        match file_system(&mounts, device) {
-            Some(kind) if NETWORK.contains(&kind) => Err(Error::new(
-                ErrorKind::Unsupported,
-                format!(
-                    "`{}` is on a network file system ({kind}), and the file store is for the processes of one machine; \
-                     choose a local directory, or a store for many machines such as `etcd://`",
-                    path.display()
-                ),
-            )),
-            _ => Ok(()),
-        }
+    /// `Unauthorized` if others own or may replace it, `Unsupported` where it is not known to be this machine's alone, and
+    /// as [`refused`] says.
+    pub(super) fn create(&self) -> Result<bool, Error> {
+        let was_there = self.is_there()?;
+        trust::walk(&self.0, Missing::Make)?;
+        file_system::check(&self.0)?;
+        Ok(was_there)
     }
 
     /// Opens a lock's file for locking; makes it, and the directory, if need be.
     ///
     /// # Errors
     ///
-    /// `InvalidKey` if the key makes no file name, and as [`refused`] says.
+    /// `InvalidKey` if the key makes no file name, and those of [`create`](Self::create).
     pub(super) fn open(&self, key: &Key) -> Result<LockFile, Error> {
         let path = self.path_of(key)?;
-        let open = |create| OpenOptions::new().read(true).write(true).create(create).truncate(false).open(&path);
-        // First without creating: in a sticky directory the kernel refuses O_CREAT on somebody else's file
-        // (fs.protected_regular), though it may be opened.
-        let mut opened = open(false);
-        if missing(&opened) {
-            opened = open(true);
-        }
-        if missing(&opened) {
-            self.create()?;
-            opened = open(true);
-        }
-        match opened {
-            Ok(file) => Ok(LockFile::new(file, path)),
-            Err(error) => Err(refused("open", &path, error)),
-        }
+        self.prepare()?;
+        LockFile::create(path)
     }
 
     /// Opens a lock's file, if there is one, to read it; or to write too.
@@ -85,29 +65,47 @@ impl Directory {
     /// As [`open`](Self::open).
     pub(super) fn existing(&self, key: &Key, write: bool) -> Result<Option<LockFile>, Error> {
         let path = self.path_of(key)?;
-        match OpenOptions::new().read(true).write(write).open(&path) {
-            Err(error) if error.kind() == Io::NotFound => Ok(None),
-            Err(error) => Err(refused("open", &path, error)),
-            Ok(file) => Ok(Some(LockFile::new(file, path))),
+        if !self.is_there()? {
+            return Ok(None);
         }
+        LockFile::open(path, if write { Rights::Write } else { Rights::Read })
     }
 
-    /// The keys that ever had a lock here, in no order.
+    /// The file with the last fence.
+    pub(super) fn counter(&self) -> Result<LockFile, Error> {
+        self.prepare()?;
+        LockFile::create(self.0.join(COUNTER))
+    }
+
+    /// The file that is locked while idle files are removed; none if there is no directory.
+    pub(super) fn clean_up_turn(&self) -> Result<Option<LockFile>, Error> {
+        if self.is_there()? { LockFile::create(self.0.join(CLEAN_UP)).map(Some) } else { Ok(None) }
+    }
+
+    /// The keys whose locks have a file here, in no order.
     ///
     /// # Errors
     ///
-    /// As [`refused`] says.
-    pub(super) fn keys(&self) -> Result<Vec<Key>, Error> {
-        let entries = match fs::read_dir(&self.0) {
-            Err(error) if error.kind() == Io::NotFound => return Ok(Vec::new()),
-            other => other.map_err(|error| refused("list", &self.0, error))?,
+    /// Those of [`create`](Self::create).
+    pub(super) fn keys(&self) -> Result<impl Iterator<Item = Result<Key, Error>> + use<>, Error> {
+        let entries = match self.is_there()? {
+            true => Some(fs::read_dir(&self.0).map_err(|error| refused("list", &self.0, error))?),
+            false => None,
         };
-        let mut keys = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|error| refused("list", &self.0, error))?;
-            keys.extend(entry.file_name().to_str().and_then(key_of));
-        }
+        let path = self.0.clone();
+        let keys = entries.into_iter().flatten().filter_map(move |entry| match entry {
+            Ok(entry) => entry.file_name().to_str().and_then(key_of).map(Ok),
+            Err(error) => Some(Err(refused("list", &path, error))),
+        });
         Ok(keys)
+    }
+
+    fn is_there(&self) -> Result<bool, Error> {
+        trust::walk(&self.0, Missing::Leave)
+    }
+
+    fn prepare(&self) -> Result<(), Error> {
+        if self.is_there()? { Ok(()) } else { self.create().map(drop) }
     }
 
     fn path_of(&self, key: &Key) -> Result<PathBuf, Error> {
@@ -124,10 +122,6 @@ impl Directory {
     }
 }
 
-fn missing<T>(opened: &io::Result<T>) -> bool {
-    opened.as_ref().is_err_and(|error| error.kind() == Io::NotFound)
-}
-
 fn name_of(key: &Key) -> String {
     format!("{}{SUFFIX}", utf8_percent_encode(key.as_str(), ENCODED))
 }
@@ -138,19 +132,10 @@ fn key_of(name: &str) -> Option<Key> {
     Key::new(decoded).ok().filter(|key| name_of(key) == name)
 }
 
-/// The file system of a device, from Linux' list of mounts.
-fn file_system(mounts: &str, device: u64) -> Option<&str> {
-    let major = (device >> 32 & 0xffff_f000) | (device >> 8 & 0xfff);
-    let minor = (device >> 12 & 0xffff_ff00) | (device & 0xff);
-    let device = format!("{major}:{minor}");
-    // 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
-    let line = mounts.lines().find(|line| line.split(' ').nth(2) == Some(&device))?;
-    line.split_once(" - ")?.1.split(' ').next()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::error::ErrorKind;
     use proptest::prelude::*;
 
     proptest! {
@@ -182,14 +167,6 @@ mod tests {
         let error = directory.path_of(&Key::new("/".repeat(84)).unwrap()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidKey);
         assert!(error.to_string().contains("257 bytes"), "{error}");
-    }
-
-    #[test]
-    fn the_file_system_is_found_by_its_device() {
-        let mounts = "21 1 254:0 / / rw - ext4 /dev/vda rw\n36 21 0:53 / /srv rw,x master:1 - nfs4 host:/srv rw\n";
-        assert_eq!(file_system(mounts, 53), Some("nfs4"));
-        assert_eq!(file_system(mounts, 254 << 8), Some("ext4"));
-        assert_eq!(file_system(mounts, 1), None);
     }
 
     #[test]

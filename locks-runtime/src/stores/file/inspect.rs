@@ -27,17 +27,14 @@ pub(super) async fn inspect(store: Arc<Shared>, scope: Scope) -> Result<Vec<Line
 pub(super) async fn scan(store: Arc<Shared>, scope: Scope) -> Result<Held<HoldId>, Error> {
     let keys = match &scope {
         Scope::Key(key) => vec![key.clone()],
-        Scope::Prefix(_) => store.directory.keys()?,
+        Scope::Prefix(prefix) => taken(&store, prefix.clone()).await?,
     };
     let mut held = BTreeMap::new();
-    for (number, key) in keys.into_iter().filter(|key| scope.contains(key.as_str())).enumerate() {
+    for (number, key) in keys.into_iter().enumerate() {
         match look(&store, &key).await {
             Ok(Some(seen)) => drop(held.insert(key, seen)),
             Ok(None) => {}
-            // Another user's file among ours must not hide all the others.
-            Err(error) if error.kind() == ErrorKind::Unauthorized && matches!(scope, Scope::Prefix(_)) => {
-                tracing::debug!(target: TARGET, %key, %error, "a lock's file cannot be read");
-            }
+            Err(error) if matches!(scope, Scope::Prefix(_)) => pass_over(&key, error)?,
             // Of all in scope, only the store knows which one it was.
             Err(error) => return Err(error.with_key(&key)),
         }
@@ -46,6 +43,43 @@ pub(super) async fn scan(store: Arc<Shared>, scope: Scope) -> Result<Held<HoldId
         }
     }
     Ok(held)
+}
+
+/// The keys that begin so and are not free. There may be a million free ones: they are looked at on a thread for such work.
+async fn taken(store: &Arc<Shared>, prefix: String) -> Result<Vec<Key>, Error> {
+    let (world, store) = (store.world.clone(), Arc::clone(store));
+    let look_at_all = move || {
+        let mut taken = Vec::new();
+        for key in store.directory.keys()? {
+            let key = key?;
+            if key.as_str().starts_with(&prefix) {
+                match is_taken(&store, &key) {
+                    Ok(true) => taken.push(key),
+                    Ok(false) => {}
+                    Err(error) => pass_over(&key, error)?,
+                }
+            }
+        }
+        Ok(taken)
+    };
+    let panicked = || Error::new(ErrorKind::Unavailable, "the directory's files could not be looked at");
+    world.block(look_at_all).await.ok_or_else(panicked)?
+}
+
+fn is_taken(store: &Shared, key: &Key) -> Result<bool, Error> {
+    let Some(lock) = store.directory.existing(key, false)? else { return Ok(false) };
+    Ok(lock.is_locked()? || (lock.length()? > 0 && store.extended_for(&lock.read()?.0).is_some()))
+}
+
+/// Something else in a file's place must not hide all the other locks.
+fn pass_over(key: &Key, error: Error) -> Result<(), Error> {
+    match error.kind() {
+        ErrorKind::Unauthorized | ErrorKind::Unsupported => {
+            tracing::debug!(target: TARGET, key = %key.shown(), error = %error.chain(), "a lock's file cannot be read");
+            Ok(())
+        }
+        _ => Err(error.with_key(key)),
+    }
 }
 
 /// Who holds one lock. A record alone proves nothing: its writer may have been killed.
@@ -112,7 +146,6 @@ fn end_extension(store: &Shared, lock: &LockFile) -> Result<usize, Error> {
     if store.extended_for(&record).is_none() {
         return Ok(0);
     }
-    lock.write_extension(None)?;
-    lock.clear_holder()?;
+    lock.clear()?;
     Ok(1)
 }

@@ -6,15 +6,22 @@
 use super::error::refused;
 use super::record::{EXTENSION_AT, HOLDER_AT, Record, extension_line};
 use super::timeline::Extension;
-use crate::values::error::Error;
-use std::fs::{self, File, TryLockError};
+use super::trust;
+use crate::values::error::{Error, ErrorKind};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::process;
+use std::time::Duration;
 
 /// How much of a file is read: more than any record.
 const LONGEST: usize = 64 * 1024;
+
+/// The mode of a lock's file.
+const OWN: u32 = 0o600;
 
 /// A lock file that this process opened. Dropping it closes it.
 #[derive(Debug)]
@@ -25,9 +32,58 @@ pub(super) struct LockFile {
     process: u32,
 }
 
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rights {
+    Read,
+    Write,
+}
+
 impl LockFile {
-    pub(super) fn new(file: File, path: PathBuf) -> Self {
-        Self { file, path, process: process::id() }
+    /// Opens the file at `path`, and makes it if need be, for its owner alone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub(super) fn create(path: PathBuf) -> Result<Self, Error> {
+        let opened = options(Rights::Write).create(true).truncate(false).mode(OWN).open(&path);
+        opened.map_err(|error| not_opened(&path, error)).and_then(|file| Self::of(file, path))
+    }
+
+    /// Opens the file at `path`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if it is no plain file, `Unauthorized` if it is another user's, and as [`refused`] says.
+    pub(super) fn open(path: PathBuf, rights: Rights) -> Result<Option<Self>, Error> {
+        match options(rights).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(not_opened(&path, error)),
+            Ok(file) => Self::of(file, path).map(Some),
+        }
+    }
+
+    /// Whoever may open the file may lock it, and nobody could take that from them: it must be its owner's alone.
+    fn of(file: File, path: PathBuf) -> Result<Self, Error> {
+        let found = file.metadata().map_err(|error| refused("look at", &path, error))?;
+        if !found.is_file() {
+            return Err(no_lock_file(&path, kind_of(&found)));
+        }
+        if found.uid() != trust::user() {
+            let message = format!(
+                "`{}` belongs to user {}, and this program runs as user {}: who owns a lock's file can block the lock and \
+                 forge its holder; remove the file",
+                path.display(),
+                found.uid(),
+                trust::user(),
+            );
+            return Err(Error::new(ErrorKind::Unauthorized, message));
+        }
+        if found.mode() & !OWN & 0o777 != 0 {
+            let closed = file.set_permissions(Permissions::from_mode(OWN));
+            closed.map_err(|error| refused("take the rights of others from", &path, error))?;
+        }
+        Ok(Self { file, path, process: process::id() })
     }
 
     /// Whether this process has the file from the one that forked it. The lock is then the parent's.
@@ -71,7 +127,7 @@ impl LockFile {
     /// If it was deleted, or another was put in its place, a lock on it excludes no one.
     pub(super) fn is_in_place(&self) -> Result<bool, Error> {
         let identity = |file: &fs::Metadata| (file.dev(), file.ino());
-        let found = match fs::metadata(&self.path) {
+        let found = match fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             found => found.map_err(|error| refused("look at", &self.path, error))?,
         };
@@ -119,8 +175,66 @@ impl LockFile {
         self.file.write_all_at(line.as_bytes(), EXTENSION_AT).map_err(|error| refused("write to", &self.path, error))
     }
 
-    /// Removes the holder's record.
-    pub(super) fn clear_holder(&self) -> Result<(), Error> {
-        self.file.set_len(HOLDER_AT).map_err(|error| refused("write to", &self.path, error))
+    /// Leaves nothing in the file, which then takes no room on the disk.
+    pub(super) fn clear(&self) -> Result<(), Error> {
+        self.file.set_len(0).map_err(|error| refused("write to", &self.path, error))
+    }
+
+    /// Removes the file. Its lock must be held: who opened the file meanwhile sees then that it is gone.
+    pub(super) fn remove(&self) -> Result<(), Error> {
+        fs::remove_file(&self.path).map_err(|error| refused("remove", &self.path, error))
+    }
+
+    /// How long ago the file was written, by the wall clock.
+    pub(super) fn idle_for(&self, wall_ms: u64) -> Result<Duration, Error> {
+        let found = self.file.metadata().map_err(|error| refused("look at", &self.path, error))?;
+        let written = u64::try_from(found.mtime()).unwrap_or(0).saturating_mul(1000);
+        Ok(Duration::from_millis(wall_ms.saturating_sub(written)))
+    }
+
+    /// How many bytes the file has.
+    pub(super) fn length(&self) -> Result<u64, Error> {
+        self.file.metadata().map(|found| found.len()).map_err(|error| refused("look at", &self.path, error))
+    }
+
+    /// Makes it a file that was written now.
+    pub(super) fn touch(&self) -> Result<(), Error> {
+        self.file.write_all_at(b"\n", 0).map_err(|error| refused("write to", &self.path, error))
+    }
+}
+
+/// Links are not followed, and nothing is waited for: what is in the place of the file may be anything.
+fn options(rights: Rights) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(rights == Rights::Write);
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    options
+}
+
+fn not_opened(path: &Path, error: io::Error) -> Error {
+    let found = match Errno::from_io_error(&error) {
+        Some(Errno::LOOP) => Some("a symbolic link"),
+        // A socket cannot be opened at all.
+        Some(Errno::NXIO | Errno::OPNOTSUPP) => fs::symlink_metadata(path).ok().map(|found| kind_of(&found)),
+        _ => None,
+    };
+    found.map_or_else(|| refused("open", path, error), |kind| no_lock_file(path, kind))
+}
+
+fn no_lock_file(path: &Path, kind: &str) -> Error {
+    let message = format!("`{}` is {kind} where a lock's file should be; remove it", path.display());
+    Error::new(ErrorKind::Unsupported, message)
+}
+
+fn kind_of(found: &fs::Metadata) -> &'static str {
+    let kind = found.file_type();
+    if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else if kind.is_dir() {
+        "a directory"
+    } else {
+        "a device"
     }
 }

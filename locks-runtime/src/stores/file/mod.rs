@@ -3,25 +3,37 @@
 //! | when | what happens |
 //! |---|---|
 //! | crash, `kill -9` | the kernel frees the lock at once; an [extended](Session::extend) one stays until its time is over |
-//! | pause | the lock stays held as long as the process exists; the engine still ends the hold after its TTL |
-//! | partition | there is no network. Network file systems are refused where Linux names them |
+//! | pause | the lock stays held as long as the process exists; the engine still ends the hold after its TTL, a second at least |
+//! | partition | there is no network. On Linux only file systems that are known to be local are accepted |
 //! | clock jump | nothing: locks have no clock, extended ones use the boot clock (outside of Linux the wall clock) |
 //! | fork | a child holds nothing and cannot release what its parent holds; open a client after the fork |
 //! | power failure, reboot | every lock is free, extended ones too; fences go on from the wall clock |
-//! | full disk | a lock whose fence cannot be written is not granted: `Unavailable` |
-//! | a held lock's file is deleted | the holder loses the lock within 250 ms; until then two may hold, and the fence decides |
+//! | full disk, no more files | a lock whose record cannot be written is not granted: `Unavailable`; what is held stays held |
+//! | a held lock's file, or the directory, is deleted or replaced | the holder loses the lock within 250 ms; until then two may hold, and the fence decides |
+//! | another user makes the directory, a file or a link first | nothing of it is used: `Unauthorized`, with what to do |
 //!
-//! One file a key, named by the percent-encoded key and `.lock`, never deleted: waiters have it open, and a lock on a
-//! file without a name excludes no other process. A file is locked as by flock(1), so a shell script may take part:
-//! `flock %2Fcron%2Fnightly.lock …` holds the lock `/cron/nightly`, as a holder without a record. Waiters of one
-//! process are served in order; between processes whoever tries first gets it, each about every 4 ms.
+//! **Trust.** Every part of the directory's path must belong to root or to this process's user, and be in a directory where
+//! nobody else may replace it (others may write only where it is sticky, as `/tmp` and `/run/lock` are). The directory itself
+//! nobody else may write: it is made with mode 0700, and the files with 0600. So processes share a directory only if
+//! they run as one user; for several users take a store with users of its own.
 //!
-//! Processes of different users need a common group on the directory and a umask that lets it write. On a file
-//! system that ignores case, keys that differ in nothing else share one lock.
+//! **Files.** One for each key, named by the percent-encoded key and `.lock`. A released lock's file is empty, and goes when
+//! nobody has held the lock for ten minutes. `fences` has the last fence, so that the next one is greater whatever was
+//! removed. A killed holder's file keeps its record, a page, for as long. Whoever removes files by hand holds their locks
+//! meanwhile: `flock -n FILE rm FILE`.
+//!
+//! A file is locked as by flock(1), so a shell script may take part, as a holder without a record, if it runs as the same
+//! user and looks whether the file is still there: `exec 9>>FILE; flock 9; [ FILE -ef /dev/fd/9 ]`, or it begins anew.
+//! Waiters of one process are served in order; between processes whoever tries first gets it, each about every 4 ms.
+//!
+//! On a file system that ignores case, keys that differ in nothing else share one lock.
 
+mod clean_up;
+mod counter;
 mod directory;
 mod entries;
 mod error;
+mod file_system;
 mod inspect;
 #[cfg(test)]
 mod leftovers;
@@ -32,6 +44,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod trust;
 
 use crate::contract::{Capabilities, Change, Line, Native, Pending, Scope, Session, Store, boxed, poll};
 use crate::values::error::Error;
@@ -74,7 +87,10 @@ impl Store for FileStore {
     fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
-            shared.directory.create()?;
+            // One that was just made has nothing to remove.
+            if shared.directory.create()? {
+                clean_up::start(&shared);
+            }
             Ok(boxed(Arc::new(FileSession::new(shared, ttl))))
         })
     }

@@ -1,5 +1,6 @@
 //! A session: the lock files that one client has open.
 
+use super::clean_up;
 use super::entries::OpenEntry;
 use super::shared::{LOOKS, Shared};
 use crate::contract::poll::{self, Outcome, Rhythm};
@@ -20,6 +21,9 @@ const RHYTHM: Rhythm = Rhythm { first: Duration::from_millis(1), longest: Durati
 /// An extended lock is tried this often nevertheless: it may be released by force.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
+/// A process is not called paused for less: its threads may have to wait for their turn that long.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// How often a holder checks that its file is still there.
 const CHECKED: Duration = Duration::from_millis(250);
 
@@ -28,13 +32,19 @@ const CHECKED: Duration = Duration::from_millis(250);
 pub(super) struct FileSession {
     store: Arc<Shared>,
     ttl: Duration,
-    /// By number; `None` once the session is closed.
-    entries: Mutex<Option<BTreeMap<u64, OpenEntry>>>,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    /// By number. Once the session is closed, only those that lapse.
+    known: BTreeMap<u64, OpenEntry>,
+    is_closed: bool,
 }
 
 impl FileSession {
-    pub(super) fn new(store: Arc<Shared>, ttl: Duration) -> Self {
-        Self { store, ttl, entries: Mutex::new(Some(BTreeMap::new())) }
+    pub(super) fn new(store: Arc<Shared>, asked: Duration) -> Self {
+        Self { store, ttl: asked.max(SHORTEST), entries: Mutex::default() }
     }
 }
 
@@ -50,23 +60,13 @@ impl AsyncSession for FileSession {
     async fn enter(self: Arc<Self>, entry: Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
         // A mode more and this does not compile: sharing needs a shared kernel lock.
         let Mode::Exclusive = entry.mode;
-        self.open(&entry)?;
-        for look in 1.. {
-            let left = match self.attempt(&entry)? {
-                Outcome::Acquired(fence) => return Ok(Entered::held(fence)),
-                Outcome::Busy | Outcome::BusyFor(_) if when_busy == WhenBusy::Queue => break,
-                Outcome::Busy => None,
-                Outcome::BusyFor(left) => Some(left),
-            };
-            let holder = self.at(&entry, |entry| entry.holder())?;
-            if left.is_some() || look == LOOKS || holder.as_ref().is_some_and(|holder| !self.store.has_ended(holder)) {
-                self.close_entry(&entry);
-                return Ok(Entered::Busy(self.store.describe(holder, left).into()));
+        match self.try_to_enter(&entry, when_busy).await {
+            Err(error) if clean_up::is_full(&error) => {
+                clean_up::make_room(&self.store).await;
+                self.try_to_enter(&entry, when_busy).await
             }
-            // Another process looks who holds it, or acquires it and has not written its record yet.
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            other => other,
         }
-        Ok(Entered::Queued)
     }
 
     async fn wait_turn(self: Arc<Self>, entry: Arc<Entry>) -> Result<Grant, Error> {
@@ -79,16 +79,19 @@ impl AsyncSession for FileSession {
     }
 
     async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
-        self.at(&entry, |entry| entry.extend(rest))?;
-        self.close_entry(&entry);
-        Ok(())
+        self.at(&entry, |entry| entry.lapse(rest))
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
-        // One that is not open has left, or lapses by the clock of its file.
-        let _ = self.at(&entry, OpenEntry::shorten);
-        self.close_entry(&entry);
-        Ok(())
+        loop {
+            // One that is not known has left.
+            let left = self.entries.lock().known.get_mut(&entry.number).map_or(Ok(true), OpenEntry::leave);
+            if left? {
+                self.close_entry(&entry);
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     async fn removed(self: Arc<Self>, entry: Arc<Entry>) -> Result<Infallible, Error> {
@@ -108,7 +111,9 @@ impl AsyncSession for FileSession {
     }
 
     async fn close(self: Arc<Self>) -> Result<(), Error> {
-        self.entries.lock().take();
+        let mut entries = self.entries.lock();
+        entries.is_closed = true;
+        entries.known.retain(|_, entry| entry.stays());
         Ok(())
     }
 
@@ -125,6 +130,26 @@ fn often_enough(answer: Outcome<u64>) -> Outcome<u64> {
 }
 
 impl FileSession {
+    async fn try_to_enter(&self, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
+        self.open(entry)?;
+        for look in 1.. {
+            let left = match self.attempt(entry)? {
+                Outcome::Acquired(fence) => return Ok(Entered::held(fence)),
+                Outcome::Busy | Outcome::BusyFor(_) if when_busy == WhenBusy::Queue => break,
+                Outcome::Busy => None,
+                Outcome::BusyFor(left) => Some(left),
+            };
+            let holder = self.at(entry, |entry| entry.holder())?;
+            if left.is_some() || look == LOOKS || holder.as_ref().is_some_and(|holder| !self.store.has_ended(holder)) {
+                self.close_entry(entry);
+                return Ok(Entered::Busy(self.store.describe(holder, left).into()));
+            }
+            // Another process looks who holds it, or acquires it and has not written its record yet.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(Entered::Queued)
+    }
+
     /// Opens the lock's file for the entry, unless it is open.
     fn open(&self, entry: &Arc<Entry>) -> Result<(), Error> {
         self.with(|entries| {
@@ -140,8 +165,10 @@ impl FileSession {
     }
 
     fn close_entry(&self, entry: &Entry) {
-        // Closed: it has left already.
-        let _ = self.with(|entries| Ok(entries.remove(&entry.number)));
+        let left = self.entries.lock().known.remove(&entry.number);
+        // Not under the mutex: it writes to the file.
+        drop(left);
+        clean_up::start(&self.store);
     }
 
     /// Works on the entry; `Lost` if it is not open.
@@ -153,9 +180,10 @@ impl FileSession {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<u64, OpenEntry>) -> Result<T, Error>) -> Result<T, Error> {
-        match self.entries.lock().as_mut() {
-            Some(entries) => work(entries),
-            None => Err(Error::lost("the session is closed")),
+        let mut entries = self.entries.lock();
+        match entries.is_closed {
+            false => work(&mut entries.known),
+            true => Err(Error::lost("the session is closed")),
         }
     }
 }

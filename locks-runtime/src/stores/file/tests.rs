@@ -301,6 +301,13 @@ async fn a_watch_reports_every_hold() {
     assert_eq!(change().await, Change::Released(key));
 }
 
+#[tokio::test]
+async fn a_ttl_that_is_too_short_for_a_process_is_a_longer_one() {
+    let directory = TempDir::new().unwrap();
+    let session = store(directory.path()).open(Duration::from_millis(1)).await.unwrap();
+    assert_eq!(session.ttl(), Duration::from_secs(1));
+}
+
 #[test]
 fn an_empty_path_is_refused() {
     assert_eq!(FileStore::new(PathBuf::new(), &world()).unwrap_err().kind(), ErrorKind::InvalidUrl);

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub struct Faults {
     down: AtomicBool,
+    refusing: AtomicBool,
     silent: AtomicBool,
     woken: Notify,
     full: AtomicBool,
@@ -23,6 +24,12 @@ impl Faults {
     /// Whether every request fails with `Unavailable`, having done nothing.
     pub fn set_down(&self, down: bool) {
         self.down.store(down, Ordering::SeqCst);
+    }
+
+    /// Whether every request is refused with `Unauthorized`, as by a store whose administrator has removed the user. The error has
+    /// two causes, one below the other: `db error`, and `the user was removed`.
+    pub fn set_refusing(&self, refusing: bool) {
+        self.refusing.store(refusing, Ordering::SeqCst);
     }
 
     /// Whether requests hang, and do nothing until this is undone.
@@ -71,6 +78,9 @@ impl Faults {
             }
             woken.await;
         }
+        if self.refusing.load(Ordering::SeqCst) {
+            return Err(refusal());
+        }
         match self.down.load(Ordering::SeqCst) {
             true => Err(Error::unavailable("the memory store is down: a test said so")),
             false => Ok(()),
@@ -98,4 +108,11 @@ impl Faults {
             Err(_) => Ok(()),
         }
     }
+}
+
+/// As drivers have it, whose own text says little.
+fn refusal() -> Error {
+    let below = Error::new(ErrorKind::Unauthorized, "db error")
+        .with_source(Error::new(ErrorKind::Unauthorized, "the user was removed"));
+    Error::new(ErrorKind::Unauthorized, "the memory store refuses the user: a test said so").with_source(below)
 }

@@ -23,12 +23,17 @@ use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::mutex::Mutex;
 use crate::world::World;
+use crate::world::process::PerProcess;
 use session::MemorySession;
 use shared::Shared;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
+
+/// A session with a shorter TTL could be over before its first lock is held: the background thread has other work, too.
+const SHORTEST: Duration = Duration::from_millis(20);
 
 /// A store in this process's memory. Cloning it makes another handle to the same store.
 #[derive(Clone, Debug)]
@@ -41,12 +46,12 @@ impl Memory {
         Self(Arc::new(Shared::new(world)))
     }
 
-    /// The store that this process calls `name`: one URL is one store, whoever connects.
+    /// The store that this process calls `name`: one URL is one store, whoever connects. A process that was forked has others.
     #[must_use]
     pub fn named(name: &str, world: &World) -> Self {
-        static STORES: Mutex<Option<HashMap<String, Weak<Shared>>>> = Mutex::new(None);
-        let mut stores = STORES.lock();
-        let stores = stores.get_or_insert_default();
+        static STORES: PerProcess<Mutex<HashMap<String, Weak<Shared>>>> = PerProcess::new();
+        let stores = STORES.get_or_try_init(|| Ok::<_, Infallible>(Mutex::default()));
+        let mut stores = stores.unwrap_or_else(|never| match never {}).lock();
         if let Some(shared) = stores.get(name).and_then(Weak::upgrade) {
             return Self(shared);
         }
@@ -92,7 +97,7 @@ impl Store for Memory {
     }
 
     fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
-        let shared = Arc::clone(&self.0);
+        let (shared, ttl) = (Arc::clone(&self.0), ttl.max(SHORTEST));
         Box::pin(async move {
             let id = shared.request(|state, now| Ok(state.open(now + ttl))).await?;
             Ok(boxed(Arc::new(MemorySession::new(shared, id, ttl))))

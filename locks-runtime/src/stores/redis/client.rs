@@ -4,6 +4,7 @@
 //! neither retries nor reconnects: after a failure a request is repeated once, on a new connection, because the first
 //! one after an outage always fails. Whatever is sent here may be repeated.
 
+use super::cluster;
 use super::config::Config;
 use super::error::{self, Verdict};
 use super::names;
@@ -14,6 +15,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, RedisError, Value};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
@@ -30,6 +32,8 @@ pub(super) struct Client {
     connection: Mutex<Arc<OnceCell<MultiplexedConnection>>>,
     /// What the server calls the script: the same on every server.
     script: Mutex<Option<String>>,
+    /// Locks of different slots do not go into one request: the server is in cluster mode.
+    by_slot: AtomicBool,
 }
 
 /// A command of the script.
@@ -51,7 +55,8 @@ pub(super) struct Response {
 /// What is sent.
 #[derive(Clone, Copy)]
 enum Message<'a> {
-    Run(&'a Request),
+    /// Each with a value of its own, which may be an error of the server.
+    Run(&'a [Request]),
     Plain(&'a Cmd),
     LoadScript,
 }
@@ -66,17 +71,31 @@ impl Client {
             id: world.bits(),
             connection: Mutex::default(),
             script: Mutex::default(),
+            by_slot: AtomicBool::new(false),
         })
     }
 
     /// Runs a command of the script.
     pub(super) async fn run(&self, request: &Request) -> Response {
-        self.run_within(self.config.request_timeout(), request).await
+        let sent = self.send(self.config.request_timeout(), Message::Run(std::slice::from_ref(request))).await;
+        let result = sent.result.and_then(|values| match values {
+            Value::Array(mut values) if values.len() == 1 => self.answer(values.remove(0)),
+            value => Ok(value),
+        });
+        Response { result, is_unresolved: sent.is_unresolved }
     }
 
-    /// Runs a command of the script, each attempt within `limit`.
-    pub(super) async fn run_within(&self, limit: Duration, request: &Request) -> Response {
-        self.send(limit, Message::Run(request)).await
+    /// Runs several commands of the script, pipelined, each attempt within `limit`: a result for each, or one error if the
+    /// server did not answer.
+    pub(super) async fn run_all(
+        &self,
+        limit: Duration,
+        requests: &[Request],
+    ) -> Result<Vec<Result<Value, Error>>, Error> {
+        match self.send(limit, Message::Run(requests)).await.result? {
+            Value::Array(values) => Ok(values.into_iter().map(|value| self.answer(value)).collect()),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Sends one plain command, each attempt within `limit`.
@@ -84,9 +103,21 @@ impl Client {
         self.send(limit, Message::Plain(command)).await.result
     }
 
-    /// Loads the script: the first request of a session, which finds out whether there is a server at all.
+    /// Loads the script, and refuses a cluster of several shards: the first request of a session, which finds out whether
+    /// there is a server at all.
     pub(super) async fn load_script(&self) -> Result<(), Error> {
-        self.send(self.config.request_timeout(), Message::LoadScript).await.result.map(drop)
+        let limit = self.config.request_timeout();
+        self.send(limit, Message::LoadScript).await.result?;
+        if self.is_by_slot() {
+            cluster::check(&self.config, &self.send_within(limit, &cluster::slots()).await?)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether locks of different slots do not go into one request.
+    pub(super) fn is_by_slot(&self) -> bool {
+        self.by_slot.load(Ordering::Acquire)
     }
 
     /// The prefix of all our channels.
@@ -96,50 +127,81 @@ impl Client {
 
     async fn send(&self, limit: Duration, message: Message<'_>) -> Response {
         let mut is_unresolved = false;
-        for is_last in [false, true] {
+        let mut is_last = false;
+        loop {
             let cell = Arc::clone(&self.connection.lock());
             let error = match tokio::time::timeout(limit, self.attempt(&cell, message)).await {
-                Ok(Ok(value)) => return Response { result: Ok(value), is_unresolved },
+                Ok(Ok(value)) => {
+                    self.look_for_a_failover(&cell, &value);
+                    return Response { result: Ok(value), is_unresolved };
+                }
                 Ok(Err(error)) => error,
                 Err(_) => timed_out(limit),
             };
             let verdict = error::judge(&error);
-            if matches!(verdict, Verdict::Reconnect | Verdict::Unavailable) {
+            if matches!(verdict, Verdict::Reconnect | Verdict::OtherServer) {
                 self.disconnect(&cell);
             }
             is_unresolved |= verdict == Verdict::Reconnect && cell.initialized();
             if is_last || verdict != Verdict::Reconnect {
-                let user = self.config.credentials.as_ref().map(|own| own.user.as_str());
-                let error = error::explain(verdict, &self.config.endpoint(), user, error);
-                return Response { result: Err(error), is_unresolved };
+                return Response { result: Err(error::explain(&self.config, verdict, error)), is_unresolved };
             }
+            is_last = true;
         }
-        Response { result: Err(Error::unavailable("no request was sent to Redis")), is_unresolved }
+    }
+
+    /// A value, or the server's error that is in its place.
+    fn answer(&self, value: Value) -> Result<Value, Error> {
+        value.extract_error().map_err(|error| {
+            let verdict = error::judge(&error);
+            if verdict == Verdict::GroupBySlot {
+                self.by_slot.store(true, Ordering::Release);
+            }
+            error::explain(&self.config, verdict, error)
+        })
+    }
+
+    /// Errors that are values may show that another server is the primary by now: the next request connects anew.
+    fn look_for_a_failover(&self, cell: &Arc<OnceCell<MultiplexedConnection>>, value: &Value) {
+        let Value::Array(values) = value else { return };
+        let is_another = |value: &Value| match value {
+            Value::ServerError(error) => error::judge(&error.clone().into()) == Verdict::OtherServer,
+            _ => false,
+        };
+        if values.iter().any(is_another) {
+            self.disconnect(cell);
+        }
     }
 
     async fn attempt(&self, cell: &OnceCell<MultiplexedConnection>, message: Message<'_>) -> Result<Value, RedisError> {
         let mut connection = self.connected(cell).await?;
         match message {
-            Message::Run(request) => self.run_on(connection, request).await,
+            Message::Run(requests) => self.run_on(connection, requests).await.map(Value::Array),
             Message::Plain(command) => command.query_async(&mut connection).await,
             Message::LoadScript => self.load_script_on(connection).await.map(|_| Value::Nil),
         }
     }
 
-    async fn run_on(&self, mut connection: MultiplexedConnection, request: &Request) -> Result<Value, RedisError> {
+    async fn run_on(
+        &self,
+        mut connection: MultiplexedConnection,
+        requests: &[Request],
+    ) -> Result<Vec<Value>, RedisError> {
         let known = self.script.lock().clone();
         let script = match known {
             Some(script) => script,
             None => self.load_script_on(connection.clone()).await?,
         };
-        let run = self.evalsha(&script, request);
-        match run.query_async(&mut connection).await {
-            Err(error) if error::judge(&error) == Verdict::LoadScript => {
-                self.load_script_on(connection.clone()).await?;
-                run.query_async(&mut connection).await
-            }
-            result => result,
+        let mut all = redis::Pipeline::with_capacity(requests.len());
+        for request in requests {
+            all.add_command(self.evalsha(&script, request));
         }
+        let values = connection.send_packed_commands(&all, 0, requests.len()).await?;
+        if !values.iter().any(is_without_script) {
+            return Ok(values);
+        }
+        self.load_script_on(connection.clone()).await?;
+        connection.send_packed_commands(&all, 0, requests.len()).await
     }
 
     async fn load_script_on(&self, mut connection: MultiplexedConnection) -> Result<String, RedisError> {
@@ -158,7 +220,13 @@ impl Client {
     }
 
     async fn connected(&self, cell: &OnceCell<MultiplexedConnection>) -> Result<MultiplexedConnection, RedisError> {
-        let connect = || async { connect(&self.server, &connection_settings(&self.config)).await };
+        let connect = || async {
+            let mut connection = connect(&self.server, &connection_settings(&self.config)).await?;
+            if cluster::is_one(&mut connection).await? {
+                self.by_slot.store(true, Ordering::Release);
+            }
+            Ok(connection)
+        };
         cell.get_or_try_init(connect).await.cloned()
     }
 
@@ -169,6 +237,10 @@ impl Client {
             *current = Arc::default();
         }
     }
+}
+
+fn is_without_script(value: &Value) -> bool {
+    matches!(value, Value::ServerError(error) if error.kind() == Some(redis::ServerErrorKind::NoScript))
 }
 
 pub(super) async fn connect(

@@ -27,6 +27,20 @@ pub struct Config {
 }
 
 impl Config {
+    /// A server on this machine.
+    #[cfg(test)]
+    pub(super) fn local() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 6379,
+            credentials: None,
+            database: 0,
+            namespace: String::new(),
+            connect_timeout: Duration::from_secs(5),
+            tls: None,
+        }
+    }
+
     /// How long one request may take.
     pub(super) fn request_timeout(&self) -> Duration {
         request_timeout(self.connect_timeout)
@@ -38,6 +52,13 @@ impl Config {
             return format!("[{}]:{}", self.host, self.port);
         }
         format!("{}:{}", self.host, self.port)
+    }
+
+    /// The user as the server knows it, for messages.
+    pub(super) fn user(&self) -> &str {
+        // A user without a password may be a password in the wrong place.
+        let own = self.credentials.as_ref().filter(|own| !own.password.reveal().is_empty());
+        own.map(|own| own.user.as_str()).filter(|user| !user.is_empty()).unwrap_or("default")
     }
 
     /// Finds what can be found without a server.
@@ -125,15 +146,8 @@ mod tests {
     use crate::values::secret::Secret;
 
     fn config(host: &str) -> Config {
-        Config {
-            host: host.to_owned(),
-            port: 6379,
-            credentials: Some(Credentials { user: "app".to_owned(), password: Secret::new("hidden".to_owned()) }),
-            database: 0,
-            namespace: String::new(),
-            connect_timeout: Duration::from_secs(5),
-            tls: None,
-        }
+        let credentials = Credentials { user: "app".to_owned(), password: Secret::new("hidden".to_owned()) };
+        Config { host: host.to_owned(), credentials: Some(credentials), ..Config::local() }
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
     let lock = shared.lock(entry)?;
     match shared.entries.status(entry.number) {
         Some(Status::Gone) => return Err(Error::lost(error::ENTRY_GONE)),
-        Some(Status::Leaving) => return Err(Error::lost(error::WITHDRAWN)),
+        Some(Status::Leaving | Status::Lapsing) => return Err(Error::lost(error::WITHDRAWN)),
         _ => {}
     }
     let value = request(shared, entry, lock.clone(), when_busy).await?;
@@ -25,14 +25,14 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
             shared.entries.note(entry.number, Status::Held(fence));
             Ok(Entered::held(fence))
         }
-        EntryReply::Busy { record, expires_in } => {
+        EntryReply::Busy(busy) => {
             shared.entries.ledger.left(entry.number);
-            Ok(Entered::Busy(reply::holder(record.as_deref(), &lock, expires_in).into()))
+            Ok(Entered::Busy(busy.holder(&lock).unwrap_or_default().into()))
         }
         EntryReply::Gone => Err(Error::lost(error::ENTRY_GONE)),
         EntryReply::Queued(position) => {
             wait::queued(shared, entry, position);
-            // The notification that it was granted may have come before this reply.
+            // The reply to a poll, that it was granted, may have come before this one.
             match shared.entries.status(entry.number) {
                 Some(Status::Held(fence)) => Ok(Entered::held(fence)),
                 _ => Ok(Entered::Queued),

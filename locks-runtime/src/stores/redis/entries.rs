@@ -22,6 +22,12 @@ pub(super) struct EntryState {
     status: watch::Sender<Status>,
     /// When to ask the server about it, although no notification came.
     pub(super) poll_at: Option<Moment>,
+    /// When to ask the server about it because of a notification, which anybody may have sent.
+    pub(super) hinted_at: Option<Moment>,
+    /// Only the holder is before it, as the server replied last.
+    pub(super) is_first: bool,
+    /// What was seen last of a holder that does not notify, and since when it has been there.
+    pub(super) holder: Option<(Vec<u8>, Moment)>,
 }
 
 /// The status of an entry, as far as the server has replied.
@@ -35,6 +41,8 @@ pub(super) enum Status {
     Held(u64),
     /// It is not in the store any more although it has not left.
     Gone,
+    /// Its hold is over, and it lapses by itself: it is not renewed any more.
+    Lapsing,
     /// It leaves.
     Leaving,
 }
@@ -54,15 +62,21 @@ impl Entries {
         self.ledger.get(number, |state| state.status.subscribe())
     }
 
-    /// The server sent a notification.
+    /// A notification came: whoever sent it, it is only a reason to ask the server.
     pub(super) fn notified(&self, number: u64, notification: Notification, now: Moment) {
-        match notification {
-            Notification::Granted(fence) => self.note(number, Status::Held(fence)),
-            Notification::Removed => self.note(number, Status::Gone),
-            Notification::FirstInQueue(wait) => {
-                self.ledger.get(number, |state| state.poll_at = Some(now + wait));
-                self.wake();
+        let due = match notification {
+            Notification::Changed => now,
+            Notification::FirstInQueue(wait) => now + wait,
+        };
+        let is_sooner = |state: &mut EntryState| {
+            let is_sooner = state.hinted_at.is_none_or(|known| due < known);
+            if is_sooner {
+                state.hinted_at = Some(due);
             }
+            is_sooner
+        };
+        if self.ledger.get(number, is_sooner) == Some(true) {
+            self.wake();
         }
     }
 
@@ -102,6 +116,7 @@ impl EntryState {
     pub(super) fn note(&mut self, new: Status) {
         let is_newer = match (self.status(), new) {
             (Status::Gone | Status::Leaving, _) => false,
+            (Status::Lapsing, new) => new == Status::Leaving,
             (Status::Held(_), Status::Held(_) | Status::Queued | Status::Requested) => false,
             (known, new) => known != new,
         };
@@ -141,25 +156,34 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_leaves_is_not_granted_any_more() {
+    fn an_entry_that_leaves_or_lapses_is_not_granted_any_more() {
         let entries = entries();
-        entries.note(1, Status::Queued);
+        entries.note(1, Status::Held(7));
+        entries.note(1, Status::Lapsing);
+        entries.note(1, Status::Gone);
+        assert_eq!(entries.status(1), Some(Status::Lapsing));
         entries.ledger.leaving(1, |state| state.note(Status::Leaving));
-        entries.notified(1, Notification::Granted(7), Moment::from_nanos(0));
+        entries.note(1, Status::Held(7));
         assert_eq!(entries.status(1), Some(Status::Leaving));
     }
 
     #[test]
-    fn the_first_in_the_queue_polls_when_the_hold_before_it_lapses() {
+    fn a_notification_decides_nothing_but_makes_a_client_ask() {
         let (entries, now) = (entries(), Moment::from_nanos(5));
         entries.note(1, Status::Queued);
         let mut wakes = entries.wakes();
+        let hinted_at = || entries.ledger.get(1, |state| state.hinted_at).flatten();
         entries.notified(1, Notification::FirstInQueue(Duration::from_millis(20)), now);
-        let poll_at = entries.ledger.get(1, |state| state.poll_at).flatten();
-        assert_eq!(poll_at, Some(now + Duration::from_millis(20)));
+        assert_eq!(hinted_at(), Some(now + Duration::from_millis(20)));
         assert!(wakes.has_changed().unwrap());
         wakes.mark_unchanged();
-        entries.notified(2, Notification::Granted(1), now);
+        for later in [Duration::from_secs(1), Duration::MAX] {
+            entries.notified(1, Notification::FirstInQueue(later), now);
+        }
+        assert!(!wakes.has_changed().unwrap(), "it is asked about before that");
+        entries.notified(1, Notification::Changed, now);
+        assert_eq!((hinted_at(), entries.status(1)), (Some(now), Some(Status::Queued)));
+        entries.notified(2, Notification::Changed, now);
         assert_eq!(entries.status(2), None, "another session's");
     }
 }

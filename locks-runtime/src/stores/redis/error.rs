@@ -1,5 +1,7 @@
 //! What to do about an error of the client crate, and what callers are told.
 
+use super::config::Config;
+use super::names;
 use crate::values::error::{Error, ErrorKind};
 use redis::{ErrorKind as Reported, RedisError, ServerErrorKind};
 
@@ -20,8 +22,12 @@ pub(super) const SESSION_LAPSED: &str = "the session lapsed: no renewal was ackn
 pub(super) enum Verdict {
     /// Connect anew: the connection is broken. Whether the request was carried out is not known.
     Reconnect,
-    /// The server answered, and cannot serve this for now; after a failover another server may have its name.
+    /// The server answered, and cannot serve this for now: it is out of memory, say.
     Unavailable,
+    /// The same, and after a failover another server may have its name.
+    OtherServer,
+    /// Locks of different slots do not go into one request.
+    GroupBySlot,
     /// The server does not know the script, which it forgets at each start.
     LoadScript,
     /// The login is wrong, or the user lacks a right.
@@ -30,88 +36,136 @@ pub(super) enum Verdict {
     Unsupported,
 }
 
+/// What is said where only the text tells, as in an error of a command in a script: of Redis 6 the whole error is text.
+const TEXTS: [(&str, Verdict); 12] = [
+    // The answer to the choice of a database, whose error the crate wraps.
+    ("Authentication required", Verdict::Unauthorized),
+    ("executing the script can't", Verdict::Unauthorized),
+    ("ACL failure in script", Verdict::Unauthorized),
+    ("NOPERM", Verdict::Unauthorized),
+    ("max number of clients", Verdict::Unavailable),
+    ("OOM command not allowed", Verdict::Unavailable),
+    ("MISCONF", Verdict::Unavailable),
+    ("NOREPLICAS", Verdict::Unavailable),
+    ("READONLY", Verdict::OtherServer),
+    ("MASTERDOWN", Verdict::OtherServer),
+    ("CLUSTERDOWN", Verdict::OtherServer),
+    ("non local key in a cluster", Verdict::OtherServer),
+];
+
 pub(super) fn judge(error: &RedisError) -> Verdict {
-    let text = error.to_string();
     match (error.kind(), error.code().unwrap_or_default()) {
         (Reported::Server(ServerErrorKind::NoScript), _) => Verdict::LoadScript,
         (Reported::AuthenticationFailed, _) | (Reported::Server(ServerErrorKind::NoPerm), _) => Verdict::Unauthorized,
         (_, "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED") => Verdict::Unauthorized,
-        // The answer to the choice of a database, whose error the crate wraps.
-        _ if text.contains("Authentication required") => Verdict::Unauthorized,
-        // Redis 7 and Valkey 8 report a command in a script so.
-        _ if text.contains("executing the script can't") || text.contains("ACL failure in script") => {
-            Verdict::Unauthorized
-        }
-        (Reported::Server(ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::CrossSlot), _) => {
-            Verdict::Unsupported
-        }
+        (Reported::Server(ServerErrorKind::CrossSlot), _) => Verdict::GroupBySlot,
         (
             Reported::Server(
                 ServerErrorKind::BusyLoading
+                | ServerErrorKind::Moved
+                | ServerErrorKind::Ask
                 | ServerErrorKind::TryAgain
                 | ServerErrorKind::ClusterDown
                 | ServerErrorKind::MasterDown
                 | ServerErrorKind::ReadOnly,
             ),
             _,
-        )
-        | (_, "OOM" | "MISCONF" | "NOREPLICAS" | "BUSY" | "UNKILLABLE") => Verdict::Unavailable,
-        // Redis 6 puts the error of a command into that of the script.
-        (Reported::Server(ServerErrorKind::ResponseError), _) if text.contains("max number of clients") => {
-            Verdict::Unavailable
-        }
-        (Reported::Server(_) | Reported::Extension, _) if text.contains("READONLY") => Verdict::Unavailable,
-        (Reported::Server(_) | Reported::Extension, _) if text.contains("OOM command not allowed") => {
-            Verdict::Unavailable
-        }
-        (Reported::Server(_) | Reported::Extension | Reported::InvalidClientConfig, _) => Verdict::Unsupported,
+        ) => Verdict::OtherServer,
+        (_, "OOM" | "MISCONF" | "NOREPLICAS" | "BUSY" | "UNKILLABLE") => Verdict::Unavailable,
+        (Reported::Server(_) | Reported::Extension | Reported::InvalidClientConfig, _) => by_text(&error.to_string()),
+        _ if error.to_string().contains("Authentication required") => Verdict::Unauthorized,
         _ => Verdict::Reconnect,
     }
 }
 
+fn by_text(text: &str) -> Verdict {
+    TEXTS.iter().find(|(part, _)| text.contains(part)).map_or(Verdict::Unsupported, |(_, verdict)| *verdict)
+}
+
+/// What the server refused for one lock, in the words of the script.
+pub(super) fn refused(config: &Config, text: &str) -> Error {
+    let (code, detail) = text.trim_start_matches('-').split_once(' ').unwrap_or((text, ""));
+    let error = redis::make_extension_error(code.to_owned(), Some(detail.to_owned()));
+    explain(config, judge(&error), error)
+}
+
 /// The error for our caller.
-pub(super) fn explain(verdict: Verdict, endpoint: &str, user: Option<&str>, error: RedisError) -> Error {
-    let user = user.filter(|name| !name.is_empty()).map_or_else(String::new, |name| format!(" as `{name}`"));
-    let is_logged_in = error.code().is_some_and(|code| matches!(code, "NOPERM" | "ERR"));
-    let explained = match (verdict, error.code().unwrap_or_default()) {
-        (Verdict::Unauthorized, _) if is_logged_in && !error.to_string().contains("Authentication required") => {
-            Error::new(
-                ErrorKind::Unauthorized,
-                format!(
-                    "Redis at {endpoint} does not permit this{user}; the user needs the commands of scripts and of \
-                     pub/sub, and the keys and channels that begin with the namespace, keys also with a `{{` before it"
-                ),
-            )
-        }
-        (Verdict::Unauthorized, _) => Error::new(
-            ErrorKind::Unauthorized,
-            format!("Redis at {endpoint} refuses the login{user}; check user and password in the URL"),
-        ),
-        (Verdict::Unavailable, "READONLY") => {
+pub(super) fn explain(config: &Config, verdict: Verdict, error: RedisError) -> Error {
+    let (endpoint, code) = (config.endpoint(), error.code().unwrap_or_default().to_owned());
+    let text = error.to_string();
+    let explained = match (verdict, code.as_str()) {
+        (Verdict::Unauthorized, _) => unauthorized(config, &code, &text),
+        (Verdict::OtherServer, "MOVED" | "ASK") => Error::unavailable(format!(
+            "Redis at {endpoint} is a member of a cluster in which another one has this key: a replica, or one of \
+             several shards; name the primary, of a cluster with one shard"
+        )),
+        (Verdict::OtherServer, _) if text.contains("READONLY") || text.contains("read only") => {
             Error::unavailable(format!("Redis at {endpoint} is a read-only replica; the URL must lead to the primary"))
         }
-        (Verdict::Unavailable, "OOM") => Error::unavailable(format!("Redis at {endpoint} is out of memory")),
-        (Verdict::Unavailable, _) => Error::unavailable(format!("Redis at {endpoint} cannot serve this for now")),
-        (Verdict::Unsupported, "MOVED" | "ASK" | "CROSSSLOT") => Error::new(
-            ErrorKind::Unsupported,
-            format!("Redis at {endpoint} is a member of a cluster, which this store does not support; use one server"),
-        ),
-        (Verdict::Unsupported, _) if error.to_string().contains("DB index") => Error::new(
-            ErrorKind::Unsupported,
-            format!("Redis at {endpoint} has no such database; check `db` in the URL"),
-        ),
-        (Verdict::Unsupported, _) => Error::new(
-            ErrorKind::Unsupported,
-            format!(
-                "Redis at {endpoint} cannot do this; keys in braces that begin like the lock's may be of another kind, \
-                 and must be deleted then"
-            ),
-        ),
+        (Verdict::Unavailable, _) if text.contains("OOM") => {
+            Error::unavailable(format!("Redis at {endpoint} is out of memory"))
+        }
+        (Verdict::Unavailable | Verdict::OtherServer | Verdict::GroupBySlot, _) => {
+            Error::unavailable(format!("Redis at {endpoint} cannot serve this for now"))
+        }
+        (Verdict::Unsupported, _) => unsupported(&endpoint, &text),
+        (Verdict::Reconnect, _) if error.is_timeout() => {
+            Error::unavailable(format!("Redis at {endpoint} did not answer"))
+        }
         (Verdict::Reconnect | Verdict::LoadScript, _) => {
             Error::unavailable(format!("Redis at {endpoint} cannot be reached"))
         }
     };
     explained.with_source(error)
+}
+
+fn unauthorized(config: &Config, code: &str, text: &str) -> Error {
+    let endpoint = config.endpoint();
+    let user = match config.user() {
+        "default" => String::new(),
+        user => format!(" as `{user}`"),
+    };
+    if code == "DENIED" {
+        let message = format!(
+            "Redis at {endpoint} serves its own machine only (protected mode): set a password there, or `bind`"
+        );
+        return Error::new(ErrorKind::Unauthorized, message);
+    }
+    let is_login = matches!(code, "NOAUTH" | "WRONGPASS") || text.contains("Authentication required");
+    if is_login || !(text.contains("permission") || text.contains("NOPERM") || by_text(text) == Verdict::Unauthorized) {
+        let message = format!("Redis at {endpoint} refuses the login{user}; check user and password in the URL");
+        return Error::new(ErrorKind::Unauthorized, message);
+    }
+    let message = format!(
+        "Redis at {endpoint} does not permit this{user}; for the keys and channels of the namespace, what is needed is \
+         `{}`, and in a cluster also `+cluster|slots`",
+        rights(config)
+    );
+    Error::new(ErrorKind::Unauthorized, message)
+}
+
+/// The command that gives a user all rights that this store needs.
+fn rights(config: &Config) -> String {
+    let namespace = names::escaped(&config.namespace);
+    format!(
+        "ACL SETUSER {} ~{namespace}* ~{{{namespace}* &{namespace}* +@read +@write +@scripting +@pubsub +@connection \
+         +time -@dangerous",
+        config.user()
+    )
+}
+
+fn unsupported(endpoint: &str, text: &str) -> Error {
+    let message = if text.contains("DB index") {
+        format!("Redis at {endpoint} has no such database; check `db` in the URL")
+    } else if text.contains("SELECT is not allowed") {
+        format!("Redis at {endpoint} is in cluster mode, which has one database; leave `db` out of the URL")
+    } else {
+        format!(
+            "Redis at {endpoint} cannot do this; keys in braces that begin like the lock's may be of another kind, and \
+             must be deleted then"
+        )
+    };
+    Error::new(ErrorKind::Unsupported, message)
 }
 
 #[cfg(test)]
@@ -127,14 +181,38 @@ mod tests {
         for (kind, verdict) in [
             (ServerErrorKind::NoScript, Verdict::LoadScript),
             (ServerErrorKind::NoPerm, Verdict::Unauthorized),
-            (ServerErrorKind::ReadOnly, Verdict::Unavailable),
-            (ServerErrorKind::BusyLoading, Verdict::Unavailable),
-            (ServerErrorKind::Moved, Verdict::Unsupported),
+            (ServerErrorKind::ReadOnly, Verdict::OtherServer),
+            (ServerErrorKind::BusyLoading, Verdict::OtherServer),
+            (ServerErrorKind::Moved, Verdict::OtherServer),
+            (ServerErrorKind::CrossSlot, Verdict::GroupBySlot),
             (ServerErrorKind::ResponseError, Verdict::Unsupported),
         ] {
             assert_eq!(judge(&reported(kind)), verdict, "{kind:?}");
         }
         let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
         assert_eq!(judge(&broken.into()), Verdict::Reconnect);
+    }
+
+    /// As Redis 6, 7 and Valkey 8 say it of a command in a script, and of one by itself.
+    #[test]
+    fn a_refusal_is_understood_whatever_it_is_wrapped_in() {
+        for (text, verdict) in [
+            ("OOM command not allowed when used memory > 'maxmemory'.", Verdict::Unavailable),
+            (
+                "ERR Error running script (call to f_1): @user_script:9: -MISCONF Redis is configured",
+                Verdict::Unavailable,
+            ),
+            ("@user_script: 12: @user_script: 12: -OOM command not allowed when used memory", Verdict::Unavailable),
+            ("NOREPLICAS Not enough good replicas to write.", Verdict::Unavailable),
+            ("BUSY Redis is busy running a script.", Verdict::Unavailable),
+            ("READONLY You can't write against a read only replica. script: 1", Verdict::OtherServer),
+            ("ERR ACL failure in script: User app has no permissions to run the 'get' command", Verdict::Unauthorized),
+            ("ERR The user executing the script can't access at least one of the keys", Verdict::Unauthorized),
+            ("WRONGTYPE Operation against a key holding the wrong kind of value", Verdict::Unsupported),
+        ] {
+            let (code, detail) = text.split_once(' ').unwrap();
+            let error = redis::make_extension_error(code.to_owned(), Some(detail.to_owned()));
+            assert_eq!(judge(&error), verdict, "{text}");
+        }
     }
 }

@@ -4,10 +4,11 @@
 //! or waits for: any other key might be anything. A lock that is asked for by its own name shows any holder.
 
 use super::client::{Client, Request};
+use super::each;
 use super::names;
 use super::reply::{self, LockReply};
 use crate::contract::{Line, Scope};
-use crate::values::error::Error;
+use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
 use crate::values::key::Key;
 use redis::Value;
@@ -33,13 +34,13 @@ pub(super) async fn read_all(client: &Client, scope: &Scope) -> Result<Vec<(Key,
 
 /// Each lock as it is now.
 pub(super) async fn read(client: &Client, keys: &[Key]) -> Result<Vec<(Key, LockReply)>, Error> {
+    let limit = client.config.request_timeout();
     let mut all = Vec::with_capacity(keys.len());
     for batch in keys.chunks(READ) {
-        let locks: Result<_, _> = batch.iter().map(|key| names::lock(&client.config.namespace, key)).collect();
-        let request = Request { command: "inspect", locks: locks?, arguments: Vec::new() };
-        let value = client.run(&request).await.result?;
-        for (key, found) in batch.iter().zip(reply::items(&value)?) {
-            all.push((key.clone(), reply::lock(found)?));
+        let item = |key| Ok(each::Item { lock: names::lock(&client.config.namespace, key)?, argument: String::new() });
+        let items: Vec<each::Item> = batch.iter().map(item).collect::<Result<_, Error>>()?;
+        for (key, found) in batch.iter().zip(each::run(client, limit, "inspect", "", &items).await?) {
+            all.push((key.clone(), reply::lock(&found?)?));
         }
     }
     Ok(all)
@@ -73,17 +74,26 @@ fn line(client: &Client, key: Key, found: &LockReply) -> Option<Line> {
 
 /// Who holds the lock.
 pub(super) fn holder(client: &Client, key: &Key, found: &LockReply) -> Option<Holder> {
-    found.owner.as_ref()?;
-    let lock = names::lock(&client.config.namespace, key).ok()?;
-    Some(reply::holder(found.record.as_deref(), &lock, found.expires_in))
+    found.holder(&names::lock(&client.config.namespace, key).ok()?)
 }
 
 /// Releases the lock by force if it is still held by whoever holds it now; returns how many entries that were.
+///
+/// What is not known to be a lock stays: it is an application's data.
 pub(super) async fn force_release(client: &Client, key: &Key) -> Result<usize, Error> {
-    let Some((_, LockReply { owner: Some(owner), .. })) = read(client, std::slice::from_ref(key)).await?.pop() else {
-        return Ok(0);
-    };
+    let Some((_, found)) = read(client, std::slice::from_ref(key)).await?.pop() else { return Ok(0) };
+    let Some(owner) = found.owner.clone() else { return Ok(0) };
     let lock = names::lock(&client.config.namespace, key)?;
+    if !found.is_lock() {
+        let kind = if found.kind == "redisson" { "hash" } else { &found.kind };
+        return Err(Error::new(
+            ErrorKind::InvalidKey,
+            format!(
+                "nothing was released: the key in Redis is a {kind} that is not known to be a lock (one that expires, \
+                 with a value such as this crate, redis-py, Redlock, ShedLock or Redisson write)"
+            ),
+        ));
+    }
     let response = client.run(&Request { command: "force_release", locks: vec![lock], arguments: vec![owner] }).await;
     // If it was gone at the second attempt, the first one released it. Whoever holds the lock by now is another.
     Ok(usize::from(response.result? == Value::Int(1) || response.is_unresolved))

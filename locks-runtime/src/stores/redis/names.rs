@@ -36,15 +36,30 @@ pub(super) fn key_of_related(namespace: &str, scope: &Scope, name: &str) -> Opti
 
 /// A pattern for all keys that belong to locks whose keys start with `prefix`.
 pub(super) fn pattern(namespace: &str, prefix: &str) -> String {
-    let mut pattern = "{".to_owned();
-    for letter in namespace.chars().chain(prefix.chars()) {
+    format!("{{{}{}*}}:*", escaped(namespace), escaped(prefix))
+}
+
+/// The text as it is, in a pattern of Redis'.
+pub(super) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
         if matches!(letter, '*' | '?' | '[' | ']' | '\\' | '^') {
-            pattern.push('\\');
+            escaped.push('\\');
         }
-        pattern.push(letter);
+        escaped.push(letter);
     }
-    pattern.push_str("*}:*");
-    pattern
+    escaped
+}
+
+/// The slot of a key in a cluster: of what is in its first braces, if anything, or of the whole.
+pub(super) fn slot(key: &str) -> u16 {
+    let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
+    let hashed = tag.filter(|tag| !tag.is_empty()).unwrap_or(key);
+    let crc = hashed.bytes().fold(0u16, |crc, byte| {
+        let shifted = |crc: u16, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+        (0..8).fold(crc ^ (u16::from(byte) << 8), shifted)
+    });
+    crc % 16_384
 }
 
 /// The prefix of all channels of this namespace and database; the database is in it because channels have none.
@@ -111,6 +126,16 @@ mod tests {
     #[test]
     fn a_prefix_is_no_pattern() {
         assert_eq!(pattern("", "a*[b]?\\"), "{a\\*\\[b\\]\\?\\\\*}:*");
+    }
+
+    /// The slots are what `CLUSTER KEYSLOT` says.
+    #[test]
+    fn a_slot_is_that_of_the_first_braces_or_of_the_whole() {
+        for (key, expected) in [("123456789", 12739), ("foo", 12182), ("a{foo}b", 12182), ("{foo}{bar}", 12182)] {
+            assert_eq!(slot(key), expected, "{key}");
+        }
+        assert_ne!(slot("{}foo"), slot("foo"));
+        assert_eq!(slot("app:/a"), slot("{app:/a}:fence"));
     }
 
     #[test]

@@ -1,17 +1,16 @@
-//! Renewing all entries of a session, and withdrawing those that leave, in one request.
+//! Renewing all entries of a session, and withdrawing those that leave.
 
-use super::client::{Request, milliseconds};
+use super::client::milliseconds;
+use super::each;
 use super::entries::{EntryState, Status};
-use super::reply;
+use super::reply::{self, Renewed};
 use super::shared::Shared;
-use crate::contract::Entry;
-use crate::values::error::Error;
+use crate::contract::{Entry, Renewal, Uncovered};
+use crate::values::error::{Error, ErrorKind};
 use std::time::Duration;
 
-/// How many entries go into one request: the server does nothing else meanwhile, for some milliseconds.
-const LARGEST_BATCH: usize = 2000;
-
 /// What is to be done to one entry.
+#[derive(Clone, Debug)]
 pub(super) struct Item {
     number: u64,
     lock: String,
@@ -19,47 +18,74 @@ pub(super) struct Item {
     action: Action,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Action {
-    /// `is_known`: the server has replied that it is there.
-    Renew {
-        is_known: bool,
-    },
+    /// The holders are first: what renews a waiter must not keep the server from renewing them.
+    RenewHeld,
     Withdraw,
-    /// As `Withdraw`, but if the entry is extended, it stays until that time is over.
-    Lapse,
+    /// As `Withdraw`, but not if it lapses by itself: a late request has put it there, or will.
+    WithdrawOrphan,
+    /// As `WithdrawOrphan`, but if the entry is extended, it stays until that time is over.
+    Close,
+    RenewQueued,
+    /// No reply has come: it need not be there.
+    RenewRequested,
 }
 
-pub(super) async fn renew(shared: &Shared) -> Result<(), Error> {
+pub(super) async fn renew(shared: &Shared) -> Result<Renewal, Error> {
     shared.check()?;
-    let limit = shared.client.config.request_timeout().min(shared.ttl / 3);
+    let limit = limit(shared);
     let sent = shared.client.world.now();
     let items = all(shared);
     if items.is_empty() {
         shared.client.send_within(limit, &redis::cmd("PING")).await?;
     }
-    let letters = send(shared, &items, limit).await?;
+    let replies = send(shared, &items, limit).await?;
+    let renewal = unless_all_failed(shared, &items, replies)?;
     shared.renewed(sent);
+    Ok(renewal)
+}
+
+/// Half of the time after which the engine would renew again, as there are two attempts; less only for what is
+/// well within the time that any request has.
+fn limit(shared: &Shared) -> Duration {
+    let usual = shared.client.config.request_timeout();
+    usual.max(shared.ttl / 6).min(shared.ttl / 3)
+}
+
+/// Notes what became of each entry. What the server cannot do for any of them is an error of the whole renewal.
+fn unless_all_failed(shared: &Shared, items: &[Item], replies: Vec<Result<Renewed, Error>>) -> Result<Renewal, Error> {
+    let is_renewed = |(item, reply): (&Item, &Result<Renewed, Error>)| item.action.is_renewal() && reply.is_ok();
+    let none_renewed = !items.iter().zip(&replies).any(is_renewed);
     // First, so that an entry which becomes an orphan below is withdrawn by as many renewals as any other.
     shared.entries.ledger.renewed();
-    let mut must_poll = false;
-    for (item, letter) in items.iter().zip(letters) {
-        must_poll |= note(shared, item, letter);
+    let (mut must_poll, mut uncovered) = (false, Vec::new());
+    for (item, reply) in items.iter().zip(replies) {
+        match reply {
+            Ok(renewed) => must_poll |= note(shared, item, renewed),
+            Err(error) if none_renewed && error.kind() == ErrorKind::Unavailable => return Err(error),
+            Err(error) if item.action.is_renewal() => uncovered.push(Uncovered::new(item.number, error)),
+            // It is withdrawn again by the next renewal.
+            Err(_) => {}
+        }
     }
     if must_poll {
         shared.entries.wake();
     }
-    Ok(())
+    Ok(Renewal::partial(uncovered))
 }
 
 /// Notes what became of an entry; returns whether it is to be polled now.
-fn note(shared: &Shared, item: &Item, letter: u8) -> bool {
+fn note(shared: &Shared, item: &Item, renewed: Renewed) -> bool {
     let ledger = &shared.entries.ledger;
-    match (item.action, letter) {
-        (Action::Withdraw | Action::Lapse, _) => ledger.left(item.number),
-        (Action::Renew { is_known: true }, b'g') => shared.entries.note(item.number, Status::Gone),
+    match (item.action, renewed) {
+        (Action::Withdraw | Action::WithdrawOrphan | Action::Close, _) => ledger.left(item.number),
+        // What the server does not show as held is not, whatever was believed.
+        (Action::RenewHeld, Renewed::Gone | Renewed::Queued) | (Action::RenewQueued, Renewed::Gone) => {
+            shared.entries.note(item.number, Status::Gone);
+        }
         // Its turn came, and the notification did not.
-        (Action::Renew { .. }, b'h') => {
+        (Action::RenewQueued | Action::RenewRequested, Renewed::Held) => {
             let poll_now = |state: &mut EntryState| {
                 let is_queued = state.status() == Status::Queued;
                 if is_queued {
@@ -74,66 +100,67 @@ fn note(shared: &Shared, item: &Item, letter: u8) -> bool {
     false
 }
 
-/// Withdraws one entry.
+/// Withdraws one entry, whether it lapses or not.
 pub(super) async fn withdraw(shared: &Shared, entry: &Entry) -> Result<(), Error> {
     let item = Item::new(shared, entry, Action::Withdraw)?;
-    send(shared, &[item], shared.client.config.request_timeout()).await.map(drop)
+    all_done(send(shared, &[item], shared.client.config.request_timeout()).await?)
 }
 
-/// Withdraws an extended entry, which stays until its time is over.
-pub(super) async fn let_lapse(shared: &Shared, entry: &Entry) -> Result<(), Error> {
-    let item = Item::new(shared, entry, Action::Lapse)?;
-    send(shared, &[item], shared.client.config.request_timeout()).await.map(drop)
-}
-
-/// Withdraws all entries that are, or may be, in the store.
+/// Withdraws all entries that are, or may be, in the store, for the end of the session.
 pub(super) async fn withdraw_all(shared: &Shared) -> Result<(), Error> {
-    let items: Vec<Item> = all(shared).into_iter().map(|item| Item { action: Action::Lapse, ..item }).collect();
-    send(shared, &items, shared.client.config.request_timeout()).await.map(drop)
+    let close = |item: Item| match item.action {
+        Action::Withdraw => item,
+        _ => Item { action: Action::Close, ..item },
+    };
+    let items: Vec<Item> = all(shared).into_iter().map(close).collect();
+    all_done(send(shared, &items, shared.client.config.request_timeout()).await?)
+}
+
+fn all_done(replies: Vec<Result<Renewed, Error>>) -> Result<(), Error> {
+    replies.into_iter().try_for_each(|reply| reply.map(drop))
 }
 
 /// Everything of the session that is, or may be, in the store: what leaves and the orphans to be withdrawn, the rest to be
 /// renewed.
 fn all(shared: &Shared) -> Vec<Item> {
     let action = |status| match status {
-        Status::Gone => None,
+        Status::Gone | Status::Lapsing => None,
         Status::Leaving => Some(Action::Withdraw),
-        Status::Requested => Some(Action::Renew { is_known: false }),
-        Status::Queued | Status::Held(_) => Some(Action::Renew { is_known: true }),
+        Status::Requested => Some(Action::RenewRequested),
+        Status::Queued => Some(Action::RenewQueued),
+        Status::Held(_) => Some(Action::RenewHeld),
     };
     let mut items = shared.entries.ledger.collect(|entry, state, is_leaving| {
         let action = if is_leaving { Some(Action::Withdraw) } else { action(state.status()) };
         Item::new(shared, entry, action?).ok()
     });
     let orphans = shared.entries.ledger.orphans();
-    items.extend(orphans.iter().filter_map(|entry| Item::new(shared, entry, Action::Withdraw).ok()));
+    items.extend(orphans.iter().filter_map(|entry| Item::new(shared, entry, Action::WithdrawOrphan).ok()));
+    items.sort_by_key(|item| item.action);
     items
 }
 
-/// One request for each batch; returns a letter for each item.
-async fn send(shared: &Shared, items: &[Item], limit: Duration) -> Result<Vec<u8>, Error> {
-    let mut letters = Vec::with_capacity(items.len());
-    for batch in items.chunks(LARGEST_BATCH) {
-        letters.extend(send_batch(shared, batch, limit).await?);
-    }
-    Ok(letters)
+async fn send(shared: &Shared, items: &[Item], limit: Duration) -> Result<Vec<Result<Renewed, Error>>, Error> {
+    let ttl = milliseconds(shared.ttl).to_string();
+    let each =
+        |item: &Item| each::Item { lock: item.lock.clone(), argument: format!("{}{}", item.action.sign(), item.token) };
+    let all: Vec<each::Item> = items.iter().map(each).collect();
+    let replies = each::run(&shared.client, limit, "renew", &ttl, &all).await?;
+    Ok(replies.into_iter().map(|reply| reply.and_then(|value| reply::renewed(&value))).collect())
 }
 
-async fn send_batch(shared: &Shared, batch: &[Item], limit: Duration) -> Result<Vec<u8>, Error> {
-    let mut arguments = vec![milliseconds(shared.ttl).to_string().into_bytes()];
-    arguments.extend(batch.iter().map(|item| {
-        let sign = match item.action {
-            Action::Renew { .. } => '+',
-            Action::Withdraw => '!',
-            Action::Lapse => '-',
-        };
-        format!("{sign}{}", item.token).into_bytes()
-    }));
-    let locks = batch.iter().map(|item| item.lock.clone()).collect();
-    let value = shared.client.run_within(limit, &Request { command: "renew", locks, arguments }).await.result?;
-    match reply::bytes(&value) {
-        Some(letters) if letters.len() == batch.len() => Ok(letters.to_vec()),
-        _ => Err(reply::unexpected(&value)),
+impl Action {
+    fn is_renewal(self) -> bool {
+        matches!(self, Self::RenewHeld | Self::RenewQueued | Self::RenewRequested)
+    }
+
+    fn sign(self) -> char {
+        match self {
+            Self::RenewHeld | Self::RenewQueued | Self::RenewRequested => '+',
+            Self::Withdraw => '!',
+            Self::WithdrawOrphan => '-',
+            Self::Close => '.',
+        }
     }
 }
 
@@ -155,53 +182,50 @@ mod tests {
     use std::sync::Arc;
 
     fn session() -> Arc<Shared> {
-        let config = Config {
-            host: "a".to_owned(),
-            port: 6379,
-            credentials: None,
-            database: 0,
-            namespace: String::new(),
-            connect_timeout: Duration::from_secs(5),
-            tls: None,
-        };
-        let client = Arc::new(Client::new(config, &World::here()).unwrap());
+        session_with(Duration::from_secs(10))
+    }
+
+    fn session_with(ttl: Duration) -> Arc<Shared> {
+        let client = Arc::new(Client::new(Config::local(), &World::here()).unwrap());
         let subscription = Arc::new(Subscription::new(&client).unwrap());
         let now = client.world.now();
-        Shared::new(client, subscription, Duration::from_secs(10), now)
+        Shared::new(client, subscription, ttl, now)
     }
 
     fn entry(number: u64) -> Arc<Entry> {
         Arc::new(Entry::new(Key::new("a").unwrap(), number, Holder::unknown().into()))
     }
 
+    fn enter(shared: &Shared, numbers: &[u64]) {
+        for number in numbers {
+            shared.entries.ledger.sent(&entry(*number));
+            shared.entries.ledger.resolved(*number);
+        }
+    }
+
     /// What the next renewal would send: a sign and the number of each entry.
     fn next(shared: &Shared) -> Vec<String> {
-        let shown = |item: &Item| format!("{}{}", if item.action == Action::Withdraw { '-' } else { '+' }, item.number);
-        all(shared).iter().map(shown).collect()
+        all(shared).iter().map(|item| format!("{}{}", item.action.sign(), item.number)).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_entry_is_renewed_from_its_first_request_on_and_withdrawn_until_the_server_has_confirmed_it() {
         let shared = session();
-        let ledger = &shared.entries.ledger;
-        for number in [1, 2] {
-            ledger.sent(&entry(number));
-            ledger.resolved(number);
-        }
+        enter(&shared, &[1, 2]);
         assert_eq!(next(&shared), ["+1", "+2"]);
         shared.entries.note(1, Status::Held(7));
-        ledger.leaving(1, |state| state.note(Status::Leaving)).unwrap();
-        assert_eq!(next(&shared), ["-1", "+2"]);
-        assert_eq!(next(&shared), ["-1", "+2"], "no renewal was acknowledged");
+        shared.entries.ledger.leaving(1, |state| state.note(Status::Leaving)).unwrap();
+        assert_eq!(next(&shared), ["!1", "+2"]);
+        assert_eq!(next(&shared), ["!1", "+2"], "no renewal was acknowledged");
         for item in all(&shared) {
             // The request for the second one may not have arrived yet.
-            note(&shared, &item, b'g');
+            note(&shared, &item, Renewed::Gone);
         }
         assert_eq!(next(&shared), ["+2"]);
         shared.entries.note(2, Status::Queued);
         let items = all(&shared);
-        assert!(note(&shared, &items[0], b'h'), "its turn came, and no notification");
-        note(&shared, &items[0], b'g');
+        assert!(note(&shared, &items[0], Renewed::Held), "its turn came, and no notification");
+        note(&shared, &items[0], Renewed::Gone);
         assert_eq!((shared.entries.status(2), next(&shared)), (Some(Status::Gone), vec![]));
     }
 
@@ -217,5 +241,49 @@ mod tests {
             ledger.renewed();
         }
         assert!(next(&shared).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_of_a_renewal_follows_the_ttl() {
+        for (ttl, limit) in [(600, 100_000), (60, 10_000), (6, 1666), (3, 1000)] {
+            let shared = session_with(Duration::from_secs(ttl));
+            assert_eq!(super::limit(&shared).as_millis(), limit, "{ttl}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn holders_are_renewed_first_and_what_lapses_not_at_all() {
+        let shared = session();
+        enter(&shared, &[1, 2, 3, 4]);
+        shared.entries.note(1, Status::Queued);
+        shared.entries.note(3, Status::Held(7));
+        shared.entries.note(4, Status::Held(7));
+        shared.entries.note(4, Status::Lapsing);
+        assert_eq!(next(&shared), ["+3", "+1", "+2"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_server_does_not_show_as_held_is_lost() {
+        for renewed in [Renewed::Gone, Renewed::Queued] {
+            let shared = session();
+            enter(&shared, &[1]);
+            shared.entries.note(1, Status::Held(7));
+            note(&shared, &all(&shared)[0], renewed);
+            assert_eq!(shared.entries.status(1), Some(Status::Gone), "{renewed:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_for_one_entry_is_not_refused_for_another() {
+        let shared = session();
+        enter(&shared, &[1, 2]);
+        let items = all(&shared);
+        let refused = || Err(Error::new(ErrorKind::Unauthorized, "a right was taken away"));
+        let renewal = unless_all_failed(&shared, &items, vec![Ok(Renewed::Held), refused()]).unwrap();
+        let numbers: Vec<u64> = renewal.uncovered.iter().map(|entry| entry.number).collect();
+        assert_eq!(numbers, [2]);
+        let full = || Err(Error::unavailable("out of memory"));
+        assert!(unless_all_failed(&shared, &items, vec![full(), full()]).is_err());
+        assert_eq!(unless_all_failed(&shared, &items, vec![full(), Ok(Renewed::Queued)]).unwrap().uncovered.len(), 1);
     }
 }

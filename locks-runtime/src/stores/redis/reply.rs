@@ -1,8 +1,10 @@
 //! Reading the script's replies.
 
+use super::foreign::Foreign;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
 use redis::Value;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 /// What the script replies about an entry.
@@ -10,12 +12,12 @@ use std::time::Duration;
 pub(super) enum EntryReply {
     Held(u64),
     Queued(QueuePosition),
-    Busy { record: Option<Vec<u8>>, expires_in: Option<Duration> },
+    Busy(LockReply),
     Gone,
 }
 
 /// What decides when the client of a queued entry polls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct QueuePosition {
     /// Only the holder is before it.
     pub(super) is_first: bool,
@@ -23,13 +25,17 @@ pub(super) struct QueuePosition {
     pub(super) notifies: bool,
     /// When the hold lapses unless it is renewed; `None` if it never does.
     pub(super) expires_in: Option<Duration>,
+    /// What tells a holder that does not notify from the next one.
+    pub(super) mark: Vec<u8>,
 }
 
 /// One lock, its holder and its waiters.
-#[derive(Debug)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct LockReply {
     /// The value of the lock's key, if there is one.
     pub(super) owner: Option<Vec<u8>>,
+    /// What the key is if no client of this project has set it: see [`Foreign`].
+    pub(super) kind: String,
     /// When the hold lapses unless it is renewed; `None` if it never does.
     pub(super) expires_in: Option<Duration>,
     pub(super) record: Option<Vec<u8>>,
@@ -39,14 +45,19 @@ pub(super) struct LockReply {
 pub(super) fn entry(value: &Value) -> Result<EntryReply, Error> {
     let reply = match items(value)? {
         [word, fence] if is(word, "held") => Some(EntryReply::Held(number(fence)?)),
-        [word, first, ours, left] if is(word, "queued") => Some(EntryReply::Queued(QueuePosition {
+        [word, first, ours, left, mark] if is(word, "queued") => Some(EntryReply::Queued(QueuePosition {
             is_first: *first == Value::Int(1),
             notifies: *ours == Value::Int(1),
             expires_in: time_left(left),
+            mark: bytes(mark).unwrap_or_default().to_vec(),
         })),
-        [word, record, left] if is(word, "busy") => {
-            Some(EntryReply::Busy { record: bytes(record).map(<[u8]>::to_vec), expires_in: time_left(left) })
-        }
+        [word, record, left, kind] if is(word, "busy") => Some(EntryReply::Busy(LockReply {
+            owner: Some(Vec::new()),
+            kind: text(kind),
+            expires_in: time_left(left),
+            record: bytes(record).map(<[u8]>::to_vec),
+            waiters: Vec::new(),
+        })),
         [word] if is(word, "gone") => Some(EntryReply::Gone),
         _ => None,
     };
@@ -55,8 +66,9 @@ pub(super) fn entry(value: &Value) -> Result<EntryReply, Error> {
 
 pub(super) fn lock(value: &Value) -> Result<LockReply, Error> {
     match items(value)? {
-        [owner, left, record, waiters] => Ok(LockReply {
+        [owner, left, record, waiters, kind] => Ok(LockReply {
             owner: bytes(owner).map(<[u8]>::to_vec),
+            kind: text(kind),
             expires_in: time_left(left),
             record: bytes(record).map(<[u8]>::to_vec),
             waiters: items(waiters)?.iter().filter_map(bytes).map(<[u8]>::to_vec).collect(),
@@ -65,14 +77,51 @@ pub(super) fn lock(value: &Value) -> Result<LockReply, Error> {
     }
 }
 
-/// Who holds the lock `name`, by the record; a holder without one is a client of another project.
-pub(super) fn holder(record: Option<&[u8]>, name: &str, expires_in: Option<Duration>) -> Holder {
-    match (record, expires_in) {
-        (Some(record), _) => Holder::from_json(record),
-        (None, Some(_)) => Holder::from_json(b""),
-        (None, None) => Holder::unknown_because(format!(
-            "a key without an expiry; if nobody owns it, `redis-cli del '{name}'` frees the lock"
-        )),
+/// What became of an entry in a renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Renewed {
+    Held,
+    Queued,
+    Gone,
+}
+
+pub(super) fn renewed(value: &Value) -> Result<Renewed, Error> {
+    match items(value)? {
+        [word] if is(word, "held") => Ok(Renewed::Held),
+        [word] if is(word, "queued") => Ok(Renewed::Queued),
+        [word] if is(word, "gone") => Ok(Renewed::Gone),
+        _ => Err(unexpected(value)),
+    }
+}
+
+/// What the server refused for one lock of several.
+pub(super) fn failed(value: &Value) -> Option<String> {
+    match value {
+        Value::Array(items) => match items.as_slice() {
+            [word, said] if is(word, "failed") => Some(text(said)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+impl LockReply {
+    /// Who holds the lock `name`, by the record; a holder without one is a client of another project.
+    pub(super) fn holder(&self, name: &str) -> Option<Holder> {
+        let value = self.owner.as_deref()?;
+        Some(match &self.record {
+            Some(record) => Holder::from_json(record),
+            None => self.foreign(value).holder(name),
+        })
+    }
+
+    /// Whether what is under the lock's name is a lock at all.
+    pub(super) fn is_lock(&self) -> bool {
+        self.record.is_some() || self.owner.as_deref().is_some_and(|value| self.foreign(value).is_lock())
+    }
+
+    fn foreign<'a>(&'a self, value: &'a [u8]) -> Foreign<'a> {
+        Foreign { kind: &self.kind, value, expires_in: self.expires_in }
     }
 }
 
@@ -92,8 +141,25 @@ pub(super) fn bytes(value: &Value) -> Option<&[u8]> {
 }
 
 pub(super) fn unexpected(value: &Value) -> Error {
-    let shown: String = format!("{value:?}").chars().take(200).collect();
-    Error::new(ErrorKind::Unsupported, format!("the script's reply is not understood: {shown}"))
+    let mut shown = Beginning(String::new());
+    // It ends with an error when there is no more room.
+    let _ = write!(shown, "{value:?}");
+    Error::new(ErrorKind::Unsupported, format!("the script's reply is not understood: {}", shown.0))
+}
+
+/// The beginning of a text that may be long.
+struct Beginning(String);
+
+impl Write for Beginning {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let left = 200_usize.saturating_sub(self.0.chars().count());
+        self.0.extend(text.chars().take(left));
+        if left == 0 { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+fn text(value: &Value) -> String {
+    String::from_utf8_lossy(bytes(value).unwrap_or_default()).into_owned()
 }
 
 fn is(value: &Value, word: &str) -> bool {
@@ -124,8 +190,8 @@ mod tests {
     fn what_the_script_replies_is_read_and_nothing_else() {
         let held = Value::Array(vec![text("held"), text("1763733600000000")]);
         assert_eq!(entry(&held).unwrap(), EntryReply::Held(1_763_733_600_000_000));
-        let queued = Value::Array(vec![text("queued"), Value::Int(1), Value::Int(0), Value::Int(-1)]);
-        let position = QueuePosition { is_first: true, notifies: false, expires_in: None };
+        let queued = Value::Array(vec![text("queued"), Value::Int(1), Value::Int(0), Value::Int(-1), text("x")]);
+        let position = QueuePosition { is_first: true, notifies: false, expires_in: None, mark: b"x".into() };
         assert_eq!(entry(&queued).unwrap(), EntryReply::Queued(position));
         for odd in [Value::Nil, Value::Int(1), Value::Array(vec![text("held"), text("x")]), Value::Array(vec![])] {
             assert!(entry(&odd).is_err(), "{odd:?}");
@@ -133,8 +199,15 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_without_a_record_is_unknown_and_one_without_an_expiry_is_explained() {
-        assert!(!holder(None, "k", Some(Duration::ZERO)).is_known());
-        assert!(holder(None, "k", None).to_string().contains("redis-cli del 'k'"));
+    fn a_holder_without_a_record_is_unknown() {
+        let reply = LockReply { owner: Some(b"x".into()), kind: "string".to_owned(), ..LockReply::default() };
+        assert!(!reply.holder("k").unwrap().is_known() && !reply.is_lock());
+        assert_eq!(LockReply::default().holder("k"), None);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_shown_in_part() {
+        let long = Value::Array(vec![Value::BulkString(vec![b'x'; 1_000_000]); 20]);
+        assert!(unexpected(&long).to_string().len() < 300);
     }
 }

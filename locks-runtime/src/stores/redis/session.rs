@@ -39,8 +39,7 @@ impl AsyncSession for RedisSession {
     }
 
     async fn renew(self: Arc<Self>) -> Result<Renewal, Error> {
-        renew::renew(&self.0).await?;
-        Ok(Renewal::complete())
+        renew::renew(&self.0).await
     }
 
     async fn enter(self: Arc<Self>, entry: Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
@@ -56,8 +55,7 @@ impl AsyncSession for RedisSession {
     }
 
     async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
-        extend::extend(&self.0, &entry, rest).await?;
-        renew::let_lapse(&self.0, &entry).await
+        extend::lapse(&self.0, &entry, rest).await
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {

@@ -1,16 +1,20 @@
 //! The one subscription of a client: it is notified which of its entries got their lock, however many wait.
 //!
+//! Whoever may publish may say so: a notification makes the client ask the server, and decides nothing.
+//!
 //! It has a connection of its own, because the server closes that of a subscriber that falls behind. It begins with the
 //! first entry that has to wait or be watched, and then lasts as long as the client. What is published while it is down
 //! is lost; so each session polls for all its entries after each new beginning.
 
 use super::client::{Client, connect, connection_settings};
 use super::entries::Entries;
+use super::error::{self, Verdict};
 use super::names;
-use super::notification::{Event, Notification};
+use super::notification::{self, Notification};
 use super::reply;
 use crate::values::error::Error;
 use crate::values::mutex::Mutex;
+use crate::values::shown::Chain;
 use crate::values::target::TARGET;
 use redis::aio::MultiplexedConnection;
 use redis::{ProtocolVersion, PushInfo, PushKind, RedisError};
@@ -24,6 +28,8 @@ use tokio::sync::{Notify, mpsc, watch};
 /// The server answers a ping within a request's time, or the connection is dead.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const RECONNECT_AFTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
+/// As [`RECONNECT_AFTER`], of a user who may not subscribe: the right may be given later.
+const REFUSED_AGAIN_AFTER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15));
 
 /// The subscription, and to whom it delivers.
 pub(super) struct Subscription {
@@ -46,9 +52,9 @@ enum Delivers {
     AllChanges,
 }
 
-/// A receiver of events. One that does not read them fast enough misses some, which `missed` shows.
+/// A receiver of the names of locks that changed. One that does not read them fast enough misses some, which `missed` shows.
 struct Listener {
-    events: mpsc::Sender<Arc<Event>>,
+    events: mpsc::Sender<Arc<str>>,
     missed: Arc<AtomicBool>,
 }
 
@@ -84,11 +90,9 @@ impl Subscription {
         *self.delivers.borrow() >= Delivers::OwnEntries
     }
 
-    /// Events from now on, once they come through; `None` if they do not. The flag is set when some were missed.
-    pub(super) async fn events(
-        self: &Arc<Self>,
-        unread: usize,
-    ) -> Option<(mpsc::Receiver<Arc<Event>>, Arc<AtomicBool>)> {
+    /// The names of the locks that change from now on, once they come through; `None` if they do not. The flag is set when
+    /// some were missed.
+    pub(super) async fn events(self: &Arc<Self>, unread: usize) -> Option<(mpsc::Receiver<Arc<str>>, Arc<AtomicBool>)> {
         let (events, receiver) = mpsc::channel(unread);
         let missed = Arc::new(AtomicBool::new(false));
         self.listeners.lock().push(Listener { events, missed: Arc::clone(&missed) });
@@ -101,12 +105,12 @@ impl Subscription {
     }
 
     /// What was published, on the thread that reads the connection: nothing here waits.
-    fn deliver(&self, prefix: &str, channel: &str, text: &str) {
-        if channel == names::changes_channel(prefix) {
-            self.deliver_event(text);
+    fn deliver(&self, prefix: &str, channel: &[u8], message: &[u8]) {
+        if channel == names::changes_channel(prefix).as_bytes() {
+            self.deliver_change(message);
             return;
         }
-        let Some((token, notification)) = Notification::read(text) else { return };
+        let Some((token, notification)) = Notification::read(message) else { return };
         let Some((session, number)) = names::session_and_number(token) else { return };
         let entries = self.sessions.lock().get(&session).and_then(Weak::upgrade);
         if let Some(entries) = entries {
@@ -114,14 +118,14 @@ impl Subscription {
         }
     }
 
-    fn deliver_event(&self, text: &str) {
+    fn deliver_change(&self, message: &[u8]) {
         let mut listeners = self.listeners.lock();
         listeners.retain(|listener| !listener.events.is_closed());
         if listeners.is_empty() {
             return;
         }
-        if let Some(event) = Event::read(text).map(Arc::new) {
-            listeners.iter().for_each(|listener| listener.deliver(&event));
+        if let Some(lock) = notification::changed_lock(message).map(Arc::from) {
+            listeners.iter().for_each(|listener| listener.deliver(&lock));
         }
     }
 
@@ -147,9 +151,8 @@ impl Subscription {
         let received = move |push: PushInfo| -> Result<(), std::convert::Infallible> {
             match (push.kind, push.data.as_slice(), subscription.upgrade()) {
                 (PushKind::Message, [channel, message], Some(subscription)) => {
-                    let text = |value| reply::bytes(value).map(String::from_utf8_lossy);
-                    if let (Some(channel), Some(message)) = (text(channel), text(message)) {
-                        subscription.deliver(&prefix, &channel, &message);
+                    if let (Some(channel), Some(message)) = (reply::bytes(channel), reply::bytes(message)) {
+                        subscription.deliver(&prefix, channel, message);
                     }
                 }
                 (PushKind::Disconnection, ..) => broken.notify_one(),
@@ -166,8 +169,8 @@ impl Subscription {
 }
 
 impl Listener {
-    fn deliver(&self, event: &Arc<Event>) {
-        if self.events.try_send(Arc::clone(event)).is_err() {
+    fn deliver(&self, lock: &Arc<str>) {
+        if self.events.try_send(Arc::clone(lock)).is_err() {
             self.missed.store(true, Ordering::Release);
         }
     }
@@ -181,15 +184,20 @@ async fn run(subscription: Weak<Subscription>, mut wants_changes: watch::Receive
             Some(subscription) => subscription.connect(&broken).await,
             None => return,
         };
-        match connected {
+        let broken = match connected {
             Ok(connection) => follow(&subscription, connection, &broken, &mut wants_changes).await,
-            Err(error) => {
-                tracing::debug!(target: TARGET, %error, "no notifications of changes to locks; polling instead")
+            Err(error) => Err(error),
+        };
+        let mut pauses = RECONNECT_AFTER;
+        if let Err(error) = broken {
+            tracing::debug!(target: TARGET, error = %Chain::of(&error), "no notifications of changes to locks; polling instead");
+            if error::judge(&error) == Verdict::Unauthorized {
+                pauses = REFUSED_AGAIN_AFTER;
             }
         }
         let Some(current) = subscription.upgrade() else { return };
         current.disconnected();
-        let pause = tokio::time::sleep(current.client.world.between(RECONNECT_AFTER.0, RECONNECT_AFTER.1));
+        let pause = tokio::time::sleep(current.client.world.between(pauses.0, pauses.1));
         drop(current);
         tokio::select! {
             biased;
@@ -205,17 +213,13 @@ async fn follow(
     mut connection: MultiplexedConnection,
     broken: &Notify,
     wants_changes: &mut watch::Receiver<bool>,
-) {
+) -> Result<(), RedisError> {
     let mut is_new = true;
     loop {
-        let Some(current) = subscription.upgrade() else { return };
+        let Some(current) = subscription.upgrade() else { return Ok(()) };
         let delivers = if *wants_changes.borrow_and_update() { Delivers::AllChanges } else { Delivers::OwnEntries };
         if delivers == Delivers::AllChanges && *current.delivers.borrow() != delivers {
-            let changes = names::changes_channel(&current.client.channel_prefix());
-            if let Err(error) = connection.subscribe(changes).await {
-                tracing::debug!(target: TARGET, %error, "no notifications of the changes of all locks");
-                return;
-            }
+            connection.subscribe(names::changes_channel(&current.client.channel_prefix())).await?;
         }
         current.delivers.send_replace(delivers);
         if std::mem::take(&mut is_new) {
@@ -224,13 +228,9 @@ async fn follow(
         drop(current);
         tokio::select! {
             biased;
-            () = broken.notified() => return,
-            changed = wants_changes.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(PING_EVERY) => {
-                if redis::cmd("PING").exec_async(&mut connection).await.is_err() {
-                    return;
-                }
-            }
+            () = broken.notified() => return Ok(()),
+            changed = wants_changes.changed() => if changed.is_err() { return Ok(()) },
+            () = tokio::time::sleep(PING_EVERY) => redis::cmd("PING").exec_async(&mut connection).await?,
         }
     }
 }

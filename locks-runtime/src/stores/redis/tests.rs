@@ -1,6 +1,6 @@
 //! Whatever Redis replies, and whatever keys and messages of others there are: read, or refused, and never a panic.
 
-use super::notification::{Event, Notification};
+use super::notification::{self, Notification};
 use super::reply::{self, EntryReply};
 use super::{client, names};
 use crate::contract::Scope;
@@ -45,8 +45,8 @@ proptest! {
             prop_assert_eq!(error.kind(), ErrorKind::Unsupported);
             prop_assert!(error.to_string().len() < 1000, "{error}");
         }
-        if let Ok(EntryReply::Busy { record, expires_in }) = reply::entry(&value) {
-            let _ = reply::holder(record.as_deref(), "k", expires_in).to_string();
+        if let Ok(EntryReply::Busy(found)) = reply::entry(&value) {
+            let _ = found.holder("k").map(|holder| holder.to_string());
         }
     }
 
@@ -69,10 +69,10 @@ proptest! {
 
     #[test]
     fn any_message_is_read_or_ignored(text: String, lines in prop::collection::vec("[+=^-]|[+=-]?\\PC{0,5}|[0-9]{1,21}", 0..6)) {
-        let _ = (Event::read(&text), Notification::read(&text));
+        let _ = (notification::changed_lock(text.as_bytes()), Notification::read(text.as_bytes()));
         let text = lines.join("\n");
-        prop_assert!(Event::read(&text).is_none() || lines.len() >= 3);
-        prop_assert!(Notification::read(&text).is_none() || lines.len() >= 3);
+        prop_assert!(notification::changed_lock(text.as_bytes()).is_none() || lines.len() >= 3);
+        prop_assert!(Notification::read(text.as_bytes()).is_none() || lines.len() >= 3);
     }
 
     #[test]
@@ -122,6 +122,8 @@ fn a_hold_whose_fence_cannot_be_read_is_refused() {
 
 #[test]
 fn a_lock_without_a_record_is_shown_as_it_is() {
-    assert!(!reply::holder(Some(b"\xff"), "k", None).is_known());
+    let odd =
+        reply::LockReply { owner: Some(b"x".into()), record: Some(b"\xff".into()), ..reply::LockReply::default() };
+    assert!(!odd.holder("k").unwrap().is_known());
     assert!(!Holder::from_json(b"{\"v\":0}").is_known());
 }

@@ -13,11 +13,11 @@ use std::sync::Arc;
 /// The entry is in the queue: it will be notified of its turn, and polled for.
 pub(super) fn queued(shared: &Arc<Shared>, entry: &Entry, position: QueuePosition) {
     poll::start(shared);
-    let due = poll::due(&shared.client.world, position, shared.subscription.is_live());
+    let (world, is_live) = (&shared.client.world, shared.subscription.is_live());
     shared.entries.ledger.get(entry.number, |state| {
         state.note(Status::Queued);
         if state.status() == Status::Queued {
-            state.poll_at = due;
+            poll::schedule(world, state, position, is_live, 1);
         }
     });
     shared.entries.wake();
@@ -27,11 +27,11 @@ pub(super) async fn wait_turn(shared: &Shared, entry: &Entry) -> Result<Grant, E
     shared.check()?;
     let status = shared.entries.subscribe(entry.number);
     let Some(mut status) = status else { return Err(Error::lost(error::NOT_QUEUED)) };
-    let is_decided = |status: &Status| matches!(status, Status::Held(_) | Status::Gone | Status::Leaving);
+    let is_decided = |status: &Status| !matches!(status, Status::Requested | Status::Queued);
     let decided = status.wait_for(is_decided).await.map(|status| *status);
     match decided {
         Ok(Status::Held(fence)) => Ok(Grant::new(fence)),
-        Ok(Status::Leaving) => Err(Error::lost(error::WITHDRAWN)),
+        Ok(Status::Leaving | Status::Lapsing) => Err(Error::lost(error::WITHDRAWN)),
         Ok(_) => Err(Error::lost(error::ENTRY_GONE)),
         // It left, or the session was closed.
         Err(_) => Err(Error::lost(error::WITHDRAWN)),

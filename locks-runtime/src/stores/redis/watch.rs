@@ -1,11 +1,12 @@
 //! Reporting every change of holder.
 //!
-//! Our own clients publish each. What is not published, such as a hold that lapses and what other projects do, is found by
+//! Our own clients publish the name of each lock that changes; who holds it then is what the server replies, whatever else
+//! was published, by whom ever. What is not published, such as a hold that lapses and what other projects do, is found by
 //! reading those locks again of which a holder is known.
 
 use super::inspect;
 use super::names;
-use super::notification::{Event, EventChange};
+use super::pace::HintPace;
 use super::reply::LockReply;
 use super::subscription::Subscription;
 use crate::contract::{Change, Holders, Scope};
@@ -13,7 +14,9 @@ use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::target::TARGET;
-use std::collections::BTreeMap;
+use crate::world::World;
+use crate::world::clock::Moment;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,8 +24,12 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// How many events and how many changes may wait to be read.
 const UNREAD: usize = 128;
+/// How many locks that are said to have changed may wait to be read: with more, all are read.
+const CHANGED: usize = 1000;
 /// How often to read the locks again, for what was not published.
 const READ_EVERY: (Duration, Duration) = (Duration::from_millis(800), Duration::from_millis(1200));
+/// At most this share of the time goes into reading them.
+const SHARE: u32 = 20;
 
 pub(super) async fn watch(subscription: Arc<Subscription>, scope: Scope) -> Result<Receiver<Change>, Error> {
     let client = Arc::clone(&subscription.client);
@@ -30,15 +37,17 @@ pub(super) async fn watch(subscription: Arc<Subscription>, scope: Scope) -> Resu
     client.load_script().await?;
     let Some((events, missed)) = subscription.events(UNREAD).await else {
         return Err(Error::unavailable(format!(
-            "Redis at {} does not deliver changes; the user needs the right to subscribe to channels that begin with {:?}",
+            "Redis at {} does not deliver changes; if its user may not subscribe: `ACL SETUSER {} &{}*`",
             client.config.endpoint(),
-            client.channel_prefix()
+            client.config.user(),
+            names::escaped(&client.config.namespace),
         )));
     };
     let (changes, receiver) = channel(UNREAD);
-    let mut watcher = Watcher { subscription, scope, holders: Holders::default(), events, missed, changes };
+    let (holders, changed) = (Holders::default(), BTreeSet::new());
+    let mut watcher = Watcher { subscription, scope, holders, events, missed, changed, changes };
     // What is held already is no change.
-    watcher.read(true).await?;
+    watcher.read(None).await?;
     client.world.spawn(async move {
         let changes = watcher.changes.clone();
         tokio::select! {
@@ -56,9 +65,11 @@ struct Watcher {
     scope: Scope,
     /// By the tokens of their entries.
     holders: Holders<Vec<u8>>,
-    events: Receiver<Arc<Event>>,
+    events: Receiver<Arc<str>>,
     /// Some events did not come through.
     missed: Arc<AtomicBool>,
+    /// What is said to have changed since it was read.
+    changed: BTreeSet<Key>,
     changes: Sender<Change>,
 }
 
@@ -66,67 +77,96 @@ impl Watcher {
     /// Whether the receiver of the changes was dropped is for the caller to notice.
     async fn run(mut self) {
         let world = self.subscription.client.world.clone();
-        let mut due = world.now();
+        let (mut due, mut pace) = (world.now(), HintPace::default());
         loop {
-            let pause = due.since(world.now());
-            match tokio::time::timeout(pause, self.events.recv()).await {
-                Ok(Some(event)) => {
-                    let changes = self.apply(&event);
-                    self.report(changes).await;
-                }
-                Ok(None) => return,
-                Err(_) => {
-                    match self.read_again().await {
-                        Ok(changes) => self.report(changes).await,
-                        Err(error) => tracing::debug!(target: TARGET, %error, "locks cannot be watched for now"),
+            let now = world.now();
+            let changed_due = (!self.changed.is_empty()).then(|| pace.not_before(now));
+            let next = changed_due.map_or(due, |at| at.min(due));
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(next.since(now)) => {}
+                event = self.events.recv() => match event {
+                    Some(lock) => {
+                        self.heard(&lock);
+                        continue;
                     }
-                    due = world.now() + world.between(READ_EVERY.0, READ_EVERY.1);
-                }
+                    None => return,
+                },
+            }
+            if changed_due.is_some_and(|at| at <= due) {
+                let any = self.read_changed().await;
+                pace.looked(world.now(), any);
+            } else {
+                due = self.read_again(&world).await;
             }
         }
     }
 
-    fn apply(&mut self, event: &Event) -> Vec<Change> {
-        let key = names::key_of_lock(&self.subscription.client.config.namespace, &event.name);
-        let Some(key) = key.filter(|key| self.scope.contains(key.as_str())) else { return Vec::new() };
-        let hold = names::hold(event.token.as_bytes());
-        match &event.change {
-            EventChange::Acquired(record) => {
-                let holder = Holder::from_json(record.as_bytes());
-                self.holders.update(&key, Some((hold.to_vec(), holder)))
-            }
-            EventChange::Released if self.holders.id(&key).is_some_and(|known| known == hold) => {
-                self.holders.update(&key, None)
-            }
-            EventChange::Released | EventChange::Extended => Vec::new(),
-        }
-    }
-
-    /// Reads the locks of which a holder is known again, or all if events were missed.
-    async fn read_again(&mut self) -> Result<Vec<Change>, Error> {
-        let must_read_all = self.missed.swap(false, Ordering::AcqRel);
-        let changes = self.read(must_read_all).await;
-        if must_read_all && changes.is_err() {
+    /// A lock is said to have changed.
+    fn heard(&mut self, lock: &str) {
+        let key = names::key_of_lock(&self.subscription.client.config.namespace, lock);
+        let Some(key) = key.filter(|key| self.scope.contains(key.as_str())) else { return };
+        if self.changed.len() < CHANGED {
+            self.changed.insert(key);
+        } else {
             self.missed.store(true, Ordering::Release);
         }
-        changes
     }
 
-    async fn read(&mut self, all: bool) -> Result<Vec<Change>, Error> {
-        let client = &self.subscription.client;
-        let found = match &self.scope {
-            Scope::Prefix(_) if !all => {
-                let known: Vec<Key> = self.holders.keys().cloned().collect();
-                inspect::read(client, &known).await?
+    /// Reads what is said to have changed; returns whether anything has.
+    async fn read_changed(&mut self) -> bool {
+        let changed: Vec<Key> = std::mem::take(&mut self.changed).into_iter().collect();
+        let found = match inspect::read(&self.subscription.client, &changed).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(target: TARGET, error = %error.chain(), "locks cannot be watched for now");
+                self.missed.store(true, Ordering::Release);
+                return false;
             }
-            scope => inspect::read_all(client, scope).await?,
         };
-        let held = |(key, found): (Key, LockReply)| {
-            let holder = inspect::holder(client, &key, &found)?;
-            Some((key, (names::hold(&found.owner?).to_vec(), holder)))
+        let mut changes = Vec::new();
+        for (key, found) in found {
+            let hold = self.hold(&key, found);
+            changes.extend(self.holders.update(&key, hold));
+        }
+        let any = !changes.is_empty();
+        self.report(changes).await;
+        any
+    }
+
+    /// Reads the locks of which a holder is known again, or all if events were missed; returns when to do so next.
+    async fn read_again(&mut self, world: &World) -> Moment {
+        let begun = world.now();
+        let known: Vec<Key> = self.holders.keys().cloned().collect();
+        let must_read_all = self.missed.swap(false, Ordering::AcqRel);
+        match self.read((!must_read_all).then_some(known)).await {
+            Ok(changes) => self.report(changes).await,
+            Err(error) => {
+                tracing::debug!(target: TARGET, error = %error.chain(), "locks cannot be watched for now");
+                if must_read_all {
+                    self.missed.store(true, Ordering::Release);
+                }
+            }
+        }
+        let now = world.now();
+        now + world.between(READ_EVERY.0, READ_EVERY.1).max(now.since(begun) * SHARE)
+    }
+
+    /// What has changed of these locks, or of all.
+    async fn read(&mut self, known: Option<Vec<Key>>) -> Result<Vec<Change>, Error> {
+        let client = &self.subscription.client;
+        let found = match (&self.scope, known) {
+            (Scope::Prefix(_), Some(known)) => inspect::read(client, &known).await?,
+            (scope, _) => inspect::read_all(client, scope).await?,
         };
+        let held = |(key, found): (Key, LockReply)| self.hold(&key, found).map(|hold| (key, hold));
         let now: BTreeMap<_, _> = found.into_iter().filter_map(held).collect();
         Ok(self.holders.replace(now))
+    }
+
+    fn hold(&self, key: &Key, found: LockReply) -> Option<(Vec<u8>, Holder)> {
+        let holder = inspect::holder(&self.subscription.client, key, &found)?;
+        Some((names::hold(&found.owner?).to_vec(), holder))
     }
 
     async fn report(&self, changes: Vec<Change>) {

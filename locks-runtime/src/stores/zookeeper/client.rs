@@ -5,10 +5,14 @@
 //! a request that follows one whose answer was lost sees what that one did.
 
 use super::config::Config;
+use super::diagnosis::no_session;
 use super::error::Failure;
+use super::history::History;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::mutex::Mutex;
+use crate::values::target::TARGET;
 use crate::world::World;
+use crate::world::process::PerProcess;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -19,6 +23,15 @@ use zookeeper_client::{Client as ZkClient, Error as ZkError, SessionState, State
 /// ZooKeeper counts a session's timeout in milliseconds in 31 bits.
 const LONGEST_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It ends when it is closed here, or when the client is dropped.
+    Requests,
+    /// It goes on without a client, until the servers end it.
+    OwnSession,
+}
+
 /// A session with the ensemble. It is closed by [`close`](Client::close), or when the client is dropped.
 pub(super) struct Client {
     pub(super) config: Arc<Config>,
@@ -27,6 +40,9 @@ pub(super) struct Client {
     pub(super) id: i64,
     /// For how long the servers keep the session without hearing from us: what they granted, not what was asked.
     pub(super) timeout: Duration,
+    pub(super) history: Arc<History>,
+    /// How often the ensemble had gone back when the session was opened.
+    restarts: u64,
     client: Mutex<Option<ZkClient>>,
     state: StateWatcher,
     closing: watch::Sender<bool>,
@@ -40,14 +56,21 @@ pub(super) fn failover_margin(ttl: Duration) -> Duration {
 
 impl Client {
     /// Opens a session with this timeout, or with the one that the servers grant instead.
-    pub(super) async fn open(config: Arc<Config>, world: World, timeout: Duration) -> Result<Self, Error> {
+    pub(super) async fn open(
+        config: Arc<Config>,
+        world: World,
+        history: Arc<History>,
+        timeout: Duration,
+        purpose: Purpose,
+    ) -> Result<Self, Error> {
+        check_process()?;
         let limit = config.request_timeout() * 2;
         // A fraction of a millisecond would be cut off.
         let timeout = (timeout + Duration::from_nanos(999_999)).min(LONGEST_TIMEOUT);
-        let client = match tokio::time::timeout(limit, config.connect(timeout)).await {
+        let client = match tokio::time::timeout(limit, config.connect(timeout, purpose == Purpose::Requests)).await {
             Ok(Ok(client)) => client,
-            Ok(Err(cause)) => return Err(no_session(&config, cause.into()).await),
-            Err(_) => return Err(no_session(&config, Failure::timed_out(limit)).await),
+            Ok(Err(cause)) => return Err(no_session(&config, &world, cause.into()).await),
+            Err(_) => return Err(no_session(&config, &world, Failure::timed_out(limit)).await),
         };
         Ok(Self {
             id: client.session_id().0,
@@ -55,9 +78,17 @@ impl Client {
             state: client.state_watcher(),
             client: Mutex::new(Some(client)),
             closing: watch::Sender::new(false),
+            restarts: history.restarts(),
+            history,
             config,
             world,
         })
+    }
+
+    /// Opens another session of the same store.
+    pub(super) async fn open_another(&self, timeout: Duration, purpose: Purpose) -> Result<Self, Error> {
+        let (config, history) = (Arc::clone(&self.config), Arc::clone(&self.history));
+        Box::pin(Self::open(config, self.world.clone(), history, timeout, purpose)).await
     }
 
     /// Makes a request, which must be answered within `limit` and before the session is closed here. Its calls are made
@@ -70,6 +101,10 @@ impl Client {
     where
         Reply: Future<Output = Result<T, ZkError>>,
     {
+        if self.history.restarts() != self.restarts {
+            self.close();
+            return Err(Failure::gone_back());
+        }
         let Some(client) = self.client.lock().clone() else { return Err(Failure::closed()) };
         let mut closing = self.closing.subscribe();
         tokio::select! {
@@ -131,10 +166,38 @@ impl Client {
         tokio::time::timeout(limit, closed).await.map_err(|_| Failure::timed_out(limit))
     }
 
+    /// An answer shows that the ensemble has gone back: all its sessions from before are over.
+    pub(super) fn gone_back(&self, before: i64, now: i64) -> Failure {
+        self.close();
+        tracing::warn!(
+            target: TARGET,
+            servers = self.config.servers(),
+            "ZooKeeper has gone back from transaction {before} to {now}: its data was lost, or an older copy was put in its \
+             place, or another ensemble answers there; fences go on from there, and are smaller than those before",
+        );
+        Failure::gone_back()
+    }
+
     /// The error for the engine, about a request for `node`.
     pub(super) fn error(&self, failure: Failure, node: &str) -> Error {
         failure.into_error(&self.config.servers(), node)
     }
+}
+
+/// The client crate's sockets and timers depend on a thread that it starts once, and on a lock which that thread holds: a
+/// process that was forked after that has the lock and not the thread.
+fn check_process() -> Result<(), Error> {
+    static STARTED: PerProcess<()> = PerProcess::new();
+    if STARTED.inherited().is_some() {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "this process was forked from one that had used ZooKeeper, whose client does not survive that; fork before the first \
+             lock is used, or start another program instead",
+        ));
+    }
+    // It may be there already.
+    let _ = STARTED.set(());
+    Ok(())
 }
 
 impl fmt::Debug for Client {
@@ -142,26 +205,4 @@ impl fmt::Debug for Client {
         let state: SessionState = self.state.peek_state();
         f.debug_struct("Client").field("id", &format_args!("{:x}", self.id)).field("state", &state).finish()
     }
-}
-
-/// Why no session could be opened. The client crate does not report the reason, so each server is tried once more.
-async fn no_session(config: &Config, failure: Failure) -> Error {
-    let servers = config.servers();
-    let error = failure.into_error(&servers, "");
-    if error.kind() != ErrorKind::Unavailable {
-        return error;
-    }
-    for endpoint in &config.endpoints {
-        let connecting = tokio::net::TcpStream::connect(endpoint);
-        if let Ok(Err(cause)) = tokio::time::timeout(Duration::from_millis(200), connecting).await {
-            let message = format!("no answer from ZooKeeper at {servers}; {endpoint} refuses the connection");
-            return Error::unavailable(message).with_source(cause);
-        }
-    }
-    let tls = if config.tls.is_some() { "TLS with a certificate that `ca` signed" } else { "plain text" };
-    let message = format!(
-        "ZooKeeper at {servers} opens no session; check that the ensemble has a leader, and that it is ZooKeeper that \
-         speaks {tls} there"
-    );
-    Error::unavailable(message).with_source(error)
 }

@@ -76,8 +76,9 @@ impl Config {
     }
 
     /// Opens a session; the client crate tries each server once.
-    pub(super) async fn connect(&self, timeout: Duration) -> Result<ZkClient, ZkError> {
+    pub(super) async fn connect(&self, timeout: Duration, ends_with_client: bool) -> Result<ZkClient, ZkError> {
         let connector = self.connector(timeout).map_err(|_| ZkError::NoHosts)?;
+        let connector = if ends_with_client { connector } else { connector.with_detached() };
         let servers = self.endpoints.join(",");
         #[cfg(feature = "zookeeper-tls")]
         if self.tls.is_some() {

@@ -2,7 +2,7 @@
 
 use crate::world::clock::Moment;
 use std::sync::Arc;
-use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 /// What the ledger keeps for an entry.
 #[derive(Debug, Default)]
@@ -11,8 +11,10 @@ pub(super) struct EntryState {
     pub(super) node: Option<EntryNode>,
     /// Notified when the entry begins to leave.
     pub(super) leaves: Arc<Notify>,
-    /// There once the entry was extended.
+    /// There once the entry was extended, or lapses.
     pub(super) extension: Option<Extension>,
+    /// The sessions of its own that may have the node.
+    pub(super) own_sessions: Vec<i64>,
 }
 
 /// An entry's node.
@@ -40,25 +42,19 @@ pub(super) struct Extension {
     pub(super) owner: Arc<AsyncMutex<NodeOwner>>,
 }
 
+impl Extension {
+    pub(super) fn new(until: Moment) -> Self {
+        Self { until, owner: Arc::new(AsyncMutex::new(NodeOwner::Renewed)) }
+    }
+}
+
 /// Which session owns the node of an extended entry.
 #[derive(Debug)]
 pub(super) enum NodeOwner {
     /// The session that is renewed.
     Renewed,
-    /// One that only this entry has.
-    Own(OwnSession),
-}
-
-/// The way to the task that holds an extended entry's own session open. The task closes it at the moment that is sent,
-/// or when the extension is over if nothing can be sent any more.
-#[derive(Debug)]
-pub(super) struct OwnSession(pub(super) oneshot::Sender<Moment>);
-
-impl OwnSession {
-    pub(super) fn close_at(self, moment: Moment) {
-        // Without a receiver the background runtime is gone, and the session expires by itself.
-        let _ = self.0.send(moment);
-    }
+    /// One that only this entry has and nobody renews. The servers keep it at least until then.
+    Own { until: Moment },
 }
 
 /// Whether a node with this owner is an entry: ephemeral, and neither a container nor a node with a TTL.

@@ -14,6 +14,10 @@ const SESSION_GONE: &str = "the session with ZooKeeper has ended, and its entrie
 /// This process has closed the session.
 const SESSION_CLOSED: &str = "the session with ZooKeeper was closed";
 
+/// The answers are another ensemble's, or those of an earlier time.
+const GONE_BACK: &str = "ZooKeeper has gone back in time: its data was lost, or an older copy was put in its place, or another \
+                         ensemble answers; nothing that was held before is held now";
+
 /// What to do about a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -42,8 +46,8 @@ pub(super) struct Failure {
 enum Cause {
     Client(ZkError),
     Timeout(Duration),
-    /// This process has closed the session.
-    Closed,
+    /// This process has closed the session, for this reason.
+    Closed(&'static str),
 }
 
 impl Failure {
@@ -59,7 +63,12 @@ impl Failure {
 
     /// This process has closed the session.
     pub(super) fn closed() -> Self {
-        Self { verdict: Verdict::Closed, cause: Cause::Closed }
+        Self { verdict: Verdict::Closed, cause: Cause::Closed(SESSION_CLOSED) }
+    }
+
+    /// The ensemble has gone back, and the session is over.
+    pub(super) fn gone_back() -> Self {
+        Self { verdict: Verdict::Closed, cause: Cause::Closed(GONE_BACK) }
     }
 
     pub(super) fn is_no_node(&self) -> bool {
@@ -79,7 +88,7 @@ impl Failure {
     /// The error for the engine, about a request for `node`.
     pub(super) fn into_error(self, servers: &str, node: &str) -> Error {
         match self.cause {
-            Cause::Closed => Error::lost(SESSION_CLOSED),
+            Cause::Closed(reason) => Error::lost(reason),
             Cause::Timeout(limit) => {
                 let silence = format!("no answer within {limit:?}");
                 let cause = std::io::Error::new(std::io::ErrorKind::TimedOut, silence);
@@ -99,13 +108,12 @@ impl From<ZkError> for Failure {
 fn verdict(error: &ZkError) -> Verdict {
     match error {
         ZkError::NoNode => Verdict::NoNode,
-        ZkError::NodeExists | ZkError::Throttled => Verdict::Retry,
+        ZkError::NodeExists | ZkError::Throttled | ZkError::QuotaExceeded | ZkError::NotReadOnly => Verdict::Retry,
         ZkError::SessionExpired => Verdict::Expired,
         ZkError::ClientClosed | ZkError::AuthFailed => Verdict::Closed,
         ZkError::NoAuth
         | ZkError::InvalidAcl
         | ZkError::NoChildrenForEphemerals
-        | ZkError::QuotaExceeded
         | ZkError::Unimplemented
         | ZkError::BadArguments(_) => Verdict::Hopeless,
         _ => Verdict::Unresolved,
@@ -124,9 +132,16 @@ fn explain(verdict: Verdict, error: &ZkError, servers: &str, node: &str) -> Erro
             ErrorKind::InvalidKey,
             format!("`{node}` cannot be created below an ephemeral node, such as an entry of another lock"),
         ),
-        (ZkError::QuotaExceeded, _) => {
-            (ErrorKind::Unsupported, format!("ZooKeeper's quota for `{node}` is used up; raise it"))
-        }
+        (ZkError::QuotaExceeded, _) => (
+            ErrorKind::Unavailable,
+            format!(
+                "ZooKeeper at {servers} refuses: its quota for `{node}`, or for a node above, is used up; raise it"
+            ),
+        ),
+        (ZkError::NotReadOnly, _) => (
+            ErrorKind::Unavailable,
+            format!("ZooKeeper at {servers} refuses: the server is read-only, since it is cut off from the others"),
+        ),
         (ZkError::Unimplemented, _) => (
             ErrorKind::Unsupported,
             format!("this ZooKeeper is too old for a request about `{node}`; use 3.6 or newer"),
@@ -160,7 +175,8 @@ mod tests {
             (ZkError::AuthFailed, Verdict::Closed, ErrorKind::Unauthorized),
             (ZkError::NoAuth, Verdict::Hopeless, ErrorKind::Unauthorized),
             (ZkError::NoChildrenForEphemerals, Verdict::Hopeless, ErrorKind::InvalidKey),
-            (ZkError::QuotaExceeded, Verdict::Hopeless, ErrorKind::Unsupported),
+            (ZkError::QuotaExceeded, Verdict::Retry, ErrorKind::Unavailable),
+            (ZkError::NotReadOnly, Verdict::Retry, ErrorKind::Unavailable),
         ];
         for (error, verdict, kind) in cases {
             let failure = Failure::from(error);

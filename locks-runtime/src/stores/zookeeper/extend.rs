@@ -1,120 +1,117 @@
 //! Entries that outlive this process, for `hold_at_least`.
 //!
-//! Ephemeral nodes end with their session. So the node of an extended entry is moved to a session of its own: it is
-//! deleted and created again under the same name in one transaction, which keeps its position in the queue. The timeout
-//! of that session covers the whole extension. It is closed when the extension is over and the entry has left; if this
-//! process ends before, it expires later.
+//! Ephemeral nodes end with their session. So the node of an entry that has to stay longer than its session would is moved to
+//! a session of its own: it is deleted and created again under the same name in one transaction, which keeps its position in
+//! the queue. Nobody renews that session, and it has no connection: the servers end it by themselves when its time is over,
+//! whatever becomes of this process.
 //!
-//! If the entry is held for longer than that, the session that is renewed must own the node. So the node is moved back
-//! by the first renewal whose deadline its own session may not cover.
+//! An entry that is held for longer than that must be in the session that is renewed. So the node is moved back by the first
+//! renewal whose deadline its own session may not cover.
 
-use super::client::{Client, failover_margin};
-use super::entries::{EntryState, Extension, NodeOwner, OwnSession};
+use super::client::{Client, Purpose, failover_margin};
+use super::entries::{Extension, NodeOwner};
 use super::error::{ENTRY_GONE, Failure, Verdict};
 use super::shared::Shared;
-use crate::contract::Entry;
+use crate::contract::{Entry, Uncovered};
 use crate::values::error::{Error, ErrorKind};
 use crate::world::clock::Moment;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex as AsyncMutex, oneshot};
 use zookeeper_client::{Client as ZkClient, CreateMode, Error as ZkError};
 
+/// How much longer than asked an entry's own session may go on, before the entry is moved to a shorter one to lapse.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// Makes sure that the entry stays for `least`, whatever becomes of this process.
 pub(super) async fn extend(shared: &Shared, entry: &Arc<Entry>, least: Duration) -> Result<(), Error> {
-    if shared.ledger.get(entry.number, |state| state.extension.is_some()).unwrap_or(false) {
-        return Ok(());
+    let until = shared.world().now() + least;
+    let extension = shared.ledger.update(entry, |state| {
+        let extension = state.extension.get_or_insert_with(|| Extension::new(until));
+        extension.until = extension.until.max(until);
+        extension.clone()
+    });
+    let mut owner = extension.owner.lock().await;
+    // The servers keep either for at least that long if nobody renews it any more.
+    let covered = match &*owner {
+        NodeOwner::Renewed => shared.renewed.load() + shared.ttl,
+        NodeOwner::Own { until } => *until,
+    };
+    if covered < extension.until {
+        // Until the next renewal the entry must be there for as long as its session is believed to be.
+        *owner = move_to_own_session(shared, entry, least.max(shared.ttl), least).await?;
     }
-    // Until the next renewal the entry must be there for as long as its session is believed to be.
-    let own = move_to_own_session(shared, entry, least.max(shared.ttl), least).await?;
-    let extension =
-        Extension { until: shared.world().now() + least, owner: Arc::new(AsyncMutex::new(NodeOwner::Own(own))) };
-    shared.ledger.update(entry, |state| state.extension = Some(extension));
     Ok(())
 }
 
-/// Moves the entries whose own sessions may end before `deadline` back to the session that is renewed: it covers them
-/// until then.
-pub(super) async fn move_back_before(shared: &Shared, deadline: Moment) -> Result<(), Error> {
-    let due = shared.ledger.collect(|entry, state, is_leaving| {
-        let extension = state.extension.clone().filter(|extension| !is_leaving && extension.until <= deadline);
-        extension.map(|extension| (Arc::clone(entry), extension))
+/// Moves the entries whose own sessions may end before `deadline` back to the session that is renewed; returns those for
+/// which that failed.
+pub(super) async fn move_back_before(shared: &Shared, deadline: Moment) -> Vec<Uncovered> {
+    let extended = shared.ledger.collect(|entry, state, is_leaving| {
+        state.extension.clone().filter(|_| !is_leaving).map(|extension| (Arc::clone(entry), extension))
     });
-    for (entry, extension) in due {
+    let mut uncovered = Vec::new();
+    for (entry, extension) in extended {
         let mut owner = extension.owner.lock().await;
-        if shared.ledger.is_leaving(entry.number) || matches!(*owner, NodeOwner::Renewed) {
+        let is_due = matches!(&*owner, NodeOwner::Own { until } if *until < deadline);
+        if !is_due || shared.ledger.is_leaving(entry.number) {
             continue;
         }
         match move_node(shared, &shared.client, &entry).await {
-            Ok(()) => {}
-            // It was deleted, which its own watch reports.
-            Err(failure) if failure.is_no_node() => {}
-            Err(failure) => return Err(shared.error(failure, &entry)),
-        }
-        if let NodeOwner::Own(own) = std::mem::replace(&mut *owner, NodeOwner::Renewed) {
-            own.close_at(shared.world().now());
+            Ok(()) => *owner = NodeOwner::Renewed,
+            Err(failure) => {
+                let gone = failure.is_no_node();
+                let cause = if gone { Error::lost(ENTRY_GONE) } else { shared.error(failure, &entry) };
+                uncovered.push(Uncovered::new(entry.number, cause));
+            }
         }
     }
-    Ok(())
+    uncovered
 }
 
-/// If the entry is extended beyond now, makes sure that its node expires by itself at the end of the extension, and
-/// returns `true`: it must not be deleted.
-pub(super) async fn leave_to_lapse(shared: &Shared, entry: &Arc<Entry>) -> Result<bool, Error> {
-    let extension = shared.ledger.get(entry.number, |state| state.extension.clone()).flatten();
-    let Some(extension) = extension else { return Ok(false) };
-    let mut owner = extension.owner.lock().await;
-    let rest = extension.until.since(shared.world().now());
-    if rest.is_zero() {
-        return Ok(false);
-    }
-    if matches!(*owner, NodeOwner::Renewed) {
-        match move_to_own_session(shared, entry, rest, rest).await {
-            Ok(own) => *owner = NodeOwner::Own(own),
-            // It was deleted by others.
-            Err(error) if error.kind() == ErrorKind::Lost => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-    if let NodeOwner::Own(own) = std::mem::replace(&mut *owner, NodeOwner::Renewed) {
-        own.close_at(extension.until);
-    }
-    Ok(true)
-}
-
-/// Lets the entry's node expire by itself after `rest`.
+/// The hold is over: lets the entry's node expire by itself after `rest`.
 pub(super) async fn lapse(shared: &Shared, entry: &Arc<Entry>, rest: Duration) -> Result<(), Error> {
+    if shared.ledger.leaving(entry.number, |_| ()).is_none() || shared.node(entry).is_none() {
+        return Err(Error::lost(ENTRY_GONE));
+    }
     let until = shared.world().now() + rest;
-    let set_until = |state: &mut EntryState| {
-        let new = || Extension { until, owner: Arc::new(AsyncMutex::new(NodeOwner::Renewed)) };
-        state.extension.get_or_insert_with(new).until = until;
-    };
-    shared.ledger.get(entry.number, set_until);
-    if leave_to_lapse(shared, entry).await? || rest.is_zero() { Ok(()) } else { Err(Error::lost(ENTRY_GONE)) }
+    let extension =
+        shared.ledger.update(entry, |state| state.extension.get_or_insert_with(|| Extension::new(until)).clone());
+    let mut owner = extension.owner.lock().await;
+    match &*owner {
+        _ if rest.is_zero() => {}
+        NodeOwner::Own { until: end } if *end >= until && end.since(until) <= SLACK => {}
+        _ => *owner = move_to_own_session(shared, entry, rest, rest).await?,
+    }
+    Ok(())
 }
 
-/// As [`leave_to_lapse`], for every extended entry that is still held when the session is closed.
+/// As [`lapse`], for every extended entry that is still held when the session is closed.
 pub(super) async fn leave_all_to_lapse(shared: &Shared) -> Result<(), Error> {
-    let extended = shared
-        .ledger
-        .collect(|entry, state, is_leaving| (!is_leaving && state.extension.is_some()).then(|| Arc::clone(entry)));
-    for entry in extended {
-        if leave_to_lapse(shared, &entry).await? {
-            shared.ledger.left(entry.number);
+    let now = shared.world().now();
+    let extended = shared.ledger.collect(|entry, state, is_leaving| {
+        let rest = state.extension.as_ref().filter(|_| !is_leaving)?.until.since(now);
+        (!rest.is_zero()).then(|| (Arc::clone(entry), rest))
+    });
+    for (entry, rest) in extended {
+        match lapse(shared, &entry, rest).await {
+            // It was deleted by others.
+            Err(error) if error.kind() == ErrorKind::Lost => {}
+            other => other?,
         }
     }
     Ok(())
 }
 
-/// Moves the entry to a session of its own, which the servers keep for `timeout` and this process for `least`.
+/// Moves the entry to a session of its own, which the servers keep for at least `timeout`.
 async fn move_to_own_session(
     shared: &Shared,
-    entry: &Entry,
+    entry: &Arc<Entry>,
     timeout: Duration,
     least: Duration,
-) -> Result<OwnSession, Error> {
-    let world = shared.world().clone();
+) -> Result<NodeOwner, Error> {
+    let until = shared.world().now() + timeout;
     let timeout = timeout + failover_margin(timeout);
-    let client = Client::open(Arc::clone(&shared.client.config), world.clone(), timeout).await?;
+    let client = shared.client.open_another(timeout, Purpose::OwnSession).await?;
     if client.timeout < timeout {
         return Err(Error::new(
             ErrorKind::Unsupported,
@@ -125,19 +122,12 @@ async fn move_to_own_session(
             ),
         ));
     }
+    shared.ledger.update(entry, |state| state.own_sessions.push(client.id));
     match move_node(shared, &client, entry).await {
-        Ok(()) => {}
-        Err(failure) if failure.is_no_node() => return Err(Error::lost(ENTRY_GONE)),
-        Err(failure) => return Err(shared.error(failure, entry)),
+        Ok(()) => Ok(NodeOwner::Own { until }),
+        Err(failure) if failure.is_no_node() => Err(Error::lost(ENTRY_GONE)),
+        Err(failure) => Err(shared.error(failure, entry)),
     }
-    let until = world.now() + least;
-    let (sender, close_at) = oneshot::channel();
-    world.clone().spawn(async move {
-        let close_at = close_at.await.unwrap_or(until);
-        tokio::time::sleep(close_at.since(world.now())).await;
-        client.close();
-    });
-    Ok(OwnSession(sender))
 }
 
 /// Makes the entry's node one of `client`'s session, in one transaction.

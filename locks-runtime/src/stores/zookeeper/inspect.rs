@@ -1,6 +1,6 @@
 //! Reading locks and queues from the store, and releasing a lock by force.
 
-use super::client::Client;
+use super::client::{Client, Purpose};
 use super::config::Config;
 use super::entries::is_entry;
 use super::error::Failure;
@@ -41,7 +41,7 @@ struct Candidate {
 
 /// Opens a session for requests that no session of the caller's is there for.
 pub(super) async fn open(config: &Arc<Config>, world: &World) -> Result<Client, Error> {
-    Client::open(Arc::clone(config), world.clone(), TIMEOUT).await
+    Client::open(Arc::clone(config), world.clone(), Arc::default(), TIMEOUT, Purpose::Requests).await
 }
 
 pub(super) async fn inspect(client: &Client, scope: &Scope) -> Result<Vec<Line>, Error> {

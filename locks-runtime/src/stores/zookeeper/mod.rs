@@ -13,22 +13,36 @@
 //! | one server is down, stopped, or partitioned | the client moves its session to another server; a server that is cut off from its leader cannot answer renewals |
 //! | most servers are down, or all are out of reach | no lock is granted and no session renewed; holds end at their deadline, sessions a full timeout after the ensemble is back |
 //! | a server's clock jumps | none: servers measure time by their monotonic clocks, and so do we |
-//! | an entry's node is deleted by hand | the holder is notified at once by its watch |
+//! | the process ends after its body, with time of `hold_at_least` left | the node is in a session of that length which nobody renews: it goes then, or after two ticks (4 s by default) if that is later |
+//! | the ensemble loses its data, or an older copy is put in its place | the sessions of before end as `Lost` once that shows; fences begin again with smaller ones, and a `warn` event says so |
+//! | the process forks after its first lock | the child is refused with `Unsupported`: the client crate does not survive that |
+//! | an entry's node is deleted by hand, or another client's is put in its place | the holder is notified at once by its watch |
 //! | the lock's node is deleted by hand while its queue is empty | none: it is created again, and fences go on, since they are transaction numbers of the whole ensemble |
 //!
 //! Weaker than in etcd: a try that meets another try may be refused although the lock is free, since both are in the
 //! queue for a moment. The TTL is bounded by the servers' `maxSessionTimeout` (40 s by default, which makes 36 s here),
-//! and so is `hold_at_least`: more is `Unsupported`. Records have at most a megabyte.
+//! and so is `hold_at_least` above the TTL: more is `Unsupported`. The shortest session is two ticks, 4 s by default, so a
+//! shorter TTL is longer than asked. Records have at most a megabyte.
+//!
+//! Each TTL that is used has a session with a connection of its own, and so has each watch; servers allow one host 60
+//! (`maxClientCnxns`). The nodes that paths are made of are containers: the server removes empty ones, within a minute or two.
+//!
+//! Without a user in the URL everybody who reaches the servers may delete entries and create others before them. With one,
+//! only that user may.
 //!
 //! Locks `a` and `a/b` are independent here. To Curator every child of `a` is in the queue of `a`, also the node of
 //! `a/b`; but it sorts those last that do not begin with a character below the digits.
 
 mod client;
 mod config;
+mod diagnosis;
 mod enter;
 mod entries;
 mod error;
 mod extend;
+#[cfg(feature = "zookeeper-tls")]
+mod handshake;
+mod history;
 mod inspect;
 mod names;
 mod node_watch;
@@ -51,6 +65,7 @@ use crate::values::key::Key;
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use client::Client;
+use history::History;
 use session::ZooKeeperSession;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -63,6 +78,7 @@ pub struct ZooKeeper {
     world: World,
     /// Those of the sessions that hold locks: requests that need no session of their own are made by one of them.
     clients: Arc<Mutex<Vec<Weak<Client>>>>,
+    history: Arc<History>,
 }
 
 impl ZooKeeper {
@@ -73,7 +89,7 @@ impl ZooKeeper {
     /// `InvalidUrl` for settings that are wrong whatever the servers are.
     pub fn new(config: Config, world: &World) -> Result<Self, Error> {
         config.check()?;
-        Ok(Self { config: Arc::new(config), world: world.clone(), clients: Arc::default() })
+        Ok(Self { config: Arc::new(config), world: world.clone(), clients: Arc::default(), history: Arc::default() })
     }
 
     /// An open client: one of those that are there, or else a new one.
@@ -107,7 +123,9 @@ impl Store for ZooKeeper {
     fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
         let store = self.clone();
         Box::pin(async move {
-            let session = ZooKeeperSession::open(Arc::clone(&store.config), store.world.clone(), ttl).await?;
+            let session =
+                ZooKeeperSession::open(Arc::clone(&store.config), store.world.clone(), Arc::clone(&store.history), ttl)
+                    .await?;
             store.remember(session.client());
             Ok(boxed(Arc::new(session)))
         })

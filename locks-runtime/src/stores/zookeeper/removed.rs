@@ -22,6 +22,8 @@ async fn was_removed(shared: &Arc<Shared>, entry: &Entry) -> bool {
     let mut backoff = Backoff::of_stream(world);
     loop {
         match node_watch::watch(shared, path.clone()).await {
+            // Another client's, in its place.
+            Ok((owner, _)) if !shared.owns(entry, owner) => return !shared.ledger.is_leaving(entry.number),
             // A node that is moved to another session changes too, and is still there.
             Ok((_, Some(changed))) => changed.await,
             Ok((_, None)) => tokio::time::sleep(world.between(shared.ttl / 4, shared.ttl / 3)).await,

@@ -2,20 +2,21 @@
 
 use super::extend;
 use super::shared::Shared;
+use crate::contract::Renewal;
 use crate::values::error::Error;
 use std::sync::Arc;
 
 /// Any request keeps the session, but a server that is cut off from its leader still answers reads, while the leader
 /// counts the session's time down. A `sync` can only be answered by the leader.
-pub(super) async fn renew(shared: &Shared) -> Result<(), Error> {
+pub(super) async fn renew(shared: &Shared) -> Result<Renewal, Error> {
     let sent = shared.world().now();
     let limit = shared.config().request_timeout().min(shared.ttl / 3);
     let node = shared.config().node("");
     let synced = shared.client.request_within(limit, |client| async move { client.sync(&node).await });
     synced.await.map_err(|failure| shared.client.error(failure, "/"))?;
-    extend::move_back_before(shared, sent + shared.ttl).await?;
+    let uncovered = extend::move_back_before(shared, sent + shared.ttl).await;
     shared.renewed.advance(sent);
-    Ok(())
+    Ok(Renewal::partial(uncovered))
 }
 
 /// The client crate keeps the connection, and so the session, alive by itself for as long as this process runs: a

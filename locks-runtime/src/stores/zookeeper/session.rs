@@ -1,8 +1,9 @@
 //! A session of ZooKeeper's, with the entries that this process has in it. That it has expired is the answer to the next
 //! request in it, a renewal at the latest, which `error` turns into a loss.
 
-use super::client::{Client, failover_margin};
+use super::client::{Client, Purpose, failover_margin};
 use super::config::Config;
+use super::history::History;
 use super::shared::Shared;
 use super::{enter, extend, removed, renew, wait};
 use crate::contract::{AsyncSession, Entered, Entry, Grant, Ledger, Native, Renewal, WhenBusy};
@@ -18,9 +19,14 @@ use std::time::Duration;
 pub(super) struct ZooKeeperSession(Arc<Shared>);
 
 impl ZooKeeperSession {
-    pub(super) async fn open(config: Arc<Config>, world: World, asked: Duration) -> Result<Self, Error> {
+    pub(super) async fn open(
+        config: Arc<Config>,
+        world: World,
+        history: Arc<History>,
+        asked: Duration,
+    ) -> Result<Self, Error> {
         let sent = world.now();
-        let client = Client::open(config, world, asked + failover_margin(asked)).await?;
+        let client = Client::open(config, world, history, asked + failover_margin(asked), Purpose::Requests).await?;
         let ttl = client.timeout.saturating_sub(failover_margin(asked));
         if ttl < asked {
             return Err(Error::new(
@@ -55,7 +61,7 @@ impl AsyncSession for ZooKeeperSession {
     }
 
     async fn renew(self: Arc<Self>) -> Result<Renewal, Error> {
-        renew::renew(&self.0).await.map(|()| Renewal::complete())
+        renew::renew(&self.0).await
     }
 
     async fn enter(self: Arc<Self>, entry: Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
@@ -71,7 +77,6 @@ impl AsyncSession for ZooKeeperSession {
     }
 
     async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
-        self.0.ledger.leaving(entry.number, |_| ());
         extend::lapse(&self.0, &entry, rest).await
     }
 
@@ -95,10 +100,13 @@ impl AsyncSession for ZooKeeperSession {
 async fn leave(shared: &Shared, entry: &Arc<Entry>) -> Result<(), Error> {
     let begun = shared.ledger.leaving(entry.number, |state| {
         state.leaves.notify_one();
-        state.node.is_some()
+        (state.node.is_some(), !state.own_sessions.is_empty())
     });
-    let may_be_there = begun.is_some_and(|has_node| has_node || shared.ledger.is_unresolved(entry.number));
-    if may_be_there {
+    let Some((has_node, may_outlive)) = begun else { return Ok(()) };
+    if may_outlive && !shared.client.is_open() {
+        shared.delete_by_another(entry).await?;
+        shared.ledger.resolved(entry.number);
+    } else if has_node || shared.ledger.is_unresolved(entry.number) {
         shared.delete(entry).await.map_err(|failure| shared.error(failure, entry))?;
         // Nothing that was sent before the deletion can be carried out after it: see `Shared::find`.
         shared.ledger.resolved(entry.number);
@@ -113,6 +121,8 @@ async fn close(shared: &Shared) -> Result<(), Error> {
     }
     shared.client.close();
     shared.client.closed().await.map_err(|failure| shared.client.error(failure, "/"))?;
-    shared.ledger.clear();
+    // What outlives the session may still be asked to leave.
+    let over = shared.ledger.collect(|entry, state, _| state.own_sessions.is_empty().then_some(entry.number));
+    over.into_iter().for_each(|number| shared.ledger.left(number));
     Ok(())
 }

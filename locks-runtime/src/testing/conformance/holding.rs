@@ -1,6 +1,6 @@
 //! For how long a lock is held.
 
-use super::fixture::{Fixture, PACES, acquire, refused, soon, too_busy, wait};
+use super::fixture::{Fixture, LONG, PACES, acquire, refused, soon, too_busy, wait};
 use crate::values::error::ErrorKind;
 use crate::values::options::OnLost;
 use std::future::pending;
@@ -14,6 +14,7 @@ list! {
         hold_at_least_extends_the_lock_beyond_the_body,
         hold_at_least_outlives_the_client,
         hold_at_least_is_not_the_most,
+        a_short_hold_at_least_weakens_no_hold,
         hold_at_most_stops_the_body_and_releases_the_lock,
         hold_at_most_ends_a_hold_whose_guard_is_not_dropped,
         a_ttl_of_zero_is_refused,
@@ -91,7 +92,7 @@ async fn hold_at_least_outlives_the_client(fixture: &Fixture) {
         let held = ours.lock(&key).name("us").ttl(SHORT).hold_at_least(least).acquire().await.unwrap();
         let waiter = wait(&theirs, &key, "them");
         ours.close().await;
-        refused(held.check(), ErrorKind::Lost);
+        refused(held.check(), ErrorKind::Closed);
         drop(held);
         let tried = fixture.client().lock(&key).try_acquire().await.unwrap();
         let in_time = fixture.world().now().since(begun) < least;
@@ -123,13 +124,29 @@ async fn hold_at_least_is_not_the_most(fixture: &Fixture) {
     fixture.is_free("k").await;
 }
 
+/// With a least time that is over long before the first renewal is due.
+async fn a_short_hold_at_least_weakens_no_hold(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    let lock = ours.lock(&key).name("us").ttl(LONG).hold_at_least(Duration::from_millis(100));
+    let held = soon("a free lock", lock.acquire()).await.unwrap();
+    let waiter = wait(&theirs, &key, "them");
+    // The shortest lease of a store, twice.
+    let lost = tokio::time::timeout(Duration::from_secs(5), held.lost()).await;
+    assert!(lost.is_err(), "lost after the least time: {lost:?}");
+    assert!(!waiter.is_finished(), "two hold `{key}`");
+    assert_eq!(fixture.line("k").await.0, ["us"]);
+    held.release().await.unwrap();
+    soon("the turn of the next", waiter).await.unwrap().unwrap().release().await.unwrap();
+    fixture.is_free("k").await;
+}
+
 async fn hold_at_most_stops_the_body_and_releases_the_lock(fixture: &Fixture) {
     let (locks, key) = (fixture.client(), fixture.key("k"));
     let most = Duration::from_millis(200);
     for on_lost in [OnLost::Cancel, OnLost::Continue] {
         let begun = fixture.world().now();
         let run = locks.lock(&key).hold_at_most(most).on_lost(on_lost).run(|_| pending::<()>());
-        let error = refused(soon("the end of `hold_at_most`", run).await, ErrorKind::Lost);
+        let error = refused(soon("the end of `hold_at_most`", run).await, ErrorKind::LimitPassed);
         assert!(error.to_string().contains("hold_at_most"), "{error}");
         assert!(fixture.world().now().since(begun) >= most);
         fixture.until("k", &[], 0).await;
@@ -148,7 +165,7 @@ async fn hold_at_most_ends_a_hold_whose_guard_is_not_dropped(fixture: &Fixture) 
         soon("the end of `hold_at_most`", guard.lost()).await;
         fixture.until("k", &[], 0).await;
         let next = acquire(&locks, &key, "next").await;
-        refused(guard.release().await, ErrorKind::Lost);
+        refused(guard.release().await, ErrorKind::LimitPassed);
         assert_eq!(fixture.line("k").await.0, ["next"]);
         next.release().await.unwrap();
     }
@@ -173,8 +190,8 @@ async fn a_closed_client_refuses_and_leaves_nothing(fixture: &Fixture) {
     fixture.until("theirs", &["them"], 1).await;
     locks.close().await;
     for guard in guards {
-        refused(guard.check(), ErrorKind::Lost);
-        soon("the loss by closing", guard.lost()).await;
+        refused(guard.check(), ErrorKind::Closed);
+        assert_eq!(soon("the end by closing", guard.lost()).await.kind(), ErrorKind::Closed);
         fixture.is_free(guard.key().as_str().strip_prefix(fixture.prefix()).unwrap()).await;
     }
     refused(soon("the end of a closed client's wait", waiter).await.unwrap(), ErrorKind::Closed);

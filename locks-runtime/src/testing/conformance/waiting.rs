@@ -155,9 +155,9 @@ async fn the_locks_of_a_client_that_closes_go_to_the_next(fixture: &Fixture) {
     fixture.until("k", &["closing"], 1).await;
     closing.close().await;
     let guard = soon("the lock of a client that closed", waiter).await.unwrap().unwrap();
-    refused(held.check(), ErrorKind::Lost);
+    refused(held.check(), ErrorKind::Closed);
     // The former holder's clean-up is not the next one's release.
-    refused(held.release().await, ErrorKind::Lost);
+    refused(held.release().await, ErrorKind::Closed);
     assert_eq!(fixture.line("k").await.0, ["next"]);
     guard.release().await.unwrap();
 }

@@ -101,7 +101,7 @@ fn failure(error: &Error) -> Failure {
     let outcome = match error.kind() {
         ErrorKind::Busy => Outcome::Busy,
         ErrorKind::Timeout => Outcome::Timeout,
-        ErrorKind::Lost if error.to_string().contains("`hold_at_most`") => Outcome::Limited,
+        ErrorKind::LimitPassed => Outcome::Limited,
         ErrorKind::Lost => Outcome::Lost,
         ErrorKind::Unavailable => Outcome::Unavailable,
         _ => Outcome::Failed,
