@@ -176,7 +176,8 @@ async fn what_is_no_lock_file_blocks_nothing_and_is_named() {
     let session = session(directory.path()).await;
     let path = lock_file(directory.path());
     held(&session, &at("/other")).await;
-    let kinds: [(&str, fn(&Path)); 5] = [
+    type Make = fn(&Path);
+    let kinds: [(&str, Make); 5] = [
         ("a FIFO", |path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success())),
         ("a socket", |path| drop(std::os::unix::net::UnixListener::bind(path).unwrap())),
         ("a directory", |path| fs::create_dir(path).unwrap()),
