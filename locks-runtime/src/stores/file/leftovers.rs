@@ -223,7 +223,8 @@ async fn fences_go_on_though_everything_is_deleted_and_the_clock_goes_back() {
     let mine = entry("mine");
     let fence = held(&session, &mine).await;
     session.leave(mine).await.unwrap();
-    fs::remove_dir_all(directory.path()).unwrap();
+    // The store may be looking for idle files there.
+    while fs::remove_dir_all(directory.path()).is_err() {}
     // By the wall clock it would be far less.
     assert!(held(&session, &entry("next")).await > fence);
 }
