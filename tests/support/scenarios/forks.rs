@@ -80,6 +80,16 @@ impl Family {
         assert_eq!(self.children("init"), vec![vec!["ok"]; 3], "{self:#?}");
     }
 
+    /// Children are told what to do instead.
+    pub fn assert_children_are_refused(&self) {
+        for what in ["global", "turn", "fresh", "own"] {
+            for of_child in self.children(what) {
+                let said = of_child[0];
+                assert!(said.starts_with("Unsupported") && said.contains("fork before the first"), "{self:#?}");
+            }
+        }
+    }
+
     /// The parent's lock excludes the children, and they exclude each other; each hold has a fence of its own.
     pub fn assert_exclusion(&self) {
         assert_eq!(self.children("global"), vec![vec!["Busy"]; 3], "{self:#?}");
@@ -93,6 +103,19 @@ impl Family {
             assert!(pair[0][1] < pair[1][0] && pair[0][2] < pair[1][2], "{self:#?}");
         }
     }
+}
+
+pub async fn a_process_that_forks_after_init_works<P: Program>(fixture: Fixture<P>) {
+    let mut parent = worker(&["daemon", &patient(&fixture.server().url()), &fixture.key("daemon")]);
+    assert_eq!(parent.next_line("child"), "ok");
+    assert!(parent.wait().success());
+}
+
+/// Where the client of the store itself does not survive a fork.
+pub async fn a_forked_child_shares_nothing_and_is_refused_at_once<P: Program>(fixture: Fixture<P>) {
+    let family = Family::run(&fixture.server().url(), &fixture.key("forks"));
+    family.assert_nothing_is_shared();
+    family.assert_children_are_refused();
 }
 
 pub async fn a_forked_child_shares_nothing_and_works_by_itself<P: Program>(fixture: Fixture<P>) {

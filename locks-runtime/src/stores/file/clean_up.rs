@@ -31,7 +31,7 @@ pub(super) fn start(store: &Arc<Shared>) {
     let (world, store) = (store.world.clone(), Arc::clone(store));
     store.world.clone().spawn(async move {
         if let Some(Err(error)) = world.block(move || clean_up(&store)).await {
-            tracing::debug!(target: TARGET, %error, "the files of idle locks stay");
+            tracing::debug!(target: TARGET, error = %error.chain(), "the files of idle locks stay");
         }
     });
 }

@@ -63,7 +63,7 @@ impl Client {
         timeout: Duration,
         purpose: Purpose,
     ) -> Result<Self, Error> {
-        unless_forked()?;
+        check_process()?;
         let limit = config.request_timeout() * 2;
         // A fraction of a millisecond would be cut off.
         let timeout = (timeout + Duration::from_nanos(999_999)).min(LONGEST_TIMEOUT);
@@ -185,17 +185,19 @@ impl Client {
     }
 }
 
-/// The client crate waits for the network on a thread of its process, which a forked process does not have: a session would
-/// never be opened there.
-fn unless_forked() -> Result<(), Error> {
-    static USED: PerProcess<()> = PerProcess::new();
-    if USED.inherited().is_some() {
-        let message = "this process was forked from one that had used ZooKeeper already, and cannot reach it; use ZooKeeper \
-                       only after the fork, or start the child as a program of its own";
-        return Err(Error::new(ErrorKind::Unsupported, message));
+/// The client crate's sockets and timers depend on a thread that it starts once, and on a lock which that thread holds: a
+/// process that was forked after that has the lock and not the thread.
+fn check_process() -> Result<(), Error> {
+    static STARTED: PerProcess<()> = PerProcess::new();
+    if STARTED.inherited().is_some() {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "this process was forked from one that had used ZooKeeper, whose client does not survive that; fork before the first \
+             lock is used, or start another program instead",
+        ));
     }
-    // It may be set already.
-    let _ = USED.set(());
+    // It may be there already.
+    let _ = STARTED.set(());
     Ok(())
 }
 
