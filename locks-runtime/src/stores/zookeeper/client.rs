@@ -144,7 +144,8 @@ impl Client {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.client.lock().is_some() && !self.state.peek_state().is_terminated()
+        let is_of_now = self.history.restarts() == self.restarts;
+        is_of_now && self.client.lock().is_some() && !self.state.peek_state().is_terminated()
     }
 
     /// Waits until the session is closed from here.
