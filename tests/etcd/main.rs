@@ -10,7 +10,11 @@ mod endings;
 mod faults;
 mod fenced_write;
 mod hold_at_least;
+mod out_of_space;
 mod peers;
+mod replaced;
+mod shown;
+mod users;
 mod withdrawals;
 
 use std::process::ExitCode;
@@ -19,13 +23,18 @@ use support::{cases, scenarios};
 fn main() -> ExitCode {
     cases::run([
         scenarios::everywhere(),
+        cases![scenarios::forks::a_forked_child_shares_nothing_and_works_by_itself],
         bad_input::cases(),
         cost::cases(),
         endings::cases(),
         faults::cases(),
         fenced_write::cases(),
         hold_at_least::cases(),
+        out_of_space::cases(),
         peers::cases(),
+        replaced::cases(),
+        shown::cases(),
+        users::cases(),
         withdrawals::cases(),
     ])
 }

@@ -5,13 +5,16 @@
 //! `LATE` is by how much the machine was late, at the most, to let this process run.
 //! `worker turns COUNT URL KEY` runs short locked bodies one after another: `turn NANOS NANOS FENCE`.
 //! `worker ends HOW URL KEY` runs one locked function whose `main` ends right after it, `worker least URL KEY` one with
-//! `hold_at_least`, `worker briefly URL KEY` one with that and a body that ends at once, and `worker configured [URL] [URL]` one after as many `init`s.
-//! `worker forks URL KEY` forks under a lock: see `forks.rs`.
+//! `hold_at_least`, `worker briefly URL KEY` one with that and a body that ends at once, and `worker configured [URL] [URL]`
+//! one after as many `init`s.
+//! `worker forks URL KEY` forks under a lock: see `forks.rs`, `worker daemon URL KEY` right after `init`; `worker guards HOW URL KEY` is in `guards.rs`.
+//! `worker clients COUNT URL KEY` makes, uses and drops clients, and waits until their files are closed: `closed SECONDS`.
 
 #![expect(clippy::print_stdout, reason = "the tests read it")]
 #![expect(clippy::panic, reason = "one of its ways to end")]
 
 mod forks;
+mod guards;
 
 use distributed_locks::{Error, Locks, distributed_lock};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -86,6 +89,28 @@ async fn turn(locks: &Locks, key: &str) -> Result<(i128, i128, u64), Error> {
     Ok((begun, now(), held.fence().to_u64()))
 }
 
+async fn clients(count: usize, url: &str, key: &str) -> Result<(), Error> {
+    // The background thread has files of its own.
+    drop(Locks::connect("memory:")?);
+    let before = open_files();
+    for _ in 0..count {
+        let locks = Locks::connect(url)?;
+        turn(&locks, key).await?;
+    }
+    let begun = now();
+    println!("dropped {before} {}", open_files());
+    // The client of a store may have some of its own, for all.
+    while open_files() > before + count / 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("closed {}", (now() - begun) / 1_000_000_000);
+    Ok(())
+}
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -98,7 +123,7 @@ async fn main() -> Result<(), Error> {
                 let (locks, key) = (Locks::connect(pair[0])?, pair[1].to_owned());
                 bodies.spawn(async move {
                     if let Err(error) = hold(&locks, &key, ttl).await {
-                        println!("refused {key} {:?}", error.kind());
+                        println!("refused {key} {:?} {error}", error.kind());
                     }
                 });
             }
@@ -117,6 +142,9 @@ async fn main() -> Result<(), Error> {
             }
             Ok(())
         }
+        ["daemon", url, key] => forks::after_init(url, key),
+        ["clients", count, url, key] => clients(count.parse().unwrap_or(1), url, key).await,
+        ["guards", how, url, key] => guards::run(how, url, key),
         ["forks", url, key] => forks::run(url, key),
         ["least", url, key] => {
             distributed_locks::init(*url)?;
@@ -157,7 +185,7 @@ async fn main() -> Result<(), Error> {
             ending(key, how).await
         }
         other => {
-            println!("usage: worker hold|turns|least|configured|ends|forks …, not {other:?}");
+            println!("usage: worker hold|turns|least|configured|ends|forks|daemon|guards|clients …, not {other:?}");
             std::process::exit(2)
         }
     }

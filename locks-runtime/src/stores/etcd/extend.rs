@@ -75,7 +75,7 @@ async fn tie_to_own_lease(shared: &Shared, entry: &Entry, until: Moment, least: 
 /// Ties the key to `own`, or to the session's lease, unless the entry is leaving or something else lets it last until
 /// `then` already. `Lost` if the key is gone.
 async fn tie(shared: &Shared, entry: &Entry, own: Option<OwnLease>, then: Moment) -> Result<(), Failure> {
-    let lease = own.map_or(shared.lease, |own| own.id);
+    let lease = own.map_or(shared.lease(), |own| own.id);
     for _ in 0..ROUNDS {
         let next = shared.entries.unless_leaving(entry.number, |state| {
             let (extension, created) = (state.extension.as_mut()?, state.created?);
@@ -109,7 +109,7 @@ async fn tie(shared: &Shared, entry: &Entry, own: Option<OwnLease>, then: Moment
         };
         shared.entries.get(entry.number, |state| {
             let extension = state.extension.iter_mut();
-            extension.for_each(|extension| extension.note_tied(since, now_on, shared.lease));
+            extension.for_each(|extension| extension.note_tied(since, now_on, shared.lease()));
         });
         if now_on == lease {
             return Ok(());
@@ -141,7 +141,11 @@ pub(super) fn due(shared: &Shared, then: Moment) -> Vec<Arc<Entry>> {
 /// Makes the entry last until `then`: ties it to the session's lease again, or if that does not work renews its own.
 pub(super) async fn secure(shared: &Shared, entry: &Entry, then: Moment) {
     if let Err(failure) = tie(shared, entry, None, then).await {
-        tracing::debug!(target: TARGET, error = %failure.error, "an extended entry stays on a lease of its own for now");
+        tracing::debug!(target: TARGET, error = %failure.error.chain(), "an extended entry stays on a lease of its own for now");
+        shared.entries.get(entry.number, |state| {
+            let why: Arc<str> = failure.error.chain().to_string().into();
+            state.extension.iter_mut().for_each(|extension| extension.failure = Some(Arc::clone(&why)));
+        });
         renew_own(shared, entry, then).await;
     }
     shared.entries.get(entry.number, |state| {
@@ -165,7 +169,7 @@ async fn renew_own(shared: &Shared, entry: &Entry, then: Moment) {
                 known.filter(|known| known.id == own.id).for_each(|known| known.ends = ends);
             })),
             Err(failure) => {
-                tracing::debug!(target: TARGET, error = %failure.error, "the lease of an extended entry was not renewed");
+                tracing::debug!(target: TARGET, error = %failure.error.chain(), "the lease of an extended entry was not renewed");
             }
         }
     }
@@ -178,7 +182,8 @@ pub(super) fn uncovered(shared: &Shared, then: Moment) -> Vec<Uncovered> {
         let cause = if state.is_gone {
             Error::lost(ENTRY_DELETED)
         } else if !lasts {
-            Error::unavailable("the lease for `hold_at_least` ends, and etcd did not let the session's take its place")
+            let why = state.extension.as_ref().and_then(|extension| extension.failure.as_deref());
+            Error::unavailable(why.unwrap_or("its lease ends, and etcd has not yet let the session's take its place"))
         } else {
             return None;
         };
