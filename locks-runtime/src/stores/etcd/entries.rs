@@ -81,4 +81,56 @@ impl Extension {
     pub(super) fn tied_to(&self) -> Option<OwnLease> {
         self.own.last().filter(|_| self.is_certain).copied()
     }
+
+    /// Notes the `lease` to which an answer showed the key to be tied since a revision.
+    pub(super) fn note_tied(&mut self, since: i64, lease: i64, session: i64) {
+        // What is known already says nothing of the requests that were sent since then, and are conditional on it.
+        if since > self.modified {
+            self.modified = since;
+            self.own.retain(|own| own.id == lease);
+            self.is_certain = lease == session || !self.own.is_empty();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SESSION: i64 = 1;
+
+    fn own(id: i64) -> OwnLease {
+        OwnLease { id, ttl: Duration::from_secs(6), ends: Moment::from_nanos(6_000_000_000) }
+    }
+
+    /// An entry of which a request to tie it to the lease 2 is under way.
+    fn being_tied(modified: i64) -> Extension {
+        Extension { own: vec![own(2)], is_certain: false, ..Extension::new(modified) }
+    }
+
+    #[test]
+    fn while_a_request_is_unanswered_either_lease_may_end_the_entry() {
+        let mut extension = being_tied(17);
+        assert!(!extension.lasts_until(Moment::from_nanos(7_000_000_000)) && extension.tied_to().is_none());
+        extension.note_tied(18, 2, SESSION);
+        assert!(!extension.lasts_until(Moment::from_nanos(7_000_000_000)) && extension.tied_to() == Some(own(2)));
+    }
+
+    #[test]
+    fn a_later_revision_ends_every_earlier_request() {
+        let mut extension = being_tied(17);
+        extension.note_tied(18, SESSION, SESSION);
+        assert!(extension.lasts_until(Moment::from_nanos(7_000_000_000)) && extension.is_certain);
+    }
+
+    /// A renewal ties the entry to the session's lease while `extend` ties it to its own: both see revision 18, and `extend`
+    /// goes on from there before the renewal's answer comes.
+    #[test]
+    fn an_answer_that_says_nothing_new_forgets_no_request() {
+        let mut extension = being_tied(18);
+        extension.note_tied(18, SESSION, SESSION);
+        assert!(!extension.lasts_until(Moment::from_nanos(7_000_000_000)) && !extension.is_certain);
+        extension.note_tied(19, 2, SESSION);
+        assert_eq!(extension.tied_to(), Some(own(2)));
+    }
 }

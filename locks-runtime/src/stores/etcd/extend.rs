@@ -53,7 +53,7 @@ async fn tie_to_own_lease(shared: &Shared, entry: &Entry, until: Moment, least: 
         }
         let own = own_lease::grant(shared, least).await?;
         match tie(shared, entry, Some(own), until).await {
-            // The first of several attempts granted the lease, and it expired before the last.
+            // The first of several attempts granted the lease, and it expired before the last, or nearly so.
             Err(failure) if failure.verdict == Verdict::LeaseGone => {
                 shared.entries.get(entry.number, |state| {
                     let extension = state.extension.iter_mut();
@@ -79,22 +79,25 @@ async fn tie(shared: &Shared, entry: &Entry, own: Option<OwnLease>, then: Moment
     for _ in 0..ROUNDS {
         let next = shared.entries.unless_leaving(entry.number, |state| {
             let (extension, created) = (state.extension.as_mut()?, state.created?);
-            let is_tied = extension.is_certain && (own.is_none() || extension.tied_to().is_some());
-            if is_tied && extension.lasts_until(then) {
-                return Some(None);
+            let is_enough = own.is_none() || extension.tied_to().is_some() || shared.renewed_until() >= then;
+            if is_enough && extension.is_certain && extension.lasts_until(then) {
+                return Some(Ok(None));
             }
-            // Before it is sent: from now on it may be tied to this lease as well as to the last one.
             if let Some(own) = own.filter(|own| !extension.own.contains(own)) {
+                if own.ends < shared.renewed_until() {
+                    return Some(Err(too_late()));
+                }
+                // Before it is sent: from now on it may be tied to this lease as well as to the last one.
                 extension.own.push(own);
             }
             extension.is_certain = false;
-            Some(Some((extension.modified, created)))
+            Some(Ok(Some((extension.modified, created))))
         });
-        let Some((since, created)) = next.flatten().ok_or_else(gone)? else { return Ok(()) };
+        let Some((since, created)) = next.flatten().ok_or_else(gone)?? else { return Ok(()) };
         let key = shared.key(entry);
         let unchanged = Compare::mod_revision(key.clone(), CompareOp::Equal, since);
         let tied = shared.transaction(entry, &queue::tie(unchanged, &key, entry.holder.to_json(), lease)).await?;
-        let now = if tied.succeeded() {
+        let (since, now_on) = if tied.succeeded() {
             (queue::revision(tied.header()), lease)
         } else if let Some(read) = queue::key_read(&tied).filter(|read| read.created == created) {
             // An earlier request was carried out after all. The lease was read with the record: in keys alone, etcd 3.7
@@ -104,7 +107,11 @@ async fn tie(shared: &Shared, entry: &Entry, own: Option<OwnLease>, then: Moment
             shared.entries.get(entry.number, |state| state.is_gone = true);
             return Err(gone());
         };
-        if note_tied(shared, entry, now, lease) {
+        shared.entries.get(entry.number, |state| {
+            let extension = state.extension.iter_mut();
+            extension.for_each(|extension| extension.note_tied(since, now_on, shared.lease()));
+        });
+        if now_on == lease {
             return Ok(());
         }
     }
@@ -112,19 +119,10 @@ async fn tie(shared: &Shared, entry: &Entry, own: Option<OwnLease>, then: Moment
     Err(Failure { verdict: Verdict::AnotherMember, error })
 }
 
-/// Notes to which lease the key is tied since which revision; returns whether that is the one that was wanted.
-fn note_tied(shared: &Shared, entry: &Entry, (since, lease): (i64, i64), wanted: i64) -> bool {
-    let note = |extension: &mut Extension| {
-        // Of two requests that were under way, the later one may be answered first.
-        if since < extension.modified {
-            return false;
-        }
-        extension.modified = since;
-        extension.own.retain(|own| own.id == lease);
-        extension.is_certain = lease == shared.lease() || !extension.own.is_empty();
-        lease == wanted
-    };
-    shared.entries.get(entry.number, |state| state.extension.as_mut().is_some_and(note)).unwrap_or(false)
+/// The session was renewed beyond the end of the lease while that was granted, and has promised more by that.
+fn too_late() -> Failure {
+    let error = Error::unavailable("etcd granted the lease for `hold_at_least` so late that the session lasts longer");
+    Failure { verdict: Verdict::LeaseGone, error }
 }
 
 fn gone() -> Failure {
