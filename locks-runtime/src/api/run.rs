@@ -31,7 +31,7 @@ where
         watched: (options.on_lost == OnLost::Cancel).then(|| Watched { hold: Arc::clone(&hold), ended: None }),
         limit: limit.map(|limit| {
             let timer = hold.world().runtime().sleep(limit);
-            (limit, Box::pin(with_contained_wakers(timer)) as Pin<Box<dyn Future<Output = ()> + Send>>)
+            (limit, Box::pin(with_contained_wakers(timer)) as Timer)
         }),
     };
     let ending = tracing::Instrument::instrument(context::under(&hold, running), hold.span().clone()).await;
@@ -82,13 +82,15 @@ enum Ending<T> {
     OverLimit(Duration),
 }
 
+type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A body that runs while its lock is held.
 struct Running<Fut> {
     /// Gone once it ended.
     body: Option<Pin<Box<Fut>>>,
     watched: Option<Watched>,
     /// A limit of the body's own, where the hold does not have it.
-    limit: Option<(Duration, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    limit: Option<(Duration, Timer)>,
 }
 
 /// The hold that a body must not outlive.

@@ -16,6 +16,7 @@ use crate::values::key::Key;
 use crate::values::mutex::Mutex;
 use crate::values::options::Options;
 use crate::world::clock::Moment;
+use crate::world::panic::contain;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -250,6 +251,6 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        observe::waiting(self.0, -1.0);
+        contain(|| observe::waiting(self.0, -1.0));
     }
 }

@@ -54,7 +54,7 @@ async fn renew(session: &ActiveSession) -> Option<Moment> {
             Some(Ok(renewal)) => {
                 session.renewed(sent, renewal);
                 if session.pulse.renewed() {
-                    observe::renewed_again();
+                    contain(observe::renewed_again);
                 }
                 return session.is_alive().then_some(sent);
             }
