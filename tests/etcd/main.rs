@@ -9,7 +9,13 @@ mod cost;
 mod endings;
 mod faults;
 mod fenced_write;
+mod hold_at_least;
+mod out_of_space;
 mod peers;
+mod replaced;
+mod shown;
+mod users;
+mod withdrawals;
 
 use std::process::ExitCode;
 use support::{cases, scenarios};
@@ -23,6 +29,12 @@ fn main() -> ExitCode {
         endings::cases(),
         faults::cases(),
         fenced_write::cases(),
+        hold_at_least::cases(),
+        out_of_space::cases(),
         peers::cases(),
+        replaced::cases(),
+        shown::cases(),
+        users::cases(),
+        withdrawals::cases(),
     ])
 }

@@ -5,7 +5,8 @@
 //! `LATE` is by how much the machine was late, at the most, to let this process run.
 //! `worker turns COUNT URL KEY` runs short locked bodies one after another: `turn NANOS NANOS FENCE`.
 //! `worker ends HOW URL KEY` runs one locked function whose `main` ends right after it, `worker least URL KEY` one with
-//! `hold_at_least`, and `worker configured [URL] [URL]` one after as many `init`s.
+//! `hold_at_least`, `worker briefly URL KEY` one with that and a body that ends at once, and `worker configured [URL] [URL]`
+//! one after as many `init`s.
 //! `worker forks URL KEY` forks under a lock: see `forks.rs`, `worker daemon URL KEY` right after `init`; `worker guards HOW URL KEY` is in `guards.rs`.
 //! `worker clients COUNT URL KEY` makes, uses and drops clients, and waits until their files are closed: `closed SECONDS`.
 
@@ -74,6 +75,12 @@ async fn at_least(key: &str) -> Result<(), Error> {
     std::future::pending().await
 }
 
+#[distributed_lock(key = key, ttl = 60, hold_at_least = 6)]
+async fn briefly(key: &str) -> Result<(), Error> {
+    println!("start {key} {}", now());
+    Ok(())
+}
+
 /// When a turn began and ended, and its fence.
 #[distributed_lock(key = key, client = locks, guard = held)]
 async fn turn(locks: &Locks, key: &str) -> Result<(i128, i128, u64), Error> {
@@ -116,7 +123,7 @@ async fn main() -> Result<(), Error> {
                 let (locks, key) = (Locks::connect(pair[0])?, pair[1].to_owned());
                 bodies.spawn(async move {
                     if let Err(error) = hold(&locks, &key, ttl).await {
-                        println!("refused {key} {:?}", error.kind());
+                        println!("refused {key} {:?} {error}", error.kind());
                     }
                 });
             }
@@ -143,6 +150,10 @@ async fn main() -> Result<(), Error> {
             distributed_locks::init(*url)?;
             at_least(key).await
         }
+        ["briefly", url, key] => {
+            distributed_locks::init(*url)?;
+            briefly(key).await
+        }
         ["configured", rest @ ..] => {
             let first = rest.first().map(|url| distributed_locks::init(*url));
             let second = rest.get(1).map(|url| distributed_locks::init(*url));
@@ -160,14 +171,15 @@ async fn main() -> Result<(), Error> {
         }
         ["ends", how, url, key] => {
             distributed_locks::init(*url)?;
-            if *how == "drop" {
+            if matches!(*how, "drop" | "abandon") {
                 tokio::select! {
                     biased;
                     ended = ending(key, how) => return ended,
                     () = BEGUN.notified() => {}
                 }
-                // Otherwise the process may end before the background thread has sent the withdrawal.
-                distributed_locks::client()?.close().await;
+                if *how == "drop" {
+                    distributed_locks::client()?.close().await;
+                }
                 return Ok(());
             }
             ending(key, how).await

@@ -10,6 +10,7 @@ mod endings;
 mod faults;
 mod outages;
 mod peers;
+mod shown;
 
 use std::process::ExitCode;
 use support::zookeeper::Installed;
@@ -28,5 +29,6 @@ fn main() -> ExitCode {
         faults::cases(),
         outages::cases(),
         peers::cases(),
+        shown::cases(),
     ])
 }

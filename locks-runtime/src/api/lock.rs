@@ -2,7 +2,7 @@
 
 use super::guard::Guard;
 use super::run::run_under;
-use crate::engine::acquire;
+use crate::engine::acquire::{Joins, acquire};
 use crate::engine::core::Engine;
 use crate::engine::request::Caller;
 use crate::values::error::{Error, ErrorKind};
@@ -76,7 +76,8 @@ impl Lock {
         self
     }
 
-    /// The lock stays taken this long from acquisition, even if it is released or the process ends sooner.
+    /// The lock stays taken this long from acquisition, even if it is released or the process ends sooner. It is no limit:
+    /// a hold that lasts longer is protected as any other.
     pub fn hold_at_least(mut self, least: Duration) -> Self {
         self.options.hold_at_least = Some(least);
         self
@@ -108,8 +109,7 @@ impl Lock {
     ///
     /// Dropping it withdraws from the queue, in the background; nothing stays in the store.
     pub async fn acquire(self) -> Result<Guard, Error> {
-        let acquired = acquire::acquire(&self.engine, self.key?, self.options, self.caller);
-        with_contained_wakers(acquired).await.map(Guard::from)
+        self.acquire_as(Joins::Guard).await
     }
 
     /// Acquires the lock if it is free; returns `None` if it is not.
@@ -145,7 +145,12 @@ impl Lock {
         Fut: Future<Output = T>,
     {
         let options = self.options;
-        let guard = self.acquire().await?;
+        let guard = self.acquire_as(Joins::Body).await?;
         run_under(guard, &options, body).await
+    }
+
+    async fn acquire_as(self, joins: Joins) -> Result<Guard, Error> {
+        let acquired = acquire(&self.engine, self.key?, self.options, self.caller, joins);
+        with_contained_wakers(acquired).await.map(Guard::from)
     }
 }

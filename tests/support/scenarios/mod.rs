@@ -25,6 +25,7 @@ pub mod faults;
 pub mod forks;
 pub mod outages;
 pub mod peers;
+pub mod shown;
 
 /// What is the same on every store.
 pub fn everywhere<P: Program>() -> Vec<Case<P>> {
@@ -38,10 +39,12 @@ pub fn everywhere<P: Program>() -> Vec<Case<P>> {
         cut_off::twenty_times_before_another_starts,
         endings::a_killed_holder_is_free_after_its_ttl,
         endings::a_killed_waiter_is_passed_over,
+        endings::hold_at_least_ends_on_time_after_the_process,
         endings::hold_at_least_survives_kill,
         endings::nothing_is_left_after_drop,
         endings::nothing_is_left_after_panic,
         endings::nothing_is_left_after_return,
+        endings::nothing_is_left_when_main_returns_after_a_drop,
         endings::the_holder_shows_while_it_runs,
         faults::a_deleted_entry_stops_the_body,
         faults::a_lost_answer_to_an_acquire_leaves_nothing,
