@@ -1,7 +1,5 @@
 //! What a process does to its locks, on the stores that need no server: it forks, ends, and drops guards in delicate places.
 
-#![expect(clippy::unwrap_used, reason = "a test whose preparation fails has failed")]
-
 use distributed_locks::{Locks, blocking};
 use support::scenarios::forks::Family;
 use support::scenarios::worker;

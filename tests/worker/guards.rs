@@ -29,7 +29,11 @@ pub(crate) fn run(how: &str, url: &str, key: &str) -> Result<(), Error> {
     let ended = match how.trim_end_matches("-spans") {
         // The local is made before those that acquiring makes, and so destroyed after them.
         "local-first" => on_a_thread(|| {
-            HELD.with(|held| Ok::<_, Error>(*held.borrow_mut() = Some(take()?)))?;
+            HELD.with(|held| {
+                // The local is there before anything that acquiring uses.
+                *held.borrow_mut() = Some(take()?);
+                Ok::<_, Error>(())
+            })?;
             println!("start");
             Ok(())
         }),
@@ -40,7 +44,11 @@ pub(crate) fn run(how: &str, url: &str, key: &str) -> Result<(), Error> {
             Ok(())
         }),
         "local-of-main" => {
-            HELD.with(|held| Ok::<_, Error>(*held.borrow_mut() = Some(take()?)))?;
+            HELD.with(|held| {
+                // The local is there before anything that acquiring uses.
+                *held.borrow_mut() = Some(take()?);
+                Ok::<_, Error>(())
+            })?;
             println!("start");
             return Ok(());
         }
@@ -73,6 +81,7 @@ pub(crate) fn run(how: &str, url: &str, key: &str) -> Result<(), Error> {
 }
 
 /// Whether the thread ended as it should.
+#[expect(clippy::disallowed_methods, reason = "the end of an application's thread is what is tested")]
 fn on_a_thread(take: impl FnOnce() -> Result<(), Error> + Send + 'static) -> bool {
     std::thread::spawn(|| take().is_ok()).join().unwrap_or(false)
 }

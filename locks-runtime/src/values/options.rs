@@ -43,6 +43,8 @@ pub enum OnLost {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// How long the lock outlives a dead process. `None`: the client's, 10 s unless set.
+    ///
+    /// A client that uses more than eight TTLs at a time rounds the others up, by at most a quarter.
     pub ttl: Option<Duration>,
     /// How long to wait for the lock; zero tries once. `None`: for ever.
     pub wait: Option<Duration>,

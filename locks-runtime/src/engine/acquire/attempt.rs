@@ -184,6 +184,6 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        observe::waiting(self.0, -1.0);
+        contain(|| observe::waiting(self.0, -1.0));
     }
 }
