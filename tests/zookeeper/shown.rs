@@ -2,7 +2,6 @@
 
 use crate::{Case, Fixture};
 use support::cases;
-use support::cases::Program;
 use support::scenarios::bad_input::invalid_urls;
 use support::scenarios::shown::{self, a_hostile_record_is_shown_in_one_short_line};
 use support::scenarios::{acquire_and_release, client, connect};
