@@ -21,6 +21,7 @@ type Case = cases::Case<Binary>;
 fn main() -> ExitCode {
     cases::run([
         scenarios::everywhere(),
+        cases![scenarios::forks::a_forked_child_shares_nothing_and_works_by_itself],
         bad_input::cases(),
         cost::cases(),
         faults::cases(),

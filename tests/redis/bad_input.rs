@@ -3,6 +3,7 @@
 use crate::outages::replica;
 use crate::{Case, Fixture};
 use distributed_locks::ErrorKind;
+use std::time::Duration;
 use support::cases;
 use support::cases::Program;
 use support::redis::{Binary, Redis, Setup};
@@ -14,6 +15,8 @@ pub(crate) fn cases() -> Vec<Case> {
         a_wrong_password_is_refused_at_once,
         a_user_with_the_rights_that_the_message_names_is_enough,
         a_user_without_the_right_is_refused_at_once,
+        a_user_who_may_not_read_is_told_so,
+        a_password_is_in_no_message,
         a_bad_certificate_is_named,
         a_certificate_for_another_name_works_with_domain,
         databases_are_separate,
@@ -42,23 +45,41 @@ fn user(redis: &Redis, rights: &[&str]) -> String {
     format!("redis://app:secret@{}/app:", redis.address())
 }
 
+/// The command in a message, word by word.
+fn command_in(message: &str) -> Vec<&str> {
+    let (_, rest) = message.split_once("`ACL ").expect(message);
+    let (command, _) = rest.split_once('`').unwrap();
+    std::iter::once("ACL").chain(command.split(' ')).collect()
+}
+
 async fn a_user_with_the_rights_that_the_message_names_is_enough(fixture: Fixture) {
-    let redis = fixture.start(&Setup::default());
-    let rights =
-        ["~app:*", "~{app:*", "&app:*", "+@read", "+@write", "+@scripting", "+@pubsub", "+@connection", "+time"];
-    let url = user(&redis, &rights);
-    let (ours, theirs) = (connect(&url), connect(&url));
-    let mut watch = theirs.watch("").await.unwrap();
-    let guard = ours.lock("k").acquire().await.unwrap();
-    assert!(watch.next().await.is_some());
-    let waiting = tokio::spawn(theirs.lock("k").acquire());
-    queued(&ours, "k", 1).await;
-    assert_eq!(ours.list("").await.unwrap().len(), 1);
-    guard.release().await.unwrap();
-    let guard = granted(waiting).await;
-    assert!(ours.force_release("k").await.unwrap());
-    drop(guard);
-    nothing_is_left(&redis, "").await;
+    for slots in [None, Some(0..16_384)] {
+        let in_cluster = slots.is_some();
+        let redis = fixture.start(&Setup { slots, ..Setup::default() });
+        // What the message asked for before, and was not enough.
+        let url = user(&redis, &["~app:*", "+@scripting", "+@pubsub"]);
+        let message = refused_at_once(&url, "k").await.to_string();
+        assert!(message.contains("~{app:*") && message.contains("`+cluster|slots`"), "{message}");
+        user(&redis, &["reset", "on", ">secret"]);
+        redis.ask(&command_in(&message));
+        if in_cluster {
+            redis.serves_cluster().await;
+            assert_eq!(refused_at_once(&url, "k").await.kind(), ErrorKind::Unauthorized);
+            redis.ask(&["ACL", "SETUSER", "app", "+cluster|slots"]);
+        }
+        let (ours, theirs) = (connect(&url), connect(&url));
+        let mut watch = theirs.watch("").await.unwrap();
+        let guard = ours.lock("k").hold_at_least(Duration::from_millis(1)).acquire().await.unwrap();
+        assert!(watch.next().await.is_some());
+        let waiting = tokio::spawn(theirs.lock("k").acquire());
+        queued(&ours, "k", 1).await;
+        assert_eq!(ours.list("").await.unwrap().len(), 1);
+        guard.release().await.unwrap();
+        let guard = granted(waiting).await;
+        assert!(ours.force_release("k").await.unwrap());
+        drop(guard);
+        nothing_is_left(&redis, "").await;
+    }
 }
 
 async fn a_user_without_the_right_is_refused_at_once(fixture: Fixture) {
@@ -68,6 +89,37 @@ async fn a_user_without_the_right_is_refused_at_once(fixture: Fixture) {
         let error = refused_at_once(&url, "k").await;
         assert_eq!(error.kind(), ErrorKind::Unauthorized, "{}", chain(&error));
         assert!(error.to_string().contains("`app`") && error.to_string().contains("namespace"), "{error}");
+    }
+}
+
+/// Whoever may not read a lock is told that, and not that an unknown holder has it and which key to delete.
+async fn a_user_who_may_not_read_is_told_so(fixture: Fixture) {
+    let redis = fixture.start(&Setup::default());
+    let guard = connect(&redis.url()).lock("app:k").acquire().await.unwrap();
+    for rights in [["%W~app:*", "%W~{app:*", "+@all"], ["~app:*", "~{app:*", "+@scripting"]] {
+        let url = user(&redis, &[&["reset", "on", ">secret", "&*"], rights.as_slice()].concat());
+        let error = refused_at_once(&url, "k").await;
+        assert_eq!(error.kind(), ErrorKind::Unauthorized, "{}", chain(&error));
+        assert!(!chain(&error).contains("del"), "{}", chain(&error));
+        let error = connect(&url).inspect("k").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unauthorized, "{}", chain(&error));
+    }
+    guard.release().await.unwrap();
+}
+
+/// An `@` in the name, a `/` or a `?` in the password, and a server that refuses it: the password is shown nowhere.
+async fn a_password_is_in_no_message(fixture: Fixture) {
+    let redis = fixture.start(&Setup { password: Some("x".into()), ..Setup::default() });
+    let address = redis.address();
+    for login in ["me%40corp:hunter2", "me@corp:hunter2", "me:hun%2Fter2", "me:hun%3Fter2"] {
+        let error = refused_at_once(&format!("redis://{login}@{address}"), "k").await;
+        let shown = format!("{} {error:?}", chain(&error));
+        assert!(!shown.contains("hunter2") && !shown.contains("ter2"), "{login}: {shown}");
+    }
+    for login in ["me:hun/ter2", "me@corp:hun/ter2", "me@corp:hun?ter2", ":hun/ter2", ":hun?ter2=1"] {
+        let error = distributed_locks::Locks::connect(format!("redis://{login}@{address}")).unwrap_err();
+        let shown = format!("{} {error:?}", chain(&error));
+        assert!(!shown.contains("ter2") && !shown.contains("hun"), "{login}: {shown}");
     }
 }
 

@@ -92,7 +92,7 @@ async fn a_thousand_waiters_of_as_many_keys_are_one_subscription(fixture: Fixtur
     eventually(async || if scripts_since(&redis, &before) >= 2 { Ok(()) } else { Err("no look") }).await;
     let (looks, most) = (scripts_since(&redis, &before), at_most(begun.elapsed(), BETWEEN_LOOKS));
     assert!(looks <= most, "{looks} looks, and not {most}");
-    // To hand over costs no more than to release.
+    // To hand over costs a release and, as a notification is only a reason to ask, at the most one question.
     let (begun, before) = (Instant::now(), redis.counts());
     for guard in guards {
         guard.release().await.unwrap();
@@ -102,7 +102,7 @@ async fn a_thousand_waiters_of_as_many_keys_are_one_subscription(fixture: Fixtur
         held.push(granted(waiter).await);
     }
     let (sent, looks) = (scripts_since(&redis, &before), at_most(begun.elapsed(), BETWEEN_LOOKS));
-    assert!((1000..=1002 + looks).contains(&sent), "{sent} requests to hand over 1000 locks");
+    assert!((1000..=2002 + looks).contains(&sent), "{sent} requests to hand over 1000 locks");
     locks.close().await;
     nothing_is_left(&redis, "/many/").await;
 }

@@ -4,11 +4,15 @@
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
 
 mod bad_input;
+mod cluster;
 mod cost;
 mod endings;
 mod faults;
+mod messages;
+mod neighbours;
 mod outages;
 mod peers;
+mod room;
 mod shown;
 
 use std::process::ExitCode;
@@ -21,12 +25,17 @@ type Case = cases::Case<Binary>;
 fn main() -> ExitCode {
     cases::run([
         scenarios::everywhere(),
+        cases![scenarios::forks::a_forked_child_shares_nothing_and_works_by_itself],
         bad_input::cases(),
+        cluster::cases(),
         cost::cases(),
         endings::cases(),
         faults::cases(),
+        messages::cases(),
+        neighbours::cases(),
         outages::cases(),
         peers::cases(),
+        room::cases(),
         shown::cases(),
     ])
 }

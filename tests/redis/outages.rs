@@ -1,10 +1,11 @@
 //! What happens to the server: as in the store's table, the bad with the good.
 
 use crate::{Case, Fixture};
+use distributed_locks::ErrorKind;
 use std::time::{Duration, Instant};
 use support::proxy::{Mode, Proxy};
 use support::redis::{Redis, Setup};
-use support::scenarios::{acquire_and_release, connect, faults, held, lost, outages};
+use support::scenarios::{acquire_and_release, chain, connect, faults, granted, held, lost, outages};
 use support::{HANG_LIMIT, cases, eventually, once_within};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -12,6 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_restart_with_its_data_is_ridden_out,
         a_restart_without_data_is_noticed_by_the_next_renewal,
         a_server_that_is_away_for_long_ends_the_hold,
+        what_the_server_refuses_for_now_is_named_and_tried_again,
         a_promoted_replica_has_what_was_replicated,
         a_promoted_replica_may_grant_twice_but_with_a_greater_fence,
     ]
@@ -51,6 +53,23 @@ async fn a_restart_without_data_is_noticed_by_the_next_renewal(fixture: Fixture)
 async fn a_server_that_is_away_for_long_ends_the_hold(fixture: Fixture) {
     let redis = fixture.start(&durable());
     outages::ends_the_hold(&redis, |redis| redis.kill(), |redis| redis.restart()).await;
+}
+
+/// It answers, and does not write without a replica.
+async fn what_the_server_refuses_for_now_is_named_and_tried_again(fixture: Fixture) {
+    let redis = fixture.start(&Setup::default());
+    let locks = connect(&redis.url());
+    let guard = locks.lock("held").acquire().await.unwrap();
+    redis.ask(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    let error = locks.lock("k").wait(Duration::from_secs(6)).acquire().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
+    let address = redis.address().to_string();
+    assert!(chain(&error).contains("NOREPLICAS") && chain(&error).contains(&address), "{}", chain(&error));
+    let waiting = tokio::spawn(locks.lock("k").acquire());
+    redis.ask(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    granted(waiting).await.release().await.unwrap();
+    guard.check().unwrap();
+    guard.release().await.unwrap();
 }
 
 /// A server that follows the one at this port.

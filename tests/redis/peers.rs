@@ -5,13 +5,13 @@ use distributed_locks::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::child::Child;
 use support::redis::Answer;
 use support::scenarios::peers::{Peer, Release, Waits, each_excludes_the_other};
 use support::scenarios::{acquire_and_release, bad_input, client, granted, nothing_is_left, queued};
-use support::{HANG_LIMIT, cases, in_time, once_within};
+use support::{HANG_LIMIT, cases, eventually, in_time, once_within};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         redisson_excludes_us,
         a_client_that_polls_does_not_overtake_the_queue,
         a_key_without_an_expiry_is_named,
+        a_task_of_ours_has_its_turns_beside_twenty_that_poll,
     ]
 }
 
@@ -159,4 +160,35 @@ async fn a_key_without_an_expiry_is_named(fixture: Fixture) {
     bad_input::what_blocks_for_ever_is_named(&locks, &key, &[&format!("redis-cli del '{key}'")]).await;
     redis.ask(&["DEL", &key]);
     acquire_and_release(&locks, &key).await;
+}
+
+/// One that only looked every 200 ms had one turn in 370 beside such threads.
+async fn a_task_of_ours_has_its_turns_beside_twenty_that_poll(fixture: Fixture) {
+    const TURNS: u64 = 30;
+    let (key, locks) = (fixture.key("k"), client(&fixture));
+    let (theirs, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let polling = (0..20).map(|_| {
+        let (fixture, key, theirs, is_over) = (fixture.clone(), key.clone(), theirs.clone(), is_over.clone());
+        std::thread::spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                if shed_lock(&fixture, &key, "600000") {
+                    std::thread::sleep(Duration::from_millis(5));
+                    theirs.fetch_add(1, Ordering::Relaxed);
+                    fixture.server().ask(&["DEL", &key]);
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        })
+    });
+    let polling: Vec<_> = polling.collect();
+    eventually(async || if theirs.load(Ordering::Relaxed) > 0 { Ok(()) } else { Err("no turn of theirs") }).await;
+    let before = theirs.load(Ordering::Relaxed);
+    for _ in 0..TURNS {
+        in_time(locks.lock(&key).run(async |_| tokio::time::sleep(Duration::from_millis(5)).await)).await.unwrap();
+    }
+    let theirs = theirs.load(Ordering::Relaxed) - before;
+    is_over.store(true, Ordering::Relaxed);
+    polling.into_iter().for_each(|thread| thread.join().unwrap());
+    println!("{TURNS} turns of ours, and {theirs} of theirs");
+    assert!(theirs < TURNS * 80, "{theirs} turns of theirs, {TURNS} of ours");
 }

@@ -22,6 +22,7 @@ type Case = cases::Case<Installed>;
 fn main() -> ExitCode {
     cases::run([
         scenarios::everywhere(),
+        cases![scenarios::forks::a_forked_child_shares_nothing_and_is_refused_at_once],
         bad_input::cases(),
         cost::cases(),
         endings::cases(),

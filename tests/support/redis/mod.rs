@@ -9,7 +9,7 @@
 //! | another client | [`Redis::ask`] |
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub struct Setup {
     pub tls: bool,
     /// Require this password.
     pub password: Option<String>,
+    /// In cluster mode, with these slots of 16,384.
+    pub slots: Option<Range<u16>>,
     /// Keep the data over a restart, each write before it is acknowledged.
     pub durable: bool,
     /// Further settings, such as `["--replicaof", "127.0.0.1 6379"]`.
@@ -43,6 +45,8 @@ pub struct Setup {
 pub struct Redis {
     /// Where it answers in the clear.
     plain: SocketAddr,
+    /// Where it talks to the other members of its cluster.
+    bus: u16,
     password: Option<String>,
     daemon: Daemon,
 }
@@ -54,7 +58,28 @@ impl Redis {
     ///
     /// If it does not start, with the end of its log.
     pub fn start(binary: &Binary, setup: &Setup) -> Redis {
-        crate::daemon::start(|| Redis::prepare(binary, setup), |redis| vec![&redis.daemon])
+        let redis = crate::daemon::start(|| Redis::prepare(binary, setup), |redis| vec![&redis.daemon]);
+        if let Some(slots) = &setup.slots {
+            let slots: Vec<String> = slots.clone().map(|slot| slot.to_string()).collect();
+            let command = ["CLUSTER", "ADDSLOTS"].into_iter().chain(slots.iter().map(String::as_str));
+            redis.ask(&command.collect::<Vec<_>>());
+        }
+        redis
+    }
+
+    /// Makes two servers in cluster mode members of one cluster.
+    pub fn meet(&self, other: &Redis) {
+        let (port, bus) = (other.plain.port().to_string(), other.bus.to_string());
+        self.ask(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+    }
+
+    /// Waits until a server in cluster mode knows who has each slot.
+    pub async fn serves_cluster(&self) {
+        crate::eventually(async || match self.ask(&["CLUSTER", "INFO"]).text() {
+            Some(info) if info.contains("cluster_slots_assigned:16384") && info.contains("cluster_state:ok") => Ok(()),
+            info => Err(info),
+        })
+        .await;
     }
 
     /// Sends one command, as in `ask(&["SET", "a", "1", "NX"])`.
@@ -83,6 +108,31 @@ impl Redis {
         keys
     }
 
+    /// Whatever in the store belongs to locks, and every other key: sorted, without the one fence that stays.
+    pub fn all_keys(&self) -> Vec<String> {
+        let mut keys = self.keys("*");
+        keys.retain(|key| key != "{}:fence");
+        keys
+    }
+
+    /// Publishes a message, as anybody may; returns how many clients received it.
+    pub fn publish(&self, channel: &str, message: &str) -> i64 {
+        self.ask(&["PUBLISH", channel, message]).number()
+    }
+
+    /// The token of the first waiter of a lock, and the channel on which its client is notified.
+    pub fn first_waiter(&self, key: &str) -> (String, String) {
+        let Answer::List(mut tokens) = self.ask(&["ZRANGE", &format!("{{{key}}}:queue"), "0", "0"]) else {
+            panic!("no list")
+        };
+        with_channel(tokens.remove(0).text().expect("a token"))
+    }
+
+    /// The token of the holder of a lock, and the channel on which its client is notified.
+    pub fn holder(&self, key: &str) -> (String, String) {
+        with_channel(self.ask(&["GET", key]).text().expect("a token"))
+    }
+
     /// What the server has counted so far.
     pub fn counts(&self) -> Counts {
         Counts::parse(&self.ask(&["INFO", "commandstats"]).text().unwrap())
@@ -94,7 +144,11 @@ impl Redis {
         let certificates = setup.tls.then(|| Certificates::create(directory.path()));
         let plain = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()));
         let tls = certificates.as_ref().map(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free())));
+        let bus = ports::free();
         let mut flags = setup.flags(plain, directory.path());
+        if setup.slots.is_some() {
+            flags.extend(["--cluster-enabled".into(), "yes".into(), "--cluster-port".into(), bus.to_string()]);
+        }
         if let (Some(files), Some(tls)) = (&certificates, tls) {
             flags.extend(tls_flags(files, tls));
         }
@@ -117,7 +171,7 @@ impl Redis {
             }),
             answers: Box::new(move || questions::ask(plain, password.as_deref(), &["PING"]).is_ok()),
         });
-        Redis { plain, password: setup.password.clone(), daemon }
+        Redis { plain, bus, password: setup.password.clone(), daemon }
     }
 }
 
@@ -133,6 +187,12 @@ impl Setup {
         }
         flags
     }
+}
+
+fn with_channel(token: String) -> (String, String) {
+    let client = token.split('.').next().expect("a client");
+    let channel = format!("locks@0:{client}");
+    (token, channel)
 }
 
 fn tls_flags(files: &Certificates, tls: SocketAddr) -> impl Iterator<Item = String> {

@@ -54,10 +54,11 @@ impl Config {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// The user as the server knows it, for messages. One without a password may be a password in the wrong place.
+    /// The user as the server knows it, for messages.
     pub(super) fn user(&self) -> &str {
-        let own = self.credentials.as_ref().filter(|own| !own.user.is_empty() && !own.password.reveal().is_empty());
-        own.map_or("default", |own| &own.user)
+        // A user without a password may be a password in the wrong place.
+        let own = self.credentials.as_ref().filter(|own| !own.password.reveal().is_empty());
+        own.map(|own| own.user.as_str()).filter(|user| !user.is_empty()).unwrap_or("default")
     }
 
     /// Finds what can be found without a server.

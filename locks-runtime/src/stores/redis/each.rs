@@ -4,9 +4,9 @@ use super::client::{Client, Request};
 use super::error;
 use super::names;
 use super::reply;
-use crate::values::error::Error;
+use crate::values::error::{Error, ErrorKind};
 use redis::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// How many locks go into one request, and on a server in cluster mode, how many requests are sent at a time: it does
@@ -31,18 +31,26 @@ pub(super) async fn run(
     argument: &str,
     items: &[Item],
 ) -> Result<Vec<Result<Value, Error>>, Error> {
-    let mut replies: Vec<Option<Result<Value, Error>>> = items.iter().map(|_| None).collect();
-    for batches in batches(client, items) {
+    let mut replies: BTreeMap<usize, Result<Value, Error>> = BTreeMap::new();
+    let mut due: VecDeque<Vec<Vec<usize>>> = batches(client, items).into();
+    while let Some(batches) = due.pop_front() {
         let requests: Vec<Request> = batches.iter().map(|batch| request(command, argument, items, batch)).collect();
         let results = client.run_all(limit, &requests).await?;
         for (batch, result) in batches.iter().zip(results) {
-            for (number, reply) in batch.iter().zip(split(client, batch.len(), result)) {
-                replies[*number] = Some(reply);
+            if is_refused_for_one(batch, &result) {
+                due.push_back(batch.iter().map(|number| vec![*number]).collect());
+                continue;
             }
+            replies.extend(batch.iter().copied().zip(split(client, batch.len(), result)));
         }
     }
     let missing = || Err(Error::unavailable(format!("Redis at {} did not answer", client.config.endpoint())));
-    Ok(replies.into_iter().map(|reply| reply.unwrap_or_else(missing)).collect())
+    Ok((0..items.len()).map(|number| replies.remove(&number).unwrap_or_else(missing)).collect())
+}
+
+/// Whether the user may lack a right to one of these locks only: the server refuses the whole request then.
+fn is_refused_for_one(batch: &[usize], result: &Result<Value, Error>) -> bool {
+    batch.len() > 1 && result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unauthorized)
 }
 
 /// The numbers of the items in each request, of all requests that are sent at a time.

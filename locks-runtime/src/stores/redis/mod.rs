@@ -1,10 +1,12 @@
-//! Locks in Redis or Valkey: one server, or one primary with replicas.
+//! Locks in Redis or Valkey: one server, one primary with replicas, or a cluster of one shard.
 //!
 //! The lock is a plain string key named `<namespace><key>` that holds a token and expires, as redis-py's `Lock`, redsync
 //! and ShedLock have it: they exclude us and we them, and any value that is not ours is an unknown holder. Other keys belong
 //! to it: `{name}:holder` (record, fence), `{name}:queue` and `{name}:waiters` (our waiters in the order of their arrival),
-//! which end with their entries, and `{name}:fence`, which is forgotten a month after the last hold. Acquiring a free lock
-//! takes one request. So does releasing it, which hands it off to the first waiter in the same step.
+//! which end with their entries. What stays is one key for each namespace, `{namespace}:fence`, the greatest fence so far.
+//! Acquiring a free lock takes one request. So does releasing it, which hands it off to the first waiter in the same step;
+//! that waiter's client is notified, and asks the server. Whoever may publish can forge a notification, so it is a reason to
+//! ask, and never a grant or a loss.
 //!
 //! | event | what happens |
 //! |---|---|
@@ -15,7 +17,9 @@
 //! | the server is restarted without its data | **every lock is forgotten**: another may hold it at once, while the former holder finds out by its next renewal, a third of the TTL later at most |
 //! | a replica is promoted | the same for what had not been replicated, and for what a partitioned primary still grants: **two may hold a lock**, so it is advisory unless the fence is used |
 //! | the server's clock jumps forward | keys expire early: two may hold a lock for up to a TTL. Redis counts expiries by the wall clock |
-//! | the server's clock jumps back | keys expire late; fences still grow, from the last one that is remembered |
+//! | the server's clock jumps back | keys expire late; fences still grow, from the greatest one, which the namespace keeps (a user without the right to that key has one for each lock, which is remembered for ten minutes: fences then grow over jumps of so long) |
+//! | the server is out of memory (`noeviction`) | holders and waiters are renewed, locks are released and handed off; none is granted, and no one enters a queue |
+//! | the process ends after the body of `hold_at_least` | the lock is free when that time is over |
 //! | the server evicts keys | locks may go; set `maxmemory-policy noeviction` |
 //! | a lock's key is deleted by hand | as after a restart without data; `force_release` notifies the holder at once |
 //!

@@ -182,10 +182,14 @@ mod tests {
     use std::sync::Arc;
 
     fn session() -> Arc<Shared> {
+        session_with(Duration::from_secs(10))
+    }
+
+    fn session_with(ttl: Duration) -> Arc<Shared> {
         let client = Arc::new(Client::new(Config::local(), &World::here()).unwrap());
         let subscription = Arc::new(Subscription::new(&client).unwrap());
         let now = client.world.now();
-        Shared::new(client, subscription, Duration::from_secs(10), now)
+        Shared::new(client, subscription, ttl, now)
     }
 
     fn entry(number: u64) -> Arc<Entry> {
@@ -237,6 +241,14 @@ mod tests {
             ledger.renewed();
         }
         assert!(next(&shared).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_of_a_renewal_follows_the_ttl() {
+        for (ttl, limit) in [(600, 100_000), (60, 10_000), (6, 1666), (3, 1000)] {
+            let shared = session_with(Duration::from_secs(ttl));
+            assert_eq!(super::limit(&shared).as_millis(), limit, "{ttl}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
