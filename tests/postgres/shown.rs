@@ -2,12 +2,12 @@
 
 use crate::{Case, Fixture};
 use distributed_locks::ErrorKind;
-use support::Server;
 use support::cases;
-use support::cases::Program;
 use support::postgres::Setup;
 use support::scenarios::bad_input::refused_at_once;
-use support::scenarios::shown::{self, HOSTILE, a_hostile_record_is_shown_in_one_short_line, hostile_record};
+use support::scenarios::shown::{
+    self, HOSTILE, a_hostile_record_is_shown_in_one_short_line, hostile_record, is_hidden,
+};
 use support::scenarios::{acquire_and_release, chain, client, connect};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -54,7 +54,6 @@ async fn what_a_server_says_is_one_short_line(fixture: Fixture) {
     let error = refused_at_once(&server.url(), "k").await;
     assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error:?}");
     let shown = format!("{error} {error:?} {}", chain(&error));
-    let is_hidden = |letter: char| letter.is_control() || ('\u{200b}'..='\u{206f}').contains(&letter);
     assert!(!shown.contains(is_hidden) && shown.len() < 20_000 && shown.contains("ERROR forged"), "{shown:?}");
 }
 

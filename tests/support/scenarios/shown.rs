@@ -1,7 +1,5 @@
 //! What is shown of what must not be seen, or was written by others.
 
-#![expect(missing_docs, reason = "the name of a scenario is what it shows")]
-
 use std::time::Duration;
 
 use distributed_locks::{ErrorKind, Locks};
@@ -31,6 +29,11 @@ pub async fn no_password_is_shown(right: &str, wrong: &str, passwords: &[&str]) 
 /// What another client could write into its record to harm whoever looks.
 pub const HOSTILE: &str = "\u{1b}[2J\u{202e}root\r\nERROR forged\u{200b}";
 
+/// Whether a reader would not see this, or it would change what is around it.
+pub fn is_hidden(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+}
+
 /// A record of [`HOSTILE`] texts, which is read.
 pub fn hostile_record() -> String {
     serde_json::json!({"v": 1, "name": HOSTILE, "host": HOSTILE, "origin": HOSTILE, "labels": {HOSTILE: HOSTILE}})
@@ -44,7 +47,6 @@ pub async fn a_hostile_record_is_shown_in_one_short_line(locks: &Locks, key: &st
     let line = in_time(locks.inspect(key)).await.unwrap().unwrap();
     let holder = busy.holder().unwrap();
     let shown = format!("{busy} {busy:?} {line:?} {holder} {holder:?}");
-    let is_hidden = |letter: char| letter.is_control() || ('\u{200b}'..='\u{206f}').contains(&letter);
     assert!(!shown.contains(is_hidden) && shown.len() < 20_000, "{shown:?}");
     assert!(!holder.is_known() || shown.contains("\\u{1b}[2J\\u{202e}root\\r\\nERROR forged"), "{shown}");
 }

@@ -46,7 +46,7 @@ pub(super) fn is_full(error: &Error) -> bool {
 pub(super) async fn make_room(store: &Arc<Shared>) {
     let (world, store) = (store.world.clone(), Arc::clone(store));
     if let Some(Err(error)) = world.block(move || remove_idle(&store, IDLE_IF_FULL)).await {
-        tracing::debug!(target: TARGET, %error, "no room could be made for another lock");
+        tracing::debug!(target: TARGET, error = %error.chain(), "no room could be made for another lock");
     }
 }
 
