@@ -237,15 +237,45 @@ mod neighbours {
     }
 }
 
+/// The files of released locks go when there is no room for another one.
+#[test]
+fn a_file_system_without_room_for_another_file_has_room_again_in_seconds() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(_mounted) = Mounted::at(place.path(), "nr_inodes=12,mode=700") else { return };
+    let locks = Locks::connect(format!("file://{}", place.path().display())).unwrap();
+    for number in 0..30 {
+        let guard = blocking(locks.lock(format!("order/{number}")).wait(HANG_LIMIT).acquire()).unwrap();
+        blocking(guard.release()).unwrap();
+    }
+    blocking(locks.close());
+}
+
+/// A file system in memory, which only root can mount.
+struct Mounted<'a>(&'a std::path::Path);
+
+impl<'a> Mounted<'a> {
+    fn at(place: &'a std::path::Path, options: &str) -> Option<Self> {
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(place).status();
+        if !mounted.is_ok_and(|status| status.success()) {
+            println!("only root can mount: nothing is tried");
+            return None;
+        }
+        Some(Self(place))
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        // Whatever still has a file open there.
+        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
+    }
+}
+
 /// A file system of a few pages: what does not fit is not granted, and what is held stays held.
 #[test]
 fn a_full_file_system_grants_nothing_and_loses_nothing() {
     let place = tempfile::tempdir().unwrap();
-    let mount = |arguments: &[&str]| Command::new("mount").args(arguments).arg(place.path()).status();
-    if !mount(&["-t", "tmpfs", "-o", "size=16k,mode=700", "none"]).is_ok_and(|status| status.success()) {
-        println!("only root can mount: nothing is tried");
-        return;
-    }
+    let Some(_mounted) = Mounted::at(place.path(), "size=16k,mode=700") else { return };
     let locks = Locks::connect(format!("file://{}", place.path().display())).unwrap();
     let mut held = Vec::new();
     let error = loop {
@@ -267,7 +297,6 @@ fn a_full_file_system_grants_nothing_and_loses_nothing() {
     assert!(held.iter().all(distributed_locks::Guard::is_held));
     drop(held);
     blocking(locks.close());
-    assert!(Command::new("umount").arg(place.path()).status().unwrap().success());
 }
 
 /// The session's protection is never weaker for it.

@@ -14,6 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases![
         uncontended_pair_is_two_calls_and_two_proposals,
         a_busy_try_is_one_call_and_leaves_nothing,
+        hold_at_least_within_the_ttl_costs_two_calls_at_its_end,
         many_tasks_of_one_process_send_a_pair_of_calls_in_ten_milliseconds,
         two_processes_in_turn_send_their_transactions_and_little_else,
         a_thousand_locks_are_one_lease_and_one_keep_alive_each_third,
@@ -30,6 +31,17 @@ async fn a_busy_try_is_one_call_and_leaves_nothing(fixture: Fixture) {
     let (etcd, locks) = quiet(&fixture).await;
     let other = quiet_client(&etcd).await;
     cost::a_busy_try_costs(&etcd, &locks, &other, &cost([("calls", 1), ("proposals", 1)])).await;
+}
+
+/// Nothing while the lock is held: the session lasts long enough. At its end, a lease for the rest and the entry's move.
+async fn hold_at_least_within_the_ttl_costs_two_calls_at_its_end(fixture: Fixture) {
+    let (etcd, locks) = quiet(&fixture).await;
+    let before = etcd.cost();
+    let guard = locks.lock("/least").hold_at_least(Duration::from_secs(60)).acquire().await.unwrap();
+    assert_eq!(etcd.cost_since(&before), cost([("calls", 1), ("proposals", 1)]));
+    let before = etcd.cost();
+    guard.release().await.unwrap();
+    assert_eq!(etcd.cost_since(&before), cost([("calls", 2), ("proposals", 2)]));
 }
 
 /// Within ten milliseconds the process hands its entry on to its own waiters. So it sends two requests for each entry,

@@ -9,6 +9,7 @@ mod cost;
 mod faults;
 mod outages;
 mod peers;
+mod shown;
 
 use std::process::ExitCode;
 use support::postgres::Binary;
@@ -20,10 +21,12 @@ type Case = cases::Case<Binary>;
 fn main() -> ExitCode {
     cases::run([
         scenarios::everywhere(),
+        cases![scenarios::forks::a_forked_child_shares_nothing_and_works_by_itself],
         bad_input::cases(),
         cost::cases(),
         faults::cases(),
         outages::cases(),
         peers::cases(),
+        shown::cases(),
     ])
 }

@@ -13,6 +13,7 @@ mod neighbours;
 mod outages;
 mod peers;
 mod room;
+mod shown;
 
 use std::process::ExitCode;
 use support::redis::Binary;
@@ -24,6 +25,7 @@ type Case = cases::Case<Binary>;
 fn main() -> ExitCode {
     cases::run([
         scenarios::everywhere(),
+        cases![scenarios::forks::a_forked_child_shares_nothing_and_works_by_itself],
         bad_input::cases(),
         cluster::cases(),
         cost::cases(),
@@ -34,5 +36,6 @@ fn main() -> ExitCode {
         outages::cases(),
         peers::cases(),
         room::cases(),
+        shown::cases(),
     ])
 }

@@ -16,6 +16,9 @@ pub trait Server: Deref<Target = Daemon> + Debug + Send + Sync + 'static {
     /// Part of the error of a hold whose entry was deleted.
     const DELETED: &'static str;
 
+    /// Whether a process that was forked from a client's can make clients of its own.
+    const WORKS_AFTER_A_FORK: bool = true;
+
     /// After which time without a renewal the store itself ends an entry with this TTL.
     fn lapses_after(ttl: Duration) -> Duration {
         ttl

@@ -51,6 +51,17 @@ pub(crate) fn run(url: &str, key: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// A service that becomes a daemon after `init`, which it called first thing in `main`.
+pub(crate) fn after_init(url: &str, key: &str) -> Result<(), Error> {
+    distributed_locks::init(url)?;
+    match fork::fork() {
+        Ok(Fork::Child) => println!("child {}", said(once(key))),
+        Ok(Fork::Parent(child)) => drop(fork::waitpid(child)),
+        Err(error) => println!("child cannot be forked: {error}"),
+    }
+    std::process::exit(0)
+}
+
 fn child(number: u32, url: &str, key: &str, locks: &Locks, guard: Option<Guard>) {
     let print = |what: &str, value: String| println!("child {number} {what} {value}");
     let Some(guard) = guard else { return };

@@ -2,19 +2,22 @@
 //!
 //! `worker hold TTL URL KEY [URL KEY]…` runs a locked body for each pair until it is stopped, and prints
 //! `start KEY NANOS FENCE`, `end KEY NANOS LATE` by the clock that all processes of the machine share, `refused KEY KIND`.
-//! `LATE` is by how much the machine was late, at the most, to let this process run.
+//! `LATE` is by how much the machine was late, at the most, to let this process run: see `lateness.rs`.
 //! `worker turns COUNT URL KEY` runs short locked bodies one after another: `turn NANOS NANOS FENCE`.
 //! `worker ends HOW URL KEY` runs one locked function whose `main` ends right after it, `worker least URL KEY` one with
-//! `hold_at_least`, and `worker configured [URL] [URL]` one after as many `init`s.
-//! `worker forks URL KEY` forks under a lock: see `forks.rs`.
+//! `hold_at_least`, `worker briefly URL KEY` one with that and a body that ends at once, and `worker configured [URL] [URL]`
+//! one after as many `init`s.
+//! `worker forks URL KEY` forks under a lock: see `forks.rs`, `worker daemon URL KEY` right after `init`; `worker guards HOW URL KEY` is in `guards.rs`.
+//! `worker clients COUNT URL KEY` makes, uses and drops clients, and waits until their files are closed: `closed SECONDS`.
 
 #![expect(clippy::print_stdout, reason = "the tests read it")]
 #![expect(clippy::panic, reason = "one of its ways to end")]
 
 mod forks;
+mod guards;
+mod lateness;
 
 use distributed_locks::{Error, Locks, distributed_lock};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -29,19 +32,7 @@ struct Ends(String);
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        println!("end {} {} {}", self.0, now(), LATE.load(Ordering::Relaxed));
-    }
-}
-
-/// By how many nanoseconds a timer of this process has been late, at the most.
-static LATE: AtomicI64 = AtomicI64::new(0);
-
-async fn watch_the_time() {
-    const TICK: Duration = Duration::from_millis(5);
-    loop {
-        let due = now() + i128::try_from(TICK.as_nanos()).unwrap_or(0);
-        tokio::time::sleep(TICK).await;
-        LATE.fetch_max(i64::try_from(now() - due).unwrap_or(i64::MAX), Ordering::Relaxed);
+        println!("end {} {} {}", self.0, now(), lateness::of_this_process());
     }
 }
 
@@ -72,12 +63,40 @@ async fn at_least(key: &str) -> Result<(), Error> {
     std::future::pending().await
 }
 
+#[distributed_lock(key = key, ttl = 60, hold_at_least = 6)]
+async fn briefly(key: &str) -> Result<(), Error> {
+    println!("start {key} {}", now());
+    Ok(())
+}
+
 /// When a turn began and ended, and its fence.
 #[distributed_lock(key = key, client = locks, guard = held)]
 async fn turn(locks: &Locks, key: &str) -> Result<(i128, i128, u64), Error> {
     let begun = now();
     tokio::time::sleep(Duration::from_millis(1)).await;
     Ok((begun, now(), held.fence().to_u64()))
+}
+
+async fn clients(count: usize, url: &str, key: &str) -> Result<(), Error> {
+    // The background thread has files of its own.
+    drop(Locks::connect("memory:")?);
+    let before = open_files();
+    for _ in 0..count {
+        let locks = Locks::connect(url)?;
+        turn(&locks, key).await?;
+    }
+    let begun = now();
+    println!("dropped {before} {}", open_files());
+    // The client of a store may have some of its own, for all.
+    while open_files() > before + count / 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("closed {}", (now() - begun) / 1_000_000_000);
+    Ok(())
+}
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -92,7 +111,7 @@ async fn main() -> Result<(), Error> {
                 let (locks, key) = (Locks::connect(pair[0])?, pair[1].to_owned());
                 bodies.spawn(async move {
                     if let Err(error) = hold(&locks, &key, ttl).await {
-                        println!("refused {key} {:?}", error.kind());
+                        println!("refused {key} {:?} {error}", error.kind());
                     }
                 });
             }
@@ -100,7 +119,7 @@ async fn main() -> Result<(), Error> {
             tokio::select! {
                 biased;
                 () = ended => Ok(()),
-                () = watch_the_time() => Ok(()),
+                () = lateness::watch() => Ok(()),
             }
         }
         ["turns", count, url, key] => {
@@ -111,10 +130,17 @@ async fn main() -> Result<(), Error> {
             }
             Ok(())
         }
+        ["daemon", url, key] => forks::after_init(url, key),
+        ["clients", count, url, key] => clients(count.parse().unwrap_or(1), url, key).await,
+        ["guards", how, url, key] => guards::run(how, url, key),
         ["forks", url, key] => forks::run(url, key),
         ["least", url, key] => {
             distributed_locks::init(*url)?;
             at_least(key).await
+        }
+        ["briefly", url, key] => {
+            distributed_locks::init(*url)?;
+            briefly(key).await
         }
         ["configured", rest @ ..] => {
             let first = rest.first().map(|url| distributed_locks::init(*url));
@@ -133,20 +159,21 @@ async fn main() -> Result<(), Error> {
         }
         ["ends", how, url, key] => {
             distributed_locks::init(*url)?;
-            if *how == "drop" {
+            if matches!(*how, "drop" | "abandon") {
                 tokio::select! {
                     biased;
                     ended = ending(key, how) => return ended,
                     () = BEGUN.notified() => {}
                 }
-                // Otherwise the process may end before the background thread has sent the withdrawal.
-                distributed_locks::client()?.close().await;
+                if *how == "drop" {
+                    distributed_locks::client()?.close().await;
+                }
                 return Ok(());
             }
             ending(key, how).await
         }
         other => {
-            println!("usage: worker hold|turns|least|configured|ends|forks …, not {other:?}");
+            println!("usage: worker hold|turns|least|configured|ends|forks|daemon|guards|clients …, not {other:?}");
             std::process::exit(2)
         }
     }

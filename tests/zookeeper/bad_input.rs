@@ -5,7 +5,7 @@ use distributed_locks::ErrorKind;
 use std::time::Duration;
 use support::cases::Program;
 use support::scenarios::bad_input::{self, refused_at_once, with_the_authority_of_another};
-use support::scenarios::{acquire_and_release, chain, client, connect, granted, nothing_is_left};
+use support::scenarios::{chain, client, connect, granted, nothing_is_left};
 use support::zookeeper::{Installed, ServerCertificate, Setup, ZooKeeper, create, url};
 use support::{cases, eventually, with_parameters};
 
@@ -136,8 +136,8 @@ async fn a_strange_record_is_an_unknown_holder(fixture: Fixture) {
     let mut command_line = server.open_command_line();
     for (number, record) in ["10.0.0.7", "{", "{\"v\":1,\"pid\":\"x\"}", "[1]"].iter().enumerate() {
         let key = format!("{key}{number}");
-        // Makes the lock's node.
-        acquire_and_release(&locks, &key).await;
+        // Makes the lock's node, which the server would remove while nothing is below it.
+        let _stays = locks.lock(format!("{key}/stays")).acquire().await.unwrap();
         create(&mut command_line, "-e -s", &format!("{key}/lock-"), record).await;
         let busy = bad_input::the_holder_is_unknown(&locks, &key, record).await;
         assert!(number > 0 || busy.to_string().contains("`10.0.0.7`"), "{busy}");
@@ -167,11 +167,13 @@ async fn a_lock_whose_name_ends_in_digits_is_not_in_the_queue(fixture: Fixture) 
     early.release().await.unwrap();
 }
 
-/// Curator would wait for it for ever; for us only ephemeral nodes count.
+/// Curator would wait for it for ever; for us only ephemeral nodes count, whatever they are named.
 async fn a_node_that_is_not_ephemeral_is_not_in_the_queue(fixture: Fixture) {
     let (server, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
-    acquire_and_release(&locks, &key).await;
+    // The server would remove the lock's node while nothing is below it.
+    let _stays = locks.lock(format!("{key}/stays")).acquire().await.unwrap();
     let mut command_line = server.open_command_line();
     create(&mut command_line, "-s", &format!("{key}/x"), "stuck").await;
+    create(&mut command_line, "-s", &format!("{key}/_c_0-lock-"), "stuck").await;
     locks.lock(&key).wait(Duration::ZERO).acquire().await.unwrap().release().await.unwrap();
 }

@@ -131,10 +131,10 @@ async fn another_clients_node_of_an_entrys_name_is_not_the_entry(fixture: Fixtur
     server.command_line(&["create", &forged, "forged"]);
     proxy.set(Mode::Refuse);
     // It is not sent at all, and what is there is not the answer.
-    let error = session.enter(entry(7), WhenBusy::Queue).await.unwrap_err();
+    let error = session.enter(entry(7), WhenBusy::Refuse).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     proxy.set(Mode::Pass);
-    let entered = eventually(async || session.enter(entry(7), WhenBusy::Queue).await).await;
+    let entered = eventually(async || session.enter(entry(7), WhenBusy::Refuse).await).await;
     assert!(matches!(entered, Entered::Held(_)), "{entered:?}");
     assert_eq!(server.left(&key).len(), 1, "an entry of its own");
     session.leave(entry(7)).await.unwrap();

@@ -10,6 +10,7 @@ mod endings;
 mod faults;
 mod outages;
 mod peers;
+mod shown;
 
 use std::process::ExitCode;
 use support::zookeeper::Installed;
@@ -21,11 +22,13 @@ type Case = cases::Case<Installed>;
 fn main() -> ExitCode {
     cases::run([
         scenarios::everywhere(),
+        cases![scenarios::forks::a_forked_child_shares_nothing_and_is_refused_at_once],
         bad_input::cases(),
         cost::cases(),
         endings::cases(),
         faults::cases(),
         outages::cases(),
         peers::cases(),
+        shown::cases(),
     ])
 }

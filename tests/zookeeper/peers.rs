@@ -6,7 +6,7 @@ use std::process::Command;
 use support::cases;
 use support::child::Child;
 use support::scenarios::peers::{Peer, Release, Waits, each_excludes_the_other};
-use support::scenarios::{acquire_and_release, client, connect, granted, queued};
+use support::scenarios::{client, connect, granted, queued};
 use support::zookeeper::{create, source};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -51,7 +51,8 @@ async fn kazoo_counts_curators_names_if_it_is_told_to(fixture: Fixture) {
 
 async fn the_command_lines_node_is_in_the_queue(fixture: Fixture) {
     let (server, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
-    acquire_and_release(&locks, &key).await;
+    // Makes the lock's node, which the server would remove while nothing is below it.
+    let _stays = locks.lock(format!("{key}/stays")).acquire().await.unwrap();
     let mut command_line = server.open_command_line();
     create(&mut command_line, "-e -s", &format!("{key}/by-hand-"), "me").await;
     assert!(locks.lock(&key).try_acquire().await.unwrap().is_none());

@@ -11,6 +11,7 @@ use crate::values::error::Error;
 use crate::values::key::Key;
 use crate::values::naming::{self, Piece};
 use crate::values::options::Options;
+use crate::world::panic::with_contained_wakers;
 use crate::world::runtime::blocking;
 use std::fmt::Display;
 use std::future::Future;
@@ -138,7 +139,8 @@ where
 {
     let named = |error: Error| error.with_function(site.name);
     let (locks, key) = prepared(client, key).map_err(named)?;
-    let acquired = acquire::acquire(&locks.engine, key, options, site.into()).await.map_err(named)?;
+    let acquired = acquire::acquire(&locks.engine, key, options, site.into());
+    let acquired = with_contained_wakers(acquired).await.map_err(named)?;
     run_under(acquired.into(), &options, body).await.map_err(named)
 }
 

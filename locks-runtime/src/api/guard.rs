@@ -12,6 +12,7 @@ use crate::values::error::ErrorKind;
 use crate::values::fence::Fence;
 use crate::values::key::Key;
 use crate::world::panic::with_contained_wakers;
+use crate::world::runtime::note_thread;
 use std::fmt;
 use std::sync::Arc;
 
@@ -117,7 +118,7 @@ impl Guard {
         if !self.owner {
             return Ok(());
         }
-        match self.hold.release().await {
+        match with_contained_wakers(self.hold.release()).await {
             (Some(reason), _) => Err(self.hold.lost_error(&reason)),
             (None, left) => left,
         }
@@ -149,6 +150,8 @@ impl Guard {
 
 impl From<Acquired> for Guard {
     fn from(acquired: Acquired) -> Self {
+        // Acquiring used all the locals that releasing on this thread will use.
+        note_thread();
         match acquired {
             Acquired::Own(hold) => Self { hold, owner: true },
             Acquired::Joined(hold) => Self::joining(hold),
@@ -159,7 +162,7 @@ impl From<Acquired> for Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if self.owner {
-            self.hold.release_in_background();
+            drop(self.hold.begin_release());
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::engine::request::Caller;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::key::Key;
 use crate::values::options::{OnLost, Options};
+use crate::world::panic::with_contained_wakers;
 use std::borrow::Cow;
 use std::future::Future;
 use std::panic::Location;
@@ -75,7 +76,8 @@ impl Lock {
         self
     }
 
-    /// The lock stays taken this long from acquisition, even if it is released or the process ends sooner.
+    /// The lock stays taken this long from acquisition, even if it is released or the process ends sooner. It is no limit:
+    /// a hold that lasts longer is protected as any other.
     pub fn hold_at_least(mut self, least: Duration) -> Self {
         self.options.hold_at_least = Some(least);
         self
@@ -107,7 +109,8 @@ impl Lock {
     ///
     /// Dropping it withdraws from the queue, in the background; nothing stays in the store.
     pub async fn acquire(self) -> Result<Guard, Error> {
-        acquire::acquire(&self.engine, self.key?, self.options, self.caller).await.map(Guard::from)
+        let acquired = acquire::acquire(&self.engine, self.key?, self.options, self.caller);
+        with_contained_wakers(acquired).await.map(Guard::from)
     }
 
     /// Acquires the lock if it is free; returns `None` if it is not.

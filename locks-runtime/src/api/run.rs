@@ -6,6 +6,7 @@ use crate::engine::{context, observe};
 use crate::values::end::EndReason;
 use crate::values::error::Error;
 use crate::values::options::{OnLost, Options};
+use crate::world::panic::with_contained_wakers;
 use crate::world::runtime::blocking;
 use std::any::Any;
 use std::future::Future;
@@ -28,7 +29,10 @@ where
     let running = Running {
         body: Some(Box::pin(body(Guard::joining(Arc::clone(&hold))))),
         watched: (options.on_lost == OnLost::Cancel).then(|| Watched { hold: Arc::clone(&hold), ended: None }),
-        limit: limit.map(|limit| (limit, hold.world().runtime().sleep(limit))),
+        limit: limit.map(|limit| {
+            let timer = hold.world().runtime().sleep(limit);
+            (limit, Box::pin(with_contained_wakers(timer)) as Pin<Box<dyn Future<Output = ()> + Send>>)
+        }),
     };
     let ending = tracing::Instrument::instrument(context::under(&hold, running), hold.span().clone()).await;
     finish(guard, ending).await
@@ -84,7 +88,7 @@ struct Running<Fut> {
     body: Option<Pin<Box<Fut>>>,
     watched: Option<Watched>,
     /// A limit of the body's own, where the hold does not have it.
-    limit: Option<(Duration, Pin<Box<tokio::time::Sleep>>)>,
+    limit: Option<(Duration, Pin<Box<dyn Future<Output = ()> + Send>>)>,
 }
 
 /// The hold that a body must not outlive.
@@ -100,7 +104,7 @@ impl Watched {
         let hold = &self.hold;
         let ended = self.ended.get_or_insert_with(|| {
             let hold = Arc::clone(hold);
-            Box::pin(async move { hold.ended().await })
+            Box::pin(async move { with_contained_wakers(hold.ended()).await })
         });
         ended.as_mut().poll(context)
     }

@@ -125,7 +125,7 @@ async fn report<Id: PartialEq, A>(
             }
             Err(error) if error.kind() == ErrorKind::Unavailable => next = backoff.pause(),
             Err(error) => {
-                tracing::warn!(target: TARGET, %error, "locks can no longer be watched");
+                tracing::warn!(target: TARGET, error = %error.chain(), "locks can no longer be watched");
                 return;
             }
         }

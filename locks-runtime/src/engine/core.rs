@@ -11,6 +11,7 @@ use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::options::Options;
 use crate::world::World;
+use crate::world::panic::with_contained_wakers;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -91,7 +92,7 @@ impl Engine {
         F: Future<Output = Result<T, Error>> + Send + ?Sized + 'static,
     {
         self.world.runtime().check_process()?;
-        let answer = self.world.runtime().start(question).await;
+        let answer = with_contained_wakers(self.world.runtime().start(question)).await;
         answer.unwrap_or_else(|| Err(Error::unavailable("the store panicked; this is a bug worth reporting")))
     }
 

@@ -69,3 +69,11 @@ impl HeldEntry {
         *self.uncovered.lock() = None;
     }
 }
+
+impl Drop for HeldEntry {
+    fn drop(&mut self) {
+        // The end of a span is reported, too, by whatever drops it.
+        let span = std::mem::replace(&mut self.span, tracing::Span::none());
+        contain(|| drop(span));
+    }
+}

@@ -207,8 +207,7 @@ impl Hold {
             let reason = self.held.end(EndReason::Released);
             (reason != EndReason::Released).then_some(reason)
         });
-        let (span, labels) = (&self.held.span, self.held.request.labels());
-        contain(|| observe::ended(span, labels, now.since(self.acquired), lost.as_ref()));
+        self.report_end(now, lost.clone());
         self.session.unregister(self.held.number());
         let Some(owned) = self.hand_off(owned, lost.is_none(), now) else {
             return Release { lost, left: Started::done(Ok(())) };
@@ -223,14 +222,14 @@ impl Hold {
         Release { lost, left }
     }
 
-    /// As [`begin_release`](Hold::begin_release), for a destructor, wherever it runs.
-    pub(crate) fn release_in_background(self: &Arc<Self>) {
+    fn report_end(&self, now: Moment, lost: Option<EndReason>) {
+        let (held, lasted) = (Arc::clone(&self.held), now.since(self.acquired));
+        let report = move || observe::ended(&held.span, held.request.labels(), lasted, lost.as_ref());
         if is_thread_ending() {
             // Subscribers and recorders may use locals of this thread that are gone.
-            let hold = Arc::clone(self);
-            self.world().spawn(async move { drop(hold.begin_release()) });
+            self.world().spawn(async move { report() });
         } else {
-            drop(self.begin_release());
+            contain(report);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
 use crate::world::World;
 use crate::world::clock::Moment;
+use crate::world::departure::Departure;
 use crate::world::panic::{contain, contained};
 use crate::world::runtime::Started;
 use std::sync::Arc;
@@ -133,6 +134,7 @@ impl OwnedEntry {
     /// Lets the entry stay until then, and lapse by itself if this process ends sooner: the hold is over.
     pub(crate) async fn lapse(&self, until: Moment) -> Result<(), Error> {
         let parts = self.parts();
+        let _until_done = Departure::begin();
         let rest = || until.since(parts.world.now());
         definite(parts, || parts.session.session.lapse(Arc::clone(&parts.entry), rest())).await
     }
@@ -160,6 +162,7 @@ impl Drop for OwnedEntry {
         }
         let runtime = parts.world.runtime().clone();
         drop(runtime.start(Box::pin(async move {
+            let _until_done = Departure::begin();
             if let Some(entering) = parts.entering.take() {
                 // Whatever it answered, the entry goes.
                 let _ = entering.await;
@@ -176,6 +179,7 @@ fn panicked(step: &str) -> Error {
 
 /// Takes the entry out of the store, until the answer is definite or the session is over: then its end takes the entry.
 async fn leave(parts: &Parts) -> Result<(), Error> {
+    let _until_done = Departure::begin();
     let left = leave_store(parts).await;
     parts.session.forget(parts.entry.number);
     left

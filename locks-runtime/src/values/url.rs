@@ -125,7 +125,7 @@ fn is_scheme(text: &str) -> bool {
 /// Refuses a host with something after its `:` that is no port: that may be a password, if the URL names no host.
 fn check_port(host: &str) -> Result<(), Error> {
     let after = match host.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or("", |(_, after)| after),
+        Some(rest) => rest.split_once(']').map_or(rest, |(_, after)| after),
         // An IPv6 address without brackets is refused by its store.
         None if host.parse::<std::net::Ipv6Addr>().is_ok() => "",
         None => host.find(':').map_or("", |colon| &host[colon..]),
@@ -237,6 +237,8 @@ mod tests {
             "redis://:hunter2x/db",
             "redis://:hunter2x?db=1",
             "etcd://a,me:hunter2x",
+            "etcd://[:hunter2x",
+            "etcd://[::1]hunter2x",
             "etcd://me:hunter2x@a,you:hunter2x@b",
             "redis:me:hunter2x?y@host",
             "hunter2x@host:6379",

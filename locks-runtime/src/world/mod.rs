@@ -4,6 +4,7 @@
 //! thread, in paused time, with randomness from a seed, against a model of its server.
 
 pub(crate) mod clock;
+pub(crate) mod departure;
 mod dial;
 pub(crate) mod panic;
 pub(crate) mod process;

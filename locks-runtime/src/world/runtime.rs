@@ -84,8 +84,8 @@ impl Runtime {
             std::mem::forget(future);
             return Started(State::Done(None));
         }
-        // A thread that ends has no room for it any more.
-        if !is_thread_ending() {
+        // A thread that ends may have no room for it any more.
+        if !has_no_context() {
             let _inside = self.handle.enter();
             if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 return Started::done(value);
@@ -129,8 +129,29 @@ impl Runtime {
     }
 }
 
+thread_local! {
+    static NOTED: Noted = const { Noted };
+}
+
+/// A local of a thread is destroyed before those that were used earlier.
+struct Noted;
+
+impl Drop for Noted {
+    fn drop(&mut self) {}
+}
+
+/// From now on [`is_thread_ending`] tells as soon as a local of this thread is destroyed that was used until now.
+pub(crate) fn note_thread() {
+    let _ = NOTED.try_with(|_| ());
+}
+
 /// Whether the destructors of this thread's locals run: what a guard in one of them does then must not need others.
 pub(crate) fn is_thread_ending() -> bool {
+    NOTED.try_with(|_| ()).is_err() || has_no_context()
+}
+
+/// Whether tokio's own local is gone.
+fn has_no_context() -> bool {
     Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed())
 }
 

@@ -33,6 +33,13 @@ pub async fn nothing_is_left_after_drop<P: Program>(fixture: Fixture<P>) {
     run_to_its_end(&fixture, "drop");
 }
 
+/// The call is dropped and `main` returns, without `close`: ten times, because the process may end in the middle of it.
+pub async fn nothing_is_left_when_main_returns_after_a_drop<P: Program>(fixture: Fixture<P>) {
+    for _ in 0..10 {
+        run_to_its_end(&fixture, "abandon");
+    }
+}
+
 /// To other programs by the record in the store, and to ours by `inspect`.
 pub async fn the_holder_shows_while_it_runs<P: Program>(fixture: Fixture<P>) {
     let (server, key) = (fixture.server(), fixture.key("shows"));
@@ -108,6 +115,24 @@ pub async fn hold_at_least_survives_kill<P: Program>(fixture: Fixture<P>) {
     worker.kill();
     let guard = client(&fixture).lock(&key).wait(HANG_LIMIT).acquire().await.unwrap();
     // It began later than this clock.
+    assert!(begun.elapsed() >= LEAST, "free after {:?}", begun.elapsed());
+    guard.release().await.unwrap();
+    nothing_is_left(&*server, &key).await;
+}
+
+/// The TTL is a minute, which nobody waits for: the process has ended, and so has the body.
+pub async fn hold_at_least_ends_on_time_after_the_process<P: Program>(fixture: Fixture<P>) {
+    const LEAST: Duration = Duration::from_secs(6);
+    let (server, key) = (fixture.server(), fixture.key("brief"));
+    let begun = Instant::now();
+    let mut worker = worker(&["briefly", &patient(&server.url()), &key]);
+    worker.next_line("start");
+    assert!(worker.wait().success());
+    if begun.elapsed() < LEAST {
+        let lapse = server.lapse(&key);
+        assert!(lapse <= P::Server::lapses_after(LEAST), "it would lapse only in {lapse:?}");
+    }
+    let guard = client(&fixture).lock(&key).wait(HANG_LIMIT).acquire().await.unwrap();
     assert!(begun.elapsed() >= LEAST, "free after {:?}", begun.elapsed());
     guard.release().await.unwrap();
     nothing_is_left(&*server, &key).await;

@@ -125,7 +125,8 @@ pub async fn a_paused_process_stops_on_resume<P: Program>(fixture: Fixture<P>) {
     worker.resume();
     // Its body would run for ever.
     worker.next_line("end");
-    worker.next_line("refused");
+    let refused = worker.next_line("refused");
+    assert!(refused.contains("Lost") && refused.contains("the process was paused"), "{refused}");
     guard.check().unwrap();
     guard.release().await.unwrap();
 }

@@ -3,6 +3,7 @@
 #![expect(missing_docs, reason = "the name of a scenario is what it shows")]
 
 use super::{patient, worker};
+use crate::Server;
 use crate::cases::{Fixture, Program};
 
 /// What three children and their parent, which holds the lock meanwhile, have printed: see `worker/forks.rs`.
@@ -61,6 +62,15 @@ impl Family {
         assert_eq!(instances.len(), 3, "{self:#?}");
     }
 
+    /// They can reach nothing, and do not wait for it.
+    pub fn assert_new_clients_say_what_to_do(&self) {
+        for what in ["own", "fresh", "turn", "global"] {
+            for of_child in self.children(what) {
+                assert!(of_child[0].starts_with("Unsupported") && of_child[0].contains("after the fork"), "{self:#?}");
+            }
+        }
+    }
+
     /// Locked functions in a child say what to do, and then work.
     pub fn assert_global_client_is_missing(&self) {
         for of_child in self.children("global").iter().chain(&self.children("turn")) {
@@ -68,6 +78,16 @@ impl Family {
             assert!(said.starts_with("NotConfigured") && said.contains("`distributed_locks::init`"), "{self:#?}");
         }
         assert_eq!(self.children("init"), vec![vec!["ok"]; 3], "{self:#?}");
+    }
+
+    /// Children are told what to do instead.
+    pub fn assert_children_are_refused(&self) {
+        for what in ["global", "turn", "fresh", "own"] {
+            for of_child in self.children(what) {
+                let said = of_child[0];
+                assert!(said.starts_with("Unsupported") && said.contains("fork before the first"), "{self:#?}");
+            }
+        }
     }
 
     /// The parent's lock excludes the children, and they exclude each other; each hold has a fence of its own.
@@ -85,9 +105,25 @@ impl Family {
     }
 }
 
+pub async fn a_process_that_forks_after_init_works<P: Program>(fixture: Fixture<P>) {
+    let mut parent = worker(&["daemon", &patient(&fixture.server().url()), &fixture.key("daemon")]);
+    assert_eq!(parent.next_line("child"), "ok");
+    assert!(parent.wait().success());
+}
+
+/// Where the client of the store itself does not survive a fork.
+pub async fn a_forked_child_shares_nothing_and_is_refused_at_once<P: Program>(fixture: Fixture<P>) {
+    let family = Family::run(&fixture.server().url(), &fixture.key("forks"));
+    family.assert_nothing_is_shared();
+    family.assert_children_are_refused();
+}
+
 pub async fn a_forked_child_shares_nothing_and_works_by_itself<P: Program>(fixture: Fixture<P>) {
     let family = Family::run(&fixture.server().url(), &fixture.key("forks"));
     family.assert_nothing_is_shared();
+    if !P::Server::WORKS_AFTER_A_FORK {
+        return family.assert_new_clients_say_what_to_do();
+    }
     family.assert_new_clients_work();
     family.assert_exclusion();
 }

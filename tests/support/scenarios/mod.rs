@@ -17,6 +17,7 @@ use crate::proxy::Proxy;
 use crate::{HANG_LIMIT, Server, eventually, in_time, with_parameters};
 
 pub mod bad_input;
+pub mod clients;
 pub mod cost;
 pub mod cut_off;
 pub mod endings;
@@ -24,6 +25,7 @@ pub mod faults;
 pub mod forks;
 pub mod outages;
 pub mod peers;
+pub mod shown;
 
 /// What is the same on every store.
 pub fn everywhere<P: Program>() -> Vec<Case<P>> {
@@ -31,19 +33,24 @@ pub fn everywhere<P: Program>() -> Vec<Case<P>> {
         bad_input::a_client_certificate_works,
         bad_input::a_dead_endpoint_is_named,
         bad_input::empty_and_oversize_keys_are_refused,
+        clients::dropped_clients_close_their_connections_soon,
+        clients::many_callers_of_a_dead_store_wait_as_long_as_one,
+        clients::seventy_ttls_are_few_sessions,
         cut_off::twenty_times_before_another_starts,
         endings::a_killed_holder_is_free_after_its_ttl,
         endings::a_killed_waiter_is_passed_over,
+        endings::hold_at_least_ends_on_time_after_the_process,
         endings::hold_at_least_survives_kill,
         endings::nothing_is_left_after_drop,
         endings::nothing_is_left_after_panic,
         endings::nothing_is_left_after_return,
+        endings::nothing_is_left_when_main_returns_after_a_drop,
         endings::the_holder_shows_while_it_runs,
         faults::a_deleted_entry_stops_the_body,
         faults::a_lost_answer_to_an_acquire_leaves_nothing,
         faults::a_paused_process_stops_on_resume,
         faults::dropped_acquires_leave_nothing,
-        forks::a_forked_child_shares_nothing_and_works_by_itself,
+        forks::a_process_that_forks_after_init_works,
         outages::a_paused_server_is_ridden_out,
         outages::a_server_that_is_paused_too_long_stops_the_body,
     ]

@@ -92,6 +92,7 @@ impl Deref for ZooKeeper {
 
 impl Server for ZooKeeper {
     const DELETED: &'static str = "deleted";
+    const WORKS_AFTER_A_FORK: bool = false;
 
     /// A follower tells the leader of its clients late: so a session gets more time than its TTL.
     fn lapses_after(ttl: Duration) -> Duration {

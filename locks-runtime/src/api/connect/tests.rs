@@ -188,6 +188,7 @@ proptest! {
         let (_, defaults) = connect(&url, &world()).unwrap();
         let defaults = &defaults;
         prop_assert_eq!(defaults.ttl.as_secs(), seconds);
+        prop_assert_eq!(defaults.store(), "the store at memory:");
         prop_assert_eq!(defaults.connect_timeout.as_millis(), u128::from(connect_ms));
         prop_assert_eq!(&defaults.labels, &[("team".to_owned(), team), ("a.b".to_owned(), "c".to_owned())].into());
     }

@@ -72,7 +72,9 @@ impl Sessions {
     pub(crate) async fn get(self: &Arc<Self>, ttl: Duration) -> Result<SessionRef, Error> {
         match self.get_or_open(ttl, Open::shared_ttl).await {
             // A little more is more than the store knows.
-            Err(error) if error.kind() == ErrorKind::Unsupported => self.get_or_open(ttl, |_, ttl| ttl).await,
+            Err(error) if error.kind() == ErrorKind::Unsupported && schedule::round_up(ttl) != ttl => {
+                self.get_or_open(ttl, |_, ttl| ttl).await
+            }
             result => result,
         }
     }

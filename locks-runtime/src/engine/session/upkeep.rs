@@ -54,12 +54,15 @@ async fn renew(session: &ActiveSession) -> Option<Moment> {
             Some(Ok(renewal)) => {
                 session.renewed(sent, renewal);
                 if session.pulse.renewed() {
-                    observe::renewed_again();
+                    contain(observe::renewed_again);
                 }
                 return session.is_alive().then_some(sent);
             }
             Some(Err(error)) if error.kind() == ErrorKind::Lost => {
-                session.lose(EndReason::SessionLost(error.chain().to_string().into()));
+                // One that has lapsed, in a pause of the process say, is forgotten by the store, too.
+                session
+                    .loss()
+                    .unwrap_or_else(|| session.lose(EndReason::SessionLost(error.chain().to_string().into())));
                 return None;
             }
             Some(Err(error)) => {
@@ -123,9 +126,10 @@ async fn watch_removal(session: Arc<ActiveSession>, held: Arc<HeldEntry>) {
         reason = session.lost() => reason,
         Err(error) = removed => EndReason::EntryRemoved(error.chain().to_string().into()),
     };
-    // An entry that has lapsed at its own deadline is removed by the store, too.
-    if held.end_at(session.world.now()).is_none() {
-        held.end(reason);
+    // An entry that has lapsed, at its own deadline or at the session's, is removed by the store, too.
+    let now = session.world.now();
+    if held.end_at(now).is_none() {
+        held.end(session.loss_at(now).unwrap_or(reason));
     }
 }
 

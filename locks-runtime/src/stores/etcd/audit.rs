@@ -2,6 +2,7 @@
 //! what it believes in is looked for.
 
 use super::entries::EntryState;
+use super::lapse;
 use super::lease;
 use super::names;
 use super::queue;
@@ -13,6 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(super) async fn audit(shared: &Shared) {
+    withdraw_refused(shared).await;
     // Before the question: the answer must have all of these.
     let expected = shared.entries.collect(|entry, state, leaving| {
         let created = state.created.filter(|_| !leaving && is_tied_to_session(state))?;
@@ -48,6 +50,16 @@ async fn withdraw_unknown(shared: &Shared, keys: &[Vec<u8>]) {
         if shared.client.transaction(&queue::delete(ours, &key)).await.is_err() {
             shared.entries.orphaned_again();
         }
+    }
+}
+
+/// Takes out the entries that etcd has refused to let go, if it does by now.
+async fn withdraw_refused(shared: &Shared) {
+    let refused =
+        shared.entries.collect(|entry, state, leaving| (leaving && state.is_refused).then(|| Arc::clone(entry)));
+    for entry in refused {
+        // A refusal is noted there again.
+        let _ = lapse::leave(shared, &entry).await;
     }
 }
 

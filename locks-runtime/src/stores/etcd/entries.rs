@@ -16,6 +16,8 @@ pub(super) struct EntryState {
     pub(super) lapse: Option<Lapse>,
     /// The store showed that the key is gone although the entry has not left.
     pub(super) is_gone: bool,
+    /// The store refused to let the entry leave.
+    pub(super) is_refused: bool,
 }
 
 /// An entry that must stay in the store for a while even if this process ends.

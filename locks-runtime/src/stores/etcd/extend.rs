@@ -10,10 +10,9 @@
 
 use super::entries::{Extension, OwnLease};
 use super::error::{ENTRY_DELETED, Failure, Verdict};
-use super::lapse;
-use super::lease::{self, KeepAlive};
+use super::keep_alive::keep_alive;
+use super::own_lease;
 use super::queue;
-use super::renew;
 use super::shared::Shared;
 use crate::contract::{Entry, Uncovered};
 use crate::values::error::Error;
@@ -26,7 +25,7 @@ use std::time::Duration;
 /// How often a request is repeated because an earlier one of ours turns out to have been carried out.
 const ROUNDS: usize = 4;
 
-pub(super) async fn extend(shared: &Arc<Shared>, entry: &Arc<Entry>, least: Duration) -> Result<(), Error> {
+pub(super) async fn extend(shared: &Shared, entry: &Arc<Entry>, least: Duration) -> Result<(), Error> {
     let Some(created) = shared.created(entry) else { return Err(Error::lost(ENTRY_DELETED)) };
     let until = shared.client.world.now() + least;
     shared.entries.update(entry, |state| {
@@ -36,7 +35,7 @@ pub(super) async fn extend(shared: &Arc<Shared>, entry: &Arc<Entry>, least: Dura
         tie_to_own_lease(shared, entry, until, least).await?;
     } else {
         if shared.renewed_until() < until {
-            renew::keep_alive(shared).await?;
+            keep_alive(shared).await?;
         }
         tie(shared, entry, None, until).await?;
     }
@@ -45,9 +44,14 @@ pub(super) async fn extend(shared: &Arc<Shared>, entry: &Arc<Entry>, least: Dura
     extended.flatten().ok_or_else(|| Error::lost(ENTRY_DELETED))
 }
 
-async fn tie_to_own_lease(shared: &Arc<Shared>, entry: &Entry, until: Moment, least: Duration) -> Result<(), Error> {
+async fn tie_to_own_lease(shared: &Shared, entry: &Entry, until: Moment, least: Duration) -> Result<(), Error> {
+    let has_one = |extension: &Extension| extension.tied_to().is_some_and(|own| own.ends >= until);
     for _ in 0..2 {
-        let own = grant(shared, least).await?;
+        // An earlier call may have arranged it without an answer.
+        if shared.entries.get(entry.number, |state| state.extension.as_ref().is_some_and(has_one)).unwrap_or(false) {
+            return Ok(());
+        }
+        let own = own_lease::grant(shared, least).await?;
         match tie(shared, entry, Some(own), until).await {
             // The first of several attempts granted the lease, and it expired before the last.
             Err(failure) if failure.verdict == Verdict::LeaseGone => {
@@ -58,7 +62,7 @@ async fn tie_to_own_lease(shared: &Arc<Shared>, entry: &Entry, until: Moment, le
             }
             Err(failure) => {
                 if shared.entries.is_leaving(entry.number) {
-                    lapse::revoke(shared, own);
+                    own_lease::revoke(shared, own);
                 }
                 return Err(failure.into());
             }
@@ -66,13 +70,6 @@ async fn tie_to_own_lease(shared: &Arc<Shared>, entry: &Entry, until: Moment, le
         }
     }
     Err(Error::lost("the lease for `hold_at_least` expired before the entry was tied to it"))
-}
-
-/// A new lease that lasts for `ttl`.
-pub(super) async fn grant(shared: &Shared, ttl: Duration) -> Result<OwnLease, Failure> {
-    let (id, sent) = (lease::new_id(&shared.client.world), shared.client.world.now());
-    let ttl = lease::grant(&shared.client, id, ttl).await?;
-    Ok(OwnLease { id, ttl, ends: sent + ttl })
 }
 
 /// Ties the key to `own`, or to the session's lease, unless the entry is leaving or something else lets it last until
@@ -137,7 +134,8 @@ fn gone() -> Failure {
 /// The extended entries that are not known to last until `then`, when the session's lease ends.
 pub(super) fn due(shared: &Shared, then: Moment) -> Vec<Arc<Entry>> {
     shared.entries.collect(|entry, state, leaving| {
-        let extension = state.extension.as_mut().filter(|extension| !leaving && !extension.lasts_until(then))?;
+        let is_due = |extension: &&mut Extension| !leaving && !state.is_gone && !extension.lasts_until(then);
+        let extension = state.extension.as_mut().filter(is_due)?;
         (!std::mem::replace(&mut extension.is_returning, true)).then(|| Arc::clone(entry))
     })
 }
@@ -145,7 +143,7 @@ pub(super) fn due(shared: &Shared, then: Moment) -> Vec<Arc<Entry>> {
 /// Makes the entry last until `then`: ties it to the session's lease again, or if that does not work renews its own.
 pub(super) async fn secure(shared: &Shared, entry: &Entry, then: Moment) {
     if let Err(failure) = tie(shared, entry, None, then).await {
-        tracing::debug!(target: TARGET, error = %failure.error, "an extended entry stays on a lease of its own for now");
+        tracing::debug!(target: TARGET, error = %failure.error.chain(), "an extended entry stays on a lease of its own for now");
         renew_own(shared, entry, then).await;
     }
     shared.entries.get(entry.number, |state| {
@@ -155,8 +153,7 @@ pub(super) async fn secure(shared: &Shared, entry: &Entry, then: Moment) {
     });
 }
 
-/// Renews the leases to which the key may be tied and that end before `then`. It costs no raft entry, and works in a store
-/// that is out of space.
+/// Renews the leases to which the key may be tied and that end before `then`.
 async fn renew_own(shared: &Shared, entry: &Entry, then: Moment) {
     let ending =
         |extension: &Extension| extension.own.iter().filter(|own| own.ends < then).copied().collect::<Vec<_>>();
@@ -164,15 +161,15 @@ async fn renew_own(shared: &Shared, entry: &Entry, then: Moment) {
         state.extension.as_ref().filter(|_| !state.is_gone).map(ending).unwrap_or_default()
     });
     for own in ending.unwrap_or_default() {
-        let sent = shared.client.world.now();
-        if let Err(failure) = KeepAlive::open(&shared.client, own.id, shared.renewal_timeout()).await {
-            tracing::debug!(target: TARGET, error = %failure.error, "the lease of an extended entry was not renewed");
-            continue;
+        match own_lease::renew(shared, own).await {
+            Ok(ends) => drop(shared.entries.get(entry.number, |state| {
+                let known = state.extension.iter_mut().flat_map(|extension| &mut extension.own);
+                known.filter(|known| known.id == own.id).for_each(|known| known.ends = ends);
+            })),
+            Err(failure) => {
+                tracing::debug!(target: TARGET, error = %failure.error.chain(), "the lease of an extended entry was not renewed");
+            }
         }
-        shared.entries.get(entry.number, |state| {
-            let known = state.extension.iter_mut().flat_map(|extension| &mut extension.own);
-            known.filter(|known| known.id == own.id).for_each(|known| known.ends = sent + own.ttl);
-        });
     }
 }
 

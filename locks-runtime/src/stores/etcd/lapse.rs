@@ -2,8 +2,7 @@
 
 use super::entries::{EntryState, Extension, Lapse, OwnLease};
 use super::error::{ENTRY_DELETED, Failure, Verdict};
-use super::extend;
-use super::lease;
+use super::own_lease;
 use super::queue;
 use super::shared::Shared;
 use crate::contract::Entry;
@@ -12,16 +11,26 @@ use etcd_client::{Compare, CompareOp, GetOptions};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The shortest lease that etcd grants, with its defaults. Nothing can lapse more precisely.
+const SHORTEST_LEASE: Duration = Duration::from_secs(2);
+
 /// Takes the entry out of the store.
-pub(super) async fn leave(shared: &Arc<Shared>, entry: &Entry) -> Result<(), Error> {
+pub(super) async fn leave(shared: &Shared, entry: &Entry) -> Result<(), Error> {
     let created = shared.entries.leaving(entry.number, |state| state.created).flatten();
     let ours = match created {
         Some(created) => shared.is_there(entry, created),
         None => Compare::lease(shared.key(entry), CompareOp::Equal, shared.lease),
     };
-    shared.transaction(entry, &queue::delete(ours, &shared.key(entry))).await?;
+    if let Err(failure) = shared.transaction(entry, &queue::delete(ours, &shared.key(entry))).await {
+        if failure.verdict.is_permanent() {
+            // A right that was taken away may be granted again: renewals of the session retry it.
+            shared.entries.get(entry.number, |state| state.is_refused = true);
+            shared.entries.orphaned_again();
+        }
+        return Err(failure.into());
+    }
     for own in shared.entries.get(entry.number, |state| own_leases(state).to_vec()).unwrap_or_default() {
-        revoke(shared, own);
+        own_lease::revoke(shared, own);
     }
     shared.entries.left(entry.number);
     Ok(())
@@ -31,19 +40,8 @@ fn own_leases(state: &EntryState) -> &[OwnLease] {
     state.extension.as_ref().map_or(&[], |extension| &extension.own)
 }
 
-/// Ends a lease that is of no more use, in the background, unless it ends soon anyway.
-pub(super) fn revoke(shared: &Arc<Shared>, own: OwnLease) {
-    if own.ends.since(shared.client.world.now()) > shared.ttl {
-        let client = Arc::clone(&shared.client);
-        shared.client.world.spawn(async move {
-            // Otherwise it expires.
-            let _ = lease::revoke(&client, own.id).await;
-        });
-    }
-}
-
 /// The hold is over: ties the entry to a lease that ends after `rest` and is not renewed. `Lost` if the entry is gone.
-pub(super) async fn lapse(shared: &Arc<Shared>, entry: &Entry, rest: Duration) -> Result<(), Error> {
+pub(super) async fn lapse(shared: &Shared, entry: &Entry, rest: Duration) -> Result<(), Error> {
     let now = shared.client.world.now();
     let known = shared.entries.leaving(entry.number, |state| {
         let until = now + rest;
@@ -54,7 +52,8 @@ pub(super) async fn lapse(shared: &Arc<Shared>, entry: &Entry, rest: Duration) -
     if rest.is_zero() {
         return leave(shared, entry).await;
     }
-    let is_there = match tied_to.filter(|own| own.ends >= lapse.until) {
+    let ends_then = |own: &OwnLease| own.ends >= lapse.until && own.ends <= lapse.until + SHORTEST_LEASE;
+    let is_there = match tied_to.filter(ends_then) {
         Some(_) => is_there(shared, entry, created).await?,
         None => match tie_for(shared, entry, created, rest).await {
             // The lease expired before the entry was tied to it, and so nearly all of the time is over.
@@ -73,7 +72,7 @@ async fn is_there(shared: &Shared, entry: &Entry, created: i64) -> Result<bool, 
 
 /// Ties the entry to a new lease for `rest`, whatever it was tied to. Returns whether it was there.
 async fn tie_for(shared: &Shared, entry: &Entry, created: i64, rest: Duration) -> Result<bool, Failure> {
-    let own = extend::grant(shared, rest).await?;
+    let own = own_lease::grant(shared, rest).await?;
     let is_there = shared.is_there(entry, created);
     let tying = queue::tie(is_there, &shared.key(entry), entry.holder.to_json(), own.id);
     let tied = shared.transaction(entry, &tying).await?;
@@ -88,7 +87,7 @@ async fn tie_for(shared: &Shared, entry: &Entry, created: i64, rest: Duration) -
 }
 
 /// Lets go of all entries, now that the session ends: those whose time is not over lapse by themselves.
-pub(super) async fn end_all(shared: &Arc<Shared>) -> Result<(), Error> {
+pub(super) async fn end_all(shared: &Shared) -> Result<(), Error> {
     let now = shared.client.world.now();
     let extended = shared.entries.collect(|entry, state, leaving| {
         let extension = state.extension.as_ref()?;
@@ -112,6 +111,6 @@ pub(super) async fn end_all(shared: &Arc<Shared>) -> Result<(), Error> {
     Ok(())
 }
 
-async fn end(shared: &Arc<Shared>, entry: &Entry, rest: Duration) -> Result<(), Error> {
+async fn end(shared: &Shared, entry: &Entry, rest: Duration) -> Result<(), Error> {
     if rest.is_zero() { leave(shared, entry).await } else { lapse(shared, entry, rest).await }
 }

@@ -11,6 +11,8 @@
 //! | one member is down, stopped, or cut off from the others | each request goes to the next member after a bounded time; watches ask for a leader, and the queue is read every third of a TTL |
 //! | most members are down, or partition from all | nothing is granted and nothing renewed; holds end at their deadline, leases when the cluster is back, after their full TTL |
 //! | clock jump | nothing: etcd counts leases by the leader's monotonic clock, and this process counts by its own |
+//! | out of space (the NOSPACE alarm) | nothing is granted; holds are renewed and released as before |
+//! | the process ends after the body, before `hold_at_least` is over | a lease for the rest, which nobody renews, frees the lock: two seconds is the shortest |
 //! | keys or leases are deleted by hand | the hold ends at once through its watch, at the latest at the next renewal |
 //!
 //! A request that was never answered may still be carried out, even long after. So entries have names that are never used
@@ -30,12 +32,14 @@ mod entries;
 mod error;
 mod extend;
 mod inspect;
+mod keep_alive;
 mod lapse;
 mod lease;
 mod limit;
 mod member;
 mod multiplexer;
 mod names;
+mod own_lease;
 mod queue;
 mod removed;
 mod renew;

@@ -8,6 +8,7 @@
 use super::connection::Connection;
 use super::error::Verdict;
 use crate::values::mutex::Mutex;
+use crate::values::shown::Chain;
 use crate::values::target::TARGET;
 use crate::world::World;
 use etcd_client::{
@@ -69,7 +70,7 @@ impl Multiplexer {
         let member = connection.member;
         world.spawn(async move {
             if let Err(error) = serve(connection, incoming).await {
-                tracing::debug!(target: TARGET, member, %error, "an etcd watch stream ended");
+                tracing::debug!(target: TARGET, member, error = %Chain::of(&error), "an etcd watch stream ended");
             }
         });
         Self { member, requests, next_id: Arc::new(AtomicI64::new(1)) }

@@ -25,6 +25,8 @@ pub(super) struct Shared {
     pub(super) watches: Arc<WatchCache>,
     /// When the last renewal was sent that was acknowledged.
     pub(super) renewed: AtomicMoment,
+    /// The session is to be audited after the next renewal.
+    pub(super) is_audit_due: AtomicBool,
     /// A task audits the session.
     pub(super) is_audited: AtomicBool,
 }
@@ -39,6 +41,7 @@ impl Shared {
             entries: Ledger::default(),
             keep_alive: Mutex::default(),
             renewed: AtomicMoment::new(opened),
+            is_audit_due: AtomicBool::new(false),
             is_audited: AtomicBool::new(false),
         }
     }

@@ -75,7 +75,7 @@ async fn read_position(shared: &Shared, entry: &Entry) -> Result<Position, Error
         Ok(Some(ahead)) => Ok(Position::Behind(ahead)),
         Err(failure) if failure.verdict.is_permanent() => Err(failure.error),
         Err(failure) => {
-            tracing::debug!(target: TARGET, error = %failure.error, "waiting for a lock although etcd does not answer");
+            tracing::debug!(target: TARGET, error = %failure.error.chain(), "waiting for a lock although etcd does not answer");
             Ok(Position::Unknown)
         }
     }

@@ -8,6 +8,7 @@ use crate::contract::{Backoff, Change, Holders, Scope};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
+use crate::values::shown::Chain;
 use crate::values::target::TARGET;
 use etcd_client::{Event, KeyValue, WatchOptions};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub(super) async fn watch(client: Arc<Client>, scope: Scope) -> Result<Receiver<
         tokio::select! {
             biased;
             () = changes.closed() => {}
-            error = tracker.run() => tracing::warn!(target: TARGET, %error, "locks can no longer be watched"),
+            error = tracker.run() => tracing::warn!(target: TARGET, error = %error.chain(), "locks can no longer be watched"),
         }
     });
     Ok(receiver)
@@ -74,7 +75,7 @@ impl Tracker {
                 }
                 Err(failure) if failure.verdict.is_permanent() => return failure.error,
                 Err(failure) => {
-                    tracing::debug!(target: TARGET, error = %failure.error, "locks cannot be watched for now")
+                    tracing::debug!(target: TARGET, error = %failure.error.chain(), "locks cannot be watched for now")
                 }
             }
         }
@@ -94,7 +95,7 @@ impl Tracker {
                 Ok(Some(response)) => response,
                 Ok(None) => break,
                 Err(error) => {
-                    tracing::debug!(target: TARGET, %error, "a watch of locks broke");
+                    tracing::debug!(target: TARGET, error = %Chain::of(&error), "a watch of locks broke");
                     break;
                 }
             };

@@ -9,11 +9,15 @@ use super::lock_file::LockFile;
 use super::shared::Shared;
 use crate::values::error::Error;
 use crate::values::target::TARGET;
+use std::error::Error as _;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// For how long nobody may have held a lock before its file goes.
 const IDLE: Duration = Duration::from_secs(10 * 60);
+/// The same where there is no room for another file or page: whoever opens a file locks it at once.
+const IDLE_IF_FULL: Duration = Duration::from_secs(3);
 /// How often all processes of a directory together look for such files.
 const EVERY: Duration = Duration::from_secs(60);
 /// For how long one look may go on: the next one finds what is left.
@@ -27,9 +31,23 @@ pub(super) fn start(store: &Arc<Shared>) {
     let (world, store) = (store.world.clone(), Arc::clone(store));
     store.world.clone().spawn(async move {
         if let Some(Err(error)) = world.block(move || clean_up(&store)).await {
-            tracing::debug!(target: TARGET, %error, "the files of idle locks stay");
+            tracing::debug!(target: TARGET, error = %error.chain(), "the files of idle locks stay");
         }
     });
+}
+
+/// Whether that error says that there is no room for another file, or for a record.
+pub(super) fn is_full(error: &Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::StorageFull)
+}
+
+/// Removes what can be removed, for who found no room.
+pub(super) async fn make_room(store: &Arc<Shared>) {
+    let (world, store) = (store.world.clone(), Arc::clone(store));
+    if let Some(Err(error)) = world.block(move || remove_idle(&store, IDLE_IF_FULL)).await {
+        tracing::debug!(target: TARGET, %error, "no room could be made for another lock");
+    }
 }
 
 /// Removes idle files, unless another process has looked for them a moment ago.

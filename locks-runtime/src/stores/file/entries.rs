@@ -75,7 +75,7 @@ impl OpenEntry {
             return Ok(Outcome::BusyFor(left));
         }
         if former.fence.is_none() && length > 0 {
-            tracing::warn!(target: TARGET, key = %self.entry.key, "the lock's file is damaged; its fence goes on from the wall clock");
+            tracing::warn!(target: TARGET, key = %self.entry.key.shown(), "the lock's file is damaged; its fence goes on from the wall clock");
         }
         let fence = self.store.next_fence(&former)?;
         let record = Record { fence: Some(fence), extension: None, holder: Some(Holder::clone(&self.entry.holder)) };
@@ -179,7 +179,7 @@ impl Drop for OpenEntry {
         let is_extended = held.extension.is_some_and(|extension| self.store.timeline.left(&extension).is_some());
         if !is_extended && let Err(error) = self.lock.clear() {
             // The lock is free all the same; only the file names the former holder until the next one acquires it.
-            tracing::debug!(target: TARGET, key = %self.entry.key, %error, "a released lock's record stays in its file");
+            tracing::debug!(target: TARGET, key = %self.entry.key.shown(), error = %error.chain(), "a released lock's record stays in its file");
         }
         self.lock.unlock();
     }

@@ -75,7 +75,7 @@ fn is_taken(store: &Shared, key: &Key) -> Result<bool, Error> {
 fn pass_over(key: &Key, error: Error) -> Result<(), Error> {
     match error.kind() {
         ErrorKind::Unauthorized | ErrorKind::Unsupported => {
-            tracing::debug!(target: TARGET, %key, %error, "a lock's file cannot be read");
+            tracing::debug!(target: TARGET, key = %key.shown(), error = %error.chain(), "a lock's file cannot be read");
             Ok(())
         }
         _ => Err(error.with_key(key)),

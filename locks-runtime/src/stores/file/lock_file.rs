@@ -127,7 +127,7 @@ impl LockFile {
     /// If it was deleted, or another was put in its place, a lock on it excludes no one.
     pub(super) fn is_in_place(&self) -> Result<bool, Error> {
         let identity = |file: &fs::Metadata| (file.dev(), file.ino());
-        let found = match fs::metadata(&self.path) {
+        let found = match fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             found => found.map_err(|error| refused("look at", &self.path, error))?,
         };

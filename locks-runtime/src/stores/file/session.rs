@@ -60,23 +60,13 @@ impl AsyncSession for FileSession {
     async fn enter(self: Arc<Self>, entry: Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
         // A mode more and this does not compile: sharing needs a shared kernel lock.
         let Mode::Exclusive = entry.mode;
-        self.open(&entry)?;
-        for look in 1.. {
-            let left = match self.attempt(&entry)? {
-                Outcome::Acquired(fence) => return Ok(Entered::held(fence)),
-                Outcome::Busy | Outcome::BusyFor(_) if when_busy == WhenBusy::Queue => break,
-                Outcome::Busy => None,
-                Outcome::BusyFor(left) => Some(left),
-            };
-            let holder = self.at(&entry, |entry| entry.holder())?;
-            if left.is_some() || look == LOOKS || holder.as_ref().is_some_and(|holder| !self.store.has_ended(holder)) {
-                self.close_entry(&entry);
-                return Ok(Entered::Busy(self.store.describe(holder, left).into()));
+        match self.try_to_enter(&entry, when_busy).await {
+            Err(error) if clean_up::is_full(&error) => {
+                clean_up::make_room(&self.store).await;
+                self.try_to_enter(&entry, when_busy).await
             }
-            // Another process looks who holds it, or acquires it and has not written its record yet.
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            other => other,
         }
-        Ok(Entered::Queued)
     }
 
     async fn wait_turn(self: Arc<Self>, entry: Arc<Entry>) -> Result<Grant, Error> {
@@ -140,6 +130,26 @@ fn often_enough(answer: Outcome<u64>) -> Outcome<u64> {
 }
 
 impl FileSession {
+    async fn try_to_enter(&self, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
+        self.open(entry)?;
+        for look in 1.. {
+            let left = match self.attempt(entry)? {
+                Outcome::Acquired(fence) => return Ok(Entered::held(fence)),
+                Outcome::Busy | Outcome::BusyFor(_) if when_busy == WhenBusy::Queue => break,
+                Outcome::Busy => None,
+                Outcome::BusyFor(left) => Some(left),
+            };
+            let holder = self.at(entry, |entry| entry.holder())?;
+            if left.is_some() || look == LOOKS || holder.as_ref().is_some_and(|holder| !self.store.has_ended(holder)) {
+                self.close_entry(entry);
+                return Ok(Entered::Busy(self.store.describe(holder, left).into()));
+            }
+            // Another process looks who holds it, or acquires it and has not written its record yet.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(Entered::Queued)
+    }
+
     /// Opens the lock's file for the entry, unless it is open.
     fn open(&self, entry: &Arc<Entry>) -> Result<(), Error> {
         self.with(|entries| {

@@ -32,6 +32,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+/// A session with a shorter TTL could be over before its first lock is held: the background thread has other work, too.
+const SHORTEST: Duration = Duration::from_millis(20);
+
 /// A store in this process's memory. Cloning it makes another handle to the same store.
 #[derive(Clone, Debug)]
 pub struct Memory(Arc<Shared>);
@@ -94,7 +97,7 @@ impl Store for Memory {
     }
 
     fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
-        let shared = Arc::clone(&self.0);
+        let (shared, ttl) = (Arc::clone(&self.0), ttl.max(SHORTEST));
         Box::pin(async move {
             let id = shared.request(|state, now| Ok(state.open(now + ttl))).await?;
             Ok(boxed(Arc::new(MemorySession::new(shared, id, ttl))))

@@ -160,7 +160,7 @@ impl Client {
         // arrives even where those of others do not.
         let values = [(&self.table.channel as _, Type::TEXT), (&probe as _, Type::TEXT)];
         if let Err(failure) = self.ask(&self.work, "SELECT pg_notify($1, $2)", &values).await {
-            tracing::debug!(target: TARGET, error = %Error::from(failure), "waiters poll instead of listening");
+            tracing::debug!(target: TARGET, error = %Error::from(failure).chain(), "waiters poll instead of listening");
         }
     }
 }

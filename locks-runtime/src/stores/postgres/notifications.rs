@@ -57,7 +57,7 @@ impl Notifications {
             self.sessions.lock().values().map(|subscriber| (subscriber.catch_up)()).collect();
         for session in sessions {
             if let Err(error) = session.await {
-                tracing::debug!(target: TARGET, %error, "a session could not be renewed on a new connection");
+                tracing::debug!(target: TARGET, error = %error.chain(), "a session could not be renewed on a new connection");
             }
         }
     }

@@ -73,6 +73,6 @@ async fn withdraw_orphans(shared: &Shared, orphans: &[Arc<Entry>]) {
     }
     // The next renewal tries again.
     if let Err(error) = shared.withdraw(orphans).await {
-        tracing::debug!(target: TARGET, %error, "orphaned entries could not be withdrawn");
+        tracing::debug!(target: TARGET, error = %error.chain(), "orphaned entries could not be withdrawn");
     }
 }

@@ -5,6 +5,7 @@ use super::error::{Failure, Verdict};
 #[cfg(feature = "postgres-tls")]
 use super::tls::Connector;
 use crate::values::error::Error;
+use crate::values::shown::Chain;
 use crate::values::target::TARGET;
 use crate::world::World;
 use std::fmt;
@@ -152,7 +153,7 @@ where
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => {
-                tracing::debug!(target: TARGET, %error, "a connection to PostgreSQL broke");
+                tracing::debug!(target: TARGET, error = %Chain::of(&error), "a connection to PostgreSQL broke");
                 break;
             }
             None => break,

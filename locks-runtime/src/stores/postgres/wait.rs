@@ -53,7 +53,7 @@ pub(super) async fn wait_turn(shared: &Shared, entry: &Arc<Entry>) -> Result<Gra
                     retry = None;
                 }
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    tracing::debug!(target: TARGET, %error, "waiting for a lock although PostgreSQL does not answer");
+                    tracing::debug!(target: TARGET, error = %error.chain(), "waiting for a lock although PostgreSQL does not answer");
                     retry = Some(backoff.pause());
                 }
                 Err(error) => return Err(error),

@@ -149,7 +149,7 @@ async fn poll(shared: &Shared, due: &[Due]) -> bool {
     match replies(shared, due).await {
         Ok(replies) => note(shared, due, replies),
         Err(error) => {
-            tracing::debug!(target: TARGET, %error, "waiting for a lock although Redis does not answer");
+            tracing::debug!(target: TARGET, error = %error.chain(), "waiting for a lock although Redis does not answer");
             false
         }
     }
@@ -184,7 +184,7 @@ fn note(shared: &Shared, due: &[Due], replies: Vec<Result<EntryReply, Error>>) -
                     schedule(world, state, position, is_live, others);
                 }
                 Ok(_) => {}
-                Err(error) => tracing::debug!(target: TARGET, %error, "Redis does not say whether a lock is granted"),
+                Err(error) => tracing::debug!(target: TARGET, error = %error.chain(), "Redis does not say whether a lock is granted"),
             }
             before != (state.status(), state.is_first)
         });

@@ -14,6 +14,7 @@ use super::notification::{self, Notification};
 use super::reply;
 use crate::values::error::Error;
 use crate::values::mutex::Mutex;
+use crate::values::shown::Chain;
 use crate::values::target::TARGET;
 use redis::aio::MultiplexedConnection;
 use redis::{ProtocolVersion, PushInfo, PushKind, RedisError};
@@ -189,7 +190,7 @@ async fn run(subscription: Weak<Subscription>, mut wants_changes: watch::Receive
         };
         let mut pauses = RECONNECT_AFTER;
         if let Err(error) = broken {
-            tracing::debug!(target: TARGET, %error, "no notifications of changes to locks; polling instead");
+            tracing::debug!(target: TARGET, error = %Chain::of(&error), "no notifications of changes to locks; polling instead");
             if error::judge(&error) == Verdict::Unauthorized {
                 pauses = REFUSED_AGAIN_AFTER;
             }

@@ -119,7 +119,7 @@ impl Watcher {
         let found = match inspect::read(&self.subscription.client, &changed).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::debug!(target: TARGET, %error, "locks cannot be watched for now");
+                tracing::debug!(target: TARGET, error = %error.chain(), "locks cannot be watched for now");
                 self.missed.store(true, Ordering::Release);
                 return false;
             }
@@ -142,7 +142,7 @@ impl Watcher {
         match self.read((!must_read_all).then_some(known)).await {
             Ok(changes) => self.report(changes).await,
             Err(error) => {
-                tracing::debug!(target: TARGET, %error, "locks cannot be watched for now");
+                tracing::debug!(target: TARGET, error = %error.chain(), "locks cannot be watched for now");
                 if must_read_all {
                     self.missed.store(true, Ordering::Release);
                 }

@@ -8,10 +8,11 @@ use super::config::Config;
 use super::diagnosis::no_session;
 use super::error::Failure;
 use super::history::History;
-use crate::values::error::Error;
+use crate::values::error::{Error, ErrorKind};
 use crate::values::mutex::Mutex;
 use crate::values::target::TARGET;
 use crate::world::World;
+use crate::world::process::PerProcess;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -62,6 +63,7 @@ impl Client {
         timeout: Duration,
         purpose: Purpose,
     ) -> Result<Self, Error> {
+        check_process()?;
         let limit = config.request_timeout() * 2;
         // A fraction of a millisecond would be cut off.
         let timeout = (timeout + Duration::from_nanos(999_999)).min(LONGEST_TIMEOUT);
@@ -180,6 +182,22 @@ impl Client {
     pub(super) fn error(&self, failure: Failure, node: &str) -> Error {
         failure.into_error(&self.config.servers(), node)
     }
+}
+
+/// The client crate's sockets and timers depend on a thread that it starts once, and on a lock which that thread holds: a
+/// process that was forked after that has the lock and not the thread.
+fn check_process() -> Result<(), Error> {
+    static STARTED: PerProcess<()> = PerProcess::new();
+    if STARTED.inherited().is_some() {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "this process was forked from one that had used ZooKeeper, whose client does not survive that; fork before the first \
+             lock is used, or start another program instead",
+        ));
+    }
+    // It may be there already.
+    let _ = STARTED.set(());
+    Ok(())
 }
 
 impl fmt::Debug for Client {

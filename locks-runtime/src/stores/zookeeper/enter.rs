@@ -19,23 +19,40 @@ const ROUNDS: u32 = 5;
 const LONGEST_RECORD: usize = 1_000_000;
 
 pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
+    let mut trust = Trust::Names;
     for _ in 0..ROUNDS {
         let (node, queue) = join(shared, entry).await?;
-        let ahead = first_ahead(shared, entry, &queue, node.sequence).await;
+        let ahead = first_ahead(shared, entry, &queue, node.sequence, trust).await;
         match (ahead.map_err(|failure| shared.error(failure, entry))?, when_busy) {
             (None, _) => return Ok(Entered::held(node.fence())),
             (Some(_), WhenBusy::Queue) => return Ok(Entered::Queued),
-            (Some(first), WhenBusy::Refuse) => {
-                if let Some(holder) = withdraw(shared, entry, &node, &first).await? {
-                    return Ok(Entered::Busy(holder.into()));
-                }
-                // The entry ahead has left meanwhile.
-            }
+            (Some(first), WhenBusy::Refuse) => match withdraw(shared, entry, &node, &first).await? {
+                Ahead::Holds(holder) => return Ok(Entered::Busy(holder.into())),
+                Ahead::HasLeft => {}
+                Ahead::IsNoEntry => trust = Trust::Owners,
+            },
         }
     }
     // Each time the lock was held, by an entry that left before its record could be read.
     shared.ledger.left(entry.number);
     Ok(Entered::Busy(Holder::unknown_because("it released the lock before its record could be read").into()))
+}
+
+/// By what a node in the queue is known to be an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    /// By its name, if it is one that entries have: that costs no request.
+    Names,
+    /// By its owner: something is named like an entry and is none.
+    Owners,
+}
+
+/// What the first node ahead turned out to be.
+enum Ahead {
+    Holds(Holder),
+    HasLeft,
+    /// It belongs to no session.
+    IsNoEntry,
 }
 
 /// Puts the entry into the queue if it is not there, and returns its node and the queue.
@@ -146,9 +163,10 @@ async fn first_ahead(
     entry: &Entry,
     queue: &[QueueNode],
     sequence: i32,
+    trust: Trust,
 ) -> Result<Option<String>, Failure> {
     let ahead = || queue.iter().filter(|node| node.is_before(sequence));
-    if let Some(certain) = ahead().find(|node| node.is_named_as_entry) {
+    if let Some(certain) = ahead().find(|node| trust == Trust::Names && node.is_named_as_entry) {
         return Ok(Some(certain.name.clone()));
     }
     // Children that end in digits without being named as entries: other locks' nodes, or entries of unknown clients.
@@ -162,8 +180,8 @@ async fn first_ahead(
     Ok(None)
 }
 
-/// Takes the entry out of the queue again, since it must not wait; returns who is `first`, or `None` if that has left.
-async fn withdraw(shared: &Shared, entry: &Arc<Entry>, node: &EntryNode, first: &str) -> Result<Option<Holder>, Error> {
+/// Takes the entry out of the queue again, since it must not wait, and looks who is `first`.
+async fn withdraw(shared: &Shared, entry: &Arc<Entry>, node: &EntryNode, first: &str) -> Result<Ahead, Error> {
     let parent = shared.lock_path(entry);
     let (first, own) = (format!("{parent}/{first}"), format!("{parent}/{}", node.name));
     let answers = shared.client.request(|client| async move {
@@ -177,11 +195,12 @@ async fn withdraw(shared: &Shared, entry: &Arc<Entry>, node: &EntryNode, first: 
     }
     shared.ledger.update(entry, |state| state.node = None);
     let holder = match record {
+        Ok((_, stat)) if !is_entry(stat.ephemeral_owner) => return Ok(Ahead::IsNoEntry),
         Ok((record, _)) => record::holder(&record),
-        Err(ZkError::NoNode) => return Ok(None),
+        Err(ZkError::NoNode) => return Ok(Ahead::HasLeft),
         Err(ZkError::NoAuth) => record::unreadable(),
         Err(error) => return Err(shared.error(error.into(), entry)),
     };
     shared.ledger.left(entry.number);
-    Ok(Some(holder))
+    Ok(Ahead::Holds(holder))
 }

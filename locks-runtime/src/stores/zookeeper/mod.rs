@@ -15,6 +15,7 @@
 //! | a server's clock jumps | none: servers measure time by their monotonic clocks, and so do we |
 //! | the process ends after its body, with time of `hold_at_least` left | the node is in a session of that length which nobody renews: it goes then, or after two ticks (4 s by default) if that is later |
 //! | the ensemble loses its data, or an older copy is put in its place | the sessions of before end as `Lost` once that shows; fences begin again with smaller ones, and a `warn` event says so |
+//! | the process forks after its first lock | the child is refused with `Unsupported`: the client crate does not survive that |
 //! | an entry's node is deleted by hand, or another client's is put in its place | the holder is notified at once by its watch |
 //! | the lock's node is deleted by hand while its queue is empty | none: it is created again, and fences go on, since they are transaction numbers of the whole ensemble |
 //!

@@ -5,14 +5,8 @@ use crate::values::holder::Holder;
 /// The longest record of another project's client that is shown.
 const LONGEST_NAME: usize = 100;
 
-/// The longest record that is read: labels are for people.
-const LONGEST: usize = 64 * 1024;
-
 /// The holder that left a record. Clients of other projects write plain text: Curator an address, Kazoo a name.
 pub(super) fn holder(record: &[u8]) -> Holder {
-    if record.len() > LONGEST {
-        return Holder::unknown_because(format!("its record has {} bytes, and is not read", record.len()));
-    }
     let holder = Holder::from_json(record);
     match std::str::from_utf8(record) {
         Ok(name) if !holder.is_known() && is_name(name) => {

@@ -42,7 +42,7 @@ pub(super) async fn watch(config: Arc<Config>, world: World, scope: Scope) -> Re
         tokio::select! {
             biased;
             () = changes.closed() => {}
-            error = tracker.run(config, world, watcher) => tracing::warn!(target: TARGET, %error, "locks can no longer be watched"),
+            error = tracker.run(config, world, watcher) => tracing::warn!(target: TARGET, error = %error.chain(), "locks can no longer be watched"),
         }
     });
     Ok(receiver)

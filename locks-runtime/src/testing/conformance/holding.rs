@@ -1,6 +1,6 @@
 //! For how long a lock is held.
 
-use super::fixture::{Fixture, PACES, acquire, refused, soon, too_busy, wait};
+use super::fixture::{Fixture, LONG, PACES, acquire, refused, soon, too_busy, wait};
 use crate::values::error::ErrorKind;
 use crate::values::options::OnLost;
 use std::future::pending;
@@ -14,6 +14,7 @@ list! {
         hold_at_least_extends_the_lock_beyond_the_body,
         hold_at_least_outlives_the_client,
         hold_at_least_is_not_the_most,
+        a_short_hold_at_least_weakens_no_hold,
         hold_at_most_stops_the_body_and_releases_the_lock,
         hold_at_most_ends_a_hold_whose_guard_is_not_dropped,
         a_ttl_of_zero_is_refused,
@@ -120,6 +121,22 @@ async fn hold_at_least_is_not_the_most(fixture: &Fixture) {
     assert_eq!(fixture.line("k").await.0, ["us"]);
     held.release().await.unwrap();
     // The time for which it was extended is long over.
+    fixture.is_free("k").await;
+}
+
+/// With a least time that is over long before the first renewal is due.
+async fn a_short_hold_at_least_weakens_no_hold(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    let lock = ours.lock(&key).name("us").ttl(LONG).hold_at_least(Duration::from_millis(100));
+    let held = soon("a free lock", lock.acquire()).await.unwrap();
+    let waiter = wait(&theirs, &key, "them");
+    // The shortest lease of a store, twice.
+    let lost = tokio::time::timeout(Duration::from_secs(5), held.lost()).await;
+    assert!(lost.is_err(), "lost after the least time: {lost:?}");
+    assert!(!waiter.is_finished(), "two hold `{key}`");
+    assert_eq!(fixture.line("k").await.0, ["us"]);
+    held.release().await.unwrap();
+    soon("the turn of the next", waiter).await.unwrap().unwrap().release().await.unwrap();
     fixture.is_free("k").await;
 }
 

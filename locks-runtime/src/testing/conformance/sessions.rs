@@ -25,6 +25,7 @@ list! {
     ]
     |can| can.force_release => [
         an_extended_entry_can_be_released_by_force,
+        an_overtaken_holder_is_told_when_its_entry_is_to_lapse,
     ]
 }
 
@@ -101,6 +102,23 @@ async fn an_extended_entry_can_be_released_by_force(fixture: &Fixture) {
     turn(&theirs, &queued).await.unwrap();
     leave(&theirs, &queued).await;
     fixture.is_free("k").await;
+}
+
+/// Its body may have run beside the next one's.
+async fn an_overtaken_holder_is_told_when_its_entry_is_to_lapse(fixture: &Fixture) {
+    let (ours, theirs) = (fixture.session().await, fixture.session().await);
+    for least in [Duration::from_secs(5), Duration::from_secs(3600)] {
+        let (held, next) = (fixture.entry("k", "us"), fixture.entry("k", "next"));
+        hold(&ours, &held).await;
+        ours.extend(Arc::clone(&held), least).await.unwrap();
+        assert_eq!(fixture.store().force_release(held.key.clone()).await.unwrap(), 1);
+        hold(&theirs, &next).await;
+        refused(ours.lapse(Arc::clone(&held), least).await, ErrorKind::Lost);
+        assert_eq!(fixture.line("k").await, (vec!["next".to_owned()], vec![]));
+        leave(&ours, &held).await;
+        leave(&theirs, &next).await;
+        fixture.is_free("k").await;
+    }
 }
 
 async fn an_extended_entry_stays_after_its_session_closed(fixture: &Fixture) {

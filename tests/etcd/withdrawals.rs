@@ -1,0 +1,56 @@
+//! Entries that should be gone and are not: each is taken out as soon as the store allows it.
+
+use support::cases;
+use support::cases::{Case, Fixture};
+use support::etcd::{Setup, Users};
+use support::proxy::Mode;
+use support::scenarios::{acquire_and_release, behind_proxy, connect, granted, nothing_is_left, queued};
+use support::{Server, eventually};
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases![a_refused_release_is_tried_again, an_entry_that_came_back_is_withdrawn]
+}
+
+async fn a_refused_release_is_tried_again(fixture: Fixture) {
+    let users = Users::default();
+    let (role, etcd) = (users.name.clone(), fixture.start(&Setup { users: Some(users), ..Setup::default() }));
+    let (grant, revoke) = (["role", "grant-permission", &role, "--prefix=true"], ["role", "revoke-permission", &role]);
+    etcd.ctl(&[&grant[..], &["readwrite", "/app/taken/"]].concat());
+    etcd.ctl(&[&grant[..], &["readwrite", "/app/kept/"]].concat());
+    etcd.ctl(&[&revoke[..], &["--prefix=true", "/app/"]].concat());
+    let locks = connect(&etcd.url_with("ttl=30s"));
+    let (taken, kept) =
+        (locks.lock("/app/taken/k").acquire().await.unwrap(), locks.lock("/app/kept/k").acquire().await.unwrap());
+    etcd.ctl(&[&revoke[..], &["--prefix=true", "/app/taken/"]].concat());
+    let _ = taken.release().await;
+    assert!(!etcd.left("/app/taken").is_empty(), "the release was not refused");
+    etcd.ctl(&[&grant[..], &["readwrite", "/app/taken/"]].concat());
+    nothing_is_left(&etcd, "/app/taken").await;
+    kept.check().unwrap();
+    kept.release().await.unwrap();
+}
+
+/// As after a snapshot was restored: with the lease of a session that is still renewed, and unknown to it. Before the
+/// session's first renewal, and after it.
+async fn an_entry_that_came_back_is_withdrawn(fixture: Fixture) {
+    let etcd = fixture.start(&Setup::default());
+    let (proxy, locks) = behind_proxy(&etcd, "ttl=15s").await;
+    let other = locks.lock("/other").acquire().await.unwrap();
+    for round in 0..2 {
+        let guard = locks.lock("/k").acquire().await.unwrap();
+        let (name, lease) = (etcd.left("/k").remove(0), etcd.lease("/k"));
+        guard.release().await.unwrap();
+        let renewals = || etcd.metrics().messages("LeaseKeepAlive");
+        eventually(async || if round == 0 || renewals() > 0 { Ok(()) } else { Err("not renewed") }).await;
+        etcd.ctl(&["put", &name, "", &format!("--lease={lease}")]);
+        let waiting = tokio::spawn(connect(&etcd.url()).lock("/k").acquire());
+        queued(&connect(&etcd.url()), "/k", 1).await;
+        proxy.set(Mode::Refuse);
+        proxy.set(Mode::Pass);
+        granted(waiting).await.release().await.unwrap();
+        nothing_is_left(&etcd, "/k").await;
+    }
+    other.check().unwrap();
+    other.release().await.unwrap();
+    acquire_and_release(&locks, "/k").await;
+}

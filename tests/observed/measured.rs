@@ -1,0 +1,68 @@
+//! Metrics, by name and label.
+
+use crate::log::BACKGROUND;
+use distributed_locks::testing::TestStore;
+use distributed_locks::{Error, Guard, Locks, distributed_lock};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// What was measured since the last time for the lock called `name`; a reading starts the counts anew.
+pub(crate) fn measured_for(name: &str, recorder: &DebuggingRecorder) -> BTreeMap<String, DebugValue> {
+    let all = recorder.snapshotter().snapshot().into_vec().into_iter();
+    let mine = all.filter_map(|(key, _, _, value)| {
+        let (_, key) = key.into_parts();
+        let labels: BTreeMap<_, _> = key.labels().map(|label| (label.key(), label.value())).collect();
+        let outcome = labels.get("outcome").map(|outcome| format!(" {outcome}")).unwrap_or_default();
+        assert!(labels.get("key").is_none_or(|key| !key.contains("job-1")), "a rendered key: {labels:?}");
+        (labels.get("name") == Some(&name)).then(|| (format!("{}{outcome}", key.name()), value))
+    });
+    mine.collect()
+}
+
+#[distributed_lock(key = "/measured/{job}", client = locks, wait = 0, name = "measured")]
+async fn measured(locks: &Locks, job: &str) -> Result<(), Error> {
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_count_by_template_and_name() {
+    LazyLock::force(&BACKGROUND);
+    let recorder = DebuggingRecorder::new();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let store = TestStore::new();
+    let locks = store.client();
+    measured(&locks, "job-1").await.unwrap();
+    let held: Guard = locks.lock("/measured/job-1").acquire().await.unwrap();
+    measured(&locks, "job-1").await.unwrap_err();
+    drop(held);
+    let seen = measured_for("measured", &recorder);
+    assert_eq!(seen["locks_acquisitions_total acquired"], DebugValue::Counter(1));
+    assert_eq!(seen["locks_acquisitions_total busy"], DebugValue::Counter(1));
+    assert_eq!(seen["locks_held"], DebugValue::Gauge(0.0.into()));
+    assert!(matches!(&seen["locks_hold_seconds"], DebugValue::Histogram(values) if values.len() == 1));
+    assert!(matches!(&seen["locks_wait_seconds"], DebugValue::Histogram(values) if values.len() == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiters_and_losses_are_measured() {
+    LazyLock::force(&BACKGROUND);
+    let recorder = DebuggingRecorder::new();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let store = TestStore::new();
+    let guard = store.client().lock("k").name("first").acquire().await.unwrap();
+    let other = store.client();
+    let waiting = async { other.lock("k").name("second").wait(Duration::from_secs(100)).acquire().await };
+    let (error, ()) = tokio::join!(async { waiting.await.err() }, async {
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(measured_for("second", &recorder)["locks_waiting"], DebugValue::Gauge(1.0.into()));
+        store.faults().set_down(true);
+        guard.lost().await;
+    });
+    assert!(error.is_some());
+    let mut seen = measured_for("second", &recorder);
+    // One less than at the last reading, which was one.
+    assert_eq!(seen.remove("locks_waiting"), Some(DebugValue::Gauge((-1.0).into())));
+}
