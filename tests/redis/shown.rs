@@ -3,7 +3,6 @@
 use crate::{Case, Fixture};
 use distributed_locks::ErrorKind;
 use support::cases;
-use support::cases::Program;
 use support::redis::Setup;
 use support::scenarios::bad_input::refused_at_once;
 use support::scenarios::shown::{self, a_hostile_record_is_shown_in_one_short_line, hostile_record};
