@@ -110,6 +110,8 @@ async fn a_client_certificate_works_without_the_servers(fixture: Fixture) {
     }
     let encrypted = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND usename = 'app'";
     assert_ne!(server.psql(encrypted), "0");
+    // It is known for a server, and not for a pool.
+    assert_ne!(server.statements_with("LISTEN"), 0);
     guard.release().await.unwrap();
 }
 
@@ -118,6 +120,10 @@ async fn long_and_odd_keys_work(fixture: Fixture) {
     // As long as can be, with a namespace of the same length.
     let long = connect(&server.url_with(&format!("namespace={}", "n".repeat(512))));
     acquire_and_release(&long, &format!("{:é<200}", fixture.key("'; DROP TABLE distributed_locks; --"))).await;
+    server.psql(
+        "CREATE TABLE IF NOT EXISTS shedlock(name VARCHAR(64) PRIMARY KEY, lock_until TIMESTAMP NOT NULL, \
+         locked_at TIMESTAMP NOT NULL, locked_by VARCHAR(255) NOT NULL); GRANT SELECT, INSERT, UPDATE ON shedlock TO app",
+    );
     let shed = connect(&server.url_with("table=shedlock"));
     let error = shed.lock("k".repeat(65)).acquire().await.unwrap_err();
     assert!(error.kind() == ErrorKind::InvalidKey && error.to_string().contains("64"), "{error}");

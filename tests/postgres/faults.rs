@@ -95,7 +95,9 @@ async fn behind_a_pool_waiters_look(fixture: Fixture) {
         granted(waiting).await.release().await.unwrap();
         took.push(released.elapsed());
     }
-    assert!(took.iter().any(|took| *took < WITHOUT_A_NOTIFICATION / 2), "{took:?}");
+    // The first in the queue looks eight times a second.
+    assert!(took.iter().all(|took| *took < WITHOUT_A_NOTIFICATION / 6), "{took:?}");
+    assert!(took.iter().any(|took| *took < Duration::from_secs(1)), "{took:?}");
     let body = held(&ours, "k", 6).await;
     tokio::time::sleep(Duration::from_secs(8)).await;
     assert!(!body.is_finished(), "not renewed: {:?}", in_time(body).await);

@@ -6,7 +6,9 @@
 
 mod bad_input;
 mod cost;
+mod databases;
 mod faults;
+mod neighbours;
 mod outages;
 mod peers;
 mod shown;
@@ -24,7 +26,9 @@ fn main() -> ExitCode {
         cases![scenarios::forks::a_forked_child_shares_nothing_and_works_by_itself],
         bad_input::cases(),
         cost::cases(),
+        databases::cases(),
         faults::cases(),
+        neighbours::cases(),
         outages::cases(),
         peers::cases(),
         shown::cases(),

@@ -5,6 +5,7 @@ use crate::{Case, Fixture};
 use distributed_locks::{ErrorKind, Locks};
 use std::time::{Duration, Instant};
 use support::postgres::{Postgres, Setup};
+use support::scenarios::bad_input::refused_at_once;
 use support::scenarios::{chain, connect, granted, held, lost};
 use support::{HANG_LIMIT, cases, eventually, once_within};
 
@@ -16,6 +17,11 @@ pub(crate) fn cases() -> Vec<Case> {
         shedlocks_table_is_kept_to_its_form,
         an_extended_lock_stays_taken_for_shedlock,
         a_table_with_zones_is_refused,
+        the_table_is_found_in_javas_schema_and_however_it_is_spelled,
+        a_table_that_java_has_not_made_is_not_made,
+        a_table_of_a_form_that_loses_locks_is_refused_by_its_reason,
+        a_jvm_that_writes_its_own_time_is_refused,
+        an_extended_lock_with_a_long_name_fits,
     ]
 }
 
@@ -157,7 +163,103 @@ async fn a_table_with_zones_is_refused(fixture: Fixture) {
         "CREATE TABLE shedlock(name VARCHAR(64) PRIMARY KEY, lock_until TIMESTAMPTZ, locked_at TIMESTAMPTZ, \
          locked_by VARCHAR(255)); GRANT SELECT, INSERT, UPDATE ON shedlock TO app",
     );
-    let error = connect(&server.url_with("table=shedlock")).lock("job").acquire().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported, "{}", chain(&error));
-    assert!(error.to_string().contains("with time zone"), "{error}");
+    let locks = connect(&server.url_with("table=shedlock"));
+    for error in [locks.lock("job").acquire().await.unwrap_err(), locks.list("").await.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{}", chain(&error));
+        assert!(error.to_string().contains("with time zone"), "{error}");
+    }
+}
+
+/// In Java the name is not quoted, and `currentSchema` may be another.
+async fn the_table_is_found_in_javas_schema_and_however_it_is_spelled(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    server.psql(
+        "CREATE SCHEMA jobs AUTHORIZATION app; CREATE TABLE jobs.shedlock(name VARCHAR(64) PRIMARY KEY, \
+         lock_until TIMESTAMP(3) NOT NULL, locked_at TIMESTAMP(3) NOT NULL, locked_by VARCHAR(255) NOT NULL); \
+         GRANT SELECT, INSERT, UPDATE ON jobs.shedlock TO app; ALTER DATABASE locks SET search_path = jobs",
+    );
+    assert!(lock(&server, "job", 3600));
+    server.psql("ALTER DATABASE locks RESET search_path");
+    for name in ["shedlock", "SHEDLOCK", "jobs.ShedLock", "JOBS.SHEDLOCK", "jobs.shedlock&layout=shedlock"] {
+        let busy = connect(&server.url_with(&format!("table={name}"))).lock("job").wait(Duration::ZERO).acquire().await;
+        let busy = busy.map(drop).unwrap_err();
+        assert!(busy.kind() == ErrorKind::Busy && busy.to_string().contains("java"), "{name}: {}", chain(&busy));
+    }
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname IN ('public', 'jobs')";
+    assert_eq!(server.psql(tables), "1");
+}
+
+async fn a_table_that_java_has_not_made_is_not_made(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    for name in ["shedlock", "ShedLock", "jobs.shedlock", "public.SHEDLOCK"] {
+        let error = refused_at_once(&server.url_with(&format!("table={name}")), "job").await;
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{}", chain(&error));
+        assert!(error.to_string().contains("CREATE TABLE"), "{error}");
+    }
+    assert_eq!(server.psql("SELECT count(*) FROM pg_tables WHERE tablename ILIKE 'shedlock'"), "0");
+}
+
+async fn a_table_of_a_form_that_loses_locks_is_refused_by_its_reason(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    let forms = [
+        ("name text PRIMARY KEY, lock_until timestamp(0), locked_at timestamp(3), locked_by text", "rounds"),
+        ("name text PRIMARY KEY, lock_until timestamp, locked_at timestamp(2), locked_by text", "rounds"),
+        ("name text, lock_until timestamp, locked_at timestamp, locked_by text", "unique key"),
+        (
+            "name text, lock_until timestamp, locked_at timestamp, locked_by text, PRIMARY KEY (name, locked_by)",
+            "unique key",
+        ),
+        ("name text PRIMARY KEY, lock_until timestamp, locked_at timestamp, locked_by varchar(40)", "room"),
+        (
+            "name text PRIMARY KEY, lock_until timestamp, locked_at timestamp, locked_by text, host text NOT NULL",
+            "`host`",
+        ),
+        ("name text PRIMARY KEY, lock_until timestamp, locked_at timestamp", "`locked_by`"),
+        ("name int PRIMARY KEY, lock_until timestamp, locked_at timestamp, locked_by text", "`name`"),
+    ];
+    for (columns, what) in forms {
+        server.psql(&format!(
+            "DROP TABLE IF EXISTS shedlock; CREATE TABLE shedlock ({columns}); GRANT ALL ON shedlock TO app"
+        ));
+        let locks = connect(&server.url_with("table=shedlock"));
+        for error in [locks.lock("job").acquire().await.unwrap_err(), locks.list("").await.unwrap_err()] {
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{columns}: {}", chain(&error));
+            assert!(error.to_string().contains(what), "{columns}: {error}");
+        }
+    }
+    // What differs and does no harm is taken as it is.
+    let fine = "name varchar(30) UNIQUE, lock_until timestamp, locked_at timestamp(6), locked_by varchar(100), more int, \
+                made timestamptz NOT NULL DEFAULT now()";
+    server.psql(&format!("DROP TABLE shedlock; CREATE TABLE shedlock ({fine}); GRANT ALL ON shedlock TO app"));
+    let locks = connect(&server.url_with("table=shedlock"));
+    locks.lock("job").acquire().await.unwrap().release().await.unwrap();
+    let long = locks.lock("n".repeat(31)).acquire().await.unwrap_err();
+    assert!(long.kind() == ErrorKind::InvalidKey && long.to_string().contains("longer"), "{}", chain(&long));
+}
+
+/// Without `usingDbTime()`, in a zone ahead of UTC.
+async fn a_jvm_that_writes_its_own_time_is_refused(fixture: Fixture) {
+    let (server, locks) = with_its_table(&fixture);
+    server.psql(
+        "INSERT INTO shedlock SELECT 'job', now + interval '10 hours', now + interval '9 hours', 'tokyo' \
+         FROM (SELECT timezone('utc', clock_timestamp()) AS now) AS clock",
+    );
+    for wait in [Duration::ZERO, HANG_LIMIT] {
+        let error = locks.lock("job").wait(wait).acquire().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{}", chain(&error));
+        assert!(error.to_string().contains("usingDbTime") && error.to_string().contains("tokyo"), "{error}");
+    }
+    locks.lock("another").acquire().await.unwrap().release().await.unwrap();
+}
+
+async fn an_extended_lock_with_a_long_name_fits(fixture: Fixture) {
+    let (server, locks) = with_its_table(&fixture);
+    let lock = locks.lock("job").name("n".repeat(300)).hold_at_least(Duration::from_secs(3600));
+    lock.run(|_| async {}).await.unwrap();
+    assert!(!lock_is_free(&server, "job"));
+    assert_eq!(server.psql("SELECT max(char_length(locked_by)) <= 255 FROM shedlock"), "t");
+}
+
+fn lock_is_free(server: &Postgres, name: &str) -> bool {
+    server.psql(&format!("SELECT lock_until <= {NOW} FROM shedlock WHERE name = '{name}'")) == "t"
 }

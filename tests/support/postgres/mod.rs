@@ -7,7 +7,7 @@
 //! | a hung or cut-off server | [`Daemon::pause`]: connections stay open, nothing is answered |
 //! | a failover | [`Postgres::standby`], then [`Postgres::promote`] |
 //! | a bad network on the way | a [`Proxy`](crate::proxy::Proxy) to [`Daemon::address`] |
-//! | another client | [`Postgres::psql`] |
+//! | another client | [`Postgres::psql`], or [`Postgres::begin`] for one that stays in its transaction |
 //!
 //! Each has the database `locks`, owned by the role `app`, and the superuser `postgres`, who need no password unless
 //! [`Setup`] says so; the role `poor` owns nothing. Data is kept in memory where the machine has enough, and not synced.
@@ -33,6 +33,7 @@ mod template;
 
 pub use binary::Binary;
 pub use pool::Pool;
+pub use psql::OpenTransaction;
 use psql::Psql;
 
 /// What differs from an open server in plain text.
@@ -105,6 +106,18 @@ impl Postgres {
         let output = self.psql.run(statement);
         assert!(output.status.success(), "{statement}\n{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// The result of a statement of another role; `Err` with what psql says if it fails.
+    pub fn psql_as(&self, role: &str, statement: &str) -> Result<String, String> {
+        let output = self.psql.run_as(role, statement);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// Begins a transaction of the superuser with this statement, and leaves it open until the result is dropped.
+    pub fn begin(&self, statement: &str) -> OpenTransaction {
+        self.psql.begin(statement)
     }
 
     /// How many statements have been carried out for `app` and `poor`, by `pg_stat_statements`.

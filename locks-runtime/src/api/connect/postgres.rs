@@ -43,7 +43,9 @@ fn layout(url: &mut StoreUrl, table: &str) -> Result<Layout, Error> {
         Some(other) => {
             Err(Error::invalid_url(format!("`layout={other}` is not known; expected one of `own`, `shedlock`")))
         }
-        None if table.rsplit('.').next() == Some("shedlock") => Ok(Layout::ShedLock),
+        None if table.rsplit('.').next().is_some_and(|name| name.eq_ignore_ascii_case("shedlock")) => {
+            Ok(Layout::ShedLock)
+        }
         None => Ok(Layout::Own),
     }
 }
@@ -112,6 +114,9 @@ mod tests {
         assert!(fencing("postgres://app@db/locks"));
         assert!(!fencing("postgres://app@db/locks?table=shedlock"));
         assert!(!fencing("postgres://app@db/locks?table=jobs.shedlock"));
+        // As Java folds it.
+        assert!(!fencing("postgres://app@db/locks?table=SHEDLOCK"));
+        assert!(!fencing("postgres://app@db/locks?table=jobs.ShedLock"));
         assert!(!fencing("postgres://app@db/locks?table=jobs&layout=shedlock"));
         assert!(fencing("postgres://app@db/locks?table=shedlock&layout=own"));
     }

@@ -1,35 +1,58 @@
-//! The client of the database: two connections, one for what callers wait for and one for upkeep and notifications.
+//! The client of the database: one connection for what callers wait for, one for upkeep and notifications, and where it is
+//! needed one for what waits for a row.
 //!
-//! They are two, so that a renewal never waits behind a request for a row that another transaction keeps locked.
+//! They are several, so that no request waits behind one for a row that another transaction keeps locked: on the first two
+//! nothing waits for a row for more than a moment.
 
 use super::config::Config;
 use super::connection::{Connection, Value};
 use super::error::{Failure, Verdict};
+use super::found::{FIND, Found};
 use super::notifications::Notifications;
 use super::servers::{Event, Listen, Servers};
 use super::sql::Statements;
-use super::table::Table;
-use crate::values::error::Error;
+use super::table::{Table, quoted};
+use crate::values::error::{Error, ErrorKind};
 use crate::values::key::Key;
+use crate::values::mutex::Mutex;
 use crate::values::target::TARGET;
 use crate::world::World;
+use crate::world::clock::AtomicMoment;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 /// How often one request is sent before it counts as failed. Every statement can be repeated.
 const ATTEMPTS: u32 = 2;
 
+/// How long a request waits for a row on a connection that others need, and on the one for such requests.
+const MOMENT: &str = "20ms";
+const PATIENCE: &str = "400ms";
+
 /// What all sessions of a store share.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) world: World,
-    pub(super) table: Table,
-    pub(super) statements: Statements,
     pub(super) notifications: Notifications,
     pub(super) work: Connection,
     pub(super) upkeep: Connection,
+    patient: Connection,
     servers: Arc<Servers>,
+    /// As the URL names it.
+    wanted: Table,
+    found: Mutex<Option<Arc<InUse>>>,
+    /// One request at a time looks for the table.
+    finding: tokio::sync::Mutex<()>,
+    /// When to delete old rows next.
+    pub(super) clean_at: AtomicMoment,
+}
+
+/// The table that is used, and its statements.
+#[derive(Debug)]
+pub(super) struct InUse {
+    pub(super) statements: Statements,
+    pub(super) may_delete: bool,
 }
 
 /// The answer to one request.
@@ -39,12 +62,15 @@ pub(super) struct Answer {
     pub(super) is_unresolved: bool,
 }
 
+/// Which of the statements a request sends.
+type Choice = fn(&Statements) -> &String;
+
 impl Client {
     pub(super) fn new(config: Config, world: &World) -> Result<Arc<Self>, Error> {
-        let table = config.check()?;
+        let wanted = config.check()?;
         let layout = config.layout;
         let servers = Arc::new(Servers::new(config, world)?);
-        let statement = format!("LISTEN \"{}\"", table.channel.replace('"', "\"\""));
+        let statement = format!("LISTEN {}", quoted(&wanted.channel));
         Ok(Arc::new_cyclic(|client: &Weak<Self>| {
             // Weak: the client owns the connection.
             let client = client.clone();
@@ -56,12 +82,15 @@ impl Client {
             let listen = layout.has_queue().then(|| Listen::new(statement, Arc::new(on_event)));
             Self {
                 world: world.clone(),
-                statements: layout.statements(&table),
                 notifications: Notifications::default(),
                 work: Connection::new(Arc::clone(&servers), None),
                 upkeep: Connection::new(Arc::clone(&servers), listen),
+                patient: Connection::new(Arc::clone(&servers), None),
                 servers,
-                table,
+                wanted,
+                found: Mutex::default(),
+                finding: tokio::sync::Mutex::default(),
+                clean_at: AtomicMoment::new(world.now()),
             }
         }))
     }
@@ -77,47 +106,99 @@ impl Client {
         Ok(name)
     }
 
-    /// Sends one statement, which must be repeatable: an abandoned attempt may still be carried out.
+    /// Sends one statement that waits for no row. It must be repeatable: an abandoned attempt may still be carried out.
     pub(super) async fn ask(
         &self,
         connection: &Connection,
-        statement: &str,
+        choice: Choice,
+        values: &[Value<'_>],
+    ) -> Result<Answer, Failure> {
+        self.ask_within(self.config().request_timeout(), connection, choice, values).await
+    }
+
+    /// As [`ask`](Client::ask), with another time limit for each attempt.
+    pub(super) async fn ask_within(
+        &self,
+        limit: Duration,
+        connection: &Connection,
+        choice: Choice,
         values: &[Value<'_>],
     ) -> Result<Answer, Failure> {
         let mut is_unresolved = false;
-        match self.attempt(connection, statement, values, &mut is_unresolved).await {
-            Ok(rows) => Ok(Answer { rows, is_unresolved }),
-            Err(failure) => Err(failure.with_unresolved(is_unresolved)),
+        let mut was_found_again = false;
+        loop {
+            let in_use = self.in_use(connection).await.map_err(|failure| failure.with_unresolved(is_unresolved))?;
+            let text = choice(&in_use.statements);
+            match self.attempt(limit, connection, text, values, &mut is_unresolved).await {
+                Ok(rows) => return Ok(Answer { rows, is_unresolved }),
+                Err(failure) if failure.verdict == Verdict::FindTable && !was_found_again => {
+                    self.forget(&in_use);
+                    was_found_again = true;
+                }
+                Err(failure) => return Err(failure.with_unresolved(is_unresolved)),
+            }
         }
     }
 
+    /// Sends a statement that changes one row; its last parameter, which `values` do not have, is how long it may wait for
+    /// that row.
+    pub(super) async fn change(&self, choice: Choice, values: &[Value<'_>]) -> Result<Answer, Failure> {
+        match self.ask(&self.work, choice, &with_patience(values, &MOMENT)).await {
+            Err(failure) if failure.verdict == Verdict::RowLocked => {
+                let was_unresolved = failure.is_unresolved;
+                let answer = self.ask(&self.patient, choice, &with_patience(values, &PATIENCE)).await;
+                let answer = answer.map_err(|failure| failure.with_unresolved(was_unresolved))?;
+                Ok(Answer { is_unresolved: answer.is_unresolved || was_unresolved, ..answer })
+            }
+            answer => answer,
+        }
+    }
+
+    /// As [`change`](Client::change), for a moment only, among upkeep.
+    pub(super) async fn change_in_upkeep(&self, choice: Choice, values: &[Value<'_>]) -> Result<Answer, Failure> {
+        self.ask(&self.upkeep, choice, &with_patience(values, &MOMENT)).await
+    }
+
+    /// As [`change`](Client::change), of a statement that notifies waiters by the channel that comes at this place among
+    /// `values`: by none, where the server has no room for notifications. They look by themselves then, which is late but
+    /// better than a lock that cannot be released.
+    pub(super) async fn change_and_notify(
+        &self,
+        choice: Choice,
+        values: &[Value<'_>],
+        place: usize,
+    ) -> Result<Answer, Failure> {
+        let (before, after) = values.split_at(place);
+        let with = |channel| [before, &[(channel, Type::TEXT)], after].concat();
+        match self.change(choice, &with(&self.wanted.channel)).await {
+            Err(failure) if failure.verdict == Verdict::NoNotification => {
+                self.change(choice, &with(&None::<&str>)).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Sends a statement of which nothing is known but its text.
     async fn attempt(
         &self,
+        limit: Duration,
         connection: &Connection,
         statement: &str,
         values: &[Value<'_>],
         is_unresolved: &mut bool,
     ) -> Result<Vec<Row>, Failure> {
-        let limit = self.config().request_timeout();
-        let (mut failed, mut was_created) = (0, false);
+        let mut failed = 0;
         loop {
             let open = connection.open().await?;
             let failure = match open.ask(statement, values, limit).await {
                 Ok(rows) => return Ok(rows),
                 Err(failure) => failure,
             };
+            *is_unresolved |= failure.is_open();
             match failure.verdict {
-                Verdict::CreateTable if !was_created => {
-                    self.create_table(connection, failure).await?;
-                    was_created = true;
-                    continue;
-                }
-                Verdict::Reconnect => {
-                    *is_unresolved = true;
-                    connection.abandon(&open);
-                }
-                Verdict::Retry => {}
-                Verdict::CreateTable | Verdict::Fail(_) => return Err(failure),
+                Verdict::Reconnect => connection.abandon(&open),
+                Verdict::Retry | Verdict::Isolate => {}
+                _ => return Err(failure),
             }
             failed += 1;
             if failed == ATTEMPTS {
@@ -126,17 +207,73 @@ impl Client {
         }
     }
 
+    /// The table, which is looked for once, and created where it does not exist.
+    pub(super) async fn in_use(&self, connection: &Connection) -> Result<Arc<InUse>, Failure> {
+        if let Some(found) = self.found.lock().clone() {
+            return Ok(found);
+        }
+        let _one = self.finding.lock().await;
+        if let Some(found) = self.found.lock().clone() {
+            return Ok(found);
+        }
+        let found = match self.find(connection).await? {
+            Some(found) => found,
+            None => {
+                self.create_table(connection).await?;
+                // Another role may have created one at the same time, elsewhere: whoever looks last sees both.
+                let gone =
+                    || Failure::unusable(ErrorKind::Unavailable, "the table was created, and is not there".to_owned());
+                self.find(connection).await?.ok_or_else(gone)?
+            }
+        };
+        let in_use = Arc::new(InUse {
+            statements: self.config().layout.statements(&found.table(), found.room("locked_by")),
+            may_delete: found.may_delete,
+        });
+        *self.found.lock() = Some(Arc::clone(&in_use));
+        Ok(in_use)
+    }
+
+    async fn find(&self, connection: &Connection) -> Result<Option<Found>, Failure> {
+        let layout = self.config().layout;
+        let names = layout.spellings(&self.wanted.name);
+        let schemas = self.wanted.schema.as_deref().map(|schema| layout.spellings(schema));
+        let mark = layout.mark();
+        let values = [(&names as _, Type::TEXT_ARRAY), (&schemas as _, Type::TEXT_ARRAY), (&mark as _, Type::TEXT)];
+        let rows = self.attempt(self.config().request_timeout(), connection, FIND, &values, &mut false).await?;
+        Found::one_of(&rows, layout).map_err(|error| Failure::unusable(error.kind(), error.to_string()))
+    }
+
+    fn forget(&self, gone: &Arc<InUse>) {
+        let mut found = self.found.lock();
+        if found.as_ref().is_some_and(|found| Arc::ptr_eq(found, gone)) {
+            *found = None;
+        }
+    }
+
     /// Creates the table, which many clients may do at once.
-    async fn create_table(&self, connection: &Connection, missing: Failure) -> Result<(), Failure> {
+    async fn create_table(&self, connection: &Connection) -> Result<(), Failure> {
         let (open, limit) = (connection.open().await?, self.config().request_timeout());
-        match open.execute(&self.statements.creation, limit).await {
+        let layout = self.config().layout;
+        let creation = layout.creation(&self.wanted);
+        if !layout.creates_table() {
+            let message = format!(
+                "the database has no table {}, and it is for the Java service to have one: {creation}",
+                self.wanted.quoted
+            );
+            return Err(Failure::unusable(ErrorKind::Unsupported, message));
+        }
+        match open.execute(&creation, limit).await {
             Some(Ok(())) => Ok(()),
-            Some(Err(error)) => match error.code().map(tokio_postgres::error::SqlState::code) {
-                // Another was faster: `IF NOT EXISTS` looks before it takes the name.
-                Some("42P07" | "23505" | "42710") => Ok(()),
-                Some("42501" | "25006") => Err(missing.no_table(&open.endpoint, &self.statements.creation)),
-                _ => Err(Failure::reported(&open.endpoint, error)),
-            },
+            Some(Err(error)) => {
+                let failure = Failure::reported(&open.endpoint, &error);
+                match failure.code() {
+                    // Another was faster: `IF NOT EXISTS` looks before it takes the name.
+                    Some("42P07" | "23505" | "42710") => Ok(()),
+                    Some("42501" | "25006") => Err(failure.no_table(&open.endpoint, &creation)),
+                    _ => Err(failure),
+                }
+            }
             None => {
                 connection.abandon(&open);
                 Err(Failure::timeout(&open.endpoint, limit))
@@ -146,21 +283,44 @@ impl Client {
 
     fn handle(self: &Arc<Self>, event: Event<'_>) {
         match event {
-            Event::Opened => self.world.spawn(Arc::clone(self).catch_up()),
-            Event::Closed => self.notifications.stopped(),
+            Event::Opened(is_listening) => self.world.spawn(Arc::clone(self).catch_up(is_listening)),
+            Event::Closed => {
+                self.notifications.stopped();
+            }
             Event::Notification(payload) => self.notifications.receive(payload, self.world.now()),
         }
     }
 
     /// After a connection was made: finds out what was missed, and whether notifications arrive.
-    async fn catch_up(self: Arc<Self>) {
+    async fn catch_up(self: Arc<Self>, is_listening: bool) {
         self.notifications.catch_up().await;
+        if is_listening {
+            self.probe().await;
+        }
+    }
+
+    /// Waiters have found what no notification told them: they poll from now on, unless one that is sent now arrives.
+    pub(super) fn doubt_notifications(self: &Arc<Self>) {
+        if self.notifications.stopped() {
+            let client = Arc::clone(self);
+            self.world.spawn(async move { client.probe().await });
+        }
+    }
+
+    async fn probe(&self) {
         let probe = self.notifications.expect_probe(self.world.bits());
         // By the other connection: through a pool both may share one of the server's, and a notification of one's own
         // arrives even where those of others do not.
-        let values = [(&self.table.channel as _, Type::TEXT), (&probe as _, Type::TEXT)];
-        if let Err(failure) = self.ask(&self.work, "SELECT pg_notify($1, $2)", &values).await {
+        let values = [(&self.wanted.channel as _, Type::TEXT), (&probe as _, Type::TEXT)];
+        let limit = self.config().request_timeout();
+        let sent = self.attempt(limit, &self.work, "SELECT pg_notify($1, $2)", &values, &mut false).await;
+        if let Err(failure) = sent {
             tracing::debug!(target: TARGET, error = %Error::from(failure).chain(), "waiters poll instead of listening");
         }
     }
+}
+
+/// The values of a statement, the last of which is how long it may wait for a row.
+fn with_patience<'a>(values: &[Value<'a>], patience: &'a &'a str) -> Vec<Value<'a>> {
+    values.iter().cloned().chain([(patience as _, Type::TEXT)]).collect()
 }

@@ -16,7 +16,7 @@ pub struct Config {
     pub credentials: Option<Credentials>,
     /// The database.
     pub database: String,
-    /// The table, as `table` or `schema.table`; case counts.
+    /// The table, as `table` or `schema.table`; case counts, except in ShedLock's. Without a schema it is looked for in all.
     pub table: String,
     /// What the table looks like.
     pub layout: Layout,

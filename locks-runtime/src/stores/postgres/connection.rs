@@ -1,13 +1,16 @@
 //! One connection, made anew when it breaks. The server answers requests on it in the order they were sent.
 
-use super::error::Failure;
+use super::backend::BEGIN;
+use super::error::{Failure, Verdict};
 use super::servers::{Event, Listen, Servers};
 use crate::values::mutex::Mutex;
 use crate::world::clock::AtomicMoment;
 use std::fmt;
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error as ClientError, Row};
@@ -33,6 +36,11 @@ pub(super) struct OpenConnection {
     pub(super) endpoint: String,
     /// When the server last answered anything. A request that waits behind others is not unanswered.
     answered: AtomicMoment,
+    /// Held while a request is sent, which may be several messages.
+    sending: Mutex<()>,
+    is_pooled: bool,
+    /// Each statement is sent in a transaction that says what it needs.
+    is_explicit: AtomicBool,
 }
 
 impl Connection {
@@ -64,13 +72,19 @@ impl Connection {
         let connected = self.servers.connect(self.listen.as_ref()).await;
         self.attempts.fetch_add(1, Ordering::AcqRel);
         *last = connected.as_ref().err().cloned();
-        let (client, endpoint) = connected?;
-        let answered = AtomicMoment::new(self.servers.world.now());
-        let (servers, endpoint) = (Arc::clone(&self.servers), endpoint.to_owned());
-        let open = Arc::new(OpenConnection { servers, client, endpoint, answered });
+        let (client, backend, endpoint) = connected?;
+        let open = Arc::new(OpenConnection {
+            client,
+            endpoint: endpoint.to_owned(),
+            answered: AtomicMoment::new(self.servers.world.now()),
+            sending: Mutex::default(),
+            is_pooled: backend.is_pooled,
+            is_explicit: AtomicBool::new(backend.is_strict),
+            servers: Arc::clone(&self.servers),
+        });
         *self.current.lock() = Some(Arc::clone(&open));
         if let Some(listen) = &self.listen {
-            listen.report(Event::Opened);
+            listen.report(Event::Opened(!backend.is_pooled));
         }
         Ok(open)
     }
@@ -101,7 +115,7 @@ impl OpenConnection {
     ) -> Result<Vec<Row>, Failure> {
         let world = &self.servers.world;
         let sent = world.now();
-        let mut answer = pin!(self.client.query_typed(statement, values));
+        let mut answer = pin!(self.query(statement, values));
         loop {
             let due = sent.max(self.answered.load()) + limit;
             let left = due.since(world.now());
@@ -110,14 +124,54 @@ impl OpenConnection {
             }
             if let Ok(answer) = tokio::time::timeout(left, &mut answer).await {
                 self.answered.advance(world.now());
-                return answer.map_err(|error| Failure::reported(&self.endpoint, error));
+                return answer.map_err(|error| self.failure(&error));
             }
         }
+    }
+
+    async fn query(&self, statement: &str, values: &[Value<'_>]) -> Result<Vec<Row>, ClientError> {
+        let mut rows = pin!(self.client.query_typed(statement, values));
+        // The first poll of a request sends it.
+        if !self.is_explicit.load(Ordering::Acquire) {
+            let first = poll_fn(|context| {
+                let _alone = self.sending.lock();
+                Poll::Ready(rows.as_mut().poll(context))
+            });
+            return rest(first.await, rows).await;
+        }
+        let (mut begin, mut end) = (pin!(self.client.batch_execute(BEGIN)), pin!(self.client.batch_execute("COMMIT")));
+        // In one go: no other request may come in between, and all of it takes one round trip.
+        let first = poll_fn(|context| {
+            let _alone = self.sending.lock();
+            let begun = begin.as_mut().poll(context);
+            Poll::Ready((begun, rows.as_mut().poll(context), end.as_mut().poll(context)))
+        });
+        let (begun, asked, ended) = first.await;
+        rest(begun, begin).await?;
+        let (rows, ended) = (rest(asked, rows).await, rest(ended, end).await);
+        let rows = rows?;
+        ended.map(|()| rows)
+    }
+
+    fn failure(&self, error: &ClientError) -> Failure {
+        let failure = Failure::reported(&self.endpoint, error);
+        if failure.verdict == Verdict::Isolate && self.is_pooled {
+            self.is_explicit.store(true, Ordering::Release);
+        }
+        failure
     }
 
     /// Executes statements without values, which return nothing; `None` if the server did not answer within `limit`.
     pub(super) async fn execute(&self, statements: &str, limit: Duration) -> Option<Result<(), ClientError>> {
         tokio::time::timeout(limit, self.client.batch_execute(statements)).await.ok()
+    }
+}
+
+/// What a request answers whose first poll returned this.
+async fn rest<F: Future>(first: Poll<F::Output>, request: Pin<&mut F>) -> F::Output {
+    match first {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => request.await,
     }
 }
 

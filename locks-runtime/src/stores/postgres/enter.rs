@@ -27,12 +27,17 @@ pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBu
         (&(when_busy == WhenBusy::Queue) as _, Type::BOOL),
     ];
     entries.sent(entry);
-    let answer = client.ask(&client.work, &client.statements.enter, &values).await;
+    let answer = client.change(|statements| &statements.enter, &values).await;
     if !answer.as_ref().map_or_else(|failure| failure.is_unresolved, |answer| answer.is_unresolved) {
         entries.resolved(entry.number);
     }
+    if answer.is_err() {
+        // Definitely refused, as behind a row that stays locked: there is nothing to withdraw, again and again.
+        entries.forget_if(entry.number, |state| state.status() == Status::Sent);
+    }
     let rows = answer?.rows;
     let row = rows.first().ok_or_else(|| Error::unavailable("PostgreSQL returned no row for a lock"))?;
+    layout.check_row(row)?;
     match View::read(row, &shared.id, entry)?.status(client.world.now()) {
         Some(status) => {
             entries.get(entry.number, |state| state.advance(status));

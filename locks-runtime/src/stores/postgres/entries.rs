@@ -1,5 +1,6 @@
 //! What a session knows of its entries, from before each is first sent until it is definitely gone.
 
+use super::error::OTHER_FENCE;
 use crate::contract::{Entry, Ledger};
 use crate::world::clock::Moment;
 use std::sync::Arc;
@@ -8,11 +9,23 @@ use tokio::sync::watch;
 /// The entries of one session.
 pub(super) type Entries = Ledger<EntryState>;
 
-/// The status of an entry, for whoever wants to see it change.
+/// What is known of an entry, for whoever wants to see it change.
 #[derive(Debug, Default)]
-pub(super) struct EntryState(watch::Sender<Status>);
+pub(super) struct EntryState(watch::Sender<Known>);
 
-/// What is known of an entry.
+/// What is known of an entry, and how often it was hinted at that there is more.
+///
+/// A notification is only a hint: whoever may connect to the database can send one. What the store answers counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Known {
+    pub(super) status: Status,
+    /// Hints that it is the entry's turn.
+    pub(super) turns: u32,
+    /// Hints that the entry is gone.
+    pub(super) losses: u32,
+}
+
+/// What the store has shown of an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) enum Status {
     /// It was sent, and nothing is known.
@@ -22,60 +35,115 @@ pub(super) enum Status {
     Queued { ahead: u32, until: Moment },
     /// It holds the lock, with this fence.
     Held(u64),
+    /// Its hold is over; it stays until then, without being renewed.
+    Lapsing { until: Moment },
     /// It is gone from the store although it has not left.
     Removed(&'static str),
     /// It was released or withdrawn.
     Left,
 }
 
+/// What a notification hints at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Hint {
+    /// It is the entry's turn.
+    Turn,
+    /// The entry is the first in the queue, and the lock is held until then at most, unless it is renewed.
+    Wait(Moment),
+    /// The entry was removed.
+    Gone,
+}
+
 impl EntryState {
     pub(super) fn status(&self) -> Status {
-        *self.0.borrow()
+        self.0.borrow().status
     }
 
-    pub(super) fn subscribe(&self) -> watch::Receiver<Status> {
+    pub(super) fn subscribe(&self) -> watch::Receiver<Known> {
         self.0.subscribe()
     }
 
     /// Notes what the store has shown, unless more is known already: answers may overtake each other. What is over stays
-    /// over, and a holder does not wait again.
+    /// over, and a holder does not wait again; its fence never changes.
     pub(super) fn advance(&self, next: Status) {
-        self.0.send_if_modified(|status| {
-            let is_allowed = match *status {
-                Status::Removed(_) | Status::Left => false,
-                Status::Held(_) => !matches!(next, Status::Queued { .. }),
-                Status::Sent | Status::Queued { .. } => true,
+        self.0.send_if_modified(|known| {
+            let next = match (known.status, next) {
+                (Status::Removed(_) | Status::Left, _) => return false,
+                (Status::Lapsing { .. }, next) if !matches!(next, Status::Lapsing { .. }) => return false,
+                (Status::Held(_), Status::Queued { .. } | Status::Sent) => return false,
+                (Status::Held(fence), Status::Held(other)) if fence != other => Status::Removed(OTHER_FENCE),
+                (_, next) => next,
             };
-            if is_allowed {
-                *status = next;
+            let is_new = known.status != next;
+            known.status = next;
+            is_new
+        });
+    }
+
+    /// Notes a hint, if it can matter to this entry.
+    pub(super) fn hint(&self, hint: Hint) {
+        self.0.send_if_modified(|known| {
+            match (&mut known.status, hint) {
+                (Status::Sent | Status::Queued { .. }, Hint::Turn) => known.turns = known.turns.wrapping_add(1),
+                // Never later than the store has shown.
+                (Status::Queued { until, .. }, Hint::Wait(hinted)) if hinted < *until => *until = hinted,
+                (Status::Held(_), Hint::Gone) => known.losses = known.losses.wrapping_add(1),
+                _ => return false,
             }
-            is_allowed
+            true
         });
     }
 
     /// The entry leaves: nothing that the store shows matters any more.
     pub(super) fn leave(&self) {
-        self.0.send_replace(Status::Left);
+        self.0.send_modify(|known| known.status = Status::Left);
     }
 }
 
 /// The entries to renew: those that are in the store, or may be. A renewal moves the session's deadline on, so it must move
-/// on that of an entry too whose answer has not come yet.
-pub(super) fn renewable(entries: &Entries) -> Vec<Arc<Entry>> {
+/// on that of an entry too whose answer has not come yet. Where the store has no queue (`has_queue`), no waiter is there.
+pub(super) fn renewable(entries: &Entries, has_queue: bool) -> Vec<Arc<Entry>> {
     entries.collect(|entry, state, _| match state.status() {
-        Status::Removed(_) | Status::Left => None,
+        Status::Removed(_) | Status::Left | Status::Lapsing { .. } => None,
+        Status::Queued { .. } if !has_queue => None,
         Status::Sent | Status::Queued { .. } | Status::Held(_) => Some(Arc::clone(entry)),
     })
 }
 
-/// The numbers of the entries that a renewal must find, for they are in the store for certain. Where the store has no
-/// queue (`has_queue`), these are the holders.
-pub(super) fn confirmed(entries: &Entries, has_queue: bool) -> Vec<u64> {
-    entries.collect(|entry, state, _| match state.status() {
-        Status::Held(_) => Some(entry.number),
-        Status::Queued { .. } => has_queue.then_some(entry.number),
-        Status::Sent | Status::Removed(_) | Status::Left => None,
-    })
+/// Forgets the entries that have lapsed.
+pub(super) fn forget_lapsed(entries: &Entries, now: Moment) {
+    let lapsed = entries.collect(|entry, state, _| match state.status() {
+        Status::Lapsing { until } if until <= now => Some(entry.number),
+        _ => None,
+    });
+    for number in lapsed {
+        entries.left(number);
+    }
+}
+
+/// The numbers of the entries that a renewal must find, for they are in the store for certain.
+#[derive(Debug, Default)]
+pub(super) struct Confirmed {
+    /// As the holder.
+    pub(super) holders: Vec<u64>,
+    /// As the holder, or in the queue.
+    pub(super) waiters: Vec<u64>,
+}
+
+impl Confirmed {
+    /// Those that the store has shown until now. Where it has no queue (`has_queue`), there are no waiters.
+    pub(super) fn of(entries: &Entries, has_queue: bool) -> Self {
+        let mut confirmed = Self::default();
+        entries.collect(|entry, state, _| {
+            match state.status() {
+                Status::Held(_) => confirmed.holders.push(entry.number),
+                Status::Queued { .. } if has_queue => confirmed.waiters.push(entry.number),
+                _ => {}
+            }
+            None::<()>
+        });
+        confirmed
+    }
 }
 
 #[cfg(test)]
@@ -97,10 +165,12 @@ mod tests {
             entries.get(number, |state| state.advance(status));
         }
         entries.sent(&entry(5));
-        let renewable: Vec<u64> = renewable(&entries).iter().map(|entry| entry.number).collect();
-        assert_eq!(renewable, [1, 2, 5]);
-        assert_eq!(confirmed(&entries, true), [1, 2]);
-        assert_eq!(confirmed(&entries, false), [1]);
+        let renewed =
+            |has_queue| -> Vec<u64> { renewable(&entries, has_queue).iter().map(|entry| entry.number).collect() };
+        assert_eq!((renewed(true), renewed(false)), (vec![1, 2, 5], vec![1, 5]));
+        let confirmed = Confirmed::of(&entries, true);
+        assert_eq!((confirmed.holders, confirmed.waiters), (vec![1], vec![2]));
+        assert_eq!(Confirmed::of(&entries, false).waiters, [0; 0]);
     }
 
     #[test]
@@ -120,5 +190,48 @@ mod tests {
         state.leave();
         state.advance(Status::Held(1));
         assert_eq!(state.status(), Status::Left);
+    }
+    #[test]
+    fn a_hint_is_never_a_grant_nor_a_loss_and_never_makes_a_waiter_late() {
+        let state = EntryState::default();
+        let until = |nanos| Status::Queued { ahead: 0, until: Moment::from_nanos(nanos) };
+        state.advance(until(9));
+        for (hint, expected) in [
+            (Hint::Turn, until(9)),
+            (Hint::Gone, until(9)),
+            (Hint::Wait(Moment::from_nanos(12)), until(9)),
+            (Hint::Wait(Moment::from_nanos(5)), until(5)),
+        ] {
+            state.hint(hint);
+            assert_eq!(state.status(), expected, "{hint:?}");
+        }
+        state.advance(Status::Held(7));
+        for hint in [Hint::Gone, Hint::Turn, Hint::Wait(Moment::from_nanos(1))] {
+            state.hint(hint);
+            assert_eq!(state.status(), Status::Held(7), "{hint:?}");
+        }
+    }
+
+    #[test]
+    fn a_hold_whose_fence_changes_is_no_longer_that_hold() {
+        let state = EntryState::default();
+        state.advance(Status::Held(7));
+        state.advance(Status::Held(8));
+        assert_eq!(state.status(), Status::Removed(OTHER_FENCE));
+    }
+
+    #[test]
+    fn what_lapses_is_not_renewed_and_is_forgotten_when_it_is_over() {
+        let (entries, until) = (Entries::default(), Moment::from_nanos(9));
+        entries.sent(&entry(1));
+        entries.resolved(1);
+        entries.get(1, |state| state.advance(Status::Held(7)));
+        entries.get(1, |state| state.advance(Status::Lapsing { until }));
+        entries.get(1, |state| state.advance(Status::Held(7)));
+        assert!(renewable(&entries, true).is_empty());
+        forget_lapsed(&entries, Moment::from_nanos(8));
+        assert!(entries.contains(1));
+        forget_lapsed(&entries, until);
+        assert!(entries.is_empty());
     }
 }

@@ -1,10 +1,13 @@
 //! What an error of PostgreSQL means for the request that met it.
 
 use crate::values::error::{Error, ErrorKind};
+use crate::values::shown::{Chain, Shown};
+use std::error::Error as StdError;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::Error as ClientError;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, Severity};
 
 /// The session ended because this process closed it.
 pub(super) const SESSION_CLOSED: &str = "the session was closed";
@@ -21,6 +24,17 @@ pub(super) const ENTRY_LAPSED: &str = "the entry in the queue lapsed: it was not
 /// The lock's holder was removed by `force_release`.
 pub(super) const RELEASED_BY_FORCE: &str = "the lock was released by force in the store";
 
+/// The entry holds the lock by another number than it was granted.
+pub(super) const OTHER_FENCE: &str =
+    "the store shows another fence for this hold: the table was changed by hand, or restored from a copy";
+
+/// Another transaction has locked the lock's row, and does not end.
+pub(super) const ROW_LOCKED: &str = "the lock's row is locked by another transaction in the database, which does not end; \
+     `pg_stat_activity` shows it, perhaps as `idle in transaction`";
+
+/// How much of what the server says is shown.
+const LONGEST_CAUSE: usize = 400;
+
 /// What to do about a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -28,8 +42,16 @@ pub(super) enum Verdict {
     Reconnect,
     /// Send it again: the server refused this attempt as a whole and may accept the next one.
     Retry,
-    /// Create the table, which does not exist, and send it again.
-    CreateTable,
+    /// As `Retry`, and see to it that the next attempt runs under READ COMMITTED.
+    Isolate,
+    /// A row is locked by another transaction: nothing was done.
+    RowLocked,
+    /// There is no room for notifications: nothing was done.
+    NoNotification,
+    /// The server answered and refuses for now: out of space, of memory, or by a rule of its own.
+    Refused,
+    /// Find the table again, or create it, and send it again.
+    FindTable,
     /// Give up: sending it again is useless.
     Fail(ErrorKind),
 }
@@ -41,7 +63,17 @@ pub(super) struct Failure {
     /// An attempt of it had no definite answer and may still be carried out.
     pub(super) is_unresolved: bool,
     message: String,
-    cause: Option<Arc<ClientError>>,
+    cause: Option<Cause>,
+}
+
+/// All that the client crate says about an error, in one line.
+#[derive(Clone, Debug)]
+struct Cause {
+    text: Arc<str>,
+    /// The server's code of it.
+    code: Option<Arc<str>>,
+    /// The server has definitely not done what was asked.
+    is_definite: bool,
 }
 
 impl Failure {
@@ -51,26 +83,42 @@ impl Failure {
     }
 
     /// The server, or the connection to it, reported an error.
-    pub(super) fn reported(endpoint: &str, error: ClientError) -> Self {
-        let verdict = verdict(&error);
-        Self::new(verdict, message(endpoint, verdict), Some(Arc::new(error)))
+    pub(super) fn reported(endpoint: &str, error: &ClientError) -> Self {
+        let verdict = verdict(error);
+        let cause = Cause::of(error);
+        Self::new(verdict, message(endpoint, verdict, cause.code.as_deref()), Some(cause))
+    }
+
+    /// The table cannot be used, for a reason that only a person can change.
+    pub(super) fn unusable(kind: ErrorKind, message: String) -> Self {
+        Self::new(Verdict::Fail(kind), message, None)
     }
 
     /// The table does not exist, and this role must not create it.
     pub(super) fn no_table(self, endpoint: &str, creation: &str) -> Self {
         let message = format!(
             "PostgreSQL at {endpoint} does not have the table, and this role may not create it; run as its owner: \
-             {creation}; GRANT SELECT, INSERT, UPDATE on it to this role"
+             {creation}; GRANT SELECT, INSERT, UPDATE, DELETE on it to this role"
         );
-        Self { message, ..self }
+        Self { message, verdict: Verdict::Fail(ErrorKind::Unsupported), ..self }
     }
 
-    /// The same failure, saying whether an attempt may still be carried out.
+    /// The same failure, where an earlier attempt may still be carried out as well.
     pub(super) fn with_unresolved(self, is_unresolved: bool) -> Self {
-        Self { is_unresolved, ..self }
+        Self { is_unresolved: self.is_unresolved || is_unresolved, ..self }
     }
 
-    fn new(verdict: Verdict, message: String, cause: Option<Arc<ClientError>>) -> Self {
+    /// The server's code.
+    pub(super) fn code(&self) -> Option<&str> {
+        self.cause.as_ref()?.code.as_deref()
+    }
+
+    /// Whether the request may still be carried out after this.
+    pub(super) fn is_open(&self) -> bool {
+        self.verdict == Verdict::Reconnect && !self.cause.as_ref().is_some_and(|cause| cause.is_definite)
+    }
+
+    fn new(verdict: Verdict, message: String, cause: Option<Cause>) -> Self {
         Self { verdict, is_unresolved: false, message, cause }
     }
 }
@@ -79,8 +127,13 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let kind = match failure.verdict {
             Verdict::Fail(kind) => kind,
-            Verdict::CreateTable => ErrorKind::Unsupported,
-            Verdict::Reconnect | Verdict::Retry => ErrorKind::Unavailable,
+            Verdict::FindTable => ErrorKind::Unsupported,
+            Verdict::Reconnect
+            | Verdict::Retry
+            | Verdict::Isolate
+            | Verdict::RowLocked
+            | Verdict::NoNotification
+            | Verdict::Refused => ErrorKind::Unavailable,
         };
         let error = Self::new(kind, failure.message);
         match failure.cause {
@@ -90,29 +143,62 @@ impl From<Failure> for Error {
     }
 }
 
-fn message(endpoint: &str, verdict: Verdict) -> String {
-    match verdict {
-        Verdict::Reconnect | Verdict::Retry => format!("PostgreSQL at {endpoint} cannot be used now"),
-        Verdict::CreateTable => format!("PostgreSQL at {endpoint} does not have the table"),
-        Verdict::Fail(ErrorKind::Unauthorized) => format!(
-            "PostgreSQL at {endpoint} refuses this role; check user, password and certificate in the URL, and the \
-             role's rights: SELECT, INSERT and UPDATE on the table"
-        ),
-        Verdict::Fail(ErrorKind::InvalidUrl) => {
-            format!("PostgreSQL at {endpoint} does not have the database or schema that the URL names")
-        }
-        Verdict::Fail(ErrorKind::InvalidKey) => {
-            format!("PostgreSQL at {endpoint} cannot store this key or record; is the database in UTF-8?")
-        }
-        Verdict::Fail(_) => format!(
-            "PostgreSQL at {endpoint} cannot do this; is the table one of this crate's? name another by `?table=…`"
-        ),
+impl Cause {
+    fn of(error: &ClientError) -> Self {
+        let Some(answer) = error.as_db_error() else {
+            return Self { text: Chain::of(error).to_string().into(), code: None, is_definite: false };
+        };
+        let code = answer.code().code();
+        let detail = answer.detail().map(|detail| format!("; {detail}")).unwrap_or_default();
+        let text = format!("{} ({}, SQLSTATE {code}{detail})", answer.message(), answer.severity());
+        // One that is fatal may be that of a commit.
+        let is_definite = answer.parsed_severity() == Some(Severity::Error);
+        Self { text: Shown::new(text, LONGEST_CAUSE).to_string().into(), code: Some(code.into()), is_definite }
     }
 }
 
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl StdError for Cause {}
+
+fn message(endpoint: &str, verdict: Verdict, code: Option<&str>) -> String {
+    let what = match (verdict, code.unwrap_or_default()) {
+        (Verdict::RowLocked, _) => return format!("PostgreSQL at {endpoint}: {ROW_LOCKED}"),
+        (Verdict::NoNotification, _) => {
+            "has no room for notifications; some session listens, and has stayed in one transaction for long".to_owned()
+        }
+        (Verdict::Refused, _) => "answers, and refuses this for now".to_owned(),
+        (Verdict::FindTable, _) => "does not have the table".to_owned(),
+        (Verdict::Fail(ErrorKind::Unauthorized), _) => {
+            "refuses this role; check user, password and certificate in the URL, and the role's rights: SELECT, INSERT and \
+             UPDATE on the table, USAGE on its schema"
+                .to_owned()
+        }
+        (Verdict::Fail(ErrorKind::InvalidUrl), _) => {
+            "does not have the database or schema that the URL names; name a table by `?table=schema.table`".to_owned()
+        }
+        (Verdict::Fail(ErrorKind::InvalidKey), "22001" | "54000") => {
+            "cannot store this key: it is longer than the table's column `name`, or its index, allows".to_owned()
+        }
+        (Verdict::Fail(ErrorKind::InvalidKey), "22021" | "22P05") => {
+            "cannot store this key or record; is the database in UTF-8?".to_owned()
+        }
+        (Verdict::Fail(ErrorKind::InvalidKey), _) => "cannot store this key or record".to_owned(),
+        (Verdict::Fail(_), _) => {
+            "cannot do this with the table; if it is not one of this crate's, name another by `?table=…`".to_owned()
+        }
+        (Verdict::Reconnect | Verdict::Retry | Verdict::Isolate, _) => "cannot be used now".to_owned(),
+    };
+    format!("PostgreSQL at {endpoint} {what}")
+}
+
 fn verdict(error: &ClientError) -> Verdict {
-    match error.code() {
-        Some(state) => of_state(state),
+    match error.as_db_error() {
+        Some(answer) => of_answer(answer.code().code(), answer.parsed_severity(), routine(answer)),
         // The client crate has no method for these two: the log-in failed, or the server wants a password and there is none.
         None => match error.to_string().as_str() {
             "authentication error" | "invalid configuration" => Verdict::Fail(ErrorKind::Unauthorized),
@@ -121,19 +207,31 @@ fn verdict(error: &ClientError) -> Verdict {
     }
 }
 
+fn routine(answer: &DbError) -> &str {
+    answer.routine().unwrap_or_default()
+}
+
 /// Decides by the state's class, its first two characters, where no single state says more.
-fn of_state(state: &SqlState) -> Verdict {
-    match state.code() {
-        "42P01" => Verdict::CreateTable,
-        // Serialization, deadlock, lock not available, statement cancelled.
-        "40001" | "40P01" | "55P03" | "57014" => Verdict::Retry,
+fn of_answer(code: &str, severity: Option<Severity>, routine: &str) -> Verdict {
+    match code {
+        "42P01" => Verdict::FindTable,
+        "55P03" => Verdict::RowLocked,
+        "40001" => Verdict::Isolate,
+        // Deadlock, statement cancelled.
+        "40P01" | "57014" => Verdict::Retry,
+        // Only the function that reports it tells a full queue of notifications from a key that no index has room for.
+        "54000" if routine.contains("Notify") => Verdict::NoNotification,
         "42501" => Verdict::Fail(ErrorKind::Unauthorized),
         "3D000" | "3F000" => Verdict::Fail(ErrorKind::InvalidUrl),
+        // Another server may be the one that takes writes now.
+        "25006" => Verdict::Reconnect,
         code => match code.get(..2).unwrap_or_default() {
             "28" => Verdict::Fail(ErrorKind::Unauthorized),
             "22" | "54" => Verdict::Fail(ErrorKind::InvalidKey),
             "0A" | "23" | "42" => Verdict::Fail(ErrorKind::Unsupported),
-            // Shutting down, too many connections, read only, out of space, and whatever else may pass.
+            "08" | "57" => Verdict::Reconnect,
+            // Out of space or memory, refused by a trigger, and whatever else may pass: the connection is well.
+            _ if severity == Some(Severity::Error) => Verdict::Refused,
             _ => Verdict::Reconnect,
         },
     }
@@ -146,11 +244,12 @@ mod tests {
     #[test]
     fn each_state_has_its_verdict() {
         let cases = [
-            ("42P01", Verdict::CreateTable),
+            ("42P01", Verdict::FindTable),
+            ("40001", Verdict::Isolate),
             ("40P01", Verdict::Retry),
+            ("55P03", Verdict::RowLocked),
             ("57P01", Verdict::Reconnect),
             ("57P03", Verdict::Reconnect),
-            ("53300", Verdict::Reconnect),
             ("25006", Verdict::Reconnect),
             ("08006", Verdict::Reconnect),
             ("28P01", Verdict::Fail(ErrorKind::Unauthorized)),
@@ -159,10 +258,26 @@ mod tests {
             ("3D000", Verdict::Fail(ErrorKind::InvalidUrl)),
             ("42703", Verdict::Fail(ErrorKind::Unsupported)),
             ("22P05", Verdict::Fail(ErrorKind::InvalidKey)),
-            ("99999", Verdict::Reconnect),
+            ("54000", Verdict::Fail(ErrorKind::InvalidKey)),
+            ("53100", Verdict::Refused),
+            ("P0001", Verdict::Refused),
+            ("99999", Verdict::Refused),
         ];
         for (code, expected) in cases {
-            assert_eq!(of_state(&SqlState::from_code(code)), expected, "{code}");
+            assert_eq!(of_answer(code, Some(Severity::Error), ""), expected, "{code}");
         }
+        for fatal in ["53300", "53200", "99999"] {
+            assert_eq!(of_answer(fatal, Some(Severity::Fatal), ""), Verdict::Reconnect, "{fatal}");
+        }
+    }
+
+    /// PostgreSQL has one state for it and for a key that is too long.
+    #[test]
+    fn a_full_queue_of_notifications_is_no_invalid_key() {
+        let full = of_answer("54000", Some(Severity::Error), "PreCommit_Notify");
+        assert_eq!(full, Verdict::NoNotification);
+        let error = Error::from(Failure::new(full, message("db:5432", full, Some("54000")), None));
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.to_string().contains("notifications"), "{error}");
     }
 }

@@ -8,6 +8,6 @@ use tokio_postgres::types::Type;
 /// Takes the lock away from its holder, who is notified; returns how many held it.
 pub(super) async fn force_release(client: &Client, key: &Key) -> Result<usize, Error> {
     let name = client.name(key)?;
-    let values = [(&name as _, Type::TEXT), (&client.table.channel as _, Type::TEXT)];
-    Ok(client.ask(&client.work, &client.statements.force_release, &values).await?.rows.len())
+    let values = [(&name as _, Type::TEXT)];
+    Ok(client.change_and_notify(|statements| &statements.force_release, &values, 1).await?.rows.len())
 }

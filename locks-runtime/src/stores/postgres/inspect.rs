@@ -21,13 +21,39 @@ pub(super) struct Seen {
 
 /// The locks in `scope` that have a holder or waiters.
 pub(super) async fn look(client: &Client, scope: &Scope) -> Result<Vec<Seen>, Error> {
-    let (statement, name) = match scope {
-        Scope::Key(key) => (&client.statements.inspect_key, client.name(key)?),
-        Scope::Prefix(prefix) => (&client.statements.inspect_prefix, format!("{}{prefix}", client.config().namespace)),
-    };
-    let answer = client.ask(&client.work, statement, &[(&name as _, Type::TEXT)]).await?;
-    let seen: Result<Vec<_>, _> = answer.rows.iter().map(|row| read(client, row)).collect();
-    Ok(seen?.into_iter().flatten().collect())
+    match scope {
+        Scope::Key(key) => {
+            let name = client.name(key)?;
+            let values = [(&name as _, Type::TEXT)];
+            let answer = client.ask(&client.work, |statements| &statements.inspect_key, &values).await?;
+            let seen: Result<Vec<_>, _> = answer.rows.iter().map(|row| read(client, row)).collect();
+            Ok(seen?.into_iter().flatten().collect())
+        }
+        Scope::Prefix(prefix) => look_at_all(client, &format!("{}{prefix}", client.config().namespace)).await,
+    }
+}
+
+/// Page after page, for a table may have millions of rows.
+async fn look_at_all(client: &Client, prefix: &str) -> Result<Vec<Seen>, Error> {
+    let (mut seen, mut from) = (Vec::new(), prefix.to_owned());
+    loop {
+        let values = [(&prefix as _, Type::TEXT), (&from as _, Type::TEXT)];
+        let answer = client.ask(&client.work, |statements| &statements.inspect_prefix, &values).await?;
+        let is_first = from == prefix;
+        let mut last = None;
+        for row in &answer.rows {
+            let name: &str = column(row, "name")?;
+            // The next page begins with the last name of the one before.
+            if name.starts_with(prefix) && (is_first || name != from) {
+                seen.extend(read(client, row)?);
+            }
+            last = Some((name, column(row, "more")?));
+        }
+        match last {
+            Some((name, true)) if name.starts_with(prefix) && name != from => name.clone_into(&mut from),
+            _ => return Ok(seen),
+        }
+    }
 }
 
 /// `None` if the row is not a lock's, or nobody holds it or waits for it.

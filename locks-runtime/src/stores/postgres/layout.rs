@@ -1,10 +1,13 @@
 //! What differs between this crate's own table and that of ShedLock.
 
+use super::form::{self, Form};
+use super::row::column;
 use super::shedlock;
 use super::sql::Statements;
 use super::table::Table;
 use crate::values::error::Error;
 use crate::values::holder::Holder;
+use tokio_postgres::Row;
 
 /// What the table looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,11 +25,51 @@ impl Layout {
         self == Self::Own
     }
 
-    pub(super) fn statements(self, table: &Table) -> Statements {
+    /// The statements for a table, with so much room for what it shows of a holder.
+    pub(super) fn statements(self, table: &Table, room: Option<usize>) -> Statements {
         match self {
             Self::Own => Statements::of(table),
-            Self::ShedLock => shedlock::statements(table),
+            Self::ShedLock => shedlock::statements(table, room),
         }
+    }
+
+    /// The columns of the table.
+    pub(super) fn form(self) -> Form {
+        match self {
+            Self::Own => form::OWN,
+            Self::ShedLock => shedlock::FORM,
+        }
+    }
+
+    /// What a table may be called that is asked for by `name`.
+    pub(super) fn spellings(self, name: &str) -> Vec<String> {
+        match self {
+            Self::Own => vec![name.to_owned()],
+            // In Java it is not quoted.
+            Self::ShedLock => vec![name.to_owned(), name.to_lowercase()],
+        }
+    }
+
+    /// A column that no table of another purpose has.
+    pub(super) fn mark(self) -> &'static str {
+        match self {
+            Self::Own => "locked_until",
+            Self::ShedLock => "lock_until",
+        }
+    }
+
+    /// The statement with which a table is created that does not exist.
+    pub(super) fn creation(self, table: &Table) -> String {
+        match self {
+            Self::Own => table.creation(),
+            Self::ShedLock => table.shedlock_creation(),
+        }
+    }
+
+    /// Whether this crate creates the table. ShedLock's may be in another schema or have another name than it seems, and
+    /// Java would use that one, beside ours.
+    pub(super) fn creates_table(self) -> bool {
+        self == Self::Own
     }
 
     /// Whether a row can have this name.
@@ -34,6 +77,14 @@ impl Layout {
         match self {
             Self::Own => Ok(()),
             Self::ShedLock => shedlock::check_name(name),
+        }
+    }
+
+    /// Refuses a row that shows that another writes to the table by another clock.
+    pub(super) fn check_row(self, row: &Row) -> Result<(), Error> {
+        match self {
+            Self::Own => Ok(()),
+            Self::ShedLock => shedlock::check_time(column(row, "ahead")?, column(row, "holder")?),
         }
     }
 

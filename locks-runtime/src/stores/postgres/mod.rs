@@ -1,13 +1,18 @@
 //! Locks in a table of PostgreSQL.
 //!
-//! A lock is a row that stays for ever: its holder, until when by the database's clock, and its waiters in order. Acquiring
-//! a free lock is one statement. Releasing it is one, which hands it to the first waiter and notifies that process. There
-//! are no advisory locks and nothing else that lives in a connection: a hold outlives every connection, and a pool in
-//! transaction mode may be in between.
+//! A lock is a row: its holder, until when by the database's clock, and its waiters in order. Acquiring a free lock is one
+//! statement. Releasing it is one, which hands it to the first waiter and notifies that process; it looks whether that is
+//! true, for anybody may send a notification. There are no advisory locks and nothing else that lives in a connection: a hold
+//! outlives every connection. A pool in transaction mode may be in between: nothing is set on its connections, and waiters
+//! look some times a second instead of listening.
+//!
+//! A row that was not used for a day is deleted, where the role may. A table without a schema is found by its name in any,
+//! and created in the first of `search_path`; it is an error if there are several, for another role might use another.
 //!
 //! | event | what happens |
 //! |---|---|
 //! | this process crashes | its entries lapse: within the TTL of the last renewal |
+//! | this process ends after a body with `hold_at_least` | the lock stays taken for the rest of that time, and no longer |
 //! | this process is paused for longer than the TTL | as after a crash; on resume the engine's deadline has passed, and an entry that has lapsed is never renewed |
 //! | a connection breaks, or its backend is ended | the next request opens another; holds and positions in the queue stay |
 //! | the server stops, or we are cut off from it | nothing is granted and nothing renewed; holds end at their deadline. A stopped server's clock runs on, so that all have lapsed when it is back after a TTL |
@@ -17,12 +22,16 @@
 //! | the database's clock jumps back | nothing is free before its time by that clock: dead holders block for longer by as much |
 //! | our own clock jumps | nothing: only the database's wall clock counts |
 //! | a row is deleted by hand, or the table lost | the hold ends at the next renewal; fences go on, for they are at least the microseconds since 1970 |
-//! | a row stays locked in another transaction | requests for that lock wait and fail; so does the renewal of a session that has an entry there |
+//! | a row stays locked in another transaction | requests for that lock fail and are repeated, and a hold of it ends at its deadline, by that reason. All other locks go on |
+//! | a right is taken away, the disk is full | requests fail by the server's reason, and holds end at their deadline unless it passes |
+//! | somebody sends notifications of his own | a look at the database for each, at most some a second; nothing is granted or lost by them |
 //!
 //! An abandoned request is cancelled, but may be carried out all the same, even long after. So an entry's number is never
 //! used again, everything is conditional on it, and a session withdraws an entry that was left with a request unresolved
 //! again at each of the next ten renewals. What comes later still lapses after one TTL, as it is not renewed.
 
+mod backend;
+mod clean;
 mod client;
 mod config;
 mod connection;
@@ -31,8 +40,11 @@ mod entries;
 mod error;
 mod extend;
 mod force_release;
+mod form;
+mod found;
 mod inspect;
 mod layout;
+mod look;
 mod notifications;
 mod removed;
 mod renew;
@@ -80,7 +92,7 @@ impl Postgres {
 
 /// The statement that creates the table, for databases where a program may not. `name` is `table` or `schema.table`.
 ///
-/// The program's role then needs `SELECT`, `INSERT` and `UPDATE` on it.
+/// The program's role then needs `SELECT`, `INSERT` and `UPDATE` on it, and `DELETE` if old rows are to go.
 ///
 /// # Errors
 ///

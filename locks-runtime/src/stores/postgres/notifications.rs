@@ -1,11 +1,11 @@
 //! The notifications that the database sends to all sessions of a client: whose turn it is, and whose entry was removed.
+//! They are hints to look, for there are no rights on a channel: whoever may connect to the database may send one.
 //!
 //! One connection receives them. It may break, or go through a pool that forwards none; then waiters poll, until a
 //! notification that the client sends to itself shows that they arrive again. The next request on that connection opens it
 //! anew (`connection`), which sends `LISTEN` again (`servers`) and catches up on what was missed (`client`).
 
-use super::entries::{Entries, Status};
-use super::error::RELEASED_BY_FORCE;
+use super::entries::{Entries, Hint};
 use crate::contract::Pending;
 use crate::values::mutex::Mutex;
 use crate::values::target::TARGET;
@@ -46,9 +46,9 @@ impl Notifications {
         self.arrive.subscribe()
     }
 
-    /// The connection that received them broke.
-    pub(super) fn stopped(&self) {
-        self.arrive.send_replace(false);
+    /// They do not arrive any more; returns whether they did.
+    pub(super) fn stopped(&self) -> bool {
+        self.arrive.send_replace(false)
     }
 
     /// Lets every session find out what it missed.
@@ -70,30 +70,34 @@ impl Notifications {
     }
 
     pub(super) fn receive(&self, payload: &str, now: Moment) {
-        if let Some((session, number, status)) = read(payload, now) {
+        if let Some((session, number, hint)) = read(payload, now) {
             let entries = self.sessions.lock().get(session).and_then(|subscriber| subscriber.entries.upgrade());
             if let Some(entries) = entries {
-                entries.get(number, |state| state.advance(status));
+                entries.get(number, |state| state.hint(hint));
             }
-        } else if payload.starts_with("probe ") && payload == *self.probe.lock() {
-            self.arrive.send_replace(true);
+        } else if payload.starts_with("probe ") {
+            let mut probe = self.probe.lock();
+            if payload == *probe {
+                // Others have seen it too.
+                probe.clear();
+                self.arrive.send_replace(true);
+            }
         }
     }
 }
 
-/// The session and the number of the entry that `payload` is for, and that entry's status now.
-pub(super) fn read(payload: &str, now: Moment) -> Option<(&str, u64, Status)> {
-    let words: Vec<&str> = payload.split(' ').collect();
-    let (session, number, status) = match words.as_slice() {
-        ["turn", session, number, fence] => (session, number, Status::Held(fence.parse().ok()?)),
-        ["wait", session, number, micros] => {
-            let until = now + Duration::from_micros(micros.parse().ok()?);
-            (session, number, Status::Queued { ahead: 0, until })
-        }
-        ["gone", session, number] => (session, number, Status::Removed(RELEASED_BY_FORCE)),
+/// The session and the number of the entry that `payload` is for, and what it hints at.
+pub(super) fn read(payload: &str, now: Moment) -> Option<(&str, u64, Hint)> {
+    // The fence behind a turn is for other versions of this crate: whoever sent it may have made it up.
+    let mut words = payload.splitn(5, ' ');
+    let (what, session, number, rest) = (words.next()?, words.next()?, words.next()?, words.next());
+    let hint = match (what, rest, words.next()) {
+        ("turn", Some(_), None) => Hint::Turn,
+        ("wait", Some(micros), None) => Hint::Wait(now + Duration::from_micros(micros.parse().ok()?)),
+        ("gone", None, None) => Hint::Gone,
         _ => return None,
     };
-    Some((session, number.parse().ok()?, status))
+    Some((session, number.parse().ok()?, hint))
 }
 
 impl fmt::Debug for Notifications {

@@ -1,22 +1,40 @@
-//! Renewing: one statement for all entries of a session. It also shows which of them hold a lock now and which are gone,
-//! in case no notification did.
+//! Renewing: one statement for every two thousand entries of a session. It also shows which of them hold a lock now and which
+//! are gone, in case no notification did.
+//!
+//! A row that another transaction has locked is left out, and asked for again for a moment: it must not stop all others.
 
-use super::entries::{Status, confirmed, renewable};
-use super::error::ENTRY_GONE;
+use super::entries::{Confirmed, Status, forget_lapsed, renewable};
+use super::error::{ENTRY_GONE, ROW_LOCKED, Verdict};
 use super::row::{column, fence};
 use super::shared::Shared;
-use crate::contract::{Entry, Renewal};
+use crate::contract::{Backoff, Entry, Renewal, Uncovered};
 use crate::values::error::Error;
 use crate::values::target::TARGET;
+use crate::world::clock::Moment;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+/// How many entries one statement renews: more would keep their rows locked for long, and be planned as a large query.
+const CHUNK: usize = 2_000;
+
+/// The pauses before rows that were locked are asked for again.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(80);
+
+/// The limits of what a renewal gives to rows that were locked, of its TTL and in all. Its other entries wait for it.
+const SHARE: u32 = 12;
+const MOST: Duration = Duration::from_secs(1);
+
 pub(super) async fn renew(shared: &Shared) -> Result<Renewal, Error> {
-    renew_entries(shared).await?;
+    let uncovered = renew_entries(shared).await?;
+    forget_lapsed(&shared.entries, shared.client.world.now());
     withdraw_orphans(shared, &shared.entries.renewed().entries).await;
     shared.check()?;
-    Ok(Renewal::complete())
+    let uncovered = uncovered.iter().map(|entry| Uncovered::new(entry.number, Error::unavailable(ROW_LOCKED)));
+    Ok(Renewal::partial(uncovered.collect()))
 }
 
 /// Renews out of turn, after no connection has received notifications for a while.
@@ -31,40 +49,134 @@ pub(super) async fn catch_up(shared: &Shared) -> Result<(), Error> {
     Ok(())
 }
 
-async fn renew_entries(shared: &Shared) -> Result<(), Error> {
+async fn renew_entries(shared: &Shared) -> Result<Vec<Arc<Entry>>, Error> {
     shared.check()?;
     let sent = shared.client.world.now();
-    renew_rows(shared).await?;
+    let uncovered = renew_rows(shared).await?;
     shared.renewed(sent);
-    Ok(())
+    Ok(uncovered)
 }
 
-/// The statement alone; a session that is being opened sends it to see that the database can be used.
-pub(super) async fn renew_rows(shared: &Shared) -> Result<(), Error> {
+/// The statements alone; a session that is being opened sends one to see that the database can be used. Returns the entries
+/// that were not renewed.
+pub(super) async fn renew_rows(shared: &Shared) -> Result<Vec<Arc<Entry>>, Error> {
     let (client, entries) = (&shared.client, &shared.entries);
-    let confirmed = confirmed(entries, client.config().layout.has_queue());
-    let (names, numbers) = shared.names_and_numbers(&renewable(entries))?;
+    let has_queue = client.config().layout.has_queue();
+    let confirmed = Confirmed::of(entries, has_queue);
+    let begun = client.world.now();
+    let mut seen = Seen::default();
+    let all = renewable(entries, has_queue);
+    let mut locked = Vec::new();
+    for chunk in chunks(&all) {
+        locked.extend(renew_chunk(shared, chunk, &mut seen).await?);
+    }
+    let until = begun + (shared.ttl / SHARE).min(MOST);
+    let mut pauses = Backoff::new(&client.world, SHORTEST_PAUSE, LONGEST_PAUSE);
+    while !locked.is_empty() && client.world.now() < until {
+        pauses.wait().await;
+        locked = renew_chunk(shared, &locked, &mut seen).await?;
+    }
+    // Behind many short transactions a row is locked at every look: it takes a place among those who wait for it.
+    let locked = renew_one_by_one(shared, locked, until, &mut seen).await?;
+    seen.note_what_is_gone(shared, &confirmed, &locked);
+    Ok(locked)
+}
+
+/// Even without entries there is one.
+fn chunks(entries: &[Arc<Entry>]) -> Vec<&[Arc<Entry>]> {
+    if entries.is_empty() { vec![entries] } else { entries.chunks(CHUNK).collect() }
+}
+
+/// Returns those whose rows are locked.
+async fn renew_chunk(shared: &Shared, chunk: &[Arc<Entry>], seen: &mut Seen) -> Result<Vec<Arc<Entry>>, Error> {
+    let client = &shared.client;
+    let (names, numbers) = shared.names_and_numbers(chunk)?;
     let values = [
         (&names as _, Type::TEXT_ARRAY),
         (&shared.id as _, Type::TEXT),
         (&numbers as _, Type::INT8_ARRAY),
         (&shared.ttl_micros() as _, Type::FLOAT8),
     ];
-    let answer = client.ask(&client.upkeep, &client.statements.renew, &values).await?;
-    let mut found = BTreeSet::new();
+    let limit = shared.renewal_limit();
+    let answer = client.ask_within(limit, &client.upkeep, |statements| &statements.renew, &values).await?;
+    let mut locked = BTreeSet::new();
     for row in &answer.rows {
+        if seen.note(shared, row)? {
+            locked.insert(column::<&str>(row, "name")?);
+        }
+    }
+    let is_locked = |(_, name): &(_, &String)| locked.contains(name.as_str());
+    Ok(chunk.iter().zip(&names).filter(is_locked).map(|(entry, _)| Arc::clone(entry)).collect())
+}
+
+async fn renew_one_by_one(
+    shared: &Shared,
+    mut locked: Vec<Arc<Entry>>,
+    until: Moment,
+    seen: &mut Seen,
+) -> Result<Vec<Arc<Entry>>, Error> {
+    let (client, mut left) = (&shared.client, Vec::new());
+    // At least one of them, each time another.
+    let first = client.world.bits() % (locked.len() as u64).max(1);
+    locked.rotate_left(usize::try_from(first).unwrap_or(0));
+    for entry in locked {
+        if !left.is_empty() && client.world.now() > until {
+            left.push(entry);
+            continue;
+        }
+        let (names, numbers) = shared.names_and_numbers(std::slice::from_ref(&entry))?;
+        let values = [
+            (&names as _, Type::TEXT_ARRAY),
+            (&shared.id as _, Type::TEXT),
+            (&numbers as _, Type::INT8_ARRAY),
+            (&shared.ttl_micros() as _, Type::FLOAT8),
+        ];
+        match client.change_in_upkeep(|statements| &statements.renew_patiently, &values).await {
+            Ok(answer) => {
+                for row in &answer.rows {
+                    seen.note(shared, row)?;
+                }
+            }
+            Err(failure) if failure.verdict == Verdict::RowLocked => left.push(entry),
+            Err(failure) => return Err(failure.into()),
+        }
+    }
+    Ok(left)
+}
+
+/// What the answers to a renewal have shown.
+#[derive(Default)]
+struct Seen {
+    holders: BTreeSet<u64>,
+    waiters: BTreeSet<u64>,
+}
+
+impl Seen {
+    /// Notes what a row shows, and returns whether it is locked: then it is as it was before, and not as it will be.
+    fn note(&mut self, shared: &Shared, row: &Row) -> Result<bool, Error> {
+        if column(row, "is_locked")? {
+            return Ok(true);
+        }
         if let Some(held) = column::<Option<i64>>(row, "held")?.and_then(|held| u64::try_from(held).ok()) {
-            found.insert(held);
+            self.holders.insert(held);
             let status = Status::Held(fence(column(row, "fence")?));
-            entries.get(held, |state| state.advance(status));
+            shared.entries.get(held, |state| state.advance(status));
         }
         let waiting: Vec<i64> = column(row, "waiting")?;
-        found.extend(waiting.into_iter().filter_map(|number| u64::try_from(number).ok()));
+        self.waiters.extend(waiting.into_iter().filter_map(|number| u64::try_from(number).ok()));
+        Ok(false)
     }
-    for number in confirmed.into_iter().filter(|number| !found.contains(number)) {
-        entries.get(number, |state| state.advance(Status::Removed(ENTRY_GONE)));
+
+    /// An entry that has held the lock is in the queue never again. Of those that are `locked`, nothing is known.
+    fn note_what_is_gone(&mut self, shared: &Shared, confirmed: &Confirmed, locked: &[Arc<Entry>]) {
+        self.holders.extend(locked.iter().map(|entry| entry.number));
+        let holders = confirmed.holders.iter().filter(|number| !self.holders.contains(*number));
+        let is_there = |number: &u64| self.holders.contains(number) || self.waiters.contains(number);
+        let waiters = confirmed.waiters.iter().filter(|number| !is_there(number));
+        for number in holders.chain(waiters) {
+            shared.entries.get(*number, |state| state.advance(Status::Removed(ENTRY_GONE)));
+        }
     }
-    Ok(())
 }
 
 async fn withdraw_orphans(shared: &Shared, orphans: &[Arc<Entry>]) {

@@ -1,5 +1,6 @@
 //! The servers, and how a connection to one of them is made and driven.
 
+use super::backend::Backend;
 use super::config::Config;
 use super::error::{Failure, Verdict};
 #[cfg(feature = "postgres-tls")]
@@ -19,8 +20,8 @@ use tokio_postgres::{AsyncMessage, CancelToken, Client, Connection, Error as Cli
 /// What happens to a connection that receives notifications.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event<'a> {
-    /// A new one was made.
-    Opened,
+    /// A new one was made; whether notifications can arrive by it.
+    Opened(bool),
     /// It broke.
     Closed,
     /// It received a notification with this payload.
@@ -37,7 +38,7 @@ pub(super) struct Listen {
 }
 
 impl Listen {
-    /// Sends `statement` first on each connection, and then calls `on_event`.
+    /// Sends `statement` first on each connection that can receive notifications, and then calls `on_event`.
     pub(super) fn new(statement: String, on_event: Arc<dyn Fn(Event<'_>) + Send + Sync>) -> Self {
         Self { statement, on_event, connections: Arc::default() }
     }
@@ -69,14 +70,14 @@ impl Servers {
     }
 
     /// Tries the servers one after another, beginning with the one that was used last; returns also which one it is.
-    pub(super) async fn connect(&self, listen: Option<&Listen>) -> Result<(Client, &str), Failure> {
+    pub(super) async fn connect(&self, listen: Option<&Listen>) -> Result<(Client, Backend, &str), Failure> {
         let (hosts, first) = (&self.config.hosts, self.preferred.load(Ordering::Acquire));
         let mut failure = None;
         for number in (0..hosts.len()).map(|step| (first + step) % hosts.len()) {
             match self.connect_to(&hosts[number], listen).await {
-                Ok(client) => {
+                Ok((client, backend)) => {
                     self.preferred.store(number, Ordering::Release);
-                    return Ok((client, &hosts[number]));
+                    return Ok((client, backend, &hosts[number]));
                 }
                 Err(refused) if refused.verdict != Verdict::Reconnect => return Err(refused),
                 Err(next) => failure = Some(next),
@@ -85,18 +86,20 @@ impl Servers {
         Err(failure.unwrap_or_else(|| Failure::timeout("no host", self.config.request_timeout())))
     }
 
-    async fn connect_to(&self, host: &str, listen: Option<&Listen>) -> Result<Client, Failure> {
+    async fn connect_to(&self, host: &str, listen: Option<&Listen>) -> Result<(Client, Backend), Failure> {
         let limit = self.config.request_timeout();
         let connecting = async {
             let (client, driver) = self.dial(host, listen.cloned()).await?;
             self.world.spawn(driver);
-            if let Some(listen) = listen {
+            let backend = Backend::of(&client).await?;
+            // A pool would go on receiving, for whoever uses that connection next.
+            if let Some(listen) = listen.filter(|_| !backend.is_pooled) {
                 client.batch_execute(&listen.statement).await?;
             }
-            Ok(client)
+            Ok((client, backend))
         };
         match tokio::time::timeout(limit, connecting).await {
-            Ok(connected) => connected.map_err(|error| Failure::reported(host, error)),
+            Ok(connected) => connected.map_err(|error| Failure::reported(host, &error)),
             Err(_) => Err(Failure::timeout(host, limit)),
         }
     }

@@ -1,17 +1,16 @@
 //! A session: the entries of this process that are renewed together. Each row names the session that holds it.
 
+use super::clean::{clean, is_due};
 use super::client::Client;
-use super::layout::Layout;
+use super::entries::Status;
 use super::notifications::Subscriber;
-use super::row::column;
 use super::shared::Shared;
-use super::{enter, extend, removed, renew, shedlock, wait};
+use super::{enter, extend, removed, renew, wait};
 use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, Renewal, WhenBusy};
 use crate::values::error::Error;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_postgres::types::Type;
 
 /// The shortest TTL, which is also etcd's: a busy database or network now and then takes a good part of a second.
 const SHORTEST_TTL: Duration = Duration::from_secs(2);
@@ -25,9 +24,7 @@ impl PostgresSession {
     pub(super) async fn open(client: Arc<Client>, ttl: Duration) -> Result<Self, Error> {
         let shared = Arc::new(Shared::new(client, ttl.max(SHORTEST_TTL)));
         renew::renew_rows(&shared).await?;
-        if shared.client.config().layout == Layout::ShedLock {
-            check_column_type(&shared.client).await?;
-        }
+        clean(&shared.client).await;
         subscribe(&shared);
         Ok(Self(shared))
     }
@@ -50,22 +47,18 @@ fn subscribe(shared: &Arc<Shared>) {
     shared.client.notifications.subscribe(&shared.id, subscriber);
 }
 
-async fn check_column_type(client: &Client) -> Result<(), Error> {
-    let values = [(&client.table.quoted as _, Type::TEXT)];
-    let answer = client.ask(&client.upkeep, shedlock::COLUMN_TYPE, &values).await?;
-    match answer.rows.first() {
-        Some(row) => shedlock::check_column_type(column(row, "type")?),
-        None => Ok(()),
-    }
-}
-
 impl AsyncSession for PostgresSession {
     fn ttl(&self) -> Duration {
         self.0.ttl
     }
 
     async fn renew(self: Arc<Self>) -> Result<Renewal, Error> {
-        renew::renew(&self.0).await
+        let renewal = renew::renew(&self.0).await?;
+        let client = Arc::clone(&self.0.client);
+        if is_due(&client) {
+            client.world.clone().spawn(async move { clean(&client).await });
+        }
+        Ok(renewal)
     }
 
     async fn enter(self: Arc<Self>, entry: Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
@@ -81,8 +74,7 @@ impl AsyncSession for PostgresSession {
     }
 
     async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
-        extend::extend(&self.0, &entry, rest).await?;
-        self.0.leave(std::slice::from_ref(&entry), true).await
+        extend::lapse(&self.0, &entry, rest).await
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
@@ -101,14 +93,20 @@ impl AsyncSession for PostgresSession {
     async fn close(self: Arc<Self>) -> Result<(), Error> {
         let Shared { entries, client, id, .. } = &*self.0;
         self.0.close();
-        let mut leaving = entries.collect(|entry, state, _| {
+        // What leaves already leaves at once, extended or not; what lapses stays.
+        let mut leaving = entries.orphans();
+        let staying = entries.collect(|entry, state, is_leaving| {
+            if let Status::Lapsing { .. } = state.status() {
+                return None;
+            }
             state.leave();
-            Some(Arc::clone(entry))
+            if is_leaving {
+                leaving.push(Arc::clone(entry));
+            }
+            (!is_leaving).then(|| Arc::clone(entry))
         });
-        leaving.extend(entries.orphans());
-        if !leaving.is_empty() {
-            self.0.leave(&leaving, true).await?;
-        }
+        let left = self.0.leave(&leaving, false).await;
+        self.0.leave(&staying, true).await.and(left)?;
         entries.clear();
         client.notifications.unsubscribe(id);
         Ok(())

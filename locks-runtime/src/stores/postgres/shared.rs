@@ -3,15 +3,20 @@
 use super::client::Client;
 use super::entries::Entries;
 use super::error::{SESSION_CLOSED, SESSION_LAPSED};
-use super::row::number;
+use super::row::{column, number};
+use super::sql::Statements;
 use crate::contract::Entry;
 use crate::values::error::Error;
 use crate::world::clock::{AtomicMoment, Moment};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_postgres::types::Type;
+
+/// A connection that has not answered for so long is broken, whatever the TTL.
+const LONGEST_RENEWAL: Duration = Duration::from_secs(30);
 
 /// What the futures of one session share.
 pub(super) struct Shared {
@@ -60,6 +65,13 @@ impl Shared {
         self.closed.store(true, Ordering::Release);
     }
 
+    /// How long one statement of a renewal may take: a big one needs longer than others, and a second attempt must have
+    /// its chance before the deadline.
+    pub(super) fn renewal_limit(&self) -> Duration {
+        let limit = self.client.config().request_timeout().max(self.ttl / 6);
+        limit.min(self.ttl / 3).min(LONGEST_RENEWAL)
+    }
+
     /// The TTL as statements take it.
     pub(super) fn ttl_micros(&self) -> f64 {
         self.ttl.as_secs_f64() * 1e6
@@ -77,19 +89,48 @@ impl Shared {
     }
 
     /// As [`withdraw`](Shared::withdraw), but extended entries stay until their time is over, if `extended_stay`.
+    ///
+    /// One whose row another transaction has locked does not keep the others: it fails when those have left.
     pub(super) async fn leave(&self, entries: &[Arc<Entry>], extended_stay: bool) -> Result<(), Error> {
+        let mut locked = Vec::new();
+        for chunk in entries.chunks(CHUNK).filter(|_| entries.len() > 1) {
+            let skipped = self.send_leave(|statements| &statements.leave_unlocked, chunk, extended_stay).await?;
+            for entry in chunk {
+                if skipped.contains(&self.client.name(&entry.key)?) {
+                    locked.push(Arc::clone(entry));
+                }
+            }
+        }
+        let mut failed = None;
+        for entry in if entries.len() == 1 { entries } else { &locked } {
+            let left =
+                self.send_leave(|statements| &statements.leave, std::slice::from_ref(entry), extended_stay).await;
+            failed = left.err().or(failed);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Returns the names whose rows are locked.
+    async fn send_leave(
+        &self,
+        choice: fn(&Statements) -> &String,
+        entries: &[Arc<Entry>],
+        extended_stay: bool,
+    ) -> Result<BTreeSet<String>, Error> {
         let (names, numbers) = self.names_and_numbers(entries)?;
         let values = [
             (&names as _, Type::TEXT_ARRAY),
             (&self.id as _, Type::TEXT),
             (&numbers as _, Type::INT8_ARRAY),
-            (&self.client.table.channel as _, Type::TEXT),
             (&extended_stay as _, Type::BOOL),
         ];
-        self.client.ask(&self.client.work, &self.client.statements.leave, &values).await?;
-        Ok(())
+        let answer = self.client.change_and_notify(choice, &values, 3).await?;
+        answer.rows.iter().filter_map(|row| column(row, "name").transpose()).collect()
     }
 }
+
+/// How many entries one statement takes out.
+const CHUNK: usize = 2_000;
 
 impl Drop for Shared {
     fn drop(&mut self) {

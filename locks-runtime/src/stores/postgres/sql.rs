@@ -11,72 +11,109 @@
 
 use super::table::Table;
 
-/// The statements for one table.
+/// The statements for one table. `patience` is how long to wait for a row that another transaction has locked; then the
+/// statement fails, and has done nothing.
 #[derive(Debug)]
 pub(super) struct Statements {
-    /// Creates the table.
-    pub(super) creation: String,
-    /// name, session, number, record, TTL in µs, whether to join the queue → [`SEEN`].
+    /// name, session, number, record, TTL in µs, whether to join the queue, patience → [`SEEN`].
     pub(super) enter: String,
     /// name, session, number → [`SEEN`].
     pub(super) look: String,
-    /// names, session, numbers, TTL in µs → for each name that is there: the number of the holder, fence, numbers of the waiters.
+    /// names, session, numbers, TTL in µs → for each name that is there: whether its row is locked, and so was not renewed;
+    /// the number of the holder, fence, numbers of the waiters. It waits for nothing.
     pub(super) renew: String,
-    /// names, session, numbers, channel, whether extended ones stay → nothing that matters; hand-offs are notified.
+    /// The same, patience → the same; it waits for the rows.
+    pub(super) renew_patiently: String,
+    /// names, session, numbers, channel or NULL, whether what is extended stays, patience → nothing that matters; hand-offs
+    /// are notified.
     pub(super) leave: String,
-    /// name, session, number, least time in µs → one row if it holds.
+    /// The same → the names whose rows are locked: nothing was done there. It waits for nothing.
+    pub(super) leave_unlocked: String,
+    /// name, session, number, rest in µs, channel or NULL, patience → one row if it holds.
+    pub(super) lapse: String,
+    /// name, session, number, least time in µs, patience → one row if it holds.
     pub(super) extend: String,
-    /// name, channel → one row for each entry that was removed; this and the hand-off are notified.
+    /// name, channel or NULL, patience → one row for each entry that was removed; this and the hand-off are notified.
     pub(super) force_release: String,
     /// name → name, fence, whether it is held, record, records of the waiters.
     pub(super) inspect_key: String,
-    /// The beginning of names → the same for each.
+    /// The beginning of names, the first name → the same for each of a page, and for its last name in any case, and whether
+    /// there may be more pages.
     pub(super) inspect_prefix: String,
+    /// The time in µs since a row was used → how many rows were deleted, of a part of the table; empty if they must stay.
+    pub(super) clean: String,
 }
+
+/// How much of a record is read, in characters.
+pub(super) const LONGEST_RECORD: usize = 65_536;
+
+/// How many rows one page has.
+pub(super) const PAGE: usize = 5_000;
 
 /// Microseconds since 1970: what a fence is at least, so that it grows even if the table is lost.
 const MICROS: &str = "(extract(epoch FROM now) * 1000000)::bigint";
 
 /// What a row shows to an entry: who else holds the lock, for how long yet, and the entry's position in the queue.
 const SEEN: &str = "l.session, l.number, l.fence, \
-    CASE WHEN l.session = $2 AND l.number = $3 THEN NULL ELSE l.holder END AS holder, \
+    CASE WHEN l.session = $2 AND l.number = $3 THEN NULL ELSE left(l.holder, 65536) END AS holder, \
     (extract(epoch FROM l.locked_until) - extract(epoch FROM clock_timestamp()))::float8 AS seconds, \
     (SELECT place FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) \
      WHERE w->>'s' = $2 AND (w->>'n')::bigint = $3) AS place";
 
 impl Statements {
     pub(super) fn of(table: &Table) -> Self {
-        let (creation, table) = (table.creation(), &table.quoted);
+        let table = &table.quoted;
         let inspect = format!(
-            "SELECT l.name, l.fence, l.locked_until > now AS held, l.holder, \
-             ARRAY(SELECT w->>'h' FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) \
-                   WHERE (w->>'u')::timestamptz > now ORDER BY place) AS waiting \
-             FROM {table} AS l, (SELECT clock_timestamp() AS now OFFSET 0) AS clock \
-             WHERE (l.locked_until > now OR l.queue <> '[]')"
+            "SELECT l.name, l.fence, l.locked_until > now AS held, left(l.holder, {LONGEST_RECORD}) AS holder, \
+             ARRAY(SELECT left(w->>'h', {LONGEST_RECORD}) FROM jsonb_array_elements(l.queue) \
+                   WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz > now ORDER BY place) AS waiting"
         );
+        let clock = "(SELECT clock_timestamp() AS now OFFSET 0) AS clock";
         Self {
-            creation,
             enter: enter(table),
             look: format!("SELECT {SEEN} FROM {table} AS l WHERE l.name = $1"),
-            renew: renew(table),
-            leave: leave(table),
+            renew: renew(table, &unlocked(table)),
+            renew_patiently: renew(table, &locked(table, "name = ANY($1)", "$5")),
+            leave: format!(
+                "{} SELECT NULL::text AS name FROM told",
+                leave(table, &locked(table, "name = ANY($1)", "$6"))
+            ),
+            leave_unlocked: format!(
+                "{} SELECT NULL::text AS name FROM told UNION ALL {}",
+                leave(table, &unlocked(table)),
+                skipped("l.name", table)
+            ),
+            lapse: lapse(table),
             extend: format!(
                 "UPDATE {table} AS l \
                  SET keep_until = greatest(l.keep_until, until), locked_until = greatest(l.locked_until, until) \
-                 FROM (SELECT clock_timestamp() + $4 * interval '1 microsecond' AS until OFFSET 0) AS least \
+                 FROM (SELECT clock_timestamp() + $4 * interval '1 microsecond' AS until, {} OFFSET 0) AS least \
                  WHERE l.name = $1 AND l.session = $2 AND l.number = $3 AND l.locked_until > clock_timestamp() \
-                 RETURNING l.name"
+                 RETURNING l.name",
+                patience("$5")
             ),
             force_release: force_release(table),
-            inspect_key: format!("{inspect} AND l.name = $1"),
-            inspect_prefix: format!("{inspect} AND starts_with(l.name, $1) ORDER BY l.name"),
+            inspect_key: format!(
+                "{inspect} FROM {table} AS l, {clock} WHERE (l.locked_until > now OR l.queue <> '[]') AND l.name = $1"
+            ),
+            inspect_prefix: format!(
+                "WITH page AS MATERIALIZED (SELECT name, fence, locked_until, holder, queue FROM {table} \
+                     WHERE name COLLATE \"C\" >= $2 ORDER BY name COLLATE \"C\" LIMIT {PAGE}), \
+                 last AS MATERIALIZED (SELECT max(name COLLATE \"C\") AS name, count(*) = {PAGE} AS more FROM page) \
+                 {inspect}, last.more FROM page AS l, last, {clock} \
+                 WHERE (l.locked_until > now OR l.queue <> '[]') AND starts_with(l.name, $1) OR l.name = last.name \
+                 ORDER BY l.name COLLATE \"C\""
+            ),
+            clean: clean(table),
         }
     }
 }
 
 /// Puts an entry into the queue, unless it is there or holds the lock; a free lock goes to the first in the queue.
 fn enter(table: &str) -> String {
+    // A row that another inserts and takes back is waited for after the clock was read.
     let settled = settled(
+        "false",
         "false",
         "CASE WHEN (taken AND l.session = $2 AND l.number = $3) IS TRUE \
               OR l.queue @> jsonb_build_array(jsonb_build_object('s', $2, 'n', $3)) \
@@ -87,29 +124,45 @@ fn enter(table: &str) -> String {
     );
     format!(
         "INSERT INTO {table} AS l (name, fence, session, number, holder, locked_until) \
-         SELECT $1, {MICROS}, $2, $3, $4, now + $5 * interval '1 microsecond' \
-         FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock \
-         ON CONFLICT (name) DO UPDATE SET {settled} RETURNING {SEEN}"
+         SELECT $1, {MICROS}, $2, $3, $4, now + $5 * interval '1 microsecond' + $7::interval \
+         FROM (SELECT clock_timestamp() AS now, {} OFFSET 0) AS clock \
+         ON CONFLICT (name) DO UPDATE SET {settled} RETURNING {SEEN}",
+        patience("$7")
     )
 }
 
-/// Removes entries. A lock that they hold goes to the first in the queue, unless it was extended.
-fn leave(table: &str) -> String {
+/// Removes entries. A lock that they hold goes to the first in the queue, unless it was extended and what is extended stays.
+/// Ends with `told`, which must be read.
+fn leave(table: &str, mine: &str) -> String {
     let settled = settled(
-        "CASE WHEN coalesce(l.session = $2 AND l.number = ANY($3), false) THEN CASE WHEN $5 THEN true END ELSE false END",
+        "coalesce(l.session = $2 AND l.number = ANY($3), false)",
+        "$5",
         "(SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') \
           FROM jsonb_array_elements(alive) WITH ORDINALITY AS waiting(w, place) \
           WHERE NOT (w->>'s' = $2 AND (w->>'n')::bigint = ANY($3)))",
         None,
     );
     format!(
-        "WITH mine AS MATERIALIZED ({}), \
+        "WITH mine AS MATERIALIZED ({mine}), \
          left_it AS (UPDATE {table} AS l SET {settled} FROM mine WHERE l.name = mine.name \
              RETURNING l.session, l.number, l.fence, l.queue->0 AS first, l.locked_until, \
-                 mine.session = $2 AND mine.number = ANY($3) AS held) \
-         SELECT {} FROM left_it WHERE held",
-        locked(table, "name = ANY($1)"),
+                 mine.session = $2 AND mine.number = ANY($3) AS held), \
+         told AS MATERIALIZED (SELECT {} FROM left_it WHERE held)",
         handed_off("$4")
+    )
+}
+
+/// Lets a hold end by itself, which may be sooner than the first waiter knows. A renewal that comes late must not make it
+/// longer again: `keep_until` shows it.
+fn lapse(table: &str) -> String {
+    format!(
+        "WITH mine AS MATERIALIZED ({}), \
+         lapsing AS (UPDATE {table} AS l SET locked_until = clock_timestamp() + $4 * interval '1 microsecond', keep_until = '-infinity' \
+             FROM mine WHERE l.name = mine.name AND l.session = $2 AND l.number = $3 AND mine.taken \
+             RETURNING l.queue->0 AS first, l.locked_until) \
+         SELECT {} FROM lapsing",
+        locked(table, "name = $1", "$6"),
+        told_to_wait("$5")
     )
 }
 
@@ -120,19 +173,23 @@ fn force_release(table: &str) -> String {
          freed AS (UPDATE {table} AS l SET {} FROM mine WHERE l.name = mine.name AND mine.taken \
              RETURNING mine.session AS former, mine.number AS entry, l.session, l.number, l.fence, l.queue->0 AS first, \
                  l.locked_until) \
-         SELECT {}, CASE WHEN former IS NOT NULL THEN pg_notify($2, format('gone %s %s', former, entry)) END FROM freed",
-        locked(table, "name = $1"),
-        settled("NULL::boolean", "alive", None),
-        handed_off("$2"),
+         SELECT {}, CASE WHEN former IS NOT NULL AND $2 IS NOT NULL \
+             THEN pg_notify($2, format('gone %s %s', former, entry)) END FROM freed",
+        locked(table, "name = $1", "$3"),
+        settled("NULL::boolean", "false", "alive", None),
+        handed_off("$2")
     )
 }
 
-/// Moves on the time of every entry that has not lapsed.
-fn renew(table: &str) -> String {
+/// Moves on the time of every entry that has not lapsed, in the rows of `mine`.
+fn renew(table: &str, mine: &str) -> String {
+    let shown = "CASE WHEN l.session = $2 AND l.locked_until > clock_timestamp() THEN l.number END AS held, l.fence, \
+         ARRAY(SELECT (w->>'n')::bigint FROM jsonb_array_elements(l.queue) AS w WHERE w->>'s' = $2) AS waiting";
     format!(
-        "WITH mine AS MATERIALIZED ({}) \
-         UPDATE {table} AS l SET (locked_until, queue) = (SELECT \
+        "WITH mine AS MATERIALIZED ({mine}), \
+         renewed AS (UPDATE {table} AS l SET (locked_until, queue) = (SELECT \
              CASE WHEN l.session = $2 AND l.number = ANY($3) AND l.locked_until > now \
+                       AND l.keep_until IS DISTINCT FROM '-infinity' \
                   THEN greatest(later, l.keep_until) ELSE l.locked_until END, \
              CASE WHEN l.queue = '[]' THEN l.queue ELSE (SELECT coalesce(jsonb_agg( \
                   CASE WHEN w->>'s' = $2 AND (w->>'n')::bigint = ANY($3) \
@@ -141,36 +198,89 @@ fn renew(table: &str) -> String {
                   WHERE (w->>'u')::timestamptz > now) END \
              FROM (SELECT now, now + $4 * interval '1 microsecond' AS later \
                    FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock OFFSET 0) AS clock) \
-         FROM mine WHERE l.name = mine.name \
-         RETURNING CASE WHEN l.session = $2 AND l.locked_until > clock_timestamp() THEN l.number END AS held, l.fence, \
-             ARRAY(SELECT (w->>'n')::bigint FROM jsonb_array_elements(l.queue) AS w WHERE w->>'s' = $2) AS waiting",
-        locked(table, "name = ANY($1)")
+         FROM mine WHERE l.name = mine.name RETURNING l.name, {shown}) \
+         SELECT false AS is_locked, name, held, fence, waiting FROM renewed UNION ALL {}",
+        skipped(&format!("true, l.name, {shown}"), table)
     )
 }
 
-/// Notifies the new holder, and the first waiter behind it: until when the lock is held, in microseconds from now, which may
-/// be sooner than it seemed. Without waiters it notifies nobody, for at its commit a notification takes a lock of the whole
-/// database.
+/// Deletes rows that have not been used for so long, looking at a part of the table that is chosen by chance.
+///
+/// A fence is at least the microseconds since 1970, so that one of a row that is made anew is larger: unless the clock was
+/// set back by more than that time since.
+fn clean(table: &str) -> String {
+    let regclass = table.replace('\'', "''");
+    let old = "locked_until < since AND coalesce(keep_until < since, true) \
+         AND fence < (extract(epoch FROM since) * 1000000)::bigint \
+         AND NOT EXISTS (SELECT FROM jsonb_array_elements(queue) AS w WHERE (w->>'u')::timestamptz >= since)";
+    format!(
+        "WITH old AS MATERIALIZED (SELECT l.name FROM \
+                 (SELECT clock_timestamp() - $1 * interval '1 microsecond' AS since OFFSET 0) AS clock, {table} AS l \
+                 TABLESAMPLE SYSTEM (least(100, 100.0 * {LOOKED_THROUGH} / greatest(pg_relation_size('{regclass}'), 1))) \
+             WHERE {old} LIMIT {MOST_DELETED} FOR UPDATE OF l SKIP LOCKED), \
+         deleted AS (DELETE FROM {table} AS l USING old, \
+                 (SELECT clock_timestamp() - $1 * interval '1 microsecond' AS since OFFSET 0) AS clock \
+             WHERE l.name = old.name AND {old} RETURNING 1) \
+         SELECT count(*) AS deleted FROM deleted"
+    )
+}
+
+/// How many bytes of the table one clean-up looks through, and how many rows it deletes at most.
+const LOOKED_THROUGH: usize = 64 * 8192;
+pub(super) const MOST_DELETED: usize = 1_000;
+
+/// Notifies the new holder, and the first waiter behind it. Without waiters it notifies nobody, for at its commit a
+/// notification takes a lock of the whole database.
 fn handed_off(channel: &str) -> String {
     format!(
-        "CASE WHEN session IS NOT NULL THEN pg_notify({channel}, format('turn %s %s %s', session, number, fence)) END, \
-         CASE WHEN first IS NOT NULL THEN pg_notify({channel}, format('wait %s %s %s', first->>'s', first->>'n', \
-             greatest(0, (extract(epoch FROM locked_until - clock_timestamp()) * 1000000)::bigint))) END"
+        "CASE WHEN session IS NOT NULL AND {channel} IS NOT NULL \
+             THEN pg_notify({channel}, format('turn %s %s %s', session, number, fence)) END, {}",
+        told_to_wait(channel)
+    )
+}
+
+/// Notifies the first waiter: until when the lock is held, in microseconds from now, which may be sooner than it seemed.
+fn told_to_wait(channel: &str) -> String {
+    format!(
+        "CASE WHEN first IS NOT NULL AND {channel} IS NOT NULL THEN pg_notify({channel}, format('wait %s %s %s', \
+             first->>'s', first->>'n', greatest(0, (extract(epoch FROM locked_until - clock_timestamp()) * 1000000)::bigint))) \
+         END"
     )
 }
 
 /// The rows, locked in one order everywhere, so that two statements never wait for each other.
-fn locked(table: &str, condition: &str) -> String {
+fn locked(table: &str, condition: &str, limit: &str) -> String {
     format!(
-        "SELECT name, session, number, locked_until > clock_timestamp() AS taken FROM {table} \
-         WHERE {condition} ORDER BY name FOR UPDATE"
+        "SELECT t.name, t.session, t.number, t.locked_until > clock_timestamp() AS taken \
+         FROM {table} AS t, (SELECT {} OFFSET 0) AS patience WHERE t.{condition} ORDER BY t.name FOR UPDATE OF t",
+        patience(limit)
     )
 }
 
+/// The rows of the names `$1` that no other transaction has locked.
+fn unlocked(table: &str) -> String {
+    format!(
+        "SELECT name, session, number, locked_until > clock_timestamp() AS taken FROM {table} \
+         WHERE name = ANY($1) ORDER BY name FOR UPDATE SKIP LOCKED"
+    )
+}
+
+/// What `columns` show of the rows `$1` that are not in `mine`, as they were before.
+pub(super) fn skipped(columns: &str, table: &str) -> String {
+    format!(
+        "SELECT {columns} FROM {table} AS l WHERE l.name = ANY($1) AND NOT EXISTS (SELECT FROM mine WHERE mine.name = l.name)"
+    )
+}
+
+/// Limits the time for which the rest of the statement waits for a row.
+pub(super) fn patience(limit: &str) -> String {
+    format!("set_config('lock_timeout', {limit}, true) AS patience")
+}
+
 /// The row after a change: `held` is whether the holder releases it (NULL: by force, extended or not), `queue` the waiters
-/// that stay, of those `alive`. A free lock goes to `acquirer`, if there is one and the queue is empty, without a detour
+/// that stay, of those `alive`; a hold that was extended stays if `keeps` says so. A free lock goes to `acquirer`, if there is one and the queue is empty, without a detour
 /// through the queue; otherwise to the first in the queue, for as long as that one was renewed for.
-fn settled(held: &str, queue: &str, acquirer: Option<Acquirer>) -> String {
+fn settled(held: &str, keeps: &str, queue: &str, acquirer: Option<Acquirer>) -> String {
     let (free, Acquirer { session, number, holder, until }) = match acquirer {
         Some(acquirer) => ("NOT taken AND alive = '[]'", acquirer),
         None => ("false", Acquirer::NONE),
@@ -188,7 +298,7 @@ fn settled(held: &str, queue: &str, acquirer: Option<Acquirer>) -> String {
              CASE WHEN next IS NULL THEN line ELSE line - 0 END \
          FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock \
          CROSS JOIN LATERAL (SELECT {held} AS held) AS own \
-         CROSS JOIN LATERAL (SELECT coalesce(held AND l.keep_until > now, false) AS kept) AS keeping \
+         CROSS JOIN LATERAL (SELECT coalesce(held AND {keeps} AND l.keep_until > now, false) AS kept) AS keeping \
          CROSS JOIN LATERAL (SELECT l.locked_until > now AND coalesce(NOT held OR kept, false) AS taken) AS state \
          CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive \
              FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) \

@@ -6,8 +6,10 @@ use crate::values::error::Error;
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub(super) quoted: String,
-    /// The channel for notifications. Its name has at most 63 bytes, so that two tables may share one; a notification names a
-    /// session.
+    pub(super) schema: Option<String>,
+    pub(super) name: String,
+    /// The channel for notifications: the table's name without its schema, for programs may name it with or without. It may
+    /// be that of other tables as well; a notification names a session.
     pub(super) channel: String,
 }
 
@@ -16,20 +18,36 @@ impl Table {
     pub(super) fn parse(name: &str) -> Result<Self, Error> {
         let parts: Vec<&str> = name.split('.').collect();
         let is_fine = |part: &&str| (1..=63).contains(&part.len()) && !part.chars().any(char::is_control);
-        if parts.len() > 2 || !parts.iter().all(is_fine) {
-            return Err(Error::invalid_url(format!(
-                "`table={name}` is not a table's name; write `table` or `schema.table`, each of at most 63 bytes"
-            )));
+        if parts.iter().all(is_fine) {
+            match parts.as_slice() {
+                [table] => return Ok(Self::new(None, table)),
+                [schema, table] => return Ok(Self::in_schema(schema, table)),
+                _ => {}
+            }
         }
-        let quoted: Vec<String> = parts.iter().map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect();
-        let mut channel = name.to_owned();
-        channel.truncate((0..=63).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0));
-        Ok(Self { quoted: quoted.join("."), channel })
+        Err(Error::invalid_url(format!(
+            "`table={name}` is not a table's name; write `table` or `schema.table`, each of at most 63 bytes"
+        )))
+    }
+
+    /// The table in this schema.
+    pub(super) fn in_schema(schema: &str, name: &str) -> Self {
+        Self::new(Some(schema), name)
+    }
+
+    fn new(schema: Option<&str>, name: &str) -> Self {
+        let quoted: Vec<String> = schema.into_iter().chain([name]).map(quoted).collect();
+        Self {
+            quoted: quoted.join("."),
+            schema: schema.map(str::to_owned),
+            name: name.to_owned(),
+            channel: name.to_owned(),
+        }
     }
 
     /// The statement that creates it.
     ///
-    /// Rows are changed and never deleted; every change is a HOT update while half of each page is free, since none
+    /// Rows are changed and rarely deleted; every change is a HOT update while half of each page is free, since none
     /// touches the one index.
     pub(super) fn creation(&self) -> String {
         format!(
@@ -57,6 +75,11 @@ impl Table {
     }
 }
 
+/// A name as statements have it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,9 +99,8 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_is_short_enough() {
-        let long = format!("{}.{}", "s".repeat(40), "é".repeat(30));
-        let channel = Table::parse(&long).unwrap().channel;
-        assert!(channel.len() <= 63 && long.starts_with(&channel), "{channel}");
+    fn a_table_has_one_channel_whether_its_schema_is_named_or_not() {
+        let channel = |name| Table::parse(name).unwrap().channel;
+        assert_eq!(channel("app.locks"), channel("locks"));
     }
 }

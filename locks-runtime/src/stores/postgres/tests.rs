@@ -1,6 +1,6 @@
 //! Whatever a row or a notification says, it is read or ignored, and never a panic.
 
-use super::entries::Status;
+use super::entries::{Hint, Status};
 use super::row::{View, fence};
 use super::{notifications, shedlock, wait};
 use crate::values::holder::Holder;
@@ -61,21 +61,22 @@ proptest! {
         now: u64,
     ) {
         let now = Moment::from_nanos(now);
-        if let Some((session, number, status)) = notifications::read(&text, now) {
+        if let Some((session, number, _)) = notifications::read(&text, now) {
             let words: Vec<&str> = text.split(' ').collect();
             prop_assert_eq!((words[1], words[2].parse()), (session, Ok(number)));
-            prop_assert!(!matches!(status, Status::Sent | Status::Left));
         }
     }
 
     #[test]
     fn what_a_notification_says_is_read(session in "[0-9a-f]{1,32}", number: u64, value: u64) {
         let now = Moment::from_nanos(5);
-        let turn = format!("turn {session} {number} {value}");
-        prop_assert_eq!(notifications::read(&turn, now), Some((session.as_str(), number, Status::Held(value))));
-        let wait = format!("wait {session} {number} {value}");
+        let read = |text: &str| notifications::read(text, now).map(|(session, number, hint)| (session.to_owned(), number, hint));
+        let hint = |hint| Some((session.clone(), number, hint));
+        prop_assert_eq!(read(&format!("turn {session} {number} {value}")), hint(Hint::Turn));
+        prop_assert_eq!(read(&format!("gone {session} {number}")), hint(Hint::Gone));
         let until = now + Duration::from_micros(value);
-        prop_assert_eq!(notifications::read(&wait, now), Some((session.as_str(), number, Status::Queued { ahead: 0, until })));
+        prop_assert_eq!(read(&format!("wait {session} {number} {value}")), hint(Hint::Wait(until)));
+        prop_assert_eq!(read(&format!("turn {session} {number} {value} more")), None);
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! Waiting for one's turn. A release hands the lock to the first in the queue and notifies that one, so that a wait costs
-//! no further statement. Waiters ask only behind a holder that never releases the lock, once its time is over.
+//! Waiting for one's turn. A release hands the lock to the first in the queue and notifies that one, which looks whether it is
+//! true: anybody can send a notification. Otherwise waiters ask only behind a holder that never releases the lock, once its
+//! time is over.
 
 use super::enter;
-use super::entries::Status;
+use super::entries::{Known, Status};
 use super::error::ENTRY_LAPSED;
-use super::row::{View, column, number};
+use super::look::look;
+use super::removed::{LONGEST_DOUBT, SHORTEST_DOUBT};
 use super::shared::Shared;
 use crate::contract::{Backoff, Entry, Grant, WhenBusy};
 use crate::values::error::{Error, ErrorKind};
@@ -13,7 +15,6 @@ use crate::world::World;
 use crate::world::clock::Moment;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_postgres::types::Type;
 
 /// Each waiter asks so much later than the one before it: the first finds the lock free, and the others that it did.
 const STAGGER: Duration = Duration::from_millis(15);
@@ -29,32 +30,45 @@ const LONGEST_RETRY: Duration = Duration::from_secs(1);
 pub(super) async fn wait_turn(shared: &Shared, entry: &Arc<Entry>) -> Result<Grant, Error> {
     let world = &shared.client.world;
     let unknown = || Error::lost("the entry is not in the queue");
-    let mut status = shared.entries.get(entry.number, |state| state.subscribe()).ok_or_else(unknown)?;
+    let mut known = shared.entries.get(entry.number, |state| state.subscribe()).ok_or_else(unknown)?;
     let mut arrive = shared.client.notifications.arrive();
-    let mut backoff = Backoff::new(world, SHORTEST_RETRY, LONGEST_RETRY);
-    let mut retry = None;
+    let mut retries = Backoff::new(world, SHORTEST_RETRY, LONGEST_RETRY);
+    let mut doubt = Backoff::new(world, SHORTEST_DOUBT, LONGEST_DOUBT);
+    // No look before that moment: the database does not answer, or notifications were wrong.
+    let mut quiet_until = world.now();
+    let mut hinted = 0;
     loop {
         shared.check()?;
-        let now = *status.borrow_and_update();
-        let pause = match now {
+        let Known { status, turns, .. } = *known.borrow_and_update();
+        let arrive_now = *arrive.borrow_and_update();
+        let pause = match status {
             Status::Held(fence) => return Ok(Grant::new(fence)),
             Status::Removed(reason) => return Err(Error::lost(reason)),
-            Status::Left => return Err(Error::lost("the entry has left the queue")),
+            Status::Left | Status::Lapsing { .. } => return Err(Error::lost("the entry has left the queue")),
             Status::Sent => Duration::ZERO,
-            Status::Queued { ahead, until } => pause(world, shared.ttl, *arrive.borrow_and_update(), ahead, until),
+            Status::Queued { .. } if turns != hinted => Duration::ZERO,
+            Status::Queued { ahead, until } => pause(world, shared.ttl, arrive_now, ahead, until),
         };
         tokio::select! {
             biased;
-            changed = status.changed() => changed.map_err(|_| unknown())?,
+            changed = known.changed() => changed.map_err(|_| unknown())?,
             Ok(()) = arrive.changed() => {}
-            () = tokio::time::sleep(retry.unwrap_or(pause)) => match look(shared, entry).await {
-                Ok(()) => {
-                    backoff.reset();
-                    retry = None;
+            () = tokio::time::sleep(pause.max(quiet_until.since(world.now()))) => match look_and_enter(shared, entry).await {
+                Ok(is_turn) => {
+                    retries.reset();
+                    if turns == hinted {
+                        doubt.reset();
+                        if is_turn && arrive_now && known.borrow().turns == hinted {
+                            shared.client.doubt_notifications();
+                        }
+                    } else if !is_turn {
+                        quiet_until = world.now() + doubt.pause();
+                    }
+                    hinted = turns;
                 }
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
                     tracing::debug!(target: TARGET, error = %error.chain(), "waiting for a lock although PostgreSQL does not answer");
-                    retry = Some(backoff.pause());
+                    quiet_until = world.now() + retries.pause();
                 }
                 Err(error) => return Err(error),
             },
@@ -75,24 +89,14 @@ pub(super) fn pause(world: &World, ttl: Duration, arrive: bool, ahead: u32, unti
     left.min(most)
 }
 
-/// Asks for the entry's status, without a change to the row unless the lock turns out to be free.
-async fn look(shared: &Shared, entry: &Arc<Entry>) -> Result<(), Error> {
-    let client = &shared.client;
-    let name = client.name(&entry.key)?;
-    let values = [(&name as _, Type::TEXT), (&shared.id as _, Type::TEXT), (&number(entry) as _, Type::INT8)];
-    // By the connection that receives notifications: if it broke, this makes it anew.
-    let answer = client.ask(&client.upkeep, &client.statements.look, &values).await?;
-    let status = match answer.rows.first() {
-        None => None,
-        Some(row) => {
-            let status = View::read(row, &shared.id, entry)?.status(client.world.now());
-            if matches!(status, Some(Status::Queued { .. })) && column::<f64>(row, "seconds")? <= 0.0 {
-                return enter::enter(shared, entry, WhenBusy::Queue).await.map(drop);
-            }
-            status
-        }
-    };
-    let status = status.unwrap_or(Status::Removed(ENTRY_LAPSED));
+/// Looks at the entry, without a change to the row unless the lock turns out to be free. Returns whether a release has handed
+/// it the lock.
+async fn look_and_enter(shared: &Shared, entry: &Arc<Entry>) -> Result<bool, Error> {
+    let status = look(shared, entry).await?.unwrap_or(Status::Removed(ENTRY_LAPSED));
+    if matches!(status, Status::Queued { until, .. } if until <= shared.client.world.now()) {
+        enter::enter(shared, entry, WhenBusy::Queue).await?;
+        return Ok(false);
+    }
     shared.entries.get(entry.number, |state| state.advance(status));
-    Ok(())
+    Ok(matches!(status, Status::Held(_)))
 }
