@@ -32,7 +32,7 @@ async fn a_user_without_a_password_may_be_one(fixture: Fixture) {
 
 async fn a_hostile_record_is_escaped_and_cut(fixture: Fixture) {
     let (redis, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
-    let guard = locks.lock(&key).acquire().await.unwrap();
+    let guard = client(&fixture).lock(&key).acquire().await.unwrap();
     for record in [hostile_record(), "x\r\n".repeat(7_000_000), format!("{{\"v\":1,\"a\":{}", "[".repeat(1_000_000))] {
         redis.ask(&["HSET", &format!("{{{key}}}:holder"), "record", &record]);
         a_hostile_record_is_shown_in_one_short_line(&locks, &key).await;
