@@ -2,7 +2,7 @@
 //!
 //! `worker hold TTL URL KEY [URL KEY]…` runs a locked body for each pair until it is stopped, and prints
 //! `start KEY NANOS FENCE`, `end KEY NANOS LATE` by the clock that all processes of the machine share, `refused KEY KIND`.
-//! `LATE` is by how much the machine was late, at the most, to let this process run.
+//! `LATE` is by how much the machine was late, at the most, to let this process run: see `lateness.rs`.
 //! `worker turns COUNT URL KEY` runs short locked bodies one after another: `turn NANOS NANOS FENCE`.
 //! `worker ends HOW URL KEY` runs one locked function whose `main` ends right after it, `worker least URL KEY` one with
 //! `hold_at_least`, `worker briefly URL KEY` one with that and a body that ends at once, and `worker configured [URL] [URL]`
@@ -15,9 +15,9 @@
 
 mod forks;
 mod guards;
+mod lateness;
 
 use distributed_locks::{Error, Locks, distributed_lock};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -32,19 +32,7 @@ struct Ends(String);
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        println!("end {} {} {}", self.0, now(), LATE.load(Ordering::Relaxed));
-    }
-}
-
-/// By how many nanoseconds a timer of this process has been late, at the most.
-static LATE: AtomicI64 = AtomicI64::new(0);
-
-async fn watch_the_time() {
-    const TICK: Duration = Duration::from_millis(5);
-    loop {
-        let due = now() + i128::try_from(TICK.as_nanos()).unwrap_or(0);
-        tokio::time::sleep(TICK).await;
-        LATE.fetch_max(i64::try_from(now() - due).unwrap_or(i64::MAX), Ordering::Relaxed);
+        println!("end {} {} {}", self.0, now(), lateness::of_this_process());
     }
 }
 
@@ -131,7 +119,7 @@ async fn main() -> Result<(), Error> {
             tokio::select! {
                 biased;
                 () = ended => Ok(()),
-                () = watch_the_time() => Ok(()),
+                () = lateness::watch() => Ok(()),
             }
         }
         ["turns", count, url, key] => {

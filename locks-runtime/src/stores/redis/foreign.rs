@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn tokens_of_locks_are_told_from_data() {
-        let chance: [u8; 20] = std::array::from_fn(|byte| 250 - byte as u8);
+        let chance: [u8; 20] = std::array::from_fn(|byte| 250 - u8::try_from(byte).unwrap());
         let locks: [&[u8]; 9] = [
             b"0123456789abcdef.0123456789abcdef.7",
             b"0123456789abcdef.0123456789abcdef.7.kept",
