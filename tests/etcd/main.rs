@@ -10,8 +10,11 @@ mod endings;
 mod faults;
 mod fenced_write;
 mod hold_at_least;
+mod out_of_space;
 mod peers;
+mod replaced;
 mod shown;
+mod users;
 mod withdrawals;
 
 use std::process::ExitCode;
@@ -27,8 +30,11 @@ fn main() -> ExitCode {
         faults::cases(),
         fenced_write::cases(),
         hold_at_least::cases(),
+        out_of_space::cases(),
         peers::cases(),
+        replaced::cases(),
         shown::cases(),
+        users::cases(),
         withdrawals::cases(),
     ])
 }

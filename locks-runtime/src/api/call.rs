@@ -4,7 +4,7 @@ use super::global;
 use super::guard::Guard;
 use super::locks::Locks;
 use super::run::{run_under, run_under_blocking};
-use crate::engine::acquire;
+use crate::engine::acquire::{Joins, acquire};
 use crate::engine::observe;
 use crate::engine::request::Caller;
 use crate::values::error::Error;
@@ -139,7 +139,7 @@ where
 {
     let named = |error: Error| error.with_function(site.name);
     let (locks, key) = prepared(client, key).map_err(named)?;
-    let acquired = acquire::acquire(&locks.engine, key, options, site.into());
+    let acquired = acquire(&locks.engine, key, options, site.into(), Joins::Body);
     let acquired = with_contained_wakers(acquired).await.map_err(named)?;
     run_under(acquired.into(), &options, body).await.map_err(named)
 }
@@ -162,7 +162,7 @@ pub fn call_blocking<T>(
 ) -> Result<T, Error> {
     let named = |error: Error| error.with_function(site.name);
     let (locks, key) = prepared(client, key).map_err(named)?;
-    let acquired = blocking(acquire::acquire(&locks.engine, key, options, site.into())).map_err(named)?;
+    let acquired = blocking(acquire(&locks.engine, key, options, site.into(), Joins::BlockingBody)).map_err(named)?;
     run_under_blocking(acquired.into(), body).map_err(named)
 }
 

@@ -2,8 +2,8 @@
 
 #[cfg(feature = "etcd")]
 use crate::contract::NativeKind;
-use crate::engine::acquire::Acquired;
-use crate::engine::context;
+use crate::engine::acquire::{Acquired, Position};
+use crate::engine::context::{self, Outer};
 use crate::engine::hold::Hold;
 use crate::values::end::EndReason;
 use crate::values::error::Error;
@@ -46,11 +46,13 @@ use std::sync::Arc;
 pub struct Guard {
     hold: Arc<Hold>,
     owner: bool,
+    /// The turn of a body that runs inside another one.
+    turn: Option<Position>,
 }
 
 impl Guard {
     pub(crate) fn joining(hold: Arc<Hold>) -> Self {
-        Self { hold, owner: false }
+        Self { hold, owner: false, turn: None }
     }
 
     pub(crate) fn hold(&self) -> &Arc<Hold> {
@@ -59,6 +61,12 @@ impl Guard {
 
     pub(crate) fn is_owner(&self) -> bool {
         self.owner
+    }
+
+    /// The body that runs under this guard.
+    pub(crate) fn body(&self) -> Outer {
+        let id = self.turn.as_ref().map_or_else(|| self.hold.position_id(), Position::id);
+        Outer { hold: Arc::clone(&self.hold), id }
     }
 
     /// The lock's key.
@@ -85,10 +93,7 @@ impl Guard {
     ///
     /// `Lost`, with the reason; `LimitPassed` after `hold_at_most`; `Closed` if the client was closed.
     pub fn check(&self) -> Result<(), Error> {
-        match self.hold.loss() {
-            None => Ok(()),
-            Some(reason) => Err(self.hold.lost_error(&reason)),
-        }
+        self.hold.check()
     }
 
     /// Returns when the hold is over before it was released, with an error that says why: `Lost`, `LimitPassed` after
@@ -153,8 +158,8 @@ impl From<Acquired> for Guard {
         // Acquiring used all the locals that releasing on this thread will use.
         note_thread();
         match acquired {
-            Acquired::Own(hold) => Self { hold, owner: true },
-            Acquired::Joined(hold) => Self::joining(hold),
+            Acquired::Own(hold) => Self { hold, owner: true, turn: None },
+            Acquired::Joined(hold, turn) => Self { hold, owner: false, turn },
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::guard::Guard;
 use super::run::run_under;
-use crate::engine::acquire;
+use crate::engine::acquire::{Joins, acquire};
 use crate::engine::core::Engine;
 use crate::engine::request::Caller;
 use crate::values::error::{Error, ErrorKind};
@@ -109,8 +109,7 @@ impl Lock {
     ///
     /// Dropping it withdraws from the queue, in the background; nothing stays in the store.
     pub async fn acquire(self) -> Result<Guard, Error> {
-        let acquired = acquire::acquire(&self.engine, self.key?, self.options, self.caller);
-        with_contained_wakers(acquired).await.map(Guard::from)
+        self.acquire_as(Joins::Guard).await
     }
 
     /// Acquires the lock if it is free; returns `None` if it is not.
@@ -146,7 +145,12 @@ impl Lock {
         Fut: Future<Output = T>,
     {
         let options = self.options;
-        let guard = self.acquire().await?;
+        let guard = self.acquire_as(Joins::Body).await?;
         run_under(guard, &options, body).await
+    }
+
+    async fn acquire_as(self, joins: Joins) -> Result<Guard, Error> {
+        let acquired = acquire(&self.engine, self.key?, self.options, self.caller, joins);
+        with_contained_wakers(acquired).await.map(Guard::from)
     }
 }

@@ -31,10 +31,10 @@ where
         watched: (options.on_lost == OnLost::Cancel).then(|| Watched { hold: Arc::clone(&hold), ended: None }),
         limit: limit.map(|limit| {
             let timer = hold.world().runtime().sleep(limit);
-            (limit, Box::pin(with_contained_wakers(timer)) as Pin<Box<dyn Future<Output = ()> + Send>>)
+            (limit, Box::pin(with_contained_wakers(timer)) as Timer)
         }),
     };
-    let ending = tracing::Instrument::instrument(context::under(&hold, running), hold.span().clone()).await;
+    let ending = tracing::Instrument::instrument(context::under(guard.body(), running), hold.span().clone()).await;
     finish(guard, ending).await
 }
 
@@ -42,7 +42,7 @@ where
 pub(crate) fn run_under_blocking<T>(guard: Guard, body: impl FnOnce(Guard) -> T) -> Result<T, Error> {
     let hold = Arc::clone(guard.hold());
     let result = hold.span().in_scope(|| {
-        catch_unwind(AssertUnwindSafe(|| context::under_sync(&hold, || body(Guard::joining(Arc::clone(&hold))))))
+        catch_unwind(AssertUnwindSafe(|| context::under_sync(guard.body(), || body(Guard::joining(Arc::clone(&hold))))))
     });
     blocking(finish(guard, result.map_or_else(Ending::Panicked, Ending::Returned)))
 }
@@ -50,11 +50,8 @@ pub(crate) fn run_under_blocking<T>(guard: Guard, body: impl FnOnce(Guard) -> T)
 /// Releases the lock, and returns what became of the body.
 async fn finish<T>(guard: Guard, ending: Ending<T>) -> Result<T, Error> {
     let (hold, is_owner) = (Arc::clone(guard.hold()), guard.is_owner());
-    let (lost, left) = guard.end().await;
-    if let (None, Err(error)) = (&lost, &left) {
-        // The value stands; the release goes on in the background.
-        observe::release_failed(hold.key(), error);
-    }
+    // The value stands: a release that failed is logged there, and goes on in the background.
+    let (lost, _) = guard.end().await;
     match ending {
         Ending::Returned(value) => {
             if let Some(reason) = lost {
@@ -82,13 +79,15 @@ enum Ending<T> {
     OverLimit(Duration),
 }
 
+type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A body that runs while its lock is held.
 struct Running<Fut> {
     /// Gone once it ended.
     body: Option<Pin<Box<Fut>>>,
     watched: Option<Watched>,
     /// A limit of the body's own, where the hold does not have it.
-    limit: Option<(Duration, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    limit: Option<(Duration, Timer)>,
 }
 
 /// The hold that a body must not outlive.

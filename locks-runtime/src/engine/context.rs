@@ -13,24 +13,32 @@ tokio::task_local! {
     static UNDER: Arc<Nested>;
 }
 
-/// A hold, and the ones around it.
+/// A body's hold, and the ones around it.
 struct Nested {
-    hold: Arc<Hold>,
+    body: Outer,
     outer: Option<Arc<Nested>>,
 }
 
-/// Runs `future` under `hold`.
-pub(crate) async fn under<F: Future>(hold: &Arc<Hold>, future: F) -> F::Output {
-    UNDER.scope(nest(hold), future).await
+/// A body that a task is in, and the hold that it runs under.
+#[derive(Clone, Debug)]
+pub(crate) struct Outer {
+    pub(crate) hold: Arc<Hold>,
+    /// The position that the body has: the hold's, or that of its turn inside another body.
+    pub(crate) id: PositionId,
 }
 
-/// Runs `work` under `hold`.
-pub(crate) fn under_sync<T>(hold: &Arc<Hold>, work: impl FnOnce() -> T) -> T {
-    UNDER.sync_scope(nest(hold), work)
+/// Runs `future` as a body.
+pub(crate) async fn under<F: Future>(body: Outer, future: F) -> F::Output {
+    UNDER.scope(nest(body), future).await
 }
 
-fn nest(hold: &Arc<Hold>) -> Arc<Nested> {
-    Arc::new(Nested { hold: Arc::clone(hold), outer: innermost_nested() })
+/// Runs `work` as a body.
+pub(crate) fn under_sync<T>(body: Outer, work: impl FnOnce() -> T) -> T {
+    UNDER.sync_scope(nest(body), work)
+}
+
+fn nest(body: Outer) -> Arc<Nested> {
+    Arc::new(Nested { body, outer: innermost_nested() })
 }
 
 fn innermost_nested() -> Option<Arc<Nested>> {
@@ -39,20 +47,20 @@ fn innermost_nested() -> Option<Arc<Nested>> {
 
 /// The innermost hold that this task runs under.
 pub(crate) fn innermost() -> Option<Arc<Hold>> {
-    innermost_nested().map(|nested| Arc::clone(&nested.hold))
+    innermost_nested().map(|nested| Arc::clone(&nested.body.hold))
 }
 
-/// The hold on `key` that this task runs under.
-pub(crate) fn joinable(engine: &Engine, key: &Key) -> Option<Arc<Hold>> {
-    of(engine).find(|hold| hold.key() == key)
+/// The innermost body that has a hold on `key` and that this task is in.
+pub(crate) fn joinable(engine: &Engine, key: &Key) -> Option<Outer> {
+    bodies(engine).find(|body| body.hold.key() == key)
 }
 
-/// The positions of the holds of `engine` that this task runs under, innermost first.
+/// The positions of the bodies that this task is in and that `engine` has given locks, innermost first.
 pub(crate) fn positions(engine: &Engine) -> Vec<PositionId> {
-    of(engine).map(|hold| hold.position_id()).collect()
+    bodies(engine).map(|body| body.id).collect()
 }
 
-fn of(engine: &Engine) -> impl Iterator<Item = Arc<Hold>> {
+fn bodies(engine: &Engine) -> impl Iterator<Item = Outer> {
     let chain = iter::successors(innermost_nested(), |nested| nested.outer.clone());
-    chain.map(|nested| Arc::clone(&nested.hold)).filter(|hold| hold.is_of(engine))
+    chain.map(|nested| nested.body.clone()).filter(|body| body.hold.is_of(engine))
 }

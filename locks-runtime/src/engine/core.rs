@@ -1,6 +1,7 @@
 //! What every request of a client needs: the store, its sessions, the queues of this process, defaults, the world.
 
-use super::owned::HandOff;
+use super::clients::Client;
+use super::owned::{self, HandOff};
 use super::queue::Queues;
 use super::request::{Caller, PositionId, Request};
 use super::session::Sessions;
@@ -26,6 +27,8 @@ pub(crate) struct Engine {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) queues: Queues<HandOff>,
     pub(crate) defaults: Defaults,
+    /// What others of this process may want to know of this client.
+    pub(crate) client: Arc<Client>,
     /// What every holder record of this client has in common.
     identity: Holder,
     numbers: AtomicU64,
@@ -39,11 +42,13 @@ impl Engine {
             labels: defaults.labels.clone(),
             ..Holder::here()
         };
+        let queues = Queues::new(world.clone(), owned::pass_over);
         Self {
             sessions: Sessions::new(Arc::clone(&store), world.clone(), defaults.connect_timeout),
+            client: Client::new(&identity.instance, &world, &queues),
             world,
             store,
-            queues: Queues::default(),
+            queues,
             defaults,
             identity,
             numbers: AtomicU64::new(1),

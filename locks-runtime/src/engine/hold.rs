@@ -15,7 +15,7 @@ use crate::values::fence::Fence;
 use crate::values::key::Key;
 use crate::values::mutex::Mutex;
 use crate::world::World;
-use crate::world::clock::Moment;
+use crate::world::clock::{AtomicMoment, Moment};
 use crate::world::panic::contain;
 use crate::world::runtime::{Started, is_thread_ending};
 use std::sync::Arc;
@@ -36,14 +36,17 @@ pub(crate) struct Hold {
     granted: Moment,
     /// When this hold began: later, if another of this process had the lock first.
     acquired: Moment,
-    /// The lock stays taken until then, even if it is released sooner.
-    extended_until: Option<Moment>,
+    /// The lock stays taken until then, even if it is released sooner: an inner body may move it later.
+    extended_until: AtomicMoment,
     /// Where `hold_at_most` ends.
     until: Option<Moment>,
     /// The caller relies on the entry to exist exactly while this hold lasts (`etcd_compare`).
     bound: AtomicBool,
     released: AtomicBool,
 }
+
+/// Earlier than any `hold_at_least` ends.
+const NOT_EXTENDED: Moment = Moment::from_nanos(0);
 
 /// How a hold was released.
 #[derive(Debug)]
@@ -76,7 +79,7 @@ impl Hold {
             fence,
             granted,
             acquired,
-            extended_until: options.hold_at_least.map(|least| acquired + least),
+            extended_until: AtomicMoment::new(options.hold_at_least.map_or(NOT_EXTENDED, |least| acquired + least)),
             until: options.hold_at_most.map(|most| acquired + most),
             bound: AtomicBool::new(false),
             released: AtomicBool::new(false),
@@ -150,6 +153,29 @@ impl Hold {
         self.session.loss_at(now).map(|reason| self.held.end(reason))
     }
 
+    /// As [`loss`](Hold::loss), for `?`.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.loss().map_or(Ok(()), |reason| Err(self.lost_error(&reason)))
+    }
+
+    /// From now on the lock stays taken for `least`, even if it is released sooner or this process ends: an inner body asks
+    /// for that.
+    pub(crate) async fn extend(&self, least: Duration) -> Result<(), Error> {
+        let until = self.world().now() + least;
+        if self.extended_until.load() >= until {
+            return Ok(());
+        }
+        match &*self.owned.lock() {
+            Some(owned) => owned.note_extended(),
+            None => return Err(self.lost_error(&EndReason::Released)),
+        }
+        let extend = self.session.session.extend(Arc::clone(&self.held.entry), least);
+        let panicked = || Error::unavailable("the store's `extend` panicked; this is a bug worth reporting");
+        self.world().runtime().start(extend).await.unwrap_or_else(|| Err(panicked()))?;
+        self.extended_until.advance(until);
+        Ok(())
+    }
+
     /// Returns when the hold is over, with the reason.
     pub(crate) async fn ended(&self) -> EndReason {
         if self.world().is_inherited() {
@@ -187,9 +213,13 @@ impl Hold {
     pub(crate) async fn release(&self) -> (Option<EndReason>, Result<(), Error>) {
         let Release { lost, left } = self.begin_release();
         let left = self.world().runtime().within(self.engine.defaults.connect_timeout, left).await.flatten();
-        let unknown =
-            || Error::unavailable(format!("{} did not acknowledge the release yet", self.engine.defaults.store()));
-        (lost, left.unwrap_or_else(|| Err(unknown())).map_err(|error| error.with_key(self.key())))
+        let unknown = || {
+            let error =
+                Error::unavailable(format!("{} did not acknowledge the release yet", self.engine.defaults.store()));
+            contain(|| observe::release_failed(self.key(), &error));
+            Err(error)
+        };
+        (lost, left.unwrap_or_else(unknown).map_err(|error| error.with_key(self.key())))
     }
 
     /// Begins to take the entry out of the store, and lets the next one of this process move when that is done.
@@ -212,9 +242,11 @@ impl Hold {
         let Some(owned) = self.hand_off(owned, lost.is_none(), now) else {
             return Release { lost, left: Started::done(Ok(())) };
         };
-        let left = match self.extended_until.filter(|until| *until > now) {
+        let until = self.extended_until.load();
+        let left = match Some(until).filter(|until| *until > now) {
             None => self.world().runtime().start(Box::pin(owned.release())),
             Some(until) => {
+                self.engine.client.lapses(self.key(), until);
                 let (world, session) = (self.world().clone(), Arc::clone(&self.session));
                 self.world().runtime().start(Box::pin(Self::lapse(world, session, owned, until)))
             }
@@ -237,7 +269,7 @@ impl Hold {
     /// entry of its own. For a short time only: other processes wait too. Returns the entry if it was not handed off.
     fn hand_off(&self, owned: OwnedEntry, is_proved: bool, now: Moment) -> Option<OwnedEntry> {
         let is_late = now.since(self.granted) >= schedule::HAND_OFF_WITHIN;
-        let is_tied = self.extended_until.is_some() || self.bound.load(Ordering::SeqCst);
+        let is_tied = self.extended_until.load() > NOT_EXTENDED || self.bound.load(Ordering::SeqCst);
         let Some(fence) = self.fence.next().filter(|_| is_proved && !is_late && !is_tied) else { return Some(owned) };
         owned.hand_off(fence, self.granted, |next| next.could_take_over_from(&self.held.request))
     }

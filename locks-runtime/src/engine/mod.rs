@@ -1,11 +1,13 @@
 //! The engine: from a request to a hold, and from a hold back to a free lock.
 
 pub(crate) mod acquire;
+pub(crate) mod clients;
 pub(crate) mod context;
 pub(crate) mod core;
 pub(crate) mod held;
 pub(crate) mod hold;
 pub(crate) mod observe;
+pub(crate) mod offer;
 pub(crate) mod owned;
 pub(crate) mod queue;
 pub(crate) mod request;

@@ -6,6 +6,7 @@
 use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
+use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::options::{Mode, Options};
 use crate::values::shown::Chain;
@@ -174,6 +175,23 @@ pub(crate) fn release_failed(key: &Key, error: &Error) {
 /// The store could not be reached while acquiring; it is retried.
 pub(crate) fn store_unreachable(key: &Key, error: &Error) {
     tracing::debug!(target: TARGET, key = %key.shown(), %error, cause = cause(error), "store unreachable while acquiring; retrying");
+}
+
+/// The store could not be reached, or refuses, for the first time of a request; it is retried.
+pub(crate) fn store_fails(key: &Key, error: &Error) {
+    tracing::warn!(target: TARGET, key = %key.shown(), %error, cause = cause(error), "lock cannot be acquired: the store does not do it");
+}
+
+/// `waiter` has waited for `key` for long; `holder`, if it is known, has it or asked for it that long ago.
+pub(crate) fn waits_long(key: &Key, waiter: &Holder, holder: Option<(&Holder, Duration)>, waited: Duration) {
+    let (holder, since) = holder.unzip();
+    let (holder, since) = (holder.map(field::display), since.map(field::debug));
+    tracing::warn!(target: TARGET, key = %key.shown(), %waiter, holder, since, ?waited, "waiting long for a lock; does its holder wait for this?");
+}
+
+/// The lock, or the turn, of `waiter` came, and the future that asked for it is not polled.
+pub(crate) fn unclaimed(key: &Key, waiter: &Holder) {
+    tracing::warn!(target: TARGET, key = %key.shown(), %waiter, "lock withdrawn from a future that is not polled");
 }
 
 /// A body ended after its hold was over, too late to be stopped.

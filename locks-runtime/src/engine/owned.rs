@@ -42,6 +42,7 @@ struct Parts {
     world: World,
     entering: Option<Started<Result<Entered, Error>>>,
     waiting: Option<Started<Result<Grant, Error>>>,
+    extending: Option<Started<Result<(), Error>>>,
     /// The store was asked to keep the entry even if the session ends: it has to be told of the withdrawal then, too.
     extended: AtomicBool,
 }
@@ -49,8 +50,8 @@ struct Parts {
 impl OwnedEntry {
     /// An entry that is not in the store yet.
     pub(crate) fn new(entry: Arc<Entry>, session: SessionRef, position: Arc<Position<HandOff>>, world: World) -> Self {
-        let (entering, waiting, extended) = (None, None, AtomicBool::new(false));
-        Self(Some(Parts { entry, session, position: Some(position), world, entering, waiting, extended }))
+        let (entering, waiting, extending, extended) = (None, None, None, AtomicBool::new(false));
+        Self(Some(Parts { entry, session, position: Some(position), world, entering, waiting, extending, extended }))
     }
 
     pub(crate) fn entry(&self) -> &Arc<Entry> {
@@ -88,12 +89,18 @@ impl OwnedEntry {
         }
     }
 
-    /// Makes the lock stay taken for `least`, whatever happens to this process.
-    pub(crate) async fn extend(&self, least: Duration) -> Result<(), Error> {
-        let parts = self.parts();
+    /// Makes the lock stay taken for `least`, whatever happens to this process. May be repeated.
+    pub(crate) async fn extend(&mut self, least: Duration) -> Result<(), Error> {
+        let parts = self.parts_mut();
         parts.extended.store(true, Ordering::Relaxed);
-        let extended = parts.world.runtime().start(parts.session.session.extend(Arc::clone(&parts.entry), least));
-        extended.await.unwrap_or_else(|| Err(panicked("extend")))
+        let extending = parts.session.session.extend(Arc::clone(&parts.entry), least);
+        let extending = parts.extending.insert(parts.world.runtime().start(extending));
+        extending.await.unwrap_or_else(|| Err(panicked("extend")))
+    }
+
+    /// Somebody else has the store extend the entry.
+    pub(crate) fn note_extended(&self) {
+        self.parts().extended.store(true, Ordering::Relaxed);
     }
 
     /// Whether the session, and the entry in it, have lasted until `now`.
@@ -123,11 +130,17 @@ impl OwnedEntry {
         self.parts_mut().position = Some(Arc::clone(position));
     }
 
-    /// Takes the entry out of the store, and then lets the next one of this process's queue move.
+    /// Takes the entry out of the store, and then lets the next one of this process's queue move. If the store refuses that,
+    /// it is tried again in the background for as long as the session lives.
     pub(crate) async fn release(mut self) -> Result<(), Error> {
-        match self.0.take() {
-            Some(parts) => leave(&parts).await,
-            None => Ok(()),
+        let Some(parts) = self.0.take() else { return Ok(()) };
+        match leave(&parts, IfRefused::Report).await {
+            Err(error) => {
+                let world = parts.world.clone();
+                world.spawn(async move { drop(leave(&parts, IfRefused::RetryReported).await) });
+                Err(error)
+            }
+            Ok(()) => Ok(()),
         }
     }
 
@@ -136,7 +149,8 @@ impl OwnedEntry {
         let parts = self.parts();
         let _until_done = Departure::begin();
         let rest = || until.since(parts.world.now());
-        definite(parts, || parts.session.session.lapse(Arc::clone(&parts.entry), rest())).await
+        let lapse = || parts.session.session.lapse(Arc::clone(&parts.entry), rest());
+        definite(parts, lapse, IfRefused::Report).await
     }
 
     fn parts(&self) -> &Parts {
@@ -163,13 +177,25 @@ impl Drop for OwnedEntry {
         let runtime = parts.world.runtime().clone();
         drop(runtime.start(Box::pin(async move {
             let _until_done = Departure::begin();
+            // Whatever they answer, the entry goes.
             if let Some(entering) = parts.entering.take() {
-                // Whatever it answered, the entry goes.
                 let _ = entering.await;
             }
+            if let Some(extending) = parts.extending.take() {
+                let _ = extending.await;
+            }
             // A failure is logged there; the session's end frees the lock at the latest.
-            let _ = leave(&parts).await;
+            let _ = leave(&parts, IfRefused::Retry).await;
         })));
+    }
+}
+
+/// Withdraws what was handed off to one that has not taken it; then the next one of this process's queue moves.
+pub(crate) fn pass_over(position: Position<HandOff>, held: Option<HandOff>) {
+    let request = position.request();
+    contain(|| observe::unclaimed(&request.key, &request.holder));
+    if let Some(HandOff { mut owned, .. }) = held {
+        owned.take_position(&Arc::new(position));
     }
 }
 
@@ -177,26 +203,38 @@ fn panicked(step: &str) -> Error {
     Error::unavailable(format!("the store's `{step}` panicked; this is a bug worth reporting"))
 }
 
-/// Takes the entry out of the store, until the answer is definite or the session is over: then its end takes the entry.
-async fn leave(parts: &Parts) -> Result<(), Error> {
-    let _until_done = Departure::begin();
-    let left = leave_store(parts).await;
-    parts.session.forget(parts.entry.number);
-    left
+/// What is done when the store answers and refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IfRefused {
+    /// The caller gets the error.
+    Report,
+    /// It is tried again, less and less often.
+    Retry,
+    /// The same, and it was reported before.
+    RetryReported,
 }
 
-async fn leave_store(parts: &Parts) -> Result<(), Error> {
-    match definite(parts, || parts.session.session.leave(Arc::clone(&parts.entry))).await {
-        Err(error) if error.kind() == ErrorKind::Lost => Ok(()),
-        other => other,
+/// Takes the entry out of the store, until the answer is definite or the session is over: then its end takes the entry.
+async fn leave(parts: &Parts, if_refused: IfRefused) -> Result<(), Error> {
+    let _until_done = Departure::begin();
+    if let Some(position) = parts.last_position() {
+        position.leaves(parts.world.now());
+    }
+    match definite(parts, || parts.session.session.leave(Arc::clone(&parts.entry)), if_refused).await {
+        Err(error) if error.kind() != ErrorKind::Lost => Err(error),
+        _ => {
+            parts.session.forget(parts.entry.number);
+            Ok(())
+        }
     }
 }
 
 /// Sends `request` until its answer is definite or the session is over.
-async fn definite(parts: &Parts, request: impl Fn() -> Pending<()>) -> Result<(), Error> {
+async fn definite(parts: &Parts, request: impl Fn() -> Pending<()>, if_refused: IfRefused) -> Result<(), Error> {
     let mut backoff = Backoff::new(&parts.world, schedule::SHORTEST_PAUSE, schedule::LONGEST_PAUSE);
     // The end of its session takes an entry with it, but not one that is extended.
     let is_extended = parts.extended.load(Ordering::Relaxed);
+    let mut is_reported = if_refused == IfRefused::RetryReported;
     loop {
         let answer = contained(request());
         let answer = async { answer.await.unwrap_or_else(|| Err(panicked("leave"))) };
@@ -208,21 +246,39 @@ async fn definite(parts: &Parts, request: impl Fn() -> Pending<()>) -> Result<()
                 answer = answer => answer,
             },
         };
-        match answer {
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
-                contain(|| observe::release_failed(&parts.entry.key, &error));
-                if parts.session.loss_at(parts.world.now()).is_some() {
-                    return Ok(());
-                }
-                backoff.wait().await;
-            }
-            Err(error) => {
-                if error.kind() != ErrorKind::Lost {
-                    contain(|| observe::release_failed(&parts.entry.key, &error));
-                }
-                return Err(error);
-            }
-            Ok(()) => return Ok(()),
+        let Err(error) = answer else {
+            parts.answered();
+            return Ok(());
+        };
+        if error.kind() == ErrorKind::Lost {
+            return Err(error);
         }
+        if let Some(position) = &parts.position {
+            position.fails(&error);
+        }
+        if !std::mem::replace(&mut is_reported, true) {
+            contain(|| observe::release_failed(&parts.entry.key, &error));
+        }
+        if error.kind() != ErrorKind::Unavailable && if_refused == IfRefused::Report {
+            return Err(error);
+        }
+        if parts.session.loss_at(parts.world.now()).is_some() {
+            return Ok(());
+        }
+        backoff.wait().await;
+    }
+}
+
+impl Parts {
+    /// The store did what it was asked: those behind in the queue have no reason to think that it does not answer.
+    fn answered(&self) {
+        if let Some(position) = self.last_position() {
+            position.answered(position.progress().stage);
+        }
+    }
+
+    /// The position, unless the request goes on with another entry.
+    fn last_position(&self) -> Option<&Position<HandOff>> {
+        self.position.as_ref().filter(|position| Arc::strong_count(position) == 1).map(|position| &**position)
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Caller {
 }
 
 /// One call for a lock.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) key: Key,
     pub(crate) options: Options,
@@ -38,6 +38,13 @@ pub(crate) struct Request {
 impl Request {
     pub(crate) fn labels(&self) -> Labels<'_> {
         Labels { name: &self.holder.name, template: self.template }
+    }
+
+    /// For how long the lock may be granted to this request without anybody taking it: the future that asked is not polled.
+    pub(crate) fn unclaimed_limit(&self) -> Duration {
+        // Not less, so that a busy executor is not taken for one that has forgotten the future.
+        const SHORTEST: Duration = Duration::from_millis(100);
+        self.options.hold_at_most.map_or(self.ttl, |most| most.min(self.ttl)).max(SHORTEST)
     }
 
     /// Whether it could go on with the entry that serves `other`: there is no visible difference from an entry of its own.

@@ -14,6 +14,12 @@ pub(crate) const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause between two attempts to acquire, or to release.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// After how long a wait for a lock is reported.
+#[must_use]
+pub(crate) fn long_wait(ttl: Duration) -> Duration {
+    ttl * 2
+}
+
 /// The moment after which a session can no longer be proved, if its last acknowledged renewal was sent at `sent`.
 ///
 /// It counts from the send: the store's own count starts at the earliest then, and a reply may be late (Go's etcd

@@ -10,4 +10,5 @@ mod drops;
 mod network;
 mod polling;
 mod queue;
+mod scenarios;
 mod session;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::task::yield_now;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 const TTL: Duration = Duration::from_secs(1);
 
@@ -75,8 +75,16 @@ struct Request {
     waits: bool,
     /// Its number in the order of first polls; `None` before its own.
     position: Option<usize>,
+    polled_at: Instant,
+    /// It was not polled for so long that its turn may have gone to the next one.
+    is_late: bool,
     woken: Arc<Woken>,
     future: Pin<Box<dyn Future<Output = Result<Guard, Error>>>>,
+}
+
+/// Whether the request's turn may have gone to the next one.
+fn is_late(request: &Request) -> bool {
+    request.is_late || request.polled_at.elapsed() >= Duration::from_millis(100)
 }
 
 struct Simulation {
@@ -105,6 +113,8 @@ impl Simulation {
                     process,
                     waits: option != 2,
                     position: None,
+                    polled_at: Instant::now(),
+                    is_late: false,
                     woken: Woken::new(),
                     future,
                 });
@@ -153,11 +163,15 @@ impl Simulation {
             self.polled += 1;
             request.position = Some(self.polled);
         }
+        request.is_late |= polled.is_some() && is_late(request);
+        // One that was not woken had no turn to miss.
+        request.polled_at = Instant::now();
         let Some(Poll::Ready(result)) = polled else { return };
         let Request { process, position, .. } = self.requests.remove(which);
         match result {
             Ok(guard) => {
-                let earlier = self.requests.iter().filter(|other| other.process == process && other.waits);
+                let earlier =
+                    self.requests.iter().filter(|other| other.process == process && other.waits && !is_late(other));
                 let overtaken =
                     earlier.filter(|other| other.position.is_some_and(|other| Some(other) < position)).count();
                 assert_eq!(overtaken, 0, "got the lock before {overtaken} earlier requests");

@@ -6,6 +6,7 @@
 //! | a hung or cut-off server | [`Daemon::pause`]: connections stay open, nothing is answered |
 //! | a cut-off minority | pause the other members: the one left answers, but cannot commit |
 //! | a member cut off from others | [`Setup::links`], then [`Links`](Cluster::links) |
+//! | lost data, a restored snapshot | [`Etcd::wipe`]; [`Etcd::save`], then [`Etcd::restore`] |
 //! | a bad network on the way | a [`Proxy`](crate::proxy::Proxy) to [`Daemon::address`] |
 //! | another client | [`Etcd::ctl`] (etcdctl), [`Etcd::gateway`] (the JSON gateway) |
 //!
@@ -27,6 +28,7 @@ use crate::server::{Cost, Server};
 
 mod binary;
 mod cluster;
+mod data;
 mod links;
 mod metrics;
 mod questions;
@@ -34,6 +36,7 @@ mod setup;
 
 pub use binary::Binary;
 pub use cluster::Cluster;
+pub use data::Saved;
 pub use links::Links;
 pub use metrics::Metrics;
 use questions::Status;

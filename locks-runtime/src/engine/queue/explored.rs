@@ -4,9 +4,11 @@
 //! other is some order of these operations. A model says what each must show.
 
 use super::*;
+use crate::values::holder::Holder;
+use crate::values::key::Key;
 use crate::values::options::Options;
 use proptest::prelude::*;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +19,6 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Join(usize),
-    TryJoin(usize),
     /// Looks whether its turn has come, as its task does when woken.
     Look(usize),
     /// Its receiver goes, as the first part of a dropped future does.
@@ -26,6 +27,8 @@ enum Step {
     Leave(usize),
     /// Hands off what it has, to whom it fits.
     HandOff(usize, Fits),
+    /// The head did not take its turn in time.
+    PassOver,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +60,8 @@ enum Hhears {
     },
     /// It knows that it is at the head.
     Knows,
+    /// Its turn went to the next one, which it hears when it looks.
+    Passed,
     /// It does not listen any more.
     Deaf,
 }
@@ -78,8 +83,8 @@ impl Model {
         let mut steps = Vec::new();
         for (member, hears) in self.hears.iter().enumerate() {
             match hears {
-                None => steps.extend([Step::Join(member), Step::TryJoin(member)]),
-                Some(Hhears::Nothing | Hhears::Turn { .. }) => {
+                None => steps.push(Step::Join(member)),
+                Some(Hhears::Nothing | Hhears::Turn { .. } | Hhears::Passed) => {
                     steps.extend([Step::Look(member), Step::StopListening(member), Step::Leave(member)]);
                 }
                 Some(Hhears::Knows) => {
@@ -89,7 +94,16 @@ impl Model {
                 Some(Hhears::Deaf) => steps.push(Step::Leave(member)),
             }
         }
+        if let Some(Hhears::Turn { .. }) = self.queue.first().and_then(|head| self.hears[*head]) {
+            steps.push(Step::PassOver);
+        }
         steps
+    }
+
+    fn pass_over(&mut self) {
+        let head = self.queue.remove(0);
+        self.hears[head] = Some(Hhears::Passed);
+        self.notify_next(false);
     }
 
     /// The head of the queue is gone: the next one that listens is woken.
@@ -139,13 +153,11 @@ impl Wake for Woken {
     }
 }
 
-type Turn = oneshot::Receiver<Option<Arc<()>>>;
-
 /// A member as the code has it.
 #[derive(Debug, Default)]
 struct Waiter {
     position: Option<Position<Arc<()>>>,
-    turn: Option<Turn>,
+    turn: Option<Turn<Arc<()>>>,
     woken: Arc<Woken>,
 }
 
@@ -176,7 +188,8 @@ pub(super) fn request(key: &Key, holder: Holder, under: &[PositionId]) -> Reques
 impl Stage {
     fn new(members: usize) -> Self {
         let waiters = (0..members).map(|_| Waiter::default()).collect();
-        Self { model: Model::new(members), queues: Queues::default(), waiters, held: Arc::new(()) }
+        let queues = Queues::new(World::here(), |position, held| drop((held, position)));
+        Self { model: Model::new(members), queues, waiters, held: Arc::new(()) }
     }
 
     fn member(number: usize) -> Arc<Request> {
@@ -188,15 +201,6 @@ impl Stage {
     fn take(&mut self, step: Step) {
         match step {
             Step::Join(member) => self.join(member),
-            Step::TryJoin(member) => {
-                let position = self.queues.try_join(member as u64, &Self::member(member));
-                assert_eq!(position.is_ok(), self.model.queue.is_empty());
-                if let Ok(position) = position {
-                    self.waiters[member].position = Some(position);
-                    self.model.queue.push(member);
-                    self.model.hears[member] = Some(Hhears::Knows);
-                }
-            }
             Step::Look(member) => self.look(member),
             Step::StopListening(member) => {
                 self.waiters[member].turn = None;
@@ -208,6 +212,13 @@ impl Stage {
                 woken.retain(|other| *other != member);
                 self.waiters[member].turn = None;
                 self.model.leave(member);
+                self.expect_woken(&woken);
+            }
+            Step::PassOver => {
+                let woken = self.woken_by(|stage| {
+                    stage.queues.pass_over_until(Moment::NEVER);
+                });
+                self.model.pass_over();
                 self.expect_woken(&woken);
             }
             Step::HandOff(member, fits) => {
@@ -227,7 +238,7 @@ impl Stage {
     fn join(&mut self, member: usize) {
         let waiter = &mut self.waiters[member];
         *waiter = Waiter::default();
-        match self.queues.join(member as u64, &Self::member(member)).unwrap() {
+        match self.queues.join(QueueName::Lock(key()), member as u64, &Self::member(member)).unwrap() {
             Joined::Head(position) => {
                 assert!(self.model.queue.is_empty(), "first behind others");
                 waiter.position = Some(position);
@@ -252,6 +263,10 @@ impl Stage {
         let heard = Pin::new(turn).poll(&mut Context::from_waker(&waker));
         match (heard, self.model.hears[member]) {
             (Poll::Pending, Some(Hhears::Nothing)) => {}
+            (Poll::Ready(Err(Passed)), Some(Hhears::Passed)) => {
+                (waiter.turn, waiter.position) = (None, None);
+                self.model.hears[member] = None;
+            }
             (Poll::Ready(Ok(held)), Some(Hhears::Turn { handed_off })) => {
                 assert_eq!(held.is_some(), handed_off);
                 waiter.turn = None;
@@ -282,13 +297,19 @@ impl Stage {
     }
 
     fn compare(&self) {
-        let head = self.queues.head(&key()).map(|holder| holder.name.parse::<usize>().unwrap());
+        let head =
+            self.queues.head(&QueueName::Lock(key())).map(|head| head.request.holder.name.parse::<usize>().unwrap());
         assert_eq!(head, self.model.queue.first().copied());
-        assert_eq!(self.queues.0.lock().is_empty(), self.model.queue.is_empty(), "an empty queue is kept");
+        assert_eq!(self.queues.is_empty(), self.model.queue.is_empty(), "an empty queue is kept");
         let handed_off =
             self.model.hears.iter().filter(|hears| matches!(hears, Some(Hhears::Turn { handed_off: true }))).count();
         assert_eq!(Arc::strong_count(&self.held), 1 + handed_off, "what was handed off has no owner");
     }
+}
+
+/// For the time by which a turn has to be taken, which passes only in steps.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
 fn replayed(members: usize, path: &[Step]) -> Stage {
@@ -302,6 +323,8 @@ fn replayed(members: usize, path: &[Step]) -> Stage {
 /// From every state that four members can be in, everything that can happen next.
 #[test]
 fn every_order_of_events() {
+    let runtime = runtime();
+    let _inside = runtime.enter();
     const MEMBERS: usize = 4;
     let mut known = HashSet::from([Model::new(MEMBERS)]);
     let mut open = VecDeque::from([Vec::new()]);
@@ -323,13 +346,15 @@ fn every_order_of_events() {
 proptest! {
     #[test]
     fn long_orders_by_chance(choices: Vec<prop::sample::Index>) {
+        let runtime = runtime();
+        let _inside = runtime.enter();
         let mut stage = Stage::new(7);
         for choice in choices {
             let steps = stage.model.steps();
             stage.take(*choice.get(&steps));
         }
         stage.waiters.clear();
-        prop_assert!(stage.queues.0.lock().is_empty());
+        prop_assert!(stage.queues.is_empty());
         prop_assert_eq!(Arc::strong_count(&stage.held), 1);
     }
 }
@@ -373,7 +398,7 @@ proptest! {
             let holders = tasks.queues.iter().enumerate().filter(|(number, _)| under >> number & 1 == 1);
             let under: Vec<PositionId> = holders.filter_map(|(_, queue)| Some(queue.front()?.0)).collect();
             let request = Arc::new(request(&key, Holder::default(), &under));
-            let joined = queues.join(id, &request);
+            let joined = queues.join(QueueName::Lock(key), id, &request);
             tasks.queues[wanted].push_back((id, under));
             prop_assert_eq!(joined.is_ok(), tasks.all_end(), "{:?} with {} last at {}", tasks, id, wanted);
             match joined {
@@ -382,6 +407,6 @@ proptest! {
             }
         }
         positions.clear();
-        prop_assert!(queues.0.lock().is_empty());
+        prop_assert!(queues.is_empty());
     }
 }

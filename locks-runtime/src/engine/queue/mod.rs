@@ -3,41 +3,72 @@
 //! Whoever leaves the head may hand off what it has there (a held entry, for which the next one then need not ask the
 //! store).
 //!
-//! It also sees what no store can: that a wait can never end because it depends on a hold of the waiting task itself.
+//! It also sees what no store can: that a wait can never end because it depends on a hold of the waiting task itself; and
+//! that a turn is not taken, because nobody polls the future whose turn it is.
+
+mod member;
+mod turn;
+mod waits;
+
+pub(crate) use member::{Cause, Member, Progress, QueueName, Stage};
+pub(crate) use turn::{Passed, Turn};
 
 use super::request::{PositionId, Request};
-use crate::values::error::{Error, ErrorKind};
-use crate::values::holder::Holder;
-use crate::values::key::Key;
+use crate::values::error::Error;
 use crate::values::mutex::Mutex;
+use crate::world::World;
+use crate::world::clock::Moment;
+use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
-use tokio::sync::oneshot;
+use std::ops::DerefMut;
+use std::sync::{Arc, Weak};
+use turn::Giver;
+use waits::{Step, Waits};
 
 /// The queues of one client. `H` is what the one at the head may hand off to the next.
 #[derive(Debug)]
-pub(crate) struct Queues<H>(Arc<Mutex<HashMap<Key, Queue<H>>>>);
+pub(crate) struct Queues<H>(Arc<Shared<H>>);
+
+#[derive(Debug)]
+struct Shared<H> {
+    state: Mutex<State<H>>,
+    /// What is done about turns that nobody takes: nothing where there is no world.
+    overseer: Option<Overseer<H>>,
+}
+
+/// What is done about turns that nobody takes.
+#[derive(Debug)]
+struct Overseer<H> {
+    world: World,
+    /// Begins to look after turns that were given.
+    watch: fn(&World, Weak<Shared<H>>),
+    /// Gets the position, which gives up the head when it is dropped, and what was handed off.
+    pass_over: fn(Position<H>, Option<H>),
+}
+
+#[derive(Debug)]
+struct State<H> {
+    queues: HashMap<QueueName, Queue<H>>,
+    waits: Waits,
+    arrivals: u64,
+    /// Whether a background task looks after turns that were given.
+    is_watched: bool,
+}
 
 #[derive(Debug)]
 struct Queue<H> {
     /// Who is at the store for this key, waiting there or holding.
-    head: Member,
-    waiting: VecDeque<(Member, oneshot::Sender<Option<H>>)>,
+    head: Arc<Member>,
+    /// The head's turn, and when it has to be taken at the latest.
+    given: Option<(Giver<H>, Moment)>,
+    waiting: BTreeMap<u64, (Arc<Member>, Giver<H>)>,
 }
 
-#[derive(Debug)]
-struct Member {
-    id: PositionId,
-    request: Arc<Request>,
-}
-
-/// A position in the queue for one key; dropping it gives the position up and lets the next one move.
+/// A position in one queue; dropping it gives the position up and lets the next one move.
 #[derive(Debug)]
 pub(crate) struct Position<H> {
     queues: Queues<H>,
-    key: Key,
-    id: PositionId,
+    member: Arc<Member>,
 }
 
 /// How [`Queues::join`] went.
@@ -45,13 +76,13 @@ pub(crate) struct Position<H> {
 pub(crate) enum Joined<H> {
     /// At the head: go to the store.
     Head(Position<H>),
-    /// Behind others: the receiver reports when the head is reached, with what was handed off there.
-    Behind(Position<H>, oneshot::Receiver<Option<H>>),
+    /// Behind others: the turn comes when the head is reached, with what was handed off there.
+    Behind(Position<H>, Turn<H>),
 }
 
 impl<H> Default for Queues<H> {
     fn default() -> Self {
-        Self(Arc::default())
+        Self::overseen_by(None)
     }
 }
 
@@ -61,78 +92,99 @@ impl<H> Clone for Queues<H> {
     }
 }
 
+impl<H: Send + 'static> Queues<H> {
+    /// Queues whose turns go to the next one when nobody takes them: a future that is not polled blocks no others.
+    pub(crate) fn new(world: World, pass_over: fn(Position<H>, Option<H>)) -> Self {
+        let watch = |world: &World, shared| world.spawn(look_after(world.clone(), shared));
+        Self::overseen_by(Some(Overseer { world, watch, pass_over }))
+    }
+}
+
+/// Looks after the turns that were given until none is left.
+async fn look_after<H: Send + 'static>(world: World, shared: Weak<Shared<H>>) {
+    loop {
+        let Some(queues) = shared.upgrade().map(Queues) else { return };
+        let Some(next) = queues.pass_over_until(world.now()) else { return };
+        drop(queues);
+        tokio::time::sleep(next.since(world.now())).await;
+    }
+}
+
 impl<H> Queues<H> {
-    /// Takes the last position in the queue for the request's key, or the head where there is no queue.
+    fn overseen_by(overseer: Option<Overseer<H>>) -> Self {
+        let state = State { queues: HashMap::new(), waits: Waits::default(), arrivals: 0, is_watched: false };
+        Self(Arc::new(Shared { state: Mutex::new(state), overseer }))
+    }
+
+    /// Takes the last position in the queue, or the head where there is no queue.
     ///
     /// # Errors
     ///
     /// `Deadlock` if the head of the queue waits, directly or through others of this process, for a hold that `request`
-    /// is under.
-    pub(crate) fn join(&self, id: PositionId, request: &Arc<Request>) -> Result<Joined<H>, Error> {
-        let mut queues = self.0.lock();
-        let key = &request.key;
-        let position = Position { queues: self.clone(), key: key.clone(), id };
-        let member = Member { id, request: Arc::clone(request) };
-        let Some(queue) = queues.get(key) else {
-            queues.insert(key.clone(), Queue { head: member, waiting: VecDeque::new() });
-            return Ok(Joined::Head(position));
-        };
-        if let Some(blocker) = circle(&queues, queue, request) {
-            let error = deadlock(&queue.head, blocker, &member);
-            // The position was never taken; its drop would lock the queues again.
-            drop(queues);
-            return Err(error);
+    /// is under, and `request` has no limit.
+    pub(crate) fn join(&self, name: QueueName, id: PositionId, request: &Arc<Request>) -> Result<Joined<H>, Error> {
+        let mut locked = self.0.state.lock();
+        let State { queues, waits, arrivals, .. } = &mut *locked;
+        *arrivals += 1;
+        let member = Member::new(id, request, name.clone(), *arrivals);
+        let position = |member| Position { queues: self.clone(), member };
+        if let Entry::Vacant(none) = queues.entry(name.clone()) {
+            none.insert(Queue { head: Arc::clone(&member), given: None, waiting: BTreeMap::new() });
+            return Ok(Joined::Head(position(member)));
         }
-        let (sender, receiver) = oneshot::channel();
-        if let Some(queue) = queues.get_mut(key) {
-            queue.waiting.push_back((member, sender));
-        }
-        Ok(Joined::Behind(position, receiver))
-    }
-
-    /// Takes the head only where there is no queue; otherwise returns who is there.
-    pub(crate) fn try_join(&self, id: PositionId, request: &Arc<Request>) -> Result<Position<H>, Arc<Holder>> {
-        match self.0.lock().entry(request.key.clone()) {
-            Entry::Occupied(queue) => Err(Arc::clone(&queue.get().head.request.holder)),
-            Entry::Vacant(none) => {
-                none.insert(Queue { head: Member { id, request: Arc::clone(request) }, waiting: VecDeque::new() });
-                Ok(Position { queues: self.clone(), key: request.key.clone(), id })
+        let (giver, turn) = turn::turn();
+        if !request.under.is_empty() {
+            let head = |name: &QueueName| queues.get(name).map(|queue| &*queue.head);
+            if let Some(way) = waits.circle(&name, request, head) {
+                return Err(waits::deadlock(request, &steps(queues, &way)));
             }
+            waits.begin(&member);
         }
+        if let Some(queue) = queues.get_mut(&name) {
+            queue.waiting.insert(member.arrival, (Arc::clone(&member), giver));
+        }
+        Ok(Joined::Behind(position(member), turn))
     }
 
-    /// Who is at the head of the queue for `key`.
-    pub(crate) fn head(&self, key: &Key) -> Option<Arc<Holder>> {
-        self.0.lock().get(key).map(|queue| Arc::clone(&queue.head.request.holder))
-    }
-
-    /// Lets the next one of the queue for `key` move if `id` was its head; otherwise takes `id` out of the queue.
-    fn leave(&self, key: &Key, id: PositionId) {
-        let mut queues = self.0.lock();
-        let Entry::Occupied(mut found) = queues.entry(key.clone()) else { return };
-        let queue = found.get_mut();
-        if queue.head.id != id {
-            queue.waiting.retain(|(member, _)| member.id != id);
+    /// Lets the next one of the queue move if `member` was its head; otherwise takes it out of the queue.
+    fn leave(&self, member: &Member) {
+        let mut locked = self.0.state.lock();
+        let State { queues, waits, .. } = &mut *locked;
+        let Some(queue) = queues.get_mut(&member.name) else { return };
+        if queue.head.id != member.id {
+            if queue.waiting.remove(&member.arrival).is_some() {
+                waits.end(member);
+            }
             return;
         }
-        while let Some((member, turn)) = queue.waiting.pop_front() {
-            queue.head = member;
-            if turn.send(None).is_ok() {
-                return;
+        while let Some((_, (next, giver))) = queue.waiting.pop_first() {
+            waits.end(&next);
+            next.inherit(&queue.head);
+            queue.head = next;
+            if giver.give(None).is_ok() {
+                queue.given = self.due(&queue.head).map(|due| (giver, due));
+                return self.watch(locked);
             }
         }
-        found.remove();
+        queues.remove(&member.name);
     }
 
-    fn hand_off(&self, key: &Key, id: PositionId, held: H, fits: impl Fn(&Request) -> bool) -> Option<H> {
+    fn hand_off(&self, member: &Member, held: H, fits: impl Fn(&Request) -> bool) -> Option<H> {
         let mut held = Some(held);
-        let mut queues = self.0.lock();
-        let Some(queue) = queues.get_mut(key).filter(|queue| queue.head.id == id) else { return held };
-        while queue.waiting.front().is_some_and(|(next, _)| fits(&next.request)) {
-            let Some((next, turn)) = queue.waiting.pop_front() else { break };
-            match turn.send(held) {
+        let mut locked = self.0.state.lock();
+        let State { queues, waits, .. } = &mut *locked;
+        let Some(queue) = queues.get_mut(&member.name).filter(|queue| queue.head.id == member.id) else { return held };
+        while queue.waiting.first_key_value().is_some_and(|(_, (next, _))| fits(&next.request)) {
+            let Some((_, (next, giver))) = queue.waiting.pop_first() else { break };
+            waits.end(&next);
+            let stage = member.progress().stage;
+            next.change(|progress| progress.stage = stage);
+            match giver.give(held) {
                 Ok(()) => {
+                    queue.given = self.due(&next).map(|due| (giver, due));
                     queue.head = next;
+                    self.watch(locked);
+                    member.has_changed();
                     return None;
                 }
                 // That waiter has gone.
@@ -141,58 +193,151 @@ impl<H> Queues<H> {
         }
         held
     }
+
+    /// Until when the turn that is given now has to be taken.
+    fn due(&self, member: &Member) -> Option<Moment> {
+        self.0.overseer.as_ref().map(|overseer| overseer.world.now() + member.request.unclaimed_limit())
+    }
+
+    /// Has the turns that were given looked after. The lock is given up first.
+    fn watch(&self, mut locked: impl DerefMut<Target = State<H>>) {
+        let Some(overseer) = &self.0.overseer else { return };
+        let is_watched = std::mem::replace(&mut locked.is_watched, true);
+        drop(locked);
+        if !is_watched {
+            (overseer.watch)(&overseer.world, Arc::downgrade(&self.0));
+        }
+    }
+
+    /// Passes over those that have not taken their turn by `now`. Returns when the next one is due, or `None` if no turn
+    /// is left to look after.
+    fn pass_over_until(&self, now: Moment) -> Option<Moment> {
+        let overseer = self.0.overseer.as_ref()?;
+        let (mut passed, mut next) = (Vec::new(), None);
+        {
+            let mut locked = self.0.state.lock();
+            for queue in locked.queues.values_mut() {
+                let Some((giver, due)) = &queue.given else { continue };
+                if !giver.is_given() {
+                    queue.given = None;
+                } else if *due > now {
+                    next = Some(next.map_or(*due, |next| Moment::min(next, *due)));
+                } else if let Some(held) = giver.take_back() {
+                    queue.given = None;
+                    passed.push((Arc::clone(&queue.head), held));
+                }
+            }
+            // Whoever is given a turn by a drop below begins to watch again.
+            locked.is_watched = next.is_some();
+        }
+        for (member, held) in passed {
+            (overseer.pass_over)(Position { queues: self.clone(), member }, held);
+        }
+        next
+    }
+
+    /// How many queues were looked at for circles.
+    #[cfg(test)]
+    fn looks(&self) -> u64 {
+        self.0.state.lock().waits.looks.get()
+    }
+
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        let state = self.0.state.lock();
+        state.queues.is_empty() && state.waits.is_empty()
+    }
+}
+
+/// The queues of a client that may be gone.
+#[derive(Debug)]
+pub(crate) struct WeakQueues<H>(Weak<Shared<H>>);
+
+impl<H> WeakQueues<H> {
+    pub(crate) fn upgrade(&self) -> Option<Queues<H>> {
+        self.0.upgrade().map(Queues)
+    }
+}
+
+impl<H> Queues<H> {
+    pub(crate) fn downgrade(&self) -> WeakQueues<H> {
+        WeakQueues(Arc::downgrade(&self.0))
+    }
+
+    /// Who is at the head of the queue, if there is one.
+    pub(crate) fn head(&self, name: &QueueName) -> Option<Arc<Member>> {
+        self.0.state.lock().queues.get(name).map(|queue| Arc::clone(&queue.head))
+    }
 }
 
 impl<H> Position<H> {
     pub(crate) fn id(&self) -> PositionId {
-        self.id
+        self.member.id
+    }
+
+    pub(crate) fn request(&self) -> &Arc<Request> {
+        &self.member.request
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.member.progress()
+    }
+
+    /// Who is at the head of its queue.
+    pub(crate) fn head(&self) -> Option<Arc<Member>> {
+        self.queues.head(&self.member.name)
     }
 
     /// At the head: hands `held`, and the head, off to the next one if it fits. Returns it if none fits.
     pub(crate) fn hand_off(&self, held: H, fits: impl Fn(&Request) -> bool) -> Option<H> {
-        self.queues.hand_off(&self.key, self.id, held, fits)
+        self.queues.hand_off(&self.member, held, fits)
+    }
+
+    /// The store is asked from `now` on.
+    pub(crate) fn asks(&self, now: Moment) {
+        self.member.change(|progress| {
+            progress.stage = Stage::Asking;
+            progress.unanswered.get_or_insert(now);
+        });
+    }
+
+    /// The store did not do what it was asked.
+    pub(crate) fn fails(&self, error: &Error) {
+        self.member.change(|progress| progress.cause = Some(Cause::of(error)));
+    }
+
+    /// The store has answered: the entry is at this stage.
+    pub(crate) fn answered(&self, stage: Stage) {
+        self.member.change(|progress| *progress = Progress { stage, ..Progress::default() });
+    }
+
+    /// The entry is on its way out of the store from `now` on.
+    pub(crate) fn leaves(&self, now: Moment) {
+        self.member.change(|progress| {
+            progress.stage = Stage::Leaving;
+            progress.unanswered.get_or_insert(now);
+        });
     }
 }
 
 impl<H> Drop for Position<H> {
     fn drop(&mut self) {
-        self.queues.leave(&self.key, self.id);
+        self.queues.leave(&self.member);
+        self.member.has_changed();
     }
 }
 
-/// The wait that closes a circle, if `request` waiting in `queue` closes one: some member of this process waits under a
-/// hold that `queue` depends on, for a hold that `request` is under.
-///
-/// A request under no hold blocks no other, so the search costs nothing in the common case.
-fn circle<'a, H>(queues: &'a HashMap<Key, Queue<H>>, queue: &'a Queue<H>, request: &Request) -> Option<&'a Member> {
-    let mut reached = BTreeSet::new();
-    let mut open = vec![&queue.head];
-    while let Some(head) = open.pop().filter(|_| !request.under.is_empty()) {
-        if request.under.contains(&head.id) {
-            return Some(head);
-        }
-        if !reached.insert(head.id) {
-            continue;
-        }
-        for other in queues.values() {
-            if other.waiting.iter().any(|(waiter, _)| waiter.request.under.contains(&head.id)) {
-                open.push(&other.head);
-            }
-        }
-    }
-    None
-}
-
-fn deadlock(head: &Member, blocker: &Member, waiter: &Member) -> Error {
-    let (head, blocker, waiter) = (&head.request.holder, &blocker.request.holder, &waiter.request.holder);
-    Error::new(
-        ErrorKind::Deadlock,
-        format!(
-            "waiting in {} ({}) would never end: the lock is held by {} ({}), which waits for what {} ({}) holds around \
-             this wait; take the locks in one order everywhere",
-            waiter.name, waiter.origin, head.name, head.origin, blocker.name, blocker.origin
-        ),
-    )
+/// The circle that goes through the queues `way`, for the error that describes it.
+fn steps<'a, H>(queues: &'a HashMap<QueueName, Queue<H>>, way: &[QueueName]) -> Vec<Step<'a>> {
+    let queues: Vec<&Queue<H>> = way.iter().filter_map(|name| queues.get(name)).collect();
+    let waiter_under = |head: &Member, queue: &'a Queue<H>| {
+        queue.waiting.values().map(|(waiter, _)| &**waiter).find(|waiter| waiter.request.under.contains(&head.id))
+    };
+    let step = |(number, queue): (usize, &&'a Queue<H>)| {
+        let next = queues.get(number + 1);
+        Step { head: &queue.head, waiter: next.and_then(|next| waiter_under(&queue.head, next)) }
+    };
+    queues.iter().enumerate().map(step).collect()
 }
 
 #[cfg(test)]

@@ -2,9 +2,21 @@
 
 use super::explored::request;
 use super::*;
+use crate::values::error::ErrorKind;
+use crate::values::holder::Holder;
+use crate::values::key::Key;
+use crate::values::options::Options;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 fn key(name: &str) -> Key {
     Key::new(name).unwrap()
+}
+
+fn lock(key_name: &str) -> QueueName {
+    QueueName::Lock(key(key_name))
 }
 
 fn asked(key_name: &str, name: &str, under: &[PositionId]) -> Arc<Request> {
@@ -13,20 +25,19 @@ fn asked(key_name: &str, name: &str, under: &[PositionId]) -> Arc<Request> {
     Arc::new(request(&key(key_name), holder, under))
 }
 
+fn heard(turn: &mut Turn<u32>) -> Poll<Result<Option<u32>, Passed>> {
+    Pin::new(turn).poll(&mut Context::from_waker(Waker::noop()))
+}
+
 fn head(queues: &Queues<u32>, name: &str, id: PositionId, under: &[PositionId]) -> Position<u32> {
-    match queues.join(id, &asked(name, name, under)).unwrap() {
+    match queues.join(lock(name), id, &asked(name, name, under)).unwrap() {
         Joined::Head(position) => position,
         Joined::Behind(..) => panic!("there was a queue"),
     }
 }
 
-fn behind(
-    queues: &Queues<u32>,
-    name: &str,
-    id: PositionId,
-    under: &[PositionId],
-) -> (Position<u32>, oneshot::Receiver<Option<u32>>) {
-    match queues.join(id, &asked(name, "waiter", under)).unwrap() {
+fn behind(queues: &Queues<u32>, name: &str, id: PositionId, under: &[PositionId]) -> (Position<u32>, Turn<u32>) {
+    match queues.join(lock(name), id, &asked(name, "waiter", under)).unwrap() {
         Joined::Behind(position, turn) => (position, turn),
         Joined::Head(_) => panic!("there was no queue"),
     }
@@ -40,24 +51,24 @@ fn first_in_first_out_and_one_who_leaves_is_skipped() {
     let (third, mut third_turn) = behind(&queues, "a", 3, &[]);
     let (_fourth, mut fourth_turn) = behind(&queues, "a", 4, &[]);
     drop(second);
-    assert!(second_turn.try_recv().is_err());
+    assert_eq!(heard(&mut second_turn), Poll::Pending);
     drop(first);
-    assert!(third_turn.try_recv().is_ok());
-    assert!(fourth_turn.try_recv().is_err());
+    assert_eq!(heard(&mut third_turn), Poll::Ready(Ok(None)));
+    assert_eq!(heard(&mut fourth_turn), Poll::Pending);
     drop(third);
-    assert!(fourth_turn.try_recv().is_ok());
+    assert_eq!(heard(&mut fourth_turn), Poll::Ready(Ok(None)));
 }
 
 #[test]
 fn an_empty_queue_is_forgotten() {
     let queues = Queues::<u32>::default();
     let first = head(&queues, "a", 1, &[]);
-    assert_eq!(queues.try_join(2, &asked("a", "b", &[])).unwrap_err().name, "a");
+    assert_eq!(queues.head(&lock("a")).unwrap().id, 1);
     let (waiter, turn) = behind(&queues, "a", 3, &[]);
     drop(turn);
     drop(first);
     drop(waiter);
-    assert!(queues.0.lock().is_empty());
+    assert!(queues.is_empty());
 }
 
 #[test]
@@ -65,10 +76,53 @@ fn a_circle_of_two_is_seen_and_names_both_places() {
     let queues = Queues::<u32>::default();
     let (_a, _b) = (head(&queues, "a", 1, &[]), head(&queues, "b", 2, &[]));
     let _a_waits_for_b = behind(&queues, "b", 3, &[1]);
-    let error = queues.join(4, &asked("a", "last", &[2])).unwrap_err();
+    let error = queues.join(lock("a"), 4, &asked("a", "last", &[2])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Deadlock);
     let text = error.to_string();
-    assert!(text.contains("last.rs:1") && text.contains("a.rs:1") && text.contains("b.rs:1"), "{text}");
+    assert_eq!(
+        text,
+        "waiting in last (last.rs:1) would never end: `a` is held by a (a.rs:1), under which waiter (waiter.rs:1) waits; \
+         `b` is held by b (b.rs:1) around this wait; take the locks in one order everywhere"
+    );
+}
+
+#[test]
+fn a_wait_with_a_limit_closes_no_circle() {
+    let queues = Queues::<u32>::default();
+    let limited = |key_name: &str, under: &[PositionId]| {
+        let request = Arc::unwrap_or_clone(asked(key_name, "limited", under));
+        let options = Options { wait: Some(Duration::from_secs(1)), ..Options::default() };
+        Arc::new(Request { options, ..request })
+    };
+    let (_a, _b) = (head(&queues, "a", 1, &[]), head(&queues, "b", 2, &[]));
+    let _a_waits_for_b = queues.join(lock("b"), 3, &limited("b", &[1])).unwrap();
+    // The other one ends at its limit, and then this one goes on.
+    let b_waits_for_a = queues.join(lock("a"), 4, &asked("a", "last", &[2])).unwrap();
+    drop(b_waits_for_a);
+    let _a_waits_for_ever = behind(&queues, "b", 5, &[1]);
+    let _b_waits_for_a = queues.join(lock("a"), 6, &limited("a", &[2])).unwrap();
+    assert_eq!(queues.join(lock("a"), 7, &asked("a", "last", &[2])).unwrap_err().kind(), ErrorKind::Deadlock);
+}
+
+/// Each of many tasks holds a lock and asks for the next one's. Nobody looks through all of them each time.
+#[test]
+fn a_circle_is_looked_for_among_many_waits() {
+    const TASKS: u64 = 4_000;
+    let queues = Queues::<u32>::default();
+    let mut members = Vec::new();
+    for task in 0..TASKS {
+        members.push((head(&queues, &task.to_string(), task, &[]), None));
+    }
+    for task in 0..TASKS - 1 {
+        let waits = behind(&queues, &(task + 1).to_string(), TASKS + task, &[task]);
+        members.push((waits.0, Some(waits.1)));
+    }
+    let last = queues.join(lock("0"), TASKS * 3, &asked("0", "last", &[TASKS - 1])).unwrap_err();
+    assert_eq!(last.kind(), ErrorKind::Deadlock);
+    // A look at one queue costs this; all together must not cost its square.
+    assert!(queues.looks() < 3 * TASKS, "{} looks", queues.looks());
+    members.clear();
+    assert!(queues.is_empty());
 }
 
 #[test]
@@ -77,6 +131,6 @@ fn a_circle_of_three_is_seen_and_a_chain_is_none() {
     let _holds = (head(&queues, "a", 1, &[]), head(&queues, "b", 2, &[]), head(&queues, "c", 3, &[]));
     let _ab = behind(&queues, "b", 4, &[1]);
     let _bc = behind(&queues, "c", 5, &[2]);
-    assert!(queues.join(6, &asked("a", "free", &[])).is_ok());
-    assert_eq!(queues.join(7, &asked("a", "c", &[3])).unwrap_err().kind(), ErrorKind::Deadlock);
+    assert!(queues.join(lock("a"), 6, &asked("a", "free", &[])).is_ok());
+    assert_eq!(queues.join(lock("a"), 7, &asked("a", "c", &[3])).unwrap_err().kind(), ErrorKind::Deadlock);
 }

@@ -62,11 +62,6 @@ impl Sessions {
         Arc::new(Self { store, world, patience, open: Mutex::default(), last_answer })
     }
 
-    /// When the store is known to have answered last, for the time that an outage may take.
-    pub(crate) fn last_answer(&self) -> &AtomicMoment {
-        &self.last_answer
-    }
-
     /// The session for `ttl`, or for a little more, which is opened if there is none. However many ask at once, each waits
     /// as long as one would.
     pub(crate) async fn get(self: &Arc<Self>, ttl: Duration) -> Result<SessionRef, Error> {

@@ -20,9 +20,9 @@ pub(super) async fn audit(shared: &Shared) {
         let created = state.created.filter(|_| !leaving && is_tied_to_session(state))?;
         Some((Arc::clone(entry), created))
     });
-    let Ok(keys) = lease::keys(&shared.client, shared.lease).await else { return };
+    let Ok(keys) = lease::keys(&shared.client, shared.lease()).await else { return };
     withdraw_unknown(shared, &keys).await;
-    let found: BTreeSet<u64> = keys.iter().filter_map(|key| names::entry_number(key, shared.lease)).collect();
+    let found: BTreeSet<u64> = keys.iter().filter_map(|key| names::entry_number(key, shared.name)).collect();
     for (entry, created) in expected.iter().filter(|(entry, _)| !found.contains(&entry.number)) {
         look_for(shared, entry, *created).await;
     }
@@ -36,7 +36,7 @@ fn is_tied_to_session(state: &EntryState) -> bool {
 /// with them was restored.
 async fn withdraw_unknown(shared: &Shared, keys: &[Vec<u8>]) {
     for key in keys {
-        let Some(number) = names::entry_number(key, shared.lease) else { continue };
+        let Some(number) = names::entry_number(key, shared.name) else { continue };
         if shared.entries.contains(number) {
             continue;
         }
@@ -46,7 +46,7 @@ async fn withdraw_unknown(shared: &Shared, keys: &[Vec<u8>]) {
             key,
             "withdrawing an entry that nobody owns: the request that created it was never answered, or a snapshot was restored"
         );
-        let ours = Compare::lease(key.clone(), CompareOp::Equal, shared.lease);
+        let ours = Compare::lease(key.clone(), CompareOp::Equal, shared.lease());
         if shared.client.transaction(&queue::delete(ours, &key)).await.is_err() {
             shared.entries.orphaned_again();
         }

@@ -6,16 +6,19 @@
 use super::config::Config;
 use super::connection::Connection;
 use super::error::{AttemptError, Failure, Verdict};
+use super::identity::{Answer, Identity, Seen};
 use super::limit::ConcurrencyLimit;
 use super::member::{ConnectionCell, Member};
 use super::multiplexer::{Notification, Subscription};
 use crate::values::error::Error;
 use crate::world::World;
 use etcd_client::{
-    Client as EtcdClient, Error as ClientError, GetOptions, GetResponse, Txn, TxnResponse, WatchOptions, WatchStream,
+    Client as EtcdClient, Error as ClientError, GetOptions, GetResponse, ResponseHeader, Txn, TxnResponse,
+    WatchOptions, WatchStream,
 };
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -33,6 +36,7 @@ pub(super) struct Client {
     members: Vec<Member>,
     preferred: AtomicUsize,
     limit: ConcurrencyLimit,
+    pub(super) identity: Identity,
     /// Permits to begin a watch that is not urgent.
     pub(super) background_watches: Semaphore,
 }
@@ -49,15 +53,17 @@ impl Client {
             members,
             preferred: AtomicUsize::new(first),
             limit: ConcurrencyLimit::default(),
+            identity: Identity::default(),
             background_watches: Semaphore::new(BACKGROUND_WATCHES),
         })
     }
 
     /// As [`try_members`](Client::try_members), within the concurrency limit.
-    pub(super) async fn request<T, Ask, Answer>(&self, ask: Ask) -> Result<T, Failure>
+    pub(super) async fn request<T, Ask, Asked>(&self, ask: Ask) -> Result<T, Failure>
     where
-        Ask: Fn(&Connection) -> Answer,
-        Answer: Future<Output = Result<T, ClientError>>,
+        T: Answer,
+        Ask: Fn(&Connection) -> Asked,
+        Asked: Future<Output = Result<T, ClientError>>,
     {
         let timeout = self.config.connect_timeout;
         let Some(_permit) = self.limit.permit(timeout).await else {
@@ -69,10 +75,11 @@ impl Client {
     /// Asks members one after another until one answers: each of them at least once, and at least two attempts in all.
     ///
     /// Repeating `ask` must do no harm: an attempt that timed out may still be carried out.
-    pub(super) async fn try_members<T, Ask, Answer>(&self, timeout: Duration, ask: Ask) -> Result<T, Failure>
+    pub(super) async fn try_members<T, Ask, Asked>(&self, timeout: Duration, ask: Ask) -> Result<T, Failure>
     where
-        Ask: Fn(&Connection) -> Answer,
-        Answer: Future<Output = Result<T, ClientError>>,
+        T: Answer,
+        Ask: Fn(&Connection) -> Asked,
+        Asked: Future<Output = Result<T, ClientError>>,
     {
         let attempts = self.members.len().max(2);
         let (mut at, mut failed, mut logins) = (self.preferred(), 0, 0);
@@ -114,6 +121,31 @@ impl Client {
             async move { kv.get(key, Some(options)).await }
         })
         .await
+    }
+
+    /// Finds out by a current answer whether the store is still the one that was seen. A user may not have the right to
+    /// read even one key; then the next answer shows it.
+    pub(super) async fn confirm(&self) -> Result<(), Failure> {
+        match self.get(format!("{}/", self.config.namespace), &GetOptions::new().with_count_only()).await {
+            Err(failure) if failure.verdict == Verdict::OtherStore => Err(failure),
+            _ => Ok(()),
+        }
+    }
+
+    /// [Confirms](Client::confirm) in the background.
+    pub(super) fn confirm_soon(self: &Arc<Self>) {
+        let client = Arc::clone(self);
+        self.world.spawn(async move { drop(client.confirm().await) });
+    }
+
+    /// Compares what a stream of this member's showed with what is known. If the member is behind, it may lag, or the
+    /// store has gone back: that is found out in the background.
+    pub(super) fn heard(self: &Arc<Self>, member: usize, header: Option<&ResponseHeader>) {
+        let Some(seen) = header.map(|header| Seen::new(member, header)) else { return };
+        let fits = self.identity.check(&self.config.endpoints, self.identity.before(), seen, false);
+        if fits.is_ok() && self.identity.is_behind(seen) {
+            self.confirm_soon();
+        }
     }
 
     /// One transaction, whose repetition must do no harm.
@@ -204,20 +236,26 @@ impl Client {
         Err(failure.error)
     }
 
-    async fn attempt<T, Ask, Answer>(&self, at: usize, timeout: Duration, ask: &Ask) -> Result<T, AttemptError>
+    async fn attempt<T, Ask, Asked>(&self, at: usize, timeout: Duration, ask: &Ask) -> Result<T, AttemptError>
     where
-        Ask: Fn(&Connection) -> Answer,
-        Answer: Future<Output = Result<T, ClientError>>,
+        T: Answer,
+        Ask: Fn(&Connection) -> Asked,
+        Asked: Future<Output = Result<T, ClientError>>,
     {
         let member = &self.members[at];
         let cell = member.connection();
+        let before = self.identity.before();
         let answer = async { ask(self.connected(&cell, at).await?).await };
         let answer = tokio::time::timeout(timeout, answer).await;
         if answer.is_ok() {
             self.limit.answered();
         }
         match answer {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => {
+                let Some(seen) = answer.header().map(|header| Seen::new(at, header)) else { return Ok(answer) };
+                let fits = self.identity.check(&self.config.endpoints, before, seen, T::IS_CURRENT);
+                fits.map(|()| answer).map_err(AttemptError::OtherStore)
+            }
             Ok(Err(error)) => {
                 if Verdict::about(&error, self.can_log_in()) == Verdict::LogIn {
                     member.forget_connection(&cell);
@@ -251,6 +289,15 @@ impl Client {
 
     fn unavailable(&self, at: usize, error: AttemptError) -> Failure {
         Failure::unavailable(&self.config.endpoints, &self.config.endpoints[at], error)
+    }
+}
+
+/// The first message of the stream is not read yet.
+impl Answer for (Connection, WatchStream) {
+    const IS_CURRENT: bool = false;
+
+    fn header(&self) -> Option<&ResponseHeader> {
+        None
     }
 }
 

@@ -32,6 +32,11 @@ impl Config {
         request_timeout(self.connect_timeout)
     }
 
+    /// Whether the requests may be those of a user: etcd also takes the name in a client's certificate for one.
+    pub(super) fn has_user(&self) -> bool {
+        self.credentials.is_some() || self.tls.as_ref().is_some_and(|tls| tls.identity.is_some())
+    }
+
     /// An endpoint as the client crate takes it.
     pub(super) fn url(&self, endpoint: &str) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };

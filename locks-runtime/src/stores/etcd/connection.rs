@@ -3,7 +3,7 @@
 use super::config::Config;
 use super::error::Verdict;
 use crate::world::World;
-use etcd_client::{Client, Error as ClientError, KvClient, LeaseClient, WatchClient};
+use etcd_client::{Client, Error as ClientError, KvClient, LeaseClient, MaintenanceClient, WatchClient};
 
 /// A connection to one member: the parts of the client crate's client that are used here.
 #[derive(Clone)]
@@ -12,6 +12,7 @@ pub(super) struct Connection {
     pub(super) kv: KvClient,
     pub(super) lease: LeaseClient,
     pub(super) watch: WatchClient,
+    pub(super) maintenance: MaintenanceClient,
 }
 
 impl Connection {
@@ -30,6 +31,7 @@ impl Connection {
             kv: client.kv_client().max_decoding_message_size(usize::MAX),
             lease: client.lease_client(),
             watch: client.watch_client().max_decoding_message_size(usize::MAX),
+            maintenance: client.maintenance_client(),
         })
     }
 }

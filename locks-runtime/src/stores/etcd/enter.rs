@@ -2,6 +2,7 @@
 
 use super::error::{ENTRY_DELETED, Failure};
 use super::queue::{self, Ahead, QueueView};
+use super::relocate;
 use super::shared::Shared;
 use super::wait;
 use crate::contract::{Entered, Entry, WhenBusy};
@@ -13,8 +14,10 @@ use std::sync::Arc;
 pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
     let (range, key) = (shared.range(entry), shared.key(entry));
     let record = entry.holder.to_json();
+    let lease = shared.lease();
+    shared.entries.update(entry, |state| state.lease = state.lease.or(Some(lease)));
     if when_busy == WhenBusy::Refuse {
-        let view = request(shared, entry, &queue::join_if_empty(&range, &key, record.clone(), shared.lease)).await?;
+        let view = request(shared, entry, &queue::join_if_empty(&range, &key, record.clone(), lease)).await?;
         match (view.own, view.first_other(&range, view.own)) {
             (Some(own), _) => return hold_or_withdraw(shared, entry, &view, own).await,
             (None, Some(holder)) => {
@@ -25,7 +28,7 @@ pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBu
             (None, None) => {}
         }
     }
-    let view = request(shared, entry, &queue::join(&range, &key, record, shared.lease)).await?;
+    let view = request(shared, entry, &queue::join(&range, &key, record, lease)).await?;
     let Some(own) = view.own else {
         return Err(Error::unavailable("etcd answered that the entry was neither created nor there before"));
     };
@@ -57,7 +60,10 @@ async fn request(shared: &Shared, entry: &Arc<Entry>, transaction: &Txn) -> Resu
     match answer {
         Ok(answer) => {
             let view = queue::view(&answer);
-            shared.entries.update(entry, |state| state.created = view.own.or(state.created));
+            shared.entries.update(entry, |state| {
+                state.created = view.own.or(state.created);
+                relocate::note_lease(shared, state);
+            });
             Ok(view)
         }
         Err(failure) => {

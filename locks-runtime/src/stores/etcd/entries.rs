@@ -2,6 +2,7 @@
 
 use super::queue::Ahead;
 use crate::world::clock::Moment;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The state of an entry in the session's ledger.
@@ -11,6 +12,8 @@ pub(super) struct EntryState {
     pub(super) created: Option<i64>,
     /// The entries that were ahead of it when it was put into the queue.
     pub(super) ahead: Option<Ahead>,
+    /// The session's lease when the first request was sent that puts the key on it.
+    pub(super) lease: Option<i64>,
     pub(super) extension: Option<Extension>,
     /// The hold is over, and the entry stays for a while without being renewed.
     pub(super) lapse: Option<Lapse>,
@@ -35,6 +38,8 @@ pub(super) struct Extension {
     pub(super) is_certain: bool,
     /// A task ties it to the session's lease again.
     pub(super) is_returning: bool,
+    /// Why that failed.
+    pub(super) failure: Option<Arc<str>>,
 }
 
 /// Until when an entry stays whose hold is over.
@@ -57,7 +62,14 @@ pub(super) struct OwnLease {
 impl Extension {
     /// Of an entry that is tied to the session's lease since its key was `created`.
     pub(super) fn new(created: i64) -> Self {
-        Self { until: Moment::from_nanos(0), modified: created, own: Vec::new(), is_certain: true, is_returning: false }
+        Self {
+            until: Moment::from_nanos(0),
+            modified: created,
+            own: Vec::new(),
+            is_certain: true,
+            is_returning: false,
+            failure: None,
+        }
     }
 
     /// Whether the key is tied to something that lasts until `then`, if the session's lease does.

@@ -4,6 +4,7 @@ use crate::values::error::{Error, ErrorKind};
 use etcd_client::Error as ClientError;
 use std::error::Error as StdError;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The entry is gone.
@@ -30,6 +31,8 @@ pub(super) enum Verdict {
     LeaseExists,
     /// The revision is no longer kept.
     Compacted,
+    /// It answered, but it is not the store that was seen before.
+    OtherStore,
     /// No member will ever do this.
     Unsupported,
 }
@@ -64,6 +67,8 @@ impl Verdict {
         let says = |text: &str| message.contains(text);
         match code {
             CANCELLED => Self::AnotherMember,
+            // A learner, a member that has just started, and one that has lost the lead.
+            _ if says("not supported for learner") || says("not capable") || says("not leader") => Self::AnotherMember,
             _ if says("invalid auth token") || says("auth store is old") => Self::LogIn,
             // Authentication was off when the connection was made, and is on now.
             _ if says("user name is empty") && can_log_in => Self::LogIn,
@@ -90,12 +95,15 @@ impl Verdict {
 pub(super) enum AttemptError {
     TimedOut(Duration),
     Client(ClientError),
+    /// The answer of another cluster, or of one that has gone back.
+    OtherStore(Arc<str>),
 }
 
 impl AttemptError {
     pub(super) fn verdict(&self, can_log_in: bool) -> Verdict {
         match self {
             Self::TimedOut(_) => Verdict::AnotherMember,
+            Self::OtherStore(_) => Verdict::OtherStore,
             Self::Client(error) => Verdict::about(error, can_log_in),
         }
     }
@@ -105,12 +113,18 @@ impl AttemptError {
         matches!(self, Self::Client(ClientError::GRpcStatus(status)) if status.message().starts_with("etcdserver:"))
     }
 
+    /// Whether the quota is used up: every member then refuses what needs space, until somebody has made room.
+    fn is_out_of_space(&self) -> bool {
+        matches!(self, Self::Client(ClientError::GRpcStatus(status)) if status.message().contains("space exceeded"))
+    }
+
     /// The cause as `std` takes it. The client crate's own error hides the status, which hides the socket's error.
     fn into_source(self, endpoint: &str) -> Box<dyn StdError + Send + Sync> {
         match self {
             Self::TimedOut(timeout) => {
                 io::Error::new(io::ErrorKind::TimedOut, format!("{endpoint} did not answer within {timeout:?}")).into()
             }
+            Self::OtherStore(why) => io::Error::other(why.to_string()).into(),
             Self::Client(ClientError::GRpcStatus(status)) => Box::new(status),
             Self::Client(ClientError::TransportError(error)) => Box::new(error),
             Self::Client(other) => Box::new(other),
@@ -128,6 +142,9 @@ pub(super) struct Failure {
 impl Failure {
     /// A definite answer of the member at `endpoint`.
     pub(super) fn definite(verdict: Verdict, endpoint: &str, cause: AttemptError) -> Self {
+        if let AttemptError::OtherStore(why) = cause {
+            return Self::other_store(&why);
+        }
         let error = match verdict {
             Verdict::LeaseGone => Error::lost(LEASE_GONE),
             Verdict::Refused => Error::new(
@@ -147,12 +164,23 @@ impl Failure {
         Self { verdict, error: error.with_source(cause.into_source(endpoint)) }
     }
 
+    /// An answer came from another store than before.
+    pub(super) fn other_store(why: &str) -> Self {
+        Self { verdict: Verdict::OtherStore, error: Error::unavailable(why) }
+    }
+
     /// None of `endpoints` gave a definite answer; `last` was the last to fail, with `cause`.
     pub(super) fn unavailable(endpoints: &[String], last: &str, cause: AttemptError) -> Self {
         let what = if cause.is_from_server() { "etcd cannot answer now, at " } else { "no answer from etcd at " };
         let mut message = what.to_owned() + &endpoints.join(", ");
         if endpoints.len() > 1 {
             message.push_str(&format!("; the last to fail was {last}"));
+        }
+        if cause.is_out_of_space() {
+            message = format!(
+                "etcd at {last} is out of space and refuses to write; make room (`etcdctl compact`, `etcdctl defrag`), \
+                 then run `etcdctl alarm disarm`"
+            );
         }
         let error = Error::unavailable(message).with_source(cause.into_source(last));
         Self { verdict: Verdict::AnotherMember, error }
@@ -187,6 +215,9 @@ mod tests {
             (14, "etcdserver: request timed out, possibly due to previous leader failure", Verdict::AnotherMember),
             (8, "etcdserver: too many requests", Verdict::AnotherMember),
             (8, "etcdserver: mvcc: database space exceeded", Verdict::AnotherMember),
+            (9, "etcdserver: rpc not supported for learner", Verdict::AnotherMember),
+            (9, "etcdserver: not capable", Verdict::AnotherMember),
+            (9, "etcdserver: not leader", Verdict::AnotherMember),
             (2, "transport error", Verdict::AnotherMember),
             (1, "Timeout expired", Verdict::AnotherMember),
             (16, "etcdserver: invalid auth token", Verdict::LogIn),

@@ -75,7 +75,7 @@ async fn tie_to_own_lease(shared: &Shared, entry: &Entry, until: Moment, least: 
 /// Ties the key to `own`, or to the session's lease, unless the entry is leaving or something else lets it last until
 /// `then` already. `Lost` if the key is gone.
 async fn tie(shared: &Shared, entry: &Entry, own: Option<OwnLease>, then: Moment) -> Result<(), Failure> {
-    let lease = own.map_or(shared.lease, |own| own.id);
+    let lease = own.map_or(shared.lease(), |own| own.id);
     for _ in 0..ROUNDS {
         let next = shared.entries.unless_leaving(entry.number, |state| {
             let (extension, created) = (state.extension.as_mut()?, state.created?);
@@ -121,7 +121,7 @@ fn note_tied(shared: &Shared, entry: &Entry, (since, lease): (i64, i64), wanted:
         }
         extension.modified = since;
         extension.own.retain(|own| own.id == lease);
-        extension.is_certain = lease == shared.lease || !extension.own.is_empty();
+        extension.is_certain = lease == shared.lease() || !extension.own.is_empty();
         lease == wanted
     };
     shared.entries.get(entry.number, |state| state.extension.as_mut().is_some_and(note)).unwrap_or(false)
@@ -144,6 +144,10 @@ pub(super) fn due(shared: &Shared, then: Moment) -> Vec<Arc<Entry>> {
 pub(super) async fn secure(shared: &Shared, entry: &Entry, then: Moment) {
     if let Err(failure) = tie(shared, entry, None, then).await {
         tracing::debug!(target: TARGET, error = %failure.error.chain(), "an extended entry stays on a lease of its own for now");
+        shared.entries.get(entry.number, |state| {
+            let why: Arc<str> = failure.error.chain().to_string().into();
+            state.extension.iter_mut().for_each(|extension| extension.failure = Some(Arc::clone(&why)));
+        });
         renew_own(shared, entry, then).await;
     }
     shared.entries.get(entry.number, |state| {
@@ -180,7 +184,8 @@ pub(super) fn uncovered(shared: &Shared, then: Moment) -> Vec<Uncovered> {
         let cause = if state.is_gone {
             Error::lost(ENTRY_DELETED)
         } else if !lasts {
-            Error::unavailable("the lease for `hold_at_least` ends, and etcd did not let the session's take its place")
+            let why = state.extension.as_ref().and_then(|extension| extension.failure.as_deref());
+            Error::unavailable(why.unwrap_or("its lease ends, and etcd has not yet let the session's take its place"))
         } else {
             return None;
         };

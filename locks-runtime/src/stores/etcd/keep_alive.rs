@@ -24,7 +24,7 @@ pub(super) async fn keep_alive(shared: &Shared) -> Result<Moment, Error> {
         shared.is_audit_due.store(true, Ordering::Release);
     }
     let sent = shared.client.world.now();
-    let stream = KeepAlive::open(&shared.client, shared.lease, timeout).await?;
+    let stream = KeepAlive::open(&shared.client, shared.lease(), timeout).await?;
     Ok(renewed(shared, sent, stream))
 }
 

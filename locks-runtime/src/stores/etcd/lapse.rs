@@ -19,7 +19,7 @@ pub(super) async fn leave(shared: &Shared, entry: &Entry) -> Result<(), Error> {
     let created = shared.entries.leaving(entry.number, |state| state.created).flatten();
     let ours = match created {
         Some(created) => shared.is_there(entry, created),
-        None => Compare::lease(shared.key(entry), CompareOp::Equal, shared.lease),
+        None => Compare::lease(shared.key(entry), CompareOp::Equal, shared.lease()),
     };
     if let Err(failure) = shared.transaction(entry, &queue::delete(ours, &shared.key(entry))).await {
         if failure.verdict.is_permanent() {

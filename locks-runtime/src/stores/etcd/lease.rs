@@ -2,9 +2,11 @@
 
 use super::client::Client;
 use super::error::{Failure, Verdict};
+use super::identity::Answer;
 use crate::values::error::Error;
 use crate::world::World;
-use etcd_client::{LeaseGrantOptions, LeaseKeepAliveStream, LeaseKeeper, LeaseTimeToLiveOptions};
+use etcd_client::{LeaseGrantOptions, LeaseKeepAliveStream, LeaseKeeper, LeaseTimeToLiveOptions, ResponseHeader};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An id that no other lease has: positive, 63 bits, random.
@@ -90,8 +92,10 @@ pub(super) struct KeepAlive {
 
 impl KeepAlive {
     /// Opens the stream at whichever member answers; that renews the lease already.
-    pub(super) async fn open(client: &Client, id: i64, timeout: Duration) -> Result<Self, Failure> {
-        client
+    ///
+    /// A server that has restarted may have lost its data, which the next current answer shows: so one is asked for.
+    pub(super) async fn open(client: &Arc<Client>, id: i64, timeout: Duration) -> Result<Self, Failure> {
+        let opened = client
             .try_members(timeout, |connection| {
                 let (member, mut lease) = (connection.member, connection.lease.clone());
                 async move {
@@ -99,23 +103,37 @@ impl KeepAlive {
                     Ok(Self { member, requests, answers })
                 }
             })
-            .await
+            .await?;
+        client.confirm_soon();
+        Ok(opened)
     }
 
     /// Renews the lease over the stream: `Some` says whether the lease was there, `None` that the stream must not be used
     /// any more.
-    pub(super) async fn renew(&mut self, client: &Client, timeout: Duration) -> Option<bool> {
+    pub(super) async fn renew(&mut self, client: &Arc<Client>, timeout: Duration) -> Option<bool> {
         let answer = async {
             self.requests.keep_alive().await.ok()?;
             self.answers.message().await.ok().flatten()
         };
         match tokio::time::timeout(timeout, answer).await {
-            Ok(Some(answer)) => Some(answer.ttl() > 0),
+            Ok(Some(answer)) => {
+                client.heard(self.member, answer.header());
+                Some(answer.ttl() > 0)
+            }
             Ok(None) | Err(_) => {
                 client.avoid(self.member);
                 None
             }
         }
+    }
+}
+
+/// The client crate reads the first answer of the stream, and keeps its header.
+impl Answer for KeepAlive {
+    const IS_CURRENT: bool = false;
+
+    fn header(&self) -> Option<&ResponseHeader> {
+        None
     }
 }
 

@@ -10,6 +10,7 @@
 //! | pause beyond the TTL | as after a crash; on resume the engine's deadline has passed, and the next renewal finds that the lease is gone |
 //! | one member is down, stopped, or cut off from the others | each request goes to the next member after a bounded time; watches ask for a leader, and the queue is read every third of a TTL |
 //! | most members are down, or partition from all | nothing is granted and nothing renewed; holds end at their deadline, leases when the cluster is back, after their full TTL |
+//! | the data is lost, an older snapshot is restored, or an endpoint belongs to another cluster | sessions are lost at the first answer that shows it; nothing is granted below a revision that this process has seen |
 //! | clock jump | nothing: etcd counts leases by the leader's monotonic clock, and this process counts by its own |
 //! | out of space (the NOSPACE alarm) | nothing is granted; holds are renewed and released as before |
 //! | the process ends after the body, before `hold_at_least` is over | a lease for the rest, which nobody renews, frees the lock: two seconds is the shortest |
@@ -31,6 +32,7 @@ mod enter;
 mod entries;
 mod error;
 mod extend;
+mod identity;
 mod inspect;
 mod keep_alive;
 mod lapse;
@@ -41,10 +43,13 @@ mod multiplexer;
 mod names;
 mod own_lease;
 mod queue;
+mod relocate;
 mod removed;
 mod renew;
 mod session;
 mod shared;
+mod split;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod wait;

@@ -4,9 +4,10 @@
 use super::audit;
 use super::extend;
 use super::keep_alive::keep_alive;
+use super::relocate::relocate;
 use super::shared::Shared;
 use crate::contract::Renewal;
-use crate::values::error::Error;
+use crate::values::error::{Error, ErrorKind};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +16,11 @@ use tokio::sync::mpsc;
 pub(super) async fn renew(shared: &Arc<Shared>) -> Result<Renewal, Error> {
     let world = &shared.client.world;
     let before = shared.renewed_until();
-    let then = keep_alive(shared).await? + shared.ttl;
+    let then = match keep_alive(shared).await {
+        // The lease is there, but one of its keys is not the user's to write any more.
+        Err(error) if error.kind() == ErrorKind::Unauthorized => relocate(shared, &error).await?,
+        renewed => renewed?,
+    } + shared.ttl;
     let is_due = shared.is_audit_due.swap(false, Ordering::AcqRel) | shared.entries.renewed().audit;
     if is_due && !shared.is_audited.swap(true, Ordering::AcqRel) {
         let audited = Arc::clone(shared);

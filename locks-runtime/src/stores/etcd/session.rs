@@ -2,18 +2,25 @@
 
 use super::client::Client;
 use super::shared::Shared;
+use super::split::Split;
+use super::survey::{self, CONFIRM_WITHIN};
 use super::{enter, extend, lapse, lease, removed, renew, wait};
 use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, NativeKind, Renewal, Session, WhenBusy, boxed};
-use crate::values::error::Error;
+use crate::values::error::{Error, ErrorKind};
 use std::convert::Infallible;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) async fn open(client: Arc<Client>, ttl: Duration) -> Result<Arc<dyn Session>, Error> {
+    let era = survey::one_cluster(&client).await?;
+    if client.config.has_user() {
+        return Ok(boxed(Arc::new(Split::open(client, era, ttl).await?)));
+    }
     let lease = lease::new_id(&client.world);
     let sent = client.world.now();
     let ttl = lease::grant(&client, lease, ttl).await?;
-    Ok(boxed(Arc::new(Shared::new(client, lease, ttl, sent))))
+    Ok(boxed(Arc::new(Shared::new(client, era, lease, ttl, sent))))
 }
 
 impl AsyncSession for Shared {
@@ -22,19 +29,19 @@ impl AsyncSession for Shared {
     }
 
     async fn renew(self: Arc<Self>) -> Result<Renewal, Error> {
-        renew::renew(&self).await
+        self.in_its_era(renew::renew(&self)).await
     }
 
     async fn enter(self: Arc<Self>, entry: Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
-        enter::enter(&self, &entry, when_busy).await
+        self.in_its_era(enter::enter(&self, &entry, when_busy)).await
     }
 
     async fn wait_turn(self: Arc<Self>, entry: Arc<Entry>) -> Result<Grant, Error> {
-        wait::wait_turn(&self, &entry).await
+        self.in_its_era(wait::wait_turn(&self, &entry)).await
     }
 
     async fn extend(self: Arc<Self>, entry: Arc<Entry>, least: Duration) -> Result<(), Error> {
-        extend::extend(&self, &entry, least).await
+        self.in_its_era(extend::extend(&self, &entry, least)).await
     }
 
     async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
@@ -46,13 +53,13 @@ impl AsyncSession for Shared {
     }
 
     async fn removed(self: Arc<Self>, entry: Arc<Entry>) -> Result<Infallible, Error> {
-        removed::removed(&self, &entry).await
+        self.in_its_era(removed::removed(&self, &entry)).await
     }
 
     async fn close(self: Arc<Self>) -> Result<(), Error> {
         lapse::end_all(&self).await?;
         self.keep_alive.lock().take();
-        lease::revoke(&self.client, self.lease).await?;
+        lease::revoke(&self.client, self.lease()).await?;
         self.entries.clear();
         Ok(())
     }
@@ -62,5 +69,22 @@ impl AsyncSession for Shared {
         self.created(entry).map_or_else(Native::none, |created| {
             Native(NativeKind::EtcdCompare(Box::new(self.is_there(entry, created))))
         })
+    }
+}
+
+impl Shared {
+    /// What `work` returns, unless the store turns out to be another than that in which the session was opened.
+    async fn in_its_era<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let identity = &self.client.identity;
+        let result = tokio::select! {
+            biased;
+            why = identity.over(self.era) => return Err(Error::lost(&*why)),
+            result = work => result,
+        };
+        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Lost) {
+            // A lease or a key that is not there: perhaps nothing is there that was.
+            let _ = tokio::time::timeout(CONFIRM_WITHIN, self.client.confirm()).await;
+        }
+        identity.why_over(self.era).map_or(result, |why| Err(Error::lost(&*why)))
     }
 }

@@ -1,8 +1,9 @@
 //! What the futures of one session share.
 
 use super::client::Client;
-use super::entries::EntryState;
+use super::entries::{EntryState, OwnLease};
 use super::error::Failure;
+use super::identity::Era;
 use super::lease::KeepAlive;
 use super::names::QueueRange;
 use super::watch_cache::WatchCache;
@@ -12,13 +13,19 @@ use crate::world::clock::{AtomicMoment, Moment};
 use etcd_client::{Compare, CompareOp, Txn, TxnResponse};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 /// A session: one lease, and what this process has in the store under it.
 pub(super) struct Shared {
     pub(super) client: Arc<Client>,
-    pub(super) lease: i64,
+    /// When the session was opened: it ends with this.
+    pub(super) era: Era,
+    /// The first lease, of whose id the names of the entries are made.
+    pub(super) name: i64,
+    lease: AtomicI64,
+    /// Leases that were refused, so that the session has another one.
+    pub(super) refused: Mutex<Vec<OwnLease>>,
     pub(super) ttl: Duration,
     pub(super) entries: Ledger<EntryState>,
     pub(super) keep_alive: Mutex<Option<KeepAlive>>,
@@ -32,11 +39,14 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(client: Arc<Client>, lease: i64, ttl: Duration, opened: Moment) -> Self {
+    pub(super) fn new(client: Arc<Client>, era: Era, lease: i64, ttl: Duration, opened: Moment) -> Self {
         Self {
             watches: WatchCache::new(&client.world),
             client,
-            lease,
+            era,
+            name: lease,
+            lease: AtomicI64::new(lease),
+            refused: Mutex::default(),
             ttl,
             entries: Ledger::default(),
             keep_alive: Mutex::default(),
@@ -51,7 +61,16 @@ impl Shared {
     }
 
     pub(super) fn key(&self, entry: &Entry) -> String {
-        self.range(entry).entry(self.lease, entry)
+        self.range(entry).entry(self.name, entry)
+    }
+
+    /// The lease to which new entries are tied.
+    pub(super) fn lease(&self) -> i64 {
+        self.lease.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_lease(&self, lease: i64) {
+        self.lease.store(lease, Ordering::Release);
     }
 
     /// Until then the session's lease lasts at the least.
@@ -83,7 +102,7 @@ impl Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
-            .field("lease", &format_args!("{:x}", self.lease))
+            .field("lease", &format_args!("{:x}", self.lease()))
             .field("ttl", &self.ttl)
             .finish_non_exhaustive()
     }

@@ -99,7 +99,9 @@ impl Tracker {
                     break;
                 }
             };
-            if response.canceled() {
+            // A store that is behind what was read would report nothing until it has come as far again.
+            let is_behind = response.header().is_some_and(|header| header.revision() < self.revision);
+            if response.canceled() || (response.created() && is_behind) {
                 return StreamEnd::Refused;
             }
             // One response may have many revisions, and the holder may have changed with each.

@@ -14,6 +14,8 @@ pub struct Faults {
     refusing: AtomicBool,
     silent: AtomicBool,
     woken: Notify,
+    full: AtomicBool,
+    release_forbidden: AtomicBool,
     lost_answers: AtomicU32,
     blocked: Mutex<BTreeSet<String>>,
 }
@@ -34,6 +36,16 @@ impl Faults {
     pub fn set_silent(&self, silent: bool) {
         self.silent.store(silent, Ordering::SeqCst);
         self.woken.notify_waiters();
+    }
+
+    /// Whether the store has no room for anything new: whatever adds to it is refused, and all else is answered, renewals too.
+    pub fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
+    }
+
+    /// Whether the store refuses to let entries go, as after a right was taken away.
+    pub fn set_release_forbidden(&self, forbidden: bool) {
+        self.release_forbidden.store(forbidden, Ordering::SeqCst);
     }
 
     /// The next `count` requests do their work but answer `Unavailable`, as when a connection breaks in between.
@@ -71,6 +83,20 @@ impl Faults {
         }
         match self.down.load(Ordering::SeqCst) {
             true => Err(Error::unavailable("the memory store is down: a test said so")),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn room(&self) -> Result<(), Error> {
+        match self.full.load(Ordering::SeqCst) {
+            true => Err(Error::unavailable("the memory store is full: a test said so")),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn release(&self) -> Result<(), Error> {
+        match self.release_forbidden.load(Ordering::SeqCst) {
+            true => Err(Error::new(ErrorKind::Unauthorized, "no entry may leave the memory store: a test said so")),
             false => Ok(()),
         }
     }

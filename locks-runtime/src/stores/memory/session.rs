@@ -53,6 +53,7 @@ impl AsyncSession for MemorySession {
     }
 
     async fn enter(self: Arc<Self>, entry: Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
+        self.shared.room()?;
         self.shared.request(|state, now| state.enter(self.id, &entry, when_busy, now)).await
     }
 
@@ -65,6 +66,7 @@ impl AsyncSession for MemorySession {
     }
 
     async fn extend(self: Arc<Self>, entry: Arc<Entry>, least: Duration) -> Result<(), Error> {
+        self.shared.room()?;
         let extend = |state: &mut State, now| {
             let until = state.lapses(now + least);
             let place = state.find(self.id, &entry).ok_or_else(|| Error::lost(REMOVED))?;
@@ -75,6 +77,7 @@ impl AsyncSession for MemorySession {
     }
 
     async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
+        self.shared.release()?;
         let lapse = |state: &mut State, now| {
             let until = state.lapses(now + rest);
             if state.lapse(self.id, &entry, until, now) { Ok(()) } else { Err(Error::lost(REMOVED)) }
@@ -83,6 +86,7 @@ impl AsyncSession for MemorySession {
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
+        self.shared.release()?;
         let leave = |state: &mut State, now| {
             state.leave(self.id, &entry, now);
             Ok(())

@@ -51,6 +51,20 @@ impl Shared {
         result
     }
 
+    /// Whether a test lets something new in.
+    pub(super) fn room(&self) -> Result<(), Error> {
+        #[cfg(any(test, feature = "testing"))]
+        self.faults.room()?;
+        Ok(())
+    }
+
+    /// Whether a test lets an entry go.
+    pub(super) fn release(&self) -> Result<(), Error> {
+        #[cfg(any(test, feature = "testing"))]
+        self.faults.release()?;
+        Ok(())
+    }
+
     /// Asks `ready` about the queue of `key` at every change to it, and whenever something lapses.
     pub(super) async fn until<T>(&self, key: &Key, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {
         loop {

@@ -1,0 +1,189 @@
+//! One request on its way, and what becomes of it when its time is up.
+
+use crate::contract::{Backoff, WhenBusy};
+use crate::engine::clients;
+use crate::engine::core::Engine;
+use crate::engine::observe::{self, Labels};
+use crate::engine::owned::HandOff;
+use crate::engine::queue::{self, Cause, Progress};
+use crate::engine::request::Request;
+use crate::engine::schedule;
+use crate::values::error::{Error, ErrorKind};
+use crate::values::holder::Holder;
+use crate::values::mutex::Mutex;
+use crate::world::clock::Moment;
+use crate::world::panic::contain;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+pub(crate) type Position = queue::Position<HandOff>;
+
+/// One request on its way.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) engine: Arc<Engine>,
+    pub(super) request: Arc<Request>,
+    pub(super) begun: Moment,
+    /// When the time to wait is over; for a request that only tries, the time that the store has.
+    end: Option<Moment>,
+    pub(super) stage: Mutex<Stage>,
+    /// Whether it was reported that this waits for long.
+    reported: AtomicBool,
+}
+
+/// How far a request has come at the store, for the error if its time is up.
+#[derive(Debug, Default)]
+pub(super) enum Stage {
+    /// The store was asked and has not answered.
+    #[default]
+    Asking,
+    /// The store could not be reached, or refuses.
+    Failing(Error),
+    /// In the store's queue.
+    Queued,
+}
+
+impl Attempt {
+    pub(super) fn new(engine: &Arc<Engine>, request: Request) -> Arc<Self> {
+        let begun = engine.world.now();
+        let limit = match request.options.wait {
+            // No holder is waited for, but the store must be.
+            Some(Duration::ZERO) => Some(engine.defaults.connect_timeout),
+            wait => wait,
+        };
+        Arc::new(Self {
+            engine: Arc::clone(engine),
+            request: Arc::new(request),
+            begun,
+            end: limit.map(|limit| begun + limit),
+            stage: Mutex::default(),
+            reported: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn when_busy(&self) -> WhenBusy {
+        if self.request.options.tries_once() { WhenBusy::Refuse } else { WhenBusy::Queue }
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.engine.world.now()
+    }
+
+    pub(super) fn backoff(&self) -> Backoff {
+        Backoff::new(&self.engine.world, schedule::SHORTEST_PAUSE, schedule::LONGEST_PAUSE)
+    }
+
+    /// How long this may go on; `None` if it has no limit.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        self.end.map(|end| end.since(self.now()))
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.time_left().is_some_and(|left| left.is_zero())
+    }
+
+    /// Until when the store may go without answering a request that has no limit of its own, if it has not answered yet.
+    pub(super) fn patience(&self, progress: &Progress) -> Option<Moment> {
+        let since = progress.unanswered.filter(|_| self.end.is_none())?;
+        Some(since.max(self.begun) + self.engine.defaults.connect_timeout)
+    }
+
+    /// When it is to be reported that this waits for long; `None` if it was.
+    pub(super) fn report_at(&self) -> Option<Moment> {
+        (!self.reported.load(Ordering::Relaxed)).then(|| self.begun + schedule::long_wait(self.request.ttl))
+    }
+
+    /// Reports that this waits for long, once, and unless another has reported the same: for `holder`, who has the lock since
+    /// then, or for whom the store names.
+    pub(super) fn report_long_wait(&self, holder: Option<(&Holder, Moment)>, is_first: bool) {
+        if self.reported.swap(true, Ordering::Relaxed) || !is_first {
+            return;
+        }
+        let (now, begun) = (self.now(), self.begun);
+        if let Some((holder, since)) = holder {
+            let holder = Some((holder, now.since(since)));
+            contain(|| observe::waits_long(&self.request.key, &self.request.holder, holder, now.since(begun)));
+            return;
+        }
+        let (engine, request) = (Arc::clone(&self.engine), Arc::clone(&self.request));
+        self.engine.world.spawn(async move {
+            let holder = engine.holder_of(&request.key).await;
+            let ago =
+                |holder: &Holder| Duration::from_millis(engine.world.wall_ms().saturating_sub(holder.requested_at_ms));
+            let holder = holder.as_ref().map(|holder| (holder, ago(holder)));
+            let waited = engine.world.now().since(begun);
+            contain(|| observe::waits_long(&request.key, &request.holder, holder, waited));
+        });
+    }
+
+    /// The store did not answer for as long as this has waited.
+    pub(super) fn no_answer(&self) -> Error {
+        let waited = self.waited();
+        Error::unavailable(format!("{} did not answer within {waited:?}", self.engine.defaults.store()))
+    }
+
+    /// The time to wait passed because of `holder`.
+    pub(super) fn timeout(&self, holder: Option<Holder>) -> Error {
+        let waited = self.waited();
+        Error::new(ErrorKind::Timeout, format!("timed out after {waited:?} waiting for the lock")).with_holder(holder)
+    }
+
+    /// How long this waits, or the store may take.
+    fn waited(&self) -> Duration {
+        self.end.map_or(self.engine.defaults.connect_timeout, |end| end.since(self.begun))
+    }
+
+    /// The time to wait passed in the store's queue. What was in it is on its way out of it.
+    pub(super) async fn queue_timeout(&self) -> Error {
+        // What one of this process has just released is about to leave.
+        const LOOKS: u32 = 3;
+        let key = &self.request.key;
+        let mut cause = None;
+        for _ in 0..LOOKS {
+            let holder = self.engine.holder_of(key).await;
+            // The lock may have been granted at the last moment.
+            let Some(holder) = holder.filter(|holder| *holder != *self.request.holder) else {
+                return self.timeout(None);
+            };
+            match clients::holds_nothing(&holder, key, None) {
+                None => return self.timeout(Some(holder)),
+                Some(nothing) => cause = nothing.cause,
+            }
+            if cause.is_some() {
+                break;
+            }
+            self.engine.world.runtime().sleep(schedule::SHORTEST_PAUSE).await;
+        }
+        withdrawn_later(cause.as_ref())
+    }
+}
+
+/// An earlier attempt of this process is in the way.
+pub(super) fn withdrawn_later(cause: Option<&Cause>) -> Error {
+    const EARLIER: &str = "an earlier attempt of this process is still being withdrawn from the store";
+    match cause {
+        Some(cause) => cause.to_error(&format!("{EARLIER}: ")),
+        None => Error::unavailable(EARLIER),
+    }
+}
+
+pub(super) fn busy(holder: Option<Holder>) -> Error {
+    Error::new(ErrorKind::Busy, "busy").with_holder(holder)
+}
+
+/// Counts one request as waiting, for as long as it lives.
+pub(super) struct Waiting<'a>(Labels<'a>);
+
+impl<'a> Waiting<'a> {
+    pub(super) fn begin(labels: Labels<'a>) -> Self {
+        observe::waiting(labels, 1.0);
+        Self(labels)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        observe::waiting(self.0, -1.0);
+    }
+}

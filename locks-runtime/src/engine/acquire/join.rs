@@ -1,0 +1,83 @@
+//! Joining a hold that this task runs under already.
+
+use super::attempt::{Attempt, Position};
+use crate::engine::context::Outer;
+use crate::engine::queue::{QueueName, Stage};
+use crate::values::error::{Error, ErrorKind};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// As what a request joins a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joins {
+    /// A guard: how the futures of a body use theirs is for the body to order.
+    Guard,
+    /// A body inside the body: one at a time.
+    Body,
+    /// The same, on a thread that is blocked meanwhile.
+    BlockingBody,
+}
+
+/// Joins the hold `outer`; returns the turn of a body, which others wait for.
+pub(super) async fn join(attempt: &Arc<Attempt>, outer: &Outer, joins: Joins) -> Result<Option<Position>, Error> {
+    let hold = &outer.hold;
+    hold.check()?;
+    let turn = match joins {
+        Joins::Guard => None,
+        Joins::Body | Joins::BlockingBody => tokio::select! {
+            biased;
+            turn = attempt.turn_inside(outer, joins) => Some(turn?),
+            reason = hold.ended() => return Err(hold.lost_error(&reason)),
+        },
+    };
+    if let Some(least) = attempt.request.options.hold_at_least {
+        let limit = attempt.time_left().unwrap_or(attempt.engine.defaults.connect_timeout);
+        let extended = attempt.engine.world.runtime().within(limit, attempt.extend_joined(outer, least)).await;
+        extended.unwrap_or_else(|| Err(attempt.no_answer()))?;
+    }
+    hold.check()?;
+    Ok(turn)
+}
+
+impl Attempt {
+    /// Waits until no other body runs inside the one that has the hold.
+    async fn turn_inside(&self, outer: &Outer, joins: Joins) -> Result<Position, Error> {
+        let name = QueueName::Body(outer.id);
+        let would_wait = joins == Joins::BlockingBody && self.request.options.wait.is_none();
+        if would_wait && self.engine.queues.head(&name).is_some() {
+            return Err(self.blocks_itself());
+        }
+        loop {
+            if let Some((position, _)) = self.join(name.clone()).await? {
+                position.answered(Stage::Held(self.now()));
+                return Ok(position);
+            }
+            if self.is_over() {
+                return Err(self.timeout(None));
+            }
+        }
+    }
+
+    /// Has the store keep the lock for an inner body's `hold_at_least`, again if it fails.
+    async fn extend_joined(&self, outer: &Outer, least: Duration) -> Result<(), Error> {
+        let mut backoff = self.backoff();
+        loop {
+            match outer.hold.extend(least).await {
+                Err(error) if error.kind() == ErrorKind::Unavailable && !self.request.options.tries_once() => {}
+                result => return result,
+            }
+            self.engine.world.runtime().sleep(backoff.pause()).await;
+        }
+    }
+
+    /// A plain function waits for a future of the task whose thread it blocks.
+    fn blocks_itself(&self) -> Error {
+        let holder = &self.request.holder;
+        let text = format!(
+            "waiting in {} ({}) would never end: it blocks the thread that another body inside this lock needs to go on; \
+             make it an async function, or do not run the two at the same time",
+            holder.name, holder.origin
+        );
+        Error::new(ErrorKind::Deadlock, text)
+    }
+}

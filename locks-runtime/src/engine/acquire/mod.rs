@@ -1,0 +1,130 @@
+//! From request to hold.
+
+mod attempt;
+mod join;
+mod local;
+mod store;
+
+pub(crate) use attempt::Position;
+pub(crate) use join::Joins;
+
+use super::context;
+use super::core::Engine;
+use super::hold::Hold;
+use super::observe;
+use super::offer::{NoResult, Offer};
+use super::owned::HandOff;
+use super::queue::QueueName;
+use super::request::Caller;
+use crate::values::error::Error;
+use crate::values::fence::Fence;
+use crate::values::key::Key;
+use crate::values::options::Options;
+use crate::world::panic::contain;
+use attempt::Attempt;
+use std::sync::Arc;
+use store::Granted;
+
+/// A hold, and whether the caller owns it.
+#[derive(Debug)]
+pub(crate) enum Acquired {
+    /// It is the caller's to release.
+    Own(Arc<Hold>),
+    /// The task ran under it already: whoever acquired it releases it. The position is the turn of a body inside that body.
+    Joined(Arc<Hold>, Option<Position>),
+}
+
+/// Takes the lock `key`, or joins the hold on it that this task runs under.
+///
+/// Dropping the future at any point leaves nothing behind: the [`OwnedEntry`](super::owned::OwnedEntry) that it has, here or
+/// in the background, withdraws whatever was sent to the store.
+pub(crate) async fn acquire(
+    engine: &Arc<Engine>,
+    key: Key,
+    options: Options,
+    caller: Caller,
+    joins: Joins,
+) -> Result<Acquired, Error> {
+    options.check().and_then(|()| engine.check_open()).map_err(|error| error.with_key(&key))?;
+    let outer = context::joinable(engine, &key);
+    let attempt = Attempt::new(engine, engine.request(key, options, caller, context::positions(engine)));
+    let request = &attempt.request;
+    if let Some(outer) = outer {
+        let joined = Box::pin(join::join(&attempt, &outer, joins)).await;
+        let turn = joined.map_err(|error| error.with_key(&request.key))?;
+        return Ok(Acquired::Joined(outer.hold, turn));
+    }
+    let span = observe::span(&request.key, &request.holder.name, &options);
+    match attempt.run(&span).await {
+        Ok(hold) => {
+            observe::acquired(&span, request.labels(), hold.fence(), hold.acquired().since(attempt.begun));
+            Ok(Acquired::Own(hold))
+        }
+        Err(error) => {
+            let error = error.with_key(&request.key);
+            observe::refused(&span, request.labels(), &error);
+            Err(error)
+        }
+    }
+}
+
+impl Attempt {
+    /// Joins the queue of this process, and at its head takes over what was handed off, or goes to the store: again if the
+    /// lock came and went because the caller was not polled.
+    async fn run(self: &Arc<Self>, span: &tracing::Span) -> Result<Arc<Hold>, Error> {
+        loop {
+            if let Some((position, handed_off)) = self.join(QueueName::Lock(self.request.key.clone())).await? {
+                let taken = match handed_off {
+                    Some(handed_off) => self.take_over(position, handed_off, span),
+                    None => self.take(position, span).await?,
+                };
+                if let Some(hold) = taken {
+                    return Ok(hold);
+                }
+            }
+            if self.is_over() {
+                return Err(self.timeout(None));
+            }
+        }
+    }
+
+    /// Begins the hold that was handed off, unless it was lost meanwhile.
+    fn take_over(&self, position: Position, handed_off: HandOff, span: &tracing::Span) -> Option<Arc<Hold>> {
+        let HandOff { mut owned, fence, granted } = handed_off;
+        let id = position.id();
+        let acquired = self.now();
+        position.answered(super::queue::Stage::Held(granted));
+        owned.take_position(&Arc::new(position));
+        owned.check(acquired).ok()?;
+        Some(Hold::begin(&self.engine, Arc::clone(&self.request), span.clone(), id, owned, fence, (granted, acquired)))
+    }
+
+    /// Gets the lock from the store; `None` if it was lost before the caller was polled.
+    async fn take(self: &Arc<Self>, position: Position, span: &tracing::Span) -> Result<Option<Arc<Hold>>, Error> {
+        let (id, limit) = (position.id(), self.request.unclaimed_limit());
+        let work = Box::pin(Arc::clone(self).at_the_store(position));
+        let Granted { owned, fence, at } = match Offer::begin(&self.engine.world, limit, work, unclaimed).await {
+            Ok(granted) => granted?,
+            Err(NoResult::Unclaimed) => return Ok(None),
+            Err(NoResult::Panicked) => return Err(panicked()),
+        };
+        let acquired = self.now();
+        if owned.check(acquired).is_err() {
+            return Ok(None);
+        }
+        let (fence, request) = (Fence::new(fence, 0), Arc::clone(&self.request));
+        Ok(Some(Hold::begin(&self.engine, request, span.clone(), id, owned, fence, (at, acquired))))
+    }
+}
+
+/// The lock was granted to a caller that is not polled: it is withdrawn.
+fn unclaimed(granted: Result<Granted, Error>) {
+    if let Ok(Granted { owned, .. }) = granted {
+        let entry = owned.entry();
+        contain(|| observe::unclaimed(&entry.key, &entry.holder));
+    }
+}
+
+fn panicked() -> Error {
+    Error::unavailable("the store panicked while a lock was acquired; this is a bug worth reporting")
+}

@@ -1,0 +1,239 @@
+//! At the head of this process's queue: into the store's queue, and to its head.
+
+use super::attempt::{Attempt, Position, Stage, Waiting, busy, withdrawn_later};
+use crate::contract::{Entered, Entry, Grant};
+use crate::engine::clients;
+use crate::engine::observe;
+use crate::engine::owned::OwnedEntry;
+use crate::engine::queue;
+use crate::values::error::{Error, ErrorKind};
+use crate::values::holder::Holder;
+use crate::world::clock::Moment;
+use crate::world::panic::contain;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An entry that holds the lock.
+#[derive(Debug)]
+pub(super) struct Granted {
+    pub(super) owned: OwnedEntry,
+    /// The store's fencing number.
+    pub(super) fence: u64,
+    pub(super) at: Moment,
+}
+
+/// Why one entry did not get the lock.
+enum Failure {
+    Store(Error),
+    /// An entry of this process that nobody wants any more is in the way.
+    InTheWay(Error),
+}
+
+/// The request ends here, or its future is dropped: unless the lock was granted, what it left in the store is leaving.
+struct Ends<'a> {
+    attempt: &'a Attempt,
+    position: Arc<Position>,
+    is_granted: bool,
+}
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        if !self.is_granted {
+            self.position.leaves(self.attempt.now());
+        }
+    }
+}
+
+/// What has happened to a request so far.
+#[derive(Debug, Default)]
+struct Past {
+    /// Whether it was reported that the store fails.
+    is_reported: bool,
+    /// Since when it has lost its session again and again, and was in no queue between.
+    lost_since: Option<Moment>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Attempt {
+    /// Gets the lock from the store. It runs in the background once it has to wait, so that it goes on, and its time passes,
+    /// whether the caller is polled or not.
+    pub(super) async fn at_the_store(self: Arc<Self>, position: Position) -> Result<Granted, Error> {
+        let mut ends = Ends { attempt: &self, position: Arc::new(position), is_granted: false };
+        let granting = self.until_granted(&ends.position);
+        let result = match self.time_left() {
+            None => Some(granting.await),
+            Some(left) => self.engine.world.runtime().within(left, granting).await,
+        };
+        ends.is_granted = matches!(result, Some(Ok(_)));
+        // An entry that is not granted is on its way out of the store already. Nothing is kept while the store is asked.
+        drop(ends);
+        match result {
+            Some(result) => result,
+            // Rare, and not to be room in every future that acquires.
+            None => Err(Box::pin(self.timed_out()).await),
+        }
+    }
+
+    /// Enters the store's queue, again if the session is lost or the store fails meanwhile.
+    async fn until_granted(&self, position: &Arc<Position>) -> Result<Granted, Error> {
+        let mut backoff = self.backoff();
+        let mut past = Past::default();
+        loop {
+            self.engine.check_open()?;
+            match self.enter_once(position).await {
+                Ok(granted) => return Ok(granted),
+                Err(failure) => self.survive(position, failure, &mut past)?,
+            }
+            tokio::time::sleep(backoff.pause()).await;
+        }
+    }
+
+    /// One entry's way into the store's queue and to its head.
+    async fn enter_once(&self, position: &Arc<Position>) -> Result<Granted, Failure> {
+        self.asks(position);
+        let (mut owned, entered) = self.patiently(position, self.enter(position)).await?;
+        let grant = match entered {
+            Entered::Held(grant) => grant,
+            Entered::Busy(holder) => {
+                owned.forget();
+                return Err(self.busy(position, &holder));
+            }
+            Entered::Queued => self.wait_in_queue(position, &mut owned).await?,
+        };
+        if let Some(least) = self.request.options.hold_at_least {
+            self.extend(position, &mut owned, least).await?;
+        }
+        let at = self.now();
+        owned.check(at)?;
+        position.answered(queue::Stage::Held(at));
+        Ok(Granted { owned, fence: grant.fence, at })
+    }
+
+    async fn enter(&self, position: &Arc<Position>) -> Result<(OwnedEntry, Entered), Error> {
+        let engine = &self.engine;
+        let session = engine.sessions.get(self.request.ttl).await?;
+        let mut entry = Entry::new(self.request.key.clone(), engine.next_number(), Arc::clone(&self.request.holder));
+        entry.mode = self.request.options.mode;
+        let mut owned = OwnedEntry::new(Arc::new(entry), session, Arc::clone(position), engine.world.clone());
+        let entered = owned.enter(self.when_busy()).await?;
+        Ok((owned, entered))
+    }
+
+    /// The store is asked from now on. What it answered before stands until it does better.
+    fn asks(&self, position: &Position) {
+        position.asks(self.now());
+        let mut stage = self.stage.lock();
+        if !matches!(*stage, Stage::Failing(_)) {
+            *stage = Stage::Asking;
+        }
+    }
+
+    /// The answer to `request`, unless the store does not answer for too long.
+    async fn patiently<T>(
+        &self,
+        position: &Position,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let Some(end) = self.patience(&position.progress()) else { return request.await };
+        let answer = self.engine.world.runtime().within(end.since(self.now()), request).await;
+        answer.unwrap_or_else(|| {
+            Err(position.progress().cause.map_or_else(|| self.no_answer(), |cause| cause.to_error("")))
+        })
+    }
+
+    async fn wait_in_queue(&self, position: &Position, owned: &mut OwnedEntry) -> Result<Grant, Error> {
+        position.answered(queue::Stage::Queued);
+        *self.stage.lock() = Stage::Queued;
+        let _waiting = Waiting::begin(self.request.labels());
+        let mut turn = std::pin::pin!(owned.wait_turn());
+        if let Some(at) = self.report_at() {
+            let runtime = self.engine.world.runtime();
+            if let Some(grant) = runtime.within(at.since(self.now()), turn.as_mut()).await {
+                return grant;
+            }
+            self.report_long_wait(None, true);
+        }
+        turn.await
+    }
+
+    /// Has the store extend the entry, again if it fails: another entry would wait behind this one.
+    async fn extend(&self, position: &Position, owned: &mut OwnedEntry, least: Duration) -> Result<(), Failure> {
+        let mut backoff = self.backoff();
+        let mut past = Past::default();
+        self.asks(position);
+        loop {
+            match self.patiently(position, owned.extend(least)).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Lost => return Err(error.into()),
+                Err(error) => self.survive(position, error.into(), &mut past)?,
+            }
+            tokio::time::sleep(backoff.pause()).await;
+            owned.check(self.now())?;
+        }
+    }
+
+    fn busy(&self, position: &Position, holder: &Holder) -> Failure {
+        match clients::holds_nothing(holder, &self.request.key, Some(position.id())) {
+            None => {
+                position.answered(queue::Stage::Leaving);
+                Failure::Store(busy(Some(holder.clone())))
+            }
+            Some(nothing) => Failure::InTheWay(withdrawn_later(nothing.cause.as_ref())),
+        }
+    }
+
+    /// Whether to go on after `failure`: the session was lost, or the store has not failed this request for too long.
+    fn survive(&self, position: &Position, failure: Failure, past: &mut Past) -> Result<(), Error> {
+        let (error, tries_again) = match failure {
+            Failure::Store(error) => match error.kind() {
+                ErrorKind::Lost => return self.survive_loss(position, &error, past),
+                ErrorKind::Unavailable => (error, !self.request.options.tries_once()),
+                _ => return Err(error),
+            },
+            Failure::InTheWay(error) => (error, true),
+        };
+        position.fails(&error);
+        match std::mem::replace(&mut past.is_reported, true) {
+            false => contain(|| observe::store_fails(&self.request.key, &error)),
+            true => contain(|| observe::store_unreachable(&self.request.key, &error)),
+        }
+        let is_too_long = self.is_too_long(position);
+        if !tries_again || is_too_long {
+            return Err(error);
+        }
+        *self.stage.lock() = Stage::Failing(error);
+        Ok(())
+    }
+
+    /// The session was lost, for which another is opened: but not for ever.
+    fn survive_loss(&self, position: &Position, error: &Error, past: &mut Past) -> Result<(), Error> {
+        // That was an answer: if the time is up before the next one, the store was not silent.
+        position.answered(queue::Stage::Asking);
+        let was_queued = matches!(std::mem::replace(&mut *self.stage.lock(), Stage::Queued), Stage::Queued);
+        let since = past.lost_since.filter(|_| !was_queued);
+        let since = *past.lost_since.insert(since.unwrap_or_else(|| self.now()));
+        let is_too_long = self.time_left().is_none() && self.now().since(since) >= self.engine.defaults.connect_timeout;
+        if is_too_long { Err(Error::unavailable(error.to_string())) } else { Ok(()) }
+    }
+
+    /// Whether the store has not done what it was asked for too long.
+    fn is_too_long(&self, position: &Position) -> bool {
+        self.patience(&position.progress()).is_some_and(|end| self.now() >= end)
+    }
+
+    /// The time to wait passed: because the lock was held, or because the store did not answer.
+    async fn timed_out(&self) -> Error {
+        let stage = std::mem::take(&mut *self.stage.lock());
+        match stage {
+            Stage::Failing(error) => error,
+            Stage::Asking => self.no_answer(),
+            Stage::Queued => self.queue_timeout().await,
+        }
+    }
+}

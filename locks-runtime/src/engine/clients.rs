@@ -1,0 +1,102 @@
+//! The clients of this process, so that a holder that a store names can be told from what a client no longer holds.
+//!
+//! What a client has withdrawn, or lost, may stay in the store for a while. A store that answers "held by" this client
+//! then must not be believed: nobody would ever find that holder.
+
+use super::owned::HandOff;
+use super::queue::{Cause, QueueName, Queues, Stage, WeakQueues};
+use super::request::PositionId;
+use crate::values::holder::Holder;
+use crate::values::key::Key;
+use crate::values::mutex::Mutex;
+use crate::world::World;
+use crate::world::clock::Moment;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Every client that this process has or had lately, by its instance, which is random. Forked children share it, so that
+/// the process counts, too.
+static CLIENTS: Mutex<Clients> = Mutex::new(Clients { by_instance: BTreeMap::new(), order: VecDeque::new() });
+
+/// How many of the clients that there were are remembered.
+const REMEMBERED: usize = 1000;
+
+#[derive(Debug)]
+struct Clients {
+    by_instance: BTreeMap<String, Arc<Client>>,
+    order: VecDeque<String>,
+}
+
+/// What others of this process may want to know of one client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    world: World,
+    queues: WeakQueues<HandOff>,
+    /// Locks that no body holds, and that stay taken until then.
+    lapsing: Mutex<BTreeMap<Key, Moment>>,
+}
+
+impl Client {
+    /// The client whose holders have this instance.
+    pub(crate) fn new(instance: &str, world: &World, queues: &Queues<HandOff>) -> Arc<Self> {
+        let (world, queues, lapsing) = (world.clone(), queues.downgrade(), Mutex::default());
+        let client = Arc::new(Self { world, queues, lapsing });
+        let mut clients = CLIENTS.lock();
+        clients.by_instance.insert(instance.to_owned(), Arc::clone(&client));
+        clients.order.push_back(instance.to_owned());
+        if clients.order.len() > REMEMBERED {
+            clients.forget_oldest_gone();
+        }
+        client
+    }
+
+    /// The lock stays taken until then without a body: the store names its last holder, and is right.
+    pub(crate) fn lapses(&self, key: &Key, until: Moment) {
+        let now = self.world.now();
+        let mut lapsing = self.lapsing.lock();
+        lapsing.retain(|_, until| *until > now);
+        let end = lapsing.entry(key.clone()).or_insert(until);
+        *end = (*end).max(until);
+    }
+
+    fn is_lapsing(&self, key: &Key) -> bool {
+        self.lapsing.lock().get(key).is_some_and(|until| *until > self.world.now())
+    }
+}
+
+impl Clients {
+    fn forget_oldest_gone(&mut self) {
+        let is_gone = |client: &Arc<Client>| client.queues.upgrade().is_none();
+        let gone = self.order.iter().position(|instance| self.by_instance.get(instance).is_none_or(is_gone));
+        if let Some(instance) = gone.and_then(|at| self.order.remove(at)) {
+            self.by_instance.remove(&instance);
+        }
+    }
+}
+
+/// What a client of this process no longer holds, although a store says so.
+#[derive(Debug)]
+pub(crate) struct HoldsNothing {
+    /// Why it is still in the store, if that is known.
+    pub(crate) cause: Option<Cause>,
+}
+
+/// Whether `holder`, whom a store names as the holder of `key`, is a client of this process that does not hold it. The request
+/// at the position `own`, if any, does not.
+pub(crate) fn holds_nothing(holder: &Holder, key: &Key, own: Option<PositionId>) -> Option<HoldsNothing> {
+    if holder.pid != std::process::id() {
+        return None;
+    }
+    let client = CLIENTS.lock().by_instance.get(&*holder.instance).cloned()?;
+    let head = client.queues.upgrade().and_then(|queues| queues.head(&QueueName::Lock(key.clone())));
+    let progress = head.as_ref().map(|head| head.progress()).unwrap_or_default();
+    let is_real = match progress.stage {
+        Stage::Held(_) => true,
+        // The store's answer to it may be under way.
+        Stage::Asking | Stage::Queued => {
+            head.is_some_and(|head| Some(head.id) != own && *head.request.holder == *holder)
+        }
+        Stage::Waiting | Stage::Leaving => false,
+    };
+    (!is_real && !client.is_lapsing(key)).then_some(HoldsNothing { cause: progress.cause })
+}

@@ -1,0 +1,127 @@
+//! One request in a queue of this process, and how far it has come there.
+
+use crate::engine::request::{PositionId, Request};
+use crate::values::error::Error;
+use crate::values::key::Key;
+use crate::values::mutex::Mutex;
+use crate::world::clock::Moment;
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+/// What a queue is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum QueueName {
+    /// A lock of the store.
+    Lock(Key),
+    /// The turn to run inside the body at this position, which has the lock already.
+    Body(PositionId),
+}
+
+/// One request in a queue.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) id: PositionId,
+    pub(crate) request: Arc<Request>,
+    pub(super) name: QueueName,
+    /// Its number in the order in which the members of all queues joined.
+    pub(super) arrival: u64,
+    progress: Mutex<Progress>,
+    /// Whether it was reported that others wait for it for long.
+    reported: AtomicBool,
+    /// Notified when it gets ahead, or leaves.
+    changed: Notify,
+}
+
+/// How far a member has come, and how the store treats it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) stage: Stage,
+    /// Since when the store has not answered those at the head of this queue.
+    pub(crate) unanswered: Option<Moment>,
+    /// Why not, as far as it is known.
+    pub(crate) cause: Option<Cause>,
+}
+
+/// How far a member has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// In this process's queue.
+    #[default]
+    Waiting,
+    /// The store was asked and has not answered.
+    Asking,
+    /// In the store's queue.
+    Queued,
+    /// It has the lock, since then.
+    Held(Moment),
+    /// It has the lock no more, or gave up: its entry is on its way out of the store.
+    Leaving,
+}
+
+/// Why the store did not do what it was asked. Others that wait for the same report it too.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause {
+    text: Arc<str>,
+    source: Option<Arc<str>>,
+}
+
+impl Cause {
+    pub(crate) fn of(error: &Error) -> Self {
+        let mut source = StdError::source(error);
+        let mut chain = Vec::new();
+        while let Some(cause) = source {
+            chain.push(cause.to_string());
+            source = cause.source();
+        }
+        Self { text: error.to_string().into(), source: (!chain.is_empty()).then(|| chain.join(": ").into()) }
+    }
+
+    /// As the error of another request.
+    pub(crate) fn to_error(&self, before: &str) -> Error {
+        let error = Error::unavailable(format!("{before}{}", self.text));
+        match &self.source {
+            Some(source) => error.with_source(source.to_string()),
+            None => error,
+        }
+    }
+}
+
+impl Member {
+    pub(super) fn new(id: PositionId, request: &Arc<Request>, name: QueueName, arrival: u64) -> Arc<Self> {
+        let (request, reported) = (Arc::clone(request), AtomicBool::new(false));
+        Arc::new(Self { id, request, name, arrival, progress: Mutex::default(), reported, changed: Notify::new() })
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.lock().clone()
+    }
+
+    /// Ends when it has got ahead, or has left.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Whether this is the first time that somebody reports to wait for it for long.
+    pub(crate) fn is_first_report(&self) -> bool {
+        !self.reported.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn change(&self, change: impl FnOnce(&mut Progress)) {
+        change(&mut self.progress.lock());
+        self.has_changed();
+    }
+
+    pub(super) fn has_changed(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// What the one before it at the head knew of the store.
+    pub(super) fn inherit(&self, before: &Self) {
+        let Progress { unanswered, cause, .. } = before.progress();
+        let mut progress = self.progress.lock();
+        (progress.unanswered, progress.cause) = (unanswered, cause);
+    }
+}

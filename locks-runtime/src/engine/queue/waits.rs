@@ -1,0 +1,125 @@
+//! Waits that can never end, because they depend on a hold of the waiting task itself.
+//!
+//! For each hold there is a list of the queues in which requests under it wait, so that looking for a circle costs as much
+//! as the waits that it goes through, however many others there are. A wait with a limit of its own is not in it: it ends.
+
+use super::member::{Member, QueueName};
+use crate::engine::request::{PositionId, Request};
+use crate::values::error::{Error, ErrorKind};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
+
+/// The queues in which requests under each hold wait without a limit, with how many do.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    by_hold: HashMap<PositionId, HashMap<QueueName, usize>>,
+    /// How many queues were looked at.
+    #[cfg(test)]
+    pub(super) looks: std::cell::Cell<u64>,
+}
+
+/// One step of a circle: the head of a queue, and who waits under it in the next one.
+pub(super) struct Step<'a> {
+    pub(super) head: &'a Member,
+    /// `None` at the last step, whose head is a hold around the new request.
+    pub(super) waiter: Option<&'a Member>,
+}
+
+impl Waits {
+    /// `member` waits in its queue from now on.
+    pub(super) fn begin(&mut self, member: &Member) {
+        for hold in under(member) {
+            *self.by_hold.entry(*hold).or_default().entry(member.name.clone()).or_default() += 1;
+        }
+    }
+
+    /// `member` waits no more.
+    pub(super) fn end(&mut self, member: &Member) {
+        for hold in under(member) {
+            let Some(queues) = self.by_hold.get_mut(hold) else { continue };
+            if let Some(count) = queues.get_mut(&member.name) {
+                *count -= 1;
+                if *count == 0 {
+                    queues.remove(&member.name);
+                }
+            }
+            if queues.is_empty() {
+                self.by_hold.remove(hold);
+            }
+        }
+    }
+
+    /// The names of the queues through which `request`, waiting in `first`, would wait for a hold that it is under itself.
+    ///
+    /// A request under no hold blocks no other, and one with a limit ends: the search costs nothing in the common case.
+    pub(super) fn circle<'a>(
+        &self,
+        first: &QueueName,
+        request: &Request,
+        head: impl Fn(&QueueName) -> Option<&'a Member>,
+    ) -> Option<Vec<QueueName>> {
+        if request.under.is_empty() || request.options.wait.is_some() {
+            return None;
+        }
+        let around: BTreeSet<PositionId> = request.under.iter().copied().collect();
+        let (mut reached, mut came_from) = (HashSet::from([first.clone()]), HashMap::new());
+        let mut open = vec![first.clone()];
+        while let Some(name) = open.pop() {
+            #[cfg(test)]
+            self.looks.set(self.looks.get() + 1);
+            let Some(head) = head(&name) else { continue };
+            if around.contains(&head.id) {
+                return Some(way_to(name, &came_from));
+            }
+            for next in self.by_hold.get(&head.id).into_iter().flat_map(HashMap::keys) {
+                if reached.insert(next.clone()) {
+                    came_from.insert(next.clone(), name.clone());
+                    open.push(next.clone());
+                }
+            }
+        }
+        None
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_hold.is_empty()
+    }
+}
+
+fn way_to(last: QueueName, came_from: &HashMap<QueueName, QueueName>) -> Vec<QueueName> {
+    let mut way = vec![last];
+    while let Some(before) = way.last().and_then(|name| came_from.get(name)) {
+        way.push(before.clone());
+    }
+    way.reverse();
+    way
+}
+
+/// The holds that are not released before `member` has had its turn.
+fn under(member: &Member) -> &[PositionId] {
+    if member.request.options.wait.is_none() { &member.request.under } else { &[] }
+}
+
+/// The error of a request that would close the circle `steps`.
+pub(super) fn deadlock(waiter: &Request, steps: &[Step<'_>]) -> Error {
+    let mut text = format!("waiting in {} would never end: ", Place(waiter));
+    for Step { head, waiter } in steps {
+        let key = &head.request.key;
+        text.push_str(&format!("`{key}` is held by {}", Place(&head.request)));
+        if let Some(waiter) = waiter {
+            text.push_str(&format!(", under which {} waits; ", Place(&waiter.request)));
+        }
+    }
+    text.push_str(" around this wait; take the locks in one order everywhere");
+    Error::new(ErrorKind::Deadlock, text)
+}
+
+/// Where a request is made, for a person.
+struct Place<'a>(&'a Request);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.0.holder.name, self.0.holder.origin)
+    }
+}

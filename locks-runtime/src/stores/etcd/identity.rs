@@ -1,0 +1,242 @@
+//! Which cluster answers, and how far it has come.
+//!
+//! Two clusters behind one list of endpoints, a member that lost its data, or a snapshot that was restored would make two
+//! holders with one fence, or fences that go back. So the first answer of a client pins the cluster's id. An answer with
+//! another id ends the *era*, and so does a current answer whose revision is below one that was seen: every session that
+//! was opened in that era is lost. The next session begins a new one, with whichever cluster all members agree on, but
+//! never below the revision that this process has seen.
+
+use crate::values::mutex::Mutex;
+use etcd_client::{
+    GetResponse, LeaseGrantResponse, LeaseRevokeResponse, LeaseTimeToLiveResponse, ResponseHeader, TxnResponse,
+};
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// Which cluster answers, and how far it has come.
+#[derive(Debug, Default)]
+pub(super) struct Identity {
+    known: Mutex<Known>,
+    /// Wakes who waits for the end of an era.
+    ended: Notify,
+}
+
+/// The time in which one cluster answers, and its revision only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Era(u64);
+
+#[derive(Debug, Default)]
+struct Known {
+    era: Era,
+    /// The first answer of the era.
+    first: Option<Seen>,
+    /// The largest revision of all eras.
+    newest: Seen,
+    /// Why the last era ended.
+    why: Arc<str>,
+    /// Whether the members were found to belong to one cluster.
+    is_surveyed: bool,
+}
+
+/// What one answer showed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) member: usize,
+    pub(super) cluster: u64,
+    pub(super) revision: i64,
+}
+
+/// What was known when a request was sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    era: Era,
+    revision: i64,
+}
+
+/// An answer, and whether it is current: not older than any that was seen before its request was sent. A member answers
+/// about leases, and confirms watches, as far as it has come itself.
+pub(super) trait Answer {
+    const IS_CURRENT: bool;
+
+    fn header(&self) -> Option<&ResponseHeader>;
+}
+
+macro_rules! answers {
+    ($($response:ty: $is_current:literal),* $(,)?) => {$(
+        impl Answer for $response {
+            const IS_CURRENT: bool = $is_current;
+
+            fn header(&self) -> Option<&ResponseHeader> {
+                <$response>::header(self)
+            }
+        }
+    )*};
+}
+
+answers! {
+    GetResponse: true,
+    TxnResponse: true,
+    LeaseGrantResponse: true,
+    LeaseTimeToLiveResponse: false,
+    LeaseRevokeResponse: false,
+}
+
+impl Seen {
+    pub(super) fn new(member: usize, header: &ResponseHeader) -> Self {
+        Self { member, cluster: header.cluster_id(), revision: header.revision() }
+    }
+}
+
+impl Identity {
+    /// Notes what is known now, when a request is sent.
+    pub(super) fn before(&self) -> Before {
+        let known = self.known.lock();
+        Before { era: known.era, revision: known.newest.revision }
+    }
+
+    pub(super) fn era(&self) -> Era {
+        self.known.lock().era
+    }
+
+    /// Compares an answer with what was known before its request. One that does not fit ends the era.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not fit, with the members named by `endpoints`.
+    pub(super) fn check(
+        &self,
+        endpoints: &[String],
+        before: Before,
+        seen: Seen,
+        is_current: bool,
+    ) -> Result<(), Arc<str>> {
+        let mut known = self.known.lock();
+        // An answer of an era that is over says nothing about this one, and a proxy may not know the cluster.
+        if before.era != known.era || seen.cluster == 0 {
+            return Ok(());
+        }
+        let first = *known.first.get_or_insert(seen);
+        let why = if first.cluster != seen.cluster {
+            another_cluster(endpoints, first, seen)
+        } else if is_current && seen.revision < before.revision {
+            gone_back(endpoints, known.newest, seen)
+        } else {
+            if seen.revision > known.newest.revision {
+                known.newest = seen;
+            }
+            return Ok(());
+        };
+        let why: Arc<str> = why.into();
+        let era = Era(known.era.0 + 1);
+        *known = Known { era, first: None, newest: known.newest, why: Arc::clone(&why), is_surveyed: false };
+        drop(known);
+        self.ended.notify_waiters();
+        Err(why)
+    }
+
+    /// Whether an answer of one member's own view lets doubt arise: it is behind what was seen, as a member that lags is.
+    pub(super) fn is_behind(&self, seen: Seen) -> bool {
+        seen.revision < self.known.lock().newest.revision
+    }
+
+    /// Why the era is over, if it is.
+    pub(super) fn why_over(&self, era: Era) -> Option<Arc<str>> {
+        let known = self.known.lock();
+        (known.era != era).then(|| Arc::clone(&known.why))
+    }
+
+    /// Returns when the era is over, with the reason.
+    pub(super) async fn over(&self, era: Era) -> Arc<str> {
+        loop {
+            // Made before the look, so that it hears of an end right after.
+            let ended = self.ended.notified();
+            if let Some(why) = self.why_over(era) {
+                return why;
+            }
+            ended.await;
+        }
+    }
+
+    /// Whether it is still to be found out that all members belong to one cluster.
+    pub(super) fn needs_survey(&self) -> bool {
+        !self.known.lock().is_surveyed
+    }
+
+    /// The members that answered in this era belong to one cluster.
+    pub(super) fn surveyed(&self, era: Era) {
+        let mut known = self.known.lock();
+        known.is_surveyed |= known.era == era;
+    }
+}
+
+impl Era {
+    /// Whether no answer has been a surprise yet.
+    pub(super) fn is_first(self) -> bool {
+        self == Self::default()
+    }
+}
+
+fn another_cluster(endpoints: &[String], first: Seen, seen: Seen) -> String {
+    format!(
+        "etcd at {} belongs to cluster {:x} (revision {}), but {} answered as cluster {:x} (revision {}): all endpoints \
+         must belong to one cluster",
+        endpoints[seen.member], seen.cluster, seen.revision, endpoints[first.member], first.cluster, first.revision
+    )
+}
+
+fn gone_back(endpoints: &[String], newest: Seen, seen: Seen) -> String {
+    format!(
+        "etcd at {} is at revision {} of cluster {:x}, but this process has seen revision {} of cluster {:x} at {}: the \
+         data was lost or an older snapshot was restored, and fences would go back; restore with `etcdutl snapshot \
+         restore --bump-revision` (and `--mark-compacted`), or restart this process if nothing remembers its fences",
+        endpoints[seen.member], seen.revision, seen.cluster, newest.revision, newest.cluster, endpoints[newest.member]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(member: usize, cluster: u64, revision: i64) -> Seen {
+        Seen { member, cluster, revision }
+    }
+
+    fn endpoints() -> [String; 2] {
+        ["a:1".to_owned(), "b:2".to_owned()]
+    }
+
+    #[test]
+    fn another_cluster_ends_the_era_and_the_next_one_may_have_it() {
+        let identity = Identity::default();
+        let (era, before) = (identity.era(), identity.before());
+        identity.check(&endpoints(), before, seen(0, 7, 10), true).unwrap();
+        let why = identity.check(&endpoints(), before, seen(1, 8, 12), true).unwrap_err();
+        assert!(["a:1", "b:2", "cluster 7", "cluster 8"].iter().all(|part| why.contains(part)), "{why}");
+        assert_eq!(identity.why_over(era), Some(why));
+        assert!(identity.check(&endpoints(), before, seen(0, 7, 3), true).is_ok(), "an answer of the old era");
+        identity.check(&endpoints(), identity.before(), seen(1, 8, 12), true).unwrap();
+    }
+
+    #[test]
+    fn a_current_answer_is_never_below_what_was_seen_before_its_request() {
+        let identity = Identity::default();
+        let early = identity.before();
+        identity.check(&endpoints(), early, seen(0, 7, 10), true).unwrap();
+        identity.check(&endpoints(), early, seen(1, 7, 9), true).unwrap();
+        let later = identity.before();
+        identity.check(&endpoints(), later, seen(1, 7, 9), false).unwrap();
+        assert!(identity.is_behind(seen(1, 7, 9)));
+        let why = identity.check(&endpoints(), later, seen(1, 7, 9), true).unwrap_err();
+        assert!(why.contains("revision 9") && why.contains("revision 10") && why.contains("--bump-revision"), "{why}");
+        // Whatever cluster comes next: fences do not go back.
+        identity.check(&endpoints(), identity.before(), seen(1, 9, 9), true).unwrap_err();
+        identity.check(&endpoints(), identity.before(), seen(1, 9, 10), true).unwrap();
+    }
+
+    #[test]
+    fn an_answer_without_a_cluster_says_nothing() {
+        let identity = Identity::default();
+        identity.check(&endpoints(), identity.before(), seen(0, 7, 10), true).unwrap();
+        identity.check(&endpoints(), identity.before(), seen(1, 0, 0), true).unwrap();
+    }
+}

@@ -1,0 +1,128 @@
+//! Futures that are kept and not polled: they keep no lock from others.
+
+use crate::events::Warnings;
+use crate::seconds;
+use locks_runtime::testing::TestStore;
+use locks_runtime::{Error, ErrorKind, Guard, Lock, Locks};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Waker};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+const TTL: Duration = Duration::from_secs(2);
+
+type Acquiring = Pin<Box<dyn Future<Output = Result<Guard, Error>> + Send>>;
+
+/// A request that has been polled once, and waits.
+fn polled_once(lock: Lock) -> Acquiring {
+    let mut acquiring: Acquiring = Box::pin(lock.acquire());
+    assert!(acquiring.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    acquiring
+}
+
+/// The same, and it is in the store's queue unless others of its process are before it.
+async fn put_aside(lock: Lock) -> Acquiring {
+    let acquiring = polled_once(lock);
+    sleep(Duration::from_millis(10)).await;
+    acquiring
+}
+
+fn job(locks: &Locks) -> Lock {
+    locks.lock("k").name("job").ttl(TTL)
+}
+
+async fn is_free_within(locks: &Locks, limit: Duration) {
+    let begun = Instant::now();
+    job(locks).wait(seconds(600)).acquire().await.unwrap().release().await.unwrap();
+    assert!(begun.elapsed() <= limit, "{:?}", begun.elapsed());
+}
+
+const SLACK: Duration = Duration::from_millis(100);
+
+#[tokio::test(start_paused = true)]
+async fn a_granted_lock_that_nobody_takes_is_withdrawn_after_hold_at_most_or_a_ttl() {
+    let options: [(fn(Lock) -> Lock, Duration); 3] = [
+        (|lock| lock, TTL),
+        (|lock| lock.hold_at_most(seconds(1)), seconds(1)),
+        (|lock| lock.hold_at_least(seconds(600)), TTL),
+    ];
+    for (option, limit) in options {
+        let store = TestStore::new();
+        let (ours, theirs) = (store.client(), store.client());
+        let warnings = Warnings::collect();
+        let held = job(&theirs).acquire().await.unwrap();
+        let aside = put_aside(option(job(&ours))).await;
+        held.release().await.unwrap();
+        sleep(Duration::from_millis(10)).await;
+        is_free_within(&theirs, limit + SLACK).await;
+        assert_eq!(warnings.with("not polled").len(), 1);
+        // It goes on waiting when it is polled again.
+        aside.await.unwrap().release().await.unwrap();
+        sleep(TTL).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_was_handed_off_to_one_who_does_not_take_it_is_withdrawn() {
+    let store = TestStore::new();
+    let (ours, theirs) = (store.client(), store.client());
+    let held = job(&ours).acquire().await.unwrap();
+    let aside = polled_once(job(&ours));
+    // Within the time in which a lock is handed off.
+    held.release().await.unwrap();
+    assert_eq!(theirs.list("").await.unwrap().len(), 1, "it was not handed off");
+    is_free_within(&theirs, TTL + SLACK).await;
+    is_free_within(&ours, SLACK).await;
+    aside.await.unwrap().release().await.unwrap();
+}
+
+/// Nothing is in the store, and others of this process wait behind the one that is not polled.
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_is_not_taken_goes_to_the_next_one_of_this_process() {
+    let store = TestStore::new();
+    let ours = store.client();
+    let held = job(&ours).acquire().await.unwrap();
+    let aside = put_aside(job(&ours).name("another")).await;
+    sleep(seconds(1)).await;
+    drop(held);
+    is_free_within(&ours, TTL + SLACK).await;
+    drop(aside);
+    is_free_within(&ours, SLACK).await;
+}
+
+/// Its time passes although nobody polls it, and it is out of the line by then.
+#[tokio::test(start_paused = true)]
+async fn a_wait_whose_time_is_over_leaves_the_queue_unpolled_and_times_out_when_polled() {
+    let store = TestStore::new();
+    let (ours, theirs) = (store.client(), store.client());
+    let held = job(&theirs).name("them").acquire().await.unwrap();
+    let aside = put_aside(job(&ours).wait(seconds(3))).await;
+    sleep(seconds(4)).await;
+    assert!(theirs.inspect("k").await.unwrap().unwrap().waiters.is_empty());
+    let error = aside.await.unwrap_err();
+    assert_eq!((error.kind(), &*error.holder().unwrap().name), (ErrorKind::Timeout, "them"));
+    held.release().await.unwrap();
+
+    // Granted before its time was over, and not taken.
+    let held = job(&theirs).acquire().await.unwrap();
+    let aside = put_aside(job(&ours).wait(seconds(3))).await;
+    held.release().await.unwrap();
+    sleep(seconds(4)).await;
+    assert_eq!(aside.await.unwrap_err().kind(), ErrorKind::Timeout);
+    is_free_within(&theirs, SLACK).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_timed_out_has_left_before_it_asks_who_holds_the_lock() {
+    let store = TestStore::new();
+    let (ours, theirs) = (store.client(), store.client());
+    let held = job(&theirs).acquire().await.unwrap();
+    let waiting = tokio::spawn(job(&ours).name("late").wait(seconds(3)).acquire());
+    sleep(Duration::from_millis(3001)).await;
+    held.release().await.unwrap();
+    let error = waiting.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.holder().is_none_or(|holder| holder.name != "late"), "{error}");
+    is_free_within(&theirs, Duration::ZERO).await;
+}

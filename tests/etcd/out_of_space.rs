@@ -1,0 +1,59 @@
+//! A server whose quota is used up answers and refuses whatever needs space, until somebody makes room.
+
+use std::time::Duration;
+
+use distributed_locks::{ErrorKind, Guard};
+use serde_json::json;
+use support::cases;
+use support::cases::{Case, Fixture};
+use support::etcd::{Etcd, Setup, encode};
+use support::scenarios::{acquire_and_release, chain, connect, nothing_is_left};
+use support::{Server, in_time};
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases![a_full_server_is_named_and_holds_last]
+}
+
+const TTL: Duration = Duration::from_secs(6);
+
+/// Puts a megabyte again and again until the server refuses it.
+fn fill(etcd: &Etcd) {
+    let put = json!({"key": encode("filler"), "value": encode(&"x".repeat(1 << 20))});
+    let refusal = (0..100).find_map(|_| etcd.try_gateway("/v3/kv/put", &put).err()).unwrap();
+    assert!(refusal.to_string().contains("database space exceeded"), "{refusal}");
+}
+
+fn make_room(etcd: &Etcd) {
+    etcd.ctl(&["del", "filler"]);
+    let shown = etcd.json(&["get", "filler"]);
+    etcd.ctl(&["compact", "--physical=true", &shown["header"]["revision"].to_string()]);
+    etcd.ctl(&["defrag", "--command-timeout=60s"]);
+    etcd.ctl(&["alarm", "disarm"]);
+}
+
+async fn a_full_server_is_named_and_holds_last(fixture: Fixture) {
+    let etcd = fixture.start(&Setup { flags: vec!["--quota-backend-bytes=16777216".into()], ..Setup::default() });
+    let locks = connect(&etcd.url_with("ttl=6s&connect_timeout=3s"));
+    let held = [
+        locks.lock("/held/plain").acquire().await.unwrap(),
+        locks.lock("/held/least").hold_at_least(Duration::from_secs(2)).acquire().await.unwrap(),
+        locks.lock("/held/longer").hold_at_least(TTL + Duration::from_secs(2)).acquire().await.unwrap(),
+    ];
+    fill(&etcd);
+    for wait in [Duration::ZERO, Duration::from_secs(2)] {
+        let error = in_time(locks.lock("/more").wait(wait).acquire()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{wait:?}: {}", chain(&error));
+        let named = [etcd.endpoint(), "etcdctl alarm disarm".to_owned(), "database space exceeded".to_owned()];
+        assert!(named.iter().all(|part| chain(&error).contains(part)), "{wait:?}: {}", chain(&error));
+    }
+    // Renewals need no space, whatever lease a key is on.
+    tokio::time::sleep(3 * TTL).await;
+    assert!(held.iter().all(Guard::is_held));
+    assert_eq!(etcd.left("/held/").len(), 3);
+    for guard in held {
+        guard.release().await.unwrap();
+    }
+    nothing_is_left(&etcd, "/held/").await;
+    make_room(&etcd);
+    acquire_and_release(&locks, "/more").await;
+}
