@@ -48,7 +48,7 @@ impl Attempt {
             return Err(self.blocks_itself());
         }
         loop {
-            if let Some((position, _)) = self.join(name.clone()).await? {
+            if let Some((position, _)) = self.join(&name).await? {
                 position.answered(Stage::Held(self.now()));
                 return Ok(position);
             }

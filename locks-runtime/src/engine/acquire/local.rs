@@ -24,7 +24,7 @@ enum Event {
 
 impl Attempt {
     /// Joins the queue `name`, and returns at its head; `None` if the turn came and was not taken in time.
-    pub(super) async fn join(&self, name: QueueName) -> Result<Option<AtHead>, Error> {
+    pub(super) async fn join(&self, name: &QueueName) -> Result<Option<AtHead>, Error> {
         match self.engine.queues.join(name, self.engine.next_number(), &self.request)? {
             Joined::Head(position) => Ok(Some((position, None))),
             Joined::Behind(position, turn) => Box::pin(self.wait_behind(position, turn)).await,

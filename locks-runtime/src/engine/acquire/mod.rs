@@ -72,8 +72,9 @@ impl Attempt {
     /// Joins the queue of this process, and at its head takes over what was handed off, or goes to the store: again if the
     /// lock came and went because the caller was not polled.
     async fn run(self: &Arc<Self>, span: &tracing::Span) -> Result<Arc<Hold>, Error> {
+        let name = QueueName::Lock(self.request.key.clone());
         loop {
-            if let Some((position, handed_off)) = self.join(QueueName::Lock(self.request.key.clone())).await? {
+            if let Some((position, handed_off)) = self.join(&name).await? {
                 let taken = match handed_off {
                     Some(handed_off) => self.take_over(position, handed_off, span),
                     None => self.take(position, span).await?,

@@ -122,7 +122,7 @@ impl<H> Queues<H> {
     ///
     /// `Deadlock` if the head of the queue waits, directly or through others of this process, for a hold that `request`
     /// is under, and `request` has no limit.
-    pub(crate) fn join(&self, name: QueueName, id: PositionId, request: &Arc<Request>) -> Result<Joined<H>, Error> {
+    pub(crate) fn join(&self, name: &QueueName, id: PositionId, request: &Arc<Request>) -> Result<Joined<H>, Error> {
         let mut locked = self.0.state.lock();
         let State { queues, waits, arrivals, .. } = &mut *locked;
         *arrivals += 1;
@@ -135,12 +135,12 @@ impl<H> Queues<H> {
         let (giver, turn) = turn::turn();
         if !request.under.is_empty() {
             let head = |name: &QueueName| queues.get(name).map(|queue| &*queue.head);
-            if let Some(way) = waits.circle(&name, request, head) {
+            if let Some(way) = waits.circle(name, request, head) {
                 return Err(waits::deadlock(request, &steps(queues, &way)));
             }
             waits.begin(&member);
         }
-        if let Some(queue) = queues.get_mut(&name) {
+        if let Some(queue) = queues.get_mut(name) {
             queue.waiting.insert(member.arrival, (Arc::clone(&member), giver));
         }
         Ok(Joined::Behind(position(member), turn))
@@ -340,6 +340,8 @@ fn steps<'a, H>(queues: &'a HashMap<QueueName, Queue<H>>, way: &[QueueName]) -> 
     queues.iter().enumerate().map(step).collect()
 }
 
+#[cfg(test)]
+mod circles;
 #[cfg(test)]
 mod explored;
 #[cfg(test)]

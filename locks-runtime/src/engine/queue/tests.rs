@@ -30,14 +30,14 @@ fn heard(turn: &mut Turn<u32>) -> Poll<Result<Option<u32>, Passed>> {
 }
 
 fn head(queues: &Queues<u32>, name: &str, id: PositionId, under: &[PositionId]) -> Position<u32> {
-    match queues.join(lock(name), id, &asked(name, name, under)).unwrap() {
+    match queues.join(&lock(name), id, &asked(name, name, under)).unwrap() {
         Joined::Head(position) => position,
         Joined::Behind(..) => panic!("there was a queue"),
     }
 }
 
 fn behind(queues: &Queues<u32>, name: &str, id: PositionId, under: &[PositionId]) -> (Position<u32>, Turn<u32>) {
-    match queues.join(lock(name), id, &asked(name, "waiter", under)).unwrap() {
+    match queues.join(&lock(name), id, &asked(name, "waiter", under)).unwrap() {
         Joined::Behind(position, turn) => (position, turn),
         Joined::Head(_) => panic!("there was no queue"),
     }
@@ -76,7 +76,7 @@ fn a_circle_of_two_is_seen_and_names_both_places() {
     let queues = Queues::<u32>::default();
     let (_a, _b) = (head(&queues, "a", 1, &[]), head(&queues, "b", 2, &[]));
     let _a_waits_for_b = behind(&queues, "b", 3, &[1]);
-    let error = queues.join(lock("a"), 4, &asked("a", "last", &[2])).unwrap_err();
+    let error = queues.join(&lock("a"), 4, &asked("a", "last", &[2])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Deadlock);
     let text = error.to_string();
     assert_eq!(
@@ -95,13 +95,13 @@ fn a_wait_with_a_limit_closes_no_circle() {
         Arc::new(Request { options, ..request })
     };
     let (_a, _b) = (head(&queues, "a", 1, &[]), head(&queues, "b", 2, &[]));
-    let _a_waits_for_b = queues.join(lock("b"), 3, &limited("b", &[1])).unwrap();
+    let _a_waits_for_b = queues.join(&lock("b"), 3, &limited("b", &[1])).unwrap();
     // The other one ends at its limit, and then this one goes on.
-    let b_waits_for_a = queues.join(lock("a"), 4, &asked("a", "last", &[2])).unwrap();
+    let b_waits_for_a = queues.join(&lock("a"), 4, &asked("a", "last", &[2])).unwrap();
     drop(b_waits_for_a);
     let _a_waits_for_ever = behind(&queues, "b", 5, &[1]);
-    let _b_waits_for_a = queues.join(lock("a"), 6, &limited("a", &[2])).unwrap();
-    assert_eq!(queues.join(lock("a"), 7, &asked("a", "last", &[2])).unwrap_err().kind(), ErrorKind::Deadlock);
+    let _b_waits_for_a = queues.join(&lock("a"), 6, &limited("a", &[2])).unwrap();
+    assert_eq!(queues.join(&lock("a"), 7, &asked("a", "last", &[2])).unwrap_err().kind(), ErrorKind::Deadlock);
 }
 
 /// Each of many tasks holds a lock and asks for the next one's. Nobody looks through all of them each time.
@@ -117,7 +117,7 @@ fn a_circle_is_looked_for_among_many_waits() {
         let waits = behind(&queues, &(task + 1).to_string(), TASKS + task, &[task]);
         members.push((waits.0, Some(waits.1)));
     }
-    let last = queues.join(lock("0"), TASKS * 3, &asked("0", "last", &[TASKS - 1])).unwrap_err();
+    let last = queues.join(&lock("0"), TASKS * 3, &asked("0", "last", &[TASKS - 1])).unwrap_err();
     assert_eq!(last.kind(), ErrorKind::Deadlock);
     // A look at one queue costs this; all together must not cost its square.
     assert!(queues.looks() < 3 * TASKS, "{} looks", queues.looks());
@@ -131,6 +131,6 @@ fn a_circle_of_three_is_seen_and_a_chain_is_none() {
     let _holds = (head(&queues, "a", 1, &[]), head(&queues, "b", 2, &[]), head(&queues, "c", 3, &[]));
     let _ab = behind(&queues, "b", 4, &[1]);
     let _bc = behind(&queues, "c", 5, &[2]);
-    assert!(queues.join(lock("a"), 6, &asked("a", "free", &[])).is_ok());
-    assert_eq!(queues.join(lock("a"), 7, &asked("a", "c", &[3])).unwrap_err().kind(), ErrorKind::Deadlock);
+    assert!(queues.join(&lock("a"), 6, &asked("a", "free", &[])).is_ok());
+    assert_eq!(queues.join(&lock("a"), 7, &asked("a", "c", &[3])).unwrap_err().kind(), ErrorKind::Deadlock);
 }
