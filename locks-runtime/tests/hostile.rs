@@ -1,7 +1,6 @@
 //! Code of the application that panics where the engine calls it: a subscriber, a waker.
 #![cfg(feature = "testing")]
-#![expect(clippy::disallowed_methods, reason = "a test is an application")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed; what is tested")]
+#![expect(clippy::panic, reason = "what is tested")]
 
 use locks_runtime::testing::TestStore;
 use locks_runtime::{ErrorKind, Locks, blocking};

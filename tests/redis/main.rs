@@ -1,5 +1,6 @@
 //! The whole of it on real Redis and Valkey servers, every version that is installed.
 
+#![expect(clippy::print_stdout, reason = "figures, for whoever runs it with --nocapture")]
 #![expect(clippy::unwrap_used, reason = "a case whose preparation fails has failed")]
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
 

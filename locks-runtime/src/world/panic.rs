@@ -53,7 +53,6 @@ mod tests {
     struct Bad;
 
     impl Wake for Bad {
-        #[expect(clippy::panic, reason = "what is tested")]
         fn wake(self: Arc<Self>) {
             panic!("a waker");
         }
@@ -72,7 +71,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::panic, reason = "what is tested")]
     fn a_future_that_panics_returns_nothing() {
         let polled = pin!(contained(async { panic!("a future") })).poll(&mut Context::from_waker(Waker::noop()));
         assert_eq!(polled, Poll::<Option<()>>::Ready(None));

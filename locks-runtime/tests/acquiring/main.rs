@@ -2,7 +2,7 @@
 //! future that is not polled. In paused time, on a store in memory.
 #![cfg(feature = "testing")]
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod events;
 mod ghosts;

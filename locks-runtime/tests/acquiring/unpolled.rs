@@ -38,11 +38,13 @@ async fn is_free_within(locks: &Locks, limit: Duration) {
     assert!(begun.elapsed() <= limit, "{:?}", begun.elapsed());
 }
 
+type Described = fn(Lock) -> Lock;
+
 const SLACK: Duration = Duration::from_millis(100);
 
 #[tokio::test(start_paused = true)]
 async fn a_granted_lock_that_nobody_takes_is_withdrawn_after_hold_at_most_or_a_ttl() {
-    let options: [(fn(Lock) -> Lock, Duration); 3] = [
+    let options: [(Described, Duration); 3] = [
         (|lock| lock, TTL),
         (|lock| lock.hold_at_most(seconds(1)), seconds(1)),
         (|lock| lock.hold_at_least(seconds(600)), TTL),
