@@ -40,8 +40,11 @@ async fn a_full_server_is_named_and_holds_last(fixture: Fixture) {
         locks.lock("/held/longer").hold_at_least(TTL + Duration::from_secs(2)).acquire().await.unwrap(),
     ];
     fill(&etcd);
-    for wait in [Duration::ZERO, Duration::from_secs(2)] {
-        let error = in_time(locks.lock("/more").wait(wait).acquire()).await.unwrap_err();
+    for wait in [Some(Duration::ZERO), Some(Duration::from_secs(2)), None] {
+        let lock = locks.lock("/more");
+        let lock = wait.into_iter().fold(lock, |lock, wait| lock.wait(wait));
+        // Also without a limit of its own, though renewals are answered all the while.
+        let error = in_time(lock.acquire()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{wait:?}: {}", chain(&error));
         let named = [etcd.endpoint(), "etcdctl alarm disarm".to_owned(), "database space exceeded".to_owned()];
         assert!(named.iter().all(|part| chain(&error).contains(part)), "{wait:?}: {}", chain(&error));

@@ -5,7 +5,7 @@ use distributed_locks::{ErrorKind, Guard, Locks};
 use std::time::Duration;
 use support::redis::{Redis, Setup};
 use support::scenarios::{acquire_and_release, chain, connect, granted, queued};
-use support::{HANG_LIMIT, cases, eventually};
+use support::{HANG_LIMIT, cases, eventually, in_time};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
@@ -59,14 +59,19 @@ async fn holds_are_renewed_where_there_is_no_room_however_many_wait(fixture: Fix
 
 async fn where_there_is_no_room_locks_are_released_and_none_is_granted(fixture: Fixture) {
     let redis = fixture.start(&Setup::default());
-    let locks = connect(&redis.url());
+    let locks = connect(&redis.url_with("connect_timeout=2s"));
     let held = locks.lock("held").acquire().await.unwrap();
     let least = locks.lock("least").hold_at_least(Duration::from_secs(300)).acquire().await.unwrap();
     full(&redis);
-    let error = locks.lock("new").wait(Duration::from_secs(6)).acquire().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
-    let address = redis.address().to_string();
-    assert!(chain(&error).contains("out of memory") && chain(&error).contains(&address), "{}", chain(&error));
+    for wait in [Some(Duration::ZERO), Some(Duration::from_secs(4)), None] {
+        let lock = locks.lock("new");
+        let lock = wait.into_iter().fold(lock, |lock, wait| lock.wait(wait));
+        // Also without a limit of its own, though renewals are answered all the while.
+        let error = in_time(lock.acquire()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
+        let address = redis.address().to_string();
+        assert!(chain(&error).contains("out of memory") && chain(&error).contains(&address), "{}", chain(&error));
+    }
     held.release().await.unwrap();
     least.release().await.unwrap();
     assert_eq!(redis.keys("held").len() + redis.keys("new").len(), 0, "{:?}", redis.all_keys());

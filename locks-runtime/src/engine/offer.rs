@@ -155,9 +155,10 @@ mod tests {
     async fn a_result_that_is_awaited_arrives() {
         let value = Arc::new(());
         for after in [Duration::ZERO, LIMIT] {
-            let begun = World::here().now();
+            let world = World::here();
+            let begun = world.now();
             answer(after, &value).await.unwrap();
-            assert_eq!(World::here().now().since(begun).as_secs(), after.as_secs());
+            assert_eq!(world.now().since(begun).as_secs(), after.as_secs());
         }
         sleep(Duration::from_millis(1)).await;
         assert_eq!(Arc::strong_count(&value), 1);

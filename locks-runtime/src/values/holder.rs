@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime};
 /// It is JSON with a version, and read leniently: every field may be missing. Clients of other projects write no
 /// record, and one that cannot be read counts as none; such a holder is [unknown](Holder::is_known).
 ///
-/// Whoever may write to the store may write what they like into a record. The fields are what it says, only not longer than 256
-/// characters each, with at most 64 labels; a record of more than 64 KiB is not read. `Display` and `Debug` escape what cannot
-/// be seen (line breaks, escape codes of terminals, changes of the text's direction): show a holder by them, and escape the
-/// fields if you show those.
+/// Whoever may write to the store may write what they like into a record. The fields are what it says, only not longer than
+/// 2,048 characters each, with at most 64 labels; a record of more than 64 KiB is not read. `Display` and `Debug` escape what
+/// cannot be seen (line breaks, escape codes of terminals, changes of the text's direction), and `Display` cuts each field after
+/// 256 characters: show a holder by it, and escape the fields if you show those.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -54,7 +54,10 @@ pub struct Holder {
 }
 
 /// The longest text of a record that is kept, in characters.
-const LONGEST_FIELD: usize = 256;
+const LONGEST_FIELD: usize = 2_048;
+
+/// The longest text of a record that is shown in a message, in characters.
+const LONGEST_SHOWN: usize = 256;
 
 /// How many labels of a record are kept.
 const MOST_LABELS: usize = 64;
@@ -85,7 +88,7 @@ impl Holder {
     /// A holder without a record, with what can be said about it.
     #[must_use]
     pub fn unknown_because(remark: impl Into<String>) -> Self {
-        Self { remark: Some(shown::fit(remark.into(), 2 * LONGEST_FIELD)), ..Self::default() }
+        Self { remark: Some(shown::fit(remark.into(), 2 * LONGEST_SHOWN)), ..Self::default() }
     }
 
     /// What every record of this process has in common.
@@ -172,13 +175,13 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_known() {
             let [name, origin, host] =
-                [&self.name, &self.origin, &self.host].map(|text| Shown::new(text, LONGEST_FIELD));
+                [&self.name, &self.origin, &self.host].map(|text| Shown::new(text, LONGEST_SHOWN));
             write!(f, "{name} ({origin}) in process {} on {host}", self.pid)?;
         } else {
             write!(f, "an unknown holder")?;
         }
         match &self.remark {
-            Some(remark) => write!(f, ": {}", Shown::new(remark, 2 * LONGEST_FIELD)),
+            Some(remark) => write!(f, ": {}", Shown::new(remark, 2 * LONGEST_SHOWN)),
             None => Ok(()),
         }
     }

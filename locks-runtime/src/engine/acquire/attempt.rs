@@ -84,7 +84,7 @@ impl Attempt {
     }
 
     /// Until when the store may go without answering a request that has no limit of its own, if it has not answered yet.
-    pub(super) fn patience(&self, progress: &Progress) -> Option<Moment> {
+    pub(super) fn times_out_at(&self, progress: &Progress) -> Option<Moment> {
         let since = progress.unanswered.filter(|_| self.end.is_none())?;
         Some(since.max(self.begun) + self.engine.defaults.connect_timeout)
     }

@@ -90,9 +90,9 @@ impl Attempt {
         let now = self.now();
         let head = position.head().map(|head| head.progress()).unwrap_or_default();
         // Those at the head may begin to fail right after this look.
-        let patience = self.patience(&head).unwrap_or_else(|| now + self.engine.defaults.connect_timeout);
+        let timeout = self.times_out_at(&head).unwrap_or_else(|| now + self.engine.defaults.connect_timeout);
         let soonest =
-            [self.time_left().map(|left| now + left), self.report_at()].into_iter().flatten().fold(patience, Ord::min);
+            [self.time_left().map(|left| now + left), self.report_at()].into_iter().flatten().fold(timeout, Ord::min);
         soonest.since(now)
     }
 
@@ -105,7 +105,7 @@ impl Attempt {
         let now = self.now();
         let Some(head) = position.head() else { return Ok(()) };
         let progress = head.progress();
-        if self.patience(&progress).is_some_and(|end| now >= end) {
+        if self.times_out_at(&progress).is_some_and(|end| now >= end) {
             return Err(self.in_the_way(&head).unwrap_or_else(|| self.no_answer()));
         }
         if self.report_at().is_some_and(|at| now >= at) {

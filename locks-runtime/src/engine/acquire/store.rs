@@ -140,7 +140,7 @@ impl Attempt {
         position: &Position,
         request: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let Some(end) = self.patience(&position.progress()) else { return request.await };
+        let Some(end) = self.times_out_at(&position.progress()) else { return request.await };
         let answer = self.engine.world.runtime().within(end.since(self.now()), request).await;
         answer.unwrap_or_else(|| {
             Err(position.progress().cause.map_or_else(|| self.no_answer(), |cause| cause.to_error("")))
@@ -224,7 +224,7 @@ impl Attempt {
 
     /// Whether the store has not done what it was asked for too long.
     fn is_too_long(&self, position: &Position) -> bool {
-        self.patience(&position.progress()).is_some_and(|end| self.now() >= end)
+        self.times_out_at(&position.progress()).is_some_and(|end| self.now() >= end)
     }
 
     /// The time to wait passed: because the lock was held, or because the store did not answer.

@@ -29,7 +29,6 @@ pub(crate) struct ActiveSession {
     users: Mutex<Users>,
     /// Wakes the renewal before its time.
     pub(super) wake: Notify,
-    last_answer: Arc<AtomicMoment>,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +46,7 @@ struct Users {
 }
 
 impl ActiveSession {
-    pub(super) fn new(session: Arc<dyn Session>, world: World, sent: Moment, last_answer: Arc<AtomicMoment>) -> Self {
+    pub(super) fn new(session: Arc<dyn Session>, world: World, sent: Moment) -> Self {
         Self {
             deadline: AtomicMoment::new(schedule::deadline(sent, session.ttl())),
             session,
@@ -59,7 +58,6 @@ impl ActiveSession {
             ended: EndSignal::default(),
             users: Mutex::default(),
             wake: Notify::new(),
-            last_answer,
         }
     }
 
@@ -118,7 +116,6 @@ impl ActiveSession {
 
     /// A renewal that was sent at `sent` has been acknowledged.
     pub(super) fn renewed(&self, sent: Moment, renewal: Renewal) {
-        self.last_answer.advance(self.world.now());
         let before = self.deadline.load();
         self.note_uncovered(sent, renewal, before);
         self.deadline.advance(schedule::deadline(sent, self.session.ttl()));

@@ -8,7 +8,7 @@ use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::mutex::Mutex;
 use crate::world::World;
-use crate::world::clock::{AtomicMoment, Moment};
+use crate::world::clock::Moment;
 use crate::world::panic::{contain, contained};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,9 +25,8 @@ pub(crate) struct Sessions {
     store: Arc<dyn Store>,
     world: World,
     /// For how long a caller waits for a session.
-    patience: Duration,
+    open_timeout: Duration,
     open: Mutex<Open>,
-    last_answer: Arc<AtomicMoment>,
 }
 
 #[derive(Debug, Default)]
@@ -56,10 +55,9 @@ enum Found {
 
 impl Sessions {
     pub(crate) fn new(store: Arc<dyn Store>, world: World, connect_timeout: Duration) -> Arc<Self> {
-        let last_answer = Arc::new(AtomicMoment::new(Moment::from_nanos(0)));
         // The store has that timeout, too, and its error says more.
-        let patience = connect_timeout + connect_timeout / 4;
-        Arc::new(Self { store, world, patience, open: Mutex::default(), last_answer })
+        let open_timeout = connect_timeout + connect_timeout / 4;
+        Arc::new(Self { store, world, open_timeout, open: Mutex::default() })
     }
 
     /// The session for `ttl`, or for a little more, which is opened if there is none. However many ask at once, each waits
@@ -88,13 +86,13 @@ impl Sessions {
             }
         };
         let ended = async { attempt.wait_for(Option::is_some).await.ok()?.clone() };
-        match self.world.runtime().within(self.patience, ended).await {
+        match self.world.runtime().within(self.open_timeout, ended).await {
             Some(Some(Ok(session))) => SessionRef::to(session).ok_or_else(|| {
                 Error::unavailable("the session with the store was closed while it was being opened; try again")
             }),
             Some(Some(Err(error))) => Err(shared(&error)),
             Some(None) => Err(panicked()),
-            None => Err(Error::unavailable(format!("the store did not answer within {:?}", self.patience))),
+            None => Err(Error::unavailable(format!("the store did not answer within {:?}", self.open_timeout))),
         }
     }
 
@@ -125,8 +123,7 @@ impl Sessions {
     /// From now on the session is renewed until it is over.
     fn keep(self: &Arc<Self>, ttl: Duration, opened: Arc<dyn Session>, sent: Moment) -> Arc<ActiveSession> {
         self.check_granted(ttl, opened.ttl());
-        let session = Arc::new(ActiveSession::new(opened, self.world.clone(), sent, Arc::clone(&self.last_answer)));
-        self.last_answer.advance(self.world.now());
+        let session = Arc::new(ActiveSession::new(opened, self.world.clone(), sent));
         {
             let mut open = self.open.lock();
             open.by_ttl.insert(ttl, Arc::clone(&session));

@@ -134,7 +134,7 @@ impl Identity {
         Err(why)
     }
 
-    /// Whether an answer of one member's own view lets doubt arise: it is behind what was seen, as a member that lags is.
+    /// Whether an answer of one member's own view asks for a second look: it is behind what was seen, as a member that lags is.
     pub(super) fn is_behind(&self, seen: Seen) -> bool {
         seen.revision < self.known.lock().newest.revision
     }

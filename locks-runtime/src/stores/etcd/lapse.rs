@@ -23,7 +23,7 @@ pub(super) async fn leave(shared: &Shared, entry: &Entry) -> Result<(), Error> {
     };
     if let Err(failure) = shared.transaction(entry, &queue::delete(ours, &shared.key(entry))).await {
         if failure.verdict.is_permanent() {
-            // A right that was taken away may be granted again: renewals of the session retry it.
+            // A right that was revoked may be granted again: renewals of the session retry it.
             shared.entries.get(entry.number, |state| state.is_refused = true);
             shared.entries.orphaned_again();
         }

@@ -1,4 +1,4 @@
-//! Another lease for a session whose lease the user may not renew: a right was taken away for one of its keys.
+//! Another lease for a session whose lease the user may not renew: a right was revoked for one of its keys.
 //!
 //! Each key is tied to the new lease by itself, as entries are that return from a lease of their own (`extend`). Those that
 //! the user may not write stay on the old lease, which nobody renews, and end with it.

@@ -2,7 +2,7 @@
 //!
 //! With users, the keys of one lease share a fate. etcd from 3.5.28, 3.6.9 and 3.7 on renews a lease only for a user who
 //! may write every key of it, and looks at all of them for each key that is added. So one lease for everything would make
-//! acquiring slow where much is held, and one right that is taken away would lose it all.
+//! acquiring slow where much is held, and one right that is revoked would lose it all.
 
 use super::client::Client;
 use super::identity::Era;

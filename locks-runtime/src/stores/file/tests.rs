@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const TTL: Duration = Duration::from_secs(10);
 /// Far longer than anything here takes: a test that would wait for ever fails.
-const PATIENT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) fn store(directory: &Path) -> Arc<FileStore> {
     Arc::new(FileStore::new(directory.to_owned(), &world()).unwrap())
@@ -53,7 +53,7 @@ pub(super) fn world() -> World {
 }
 
 async fn turn(session: &Arc<dyn Session>, entry: &Arc<Entry>) -> u64 {
-    tokio::time::timeout(PATIENT, session.wait_turn(Arc::clone(entry))).await.expect("no turn").unwrap().fence
+    tokio::time::timeout(LIMIT, session.wait_turn(Arc::clone(entry))).await.expect("no turn").unwrap().fence
 }
 
 /// What a killed process leaves behind: a record that is never cleared.
@@ -228,7 +228,7 @@ async fn a_deleted_or_replaced_file_is_a_lost_lock() {
         } else {
             fs::remove_file(lock_file(directory.path())).unwrap();
         }
-        let error = tokio::time::timeout(PATIENT, gone).await.expect("not noticed").unwrap_err();
+        let error = tokio::time::timeout(LIMIT, gone).await.expect("not noticed").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Lost);
         assert!(error.to_string().contains("deleted or replaced"), "{error}");
     }
@@ -290,7 +290,7 @@ async fn a_watch_reports_every_hold() {
     let (mine, next) = (entry("mine"), entry("next"));
     let key = mine.key.clone();
     let mut changes = store(directory.path()).watch(Scope::Key(key.clone())).await.unwrap();
-    let mut change = async || tokio::time::timeout(PATIENT, changes.recv()).await.expect("no change").unwrap();
+    let mut change = async || tokio::time::timeout(LIMIT, changes.recv()).await.expect("no change").unwrap();
     held(&session, &mine).await;
     assert_eq!(change().await, Change::Acquired(key.clone(), Holder::clone(&mine.holder)));
     session.leave(mine).await.unwrap();

@@ -43,7 +43,7 @@ impl Faults {
         self.full.store(full, Ordering::SeqCst);
     }
 
-    /// Whether the store refuses to let entries go, as after a right was taken away.
+    /// Whether the store refuses to let entries go, as after a right was revoked.
     pub fn set_release_forbidden(&self, forbidden: bool) {
         self.release_forbidden.store(forbidden, Ordering::SeqCst);
     }

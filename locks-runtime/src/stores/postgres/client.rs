@@ -28,7 +28,7 @@ const ATTEMPTS: u32 = 2;
 
 /// How long a request waits for a row on a connection that others need, and on the one for such requests.
 const MOMENT: &str = "20ms";
-const PATIENCE: &str = "400ms";
+const LOCK_TIMEOUT: &str = "400ms";
 
 /// What all sessions of a store share.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) struct Client {
     pub(super) notifications: Notifications,
     pub(super) work: Connection,
     pub(super) upkeep: Connection,
-    patient: Connection,
+    blocking: Connection,
     servers: Arc<Servers>,
     /// As the URL names it.
     wanted: Table,
@@ -85,7 +85,7 @@ impl Client {
                 notifications: Notifications::default(),
                 work: Connection::new(Arc::clone(&servers), None),
                 upkeep: Connection::new(Arc::clone(&servers), listen),
-                patient: Connection::new(Arc::clone(&servers), None),
+                blocking: Connection::new(Arc::clone(&servers), None),
                 servers,
                 wanted,
                 found: Mutex::default(),
@@ -143,10 +143,10 @@ impl Client {
     /// Sends a statement that changes one row; its last parameter, which `values` do not have, is how long it may wait for
     /// that row.
     pub(super) async fn change(&self, choice: Choice, values: &[Value<'_>]) -> Result<Answer, Failure> {
-        match self.ask(&self.work, choice, &with_patience(values, &MOMENT)).await {
+        match self.ask(&self.work, choice, &with_lock_timeout(values, &MOMENT)).await {
             Err(failure) if failure.verdict == Verdict::RowLocked => {
                 let was_unresolved = failure.is_unresolved;
-                let answer = self.ask(&self.patient, choice, &with_patience(values, &PATIENCE)).await;
+                let answer = self.ask(&self.blocking, choice, &with_lock_timeout(values, &LOCK_TIMEOUT)).await;
                 let answer = answer.map_err(|failure| failure.with_unresolved(was_unresolved))?;
                 Ok(Answer { is_unresolved: answer.is_unresolved || was_unresolved, ..answer })
             }
@@ -156,7 +156,7 @@ impl Client {
 
     /// As [`change`](Client::change), for a moment only, among upkeep.
     pub(super) async fn change_in_upkeep(&self, choice: Choice, values: &[Value<'_>]) -> Result<Answer, Failure> {
-        self.ask(&self.upkeep, choice, &with_patience(values, &MOMENT)).await
+        self.ask(&self.upkeep, choice, &with_lock_timeout(values, &MOMENT)).await
     }
 
     /// As [`change`](Client::change), of a statement that notifies waiters by the channel that comes at this place among
@@ -321,6 +321,6 @@ impl Client {
 }
 
 /// The values of a statement, the last of which is how long it may wait for a row.
-fn with_patience<'a>(values: &[Value<'a>], patience: &'a &'a str) -> Vec<Value<'a>> {
-    values.iter().cloned().chain([(patience as _, Type::TEXT)]).collect()
+fn with_lock_timeout<'a>(values: &[Value<'a>], lock_timeout: &'a &'a str) -> Vec<Value<'a>> {
+    values.iter().cloned().chain([(lock_timeout as _, Type::TEXT)]).collect()
 }

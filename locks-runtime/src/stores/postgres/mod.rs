@@ -23,7 +23,7 @@
 //! | our own clock jumps | nothing: only the database's wall clock counts |
 //! | a row is deleted by hand, or the table lost | the hold ends at the next renewal; fences go on, for they are at least the microseconds since 1970 |
 //! | a row stays locked in another transaction | requests for that lock fail and are repeated, and a hold of it ends at its deadline, by that reason. All other locks go on |
-//! | a right is taken away, the disk is full | requests fail by the server's reason, and holds end at their deadline unless it passes |
+//! | a right is revoked, the disk is full | requests fail by the server's reason, and holds end at their deadline unless it passes |
 //! | somebody sends notifications of his own | a look at the database for each, at most some a second; nothing is granted or lost by them |
 //!
 //! An abandoned request is cancelled, but may be carried out all the same, even long after. So an entry's number is never

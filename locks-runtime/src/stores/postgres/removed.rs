@@ -11,12 +11,12 @@ use std::future::pending;
 use std::time::Duration;
 
 /// The pauses between looks that notifications ask for, while those turn out to be wrong.
-pub(super) const SHORTEST_DOUBT: Duration = Duration::from_millis(50);
-pub(super) const LONGEST_DOUBT: Duration = Duration::from_secs(1);
+pub(super) const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) async fn removed(shared: &Shared, entry: &Entry) -> Result<Infallible, Error> {
     if let Some(mut known) = shared.entries.get(entry.number, |state| state.subscribe()) {
-        let mut doubt = Backoff::new(&shared.client.world, SHORTEST_DOUBT, LONGEST_DOUBT);
+        let mut backoff = Backoff::new(&shared.client.world, SHORTEST_PAUSE, LONGEST_PAUSE);
         let mut looked = 0;
         loop {
             let Known { status, losses, .. } = *known.borrow_and_update();
@@ -30,7 +30,7 @@ pub(super) async fn removed(shared: &Shared, entry: &Entry) -> Result<Infallible
                         let gone = Status::Removed(RELEASED_BY_FORCE);
                         shared.entries.get(entry.number, |state| state.advance(gone));
                     } else {
-                        doubt.wait().await;
+                        backoff.wait().await;
                     }
                     continue;
                 }

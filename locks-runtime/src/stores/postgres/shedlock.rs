@@ -17,7 +17,7 @@
 //!   The table's name is that of an unquoted one in Java: `SHEDLOCK` and `ShedLock` are `shedlock`.
 
 use super::form::{Column, Form};
-use super::sql::{LONGEST_RECORD, Statements, patience, skipped};
+use super::sql::{LONGEST_RECORD, Statements, lock_timeout, skipped};
 use super::table::Table;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
@@ -100,19 +100,19 @@ pub(super) fn statements(table: &Table, room: Option<usize>) -> Statements {
              FROM (SELECT {NOW} + $4 * interval '1 microsecond' AS until, {} OFFSET 0) AS clock \
              WHERE l.name = $1 AND {held} AND {NUMBER} = $3::text AND ($5 IS NULL OR true) RETURNING l.name",
             with_end(LAPSING, room),
-            patience("$6")
+            lock_timeout("$6")
         ),
         extend: format!(
             "UPDATE {table} AS l SET lock_until = greatest(l.lock_until, until), locked_by = {} \
              FROM (SELECT {NOW} + $4 * interval '1 microsecond' AS until, {} OFFSET 0) AS least \
              WHERE l.name = $1 AND {held} AND {NUMBER} = $3::text RETURNING l.name",
             with_end("(extract(epoch FROM until) * 1000000)::bigint", room),
-            patience("$5")
+            lock_timeout("$5")
         ),
         force_release: format!(
-            "UPDATE {table} AS l SET lock_until = {NOW} FROM (SELECT {} OFFSET 0) AS patience \
+            "UPDATE {table} AS l SET lock_until = {NOW} FROM (SELECT {} OFFSET 0) AS lock_timeout \
              WHERE l.name = $1 AND l.lock_until > {NOW} AND ($2 IS NULL OR true) RETURNING l.name",
-            patience("$3")
+            lock_timeout("$3")
         ),
         inspect_key: format!("{inspect} AND l.name = $1"),
         inspect_prefix: format!(
@@ -138,7 +138,7 @@ fn enter(table: &str, room: usize, seen: &str) -> String {
              FROM (SELECT {NOW} AS now OFFSET 0) AS clock \
              CROSS JOIN LATERAL (SELECT l.lock_until <= now AS free OFFSET 0) AS state) \
          RETURNING {seen}, CASE WHEN $6 THEN {WAITERS}::bigint END AS place",
-        patience("$7")
+        lock_timeout("$7")
     )
 }
 
@@ -147,9 +147,9 @@ const LOCKED: &str = "SELECT name FROM TABLE WHERE name = ANY($1) ORDER BY name 
 
 fn patiently(table: &str, limit: &str) -> String {
     format!(
-        "SELECT t.name FROM {table} AS t, (SELECT {} OFFSET 0) AS patience WHERE t.name = ANY($1) ORDER BY t.name \
+        "SELECT t.name FROM {table} AS t, (SELECT {} OFFSET 0) AS lock_timeout WHERE t.name = ANY($1) ORDER BY t.name \
          FOR UPDATE OF t",
-        patience(limit)
+        lock_timeout(limit)
     )
 }
 

@@ -11,29 +11,29 @@
 
 use super::table::Table;
 
-/// The statements for one table. `patience` is how long to wait for a row that another transaction has locked; then the
+/// The statements for one table. `lock_timeout` is how long to wait for a row that another transaction has locked; then the
 /// statement fails, and has done nothing.
 #[derive(Debug)]
 pub(super) struct Statements {
-    /// name, session, number, record, TTL in µs, whether to join the queue, patience → [`SEEN`].
+    /// name, session, number, record, TTL in µs, whether to join the queue, lock_timeout → [`SEEN`].
     pub(super) enter: String,
     /// name, session, number → [`SEEN`].
     pub(super) look: String,
     /// names, session, numbers, TTL in µs → for each name that is there: whether its row is locked, and so was not renewed;
     /// the number of the holder, fence, numbers of the waiters. It waits for nothing.
     pub(super) renew: String,
-    /// The same, patience → the same; it waits for the rows.
+    /// The same, lock_timeout → the same; it waits for the rows.
     pub(super) renew_patiently: String,
-    /// names, session, numbers, channel or NULL, whether what is extended stays, patience → nothing that matters; hand-offs
+    /// names, session, numbers, channel or NULL, whether what is extended stays, lock_timeout → nothing that matters; hand-offs
     /// are notified.
     pub(super) leave: String,
     /// The same → the names whose rows are locked: nothing was done there. It waits for nothing.
     pub(super) leave_unlocked: String,
-    /// name, session, number, rest in µs, channel or NULL, patience → one row if it holds.
+    /// name, session, number, rest in µs, channel or NULL, lock_timeout → one row if it holds.
     pub(super) lapse: String,
-    /// name, session, number, least time in µs, patience → one row if it holds.
+    /// name, session, number, least time in µs, lock_timeout → one row if it holds.
     pub(super) extend: String,
-    /// name, channel or NULL, patience → one row for each entry that was removed; this and the hand-off are notified.
+    /// name, channel or NULL, lock_timeout → one row for each entry that was removed; this and the hand-off are notified.
     pub(super) force_release: String,
     /// name → name, fence, whether it is held, record, records of the waiters.
     pub(super) inspect_key: String,
@@ -90,7 +90,7 @@ impl Statements {
                  FROM (SELECT clock_timestamp() + $4 * interval '1 microsecond' AS until, {} OFFSET 0) AS least \
                  WHERE l.name = $1 AND l.session = $2 AND l.number = $3 AND l.locked_until > clock_timestamp() \
                  RETURNING l.name",
-                patience("$5")
+                lock_timeout("$5")
             ),
             force_release: force_release(table),
             inspect_key: format!(
@@ -127,7 +127,7 @@ fn enter(table: &str) -> String {
          SELECT $1, {MICROS}, $2, $3, $4, now + $5 * interval '1 microsecond' + $7::interval \
          FROM (SELECT clock_timestamp() AS now, {} OFFSET 0) AS clock \
          ON CONFLICT (name) DO UPDATE SET {settled} RETURNING {SEEN}",
-        patience("$7")
+        lock_timeout("$7")
     )
 }
 
@@ -252,8 +252,8 @@ fn told_to_wait(channel: &str) -> String {
 fn locked(table: &str, condition: &str, limit: &str) -> String {
     format!(
         "SELECT t.name, t.session, t.number, t.locked_until > clock_timestamp() AS taken \
-         FROM {table} AS t, (SELECT {} OFFSET 0) AS patience WHERE t.{condition} ORDER BY t.name FOR UPDATE OF t",
-        patience(limit)
+         FROM {table} AS t, (SELECT {} OFFSET 0) AS lock_timeout WHERE t.{condition} ORDER BY t.name FOR UPDATE OF t",
+        lock_timeout(limit)
     )
 }
 
@@ -273,8 +273,8 @@ pub(super) fn skipped(columns: &str, table: &str) -> String {
 }
 
 /// Limits the time for which the rest of the statement waits for a row.
-pub(super) fn patience(limit: &str) -> String {
-    format!("set_config('lock_timeout', {limit}, true) AS patience")
+pub(super) fn lock_timeout(limit: &str) -> String {
+    format!("set_config('lock_timeout', {limit}, true) AS lock_timeout")
 }
 
 /// The row after a change: `held` is whether the holder releases it (NULL: by force, extended or not), `queue` the waiters

@@ -6,7 +6,7 @@ use super::enter;
 use super::entries::{Known, Status};
 use super::error::ENTRY_LAPSED;
 use super::look::look;
-use super::removed::{LONGEST_DOUBT, SHORTEST_DOUBT};
+use super::removed::{LONGEST_PAUSE, SHORTEST_PAUSE};
 use super::shared::Shared;
 use crate::contract::{Backoff, Entry, Grant, WhenBusy};
 use crate::values::error::{Error, ErrorKind};
@@ -33,7 +33,7 @@ pub(super) async fn wait_turn(shared: &Shared, entry: &Arc<Entry>) -> Result<Gra
     let mut known = shared.entries.get(entry.number, |state| state.subscribe()).ok_or_else(unknown)?;
     let mut arrive = shared.client.notifications.arrive();
     let mut retries = Backoff::new(world, SHORTEST_RETRY, LONGEST_RETRY);
-    let mut doubt = Backoff::new(world, SHORTEST_DOUBT, LONGEST_DOUBT);
+    let mut backoff = Backoff::new(world, SHORTEST_PAUSE, LONGEST_PAUSE);
     // No look before that moment: the database does not answer, or notifications were wrong.
     let mut quiet_until = world.now();
     let mut hinted = 0;
@@ -57,12 +57,12 @@ pub(super) async fn wait_turn(shared: &Shared, entry: &Arc<Entry>) -> Result<Gra
                 Ok(is_turn) => {
                     retries.reset();
                     if turns == hinted {
-                        doubt.reset();
+                        backoff.reset();
                         if is_turn && arrive_now && known.borrow().turns == hinted {
                             shared.client.doubt_notifications();
                         }
                     } else if !is_turn {
-                        quiet_until = world.now() + doubt.pause();
+                        quiet_until = world.now() + backoff.pause();
                     }
                     hinted = turns;
                 }

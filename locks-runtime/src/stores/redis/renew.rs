@@ -278,7 +278,7 @@ mod tests {
         let shared = session();
         enter(&shared, &[1, 2]);
         let items = all(&shared);
-        let refused = || Err(Error::new(ErrorKind::Unauthorized, "a right was taken away"));
+        let refused = || Err(Error::new(ErrorKind::Unauthorized, "a right was revoked"));
         let renewal = unless_all_failed(&shared, &items, vec![Ok(Renewed::Held), refused()]).unwrap();
         let numbers: Vec<u64> = renewal.uncovered.iter().map(|entry| entry.number).collect();
         assert_eq!(numbers, [2]);
