@@ -30,6 +30,8 @@ struct Clients {
 /// What others of this process may want to know of one client.
 #[derive(Debug)]
 pub(crate) struct Client {
+    /// Where its locks are, as its URL has it: at another place the same key may have another name.
+    place: String,
     world: World,
     queues: WeakQueues<HandOff>,
     /// Locks that no body holds, and that stay taken until then.
@@ -38,9 +40,9 @@ pub(crate) struct Client {
 
 impl Client {
     /// The client whose holders have this instance.
-    pub(crate) fn new(instance: &str, world: &World, queues: &Queues<HandOff>) -> Arc<Self> {
+    pub(crate) fn new(instance: &str, place: &str, world: &World, queues: &Queues<HandOff>) -> Arc<Self> {
         let (world, queues, lapsing) = (world.clone(), queues.downgrade(), Mutex::default());
-        let client = Arc::new(Self { world, queues, lapsing });
+        let client = Arc::new(Self { place: place.to_owned(), world, queues, lapsing });
         let mut clients = CLIENTS.lock();
         clients.by_instance.insert(instance.to_owned(), Arc::clone(&client));
         clients.order.push_back(instance.to_owned());
@@ -57,6 +59,29 @@ impl Client {
         lapsing.retain(|_, until| *until > now);
         let end = lapsing.entry(key.clone()).or_insert(until);
         *end = (*end).max(until);
+    }
+
+    /// Whether `holder`, whom the store names as the holder of `key`, is a client of this process that does not hold it. The
+    /// request at the position `own`, if any, does not.
+    pub(crate) fn holds_nothing(&self, holder: &Holder, key: &Key, own: Option<PositionId>) -> Option<HoldsNothing> {
+        if holder.pid != std::process::id() {
+            return None;
+        }
+        let client = CLIENTS.lock().by_instance.get(&*holder.instance).cloned()?;
+        if client.place != self.place {
+            return None;
+        }
+        let head = client.queues.upgrade().and_then(|queues| queues.head(&QueueName::Lock(key.clone())));
+        let progress = head.as_ref().map(|head| head.progress()).unwrap_or_default();
+        let is_real = match progress.stage {
+            Stage::Held(_) => true,
+            // The store's answer to it may be under way.
+            Stage::Asking | Stage::Queued => {
+                head.is_some_and(|head| Some(head.id) != own && *head.request.holder == *holder)
+            }
+            Stage::Waiting | Stage::Leaving => false,
+        };
+        (!is_real && !client.is_lapsing(key)).then_some(HoldsNothing { cause: progress.cause })
     }
 
     fn is_lapsing(&self, key: &Key) -> bool {
@@ -79,24 +104,4 @@ impl Clients {
 pub(crate) struct HoldsNothing {
     /// Why it is still in the store, if that is known.
     pub(crate) cause: Option<Cause>,
-}
-
-/// Whether `holder`, whom a store names as the holder of `key`, is a client of this process that does not hold it. The request
-/// at the position `own`, if any, does not.
-pub(crate) fn holds_nothing(holder: &Holder, key: &Key, own: Option<PositionId>) -> Option<HoldsNothing> {
-    if holder.pid != std::process::id() {
-        return None;
-    }
-    let client = CLIENTS.lock().by_instance.get(&*holder.instance).cloned()?;
-    let head = client.queues.upgrade().and_then(|queues| queues.head(&QueueName::Lock(key.clone())));
-    let progress = head.as_ref().map(|head| head.progress()).unwrap_or_default();
-    let is_real = match progress.stage {
-        Stage::Held(_) => true,
-        // The store's answer to it may be under way.
-        Stage::Asking | Stage::Queued => {
-            head.is_some_and(|head| Some(head.id) != own && *head.request.holder == *holder)
-        }
-        Stage::Waiting | Stage::Leaving => false,
-    };
-    (!is_real && !client.is_lapsing(key)).then_some(HoldsNothing { cause: progress.cause })
 }

@@ -45,7 +45,7 @@ impl Engine {
         let queues = Queues::new(world.clone(), owned::pass_over);
         Self {
             sessions: Sessions::new(Arc::clone(&store), world.clone(), defaults.connect_timeout),
-            client: Client::new(&identity.instance, &world, &queues),
+            client: Client::new(&identity.instance, &defaults.endpoint, &world, &queues),
             world,
             store,
             queues,

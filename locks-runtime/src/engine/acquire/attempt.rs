@@ -1,7 +1,6 @@
 //! One request on its way, and what becomes of it when its time is up.
 
 use crate::contract::{Backoff, WhenBusy};
-use crate::engine::clients;
 use crate::engine::core::Engine;
 use crate::engine::observe::{self, Labels};
 use crate::engine::owned::HandOff;
@@ -146,7 +145,7 @@ impl Attempt {
             let Some(holder) = holder.filter(|holder| *holder != *self.request.holder) else {
                 return self.timeout(None);
             };
-            match clients::holds_nothing(&holder, key, None) {
+            match self.engine.client.holds_nothing(&holder, key, None) {
                 None => return self.timeout(Some(holder)),
                 Some(nothing) => cause = nothing.cause,
             }

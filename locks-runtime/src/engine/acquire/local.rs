@@ -1,7 +1,6 @@
 //! Waiting in a queue of this process.
 
 use super::attempt::{Attempt, Position, Waiting, busy, withdrawn_later};
-use crate::engine::clients;
 use crate::engine::owned::HandOff;
 use crate::engine::queue::{Joined, Member, Passed, QueueName, Stage, Turn};
 use crate::engine::schedule;
@@ -81,7 +80,8 @@ impl Attempt {
     async fn real_holder(&self) -> Option<Option<Holder>> {
         let key = &self.request.key;
         let holder = self.engine.holder_of(key).await;
-        let is_real = holder.as_ref().is_none_or(|holder| clients::holds_nothing(holder, key, None).is_none());
+        let is_real =
+            holder.as_ref().is_none_or(|holder| self.engine.client.holds_nothing(holder, key, None).is_none());
         is_real.then_some(holder)
     }
 

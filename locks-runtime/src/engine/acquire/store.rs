@@ -2,7 +2,6 @@
 
 use super::attempt::{Attempt, Position, Stage, Waiting, busy, withdrawn_later};
 use crate::contract::{Entered, Entry, Grant};
-use crate::engine::clients;
 use crate::engine::observe;
 use crate::engine::owned::OwnedEntry;
 use crate::engine::queue;
@@ -179,7 +178,7 @@ impl Attempt {
     }
 
     fn busy(&self, position: &Position, holder: &Holder) -> Failure {
-        match clients::holds_nothing(holder, &self.request.key, Some(position.id())) {
+        match self.engine.client.holds_nothing(holder, &self.request.key, Some(position.id())) {
             None => {
                 position.answered(queue::Stage::Leaving);
                 Failure::Store(busy(Some(holder.clone())))
