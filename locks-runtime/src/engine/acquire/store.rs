@@ -96,7 +96,7 @@ impl Attempt {
     /// One entry's way into the store's queue and to its head.
     async fn enter_once(&self, position: &Arc<Position>) -> Result<Granted, Failure> {
         self.asks(position);
-        let (mut owned, entered) = self.patiently(position, self.enter(position)).await?;
+        let (mut owned, entered) = self.within_timeout(position, self.enter(position)).await?;
         let grant = match entered {
             Entered::Held(grant) => grant,
             Entered::Busy(holder) => {
@@ -134,7 +134,7 @@ impl Attempt {
     }
 
     /// The answer to `request`, unless the store does not answer for too long.
-    async fn patiently<T>(
+    async fn within_timeout<T>(
         &self,
         position: &Position,
         request: impl Future<Output = Result<T, Error>>,
@@ -167,7 +167,7 @@ impl Attempt {
         let mut past = Past::default();
         self.asks(position);
         loop {
-            match self.patiently(position, owned.extend(least)).await {
+            match self.within_timeout(position, owned.extend(least)).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Lost => return Err(error.into()),
                 Err(error) => self.survive(position, error.into(), &mut past)?,

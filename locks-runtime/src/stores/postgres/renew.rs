@@ -131,7 +131,7 @@ async fn renew_one_by_one(
             (&numbers as _, Type::INT8_ARRAY),
             (&shared.ttl_micros() as _, Type::FLOAT8),
         ];
-        match client.change_in_upkeep(|statements| &statements.renew_patiently, &values).await {
+        match client.change_in_upkeep(|statements| &statements.renew_waiting, &values).await {
             Ok(answer) => {
                 for row in &answer.rows {
                     seen.note(shared, row)?;

@@ -87,8 +87,8 @@ pub(super) fn statements(table: &Table, room: Option<usize>) -> Statements {
             "SELECT {seen}, {WAITERS}::bigint AS place FROM {table} AS l WHERE l.name = $1 AND $3 IS NOT NULL"
         ),
         renew: renew(table, &format!("{} SKIP LOCKED", LOCKED.replace("TABLE", table)), &held),
-        renew_patiently: renew(table, &patiently(table, "$5"), &held),
-        leave: leave(table, &patiently(table, "$6"), &held, "SELECT name FROM given WHERE false"),
+        renew_waiting: renew(table, &waiting_for_rows(table, "$5"), &held),
+        leave: leave(table, &waiting_for_rows(table, "$6"), &held, "SELECT name FROM given WHERE false"),
         leave_unlocked: leave(
             table,
             &format!("{} SKIP LOCKED", LOCKED.replace("TABLE", table)),
@@ -145,7 +145,7 @@ fn enter(table: &str, room: usize, seen: &str) -> String {
 /// The rows of the names `$1`, locked in one order.
 const LOCKED: &str = "SELECT name FROM TABLE WHERE name = ANY($1) ORDER BY name FOR UPDATE";
 
-fn patiently(table: &str, limit: &str) -> String {
+fn waiting_for_rows(table: &str, limit: &str) -> String {
     format!(
         "SELECT t.name FROM {table} AS t, (SELECT {} OFFSET 0) AS lock_timeout WHERE t.name = ANY($1) ORDER BY t.name \
          FOR UPDATE OF t",

@@ -23,7 +23,7 @@ pub(super) struct Statements {
     /// the number of the holder, fence, numbers of the waiters. It waits for nothing.
     pub(super) renew: String,
     /// The same, lock_timeout → the same; it waits for the rows.
-    pub(super) renew_patiently: String,
+    pub(super) renew_waiting: String,
     /// names, session, numbers, channel or NULL, whether what is extended stays, lock_timeout → nothing that matters; hand-offs
     /// are notified.
     pub(super) leave: String,
@@ -73,7 +73,7 @@ impl Statements {
             enter: enter(table),
             look: format!("SELECT {SEEN} FROM {table} AS l WHERE l.name = $1"),
             renew: renew(table, &unlocked(table)),
-            renew_patiently: renew(table, &locked(table, "name = ANY($1)", "$5")),
+            renew_waiting: renew(table, &locked(table, "name = ANY($1)", "$5")),
             leave: format!(
                 "{} SELECT NULL::text AS name FROM told",
                 leave(table, &locked(table, "name = ANY($1)", "$6"))
