@@ -8,7 +8,7 @@ use crate::checker::{Fault, History, Rule, Span, Violation};
 use crate::clock::{Nanos, seconds};
 use crate::history::Event;
 
-/// So many violations are described in full.
+/// So many violations of each rule are described in full.
 const IN_FULL: usize = 5;
 
 /// How long before a violation a fault may have caused it.
@@ -19,12 +19,15 @@ const BEFORE: Nanos = 10_000_000_000;
 pub fn report(violations: &[Violation], events: &[Event], seed: u64, directory: &Path) -> String {
     let history = History::from_events(events);
     let mut text = String::new();
-    for violation in violations.iter().take(IN_FULL) {
-        // Writing to a string does not fail.
-        let _ = describe(&mut text, violation, events, &history, seed);
-    }
     let mut rules: BTreeMap<Rule, usize> = BTreeMap::new();
-    violations.iter().for_each(|violation| *rules.entry(violation.rule).or_default() += 1);
+    for violation in violations {
+        let count = rules.entry(violation.rule).or_default();
+        *count += 1;
+        if *count <= IN_FULL {
+            // Writing to a string does not fail.
+            let _ = describe(&mut text, violation, events, &history, seed);
+        }
+    }
     let rules: Vec<String> = rules.into_iter().map(|(rule, count)| format!("{rule:?} {count}")).collect();
     let _ = writeln!(text, "\nviolations by rule: {}", rules.join(", "));
     let _ = writeln!(text, "history and logs: {}", directory.display());
