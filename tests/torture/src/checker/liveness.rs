@@ -28,6 +28,17 @@ pub(super) fn wait(history: &History, call: &Call) -> Span {
     Span::new(call.invoked, call.hold.as_ref().map_or_else(|| history.ended_at(call), |hold| hold.begun))
 }
 
+/// As [`wait`], until the time is up: the call leaves the queue then, and may still ask who holds the lock.
+fn queued(history: &History, call: &Call) -> Span {
+    let whole = wait(history, call);
+    match call.wait {
+        Wait::Millis(limit) if call.hold.is_none() => {
+            Span::new(whole.from, whole.to.min(whole.from.saturating_add(limit * 1_000_000)))
+        }
+        _ => whole,
+    }
+}
+
 fn idle_waits(history: &History, limits: &Limits, key: &str, calls: &[&Call]) -> Vec<Violation> {
     let explained = windows::explained(history, limits, &windows::involved(history, key));
     let held = calls.iter().filter_map(|call| {
@@ -37,7 +48,7 @@ fn idle_waits(history: &History, limits: &Limits, key: &str, calls: &[&Call]) ->
     let held: Timeline<&Call> = held.collect();
     let mut violations = Vec::new();
     for call in calls.iter().filter(|call| call.wait != Wait::Never) {
-        let whole = wait(history, call);
+        let whole = queued(history, call);
         let covers = held.overlapping(whole).map(|(span, _)| *span).chain(windows::within(&explained, whole));
         let Some(idle) = longest_uncovered(whole, covers).filter(|idle| idle.length() > limits.moment) else {
             continue;
@@ -54,7 +65,7 @@ fn idle_waits(history: &History, limits: &Limits, key: &str, calls: &[&Call]) ->
 /// Calls that were overtaken by a later one, although no fault affected either.
 fn overtaken(history: &History, limits: &Limits, key: &str, calls: &[&Call]) -> Vec<Violation> {
     let waiting = calls.iter().filter(|call| call.wait != Wait::Never);
-    let waits: Timeline<&Call> = waiting.map(|call| (wait(history, call), *call)).collect();
+    let waits: Timeline<&Call> = waiting.map(|call| (queued(history, call), *call)).collect();
     let whole_calls: Timeline<&Call> =
         calls.iter().map(|call| (Span::new(call.invoked, history.ended_at(call)), *call)).collect();
     let granted = granted(calls);
