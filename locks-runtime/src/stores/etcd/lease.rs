@@ -5,12 +5,13 @@ use super::error::{Failure, Verdict};
 use super::identity::Answer;
 use crate::values::error::Error;
 use crate::world::World;
+use crate::world::clock::Moment;
 use etcd_client::{LeaseGrantOptions, LeaseKeepAliveStream, LeaseKeeper, LeaseTimeToLiveOptions, ResponseHeader};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// An id that no other lease has: positive, 63 bits, random.
-pub(super) fn new_id(world: &World) -> i64 {
+fn new_id(world: &World) -> i64 {
     i64::try_from(world.bits() >> 1).unwrap_or(1).max(1)
 }
 
@@ -20,8 +21,23 @@ pub(super) fn seconds(ttl: Duration) -> i64 {
     i64::try_from(whole.max(1)).unwrap_or(i64::MAX)
 }
 
+/// A lease as etcd has granted it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Granted {
+    pub(super) id: i64,
+    pub(super) ttl: Duration,
+    /// When it was asked for: it ends a TTL after that at the earliest.
+    pub(super) sent: Moment,
+}
+
+/// Grants a lease for `ttl`, or for the shortest time that etcd knows.
+pub(super) async fn grant_new(client: &Client, ttl: Duration) -> Result<Granted, Failure> {
+    let (id, sent) = (new_id(&client.world), client.world.now());
+    Ok(Granted { id, ttl: grant(client, id, ttl).await?, sent })
+}
+
 /// Grants the lease and returns its TTL. A repetition finds the lease of the first attempt, and that is ours.
-pub(super) async fn grant(client: &Client, id: i64, ttl: Duration) -> Result<Duration, Failure> {
+async fn grant(client: &Client, id: i64, ttl: Duration) -> Result<Duration, Failure> {
     let options = LeaseGrantOptions::new().with_id(id);
     let granted = client
         .try_members(client.config.request_timeout(), |connection| {

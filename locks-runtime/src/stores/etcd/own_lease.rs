@@ -2,7 +2,7 @@
 
 use super::entries::OwnLease;
 use super::error::Failure;
-use super::lease::{self, KeepAlive};
+use super::lease::{self, Granted, KeepAlive};
 use super::shared::Shared;
 use crate::world::clock::Moment;
 use std::sync::Arc;
@@ -10,8 +10,7 @@ use std::time::Duration;
 
 /// A new one that lasts for `ttl`.
 pub(super) async fn grant(shared: &Shared, ttl: Duration) -> Result<OwnLease, Failure> {
-    let (id, sent) = (lease::new_id(&shared.client.world), shared.client.world.now());
-    let ttl = lease::grant(&shared.client, id, ttl).await?;
+    let Granted { id, ttl, sent } = lease::grant_new(&shared.client, ttl).await?;
     Ok(OwnLease { id, ttl, ends: sent + ttl })
 }
 

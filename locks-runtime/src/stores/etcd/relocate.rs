@@ -4,7 +4,7 @@
 //! the user may not write stay on the old lease, which nobody renews, and end with it.
 
 use super::entries::{EntryState, Extension, OwnLease};
-use super::lease;
+use super::lease::{self, Granted};
 use super::shared::Shared;
 use crate::values::error::Error;
 use crate::values::target::TARGET;
@@ -12,9 +12,7 @@ use crate::world::clock::Moment;
 
 /// Grants the new lease; returns when that was sent.
 pub(super) async fn relocate(shared: &Shared, why: &Error) -> Result<Moment, Error> {
-    let world = &shared.client.world;
-    let (new, sent) = (lease::new_id(world), world.now());
-    lease::grant(&shared.client, new, shared.ttl).await?;
+    let Granted { id, sent, .. } = lease::grant_new(&shared.client, shared.ttl).await?;
     tracing::warn!(
         target: TARGET,
         error = %why.chain(),
@@ -24,7 +22,7 @@ pub(super) async fn relocate(shared: &Shared, why: &Error) -> Result<Moment, Err
     shared.refused.lock().push(old);
     shared.keep_alive.lock().take();
     // First of all: what is put from now on is on the new one, and what is noted from now on is compared with it.
-    shared.set_lease(new);
+    shared.set_lease(id);
     shared.renewed.advance(sent);
     shared.entries.collect(|_, state, _| state.created.map(|created| leave_on(state, created, old)));
     Ok(sent)

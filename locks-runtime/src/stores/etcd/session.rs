@@ -17,10 +17,8 @@ pub(super) async fn open(client: Arc<Client>, ttl: Duration) -> Result<Arc<dyn S
     if client.config.has_user() {
         return Ok(boxed(Arc::new(Split::open(client, era, ttl).await?)));
     }
-    let lease = lease::new_id(&client.world);
-    let sent = client.world.now();
-    let ttl = lease::grant(&client, lease, ttl).await?;
-    Ok(boxed(Arc::new(Shared::new(client, era, lease, ttl, sent))))
+    let granted = lease::grant_new(&client, ttl).await?;
+    Ok(boxed(Arc::new(Shared::new(client, era, granted))))
 }
 
 impl AsyncSession for Shared {

@@ -4,7 +4,7 @@ use super::client::Client;
 use super::entries::{EntryState, OwnLease};
 use super::error::Failure;
 use super::identity::Era;
-use super::lease::KeepAlive;
+use super::lease::{Granted, KeepAlive};
 use super::names::QueueRange;
 use super::watch_cache::WatchCache;
 use crate::contract::{Entry, Ledger};
@@ -39,18 +39,19 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(client: Arc<Client>, era: Era, lease: i64, ttl: Duration, opened: Moment) -> Self {
+    pub(super) fn new(client: Arc<Client>, era: Era, lease: Granted) -> Self {
+        let Granted { id, ttl, sent } = lease;
         Self {
             watches: WatchCache::new(&client.world),
             client,
             era,
-            name: lease,
-            lease: AtomicI64::new(lease),
+            name: id,
+            lease: AtomicI64::new(id),
             refused: Mutex::default(),
             ttl,
             entries: Ledger::default(),
             keep_alive: Mutex::default(),
-            renewed: AtomicMoment::new(opened),
+            renewed: AtomicMoment::new(sent),
             is_audit_due: AtomicBool::new(false),
             is_audited: AtomicBool::new(false),
         }

@@ -259,9 +259,8 @@ impl Parts {
 
 impl Part {
     async fn open(client: &Arc<Client>, era: Era, ttl: Duration) -> Result<Self, Error> {
-        let (lease, sent) = (lease::new_id(&client.world), client.world.now());
-        let ttl = lease::grant(client, lease, ttl).await?;
-        let session = Arc::new(Shared::new(Arc::clone(client), era, lease, ttl, sent));
+        let granted = lease::grant_new(client, ttl).await?;
+        let session = Arc::new(Shared::new(Arc::clone(client), era, granted));
         Ok(Self { session, state: Arc::default() })
     }
 
