@@ -26,6 +26,7 @@ thread_local! {
 struct Departures {
     unfinished: Arc<Unfinished>,
     process: Process,
+    limit: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +42,8 @@ pub(crate) struct Departure(Arc<Unfinished>);
 impl Departure {
     /// `None` on a thread that is ending already.
     pub(crate) fn begin() -> Option<Self> {
-        let unfinished = UNFINISHED.try_with(|here| Arc::clone(&here.get_or_init(Departures::none).unfinished)).ok()?;
+        let unfinished =
+            UNFINISHED.try_with(|here| Arc::clone(&here.get_or_init(|| Departures::none(LIMIT)).unfinished)).ok()?;
         *unfinished.count.lock() += 1;
         Some(Self(unfinished))
     }
@@ -55,8 +57,8 @@ impl Drop for Departure {
 }
 
 impl Departures {
-    fn none() -> Self {
-        Self { unfinished: Arc::default(), process: Process::current() }
+    fn none(limit: Duration) -> Self {
+        Self { unfinished: Arc::default(), process: Process::current(), limit }
     }
 }
 
@@ -67,7 +69,7 @@ impl Drop for Departures {
             return;
         }
         let count = self.unfinished.count.lock();
-        let waited = self.unfinished.none_left.wait_timeout_while(count, LIMIT, |count| *count > 0);
+        let waited = self.unfinished.none_left.wait_timeout_while(count, self.limit, |count| *count > 0);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -76,25 +78,32 @@ impl Drop for Departures {
 mod tests {
     use super::*;
     use std::sync::mpsc;
-    use std::thread::{Builder, JoinHandle};
-
-    /// A thread that begins something and ends, and what it has begun.
-    fn leaving() -> (JoinHandle<()>, Departure) {
-        let (begun, beginning) = mpsc::channel();
-        let thread = Builder::new().spawn(move || begun.send(Departure::begin().unwrap()).unwrap()).unwrap();
-        (thread, beginning.recv().unwrap())
-    }
+    use std::thread::Builder;
 
     #[test]
-    fn a_thread_ends_after_what_it_has_begun() {
-        let (thread, departure) = leaving();
+    fn what_is_left_waits_for_what_was_begun() {
+        let departures = Departures::none(Duration::from_secs(3600));
+        *departures.unfinished.count.lock() += 1;
+        let departure = Departure(Arc::clone(&departures.unfinished));
+        let (ended, end) = mpsc::channel();
+        let thread = Builder::new()
+            .spawn(move || {
+                drop(departures);
+                ended.send(()).unwrap();
+            })
+            .unwrap();
+        let early = end.recv_timeout(Duration::from_millis(50));
+        assert!(early.is_err(), "it did not wait");
         drop(departure);
+        end.recv().unwrap();
         thread.join().unwrap();
     }
 
     #[test]
     fn a_thread_ends_although_a_store_does_not_answer() {
-        let (thread, _unanswered) = leaving();
+        let (begun, beginning) = mpsc::channel();
+        let thread = Builder::new().spawn(move || begun.send(Departure::begin().unwrap()).unwrap()).unwrap();
+        let _unanswered = beginning.recv().unwrap();
         thread.join().unwrap();
     }
 }
