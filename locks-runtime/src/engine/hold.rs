@@ -170,8 +170,7 @@ impl Hold {
             None => return Err(self.lost_error(&EndReason::Released)),
         }
         let extend = self.session.session.extend(Arc::clone(&self.held.entry), least);
-        let panicked = || Error::unavailable("the store's `extend` panicked; this is a bug worth reporting");
-        self.world().runtime().start(extend).await.unwrap_or_else(|| Err(panicked()))?;
+        self.world().runtime().start(extend).await.unwrap_or_else(|| Err(Error::store_panicked("extend")))?;
         self.extended_until.advance(until);
         Ok(())
     }

@@ -67,7 +67,7 @@ impl OwnedEntry {
         let parts = self.parts_mut();
         let entering = parts.session.session.enter(Arc::clone(&parts.entry), when_busy);
         let entering = parts.entering.insert(parts.world.runtime().start(entering));
-        let entered = entering.await.unwrap_or_else(|| Err(panicked("enter")));
+        let entered = entering.await.unwrap_or_else(|| Err(Error::store_panicked("enter")));
         if let Err(error) = &entered
             && error.kind() == ErrorKind::Lost
         {
@@ -85,7 +85,7 @@ impl OwnedEntry {
         tokio::select! {
             biased;
             reason = parts.session.lost() => Err(Error::lost(reason.to_string())),
-            grant = waiting => grant.unwrap_or_else(|| Err(panicked("wait_turn"))),
+            grant = waiting => grant.unwrap_or_else(|| Err(Error::store_panicked("wait_turn"))),
         }
     }
 
@@ -95,7 +95,7 @@ impl OwnedEntry {
         parts.extended.store(true, Ordering::Relaxed);
         let extending = parts.session.session.extend(Arc::clone(&parts.entry), least);
         let extending = parts.extending.insert(parts.world.runtime().start(extending));
-        extending.await.unwrap_or_else(|| Err(panicked("extend")))
+        extending.await.unwrap_or_else(|| Err(Error::store_panicked("extend")))
     }
 
     /// Somebody else has the store extend the entry.
@@ -150,7 +150,7 @@ impl OwnedEntry {
         let _until_done = Departure::begin();
         let rest = || until.since(parts.world.now());
         let lapse = || parts.session.session.lapse(Arc::clone(&parts.entry), rest());
-        definite(parts, lapse, IfRefused::Report).await
+        definite(parts, ("lapse", lapse), IfRefused::Report).await
     }
 
     fn parts(&self) -> &Parts {
@@ -199,10 +199,6 @@ pub(crate) fn pass_over(position: Position<HandOff>, held: Option<HandOff>) {
     }
 }
 
-fn panicked(step: &str) -> Error {
-    Error::unavailable(format!("the store's `{step}` panicked; this is a bug worth reporting"))
-}
-
 /// What is done when the store answers and refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum IfRefused {
@@ -220,7 +216,8 @@ async fn leave(parts: &Parts, if_refused: IfRefused) -> Result<(), Error> {
     if let Some(position) = parts.last_position() {
         position.leaves(parts.world.now());
     }
-    match definite(parts, || parts.session.session.leave(Arc::clone(&parts.entry)), if_refused).await {
+    let leave = || parts.session.session.leave(Arc::clone(&parts.entry));
+    match definite(parts, ("leave", leave), if_refused).await {
         Err(error) if error.kind() != ErrorKind::Lost => Err(error),
         _ => {
             parts.session.forget(parts.entry.number);
@@ -230,14 +227,18 @@ async fn leave(parts: &Parts, if_refused: IfRefused) -> Result<(), Error> {
 }
 
 /// Sends `request` until its answer is definite or the session is over.
-async fn definite(parts: &Parts, request: impl Fn() -> Pending<()>, if_refused: IfRefused) -> Result<(), Error> {
+async fn definite(
+    parts: &Parts,
+    (step, request): (&str, impl Fn() -> Pending<()>),
+    if_refused: IfRefused,
+) -> Result<(), Error> {
     let mut backoff = Backoff::new(&parts.world, schedule::SHORTEST_PAUSE, schedule::LONGEST_PAUSE);
     // The end of its session takes an entry with it, but not one that is extended.
     let is_extended = parts.extended.load(Ordering::Relaxed);
     let mut is_reported = if_refused == IfRefused::RetryReported;
     loop {
         let answer = contained(request());
-        let answer = async { answer.await.unwrap_or_else(|| Err(panicked("leave"))) };
+        let answer = async { answer.await.unwrap_or_else(|| Err(Error::store_panicked(step))) };
         let answer = match is_extended {
             true => answer.await,
             false => tokio::select! {

@@ -180,6 +180,11 @@ impl Error {
         Self::new(ErrorKind::Lost, why)
     }
 
+    /// A store's `step` panicked: nothing is known of what it did.
+    pub(crate) fn store_panicked(step: &str) -> Self {
+        Self::unavailable(format!("the store's `{step}` panicked; this is a bug worth reporting"))
+    }
+
     pub(crate) fn unavailable(why: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unavailable, why)
     }

@@ -91,7 +91,7 @@ impl Sessions {
                 Error::unavailable("the session with the store was closed while it was being opened; try again")
             }),
             Some(Some(Err(error))) => Err(shared(&error)),
-            Some(None) => Err(panicked()),
+            Some(None) => Err(Error::store_panicked("open")),
             None => Err(Error::unavailable(format!("the store did not answer within {:?}", self.open_timeout))),
         }
     }
@@ -114,7 +114,7 @@ impl Sessions {
 
     async fn open(self: Arc<Self>, ttl: Duration, outcome: watch::Sender<Option<Outcome>>) {
         let sent = self.world.now();
-        let opened = contained(self.store.open(ttl)).await.unwrap_or_else(|| Err(panicked()));
+        let opened = contained(self.store.open(ttl)).await.unwrap_or_else(|| Err(Error::store_panicked("open")));
         let session = opened.map(|session| self.keep(ttl, session, sent)).map_err(Arc::new);
         self.open.lock().attempts.remove(&ttl);
         outcome.send_replace(Some(session));
@@ -191,10 +191,6 @@ impl Open {
         let is_known = self.by_ttl.contains_key(&ttl) || self.attempts.contains_key(&ttl);
         if is_known || self.by_ttl.len() + self.attempts.len() < EXACT { ttl } else { schedule::round_up(ttl) }
     }
-}
-
-fn panicked() -> Error {
-    Error::unavailable("the store panicked while opening a session; this is a bug worth reporting")
 }
 
 /// The error of an attempt, for one of those who waited for it.

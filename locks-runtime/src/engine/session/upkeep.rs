@@ -49,7 +49,7 @@ async fn renew(session: &ActiveSession) -> Option<Moment> {
     loop {
         let sent = session.world.now();
         let renewed = contained(session.session.renew());
-        let renewed = async { renewed.await.unwrap_or_else(|| Err(panicked("renew"))) };
+        let renewed = async { renewed.await.unwrap_or_else(|| Err(Error::store_panicked("renew"))) };
         match within(session, session.time_left(), renewed).await {
             Some(Ok(renewal)) => {
                 session.renewed(sent, renewal);
@@ -141,13 +141,9 @@ async fn close(session: &ActiveSession, ttl: Duration) {
     let mut backoff = Backoff::new(&session.world, schedule::SHORTEST_PAUSE * 10, ttl);
     for _ in 1..=5 {
         let closed = contained(session.session.close()).await;
-        match closed.unwrap_or_else(|| Err(panicked("close"))) {
+        match closed.unwrap_or_else(|| Err(Error::store_panicked("close"))) {
             Err(error) if error.kind() == ErrorKind::Unavailable => backoff.wait().await,
             _ => return,
         }
     }
-}
-
-fn panicked(step: &str) -> Error {
-    Error::unavailable(format!("the store's `{step}` panicked; this is a bug worth reporting"))
 }
