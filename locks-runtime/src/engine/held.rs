@@ -47,7 +47,7 @@ impl HeldEntry {
     pub(crate) fn end(&self, reason: EndReason) -> EndReason {
         let (stands, is_first) = self.end.end(reason);
         if is_first && stands != EndReason::Released {
-            contain(|| observe::ended_early(&self.span, self.request.labels(), &self.entry.key, &stands));
+            observe::ended_early(&self.span, self.request.labels(), &self.entry.key, &stands);
         }
         stands
     }

@@ -16,7 +16,6 @@ use crate::values::key::Key;
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::{AtomicMoment, Moment};
-use crate::world::panic::contain;
 use crate::world::runtime::{Started, is_thread_ending};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -215,7 +214,7 @@ impl Hold {
         let unknown = || {
             let error =
                 Error::unavailable(format!("{} did not acknowledge the release yet", self.engine.defaults.store()));
-            contain(|| observe::release_failed(self.key(), &error));
+            observe::release_failed(self.key(), &error);
             Err(error)
         };
         (lost, left.unwrap_or_else(unknown).map_err(|error| error.with_key(self.key())))
@@ -260,7 +259,7 @@ impl Hold {
             // Subscribers and recorders may use locals of this thread that are gone.
             self.world().spawn(async move { report() });
         } else {
-            contain(report);
+            report();
         }
     }
 

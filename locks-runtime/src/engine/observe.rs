@@ -2,6 +2,9 @@
 //!
 //! Labels of metrics are the key's *template* and the function's name, never the rendered key: a metric must not grow
 //! with the number of jobs.
+//!
+//! Subscribers and recorders are the application's, and many of these are called on the background thread, which serves
+//! others, too: a panic in one ends here.
 
 use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
@@ -11,6 +14,7 @@ use crate::values::key::Key;
 use crate::values::options::{Mode, Options};
 use crate::values::shown::Chain;
 use crate::values::target::TARGET;
+use crate::world::panic::contain;
 use std::fmt::Display;
 use std::time::Duration;
 use tracing::Span;
@@ -44,164 +48,198 @@ pub(crate) fn span(key: &Key, name: &str, options: &Options) -> Span {
 
 /// The lock was acquired after `waited`.
 pub(crate) fn acquired(span: &Span, labels: Labels<'_>, fence: Fence, waited: Duration) {
-    span.record("fence", field::display(fence));
-    span.record("wait_ms", u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
-    tracing::debug!(target: TARGET, parent: span, %fence, ?waited, "lock acquired");
-    count_outcome(labels, "acquired");
-    #[cfg(feature = "metrics")]
-    {
-        metrics::histogram!("locks_wait_seconds", tags(labels)).record(waited.as_secs_f64());
-        metrics::gauge!("locks_held", tags(labels)).increment(1.0);
-    }
+    contain(|| {
+        span.record("fence", field::display(fence));
+        span.record("wait_ms", u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
+        tracing::debug!(target: TARGET, parent: span, %fence, ?waited, "lock acquired");
+        count_outcome(labels, "acquired");
+        #[cfg(feature = "metrics")]
+        {
+            metrics::histogram!("locks_wait_seconds", tags(labels)).record(waited.as_secs_f64());
+            metrics::gauge!("locks_held", tags(labels)).increment(1.0);
+        }
+    });
 }
 
 /// The lock was not acquired.
 pub(crate) fn refused(span: &Span, labels: Labels<'_>, error: &Error) {
-    let outcome = outcome(error.kind());
-    span.record("outcome", outcome);
-    if let Some(cause) = cause(error) {
-        span.record("cause", cause);
-    }
-    tracing::debug!(target: TARGET, parent: span, %error, cause = cause(error), "lock not acquired");
-    count_outcome(labels, outcome);
+    contain(|| {
+        let outcome = outcome(error.kind());
+        span.record("outcome", outcome);
+        if let Some(cause) = cause(error) {
+            span.record("cause", cause);
+        }
+        tracing::debug!(target: TARGET, parent: span, %error, cause = cause(error), "lock not acquired");
+        count_outcome(labels, outcome);
+    });
 }
 
 /// A hold is over after `held`: released, or `ended` before that.
 pub(crate) fn ended(span: &Span, labels: Labels<'_>, held: Duration, ended: Option<&EndReason>) {
-    span.record("outcome", ended.map_or("released", |reason| outcome(reason.kind())));
-    tracing::debug!(target: TARGET, parent: span, ?held, "lock released");
-    #[cfg(feature = "metrics")]
-    {
-        metrics::histogram!("locks_hold_seconds", tags(labels)).record(held.as_secs_f64());
-        metrics::gauge!("locks_held", tags(labels)).decrement(1.0);
-    }
-    #[cfg(not(feature = "metrics"))]
-    let _ = labels;
+    contain(|| {
+        span.record("outcome", ended.map_or("released", |reason| outcome(reason.kind())));
+        tracing::debug!(target: TARGET, parent: span, ?held, "lock released");
+        #[cfg(feature = "metrics")]
+        {
+            metrics::histogram!("locks_hold_seconds", tags(labels)).record(held.as_secs_f64());
+            metrics::gauge!("locks_held", tags(labels)).decrement(1.0);
+        }
+        #[cfg(not(feature = "metrics"))]
+        let _ = labels;
+    });
 }
 
 /// A hold ended while it was wanted. Only what nobody asked for is a loss.
 pub(crate) fn ended_early(span: &Span, labels: Labels<'_>, key: &Key, reason: &EndReason) {
-    let (key, name) = (key.shown(), labels.name);
-    span.record("cause", field::display(reason));
-    if !reason.is_loss() {
-        match reason {
-            EndReason::LimitPassed => limit_passed(span, labels, key),
-            _ => {
-                tracing::debug!(target: TARGET, parent: span, %key, lock.name = name, cause = %reason, "lock not held any more")
+    contain(|| {
+        let (key, name) = (key.shown(), labels.name);
+        span.record("cause", field::display(reason));
+        if !reason.is_loss() {
+            match reason {
+                EndReason::LimitPassed => limit_passed(span, labels, key),
+                _ => {
+                    tracing::debug!(target: TARGET, parent: span, %key, lock.name = name, cause = %reason, "lock not held any more")
+                }
             }
+            return;
         }
-        return;
-    }
-    tracing::error!(target: TARGET, parent: span, %key, lock.name = name, cause = %reason, "lock lost while held");
-    #[cfg(feature = "metrics")]
-    metrics::counter!("locks_lost_total", tags(labels)).increment(1);
+        tracing::error!(target: TARGET, parent: span, %key, lock.name = name, cause = %reason, "lock lost while held");
+        #[cfg(feature = "metrics")]
+        metrics::counter!("locks_lost_total", tags(labels)).increment(1);
+    });
 }
 
 /// A body, or a hold, has had all the time that it may.
 pub(crate) fn limit_passed(span: &Span, labels: Labels<'_>, key: impl Display) {
-    tracing::warn!(target: TARGET, parent: span, %key, lock.name = labels.name, "`hold_at_most` passed: the body is stopped");
+    contain(|| {
+        tracing::warn!(target: TARGET, parent: span, %key, lock.name = labels.name, "`hold_at_most` passed: the body is stopped");
+    });
 }
 
 /// A request began (`+1`) or ended (`-1`) to wait for a lock.
 pub(crate) fn waiting(labels: Labels<'_>, change: f64) {
-    #[cfg(feature = "metrics")]
-    metrics::gauge!("locks_waiting", tags(labels)).increment(change);
-    #[cfg(not(feature = "metrics"))]
-    let _ = (labels, change);
+    contain(|| {
+        #[cfg(feature = "metrics")]
+        metrics::gauge!("locks_waiting", tags(labels)).increment(change);
+        #[cfg(not(feature = "metrics"))]
+        let _ = (labels, change);
+    });
 }
 
 /// A function whose return type has no room for the error did not run, or was stopped: nothing else can say so.
 pub(crate) fn skipped(error: &Error) {
-    let (key, name, cause) = (error.key().map(|key| field::display(key.shown())), error.function(), cause(error));
-    let outcome = outcome(error.kind());
-    match error.kind() {
-        ErrorKind::Busy | ErrorKind::Timeout => {
-            tracing::info!(target: TARGET, key, lock.name = name, outcome, %error, cause, "locked function skipped");
+    contain(|| {
+        let (key, name, cause) = (error.key().map(|key| field::display(key.shown())), error.function(), cause(error));
+        let outcome = outcome(error.kind());
+        match error.kind() {
+            ErrorKind::Busy | ErrorKind::Timeout => {
+                tracing::info!(target: TARGET, key, lock.name = name, outcome, %error, cause, "locked function skipped");
+            }
+            // Somebody has decided that.
+            ErrorKind::Closed => {
+                tracing::info!(target: TARGET, key, lock.name = name, outcome, %error, cause, "locked function stopped, or skipped");
+            }
+            ErrorKind::LimitPassed => {
+                tracing::warn!(target: TARGET, key, lock.name = name, outcome, %error, cause, "locked function stopped");
+            }
+            _ => {
+                tracing::error!(target: TARGET, key, lock.name = name, outcome, %error, cause, "locked function did not run to its end");
+            }
         }
-        // Somebody has decided that.
-        ErrorKind::Closed => {
-            tracing::info!(target: TARGET, key, lock.name = name, outcome, %error, cause, "locked function stopped, or skipped");
-        }
-        ErrorKind::LimitPassed => {
-            tracing::warn!(target: TARGET, key, lock.name = name, outcome, %error, cause, "locked function stopped");
-        }
-        _ => {
-            tracing::error!(target: TARGET, key, lock.name = name, outcome, %error, cause, "locked function did not run to its end");
-        }
-    }
+    });
 }
 
 /// A renewal failed; the session goes on until its deadline. Every failure is counted, and the first in a row is a warning.
 pub(crate) fn renewal_failed(error: &Error, left: Duration, is_first: bool) {
-    let cause = cause(error);
-    if is_first {
-        tracing::warn!(target: TARGET, %error, cause, ?left, "lock session could not be renewed; retrying");
-    } else {
-        tracing::debug!(target: TARGET, %error, cause, ?left, "lock session could not be renewed again; retrying");
-    }
-    #[cfg(feature = "metrics")]
-    metrics::counter!("locks_renewal_failures_total").increment(1);
+    contain(|| {
+        let cause = cause(error);
+        if is_first {
+            tracing::warn!(target: TARGET, %error, cause, ?left, "lock session could not be renewed; retrying");
+        } else {
+            tracing::debug!(target: TARGET, %error, cause, ?left, "lock session could not be renewed again; retrying");
+        }
+        #[cfg(feature = "metrics")]
+        metrics::counter!("locks_renewal_failures_total").increment(1);
+    });
 }
 
 /// A renewal has succeeded after some that failed.
 pub(crate) fn renewed_again() {
-    tracing::warn!(target: TARGET, "lock session is renewed again");
+    contain(|| {
+        tracing::warn!(target: TARGET, "lock session is renewed again");
+    });
 }
 
 /// The store keeps sessions no shorter than `granted`, which is more than the TTL that was `asked` for.
 pub(crate) fn ttl_raised(asked: Duration, granted: Duration) {
-    tracing::warn!(
-        target: TARGET, ?asked, ?granted,
-        "the store has no TTL as short as the one asked for: a lock whose process dies stays taken for longer"
-    );
+    contain(|| {
+        tracing::warn!(
+            target: TARGET, ?asked, ?granted,
+            "the store has no TTL as short as the one asked for: a lock whose process dies stays taken for longer"
+        );
+    });
 }
 
 /// A session ended after `age`.
 pub(crate) fn session_ended(age: Duration, ttl: Duration, reason: &EndReason) {
-    if reason.is_loss() {
-        tracing::warn!(target: TARGET, ?age, ?ttl, cause = %reason, "lock session lost");
-    } else {
-        tracing::debug!(target: TARGET, ?age, ?ttl, cause = %reason, "lock session closed");
-    }
-    #[cfg(feature = "metrics")]
-    metrics::histogram!("locks_session_age_seconds").record(age.as_secs_f64());
+    contain(|| {
+        if reason.is_loss() {
+            tracing::warn!(target: TARGET, ?age, ?ttl, cause = %reason, "lock session lost");
+        } else {
+            tracing::debug!(target: TARGET, ?age, ?ttl, cause = %reason, "lock session closed");
+        }
+        #[cfg(feature = "metrics")]
+        metrics::histogram!("locks_session_age_seconds").record(age.as_secs_f64());
+    });
 }
 
 /// A release could not be confirmed; it is retried in the background.
 pub(crate) fn release_failed(key: &Key, error: &Error) {
-    tracing::warn!(target: TARGET, key = %key.shown(), %error, cause = cause(error), "lock release not confirmed yet; retrying in the background");
+    contain(|| {
+        tracing::warn!(target: TARGET, key = %key.shown(), %error, cause = cause(error), "lock release not confirmed yet; retrying in the background");
+    });
 }
 
 /// The store could not be reached while acquiring; it is retried.
 pub(crate) fn store_unreachable(key: &Key, error: &Error) {
-    tracing::debug!(target: TARGET, key = %key.shown(), %error, cause = cause(error), "store unreachable while acquiring; retrying");
+    contain(|| {
+        tracing::debug!(target: TARGET, key = %key.shown(), %error, cause = cause(error), "store unreachable while acquiring; retrying");
+    });
 }
 
 /// The store could not be reached, or refuses, for the first time of a request; it is retried.
 pub(crate) fn store_fails(key: &Key, error: &Error) {
-    tracing::warn!(target: TARGET, key = %key.shown(), %error, cause = cause(error), "lock cannot be acquired: the store does not do it");
+    contain(|| {
+        tracing::warn!(target: TARGET, key = %key.shown(), %error, cause = cause(error), "lock cannot be acquired: the store does not do it");
+    });
 }
 
 /// `waiter` has waited for `key` for long; `holder`, if it is known, has it or asked for it that long ago.
 pub(crate) fn waits_long(key: &Key, waiter: &Holder, holder: Option<(&Holder, Duration)>, waited: Duration) {
-    let (holder, since) = holder.unzip();
-    let (holder, since) = (holder.map(field::display), since.map(field::debug));
-    tracing::warn!(target: TARGET, key = %key.shown(), %waiter, holder, since, ?waited, "waiting long for a lock; does its holder wait for this?");
+    contain(|| {
+        let (holder, since) = holder.unzip();
+        let (holder, since) = (holder.map(field::display), since.map(field::debug));
+        tracing::warn!(target: TARGET, key = %key.shown(), %waiter, holder, since, ?waited, "waiting long for a lock; does its holder wait for this?");
+    });
 }
 
 /// The lock, or the turn, of `waiter` came, and the future that asked for it is not polled.
 pub(crate) fn unclaimed(key: &Key, waiter: &Holder) {
-    tracing::warn!(target: TARGET, key = %key.shown(), %waiter, "lock withdrawn from a future that is not polled");
+    contain(|| {
+        tracing::warn!(target: TARGET, key = %key.shown(), %waiter, "lock withdrawn from a future that is not polled");
+    });
 }
 
 /// A body ended after its hold was over, too late to be stopped.
 pub(crate) fn overran(key: &Key, reason: &EndReason) {
-    let key = key.shown();
-    if reason.is_loss() {
-        tracing::warn!(target: TARGET, %key, cause = %reason, "body ended after its lock was lost; was it blocking, or stopped by `on_lost = continue`?");
-    } else {
-        tracing::debug!(target: TARGET, %key, cause = %reason, "body ended after its hold did");
-    }
+    contain(|| {
+        let key = key.shown();
+        if reason.is_loss() {
+            tracing::warn!(target: TARGET, %key, cause = %reason, "body ended after its lock was lost; was it blocking, or stopped by `on_lost = continue`?");
+        } else {
+            tracing::debug!(target: TARGET, %key, cause = %reason, "body ended after its hold did");
+        }
+    });
 }
 
 /// The whole chain of causes.

@@ -12,7 +12,7 @@ use crate::values::fence::Fence;
 use crate::world::World;
 use crate::world::clock::Moment;
 use crate::world::departure::Departure;
-use crate::world::panic::{contain, contained};
+use crate::world::panic::contained;
 use crate::world::runtime::Started;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -193,7 +193,7 @@ impl Drop for OwnedEntry {
 /// Withdraws what was handed off to one that has not taken it; then the next one of this process's queue moves.
 pub(crate) fn pass_over(position: Position<HandOff>, held: Option<HandOff>) {
     let request = position.request();
-    contain(|| observe::unclaimed(&request.key, &request.holder));
+    observe::unclaimed(&request.key, &request.holder);
     if let Some(HandOff { mut owned, .. }) = held {
         owned.take_position(&Arc::new(position));
     }
@@ -258,7 +258,7 @@ async fn definite(
             position.fails(&error);
         }
         if !std::mem::replace(&mut is_reported, true) {
-            contain(|| observe::release_failed(&parts.entry.key, &error));
+            observe::release_failed(&parts.entry.key, &error);
         }
         if error.kind() != ErrorKind::Unavailable && if_refused == IfRefused::Report {
             return Err(error);

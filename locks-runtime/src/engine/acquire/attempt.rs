@@ -11,7 +11,6 @@ use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
 use crate::values::mutex::Mutex;
 use crate::world::clock::Moment;
-use crate::world::panic::contain;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -102,7 +101,7 @@ impl Attempt {
         let (now, begun) = (self.now(), self.begun);
         if let Some((holder, since)) = holder {
             let holder = Some((holder, now.since(since)));
-            contain(|| observe::waits_long(&self.request.key, &self.request.holder, holder, now.since(begun)));
+            observe::waits_long(&self.request.key, &self.request.holder, holder, now.since(begun));
             return;
         }
         let (engine, request) = (Arc::clone(&self.engine), Arc::clone(&self.request));
@@ -112,7 +111,7 @@ impl Attempt {
                 |holder: &Holder| Duration::from_millis(engine.world.wall_ms().saturating_sub(holder.requested_at_ms));
             let holder = holder.as_ref().map(|holder| (holder, ago(holder)));
             let waited = engine.world.now().since(begun);
-            contain(|| observe::waits_long(&request.key, &request.holder, holder, waited));
+            observe::waits_long(&request.key, &request.holder, holder, waited);
         });
     }
 
@@ -183,6 +182,6 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        contain(|| observe::waiting(self.0, -1.0));
+        observe::waiting(self.0, -1.0);
     }
 }

@@ -20,7 +20,6 @@ use crate::values::error::Error;
 use crate::values::fence::Fence;
 use crate::values::key::Key;
 use crate::values::options::Options;
-use crate::world::panic::contain;
 use attempt::Attempt;
 use std::sync::Arc;
 use store::Granted;
@@ -122,7 +121,7 @@ impl Attempt {
 fn unclaimed(granted: Result<Granted, Error>) {
     if let Ok(Granted { owned, .. }) = granted {
         let entry = owned.entry();
-        contain(|| observe::unclaimed(&entry.key, &entry.holder));
+        observe::unclaimed(&entry.key, &entry.holder);
     }
 }
 

@@ -8,7 +8,6 @@ use crate::engine::queue;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
 use crate::world::clock::Moment;
-use crate::world::panic::contain;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -199,8 +198,8 @@ impl Attempt {
         };
         position.fails(&error);
         match std::mem::replace(&mut past.is_reported, true) {
-            false => contain(|| observe::store_fails(&self.request.key, &error)),
-            true => contain(|| observe::store_unreachable(&self.request.key, &error)),
+            false => observe::store_fails(&self.request.key, &error),
+            true => observe::store_unreachable(&self.request.key, &error),
         }
         let is_too_long = self.is_too_long(position);
         if !tries_again || is_too_long {

@@ -7,7 +7,7 @@ use crate::engine::{observe, schedule};
 use crate::values::end::{EndReason, Overdue};
 use crate::values::error::{Error, ErrorKind};
 use crate::world::clock::Moment;
-use crate::world::panic::{contain, contained};
+use crate::world::panic::contained;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(super) async fn keep_alive(session: &Arc<ActiveSession>) {
         }
     }
     let reason = session.loss().unwrap_or(EndReason::Overdue(Overdue::default()));
-    contain(|| observe::session_ended(session.world.now().since(session.opened), ttl, &reason));
+    observe::session_ended(session.world.now().since(session.opened), ttl, &reason);
     close(session, ttl).await;
 }
 
@@ -54,7 +54,7 @@ async fn renew(session: &ActiveSession) -> Option<Moment> {
             Some(Ok(renewal)) => {
                 session.renewed(sent, renewal);
                 if session.pulse.renewed() {
-                    contain(observe::renewed_again);
+                    observe::renewed_again();
                 }
                 return session.is_alive().then_some(sent);
             }
@@ -67,7 +67,7 @@ async fn renew(session: &ActiveSession) -> Option<Moment> {
             }
             Some(Err(error)) => {
                 let left = session.time_left();
-                contain(|| observe::renewal_failed(&error, left, session.pulse.failed(&error)));
+                observe::renewal_failed(&error, left, session.pulse.failed(&error));
                 // What the store refuses now it will hardly permit within milliseconds.
                 let shortest = if error.kind() == ErrorKind::Unavailable { Duration::ZERO } else { ttl / 12 };
                 // Not beyond the deadline: the bodies are to be stopped then.
