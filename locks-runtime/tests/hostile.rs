@@ -129,3 +129,45 @@ fn a_waker_that_panics_harms_nobody_else() {
     let next = blocking(waiting).unwrap();
     blocking(next.release()).unwrap();
 }
+
+/// A recorder that panics whenever something is counted or measured.
+#[cfg(feature = "metrics")]
+struct BadRecorder;
+
+#[cfg(feature = "metrics")]
+impl metrics::Recorder for BadRecorder {
+    fn describe_counter(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+
+    fn describe_gauge(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+
+    fn describe_histogram(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+
+    fn register_counter(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
+        panic!("a counter");
+    }
+
+    fn register_gauge(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
+        panic!("a gauge");
+    }
+
+    fn register_histogram(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
+        panic!("a histogram");
+    }
+}
+
+/// The waiter is at the store, in the background: what it reports there must not take the request with it.
+#[cfg(feature = "metrics")]
+#[tokio::test(start_paused = true)]
+async fn a_recorder_that_panics_ends_no_wait_and_no_hold() {
+    let _recorded = metrics::set_default_local_recorder(&BadRecorder);
+    let store = TestStore::new();
+    let (ours, theirs) = (store.client(), store.client());
+    let guard = ours.lock("k").ttl(TTL).acquire().await.unwrap();
+    let waiting = tokio::spawn(theirs.lock("k").ttl(TTL).acquire());
+    sleep(10 * TTL).await;
+    guard.check().unwrap();
+    guard.release().await.unwrap();
+    let next = waiting.await.unwrap().unwrap();
+    store.expire_sessions();
+    assert_eq!(next.lost().await.kind(), ErrorKind::Lost);
+}
