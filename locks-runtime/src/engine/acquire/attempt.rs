@@ -9,7 +9,6 @@ use crate::engine::request::Request;
 use crate::engine::schedule;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
-use crate::values::mutex::Mutex;
 use crate::world::clock::Moment;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,21 +24,8 @@ pub(super) struct Attempt {
     pub(super) begun: Moment,
     /// When the time to wait is over; for a request that only tries, the time that the store has.
     end: Option<Moment>,
-    pub(super) stage: Mutex<Stage>,
     /// Whether it was reported that this waits for long.
     reported: AtomicBool,
-}
-
-/// How far a request has come at the store, for the error if its time is up.
-#[derive(Debug, Default)]
-pub(super) enum Stage {
-    /// The store was asked and has not answered.
-    #[default]
-    Asking,
-    /// The store could not be reached, or refuses.
-    Failing(Error),
-    /// In the store's queue.
-    Queued,
 }
 
 impl Attempt {
@@ -55,7 +41,6 @@ impl Attempt {
             request: Arc::new(request),
             begun,
             end: limit.map(|limit| begun + limit),
-            stage: Mutex::default(),
             reported: AtomicBool::new(false),
         })
     }

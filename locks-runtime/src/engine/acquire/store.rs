@@ -1,10 +1,10 @@
 //! At the head of this process's queue: into the store's queue, and to its head.
 
-use super::attempt::{Attempt, Position, Stage, Waiting, busy, withdrawn_later};
+use super::attempt::{Attempt, Position, Waiting, busy, withdrawn_later};
 use crate::contract::{Entered, Entry, Grant};
 use crate::engine::observe;
 use crate::engine::owned::OwnedEntry;
-use crate::engine::queue;
+use crate::engine::queue::{Progress, Stage};
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
 use crate::world::clock::Moment;
@@ -69,12 +69,13 @@ impl Attempt {
             Some(left) => self.engine.world.runtime().within(left, granting).await,
         };
         ends.is_granted = matches!(result, Some(Ok(_)));
+        let progress = ends.position.progress();
         // An entry that is not granted is on its way out of the store already. Nothing is kept while the store is asked.
         drop(ends);
         match result {
             Some(result) => result,
             // Rare, and not to be room in every future that acquires.
-            None => Err(Box::pin(self.timed_out()).await),
+            None => Err(Box::pin(self.timed_out(progress)).await),
         }
     }
 
@@ -94,7 +95,7 @@ impl Attempt {
 
     /// One entry's way into the store's queue and to its head.
     async fn enter_once(&self, position: &Arc<Position>) -> Result<Granted, Failure> {
-        self.asks(position);
+        position.asks(self.now());
         let (mut owned, entered) = self.within_timeout(position, self.enter(position)).await?;
         let grant = match entered {
             Entered::Held(grant) => grant,
@@ -109,7 +110,7 @@ impl Attempt {
         }
         let at = self.now();
         owned.check(at)?;
-        position.answered(queue::Stage::Held(at));
+        position.answered(Stage::Held(at));
         Ok(Granted { owned, fence: grant.fence, at })
     }
 
@@ -121,15 +122,6 @@ impl Attempt {
         let mut owned = OwnedEntry::new(Arc::new(entry), session, Arc::clone(position), engine.world.clone());
         let entered = owned.enter(self.when_busy()).await?;
         Ok((owned, entered))
-    }
-
-    /// The store is asked from now on. What it answered before stands until it does better.
-    fn asks(&self, position: &Position) {
-        position.asks(self.now());
-        let mut stage = self.stage.lock();
-        if !matches!(*stage, Stage::Failing(_)) {
-            *stage = Stage::Asking;
-        }
     }
 
     /// The answer to `request`, unless the store does not answer for too long.
@@ -146,8 +138,7 @@ impl Attempt {
     }
 
     async fn wait_in_queue(&self, position: &Position, owned: &mut OwnedEntry) -> Result<Grant, Error> {
-        position.answered(queue::Stage::Queued);
-        *self.stage.lock() = Stage::Queued;
+        position.answered(Stage::Queued);
         let _waiting = Waiting::begin(self.request.labels());
         let mut turn = std::pin::pin!(owned.wait_turn());
         if let Some(at) = self.report_at() {
@@ -164,7 +155,7 @@ impl Attempt {
     async fn extend(&self, position: &Position, owned: &mut OwnedEntry, least: Duration) -> Result<(), Failure> {
         let mut backoff = self.backoff();
         let mut past = Past::default();
-        self.asks(position);
+        position.asks(self.now());
         loop {
             match self.within_timeout(position, owned.extend(least)).await {
                 Ok(()) => return Ok(()),
@@ -179,7 +170,7 @@ impl Attempt {
     fn busy(&self, position: &Position, holder: &Holder) -> Failure {
         match self.engine.client.holds_nothing(holder, &self.request.key, Some(position.id())) {
             None => {
-                position.answered(queue::Stage::Leaving);
+                position.answered(Stage::Leaving);
                 Failure::Store(busy(Some(holder.clone())))
             }
             Some(nothing) => Failure::InTheWay(withdrawn_later(nothing.cause.as_ref())),
@@ -205,15 +196,14 @@ impl Attempt {
         if !tries_again || is_too_long {
             return Err(error);
         }
-        *self.stage.lock() = Stage::Failing(error);
         Ok(())
     }
 
     /// The session was lost, for which another is opened: but not for ever.
     fn survive_loss(&self, position: &Position, error: &Error, past: &mut Past) -> Result<(), Error> {
+        let was_queued = position.progress().stage == Stage::Queued;
         // That was an answer: if the time is up before the next one, the store was not silent.
-        position.answered(queue::Stage::Asking);
-        let was_queued = matches!(std::mem::replace(&mut *self.stage.lock(), Stage::Queued), Stage::Queued);
+        position.answered(Stage::Asking);
         let since = past.lost_since.filter(|_| !was_queued);
         let since = *past.lost_since.insert(since.unwrap_or_else(|| self.now()));
         let is_too_long = self.time_left().is_none() && self.now().since(since) >= self.engine.defaults.connect_timeout;
@@ -226,12 +216,11 @@ impl Attempt {
     }
 
     /// The time to wait passed: because the lock was held, or because the store did not answer.
-    async fn timed_out(&self) -> Error {
-        let stage = std::mem::take(&mut *self.stage.lock());
-        match stage {
-            Stage::Failing(error) => error,
-            Stage::Asking => self.no_answer(),
-            Stage::Queued => self.queue_timeout().await,
+    async fn timed_out(&self, progress: Progress) -> Error {
+        match (progress.cause, progress.unanswered) {
+            (Some(cause), _) => cause.to_error(""),
+            (None, Some(_)) => self.no_answer(),
+            (None, None) => self.queue_timeout().await,
         }
     }
 }
