@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
+#[cfg(feature = "metrics")]
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -163,11 +165,12 @@ async fn a_recorder_that_panics_ends_no_wait_and_no_hold() {
     let store = TestStore::new();
     let (ours, theirs) = (store.client(), store.client());
     let guard = ours.lock("k").ttl(TTL).acquire().await.unwrap();
-    let waiting = tokio::spawn(theirs.lock("k").ttl(TTL).acquire());
+    let mut waiting = JoinSet::new();
+    waiting.spawn(theirs.lock("k").ttl(TTL).acquire());
     sleep(10 * TTL).await;
     guard.check().unwrap();
     guard.release().await.unwrap();
-    let next = waiting.await.unwrap().unwrap();
+    let next = waiting.join_next().await.unwrap().unwrap().unwrap();
     store.expire_sessions();
     assert_eq!(next.lost().await.kind(), ErrorKind::Lost);
 }
