@@ -57,6 +57,8 @@ fn event_or_forget() -> impl Strategy<Value = Event> {
     prop_oneof![20 => event(), 1 => Just(Event::Forget)]
 }
 
+const SHORT_WAIT: Duration = Duration::from_millis(20);
+
 /// Most requests have the same options, so that a hold may be handed off among them.
 fn lock(locks: &Locks, option: usize) -> Lock {
     let lock = locks.lock("k").name("job").ttl(TTL);
@@ -64,7 +66,7 @@ fn lock(locks: &Locks, option: usize) -> Lock {
         0 => lock.name("another"),
         1 => lock.hold_at_least(Duration::from_millis(5)),
         2 => lock.wait(Duration::ZERO),
-        3 => lock.wait(Duration::from_millis(20)),
+        3 => lock.wait(SHORT_WAIT),
         4 => lock.hold_at_most(Duration::from_millis(30)),
         _ => lock,
     }
@@ -73,6 +75,9 @@ fn lock(locks: &Locks, option: usize) -> Lock {
 struct Request {
     process: usize,
     waits: bool,
+    /// For how long it waits, if it has a limit, and when that is over: it has left the queue then, polled or not.
+    limit: Option<Duration>,
+    over_at: Option<Instant>,
     /// Its number in the order of first polls; `None` before its own.
     position: Option<usize>,
     polled_at: Instant,
@@ -84,7 +89,8 @@ struct Request {
 
 /// Whether the request's turn may have gone to the next one.
 fn is_late(request: &Request) -> bool {
-    request.is_late || request.polled_at.elapsed() >= Duration::from_millis(100)
+    let is_over = request.over_at.is_some_and(|at| Instant::now() >= at);
+    request.is_late || is_over || request.polled_at.elapsed() >= Duration::from_millis(100)
 }
 
 struct Simulation {
@@ -112,6 +118,8 @@ impl Simulation {
                 self.requests.push(Request {
                     process,
                     waits: option != 2,
+                    limit: (option == 3).then_some(SHORT_WAIT),
+                    over_at: None,
                     position: None,
                     polled_at: Instant::now(),
                     is_late: false,
@@ -162,6 +170,7 @@ impl Simulation {
         if polled.is_some() && request.position.is_none() {
             self.polled += 1;
             request.position = Some(self.polled);
+            request.over_at = request.limit.map(|limit| Instant::now() + limit);
         }
         request.is_late |= polled.is_some() && is_late(request);
         // One that was not woken had no turn to miss.
