@@ -125,6 +125,11 @@ impl OwnedEntry {
         Some(back.owned)
     }
 
+    /// The position; none for a moment while the entry is handed off.
+    pub(crate) fn position(&self) -> Option<Arc<Position<HandOff>>> {
+        self.parts().position.clone()
+    }
+
     /// Takes over an entry that was handed off.
     pub(crate) fn take_position(&mut self, position: &Arc<Position<HandOff>>) {
         self.parts_mut().position = Some(Arc::clone(position));

@@ -128,3 +128,28 @@ async fn a_wait_that_timed_out_has_left_before_it_asks_who_holds_the_lock() {
     assert!(error.holder().is_none_or(|holder| holder.name != "late"), "{error}");
     is_free_within(&theirs, Duration::ZERO).await;
 }
+
+/// What was handed off to it is gone with its session: it asks the store itself, and stays ahead of those behind it.
+#[tokio::test(start_paused = true)]
+async fn a_hand_off_that_was_lost_costs_nobody_its_position() {
+    let store = TestStore::new();
+    let (ours, theirs) = (store.client(), store.client());
+    let held = job(&ours).acquire().await.unwrap();
+    let (mut first, mut second) = (polled_once(job(&ours)), polled_once(job(&ours)));
+    // At once, while hand-offs are allowed: the store has forgotten the entry, and nobody knows yet.
+    drop(held);
+    let held = job(&theirs).name("them").acquire();
+    store.expire_sessions();
+    let held = held.await.unwrap();
+    // Until a renewal tells, and no longer than the turn is kept for the first.
+    sleep(TTL * 4 / 5).await;
+    for waiting in [&mut first, &mut second] {
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    sleep(SLACK).await;
+    held.release().await.unwrap();
+    sleep(SLACK).await;
+    assert!(second.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "overtaken");
+    first.await.unwrap().release().await.unwrap();
+    second.await.unwrap().release().await.unwrap();
+}

@@ -13,13 +13,14 @@ use super::core::Engine;
 use super::hold::Hold;
 use super::observe;
 use super::offer::{NoResult, Offer};
-use super::owned::HandOff;
-use super::queue::QueueName;
+use super::owned::{HandOff, OwnedEntry};
+use super::queue::{QueueName, Stage};
 use super::request::Caller;
 use crate::values::error::Error;
 use crate::values::fence::Fence;
 use crate::values::key::Key;
 use crate::values::options::Options;
+use crate::world::clock::Moment;
 use attempt::Attempt;
 use std::sync::Arc;
 use store::Granted;
@@ -67,53 +68,78 @@ pub(crate) async fn acquire(
     }
 }
 
+/// What came of a request at the head of its queue.
+enum Taken {
+    Hold(Arc<Hold>),
+    /// The lock was lost before the caller was polled, and the position is still at the head.
+    Lost(Arc<Position>),
+    /// The caller was not polled for so long that lock and position went to others.
+    Unclaimed,
+}
+
 impl Attempt {
     /// Joins the queue of this process, and at its head takes over what was handed off, or goes to the store: again if the
     /// lock came and went because the caller was not polled.
     async fn run(self: &Arc<Self>, span: &tracing::Span) -> Result<Arc<Hold>, Error> {
         let name = QueueName::Lock(self.request.key.clone());
+        let mut at_head = None;
         loop {
-            if let Some((position, handed_off)) = self.join(&name).await? {
-                let taken = match handed_off {
-                    Some(handed_off) => self.take_over(position, handed_off, span),
-                    None => self.take(position, span).await?,
-                };
-                if let Some(hold) = taken {
-                    return Ok(hold);
-                }
-            }
-            if self.is_over() {
-                return Err(self.timeout(None));
+            let (position, handed_off) = match at_head.take() {
+                Some(position) => (position, None),
+                None => match self.join(&name).await? {
+                    Some((position, handed_off)) => (Arc::new(position), handed_off),
+                    None if self.is_over() => return Err(self.timeout(None)),
+                    None => continue,
+                },
+            };
+            let taken = match handed_off {
+                Some(handed_off) => self.take_over(&position, handed_off, span),
+                None => self.take(position, span).await?,
+            };
+            match taken {
+                Taken::Hold(hold) => return Ok(hold),
+                _ if self.is_over() => return Err(self.timeout(None)),
+                Taken::Lost(position) => at_head = Some(position),
+                Taken::Unclaimed => {}
             }
         }
     }
 
     /// Begins the hold that was handed off, unless it was lost meanwhile.
-    fn take_over(&self, position: Position, handed_off: HandOff, span: &tracing::Span) -> Option<Arc<Hold>> {
+    fn take_over(&self, position: &Arc<Position>, handed_off: HandOff, span: &tracing::Span) -> Taken {
         let HandOff { mut owned, fence, granted } = handed_off;
-        let id = position.id();
-        let acquired = self.now();
-        position.answered(super::queue::Stage::Held(granted));
-        owned.take_position(&Arc::new(position));
-        owned.check(acquired).ok()?;
-        Some(Hold::begin(&self.engine, Arc::clone(&self.request), span.clone(), id, owned, fence, (granted, acquired)))
+        position.answered(Stage::Held(granted));
+        owned.take_position(position);
+        self.begin(owned, fence, granted, span)
     }
 
-    /// Gets the lock from the store; `None` if it was lost before the caller was polled.
-    async fn take(self: &Arc<Self>, position: Position, span: &tracing::Span) -> Result<Option<Arc<Hold>>, Error> {
-        let (id, limit) = (position.id(), self.request.unclaimed_limit());
+    /// Gets the lock from the store.
+    async fn take(self: &Arc<Self>, position: Arc<Position>, span: &tracing::Span) -> Result<Taken, Error> {
+        let limit = self.request.unclaimed_limit();
+        // The position goes with the work: a caller that is not polled must not keep it.
         let work = Box::pin(Arc::clone(self).at_the_store(position));
-        let Granted { owned, fence, at } = match Offer::begin(&self.engine.world, limit, work, unclaimed).await {
-            Ok(granted) => granted?,
-            Err(NoResult::Unclaimed) => return Ok(None),
-            Err(NoResult::Panicked) => return Err(panicked()),
-        };
-        let acquired = self.now();
-        if owned.check(acquired).is_err() {
-            return Ok(None);
+        match Offer::begin(&self.engine.world, limit, work, unclaimed).await {
+            Ok(granted) => {
+                let Granted { owned, fence, at } = granted?;
+                Ok(self.begin(owned, Fence::new(fence, 0), at, span))
+            }
+            Err(NoResult::Unclaimed) => Ok(Taken::Unclaimed),
+            Err(NoResult::Panicked) => Err(panicked()),
         }
-        let (fence, request) = (Fence::new(fence, 0), Arc::clone(&self.request));
-        Ok(Some(Hold::begin(&self.engine, request, span.clone(), id, owned, fence, (at, acquired))))
+    }
+
+    /// Begins the hold of what was granted then, unless it was lost meanwhile.
+    fn begin(&self, owned: OwnedEntry, fence: Fence, granted: Moment, span: &tracing::Span) -> Taken {
+        let acquired = self.now();
+        let Some(position) = owned.position() else { return Taken::Unclaimed };
+        if owned.check(acquired).is_err() {
+            return Taken::Lost(position);
+        }
+        let (request, span) = (Arc::clone(&self.request), span.clone());
+        let id = position.id();
+        // Only the entry keeps it from now on.
+        drop(position);
+        Taken::Hold(Hold::begin(&self.engine, request, span, id, owned, fence, (granted, acquired)))
     }
 }
 

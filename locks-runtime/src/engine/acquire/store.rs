@@ -61,8 +61,8 @@ impl From<Error> for Failure {
 impl Attempt {
     /// Gets the lock from the store. It runs in the background once it has to wait, so that it goes on, and its time passes,
     /// whether the caller is polled or not.
-    pub(super) async fn at_the_store(self: Arc<Self>, position: Position) -> Result<Granted, Error> {
-        let mut ends = Ends { attempt: &self, position: Arc::new(position), is_granted: false };
+    pub(super) async fn at_the_store(self: Arc<Self>, position: Arc<Position>) -> Result<Granted, Error> {
+        let mut ends = Ends { attempt: &self, position, is_granted: false };
         let granting = self.until_granted(&ends.position);
         let result = match self.time_left() {
             None => Some(granting.await),
