@@ -1,4 +1,4 @@
-//! The clients of this process, so that a holder that a store names can be told from what a client no longer holds.
+//! The clients of this process, so that a holder that a store names is not taken for what a client no longer holds.
 //!
 //! What a client has withdrawn, or lost, may stay in the store for a while. A store that answers "held by" this client
 //! then must not be believed: nobody would ever find that holder.

@@ -43,7 +43,7 @@ struct Parts {
     entering: Option<Started<Result<Entered, Error>>>,
     waiting: Option<Started<Result<Grant, Error>>>,
     extending: Option<Started<Result<(), Error>>>,
-    /// The store was asked to keep the entry even if the session ends: it has to be told of the withdrawal then, too.
+    /// The store was asked to keep the entry even if the session ends: it has to be withdrawn there then, too.
     extended: AtomicBool,
 }
 

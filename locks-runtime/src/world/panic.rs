@@ -6,9 +6,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Runs `report`, which calls code of the application's. If it panics, the hook of the process tells, and this returns.
+/// Runs `report`, which calls code of the application's. If it panics, the hook of the process reports it, and this returns.
 pub(crate) fn contain(report: impl FnOnce()) {
-    // There is nothing to be done about it: what it was told about goes on.
+    // There is nothing to be done about it: what it was called about goes on.
     let _ = catch_unwind(AssertUnwindSafe(report));
 }
 

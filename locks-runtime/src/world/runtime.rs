@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 /// application that blocks its runtime does not starve the renewals.
 ///
 /// A child that was forked has a copy of the handle and not the thread. It begins nothing here and waits for nothing; and it
-/// drops nothing of the parent's work, whose sockets and queues of events it would take away from the parent, too.
+/// drops nothing of the parent's work, whose sockets and queues of events would be closed for the parent, too.
 #[derive(Clone, Debug)]
 pub(crate) struct Runtime {
     handle: Handle,
@@ -140,7 +140,7 @@ impl Drop for Noted {
     fn drop(&mut self) {}
 }
 
-/// From now on [`is_thread_ending`] tells as soon as a local of this thread is destroyed that was used until now.
+/// From now on [`is_thread_ending`] is true as soon as a local of this thread is destroyed that was used until now.
 pub(crate) fn note_thread() {
     let _ = NOTED.try_with(|_| ());
 }

@@ -70,7 +70,7 @@ pub(super) fn remove_idle(store: &Shared, idle: Duration) -> Result<(), Error> {
             break;
         }
         let Ok(key) = key else { continue };
-        // What is no lock's file, or somebody else's, is told to who asks for that lock.
+        // What is no lock's file, or somebody else's, is reported to whoever asks for that lock.
         if let Ok(Some(lock)) = store.directory.existing(&key, true) {
             remove_if_idle(store, &lock, idle)?;
         }

@@ -299,8 +299,8 @@ impl Client {
         }
     }
 
-    /// Waiters have found what no notification told them: they poll from now on, unless one that is sent now arrives.
-    pub(super) fn doubt_notifications(self: &Arc<Self>) {
+    /// Waiters have found what no notification announced: they poll from now on, unless one that is sent now arrives.
+    pub(super) fn recheck_notifications(self: &Arc<Self>) {
         if self.notifications.stopped() {
             let client = Arc::clone(self);
             self.world.spawn(async move { client.probe().await });

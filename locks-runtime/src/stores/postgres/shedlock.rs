@@ -197,7 +197,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Error> {
     }
 }
 
-/// Refuses a hold that began so many seconds from now: it was not the database that told the time.
+/// Refuses a hold that began so many seconds from now: its time is not the database's.
 pub(super) fn check_time(seconds: f64, locked_by: &str) -> Result<(), Error> {
     if seconds < FUTURE {
         return Ok(());

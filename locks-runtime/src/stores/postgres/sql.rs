@@ -75,11 +75,11 @@ impl Statements {
             renew: renew(table, &unlocked(table)),
             renew_waiting: renew(table, &locked(table, "name = ANY($1)", "$5")),
             leave: format!(
-                "{} SELECT NULL::text AS name FROM told",
+                "{} SELECT NULL::text AS name FROM notified",
                 leave(table, &locked(table, "name = ANY($1)", "$6"))
             ),
             leave_unlocked: format!(
-                "{} SELECT NULL::text AS name FROM told UNION ALL {}",
+                "{} SELECT NULL::text AS name FROM notified UNION ALL {}",
                 leave(table, &unlocked(table)),
                 skipped("l.name", table)
             ),
@@ -132,7 +132,7 @@ fn enter(table: &str) -> String {
 }
 
 /// Removes entries. A lock that they hold goes to the first in the queue, unless it was extended and what is extended stays.
-/// Ends with `told`, which must be read.
+/// Ends with `notified`, which must be read.
 fn leave(table: &str, mine: &str) -> String {
     let settled = settled(
         "coalesce(l.session = $2 AND l.number = ANY($3), false)",
@@ -147,7 +147,7 @@ fn leave(table: &str, mine: &str) -> String {
          left_it AS (UPDATE {table} AS l SET {settled} FROM mine WHERE l.name = mine.name \
              RETURNING l.session, l.number, l.fence, l.queue->0 AS first, l.locked_until, \
                  mine.session = $2 AND mine.number = ANY($3) AS held), \
-         told AS MATERIALIZED (SELECT {} FROM left_it WHERE held)",
+         notified AS MATERIALIZED (SELECT {} FROM left_it WHERE held)",
         handed_off("$4")
     )
 }

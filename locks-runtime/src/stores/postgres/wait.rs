@@ -59,7 +59,7 @@ pub(super) async fn wait_turn(shared: &Shared, entry: &Arc<Entry>) -> Result<Gra
                     if turns == hinted {
                         backoff.reset();
                         if is_turn && arrive_now && known.borrow().turns == hinted {
-                            shared.client.doubt_notifications();
+                            shared.client.recheck_notifications();
                         }
                     } else if !is_turn {
                         quiet_until = world.now() + backoff.pause();

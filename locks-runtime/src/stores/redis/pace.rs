@@ -19,8 +19,8 @@ pub(super) fn unnotified(world: &World) -> Duration {
 /// A holder that has been there for `age` is probably there for as long again; so the pause is a part of it. A session
 /// that waits for many such holders asks about each less often.
 pub(super) fn foreign(world: &World, age: Duration, others: usize) -> Duration {
-    let crowd = FOREIGN.0.saturating_mul(u32::try_from(others).unwrap_or(u32::MAX));
-    let pause = (age / 8).max(crowd).clamp(FOREIGN.0, FOREIGN.1);
+    let by_count = FOREIGN.0.saturating_mul(u32::try_from(others).unwrap_or(u32::MAX));
+    let pause = (age / 8).max(by_count).clamp(FOREIGN.0, FOREIGN.1);
     world.between(pause * 3 / 4, pause * 5 / 4)
 }
 

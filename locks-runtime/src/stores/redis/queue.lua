@@ -229,7 +229,7 @@ local function renew(lock, token, px)
   return { (current or hand_off(lock)) == token and 'held' or 'queued' }
 end
 
--- What `work` returns for each lock. What the server refuses for one of them is told for that one alone.
+-- What `work` returns for each lock. What the server refuses for one of them is reported for that one alone.
 local function each(work)
   local replies = {}
   for number = 1, #KEYS do
