@@ -106,6 +106,14 @@ impl Child {
         Some(line)
     }
 
+    /// The next line of a program that has ended; `None` after the last one. A child of its own that it has left behind may
+    /// print more.
+    pub fn last_line(&mut self) -> Option<String> {
+        let line = self.lines.recv_timeout(Duration::from_millis(100)).ok()?;
+        writeln!(self.stdout, "{line}").unwrap();
+        Some(line)
+    }
+
     /// As [`say`](Child::say); false if it has ended, or does not read any more.
     pub fn try_say(&mut self, line: &str) -> bool {
         self.stdin.as_mut().is_some_and(|stdin| writeln!(stdin, "{line}").is_ok())
@@ -162,6 +170,11 @@ impl Child {
     /// Whether it is stopped by a signal, of whomever.
     pub fn is_stopped(&self) -> bool {
         self.process.is_stopped()
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.ended().is_some()
     }
 
     /// How it ended, if it has.

@@ -34,5 +34,6 @@ mod waiting;
 pub mod zookeeper;
 
 pub use daemon::{Daemon, with_parameters};
+pub use process::tail as log_tail;
 pub use server::{Cost, Server};
 pub use waiting::{HANG_LIMIT, eventually, in_time, once_within};

@@ -146,7 +146,7 @@ impl Debug for Process {
 }
 
 /// The last lines of a log file, or nothing if it is gone.
-pub(crate) fn tail(log: &Path) -> String {
+pub fn tail(log: &Path) -> String {
     const LINES: usize = 30;
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
