@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::checker::{self, History, Limits, Violation};
@@ -69,11 +68,12 @@ pub struct Verdict {
 pub async fn run(settings: &Settings) -> io::Result<Verdict> {
     let Settings { directory, seed, broken, .. } = settings;
     std::fs::create_dir_all(directory)?;
-    let store = Store::start(&settings.store).await?;
+    let store = Arc::new(Store::start(&settings.store).await?);
     let (url, kind) = (store.url(), store.kind());
     let log = FaultLog(Recorder::open(&directory.join("nemesis.jsonl"), "nemesis")?);
     stalls::watch(&Arc::new(Recorder::open(&directory.join("driver.jsonl"), "driver")?));
-    let observer = store.observe(Recorder::open(&directory.join("observer.jsonl"), "observer")?).map(tokio::spawn);
+    let observing = Recorder::open(&directory.join("observer.jsonl"), "observer")?;
+    let observer = tokio::spawn(store.clone().observe(observing));
     let workers = Workers::start(&SharedConfig {
         program: &settings.program,
         directory,
@@ -93,7 +93,11 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
     }
     // Whatever lapses now is to do so before the history ends.
     sleep(TTL + Duration::from_secs(3)).await;
-    observer.iter().for_each(JoinHandle::abort);
+    observer.abort();
+    if broken.is_none() {
+        let what = targets.store.left_behind().await;
+        targets.log.0.record(EventKind::LeftBehind { what });
+    }
     targets.log.0.record(EventKind::Drained);
     let verdict = check(directory, broken.is_some())?;
     if !verdict.violations.is_empty() {

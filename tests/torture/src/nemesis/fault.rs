@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{etcd, workers};
+use super::{etcd, file, postgres, redis, workers, zookeeper};
 use crate::random::Random;
 
 /// A fault, which is in effect for some time.
@@ -13,6 +13,14 @@ pub enum Fault {
     Worker(workers::Fault),
     /// Of an etcd cluster.
     Etcd(etcd::Fault),
+    /// Of a Redis or Valkey server.
+    Redis(redis::Fault),
+    /// Of a PostgreSQL server.
+    Postgres(postgres::Fault),
+    /// Of a ZooKeeper ensemble.
+    ZooKeeper(zookeeper::Fault),
+    /// Of a directory of lock files.
+    File(file::Fault),
 }
 
 impl Fault {
@@ -22,6 +30,10 @@ impl Fault {
         match self {
             Self::Worker(fault) => fault.kind(),
             Self::Etcd(fault) => fault.kind(),
+            Self::Redis(fault) => fault.kind(),
+            Self::Postgres(fault) => fault.kind(),
+            Self::ZooKeeper(fault) => fault.kind(),
+            Self::File(fault) => fault.kind(),
         }
     }
 
@@ -30,6 +42,10 @@ impl Fault {
         match self {
             Self::Worker(fault) => fault.length(random),
             Self::Etcd(fault) => fault.length(random),
+            Self::Redis(fault) => fault.length(random),
+            Self::Postgres(fault) => fault.length(random),
+            Self::ZooKeeper(fault) => fault.length(random),
+            Self::File(fault) => fault.length(random),
         }
     }
 }
@@ -40,6 +56,10 @@ impl fmt::Display for Fault {
         match self {
             Self::Worker(fault) => write!(f, "{kind}: {fault:?}"),
             Self::Etcd(fault) => write!(f, "{kind}: {fault:?}"),
+            Self::Redis(fault) => write!(f, "{kind}: {fault:?}"),
+            Self::Postgres(fault) => write!(f, "{kind}: {fault:?}"),
+            Self::ZooKeeper(fault) => write!(f, "{kind}: {fault:?}"),
+            Self::File(fault) => write!(f, "{kind}: {fault:?}"),
         }
     }
 }

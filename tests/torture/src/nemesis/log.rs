@@ -27,6 +27,11 @@ impl FaultLog {
         self.0.record(EventKind::FaultEnded { fault });
     }
 
+    /// Records a fault that has no length.
+    pub(super) fn mark(&self, fault: Fault, scope: Scope) {
+        self.end(self.begin(fault, scope));
+    }
+
     /// A fault of the network: puts proxies into their modes, for a time.
     pub(super) async fn degrade(&self, fault: Fault, scope: Scope, length: Duration, proxies: Vec<(&Proxy, Mode)>) {
         let number = self.begin(fault, scope);

@@ -3,6 +3,7 @@
 //! - [`schedule`]: which fault begins when, by the seed
 //! - [`fault`]: all faults; [`workers`]: those of the workers and of their network, which every store has
 //! - [`store`]: the store of the run; [`etcd`] and so on: each store's faults, and who looks into it
+//! - [`observer`]: what appears and disappears in the store
 //! - [`log`]: the faults in the history
 
 use std::sync::Arc;
@@ -14,10 +15,15 @@ use crate::workers::{WORKERS, Workers};
 
 pub mod etcd;
 pub mod fault;
+pub mod file;
 pub mod log;
+pub mod observer;
+pub mod postgres;
+pub mod redis;
 pub mod schedule;
 pub mod store;
 pub mod workers;
+pub mod zookeeper;
 
 pub use fault::Fault;
 use log::FaultLog;
@@ -28,7 +34,7 @@ use store::Store;
 #[derive(Debug)]
 pub struct Targets {
     /// The store.
-    pub store: Store,
+    pub store: Arc<Store>,
     /// The workers.
     pub workers: Workers,
     /// Where faults are recorded.
