@@ -3,6 +3,7 @@
 //! - [`run`]: one run, from the first worker to the verdict
 //! - [`nemesis`]: the store, and faults by a schedule that depends on the seed alone
 //! - [`workers`] and [`worker`]: the processes that call locked functions, and what runs in them
+//! - [`matrix`]: the options, phases and endings of calls, every pair of which is met
 //! - [`lock`]: the lock under test, and a naive one with a flaw
 //! - [`register`]: the resource that the locks protect, which refuses stale fences
 //! - [`history`]: the events that every process records
@@ -17,6 +18,7 @@ pub mod checker;
 pub mod clock;
 pub mod history;
 pub mod lock;
+pub mod matrix;
 pub mod nemesis;
 pub mod random;
 pub mod register;
