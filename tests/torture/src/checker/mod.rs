@@ -9,6 +9,8 @@ use crate::history::{Event, EventKind};
 mod exclusion;
 mod excuses;
 mod history;
+mod joined;
+mod least;
 mod linearizability;
 mod liveness;
 mod orphans;
@@ -19,7 +21,7 @@ mod termination;
 mod windows;
 
 pub use excuses::Excuse;
-pub use history::{Call, Fault, History, Hold};
+pub use history::{CHILD, Call, Fault, History, Hold};
 pub use spans::Span;
 
 /// The rules.
@@ -132,10 +134,8 @@ pub fn excuses(history: &History, limits: &Limits) -> BTreeMap<Excuse, usize> {
 pub fn undisturbed(history: &History, limits: &Limits) -> f64 {
     let whole = Span::new(history.start, history.end);
     let undisturbed = |key: &&str| {
-        let explained = windows::explained(history, limits, &windows::involved(history, key));
-        let of_lock = windows::of_lock(history, limits, key);
-        let explained = windows::within(&explained, whole).chain(windows::within(&of_lock, whole));
-        spans::uncovered(whole, explained).iter().map(|span| span.length()).sum::<Duration>()
+        let explained = windows::explained(history, limits, key, &windows::involved(history, key));
+        spans::uncovered(whole, windows::within(&explained, whole)).iter().map(|span| span.length()).sum::<Duration>()
     };
     let keys = history.keys();
     let undisturbed: Duration = keys.iter().map(undisturbed).sum();
@@ -146,6 +146,8 @@ fn safety(history: &History, limits: &Limits) -> Vec<Violation> {
     let mut violations: Vec<Violation> = differing_members(history).into_iter().collect();
     for key in history.keys() {
         violations.extend(exclusion::check(history, limits, key));
+        violations.extend(joined::check(history, key));
+        violations.extend(least::check(history, key));
         violations.extend(register::check(history, key));
     }
     violations

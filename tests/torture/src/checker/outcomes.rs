@@ -14,7 +14,15 @@ pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
 
 fn unexpected(history: &History, limits: &Limits, call: &Call) -> Option<Violation> {
     let (returned, outcome) = call.returned?;
-    let whole = Span::new(call.invoked, returned);
+    if !matches!(outcome, Outcome::Failed | Outcome::Unavailable | Outcome::Lost | Outcome::Refused) {
+        return None;
+    }
+    // A hold that is joined was lost with the call that it belongs to.
+    let owner = call
+        .options
+        .joins
+        .and_then(|id| history.calls.iter().find(|owner| owner.process == call.process && owner.id == id));
+    let whole = Span::new(owner.unwrap_or(call).invoked, returned);
     let what = match outcome {
         Outcome::Failed => "failed in an unexpected way",
         // On a busy machine an answer takes a moment, which is all the time that some calls have.
@@ -32,7 +40,6 @@ fn unexpected(history: &History, limits: &Limits, call: &Call) -> Option<Violati
 }
 
 fn is_explained(history: &History, limits: &Limits, call: &Call, whole: Span) -> bool {
-    let explained = windows::explained(history, limits, &BTreeSet::from([call.process.as_str()]));
-    let of_lock = windows::of_lock(history, limits, &call.key);
-    [explained, of_lock].iter().any(|windows| windows::within(windows, whole).next().is_some())
+    let explained = windows::explained(history, limits, &call.key, &BTreeSet::from([call.process.as_str()]));
+    windows::within(&explained, whole).next().is_some()
 }
