@@ -4,6 +4,7 @@
 //! - [`nemesis`]: the store, and faults by a schedule that depends on the seed alone
 //! - [`workers`] and [`worker`]: the processes that call locked functions, and what runs in them
 //! - [`matrix`]: the options, phases and endings of calls, every pair of which is met
+//! - [`supervisor`]: answers the workers, and notices who ends by himself
 //! - [`lock`]: the lock under test, and a naive one with a flaw
 //! - [`register`]: the resource that the locks protect, which refuses stale fences
 //! - [`history`]: the events that every process records
@@ -25,5 +26,6 @@ pub mod register;
 pub mod report;
 pub mod run;
 pub mod summary;
+pub mod supervisor;
 pub mod worker;
 pub mod workers;

@@ -11,12 +11,15 @@ use crate::checker::{self, History, Limits, Violation};
 use crate::clock;
 use crate::history::{self, Event, EventKind, Recorder};
 use crate::lock::Flaw;
+use crate::matrix::Matrix;
+use crate::matrix::dealer::Dealer;
 use crate::nemesis::log::FaultLog;
 use crate::nemesis::schedule::Schedule;
 use crate::nemesis::store::Store;
 use crate::nemesis::{Targets, inject_all};
 use crate::register;
 use crate::summary::Summary;
+use crate::supervisor::Supervisor;
 use crate::worker::stalls;
 use crate::workers::{SharedConfig, Workers};
 
@@ -70,7 +73,7 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
     std::fs::create_dir_all(directory)?;
     let store = Arc::new(Store::start(&settings.store).await?);
     let (url, kind) = (store.url(), store.kind());
-    let log = FaultLog(Recorder::open(&directory.join("nemesis.jsonl"), "nemesis")?);
+    let log = FaultLog::of(Recorder::open(&directory.join("nemesis.jsonl"), "nemesis")?);
     stalls::watch(&Arc::new(Recorder::open(&directory.join("driver.jsonl"), "driver")?));
     let observing = Recorder::open(&directory.join("observer.jsonl"), "observer")?;
     let observer = tokio::spawn(store.clone().observe(observing));
@@ -84,13 +87,26 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
         ttl: TTL,
     });
     let targets = Arc::new(Targets { store, workers, log });
-    match broken {
-        None => disturb(settings.length, &targets, Schedule::new(*seed, settings.length, kind)).await?,
-        Some(_) => {
-            let longest = settings.length * STRETCH;
-            disturb_until_caught(settings, &targets, Schedule::new(*seed, longest, kind)).await?;
-        }
+    let matrix = Matrix { has_network: kind.has_network() };
+    if broken.is_none() {
+        targets.log.0.record(EventKind::Matrix { has_network: matrix.has_network });
     }
+    let mut supervisor = Supervisor::of(&targets, Dealer::new(matrix, *seed), *seed);
+    let disturbed = async {
+        match broken {
+            None => disturb(settings.length, &targets, Schedule::new(*seed, settings.length, kind)).await,
+            Some(_) => {
+                let longest = settings.length * STRETCH;
+                disturb_until_caught(settings, &targets, Schedule::new(*seed, longest, kind)).await
+            }
+        }
+    };
+    tokio::select! {
+        disturbed = disturbed => disturbed?,
+        Ok(server) = &mut supervisor.failed => return Err(io::Error::other(server)),
+    }
+    // All of its processes have ended.
+    drop(supervisor);
     // Whatever lapses now is to do so before the history ends.
     sleep(TTL + Duration::from_secs(3)).await;
     observer.abort();

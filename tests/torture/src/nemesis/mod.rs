@@ -73,7 +73,7 @@ impl Targets {
     /// Kills the processes of all workers.
     pub fn kill_workers(&self) {
         for worker in 0..WORKERS {
-            self.workers.with(worker, |child| child.kill());
+            self.workers.kill(worker);
             self.log.0.record(EventKind::WorkerDied { process: self.workers.name(worker) });
         }
     }

@@ -81,7 +81,8 @@ impl Kind {
     }
 
     /// Whether it is reached over a network.
-    pub(super) fn has_network(self) -> bool {
+    #[must_use]
+    pub fn has_network(self) -> bool {
         !matches!(self, Self::Directory | Self::File)
     }
 }
@@ -202,6 +203,18 @@ impl Store {
             Self::ZooKeeper(store) => store.entries().await,
             Self::File(store) => store.entries(),
             Self::Named(_) => None,
+        }
+    }
+
+    /// A server that has ended by itself, with the end of its log, if there is one.
+    #[must_use]
+    pub fn ended_by_itself(&self) -> Option<String> {
+        match self {
+            Self::Etcd(store) => store.ended_by_itself(),
+            Self::Redis(store) => store.ended_by_itself(),
+            Self::Postgres(store) => store.ended_by_itself(),
+            Self::ZooKeeper(store) => store.ended_by_itself(),
+            Self::File(_) | Self::Named(_) => None,
         }
     }
 

@@ -99,10 +99,10 @@ pub(super) async fn inject(fault: Fault, length: Duration, workers: &Workers, st
     match fault {
         Fault::KillWorker(_) => {
             let number = log.begin(named, scope);
-            workers.with(worker, |child| child.kill());
+            let generation = workers.kill(worker);
             log.0.record(EventKind::WorkerDied { process: name });
             sleep(length).await;
-            workers.replace(worker);
+            workers.replace(worker, generation);
             log.end(number);
         }
         Fault::PauseWorker(_) => {
@@ -123,7 +123,7 @@ pub(super) async fn inject(fault: Fault, length: Duration, workers: &Workers, st
         }
         Fault::BlockWorker(_) => {
             let number = log.begin(named, scope);
-            workers.with(worker, |child| child.say(&format!("block {}", length.as_millis())));
+            workers.with(worker, |child| child.try_say(&format!("block {}", length.as_millis())));
             sleep(length).await;
             log.end(number);
         }

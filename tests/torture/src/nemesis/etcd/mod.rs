@@ -53,6 +53,12 @@ impl EtcdCluster {
         self.cluster.members().iter().map(|member| member.log())
     }
 
+    /// A member that has ended by itself, with the end of its log, if there is one.
+    pub(super) fn ended_by_itself(&self) -> Option<String> {
+        let members = self.cluster.members().iter().enumerate();
+        members.filter_map(|(number, member)| Some(format!("m{number}: {}", member.ended_by_itself()?))).next()
+    }
+
     /// Injects the fault, and returns when it is over.
     pub(super) async fn inject(&self, fault: Fault, length: Duration, log: &FaultLog) {
         match fault {

@@ -62,6 +62,11 @@ impl PostgresPair {
         self.servers().iter().map(|server| server.log().to_owned()).collect()
     }
 
+    /// A server that has ended by itself, with the end of its log, if there is one.
+    pub(super) fn ended_by_itself(&self) -> Option<String> {
+        self.servers().iter().find_map(|server| server.ended_by_itself())
+    }
+
     /// Everything that holds or waits.
     pub(super) async fn entries(&self) -> Option<Vec<Entry>> {
         let server = self.primary().address();

@@ -64,6 +64,11 @@ impl RedisPair {
         self.servers.iter().map(|server| server.log())
     }
 
+    /// A server that has ended by itself, with the end of its log, if there is one.
+    pub(super) fn ended_by_itself(&self) -> Option<String> {
+        self.servers.iter().find_map(|server| server.ended_by_itself())
+    }
+
     /// Everything that holds or waits.
     pub(super) fn entries(&self) -> Option<Vec<Entry>> {
         entries::read(self.primary())
