@@ -145,7 +145,7 @@ impl PostgresPair {
         block_in_place(|| match pool {
             None => drop(run(&primary, statements::NOT_ISOLATED)),
             Some(pool) => {
-                let number = log.begin(named, Scope::Load);
+                log.again(number, named, Scope::Load);
                 front.redirect(primary.address());
                 log.end(number);
                 drop(pool);
