@@ -79,8 +79,9 @@ impl Ensemble {
         match fault {
             Fault::SlowLeader(answers_after) => slow(affected[0], answers_after, length).await,
             Fault::CloseSessions => {
+                let forgotten = log.begin(named, Scope::Forgotten(NOTICED_WITHIN));
                 self.close_sessions(affected[0]).await;
-                log.mark(named, Scope::Forgotten(NOTICED_WITHIN));
+                log.end(forgotten);
             }
             Fault::PauseLeader | Fault::PauseFollower(_) | Fault::PauseFollowers => {
                 block_in_place(|| affected.iter().for_each(|server| server.pause()));
