@@ -1,6 +1,6 @@
 //! The figures of a run: for `docs/PROOF.md`, and to see that there were faults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -44,7 +44,9 @@ impl Summary {
         let mut faults = BTreeMap::new();
         // These are a part of another fault.
         let is_whole = |scope: &Scope| !matches!(scope, Scope::OldLeader | Scope::Forgotten(_));
-        for fault in history.faults.iter().filter(|fault| is_whole(&fault.scope)) {
+        let mut counted = BTreeSet::new();
+        let whole = history.faults.iter().filter(|fault| is_whole(&fault.scope));
+        for fault in whole.filter(|fault| counted.insert(fault.number)) {
             let kind = fault.name.split(':').next().unwrap_or_default();
             *faults.entry(kind.to_owned()).or_default() += 1;
         }

@@ -50,6 +50,11 @@ impl FaultLog {
         self.0.record(EventKind::FaultEnded { fault });
     }
 
+    /// Records that the fault of this number has an effect once more.
+    pub(super) fn again(&self, number: u64, fault: Fault, scope: Scope) {
+        self.0.record(EventKind::FaultStarted { fault: number, name: fault.to_string(), scope });
+    }
+
     /// Records a fault that has no length.
     pub(super) fn mark(&self, fault: Fault, scope: Scope) {
         self.end(self.begin(fault, scope));

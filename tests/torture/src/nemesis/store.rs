@@ -28,7 +28,7 @@ pub enum Store {
     /// An etcd cluster.
     Etcd(EtcdCluster),
     /// A Redis or Valkey server with a replica.
-    Redis(RedisPair),
+    Redis(Box<RedisPair>),
     /// A PostgreSQL server with a standby.
     Postgres(PostgresPair),
     /// A ZooKeeper ensemble.
@@ -101,7 +101,7 @@ impl Store {
             return EtcdCluster::start(binary).await.map(Self::Etcd);
         }
         if let Some(binary) = installed::<support::redis::Binary>(store) {
-            return Ok(Self::Redis(RedisPair::start(binary).await));
+            return Ok(Self::Redis(Box::new(RedisPair::start(binary).await)));
         }
         if let Some(binary) = installed::<support::postgres::Binary>(store) {
             return Ok(Self::Postgres(PostgresPair::start(binary)));

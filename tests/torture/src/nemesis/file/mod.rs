@@ -108,17 +108,19 @@ impl Directory {
                 let _ = fs::remove_file(filler);
             }
             Fault::DeleteFiles => {
+                let forgotten = log.begin(named, Scope::Forgotten(NOTICED_WITHIN));
                 for file in fs::read_dir(&self.path).into_iter().flatten().flatten() {
                     let _ = fs::remove_file(file.path());
                 }
-                log.mark(named, Scope::Forgotten(NOTICED_WITHIN));
+                log.end(forgotten);
             }
             Fault::Replace => {
                 let before = self.path.with_extension("before");
+                let forgotten = log.begin(named, Scope::Forgotten(NOTICED_WITHIN));
                 let _ = fs::rename(&self.path, &before);
                 // A worker may have been faster.
                 let _ = fs::DirBuilder::new().mode(0o700).create(&self.path);
-                log.mark(named, Scope::Forgotten(NOTICED_WITHIN));
+                log.end(forgotten);
                 let _ = fs::remove_dir_all(before);
             }
             Fault::Hold(_) => {}

@@ -22,7 +22,9 @@ impl PostgresPair {
     pub(super) async fn promote(&self, fault: Fault, length: Duration, log: &FaultLog) {
         let named = crate::nemesis::Fault::Postgres(fault);
         let from = self.primary.load(Ordering::Acquire);
-        let (old, new) = (self.servers()[from].clone(), self.servers()[1 - from].clone());
+        let servers = self.servers().clone();
+        let (old, new) = (servers[from].clone(), servers[1 - from].clone());
+        drop(servers);
         until_true(&old, STREAMS).await;
         match fault {
             Fault::PromoteBehind => {
@@ -45,7 +47,7 @@ impl PostgresPair {
         block_in_place(|| new.promote());
         self.primary.store(1 - from, Ordering::Release);
         log.end(number);
-        let number = log.begin(named, Scope::Load);
+        log.again(number, named, Scope::Load);
         block_in_place(|| {
             let standby = new.standby();
             self.fronts[from].redirect(standby.address());

@@ -10,9 +10,10 @@ pub(super) const SOME_BACKEND: &str =
 /// Ends every connection of the workers.
 pub(super) const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'";
 
-pub(super) const READ_ONLY: &str = "ALTER DATABASE locks SET default_transaction_read_only = on";
+/// For the workers' role only: whoever is under it cannot take it back.
+pub(super) const READ_ONLY: &str = "ALTER ROLE app SET default_transaction_read_only = on";
 
-pub(super) const READ_WRITE: &str = "ALTER DATABASE locks RESET default_transaction_read_only";
+pub(super) const READ_WRITE: &str = "ALTER ROLE app RESET default_transaction_read_only";
 
 /// What an insertion or an update would report.
 pub(super) const DISK_FULL: &str = "CREATE OR REPLACE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS \
@@ -35,13 +36,17 @@ pub(super) const ALTER_TABLE: &[&str] = &[
     "VACUUM ANALYZE distributed_locks",
 ];
 
-/// Eight locks have a row each. What is in a queue and has lapsed is skipped, and goes with the next use of the row.
-pub(super) const LEFT_BEHIND: &str = "SELECT name || ' is held' FROM distributed_locks \
-     WHERE locked_until > clock_timestamp() \
-     UNION ALL SELECT name || ' is waited for' FROM distributed_locks, jsonb_array_elements(queue) AS w \
-     WHERE (w->>'u')::timestamptz > clock_timestamp() \
-     UNION ALL SELECT name || ' is in the table' FROM distributed_locks WHERE NOT starts_with(name, '/torture/') \
-     UNION ALL SELECT 'there are ' || count(*) || ' rows' FROM distributed_locks HAVING count(*) > 8";
+/// What is held or waited for, rows of no lock, and more rows than there are locks. What is in a queue and has lapsed is
+/// skipped, and goes with the next use of the row.
+pub(super) fn left_behind(locks: usize) -> String {
+    format!(
+        "SELECT name || ' is held' FROM distributed_locks WHERE locked_until > clock_timestamp() \
+         UNION ALL SELECT name || ' is waited for' FROM distributed_locks, jsonb_array_elements(queue) AS w \
+         WHERE (w->>'u')::timestamptz > clock_timestamp() \
+         UNION ALL SELECT name || ' is in the table' FROM distributed_locks WHERE NOT starts_with(name, '/torture/') \
+         UNION ALL SELECT 'there are ' || count(*) || ' rows' FROM distributed_locks HAVING count(*) > {locks}"
+    )
+}
 
 pub(super) fn isolate(isolation: Isolation) -> &'static str {
     match isolation {

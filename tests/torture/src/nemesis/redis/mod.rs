@@ -96,15 +96,15 @@ impl RedisPair {
         }
         let (named, primary) = (super::Fault::Redis(fault), self.primary());
         let number = log.begin(named, Scope::Store);
-        if matches!(fault, Fault::RestartEmpty | Fault::FlushAll) {
-            log.mark(named, Scope::Forgotten(NOTICED_WITHIN));
-        }
+        let forgets = matches!(fault, Fault::RestartEmpty | Fault::FlushAll);
+        let forgotten = forgets.then(|| log.begin(named, Scope::Forgotten(NOTICED_WITHIN)));
         match fault {
             Fault::Kill | Fault::RestartEmpty => block_in_place(|| primary.kill()),
             Fault::Restart => block_in_place(|| shut_down(primary)),
             Fault::Pause => block_in_place(|| primary.pause()),
             _ => self.begin(fault, length),
         }
+        forgotten.into_iter().for_each(|forgotten| log.end(forgotten));
         match fault {
             Fault::Slow(answers_after) => slow(primary, answers_after, length).await,
             _ => sleep(length).await,

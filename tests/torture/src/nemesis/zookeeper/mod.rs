@@ -84,8 +84,9 @@ impl Ensemble {
         match fault {
             Fault::SlowLeader(answers_after) => slow(affected[0], answers_after, length).await,
             Fault::CloseSessions => {
+                let forgotten = log.begin(named, Scope::Forgotten(NOTICED_WITHIN));
                 self.close_sessions(affected[0]).await;
-                log.mark(named, Scope::Forgotten(NOTICED_WITHIN));
+                log.end(forgotten);
             }
             Fault::PauseLeader | Fault::PauseFollower(_) | Fault::PauseFollowers => {
                 block_in_place(|| affected.iter().for_each(|server| server.pause()));
@@ -95,13 +96,13 @@ impl Ensemble {
             Fault::WipeFollower(_) => {
                 block_in_place(|| affected[0].kill());
                 sleep(length).await;
-                block_in_place(|| affected[0].restart_without_data());
+                block_in_place(|| affected[0].forget_data());
+                launch(&affected).await;
             }
             _ => {
                 block_in_place(|| affected.iter().for_each(|server| server.kill()));
                 sleep(length).await;
-                block_in_place(|| affected.iter().for_each(|server| server.launch()));
-                block_in_place(|| affected.iter().for_each(|server| server.await_ready()));
+                launch(&affected).await;
             }
         }
         log.end(number);
@@ -146,6 +147,15 @@ impl Ensemble {
                 None => sleep(Duration::from_millis(50)).await,
             }
         }
+    }
+}
+
+/// Starts the servers, and waits until they are members again, which takes a while on a busy machine.
+async fn launch(servers: &[&ZooKeeper]) {
+    block_in_place(|| servers.iter().for_each(|server| server.launch()));
+    let serves = |server: &&ZooKeeper| server.command("srvr").is_some_and(|answer| answer.contains("Mode: "));
+    while !block_in_place(|| servers.iter().all(serves)) {
+        sleep(Duration::from_millis(100)).await;
     }
 }
 
