@@ -99,6 +99,26 @@ impl Child {
         true
     }
 
+    /// The next line, if there is one by now.
+    pub fn try_line(&mut self) -> Option<String> {
+        let line = self.lines.try_recv().ok()?;
+        writeln!(self.stdout, "{line}").unwrap();
+        Some(line)
+    }
+
+    /// The next line of a program that has ended; `None` after the last one. A child of its own that it has left behind may
+    /// print more.
+    pub fn last_line(&mut self) -> Option<String> {
+        let line = self.lines.recv_timeout(Duration::from_millis(100)).ok()?;
+        writeln!(self.stdout, "{line}").unwrap();
+        Some(line)
+    }
+
+    /// As [`say`](Child::say); false if it has ended, or does not read any more.
+    pub fn try_say(&mut self, line: &str) -> bool {
+        self.stdin.as_mut().is_some_and(|stdin| writeln!(stdin, "{line}").is_ok())
+    }
+
     /// Writes a line to its stdin.
     #[track_caller]
     pub fn say(&mut self, line: &str) {
@@ -136,14 +156,30 @@ impl Child {
         self.process.kill();
     }
 
-    /// SIGSTOP: as a long garbage collection, a suspended laptop or a migrating virtual machine.
-    pub fn pause(&self) {
-        self.process.pause();
+    /// SIGSTOP: as a long garbage collection, a suspended laptop or a migrating virtual machine. False if it has ended by
+    /// itself.
+    pub fn pause(&self) -> bool {
+        self.process.pause()
     }
 
-    /// SIGCONT after [`pause`](Child::pause).
-    pub fn resume(&self) {
-        self.process.resume();
+    /// SIGCONT after [`pause`](Child::pause). False if it has ended.
+    pub fn resume(&self) -> bool {
+        self.process.resume()
+    }
+
+    /// Whether it is stopped by a signal, of whomever.
+    pub fn is_stopped(&self) -> bool {
+        self.process.is_stopped()
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.ended().is_some()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
     }
 
     /// Its process id.

@@ -166,11 +166,11 @@ impl Daemon {
         *self.running() = None;
     }
 
-    /// SIGSTOP: it keeps its connections and answers nothing. Returns when it has stopped.
+    /// SIGSTOP: it keeps its connections and answers nothing. Returns when it has stopped, or has
+    /// [ended by itself](Self::ended_by_itself).
     pub fn pause(&self) {
         if let Some(running) = self.running().as_mut() {
-            running.process.pause();
-            running.paused = true;
+            running.paused = running.process.pause();
         }
     }
 
@@ -185,6 +185,12 @@ impl Daemon {
     /// Whether it runs and is not paused.
     pub fn is_up(&self) -> bool {
         self.running().as_ref().is_some_and(|running| !running.paused)
+    }
+
+    /// How it ended, with the end of its log, if it was started and has ended without being killed.
+    pub fn ended_by_itself(&self) -> Option<String> {
+        let status = self.ended()?;
+        Some(format!("{} ended by itself with {status}\n{}", self.launch.name, self.log_tail()))
     }
 
     /// Its log, which is gone with it.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 /// A running child. Killed by `Drop`, and by its [`Reaper`] if the test itself is killed.
 pub(crate) struct Process {
@@ -41,18 +41,40 @@ impl Process {
     }
 
     /// SIGSTOP, to it and the processes that it started: it keeps its connections and answers nothing. Returns when it
-    /// has stopped.
-    pub(crate) fn pause(&self) {
+    /// has stopped; false if it has ended by itself instead, which [`ended`](Process::ended) reports.
+    pub(crate) fn pause(&self) -> bool {
+        if !self.runs() {
+            return false;
+        }
         kill_process(self.pid(), Signal::STOP).unwrap();
-        waitpid(Some(self.pid()), WaitOptions::UNTRACED).unwrap();
+        // Its end stays to be waited for: `ended` would not know of it otherwise.
+        let stops = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::Pid(self.pid()), stops).unwrap();
         // It starts no more of them now.
         signal_all(&self.children(), Signal::STOP);
+        status.is_some_and(|status| status.stopped())
     }
 
-    /// SIGCONT.
-    pub(crate) fn resume(&self) {
+    /// SIGCONT; false if it has ended.
+    pub(crate) fn resume(&self) -> bool {
+        if !self.runs() {
+            return false;
+        }
         signal_all(&self.children(), Signal::CONT);
         kill_process(self.pid(), Signal::CONT).unwrap();
+        true
+    }
+
+    /// Whether it is stopped by a signal.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(self.pid()), stopped).is_ok_and(|status| status.is_some())
+    }
+
+    /// Whether it has not ended. Its number is still its own then: nobody else has waited for it.
+    fn runs(&self) -> bool {
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        matches!(waitid(WaitId::Pid(self.pid()), ended), Ok(None))
     }
 
     /// The processes that it started, as far as the system shows them.
@@ -124,7 +146,7 @@ impl Debug for Process {
 }
 
 /// The last lines of a log file, or nothing if it is gone.
-pub(crate) fn tail(log: &Path) -> String {
+pub fn tail(log: &Path) -> String {
     const LINES: usize = 30;
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -158,5 +180,47 @@ impl Drop for Reaper {
         // The process has been waited for: its number may belong to another by now.
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    fn shell(script: &str) -> Process {
+        Process::spawn(Command::new("sh").args(["-c", script]), &[])
+    }
+
+    #[test]
+    fn one_that_has_ended_by_itself_is_neither_paused_nor_forgotten() {
+        let mut ended = shell("exit 7");
+        while ended.runs() {
+            std::thread::yield_now();
+        }
+        assert!(!ended.pause() && !ended.resume() && !ended.is_stopped());
+        assert_eq!(ended.ended().and_then(|status| status.code()), Some(7));
+        // Its number may be another's by now.
+        assert!(!ended.pause() && !ended.resume());
+    }
+
+    #[test]
+    fn one_that_ends_while_it_is_paused_keeps_its_status() {
+        let mut paused = shell("exec sleep 600");
+        assert!(paused.pause() && paused.is_stopped());
+        // As by somebody else.
+        kill_process(paused.pid(), Signal::KILL).unwrap();
+        let status = paused.end(Duration::from_secs(60)).unwrap();
+        assert_eq!(status.signal(), Some(9));
+        assert!(!paused.resume());
+    }
+
+    #[test]
+    fn one_that_was_resumed_is_not_stopped_and_may_be_paused_again() {
+        let process = shell("exec sleep 600");
+        for _ in 0..3 {
+            assert!(process.pause() && process.is_stopped());
+            assert!(process.resume() && !process.is_stopped());
+        }
     }
 }

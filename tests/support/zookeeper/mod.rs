@@ -130,8 +130,13 @@ impl ZooKeeper {
     /// If it does not start, with the end of its log.
     pub fn restart_without_data(&self) {
         self.kill();
-        fs::remove_dir_all(self.log().parent().unwrap().join("version-2")).unwrap();
+        self.forget_data();
         self.restart();
+    }
+
+    /// Forgets all data of a server that does not run.
+    pub fn forget_data(&self) {
+        fs::remove_dir_all(self.log().parent().unwrap().join("version-2")).unwrap();
     }
 
     /// Gives it other certificates, and starts it again with them.
@@ -203,6 +208,8 @@ fn prepare_one(program: &Installed, number: usize, peers: &str, setup: &Setup) -
             command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "JAVA_HOME"));
             // Nothing is synced, and the log does not take 64 MB at once.
             command.args(["-Dzookeeper.forceSync=no", "-Dzookeeper.preAllocSize=64"]);
+            // A member that missed an election tells its vote again soon, and not after a minute.
+            command.arg("-Dzookeeper.fastleader.maxNotificationInterval=2000");
             command.args(containers.map(|every| format!("-Dznode.container.checkIntervalMs={}", every.as_millis())));
             command.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain").arg(path.join("zoo.cfg"));
             command

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, Nanos};
+use crate::matrix::{Deed, Phase, Row};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,19 @@ pub enum Wait {
     Forever,
 }
 
+/// The options of a call beside those of every call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options {
+    /// For how many milliseconds the lock stays taken, even if the body ends sooner.
+    pub least_ms: Option<u64>,
+    /// The TTL, if it is not that of the run.
+    pub ttl_ms: Option<u64>,
+    /// Which of the process's clients it comes from: each has an entry of its own in the store's queue.
+    pub client: u64,
+    /// The call inside whose body it is made, under the same key: it is to join that one's hold.
+    pub joins: Option<u64>,
+}
+
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
@@ -70,6 +84,10 @@ pub enum Outcome {
     Unavailable,
     /// The caller dropped the call before its end.
     Abandoned,
+    /// The client was closed.
+    Closed,
+    /// The store refused it for want of a right.
+    Refused,
     /// Anything else, which is a bug.
     Failed,
 }
@@ -82,7 +100,15 @@ pub enum EventKind {
     WorkerStarted { pid: u32, promises: Promises },
     /// A call requests the lock. Its body is not `stoppable` if it blocks, or goes on after a loss; it is to be stopped
     /// after `limit_ms` milliseconds if there is such a limit.
-    Invoked { call: u64, key: String, wait: Wait, stoppable: bool, limit_ms: Option<u64> },
+    Invoked {
+        call: u64,
+        key: String,
+        wait: Wait,
+        stoppable: bool,
+        limit_ms: Option<u64>,
+        #[serde(default)]
+        options: Options,
+    },
     /// The call has been polled since its request: it is in its process's queue for the lock. Not recorded of calls that
     /// block, or that returned at once.
     Queued { call: u64 },
@@ -99,7 +125,19 @@ pub enum EventKind {
     /// A body requested a write to the fenced register at `requested`; it was carried out or refused by the time of this
     /// event.
     Write { key: String, fence: u64, value: u64, requested: Nanos, accepted: bool, previous: Register },
-    /// The nemesis injects a fault.
+    /// The call is at this phase of the matrix, and this is about to happen.
+    Reached { call: u64, phase: Phase, deed: Deed },
+    /// The workers meet this matrix.
+    Matrix { has_network: bool },
+    /// Everything that this row of the matrix asks of the call has happened, or is about to.
+    Met { call: u64, row: Row },
+    /// The process is about to end like this.
+    Ends { deed: Deed },
+    /// A child that this process has forked asks the lock that its parent holds whether it is `held`.
+    Inherited { call: u64, held: bool },
+    /// A worker process has ended, and it was not the nemesis.
+    WorkerEnded { process: String, status: String },
+    /// The nemesis injects a fault, or a worker does so to itself.
     FaultStarted { fault: u64, name: String, scope: Scope },
     /// The fault is over.
     FaultEnded { fault: u64 },
@@ -112,6 +150,8 @@ pub enum EventKind {
     /// The observer, whose connections no fault affects, had no answer from the store between `requested` and now: the members
     /// are electing a leader, or the machine is too busy for them.
     StoreSilent { requested: Nanos },
+    /// When all calls had returned, this was still in the store, where nothing should be.
+    LeftBehind { what: Vec<String> },
     /// The members of the store have different contents at the same revision.
     MembersDiffer { revision: i64 },
     /// Every event before this one is in the history, and no more calls are made.
@@ -128,7 +168,10 @@ impl EventKind {
             | Self::BodyStarted { call, .. }
             | Self::Heartbeat { call, .. }
             | Self::BodyEnded { call, .. }
-            | Self::Returned { call, .. } => Some(*call),
+            | Self::Returned { call, .. }
+            | Self::Reached { call, .. }
+            | Self::Met { call, .. }
+            | Self::Inherited { call, .. } => Some(*call),
             _ => None,
         }
     }
@@ -155,6 +198,11 @@ pub enum Scope {
     /// All of them: a leader may resume with an outdated view, and revoke leases that have been renewed since
     /// (etcd-io/etcd#15247).
     OldLeader,
+    /// All of them: the store lost what it had granted, as its documentation says, or somebody deleted it. Whoever held a
+    /// lock notices it within this many milliseconds.
+    Forgotten(u64),
+    /// All that use this lock, and no others.
+    Lock(String),
     /// None of those that wait: it only costs time.
     Load,
 }

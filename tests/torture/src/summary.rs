@@ -1,12 +1,16 @@
 //! The figures of a run: for `docs/PROOF.md`, and to see that there were faults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use crate::checker::{self, Excuse, History, Limits};
 use crate::clock::nanos;
 use crate::history::{Ending, Outcome, Scope};
+use crate::matrix::{Pair, shown};
+
+/// After so many minutes every pair of the matrix should have been met.
+const ALL_PAIRS_WITHIN: f64 = 10.0;
 
 /// The figures of a run.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub struct Summary {
     stalls: usize,
     undisturbed: f64,
     excuses: BTreeMap<Excuse, usize>,
+    /// How often each pair of the matrix was met, if there is one.
+    pairs: Option<BTreeMap<Pair, usize>>,
 }
 
 impl Summary {
@@ -36,7 +42,11 @@ impl Summary {
             *outcomes.entry(outcome).or_default() += 1;
         }
         let mut faults = BTreeMap::new();
-        for fault in history.faults.iter().filter(|fault| fault.scope != Scope::OldLeader) {
+        // These are a part of another fault.
+        let is_whole = |scope: &Scope| !matches!(scope, Scope::OldLeader | Scope::Forgotten(_));
+        let mut counted = BTreeSet::new();
+        let whole = history.faults.iter().filter(|fault| is_whole(&fault.scope));
+        for fault in whole.filter(|fault| counted.insert(fault.number)) {
             let kind = fault.name.split(':').next().unwrap_or_default();
             *faults.entry(kind.to_owned()).or_default() += 1;
         }
@@ -60,6 +70,7 @@ impl Summary {
             stalls: history.processes.values().map(|process| process.stalls.len()).sum(),
             undisturbed: checker::undisturbed(history, limits),
             excuses: checker::excuses(history, limits),
+            pairs: history.matrix.map(|matrix| matrix.count(&history.met)),
         }
     }
 }
@@ -85,7 +96,8 @@ fn slowest_notice(history: &History) -> Duration {
 fn shortest_gap(history: &History, limits: &Limits) -> Option<Duration> {
     let mut shortest = None;
     for key in history.keys() {
-        for pair in history.holds(key).windows(2) {
+        let holds: Vec<_> = history.holds(key).into_iter().filter(|(call, _)| call.options.joins.is_none()).collect();
+        for pair in holds.windows(2) {
             let [(call, hold), (next_call, next_hold)] = [pair[0], pair[1]];
             let Some((end, _)) = hold.ended else { continue };
             let lost = call.returned.is_some_and(|(_, outcome)| outcome == Outcome::Lost);
@@ -124,8 +136,25 @@ impl fmt::Display for Summary {
         )?;
         let excuses = list(self.excuses.iter().map(|(excuse, count)| (format!("{excuse:?}"), *count)));
         writeln!(f, "overlapping bodies, excused: {}", if excuses.is_empty() { "none" } else { &excuses })?;
-        writeln!(f, "time without an effective fault: {:.0} %", self.undisturbed * 100.0)
+        writeln!(f, "time without an effective fault: {:.0} %", self.undisturbed * 100.0)?;
+        self.pairs.as_ref().map_or(Ok(()), |pairs| show_pairs(f, pairs, *minutes))
     }
+}
+
+/// Which pairs of options, phases, faults and endings were met, and which were not although there was enough time.
+fn show_pairs(f: &mut fmt::Formatter<'_>, pairs: &BTreeMap<Pair, usize>, minutes: f64) -> fmt::Result {
+    let missing: Vec<&Pair> = pairs.iter().filter(|(_, count)| **count == 0).map(|(pair, _)| pair).collect();
+    let fewest = pairs.values().min().copied().unwrap_or_default();
+    write!(f, "pairs met: {} of {}", pairs.len() - missing.len(), pairs.len())?;
+    if missing.is_empty() {
+        return writeln!(f, ", each at least {fewest} times");
+    }
+    let shown: Vec<String> = missing.iter().map(|pair| format!("{} {}", shown(pair.0), shown(pair.1))).collect();
+    writeln!(f, "; missing: {}", shown.join(", "))?;
+    if minutes >= ALL_PAIRS_WITHIN {
+        writeln!(f, "the matrix is INCOMPLETE: {ALL_PAIRS_WITHIN} minutes should meet every pair")?;
+    }
+    Ok(())
 }
 
 fn list(counts: impl Iterator<Item = (String, usize)>) -> String {

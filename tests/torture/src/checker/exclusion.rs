@@ -41,13 +41,21 @@ fn overlaps<'a>(history: &History, holds: &[Held<'a>]) -> Vec<(Held<'a>, Held<'a
     let mut overlaps = Vec::new();
     for (index, first) in holds.iter().enumerate() {
         let until = history.ran_until(first.0, first.1);
-        for second in holds[index + 1..].iter().take_while(|second| second.1.begun < until) {
+        let others = holds[index + 1..].iter().take_while(|second| second.1.begun < until);
+        // Those that joined a hold have a rule of their own.
+        for second in others.filter(|second| !is_one_hold(first.0, second.0)) {
             // A body that began late under an old fence, after a pause, is the one that should have stopped.
             let late = fencing && second.1.fence < first.1.fence;
             overlaps.push(if late { (*second, *first) } else { (*first, *second) });
         }
     }
     overlaps
+}
+
+/// Whether one of the calls joined the other's hold, or both that of a third one.
+fn is_one_hold(one: &Call, other: &Call) -> bool {
+    let owner = |call: &Call| call.options.joins.unwrap_or(call.id);
+    one.process == other.process && owner(one) == owner(other)
 }
 
 fn overlapping(history: &History, key: &str, older: Held<'_>, newer: Held<'_>) -> Violation {
@@ -67,7 +75,7 @@ fn overlapping(history: &History, key: &str, older: Held<'_>, newer: Held<'_>) -
 fn out_of_order(history: &History, limits: &Limits, key: &str, holds: &[Held<'_>]) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut highest: Option<Held<'_>> = None;
-    for hold in holds {
+    for hold in holds.iter().filter(|hold| hold.0.options.joins.is_none()) {
         match highest {
             Some(before) if hold.1.fence <= before.1.fence => {
                 if hold.1.fence == before.1.fence || excuse(history, limits, *hold, before.1).is_none() {

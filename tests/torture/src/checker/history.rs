@@ -1,10 +1,15 @@
 //! The events of a history, put together as calls, processes, faults, entries and writes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::spans::Span;
 use crate::clock::Nanos;
-use crate::history::{Ending, Event, EventKind, Outcome, Promises, Register, Scope, Wait};
+use crate::history::{Ending, Event, EventKind, Options, Outcome, Promises, Register, Scope, Wait};
+use crate::matrix::{Deed, Matrix, Row};
+
+/// What comes between the name of a worker and the number of a child that it has forked.
+pub const CHILD: char = '+';
 
 /// A history, for the rules.
 #[derive(Debug, Default)]
@@ -25,8 +30,16 @@ pub struct History {
     pub entries: Vec<Entry>,
     /// The writes that the register carried out or refused.
     pub writes: Vec<Write>,
+    /// What was left in the store at the end, where nothing should be.
+    pub left_behind: Vec<String>,
     /// When and at which revision the members of the store were first seen to have different contents.
     pub differed_at: Option<(Nanos, i64)>,
+    /// The matrix of the run, if it has one.
+    pub matrix: Option<Matrix>,
+    /// The rows of the matrix that calls have met.
+    pub met: Vec<Row>,
+    /// For each lock the calls that have a TTL of their own.
+    patient: BTreeMap<String, Vec<usize>>,
 }
 
 /// A process.
@@ -38,6 +51,10 @@ pub struct Process {
     pub promises: Promises,
     /// When it was found dead.
     pub died: Option<Nanos>,
+    /// How it announced that it would end, if it did so.
+    pub ends: Option<(Nanos, Deed)>,
+    /// When and how it ended, if it was not the nemesis.
+    pub ended: Option<(Nanos, String)>,
     /// When it, or its application's runtime, was not scheduled.
     pub stalls: Vec<Span>,
 }
@@ -61,6 +78,10 @@ pub struct Call {
     pub stoppable: bool,
     /// For how many milliseconds its body may run.
     pub limit_ms: Option<u64>,
+    /// Its other options.
+    pub options: Options,
+    /// When a child that was forked in its body asked whether it holds the lock, and was told that it does.
+    pub inherited: Option<Nanos>,
     /// The hold, if there was one.
     pub hold: Option<Hold>,
     /// When and how it returned.
@@ -146,23 +167,22 @@ impl History {
     fn add<'a>(&mut self, event: &'a Event, index: &mut Index<'a>) {
         let (at, name) = (event.at, event.process.as_str());
         match &event.kind {
-            EventKind::WorkerStarted { pid, promises } => {
-                let process = self.process(name);
-                (process.pid, process.promises) = (*pid, *promises);
-            }
-            EventKind::WorkerDied { process } => self.process(process).died = Some(at),
-            EventKind::Stalled { from, to, .. } => self.process(name).stalls.push(Span::new(*from, *to)),
-            EventKind::Invoked { call, key, wait, stoppable, limit_ms } => {
+            EventKind::WorkerStarted { .. }
+            | EventKind::WorkerDied { .. }
+            | EventKind::WorkerEnded { .. }
+            | EventKind::Ends { .. }
+            | EventKind::Stalled { .. } => self.add_of_process(event),
+            EventKind::Matrix { has_network } => self.matrix = Some(Matrix { has_network: *has_network }),
+            EventKind::Met { row, .. } => self.met.push(*row),
+            EventKind::Invoked { call, .. } => {
                 index.calls.insert((name, *call), self.calls.len());
-                let (process, key) = (name.to_owned(), key.clone());
-                let (id, invoked, wait, stoppable, limit_ms) = (*call, at, *wait, *stoppable, *limit_ms);
-                let (queued, hold, returned) = (None, None, None);
-                self.calls.push(Call { process, id, key, invoked, queued, wait, stoppable, limit_ms, hold, returned });
+                self.add_call(event);
             }
             EventKind::Queued { call }
             | EventKind::BodyStarted { call, .. }
             | EventKind::Heartbeat { call, .. }
             | EventKind::BodyEnded { call, .. }
+            | EventKind::Inherited { call, .. }
             | EventKind::Returned { call, .. } => {
                 if let Some(index) = index.calls.get(&(name, *call)) {
                     self.calls[*index].add(event);
@@ -196,11 +216,62 @@ impl History {
                     self.entries[index].seen.to = *last_seen;
                 }
             }
+            EventKind::LeftBehind { what } => self.left_behind.extend(what.iter().cloned()),
             EventKind::MembersDiffer { revision } => {
                 self.differed_at.get_or_insert((at, *revision));
             }
             EventKind::Drained => self.drained = true,
+            EventKind::Reached { .. } => {}
         }
+    }
+
+    /// What is known of a process.
+    fn add_of_process(&mut self, event: &Event) {
+        let (at, name) = (event.at, event.process.as_str());
+        match &event.kind {
+            EventKind::WorkerStarted { pid, promises } => {
+                let process = self.process(name);
+                (process.pid, process.promises) = (*pid, *promises);
+            }
+            EventKind::WorkerDied { process } => self.process(process).died = Some(at),
+            EventKind::WorkerEnded { process, status } => {
+                let ended = self.process(process);
+                (ended.died, ended.ended) = (Some(at), Some((at, status.clone())));
+            }
+            EventKind::Ends { deed } => {
+                self.process(name).ends = Some((at, *deed));
+                self.ends(name, at, *deed);
+            }
+            EventKind::Stalled { from, to, .. } => self.process(name).stalls.push(Span::new(*from, *to)),
+            _ => {}
+        }
+    }
+
+    fn add_call(&mut self, event: &Event) {
+        let EventKind::Invoked { call, key, wait, stoppable, limit_ms, options } = &event.kind else { return };
+        if options.ttl_ms.is_some() {
+            self.patient.entry(key.clone()).or_default().push(self.calls.len());
+        }
+        self.calls.push(Call {
+            process: event.process.clone(),
+            id: *call,
+            key: key.clone(),
+            invoked: event.at,
+            queued: None,
+            wait: *wait,
+            stoppable: *stoppable,
+            limit_ms: *limit_ms,
+            options: *options,
+            inherited: None,
+            hold: None,
+            returned: None,
+        });
+    }
+
+    /// The end of a process is a fault of it: what it held stays for a while.
+    fn ends(&mut self, process: &str, at: Nanos, deed: Deed) {
+        let (name, scope) = (format!("ended by {deed:?}"), Scope::Worker(process.to_owned()));
+        self.faults.push(Fault { number: 0, name, scope, span: Span::new(at, at) });
     }
 
     fn process(&mut self, name: &str) -> &mut Process {
@@ -246,10 +317,41 @@ impl History {
         call.returned.map(|returned| returned.0).or_else(|| self.died(&call.process)).unwrap_or(self.end)
     }
 
-    /// When the process was found dead, if it was.
+    /// When the process was found dead, if it was. A child that a worker has forked is killed with it.
     #[must_use]
     pub fn died(&self, process: &str) -> Option<Nanos> {
-        self.processes.get(process).and_then(|process| process.died)
+        let died = |name: &str| self.processes.get(name).and_then(|process| process.died);
+        died(process).or_else(|| died(process.split_once(CHILD)?.0))
+    }
+
+    /// The longest TTL of these processes' calls for this lock in this time: so long what they hold may stay.
+    pub(super) fn longest_ttl(
+        &self,
+        key: &str,
+        span: Span,
+        ttl: Duration,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Duration {
+        let calls = self.patient.get(key).into_iter().flatten().map(|index| &self.calls[*index]);
+        let meant = calls.filter(|call| {
+            let until = self.ended_at(call).max(self.kept_until(call).unwrap_or(0));
+            is_meant(&call.process) && Span::new(call.invoked, until).overlaps(span)
+        });
+        meant
+            .filter_map(|call| call.options.ttl_ms)
+            .max()
+            .map_or(ttl, |longest| ttl.max(Duration::from_millis(longest)))
+    }
+
+    /// Until when the lock may be taken for the call's `hold_at_least`.
+    pub(super) fn kept_until(&self, call: &Call) -> Option<Nanos> {
+        let begun = match &call.hold {
+            Some(hold) => hold.begun,
+            // It may have been arranged right before the end of the process, or of a body that joined another's hold.
+            None if call.options.joins.is_some() || call.returned.is_none() => self.ended_at(call),
+            None => return None,
+        };
+        Some(begun + call.options.least_ms? * 1_000_000)
     }
 
     /// When this process was not scheduled.
@@ -275,6 +377,7 @@ impl Call {
             }
             (EventKind::Heartbeat { held, .. }, Some(hold)) => hold.heartbeats.push((event.at, *held)),
             (EventKind::BodyEnded { ending, .. }, Some(hold)) => hold.ended = Some((event.at, *ending)),
+            (EventKind::Inherited { held: true, .. }, _) => self.inherited = Some(event.at),
             (EventKind::Returned { outcome, .. }, _) => self.returned = Some((event.at, *outcome)),
             _ => {}
         }

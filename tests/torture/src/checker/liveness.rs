@@ -40,14 +40,16 @@ fn queued(history: &History, call: &Call) -> Span {
 }
 
 fn idle_waits(history: &History, limits: &Limits, key: &str, calls: &[&Call]) -> Vec<Violation> {
-    let explained = windows::explained(history, limits, &windows::involved(history, key));
+    let explained = windows::explained(history, limits, key, &windows::involved(history, key));
     let held = calls.iter().filter_map(|call| {
         let hold = call.hold.as_ref()?;
-        Some((Span::new(hold.begun, history.ended_at(call)), *call))
+        // With `hold_at_least` it is not free before that is over.
+        let until = history.ended_at(call).max(history.kept_until(call).unwrap_or(0));
+        Some((Span::new(hold.begun, until), *call))
     });
     let held: Timeline<&Call> = held.collect();
     let mut violations = Vec::new();
-    for call in calls.iter().filter(|call| call.wait != Wait::Never) {
+    for call in calls.iter().filter(|call| is_queued(call)) {
         let whole = queued(history, call);
         let covers = held.overlapping(whole).map(|(span, _)| *span).chain(windows::within(&explained, whole));
         let Some(idle) = longest_uncovered(whole, covers).filter(|idle| idle.length() > limits.moment) else {
@@ -64,14 +66,14 @@ fn idle_waits(history: &History, limits: &Limits, key: &str, calls: &[&Call]) ->
 
 /// Calls that were overtaken by a later one, although no fault affected either.
 fn overtaken(history: &History, limits: &Limits, key: &str, calls: &[&Call]) -> Vec<Violation> {
-    let waiting = calls.iter().filter(|call| call.wait != Wait::Never);
+    let waiting = calls.iter().filter(|call| is_queued(call));
     let waits: Timeline<&Call> = waiting.map(|call| (queued(history, call), *call)).collect();
     let whole_calls: Timeline<&Call> =
         calls.iter().map(|call| (Span::new(call.invoked, history.ended_at(call)), *call)).collect();
     let granted = granted(calls);
     let mut violations = Vec::new();
     for (later, hold) in calls.iter().filter_map(|call| Some((*call, call.hold.as_ref()?))) {
-        if later.wait == Wait::Never {
+        if !is_queued(later) {
             continue;
         }
         let still_waiting = waits.overlapping(Span::new(hold.begun, hold.begun + 1)).map(|(_, call)| *call);
@@ -79,7 +81,7 @@ fn overtaken(history: &History, limits: &Limits, key: &str, calls: &[&Call]) -> 
         let handed_off = granted
             .get(&grant_number(hold))
             .is_some_and(|granted| hold.begun > *granted && hold.begun <= granted + nanos(limits.moment));
-        let still_waiting = still_waiting.filter(|earlier| !handed_off || earlier.process == later.process);
+        let still_waiting = still_waiting.filter(|earlier| !handed_off || is_one_client(earlier, later));
         let first_in_queue = |earlier: &&Call| queued_since(&whole_calls, limits, earlier, later) < later.invoked;
         for earlier in still_waiting.filter(first_in_queue) {
             if is_undisturbed(history, limits, earlier, later, hold.begun) {
@@ -94,6 +96,16 @@ fn overtaken(history: &History, limits: &Limits, key: &str, calls: &[&Call]) -> 
         }
     }
     violations
+}
+
+/// Whether the call has a position in the lock's queue: a try has none, and one that joins a hold waits for its turn there.
+fn is_queued(call: &Call) -> bool {
+    call.wait != Wait::Never && call.options.joins.is_none()
+}
+
+/// Each client of a process has an entry of its own in the store's queue.
+fn is_one_client(one: &Call, other: &Call) -> bool {
+    one.process == other.process && one.options.client == other.options.client
 }
 
 /// The number of the store's grant that a hold comes from: a process may hand one off among its calls, for a moment.
@@ -113,15 +125,15 @@ fn granted(calls: &[&Call]) -> BTreeMap<u64, Nanos> {
 
 /// The time from which on no later request may overtake `call`.
 ///
-/// A process has one entry in the store's queue at a time: for other processes, a call is in the queue only when the
-/// earlier calls of its own process have ended.
+/// A client has one entry in the store's queue at a time: for other clients, a call is in the queue only when the earlier
+/// calls of its own client have ended.
 fn queued_since(whole_calls: &Timeline<&Call>, limits: &Limits, call: &Call, other: &Call) -> Nanos {
     let queued = call.queued.unwrap_or(call.invoked + nanos(limits.moment));
-    if call.process == other.process {
+    if is_one_client(call, other) {
         return queued;
     }
     let open = whole_calls.overlapping(Span::new(call.invoked, call.invoked + 1));
-    let own = open.filter(|(span, other)| other.process == call.process && span.from < queued);
+    let own = open.filter(|(span, other)| is_one_client(other, call) && span.from < queued);
     let ended = own.filter(|(_, other)| other.id != call.id).map(|(span, _)| span.to).max().unwrap_or(0);
     ended.max(call.invoked) + nanos(limits.moment)
 }
@@ -129,5 +141,5 @@ fn queued_since(whole_calls: &Timeline<&Call>, limits: &Limits, call: &Call, oth
 fn is_undisturbed(history: &History, limits: &Limits, earlier: &Call, later: &Call, until: Nanos) -> bool {
     let both = BTreeSet::from([earlier.process.as_str(), later.process.as_str()]);
     let whole = Span::new(earlier.invoked, until);
-    windows::within(&windows::explained(history, limits, &both), whole).next().is_none()
+    windows::within(&windows::explained(history, limits, &earlier.key, &both), whole).next().is_none()
 }

@@ -9,16 +9,19 @@ use crate::history::{Event, EventKind};
 mod exclusion;
 mod excuses;
 mod history;
+mod joined;
+mod least;
 mod linearizability;
 mod liveness;
 mod orphans;
+mod outcomes;
 mod register;
 mod spans;
 mod termination;
 mod windows;
 
 pub use excuses::Excuse;
-pub use history::{Call, Fault, History, Hold};
+pub use history::{CHILD, Call, Fault, History, Hold};
 pub use spans::Span;
 
 /// The rules.
@@ -42,6 +45,8 @@ pub enum Rule {
     Order,
     /// Every call ends, and in time if it has a limit.
     Termination,
+    /// A call reports an outage, or a want of rights, only when there is one, and never anything unexpected.
+    Outcome,
 }
 
 /// The times that the rules depend on.
@@ -99,6 +104,7 @@ pub fn check(events: &[Event], limits: &Limits) -> Vec<Violation> {
     violations.extend(orphans::check(&history, limits));
     violations.extend(liveness::check(&history, limits));
     violations.extend(termination::check(&history, limits));
+    violations.extend(outcomes::check(&history, limits));
     sort(&mut violations);
     violations
 }
@@ -128,7 +134,7 @@ pub fn excuses(history: &History, limits: &Limits) -> BTreeMap<Excuse, usize> {
 pub fn undisturbed(history: &History, limits: &Limits) -> f64 {
     let whole = Span::new(history.start, history.end);
     let undisturbed = |key: &&str| {
-        let explained = windows::explained(history, limits, &windows::involved(history, key));
+        let explained = windows::explained(history, limits, key, &windows::involved(history, key));
         spans::uncovered(whole, windows::within(&explained, whole)).iter().map(|span| span.length()).sum::<Duration>()
     };
     let keys = history.keys();
@@ -140,6 +146,8 @@ fn safety(history: &History, limits: &Limits) -> Vec<Violation> {
     let mut violations: Vec<Violation> = differing_members(history).into_iter().collect();
     for key in history.keys() {
         violations.extend(exclusion::check(history, limits, key));
+        violations.extend(joined::check(history, key));
+        violations.extend(least::check(history, key));
         violations.extend(register::check(history, key));
     }
     violations

@@ -7,44 +7,66 @@ use super::spans::{Span, Timeline, longest_uncovered};
 use super::{Limits, Rule, Violation, windows};
 
 pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
-    let mut violations = Vec::new();
+    let mut violations: Vec<Violation> = left_behind(history).into_iter().collect();
     for (name, process) in history.processes.iter().filter(|(_, process)| process.pid != 0) {
         // A fault of the process itself explains an entry only while the process lives: a dead one's lapses after a TTL.
-        let alive = process.died.is_none();
+        let alive = history.died(name).is_none();
         let explaining = if alive { BTreeSet::from([name.as_str()]) } else { BTreeSet::new() };
-        let explained = windows::explained(history, limits, &explaining);
         let calls = calls(history, name);
         let state = if alive { "has no call for it" } else { "is dead, or had no call for it" };
+        let mut entries: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
         for entry in history.entries.iter().filter(|entry| entry.pid == process.pid) {
-            violations.extend(orphaned(limits, entry, &calls, &explained, &format!("{name} {state}")));
+            entries.entry(&entry.key).or_default().push(entry);
+        }
+        for (key, entries) in entries {
+            let owners = Owners {
+                calls: calls.get(key),
+                explained: windows::explained(history, limits, key, &explaining),
+                reason: format!("{name} {state}"),
+            };
+            violations.extend(entries.into_iter().filter_map(|entry| owners.orphaned(history, limits, name, entry)));
         }
     }
     violations
 }
 
-/// The calls of a process, by lock: each owns the entries of its lock until it returns.
+/// The calls of a process, by lock: each owns the entries of its lock until it returns, or its `hold_at_least` is over.
 fn calls<'a>(history: &'a History, process: &str) -> BTreeMap<&'a str, Timeline<()>> {
     let mut calls: BTreeMap<&str, Vec<(Span, ())>> = BTreeMap::new();
     for call in history.calls.iter().filter(|call| call.process == process) {
-        calls.entry(&call.key).or_default().push((Span::new(call.invoked, history.ended_at(call)), ()));
+        let until = history.ended_at(call).max(history.kept_until(call).unwrap_or(0));
+        calls.entry(&call.key).or_default().push((Span::new(call.invoked, until), ()));
     }
     calls.into_iter().map(|(key, calls)| (key, calls.into_iter().collect())).collect()
 }
 
-fn orphaned(
-    limits: &Limits,
-    entry: &Entry,
-    calls: &BTreeMap<&str, Timeline<()>>,
-    explained: &Timeline<()>,
-    reason: &str,
-) -> Option<Violation> {
-    let owned = calls.get(entry.key.as_str()).into_iter().flat_map(|calls| windows::within(calls, entry.seen));
-    let orphan = longest_uncovered(entry.seen, owned.chain(windows::within(explained, entry.seen)))?;
-    let allowed = limits.ttl + limits.moment + limits.grace;
-    (orphan.length() > allowed).then(|| {
-        let length = orphan.length();
-        let description =
-            format!("entry {} was there for {length:?} although {reason}; {allowed:?} are allowed", entry.name);
-        Violation::new(Rule::Orphans, &entry.key, orphan, &[], description)
-    })
+/// What explains the entries of one process for one lock.
+struct Owners<'a> {
+    calls: Option<&'a Timeline<()>>,
+    explained: Timeline<()>,
+    reason: String,
+}
+
+impl Owners<'_> {
+    fn orphaned(&self, history: &History, limits: &Limits, process: &str, entry: &Entry) -> Option<Violation> {
+        let Self { calls, explained, reason } = self;
+        let owned = calls.iter().flat_map(|calls| windows::within(calls, entry.seen));
+        let orphan = longest_uncovered(entry.seen, owned.chain(windows::within(explained, entry.seen)))?;
+        let allowed = history.longest_ttl(&entry.key, entry.seen, limits.ttl, |name| name == process)
+            + limits.moment
+            + limits.grace;
+        (orphan.length() > allowed).then(|| {
+            let length = orphan.length();
+            let description =
+                format!("entry {} was there for {length:?} although {reason}; {allowed:?} are allowed", entry.name);
+            Violation::new(Rule::Orphans, &entry.key, orphan, &[], description)
+        })
+    }
+}
+
+fn left_behind(history: &History) -> Option<Violation> {
+    let what = history.left_behind.join(", ");
+    let description = format!("although all calls have returned, there still is: {what}");
+    let end = Span::new(history.end, history.end);
+    (!what.is_empty()).then(|| Violation::new(Rule::Orphans, "(all)", end, &[], description))
 }

@@ -8,8 +8,8 @@ use super::{Rule, Violation, linearizability};
 
 pub(super) fn check(history: &History, key: &str) -> Vec<Violation> {
     let writes: Vec<&Write> = history.writes.iter().filter(|write| write.key == key).collect();
-    let holds: BTreeMap<u64, (&Call, &Hold)> =
-        history.holds(key).into_iter().map(|(call, hold)| (hold.fence, (call, hold))).collect();
+    let holds = history.holds(key).into_iter().filter(|(call, _)| call.options.joins.is_none());
+    let holds: BTreeMap<u64, (&Call, &Hold)> = holds.map(|(call, hold)| (hold.fence, (call, hold))).collect();
     let impossible = linearizability::first_impossible(&writes);
     let impossible = impossible.map(|index| not_linearizable(key, writes[index], &holds));
     let refused = writes.iter().filter(|write| !write.accepted);

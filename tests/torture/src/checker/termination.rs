@@ -2,18 +2,39 @@
 
 use std::time::Duration;
 
-use super::history::{Call, History};
+use super::history::{Call, History, Process};
 use super::liveness::wait;
 use super::spans::{Span, uncovered};
 use super::{Limits, Rule, Violation};
 use crate::history::Wait;
+use crate::matrix::Deed;
 
 /// The time that a process needs to catch up after a stall.
 const CATCHING_UP: Duration = Duration::from_millis(300);
 
 pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
     let alive = history.calls.iter().filter(|call| history.died(&call.process).is_none());
-    alive.filter_map(|call| overdue(history, limits, call)).collect()
+    let overdue = alive.filter_map(|call| overdue(history, limits, call));
+    let ended = history.processes.iter().filter_map(|(name, process)| ended(name, process));
+    overdue.chain(ended).collect()
+}
+
+/// The process ended, and neither the nemesis nor itself had planned that, or not like that.
+fn ended(name: &str, process: &Process) -> Option<Violation> {
+    let (at, status) = process.ended.as_ref()?;
+    let planned = process.ends.map(|(_, deed)| deed);
+    let expected = match planned {
+        Some(Deed::Return | Deed::Exit) => Some("exit status: 0"),
+        Some(Deed::Abort) => Some("signal: 6"),
+        Some(Deed::Kill) => Some("signal: 9"),
+        _ => None,
+    };
+    let is_planned = expected.is_some_and(|expected| status.starts_with(expected));
+    (!is_planned).then(|| {
+        let plan = planned.map_or("which nobody had planned".to_owned(), |deed| format!("and was to end by {deed:?}"));
+        let description = format!("{name} ended with {status}, {plan}");
+        Violation::new(Rule::Termination, "(all)", Span::new(*at, *at), &[], description)
+    })
 }
 
 fn overdue(history: &History, limits: &Limits, call: &Call) -> Option<Violation> {

@@ -4,30 +4,47 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Limits;
-use super::history::History;
+use super::history::{CHILD, History};
 use super::spans::{Span, Timeline};
 use crate::history::Scope;
 
-/// The times in which a fault that affects one of these processes, or the store, or its aftermath was in effect.
-pub(super) fn explained(history: &History, limits: &Limits, processes: &BTreeSet<&str>) -> Timeline<()> {
-    let worker = |process: &String, aftermath: Duration| processes.contains(process.as_str()).then_some(aftermath);
+/// The times in which a fault that affects one of these processes, or the store, or its aftermath was in effect: for calls
+/// that wait for this lock.
+pub(super) fn explained(history: &History, limits: &Limits, key: &str, processes: &BTreeSet<&str>) -> Timeline<()> {
+    let lasting = |span: Span, process: &str| {
+        history.longest_ttl(key, span, limits.ttl, |name| is_or_forked(name, process) || process.is_empty())
+    };
+    let worker = |process: &str, span: Span, recovery: Duration| {
+        let is_meant = processes.iter().any(|name| is_or_forked(name, process));
+        is_meant.then(|| lasting(span, process) + recovery)
+    };
     let faults = history.faults.iter().filter_map(|fault| {
         let aftermath = match &fault.scope {
-            Scope::Store | Scope::OldLeader => Some(limits.ttl + limits.store_recovery),
-            Scope::Worker(process) => worker(process, limits.ttl + limits.worker_recovery),
-            Scope::Revocation(process) => worker(process, limits.ttl + limits.moment),
+            Scope::Store | Scope::OldLeader => Some(lasting(fault.span, "") + limits.store_recovery),
+            Scope::Worker(process) => worker(process, fault.span, limits.worker_recovery),
+            Scope::Revocation(process) => worker(process, fault.span, limits.moment),
             Scope::Load => Some(limits.moment),
+            Scope::Lock(lock) => (lock == key).then(|| lasting(fault.span, "") + limits.store_recovery),
+            // A moment in another fault.
+            Scope::Forgotten(_) => None,
         };
         Some(fault.span.extended(aftermath?))
     });
     // A stall of a process that is no worker is one of the whole machine.
     let stalls =
         history.processes.iter().filter(|(name, process)| processes.contains(name.as_str()) || process.pid == 0);
-    let stalls = stalls.flat_map(|(_, process)| &process.stalls).map(|stall| {
+    let stalls = stalls.flat_map(|(name, process)| process.stalls.iter().map(move |stall| (name, process.pid, *stall)));
+    let stalls = stalls.map(|(name, pid, stall)| {
         let may_lapse = stall.length() * 2 > limits.ttl;
-        stall.extended(if may_lapse { limits.ttl + limits.worker_recovery } else { limits.moment })
+        let process = if pid == 0 { "" } else { name };
+        stall.extended(if may_lapse { lasting(stall, process) + limits.worker_recovery } else { limits.moment })
     });
     faults.chain(stalls).map(|span| (span, ())).collect()
+}
+
+/// Whether `name` is this process, or a child that it has forked, which uses the same network.
+fn is_or_forked(name: &str, process: &str) -> bool {
+    name == process || name.split_once(CHILD).is_some_and(|(parent, _)| parent == process)
 }
 
 /// The processes that ever requested this lock.

@@ -12,6 +12,7 @@ use crate::worker::body::Body;
 
 pub mod members;
 pub mod naive;
+pub mod options;
 pub mod ours;
 mod session;
 

@@ -14,13 +14,10 @@ use crate::worker::body::Body;
 pub struct Ours(Locks);
 
 impl Ours {
-    /// On the store at `url`.
-    ///
-    /// # Errors
-    ///
-    /// If the URL is invalid.
-    pub fn connect(url: &str) -> Result<Self, Error> {
-        Locks::connect(url).map(Self)
+    /// Of this client.
+    #[must_use]
+    pub fn of(locks: Locks) -> Self {
+        Self(locks)
     }
 }
 
@@ -97,13 +94,17 @@ fn blocking(locks: &Locks, key: &str, body: Body) -> Result<(), Error> {
     Ok(())
 }
 
-fn failure(error: &Error) -> Failure {
+/// What became of a call that has failed.
+#[must_use]
+pub fn failure(error: &Error) -> Failure {
     let outcome = match error.kind() {
         ErrorKind::Busy => Outcome::Busy,
         ErrorKind::Timeout => Outcome::Timeout,
         ErrorKind::LimitPassed => Outcome::Limited,
         ErrorKind::Lost => Outcome::Lost,
         ErrorKind::Unavailable => Outcome::Unavailable,
+        ErrorKind::Closed => Outcome::Closed,
+        ErrorKind::Unauthorized => Outcome::Refused,
         _ => Outcome::Failed,
     };
     Failure { outcome, message: format!("{error:?}") }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::history::{Ending, EventKind, Recorder, Wait};
+use crate::history::{Ending, EventKind, Options, Recorder, Wait};
 use crate::lock::Style;
 use crate::random::Random;
 use crate::register::Writer;
@@ -35,7 +35,8 @@ impl Body {
     pub fn record_request(&self, wait: Wait, style: Style) {
         let (call, key) = (self.call, self.key.clone());
         let (stoppable, limit_ms) = (style.is_stoppable(), style.limit_ms());
-        self.recorder.record(EventKind::Invoked { call, key, wait, stoppable, limit_ms });
+        let options = Options::default();
+        self.recorder.record(EventKind::Invoked { call, key, wait, stoppable, limit_ms, options });
     }
 
     /// Runs, and records at each step whether the lock reports that it is held.
@@ -44,8 +45,8 @@ impl Body {
     ///
     /// If that was planned.
     pub async fn run(mut self, fence: u64, held: impl Fn() -> bool) {
-        let mut running = self.begin(fence);
-        while let Some(pause) = self.step(&mut running, &held) {
+        let running = self.begin(fence);
+        while let Some(pause) = self.step(&running, &held) {
             tokio::time::sleep(pause).await;
         }
         self.end(running);
@@ -57,26 +58,24 @@ impl Body {
     ///
     /// If that was planned.
     pub fn run_blocking(mut self, fence: u64, held: impl Fn() -> bool) {
-        let mut running = self.begin(fence);
-        while let Some(pause) = self.step(&mut running, &held) {
+        let running = self.begin(fence);
+        while let Some(pause) = self.step(&running, &held) {
             std::thread::sleep(pause);
         }
         self.end(running);
     }
 
-    fn begin(&mut self, fence: u64) -> Running {
+    pub(super) fn begin(&mut self, fence: u64) -> Running {
         let at = self.recorder.record(EventKind::BodyStarted { call: self.call, fence });
-        let running = Running { recorder: self.recorder.clone(), call: self.call, fence, ending: Ending::Dropped };
+        let running = Running::of(&self.recorder, self.call, fence);
         // After this write the register refuses those of all earlier holders.
         self.write(fence, at);
         running
     }
 
     /// Records a heartbeat, and returns how long to pause before the next step; `None` after the last one.
-    fn step(&mut self, running: &mut Running, held: &impl Fn() -> bool) -> Option<Duration> {
-        let at = crate::clock::now();
-        // Asked after the time was taken: what is held now was held then.
-        self.recorder.record_at(at, EventKind::Heartbeat { call: self.call, held: held() });
+    pub(super) fn step(&mut self, running: &Running, held: &impl Fn() -> bool) -> Option<Duration> {
+        let at = running.beat(held);
         if self.random.percent(20) {
             self.write(running.fence, at);
         }
@@ -91,7 +90,7 @@ impl Body {
     }
 
     #[expect(clippy::panic, reason = "one of the ways in which a body ends")]
-    fn end(self, mut running: Running) {
+    pub(super) fn end(self, mut running: Running) {
         running.ending = if self.panics { Ending::Panicked } else { Ending::Done };
         if self.panics {
             panic!("{PLANNED}");
@@ -100,11 +99,24 @@ impl Body {
 }
 
 /// Records the end of the body, however it ends.
-struct Running {
+pub(super) struct Running {
     recorder: Arc<Recorder>,
     call: u64,
     fence: u64,
-    ending: Ending,
+    pub(super) ending: Ending,
+}
+
+impl Running {
+    pub(super) fn of(recorder: &Arc<Recorder>, call: u64, fence: u64) -> Self {
+        Self { recorder: recorder.clone(), call, fence, ending: Ending::Dropped }
+    }
+
+    /// Records that the body runs, and what the lock reports; returns the time.
+    pub(super) fn beat(&self, held: impl Fn() -> bool) -> u64 {
+        let at = crate::clock::now();
+        // Asked after the time was taken: what is held now was held then.
+        self.recorder.record_at(at, EventKind::Heartbeat { call: self.call, held: held() })
+    }
 }
 
 impl Drop for Running {

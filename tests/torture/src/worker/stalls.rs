@@ -14,19 +14,25 @@ const SHORTEST: Nanos = 100_000_000;
 
 /// Watches the process and the runtime until they end.
 pub fn watch(recorder: &Arc<Recorder>) {
-    let (process, runtime) = (recorder.clone(), recorder.clone());
-    std::thread::spawn(move || {
-        let mut last = now();
-        loop {
-            std::thread::sleep(TICK);
-            last = record_if_stalled(&process, last, true);
-        }
-    });
+    watch_process(recorder);
+    let runtime = recorder.clone();
     tokio::spawn(async move {
         let mut last = now();
         loop {
             tokio::time::sleep(TICK).await;
             last = record_if_stalled(&runtime, last, false);
+        }
+    });
+}
+
+/// Watches the process until it ends.
+pub(super) fn watch_process(recorder: &Arc<Recorder>) {
+    let process = recorder.clone();
+    std::thread::spawn(move || {
+        let mut last = now();
+        loop {
+            std::thread::sleep(TICK);
+            last = record_if_stalled(&process, last, true);
         }
     });
 }

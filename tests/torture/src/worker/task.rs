@@ -3,14 +3,13 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::Worker;
 use super::body::Body;
+use super::{Worker, next_call};
 use crate::history::{EventKind, Outcome, Recorder, Wait};
 use crate::lock::{Failure, Request, Style};
 use crate::random::Random;
@@ -22,7 +21,7 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Makes calls until the worker is told to stop.
 pub(super) async fn run(worker: Arc<Worker>, key: String, seed: u64, name: String) {
     let mut random = Random::new(seed, &name);
-    while !worker.stopping.load(Ordering::Acquire) {
+    while !worker.is_stopping() {
         let outcome = call(&worker, &key, &mut random).await;
         let pause = match outcome {
             Outcome::Ran | Outcome::Panicked | Outcome::Lost | Outcome::Limited => random.millis(0, 30),
@@ -33,8 +32,7 @@ pub(super) async fn run(worker: Arc<Worker>, key: String, seed: u64, name: Strin
 }
 
 async fn call(worker: &Arc<Worker>, key: &str, random: &mut Random) -> Outcome {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let call = NEXT.fetch_add(1, Ordering::Relaxed);
+    let call = next_call();
     let (style, wait) = choose(random);
     let dropped_after = dropped_after(style, random);
     let body = Body {
@@ -46,7 +44,7 @@ async fn call(worker: &Arc<Worker>, key: &str, random: &mut Random) -> Outcome {
         register: worker.register.clone(),
         random: random.clone(),
     };
-    let running = worker.lock.run(Request { key: key.to_owned(), wait, style, body });
+    let running = worker.lock().run(Request { key: key.to_owned(), wait, style, body });
     let recorder = (style != Style::Blocking).then(|| worker.recorder.clone());
     let running = record_queued(recorder, call, running);
     // A task of its own, so that a panic ends the call and not the worker.

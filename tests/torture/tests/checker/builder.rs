@@ -1,7 +1,7 @@
 //! Histories made up for tests. All times are in milliseconds.
 
 use locks_torture::checker::{Limits, Rule, check};
-use locks_torture::history::{Ending, Event, EventKind, Outcome, Promises, Register, Scope, Wait};
+use locks_torture::history::{Ending, Event, EventKind, Options, Outcome, Promises, Register, Scope, Wait};
 use std::time::Duration;
 
 pub(crate) const KEY: &str = "/k";
@@ -36,12 +36,20 @@ impl Builder {
 
     pub(crate) fn invokes_with(self, at: u64, process: &str, call: u64, wait: Wait, stoppable: bool) -> Self {
         let key = KEY.into();
-        self.event(at, process, EventKind::Invoked { call, key, wait, stoppable, limit_ms: None })
+        let (limit_ms, options) = (None, Options::default());
+        self.event(at, process, EventKind::Invoked { call, key, wait, stoppable, limit_ms, options })
     }
 
     pub(crate) fn invokes_limited(self, at: u64, process: &str, call: u64, limit_ms: u64) -> Self {
-        let (key, wait, limit_ms) = (KEY.into(), Wait::Forever, Some(limit_ms));
-        self.event(at, process, EventKind::Invoked { call, key, wait, stoppable: true, limit_ms })
+        let (key, wait, limit_ms, options) = (KEY.into(), Wait::Forever, Some(limit_ms), Options::default());
+        self.event(at, process, EventKind::Invoked { call, key, wait, stoppable: true, limit_ms, options })
+    }
+
+    /// A call with these options, which is in the queue at once.
+    pub(crate) fn invokes_as(self, at: u64, process: &str, call: u64, options: Options, stoppable: bool) -> Self {
+        let (key, wait, limit_ms) = (KEY.into(), Wait::Forever, None);
+        let invoked = EventKind::Invoked { call, key, wait, stoppable, limit_ms, options };
+        self.event(at, process, invoked).queued(at, process, call)
     }
 
     pub(crate) fn queued(self, at: u64, process: &str, call: u64) -> Self {

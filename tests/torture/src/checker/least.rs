@@ -1,0 +1,56 @@
+//! `hold_at_least`: nobody holds the lock before that time is over, however the body, the call or the process ended.
+
+use std::time::Duration;
+
+use super::history::{Call, History, Hold};
+use super::spans::Span;
+use super::{Rule, Violation};
+use crate::clock::{Nanos, nanos};
+use crate::history::{Outcome, Scope};
+
+/// By how much the clocks of the holder and of the store may differ in that time.
+const TOLERANCE: Duration = Duration::from_millis(50);
+
+pub(super) fn check(history: &History, key: &str) -> Vec<Violation> {
+    let holds = history.holds(key);
+    let mut violations = Vec::new();
+    for (index, (call, hold)) in holds.iter().enumerate() {
+        let Some(least) = call.options.least_ms else { continue };
+        let until = granted(&holds[..index], call) + least * 1_000_000 - nanos(TOLERANCE);
+        // Those that joined a hold are under it.
+        let next = holds[index + 1..].iter().find(|(next, _)| next.options.joins.is_none());
+        let Some((next, begun)) = next.map(|(next, hold)| (*next, hold.begun)).filter(|(_, begun)| *begun < until)
+        else {
+            continue;
+        };
+        let span = Span::new(begun, until);
+        if is_taken_away(history, Span::new(call.invoked, begun)) {
+            continue;
+        }
+        let description = format!(
+            "{} began a body {:?} before the end of the `hold_at_least` of {least} ms that {} had asked for",
+            next.process,
+            span.length(),
+            call.process
+        );
+        let fences = format!(" (fence {})", hold.fence);
+        violations.push(Violation::new(Rule::Exclusion, key, span, &[call, next], description + &fences));
+    }
+    violations
+}
+
+/// The earliest time at which the call may have been granted the lock: the time counts from there.
+fn granted(before: &[(&Call, &Hold)], call: &Call) -> Nanos {
+    let released = before.iter().rev().find(|(before, _)| before.options.joins.is_none()).and_then(|(before, hold)| {
+        // One that was lost had gone to another before its body ended.
+        let is_normal = before.returned.is_some_and(|(_, outcome)| outcome == Outcome::Ran);
+        hold.ended.filter(|_| is_normal && before.stoppable).map(|(at, _)| at)
+    });
+    call.invoked.max(released.unwrap_or(0)).min(call.hold.as_ref().map_or(Nanos::MAX, |hold| hold.begun))
+}
+
+/// Whether somebody else took leases away from anybody in this time.
+fn is_taken_away(history: &History, span: Span) -> bool {
+    let of_others = |scope: &Scope| matches!(scope, Scope::Revocation(_) | Scope::OldLeader | Scope::Forgotten(_));
+    history.faults.iter().any(|fault| of_others(&fault.scope) && fault.span.overlaps(span))
+}

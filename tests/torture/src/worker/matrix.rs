@@ -1,0 +1,152 @@
+//! One task of a worker that calls what the matrix asks for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use distributed_locks::{Error, blocking};
+
+use super::body::Body;
+use super::clients::PATIENCE;
+use super::deeds::Happening;
+use super::drive::drive;
+use super::steps::Steps;
+use super::{Worker, next_call};
+use crate::history::{EventKind, Options, Outcome, Wait};
+use crate::lock::options::{self, Durations};
+use crate::lock::ours::failure;
+use crate::matrix::{Caller, Client, Deed, Function, Least, Length, Most, Nested, Phase, Row, Waits};
+use crate::random::Random;
+use crate::run::TTL;
+use crate::workers::MATRIX;
+
+/// How often a call that tries is repeated while the lock is held.
+const TRIES: usize = 40;
+
+/// Makes the calls that the driver deals, until the worker is told to stop.
+pub(super) async fn run(worker: Arc<Worker>, group: String, seed: u64, (name, task): (String, u64)) {
+    let mut random = Random::new(seed, &name);
+    while let Some((id, row)) = worker.driver.draw(task).await {
+        let key = format!("{group}{}", MATRIX[usize::from(row.waits == Waits::Never)]);
+        for _ in 0..TRIES {
+            let outcome = call(&worker, &key, (id, row), &mut random).await;
+            tokio::time::sleep(random.millis(0, 60)).await;
+            if outcome != Outcome::Busy || worker.is_stopping() {
+                break;
+            }
+        }
+    }
+}
+
+async fn call(worker: &Arc<Worker>, key: &str, (id, row): (u64, Row), random: &mut Random) -> Outcome {
+    let (call, durations) = (next_call(), choose(row, random));
+    let (number, locks) = worker.clients().of(row.client);
+    let options = Options {
+        least_ms: durations.least.map(millis),
+        ttl_ms: (row.client == Client::Patient).then(|| millis(TTL * PATIENCE)),
+        client: number,
+        joins: None,
+    };
+    let happening = Happening::new(worker, call, key, (id, row), options, random.clone());
+    let body = Body {
+        call,
+        key: key.to_owned(),
+        length: match row.length {
+            Length::Brief => random.millis(0, 150),
+            Length::Long => random.millis(3_200, 4_500),
+        },
+        panics: row.caller == Caller::Panics,
+        recorder: worker.recorder.clone(),
+        register: worker.register.clone(),
+        random: random.clone(),
+    };
+    let invoked = invoked(call, key, row, durations, options);
+    let steps = Steps { body, happening: happening.clone(), locks: locks.clone() };
+    let dropped_after = if row.waits == Waits::Never { Duration::ZERO } else { random.millis(0, 1_500) };
+    let (recorder, key) = (worker.recorder.clone(), key.to_owned());
+    let returned = if row.function == Function::Plain {
+        tokio::task::spawn_blocking(move || {
+            // Not before its thread has started, which may take a while.
+            recorder.record(invoked);
+            Some(blocking(options::call(row.function, &locks, &key, durations, steps)))
+        })
+        .await
+    } else {
+        recorder.record(invoked);
+        let driven = happening.clone();
+        // A task of its own, so that a panic ends the call and not the worker.
+        tokio::spawn(async move {
+            let running = options::call(row.function, &locks, &key, durations, steps);
+            drive(Box::pin(running), &driven, dropped_after).await
+        })
+        .await
+    };
+    let (outcome, error) = outcome(returned);
+    worker.recorder.record(EventKind::Returned { call, outcome, error });
+    happening.returned().await;
+    if is_met(&happening, outcome) {
+        happening.met();
+    }
+    outcome
+}
+
+fn outcome(returned: Result<Option<Result<(), Error>>, tokio::task::JoinError>) -> (Outcome, String) {
+    match returned {
+        Ok(Some(Ok(()))) => (Outcome::Ran, String::new()),
+        Ok(Some(Err(error))) => {
+            let failure = failure(&error);
+            (failure.outcome, failure.message)
+        }
+        Ok(None) => (Outcome::Abandoned, String::new()),
+        Err(ended) if ended.is_panic() => (Outcome::Panicked, String::new()),
+        Err(ended) => (Outcome::Failed, ended.to_string()),
+    }
+}
+
+fn invoked(call: u64, key: &str, row: Row, durations: Durations, options: Options) -> EventKind {
+    let wait = match (row.waits, durations.wait) {
+        (Waits::Never, _) => Wait::Never,
+        (_, Some(limit)) => Wait::Millis(millis(limit)),
+        (_, None) => Wait::Forever,
+    };
+    // A guard's limit is one of the lock, and not of what its user does.
+    let limit_ms = durations.most.filter(|_| row.function != Function::Guard).map(millis);
+    let stoppable = matches!(row.function, Function::Async | Function::Run);
+    EventKind::Invoked { call, key: key.to_owned(), wait, stoppable, limit_ms, options }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn choose(row: Row, random: &mut Random) -> Durations {
+    let ttl = millis(if row.client == Client::Patient { TTL * PATIENCE } else { TTL });
+    let wait = match row.waits {
+        Waits::Forever => None,
+        Waits::Limited => Some(random.millis(1_000, 8_000)),
+        Waits::Never => Some(Duration::ZERO),
+    };
+    let least = match row.least {
+        Least::None => None,
+        // So long that the store has to be asked: otherwise there is no moment at which it has been.
+        Least::Below if row.phase == Phase::Kept => Some(random.millis(ttl * 92 / 100, ttl * 98 / 100)),
+        // Shorter than the time from one renewal to the next, and longer.
+        Least::Below => Some(random.millis(100, ttl * 8 / 10)),
+        Least::Above => Some(random.millis(ttl + 200, ttl + 1_500)),
+    };
+    let most = (row.most == Most::Some).then(|| least.unwrap_or_default() + random.millis(200, 3_500));
+    Durations { wait, least, most }
+}
+
+/// Whether everything has happened that the row asks for. Where the process was to end, that was known before.
+fn is_met(happening: &Happening, outcome: Outcome) -> bool {
+    let (row, has_begun) = (happening.row, happening.has_begun());
+    let caller = match row.caller {
+        Caller::Waits => has_begun,
+        Caller::Panics => outcome == Outcome::Panicked,
+        Caller::DropsBefore => outcome == Outcome::Abandoned && !has_begun,
+        Caller::DropsInside => outcome == Outcome::Abandoned && has_begun,
+    };
+    let nested = row.nested == Nested::Nothing || row.caller == Caller::DropsBefore || happening.is_past_middle();
+    let happened = row.phase == Phase::None || happening.has_happened();
+    caller && nested && happened && (!row.deed.ends_process() || row.deed == Deed::Nothing)
+}
