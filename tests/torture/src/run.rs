@@ -88,7 +88,8 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
         None => disturb(settings.length, &targets, Schedule::new(*seed, settings.length, kind)).await?,
         Some(_) => {
             let longest = settings.length * STRETCH;
-            disturb_until_caught(settings, &targets, Schedule::new(*seed, longest, kind)).await?;
+            let schedule = Schedule::new(*seed, longest, kind).on_one_store();
+            disturb_until_caught(settings, &targets, schedule).await?;
         }
     }
     // Whatever lapses now is to do so before the history ends.

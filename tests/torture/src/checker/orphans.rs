@@ -14,7 +14,7 @@ pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
         // A fault of the process itself explains an entry only while the process lives: a dead one's lapses after a TTL.
         let alive = process.died.is_none();
         let explaining = if alive { BTreeSet::from([name.as_str()]) } else { BTreeSet::new() };
-        let explained = windows::explained(history, limits, &explaining);
+        let explained = windows::explained_for_entries(history, limits, &explaining);
         let calls = calls(history, name);
         let state = if alive { "has no call for it" } else { "is dead, or had no call for it" };
         for entry in history.entries.iter().filter(|entry| entry.pid == process.pid) {

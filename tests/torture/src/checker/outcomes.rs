@@ -32,7 +32,11 @@ fn unexpected(history: &History, limits: &Limits, call: &Call) -> Option<Violati
 }
 
 fn is_explained(history: &History, limits: &Limits, call: &Call, whole: Span) -> bool {
-    let explained = windows::explained(history, limits, &BTreeSet::from([call.process.as_str()]));
+    let process = BTreeSet::from([call.process.as_str()]);
+    let explained = match call.returned {
+        Some((_, Outcome::Lost)) => windows::explained_for_entries(history, limits, &process),
+        _ => windows::explained(history, limits, &process),
+    };
     let of_lock = windows::of_lock(history, limits, &call.key);
     [explained, of_lock].iter().any(|windows| windows::within(windows, whole).next().is_some())
 }

@@ -10,13 +10,28 @@ use crate::history::Scope;
 
 /// The times in which a fault that affects one of these processes, or the store, or its aftermath was in effect.
 pub(super) fn explained(history: &History, limits: &Limits, processes: &BTreeSet<&str>) -> Timeline<()> {
+    of_faults(history, limits, processes, |_| true)
+}
+
+/// As [`explained`], for what is in the store: a store that is full renews and removes it as before.
+pub(super) fn explained_for_entries(history: &History, limits: &Limits, processes: &BTreeSet<&str>) -> Timeline<()> {
+    of_faults(history, limits, processes, |scope| *scope != Scope::Full)
+}
+
+fn of_faults(
+    history: &History,
+    limits: &Limits,
+    processes: &BTreeSet<&str>,
+    counts: fn(&Scope) -> bool,
+) -> Timeline<()> {
     let worker = |process: &String, aftermath: Duration| processes.contains(process.as_str()).then_some(aftermath);
-    let faults = history.faults.iter().filter_map(|fault| {
+    let faults = history.faults.iter().filter(|fault| counts(&fault.scope)).filter_map(|fault| {
         let aftermath = match &fault.scope {
             Scope::Store | Scope::OldLeader => Some(limits.ttl + limits.store_recovery),
             Scope::Worker(process) => worker(process, limits.ttl + limits.worker_recovery),
             Scope::Revocation(process) => worker(process, limits.ttl + limits.moment),
             Scope::Load => Some(limits.moment),
+            Scope::Full => Some(limits.worker_recovery),
             // A moment in another fault, and what `of_lock` is for.
             Scope::Forgotten(_) | Scope::Lock(_) => None,
         };
