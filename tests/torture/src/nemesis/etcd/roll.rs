@@ -61,8 +61,7 @@ impl EtcdCluster {
             self.reach(&from).await;
             self.leave_entries_behind().await;
         } else {
-            self.allow_downgrade(version).await;
-            self.reach(version).await;
+            self.go_back_to(version).await;
         }
         let leader = self.number_of(Member::Leader).await;
         let followers = (0..self.cluster.members().len()).filter(|number| *number != leader);
@@ -79,23 +78,27 @@ impl EtcdCluster {
     /// Waits until the members agree on this version.
     async fn reach(&self, version: &Binary) {
         let retries = Retries::begin();
-        loop {
-            let lines: Vec<_> = self.cluster.members().iter().map(|member| member.cluster_line()).collect();
-            if lines.iter().all(|line| line.as_deref() == Some(version.line())) {
-                return;
-            }
-            retries.after(format!("the members agree on {lines:?}, not {}", version.line())).await;
+        while let Err(seen) = self.agree_on(version) {
+            retries.after(seen).await;
         }
     }
 
-    async fn allow_downgrade(&self, to: &Binary) {
+    /// Asks for the way back to this version until the members agree on it: a way back that has just been gone may still
+    /// count as in progress.
+    async fn go_back_to(&self, version: &Binary) {
         let retries = Retries::begin();
         for member in self.cluster.members().iter().cycle() {
-            match block_in_place(|| member.allow_downgrade(to)) {
-                Err(refusal) if !refusal.to_string().contains("in progress") => retries.after(refusal).await,
-                _ => return,
-            }
+            let Err(seen) = self.agree_on(version) else { return };
+            let answer = block_in_place(|| member.allow_downgrade(version));
+            retries.after(format!("{seen}; asked to go back: {answer:?}")).await;
         }
+    }
+
+    fn agree_on(&self, version: &Binary) -> Result<(), String> {
+        let lines = || self.cluster.members().iter().map(|member| member.cluster_line()).collect::<Vec<_>>();
+        let lines = block_in_place(lines);
+        let agree = lines.iter().all(|line| line.as_deref() == Some(version.line()));
+        if agree { Ok(()) } else { Err(format!("the members agree on {lines:?}, not {}", version.line())) }
     }
 
     /// Waits until each member has made a snapshot since this: etcd 3.7 may panic at its first start on entries of 3.5.
