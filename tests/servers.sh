@@ -38,6 +38,8 @@ missing() {
     has javac || echo default-jdk-headless
     has_postgres || echo postgresql
     has pgbouncer || echo pgbouncer
+    # It makes a server's disk slow.
+    has strace || echo strace
     { [ -d $redis_py ] && [ -d $kazoo ]; } || has_pip || echo python3-pip
 }
 

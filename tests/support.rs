@@ -3,19 +3,21 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 #![expect(clippy::disallowed_methods, reason = "clocks and threads here are the tests', not the product's")]
 
+mod network;
+
 use std::env;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::process::{Command, ExitCode};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use support::cases;
 use support::cases::{Case, Fixture, Program};
 use support::child::Child;
 use support::etcd::{Setup, Users, decode, encode};
-use support::proxy::{Mode, Proxy};
-use support::{HANG_LIMIT, eventually, once_within};
+use support::eventually;
+use support::proxy::Mode;
 
 /// Set for the runs of this program that are to fail.
 const TO_FAIL: &str = "LOCKS_SUPPORT_TO_FAIL";
@@ -260,146 +262,5 @@ mod guarding {
         assert!(etcd.try_gateway("/v3/kv/range", &json!({"key": encode("a")})).is_err());
         etcd.restart();
         etcd.metrics();
-    }
-}
-
-mod network {
-    use super::{
-        Case, Duration, Fixture, HANG_LIMIT, Instant, Mode, Proxy, Read, TcpStream, Write, cases, encode, eventually,
-        json, once_within,
-    };
-
-    pub(super) fn cases() -> Vec<Case> {
-        cases![
-            silence_holds_and_then_delivers,
-            an_unanswered_request_is_carried_out,
-            refusal_resets_and_refuses,
-            a_redirection_resets_and_leads_elsewhere,
-            a_delay_is_no_bottleneck,
-            an_end_of_stream_passes,
-        ]
-    }
-
-    /// Answers each read with as many bytes of 1; counts what it got.
-    fn echo() -> (Proxy, std::net::SocketAddr) {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                std::thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
-            }
-        });
-        (Proxy::to(address), address)
-    }
-
-    fn connect(proxy: &Proxy) -> TcpStream {
-        let stream = TcpStream::connect(proxy.addr()).unwrap();
-        stream.set_read_timeout(Some(HANG_LIMIT)).unwrap();
-        stream
-    }
-
-    fn answer(stream: &mut TcpStream) -> std::io::Result<[u8; 4]> {
-        let mut bytes = [0; 4];
-        stream.read_exact(&mut bytes).map(|()| bytes)
-    }
-
-    fn is_silent(stream: &mut TcpStream) -> bool {
-        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-        let error = answer(stream).expect_err("an answer arrived");
-        stream.set_read_timeout(Some(HANG_LIMIT)).unwrap();
-        error.kind() == std::io::ErrorKind::WouldBlock
-    }
-
-    async fn silence_holds_and_then_delivers(_: Fixture) {
-        let (proxy, _) = echo();
-        let mut old = connect(&proxy);
-        old.write_all(b"ping").unwrap();
-        assert_eq!(&answer(&mut old).unwrap(), b"ping");
-        proxy.set(Mode::Silent);
-        let mut new = connect(&proxy);
-        old.write_all(b"late").unwrap();
-        new.write_all(b"same").unwrap();
-        assert!(is_silent(&mut old) && is_silent(&mut new));
-        proxy.set(Mode::Pass);
-        assert_eq!(&answer(&mut old).unwrap(), b"late");
-        assert_eq!(&answer(&mut new).unwrap(), b"same");
-    }
-
-    async fn an_unanswered_request_is_carried_out(fixture: Fixture) {
-        let (etcd, key) = (fixture.server(), fixture.key("a"));
-        let proxy = Proxy::to(etcd.address());
-        proxy.set(Mode::Unanswered);
-        let body = json!({"key": encode(&key), "value": encode("1")}).to_string();
-        let mut client = connect(&proxy);
-        write!(client, "POST /v3/kv/put HTTP/1.1\r\nHost: etcd\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-            .unwrap();
-        eventually(async || {
-            let found = etcd.ctl(&["get", &key, "--print-value-only"]);
-            if found.trim() == "1" { Ok(()) } else { Err(found) }
-        })
-        .await;
-        assert!(is_silent(&mut client));
-        proxy.set(Mode::Pass);
-        assert_eq!(&answer(&mut client).unwrap(), b"HTTP");
-    }
-
-    async fn refusal_resets_and_refuses(_: Fixture) {
-        let (proxy, _) = echo();
-        let mut old = connect(&proxy);
-        old.write_all(b"ping").unwrap();
-        answer(&mut old).unwrap();
-        proxy.set(Mode::Refuse);
-        assert_eq!(answer(&mut old).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
-        let refused = TcpStream::connect(proxy.addr()).unwrap_err();
-        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
-        proxy.set(Mode::Pass);
-        let mut new = connect(&proxy);
-        new.write_all(b"ping").unwrap();
-        assert_eq!(&answer(&mut new).unwrap(), b"ping");
-    }
-
-    async fn a_redirection_resets_and_leads_elsewhere(_: Fixture) {
-        let (proxy, _) = echo();
-        let mut old = connect(&proxy);
-        old.write_all(b"ping").unwrap();
-        answer(&mut old).unwrap();
-        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        proxy.redirect(other.local_addr().unwrap());
-        assert_eq!(answer(&mut old).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
-        let mut new = connect(&proxy);
-        other.accept().unwrap().0.write_all(b"else").unwrap();
-        assert_eq!(&answer(&mut new).unwrap(), b"else");
-    }
-
-    async fn a_delay_is_no_bottleneck(_: Fixture) {
-        let (proxy, _) = echo();
-        let delay = Duration::from_millis(100);
-        proxy.set(Mode::Delay(delay));
-        let mut stream = connect(&proxy);
-        // Each of the five would wait for the one before: six delays at the least.
-        once_within(6 * delay, async || {
-            let start = Instant::now();
-            for _ in 0..5 {
-                stream.write_all(b"ping").unwrap();
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            for _ in 0..5 {
-                assert_eq!(&answer(&mut stream).unwrap(), b"ping");
-            }
-            let took = start.elapsed();
-            assert!(took >= 2 * delay, "there and back took {took:?}");
-            took
-        })
-        .await;
-    }
-
-    async fn an_end_of_stream_passes(_: Fixture) {
-        let (proxy, _) = echo();
-        let mut stream = connect(&proxy);
-        stream.write_all(b"ping").unwrap();
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
-        let mut all = Vec::new();
-        stream.read_to_end(&mut all).unwrap();
-        assert_eq!(all, b"ping");
     }
 }

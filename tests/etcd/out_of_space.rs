@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use distributed_locks::{ErrorKind, Guard};
-use serde_json::json;
 use support::cases;
 use support::cases::{Case, Fixture};
-use support::etcd::{Etcd, Setup, encode};
+use support::etcd::Setup;
 use support::scenarios::{acquire_and_release, chain, connect, nothing_is_left};
 use support::{Server, in_time};
 
@@ -16,30 +15,15 @@ pub(crate) fn cases() -> Vec<Case> {
 
 const TTL: Duration = Duration::from_secs(6);
 
-/// Puts a megabyte again and again until the server refuses it.
-fn fill(etcd: &Etcd) {
-    let put = json!({"key": encode("filler"), "value": encode(&"x".repeat(1 << 20))});
-    let refusal = (0..100).find_map(|_| etcd.try_gateway("/v3/kv/put", &put).err()).unwrap();
-    assert!(refusal.to_string().contains("database space exceeded"), "{refusal}");
-}
-
-fn make_room(etcd: &Etcd) {
-    etcd.ctl(&["del", "filler"]);
-    let shown = etcd.json(&["get", "filler"]);
-    etcd.ctl(&["compact", "--physical=true", &shown["header"]["revision"].to_string()]);
-    etcd.ctl(&["defrag", "--command-timeout=60s"]);
-    etcd.ctl(&["alarm", "disarm"]);
-}
-
 async fn a_full_server_is_named_and_holds_last(fixture: Fixture) {
-    let etcd = fixture.start(&Setup { flags: vec!["--quota-backend-bytes=16777216".into()], ..Setup::default() });
+    let etcd = fixture.start(&Setup { quota: Some(16 << 20), ..Setup::default() });
     let locks = connect(&etcd.url_with("ttl=6s&connect_timeout=3s"));
     let held = [
         locks.lock("/held/plain").acquire().await.unwrap(),
         locks.lock("/held/least").hold_at_least(Duration::from_secs(2)).acquire().await.unwrap(),
         locks.lock("/held/longer").hold_at_least(TTL + Duration::from_secs(2)).acquire().await.unwrap(),
     ];
-    fill(&etcd);
+    etcd.fill_up();
     for wait in [Some(Duration::ZERO), Some(Duration::from_secs(2)), None] {
         let lock = locks.lock("/more");
         let lock = wait.into_iter().fold(lock, |lock, wait| lock.wait(wait));
@@ -57,6 +41,6 @@ async fn a_full_server_is_named_and_holds_last(fixture: Fixture) {
         guard.release().await.unwrap();
     }
     nothing_is_left(&etcd, "/held/").await;
-    make_room(&etcd);
+    etcd.make_room();
     acquire_and_release(&locks, "/more").await;
 }

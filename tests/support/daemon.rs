@@ -146,6 +146,11 @@ impl Daemon {
         self.ready().unwrap_or_else(|why| panic!("{why}"));
     }
 
+    /// Whether it answers now.
+    pub fn is_ready(&self) -> bool {
+        (self.launch.answers)()
+    }
+
     /// Kills it if it runs, starts it again with its ports and its data, and waits until it answers.
     ///
     /// A member of a cluster may answer only when there is a leader.

@@ -31,7 +31,44 @@ pub enum Mode {
     Refuse,
     /// Forwards everything so much later, in order, however much is under way.
     Delay(Duration),
+    /// Resets each connection when so many more bytes of requests have been forwarded, as a rule in the middle of a
+    /// message: the server gets its beginning. New connections are accepted, and end alike.
+    CutRequests(usize),
+    /// Resets each connection when so many more bytes of answers have been forwarded: requests are carried out, and of
+    /// the answer that comes then the client gets a part at most. The rest is lost for good.
+    CutAnswers(usize),
+    /// Forwards everything in pieces of so many bytes, a millisecond apart.
+    Trickle(usize),
 }
+
+/// The two halves of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Requests,
+    Answers,
+}
+
+impl Direction {
+    /// Whether nothing is forwarded for now. What was held when connections are reset is lost, and not let through at
+    /// the last moment.
+    fn holds(self, mode: Mode) -> bool {
+        matches!(mode, Mode::Silent | Mode::Refuse) || (self == Self::Answers && mode == Mode::Unanswered)
+    }
+
+    /// How many bytes pass in this mode before the connection is reset.
+    fn limit(self, mode: Mode) -> Option<usize> {
+        match (self, mode) {
+            (Self::Requests, Mode::CutRequests(bytes)) | (Self::Answers, Mode::CutAnswers(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+/// A connection is to be reset.
+struct Cut;
+
+/// Between the pieces of [`Mode::Trickle`].
+const TRICKLE: Duration = Duration::from_millis(1);
 
 /// A loopback address that leads to another. Closed by `Drop`.
 #[derive(Debug)]
@@ -149,12 +186,14 @@ async fn connect(mut client: TcpStream, upstream: SocketAddr, mode: watch::Recei
     let mut refused = mode.clone();
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    // What was held when connections are reset is lost, and not let through at the last moment.
-    let requests = pump(from_client, to_server, mode.clone(), |mode| matches!(mode, Mode::Silent | Mode::Refuse));
-    let answers = pump(from_server, to_client, mode, |mode| !matches!(mode, Mode::Pass | Mode::Delay(_)));
-    tokio::select! {
-        _ = async { tokio::join!(requests, answers) } => {}
-        _ = refused.wait_for(|mode| *mode == Mode::Refuse) => [&client, &server].into_iter().for_each(reset),
+    let requests = pump(from_client, to_server, mode.clone(), Direction::Requests);
+    let answers = pump(from_server, to_client, mode, Direction::Answers);
+    let is_cut = tokio::select! {
+        ended = async { tokio::try_join!(requests, answers) } => ended.is_err(),
+        _ = refused.wait_for(|mode| *mode == Mode::Refuse) => true,
+    };
+    if is_cut {
+        [&client, &server].into_iter().for_each(reset);
     }
 }
 
@@ -164,9 +203,18 @@ fn reset(stream: &TcpStream) {
 }
 
 /// One direction. What has been read waits in a queue, so that a delay is a delay for each byte and not a bottleneck.
-async fn pump(from: ReadHalf<'_>, to: WriteHalf<'_>, mode: watch::Receiver<Mode>, holds: fn(Mode) -> bool) {
+async fn pump(
+    from: ReadHalf<'_>,
+    to: WriteHalf<'_>,
+    mode: watch::Receiver<Mode>,
+    direction: Direction,
+) -> Result<(), Cut> {
     let (queue, queued) = mpsc::unbounded_channel();
-    tokio::join!(read(from, queue), write(to, queued, mode, holds));
+    let read = async {
+        read(from, queue).await;
+        Ok(())
+    };
+    tokio::try_join!(read, write(to, queued, mode, direction)).map(drop)
 }
 
 async fn read(mut from: ReadHalf<'_>, queue: mpsc::UnboundedSender<(Instant, Vec<u8>)>) {
@@ -182,21 +230,40 @@ async fn write(
     mut to: WriteHalf<'_>,
     mut queued: mpsc::UnboundedReceiver<(Instant, Vec<u8>)>,
     mut mode: watch::Receiver<Mode>,
-    holds: fn(Mode) -> bool,
-) {
+    direction: Direction,
+) -> Result<(), Cut> {
+    // The mode that limits the connection, and how many bytes may still pass in it.
+    let mut limited = (Mode::Pass, usize::MAX);
     while let Some((arrived, bytes)) = queued.recv().await {
-        until_due(arrived, &mut mode, holds).await;
-        if to.write_all(&bytes).await.is_err() {
-            return;
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let now = until_due(arrived, &mut mode, direction).await;
+            if limited.0 != now {
+                limited = (now, direction.limit(now).unwrap_or(usize::MAX));
+            }
+            let piece = if let Mode::Trickle(size) = now { size.max(1) } else { rest.len() };
+            let (piece, later) = rest.split_at(piece.min(rest.len()).min(limited.1));
+            if to.write_all(piece).await.is_err() {
+                return Ok(());
+            }
+            limited.1 -= piece.len();
+            if limited.1 == 0 {
+                return Err(Cut);
+            }
+            if !later.is_empty() {
+                tokio::time::sleep(TRICKLE).await;
+            }
+            rest = later;
         }
     }
     // The end of a stream is held and delayed as its bytes are.
-    until_due(Instant::now(), &mut mode, holds).await;
+    until_due(Instant::now(), &mut mode, direction).await;
     let _ = to.shutdown().await;
+    Ok(())
 }
 
-/// Waits until the mode lets through what arrived then.
-async fn until_due(arrived: Instant, mode: &mut watch::Receiver<Mode>, holds: fn(Mode) -> bool) {
+/// Waits until the mode lets through what arrived then, and returns that mode.
+async fn until_due(arrived: Instant, mode: &mut watch::Receiver<Mode>, direction: Direction) -> Mode {
     loop {
         let now = *mode.borrow_and_update();
         let changed = mode.changed();
@@ -205,8 +272,8 @@ async fn until_due(arrived: Instant, mode: &mut watch::Receiver<Mode>, holds: fn
                 let rest = delay - arrived.elapsed().min(delay);
                 tokio::select! { _ = changed => {} () = tokio::time::sleep(rest) => {} }
             }
-            mode if holds(mode) => drop(changed.await),
-            _ => return,
+            mode if direction.holds(mode) => drop(changed.await),
+            mode => return mode,
         }
     }
 }

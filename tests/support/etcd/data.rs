@@ -36,7 +36,7 @@ impl Etcd {
         self.restart();
     }
 
-    fn data(&self) -> PathBuf {
+    pub(super) fn data(&self) -> PathBuf {
         self.log().with_file_name("data")
     }
 }

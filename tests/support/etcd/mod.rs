@@ -7,6 +7,12 @@
 //! | a cut-off minority | pause the other members: the one left answers, but cannot commit |
 //! | a member cut off from others | [`Setup::links`], then [`Links`](Cluster::links) |
 //! | lost data, a restored snapshot | [`Etcd::wipe`]; [`Etcd::save`], then [`Etcd::restore`] |
+//! | a member that is replaced | [`Cluster::rejoin`], after the cluster was told |
+//! | a snapshot restored on a cluster | [`Cluster::restore`] |
+//! | another version of etcd | [`Etcd::run_next`], then [`Daemon::restart`]; back: [`Etcd::allow_downgrade`] first |
+//! | another cluster at a member's address | [`Etcd::impostor`] |
+//! | a slow disk | [`Etcd::slow_disk`] |
+//! | a full disk, as far as etcd sees | [`Setup::quota`], [`Etcd::fill_up`], [`Etcd::make_room`] |
 //! | a bad network on the way | a [`Proxy`](crate::proxy::Proxy) to [`Daemon::address`] |
 //! | another client | [`Etcd::ctl`] (etcdctl), [`Etcd::gateway`] (the JSON gateway) |
 //!
@@ -16,6 +22,7 @@
 use std::net::Ipv4Addr;
 use std::ops::Deref;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -29,23 +36,31 @@ use crate::server::{Cost, Server};
 mod binary;
 mod cluster;
 mod data;
+mod disk;
 mod links;
 mod metrics;
 mod questions;
+mod replaced;
+mod roll;
 mod setup;
+mod space;
+mod start;
 
 pub use binary::Binary;
 pub use cluster::Cluster;
 pub use data::Saved;
+pub use disk::SlowDisk;
 pub use links::Links;
 pub use metrics::Metrics;
 use questions::Status;
+pub use replaced::Impostor;
 pub use setup::{Setup, Users};
+use start::Start;
 
 /// A running etcd server, alone or a member of a [`Cluster`]. Killed by `Drop`, with its data.
 #[derive(Debug)]
 pub struct Etcd {
-    binary: Binary,
+    start: Arc<Start>,
     has_users: bool,
     status: Status,
     daemon: Daemon,
@@ -71,9 +86,14 @@ impl Etcd {
         self.daemon.endpoint()
     }
 
-    /// The program that it runs.
-    pub fn binary(&self) -> &Binary {
-        &self.binary
+    /// The program that it runs, or is to run when it is started next.
+    pub fn binary(&self) -> Binary {
+        self.start.binary()
+    }
+
+    /// Runs this program from its next start on.
+    pub fn run_next(&self, binary: &Binary) {
+        self.start.run(binary);
     }
 
     fn start_members(binary: &Binary, size: usize, setup: &Setup) -> (Vec<Etcd>, Option<Links>) {
@@ -176,7 +196,8 @@ fn prepare_member(binary: &Binary, setup: &Setup, peer: &Peer, cluster: &[String
     ];
     flags.extend(certificates.iter().flat_map(tls_flags));
     flags.extend(setup.flags(cluster.len()));
-    let (program, status) = (binary.path().to_owned(), Status::at(status));
+    let (start, status) = (Arc::new(Start::new(binary, flags)), Status::at(status));
+    let next = start.clone();
     let login = setup.users.as_ref().map(|users| format!("{}:{}@", users.name, users.password));
     let daemon = Daemon::new(Launch {
         name: format!("etcd {} at 127.0.0.1:{client}", binary.version()),
@@ -189,14 +210,13 @@ fn prepare_member(binary: &Binary, setup: &Setup, peer: &Peer, cluster: &[String
             ..ClientUrl::default()
         },
         command: Box::new(move || {
-            let mut command = Command::new(&program);
+            let mut command = next.command();
             clear_environment(&mut command);
-            command.args(&flags);
             command
         }),
         answers: Box::new(move || status.is_healthy()),
     });
-    Etcd { binary: binary.clone(), has_users: setup.users.is_some(), status, daemon }
+    Etcd { start, has_users: setup.users.is_some(), status, daemon }
 }
 
 fn tls_flags(files: &Certificates) -> [String; 4] {

@@ -133,7 +133,7 @@ impl Etcd {
     }
 
     fn ctl_command_as(&self, login: Option<&str>, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.binary.etcdctl());
+        let mut command = Command::new(self.binary().etcdctl());
         clear_environment(&mut command);
         let scheme = if self.certificates().is_some() { "https" } else { "http" };
         command.env("ETCDCTL_API", "3").arg(format!("--endpoints={scheme}://{}", self.endpoint()));

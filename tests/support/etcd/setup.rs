@@ -16,6 +16,8 @@ pub struct Setup {
     pub users: Option<Users>,
     /// Let the members of a cluster reach each other through [`Links`](super::Links) that can be cut.
     pub links: bool,
+    /// How many bytes the database may have before the server refuses whatever needs space (etcd: 2 GB).
+    pub quota: Option<u64>,
     /// Further command line flags, such as `"--auto-compaction-retention=1"`.
     pub flags: Vec<String>,
 }
@@ -62,6 +64,7 @@ impl Setup {
             // The cheapest hash: every start of a client waits for it.
             flags.push("--bcrypt-cost=4".into());
         }
+        flags.extend(self.quota.map(|bytes| format!("--quota-backend-bytes={bytes}")));
         flags.extend(self.flags.iter().cloned());
         flags
     }

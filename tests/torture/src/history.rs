@@ -205,6 +205,8 @@ pub enum Scope {
     Lock(String),
     /// None of those that wait: it only costs time.
     Load,
+    /// All of them that are to get a lock: nothing can be put into the store, but entries are renewed and removed.
+    Full,
 }
 
 /// Where a process writes its events. Each event is one `write` to the file, so that all events before a kill are in it.

@@ -21,7 +21,7 @@ pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
         for (key, entries) in entries {
             let owners = Owners {
                 calls: calls.get(key),
-                explained: windows::explained(history, limits, key, &explaining),
+                explained: windows::explained_for_entries(history, limits, key, &explaining),
                 reason: format!("{name} {state}"),
             };
             violations.extend(entries.into_iter().filter_map(|entry| owners.orphaned(history, limits, name, entry)));

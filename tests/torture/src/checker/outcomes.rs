@@ -40,6 +40,10 @@ fn unexpected(history: &History, limits: &Limits, call: &Call) -> Option<Violati
 }
 
 fn is_explained(history: &History, limits: &Limits, call: &Call, whole: Span) -> bool {
-    let explained = windows::explained(history, limits, &call.key, &BTreeSet::from([call.process.as_str()]));
+    let process = BTreeSet::from([call.process.as_str()]);
+    let explained = match call.returned {
+        Some((_, Outcome::Lost)) => windows::explained_for_entries(history, limits, &call.key, &process),
+        _ => windows::explained(history, limits, &call.key, &process),
+    };
     windows::within(&explained, whole).next().is_some()
 }

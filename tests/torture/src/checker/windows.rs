@@ -11,6 +11,26 @@ use crate::history::Scope;
 /// The times in which a fault that affects one of these processes, or the store, or its aftermath was in effect: for calls
 /// that wait for this lock.
 pub(super) fn explained(history: &History, limits: &Limits, key: &str, processes: &BTreeSet<&str>) -> Timeline<()> {
+    of_faults(history, limits, key, processes, |_| true)
+}
+
+/// As [`explained`], for what is in the store: a store that is full renews and removes it as before.
+pub(super) fn explained_for_entries(
+    history: &History,
+    limits: &Limits,
+    key: &str,
+    processes: &BTreeSet<&str>,
+) -> Timeline<()> {
+    of_faults(history, limits, key, processes, |scope| *scope != Scope::Full)
+}
+
+fn of_faults(
+    history: &History,
+    limits: &Limits,
+    key: &str,
+    processes: &BTreeSet<&str>,
+    counts: fn(&Scope) -> bool,
+) -> Timeline<()> {
     let lasting = |span: Span, process: &str| {
         history.longest_ttl(key, span, limits.ttl, |name| is_or_forked(name, process) || process.is_empty())
     };
@@ -18,13 +38,14 @@ pub(super) fn explained(history: &History, limits: &Limits, key: &str, processes
         let is_meant = processes.iter().any(|name| is_or_forked(name, process));
         is_meant.then(|| lasting(span, process) + recovery)
     };
-    let faults = history.faults.iter().filter_map(|fault| {
+    let faults = history.faults.iter().filter(|fault| counts(&fault.scope)).filter_map(|fault| {
         let aftermath = match &fault.scope {
             Scope::Store | Scope::OldLeader => Some(lasting(fault.span, "") + limits.store_recovery),
             Scope::Worker(process) => worker(process, fault.span, limits.worker_recovery),
             Scope::Revocation(process) => worker(process, fault.span, limits.moment),
             Scope::Load => Some(limits.moment),
             Scope::Lock(lock) => (lock == key).then(|| lasting(fault.span, "") + limits.store_recovery),
+            Scope::Full => Some(limits.worker_recovery),
             // A moment in another fault.
             Scope::Forgotten(_) => None,
         };

@@ -37,6 +37,18 @@ impl Fault {
         }
     }
 
+    /// Whether others come first in a run, so that a short one has each of those.
+    #[must_use]
+    pub fn is_rare(self) -> bool {
+        matches!(self, Self::Etcd(fault) if fault.is_rare())
+    }
+
+    /// Whether the store is another one then, or goes back.
+    #[must_use]
+    pub fn exchanges_store(self) -> bool {
+        matches!(self, Self::Etcd(fault) if fault.exchanges_store())
+    }
+
     /// For how long it is in effect. The TTL is 3 s: some faults are over before anything lapses, others long after.
     pub fn length(self, random: &mut Random) -> Duration {
         match self {

@@ -19,8 +19,18 @@ pub struct Step {
     pub fault: Fault,
 }
 
+impl Step {
+    /// By how much it is put off at this time of the run, if those before it were put off by `before`: by whole cycles, so
+    /// that the part of each cycle without faults remains.
+    pub(super) fn put_off(&self, before: Duration, now: Duration) -> Duration {
+        let late = now.saturating_sub(self.at + before);
+        let cycles = u32::try_from(nanos(late).div_ceil(nanos(CYCLE))).unwrap_or(u32::MAX);
+        if late > LATE { before + CYCLE * cycles } else { before }
+    }
+}
+
 /// Two tracks of faults, which run beside each other: one for the store, one for the workers. In each track one fault
-/// follows the other. Each kind comes once before any kind comes again, in random order.
+/// follows the other. Each kind comes once before any kind comes again, in random order; at first the rare ones come last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule(pub Vec<Vec<Step>>);
 
@@ -29,6 +39,9 @@ pub struct Schedule(pub Vec<Vec<Step>>);
 const CYCLE: Duration = Duration::from_secs(60);
 const STORE_UNTIL: Duration = Duration::from_secs(32);
 const WORKERS_UNTIL: Duration = Duration::from_secs(46);
+
+/// A step that is later than this is put off.
+const LATE: Duration = Duration::from_secs(3);
 
 /// No fault is in effect in the last part of a run.
 pub const LAST: Duration = Duration::from_secs(10);
@@ -43,17 +56,28 @@ impl Schedule {
         let of_store = track(Random::new(seed, "members"), length, STORE_UNTIL, |random| store.deck(random));
         Self(vec![of_workers, of_store])
     }
+
+    /// Without what only a lock survives that looks for another store in the place of its own.
+    #[must_use]
+    pub fn on_one_store(mut self) -> Self {
+        self.0.iter_mut().for_each(|track| track.retain(|step| !step.fault.exchanges_store()));
+        self
+    }
 }
 
 /// The faults of one track; `deck` returns one fault of each kind.
 fn track(mut random: Random, length: Duration, until: Duration, deck: impl Fn(&mut Random) -> Vec<Fault>) -> Vec<Step> {
     let mut steps = Vec::new();
-    let mut remaining = Vec::new();
+    let (mut remaining, mut is_first_deck) = (Vec::new(), true);
     let mut at = random.millis(1_000, 3_000);
     loop {
         if remaining.is_empty() {
             remaining = deck(&mut random);
             random.shuffle(&mut remaining);
+            if std::mem::take(&mut is_first_deck) {
+                // The last one is next.
+                remaining.sort_by_key(|fault| !fault.is_rare());
+            }
         }
         let Some(fault) = remaining.pop() else { return steps };
         let fault_length = fault.length(&mut random);
@@ -120,12 +144,40 @@ mod tests {
     }
 
     #[test]
-    fn three_minutes_of_etcd_have_every_kind() {
+    fn three_minutes_of_etcd_have_every_common_kind() {
         for seed in 0..200 {
             let Schedule(tracks) = Schedule::new(seed, Duration::from_secs(180), Kind::Etcd);
-            let kinds: BTreeSet<_> = tracks.iter().flat_map(|track| kinds(track)).collect();
-            assert_eq!(kinds.len(), 19, "seed {seed}: {kinds:?}");
+            let common = tracks.iter().flatten().filter(|step| !step.fault.is_rare());
+            let common: BTreeSet<_> = common.map(|step| step.fault.kind()).collect();
+            assert_eq!(common.len(), 22, "seed {seed}: {common:?}");
         }
+    }
+
+    #[test]
+    fn ten_minutes_of_etcd_have_every_kind() {
+        for (store, faults) in [(Kind::Etcd, 18), (Kind::EtcdWithUsers, 20)] {
+            for seed in 0..200 {
+                let Schedule(tracks) = Schedule::new(seed, Duration::from_secs(600), store);
+                assert_eq!((kinds(&tracks[0]).len(), kinds(&tracks[1]).len()), (11, faults), "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_lock_that_does_not_look_is_left_its_store() {
+        let schedule = Schedule::new(1, Duration::from_secs(600), Kind::Etcd);
+        let exchanges = |Schedule(tracks): &Schedule| tracks.iter().flatten().any(|step| step.fault.exchanges_store());
+        assert!(exchanges(&schedule) && !exchanges(&schedule.on_one_store()));
+    }
+
+    #[test]
+    fn a_step_that_comes_too_late_waits_for_its_part_of_a_cycle() {
+        let seconds = Duration::from_secs;
+        let fault = Fault::Worker(workers::Fault::KillWorker(0));
+        let step = Step { at: seconds(70), length: seconds(5), fault };
+        let put_off = |before, now| step.put_off(seconds(before), seconds(now)).as_secs();
+        assert_eq!((put_off(0, 10), put_off(0, 72), put_off(60, 132)), (0, 0, 60));
+        assert_eq!((put_off(0, 80), put_off(0, 130), put_off(0, 131), put_off(60, 140)), (60, 60, 120, 120));
     }
 
     #[test]
@@ -133,7 +185,7 @@ mod tests {
         let Schedule(tracks) = Schedule::new(1, Duration::from_secs(180), Kind::Remote);
         assert!(tracks.iter().flatten().all(|step| matches!(step.fault, Fault::Worker(_))));
         assert!(tracks[0].len() > 10);
-        assert_eq!(kinds(&tracks[0]).len(), 7);
+        assert_eq!(kinds(&tracks[0]).len(), 10);
         let Schedule(tracks) = Schedule::new(1, Duration::from_secs(180), Kind::Directory);
         assert_eq!(kinds(&tracks[0]), BTreeSet::from(["runtime blocked", "worker killed", "worker paused"]));
     }

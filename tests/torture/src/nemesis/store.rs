@@ -44,6 +44,8 @@ pub enum Store {
 pub enum Kind {
     /// An etcd cluster that the torture has started.
     Etcd,
+    /// The same, with users.
+    EtcdWithUsers,
     /// A Redis or Valkey server with a replica.
     Redis,
     /// A PostgreSQL server with a standby.
@@ -60,13 +62,22 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const EACH: [Self; 7] =
-        [Self::Etcd, Self::Redis, Self::Postgres, Self::ZooKeeper, Self::File, Self::Remote, Self::Directory];
+    pub const EACH: [Self; 8] = [
+        Self::Etcd,
+        Self::EtcdWithUsers,
+        Self::Redis,
+        Self::Postgres,
+        Self::ZooKeeper,
+        Self::File,
+        Self::Remote,
+        Self::Directory,
+    ];
 
     /// One fault of the store of each kind that it has.
     pub(super) fn deck(self, random: &mut Random) -> Vec<Fault> {
         match self {
             Self::Etcd => etcd::Fault::deck(random).into_iter().map(Fault::Etcd).collect(),
+            Self::EtcdWithUsers => etcd::Fault::deck_with_users(random).into_iter().map(Fault::Etcd).collect(),
             Self::Redis => redis::Fault::deck(random).into_iter().map(Fault::Redis).collect(),
             Self::Postgres => postgres::Fault::deck(random).into_iter().map(Fault::Postgres).collect(),
             Self::ZooKeeper => zookeeper::Fault::deck(random).into_iter().map(Fault::ZooKeeper).collect(),
@@ -97,8 +108,9 @@ impl Store {
         if store.contains(':') {
             return Ok(Self::Named(store.to_owned()));
         }
-        if let Some(binary) = installed::<support::etcd::Binary>(store) {
-            return EtcdCluster::start(binary).await.map(Self::Etcd);
+        let (label, with_users) = store.strip_suffix("+users").map_or((store, false), |label| (label, true));
+        if let Some(binary) = installed::<support::etcd::Binary>(label) {
+            return EtcdCluster::start(binary, with_users).await.map(Self::Etcd);
         }
         if let Some(binary) = installed::<support::redis::Binary>(store) {
             return Ok(Self::Redis(Box::new(RedisPair::start(binary).await)));
@@ -127,6 +139,7 @@ impl Store {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
+            Self::Etcd(store) if store.has_users() => Kind::EtcdWithUsers,
             Self::Etcd(_) => Kind::Etcd,
             Self::Redis(_) => Kind::Redis,
             Self::Postgres(_) => Kind::Postgres,

@@ -32,8 +32,7 @@ impl Fault {
     /// One fault of each kind that is possible on this store.
     pub(super) fn deck(random: &mut Random, store: Kind) -> Vec<Self> {
         let count = u64::try_from(WORKERS).unwrap_or(1);
-        let mut any = || usize::try_from(random.between(0, count)).unwrap_or(0);
-        let workers: Vec<usize> = (0..10).map(|_| any()).collect();
+        let workers: Vec<usize> = (0..13).map(|_| usize::try_from(random.between(0, count)).unwrap_or(0)).collect();
         // The most important fault, for each of them.
         let silenced = (0..WORKERS).map(|worker| Self::CutWorker(worker, Mode::Silent));
         let others = [
@@ -45,6 +44,10 @@ impl Fault {
             Self::HalfOpen(workers[7], usize::try_from(random.between(0, 3)).unwrap_or(0)),
             Self::BlockWorker(workers[8]),
             Self::Revoke(workers[9]),
+            // Of a response, of several, of more than a watch begins with.
+            Self::CutWorker(workers[10], Mode::CutAnswers(bytes(random, 40, 2_000))),
+            Self::CutWorker(workers[11], Mode::CutRequests(bytes(random, 100, 4_000))),
+            Self::CutWorker(workers[12], Mode::Trickle(bytes(random, 1, 64))),
         ];
         silenced.chain(others).filter(|fault| fault.is_possible(store)).collect()
     }
@@ -61,7 +64,7 @@ impl Fault {
         match self {
             Self::CutWorker(_, Mode::Silent) => random.millis(3_500, 7_000),
             Self::Revoke(_) => Duration::from_millis(1),
-            Self::CutWorker(_, Mode::Delay(_)) => random.millis(2_000, 5_000),
+            Self::CutWorker(_, Mode::Delay(_) | Mode::Trickle(_)) => random.millis(2_000, 5_000),
             _ => random.millis(1_000, 7_000),
         }
     }
@@ -72,6 +75,9 @@ impl Fault {
             Self::PauseWorker(_) => "worker paused",
             Self::CutWorker(_, Mode::Delay(_)) => "slow worker",
             Self::CutWorker(_, Mode::Unanswered) => "worker unanswered",
+            Self::CutWorker(_, Mode::CutAnswers(_)) => "responses lost",
+            Self::CutWorker(_, Mode::CutRequests(_)) => "requests cut in the middle",
+            Self::CutWorker(_, Mode::Trickle(_)) => "trickling connections",
             Self::CutWorker(..) => "worker cut off",
             Self::HalfOpen(..) => "half-open connections",
             Self::BlockWorker(_) => "runtime blocked",
@@ -89,6 +95,10 @@ impl Fault {
             | Self::Revoke(worker) => worker,
         }
     }
+}
+
+fn bytes(random: &mut Random, least: u64, end: u64) -> usize {
+    usize::try_from(random.between(least, end)).unwrap_or(usize::MAX)
 }
 
 /// Injects the fault, and returns when it is over.

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a failed test shows the violations")]
 
 mod builder;
+mod exchanged;
 mod options;
 mod processes;
 mod stores;
