@@ -36,5 +36,5 @@ deny: ## licences, sources and known vulnerabilities of all dependencies
 bench: servers ## against the floor of the same store: ROUNDS=5 STORES=etcd-1,redis KEEP=1 (in the docs)
 	cargo bench --package locks-benches
 
-torture: servers ## faults that try to break it: MINUTES=3 STORE=etcd-3.5 SEED=1 BROKEN=each
+torture: servers ## faults that try to break it: MINUTES=3 STORE=etcd-3.5 (redis, postgres, file, …) SEED=1 BROKEN=each
 	cargo run --quiet --package locks-torture --bin torture

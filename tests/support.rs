@@ -274,6 +274,7 @@ mod network {
             silence_holds_and_then_delivers,
             an_unanswered_request_is_carried_out,
             refusal_resets_and_refuses,
+            a_redirection_resets_and_leads_elsewhere,
             a_delay_is_no_bottleneck,
             an_end_of_stream_passes,
         ]
@@ -355,6 +356,19 @@ mod network {
         let mut new = connect(&proxy);
         new.write_all(b"ping").unwrap();
         assert_eq!(&answer(&mut new).unwrap(), b"ping");
+    }
+
+    async fn a_redirection_resets_and_leads_elsewhere(_: Fixture) {
+        let (proxy, _) = echo();
+        let mut old = connect(&proxy);
+        old.write_all(b"ping").unwrap();
+        answer(&mut old).unwrap();
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        proxy.redirect(other.local_addr().unwrap());
+        assert_eq!(answer(&mut old).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+        let mut new = connect(&proxy);
+        other.accept().unwrap().0.write_all(b"else").unwrap();
+        assert_eq!(&answer(&mut new).unwrap(), b"else");
     }
 
     async fn a_delay_is_no_bottleneck(_: Fixture) {

@@ -7,6 +7,7 @@
 //! - [`mod@cases`]: runs test functions against every version of a store that is installed
 //! - [`proxy`]: a network between a client and a server that falls silent, refuses or lags on command
 //! - [`peers`]: real clients of other projects
+//! - [`SmallFileSystem`]: a directory that is soon full
 //! - [`child`]: starts our own programs and reads what they print
 //! - [`eventually()`], [`in_time()`], [`once_within()`]: waiting, on a machine that may be busy
 //!
@@ -31,10 +32,12 @@ pub mod proxy;
 pub mod redis;
 pub mod scenarios;
 mod server;
+mod small_file_system;
 pub mod stores;
 mod waiting;
 pub mod zookeeper;
 
 pub use daemon::{Daemon, with_parameters};
 pub use server::{Cost, Server};
+pub use small_file_system::SmallFileSystem;
 pub use waiting::{HANG_LIMIT, eventually, in_time, once_within};

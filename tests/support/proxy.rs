@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::mpsc as blocking;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,7 @@ pub enum Mode {
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    upstream: Arc<Mutex<SocketAddr>>,
     commands: Option<mpsc::UnboundedSender<Command>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -51,15 +53,25 @@ impl Proxy {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let listener = ports::listen_anywhere();
         let address = listener.local_addr().unwrap();
+        let upstream = Arc::new(Mutex::new(upstream));
         let (commands, inbox) = mpsc::unbounded_channel();
         // One thread for all connections, so that a new mode is in force everywhere at once.
-        let thread = thread::spawn(move || runtime.block_on(serve(listener, upstream, inbox)));
-        Proxy { address, commands: Some(commands), thread: Some(thread) }
+        let to = upstream.clone();
+        let thread = thread::spawn(move || runtime.block_on(serve(listener, to, inbox)));
+        Proxy { address, upstream, commands: Some(commands), thread: Some(thread) }
     }
 
     /// Where clients connect to. It stays the same in every mode.
     pub fn addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Leads to another server from now on, in [`Mode::Pass`], as an address that moves in a failover: what was connected
+    /// is reset.
+    pub fn redirect(&self, upstream: SocketAddr) {
+        self.set(Mode::Refuse);
+        *self.upstream.lock().unwrap() = upstream;
+        self.set(Mode::Pass);
     }
 
     /// Changes the mode for old and new connections. When this returns, the new mode is in force.
@@ -78,7 +90,11 @@ impl Drop for Proxy {
 }
 
 /// Ends when the [`Proxy`] is dropped, and all connections with it.
-async fn serve(listener: std::net::TcpListener, upstream: SocketAddr, mut inbox: mpsc::UnboundedReceiver<Command>) {
+async fn serve(
+    listener: std::net::TcpListener,
+    upstream: Arc<Mutex<SocketAddr>>,
+    mut inbox: mpsc::UnboundedReceiver<Command>,
+) {
     let address = listener.local_addr().unwrap();
     let (mut listener, mut reserved) = (Some(TcpListener::from_std(listener).unwrap()), None);
     let mut connections = JoinSet::new();
@@ -100,6 +116,7 @@ async fn serve(listener: std::net::TcpListener, upstream: SocketAddr, mut inbox:
                 let _ = done.send(());
             }
             client = accept(listener.as_ref()) => {
+                let upstream = *upstream.lock().unwrap();
                 connections.spawn(connect(client, upstream, in_force.clone()));
             }
             Some(_) = connections.join_next() => {}

@@ -82,6 +82,18 @@ impl Redis {
         .await;
     }
 
+    /// Stops it, forgets all its data, and starts it again.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start, with the end of its log.
+    pub fn restart_without_data(&self) {
+        self.kill();
+        // There is none if it is not durable.
+        let _ = std::fs::remove_dir_all(self.log().with_file_name("appendonlydir"));
+        self.restart();
+    }
+
     /// Sends one command, as in `ask(&["SET", "a", "1", "NX"])`.
     ///
     /// # Panics

@@ -70,6 +70,8 @@ pub enum Outcome {
     Unavailable,
     /// The caller dropped the call before its end.
     Abandoned,
+    /// The store refused it for want of a right.
+    Refused,
     /// Anything else, which is a bug.
     Failed,
 }
@@ -109,6 +111,8 @@ pub enum EventKind {
     EntryAppeared { entry: String, key: String, pid: u32 },
     /// The observer saw the entry at `last_seen` for the last time.
     EntryDisappeared { entry: String, last_seen: Nanos },
+    /// When all calls had returned, this was still in the store, where nothing should be.
+    LeftBehind { what: Vec<String> },
     /// The members of the store have different contents at the same revision.
     MembersDiffer { revision: i64 },
     /// Every event before this one is in the history, and no more calls are made.
@@ -152,6 +156,11 @@ pub enum Scope {
     /// All of them: a leader may resume with an outdated view, and revoke leases that have been renewed since
     /// (etcd-io/etcd#15247).
     OldLeader,
+    /// All of them: the store lost what it had granted, as its documentation says, or somebody deleted it. Whoever held a
+    /// lock notices it within this many milliseconds.
+    Forgotten(u64),
+    /// All that use this lock, and no others.
+    Lock(String),
     /// None of those that wait: it only costs time.
     Load,
 }

@@ -1,11 +1,10 @@
 //! Tries to break the lock, and detects it if it breaks.
 //!
 //! - [`run`]: one run, from the first worker to the verdict
-//! - [`nemesis`]: injects faults, by a schedule that depends on the seed alone
+//! - [`nemesis`]: the store, and faults by a schedule that depends on the seed alone
 //! - [`workers`] and [`worker`]: the processes that call locked functions, and what runs in them
 //! - [`lock`]: the lock under test, and a naive one with a flaw
 //! - [`register`]: the resource that the locks protect, which refuses stale fences
-//! - [`admin`]: the torture's own connections to the store
 //! - [`history`]: the events that every process records
 //! - [`checker`]: the rules that a history must keep, and their violations
 //! - [`report`] and [`summary`]: the results as text
@@ -14,7 +13,6 @@
 
 #![expect(clippy::disallowed_methods, reason = "clocks, threads and tasks here are the torture's, not the product's")]
 
-pub mod admin;
 pub mod checker;
 pub mod clock;
 pub mod history;

@@ -5,18 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::cases::Program;
-use support::etcd::{Binary, Cluster, Etcd, Setup};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::admin::Admin;
 use crate::checker::{self, History, Limits, Violation};
 use crate::clock;
 use crate::history::{self, Event, EventKind, Recorder};
 use crate::lock::Flaw;
-use crate::nemesis::schedule::{Schedule, StoreKind};
-use crate::nemesis::{LocalCluster, Targets, inject_all};
+use crate::nemesis::log::FaultLog;
+use crate::nemesis::schedule::Schedule;
+use crate::nemesis::store::Store;
+use crate::nemesis::{Targets, inject_all};
 use crate::register;
 use crate::summary::Summary;
 use crate::worker::stalls;
@@ -70,11 +68,12 @@ pub struct Verdict {
 pub async fn run(settings: &Settings) -> io::Result<Verdict> {
     let Settings { directory, seed, broken, .. } = settings;
     std::fs::create_dir_all(directory)?;
-    let cluster = start_cluster(&settings.store).await?;
-    let url = cluster.as_ref().map_or_else(|| settings.store.clone(), |local| local.cluster.url());
-    let recorder = Recorder::open(&directory.join("nemesis.jsonl"), "nemesis")?;
+    let store = Arc::new(Store::start(&settings.store).await?);
+    let (url, kind) = (store.url(), store.kind());
+    let log = FaultLog(Recorder::open(&directory.join("nemesis.jsonl"), "nemesis")?);
     stalls::watch(&Arc::new(Recorder::open(&directory.join("driver.jsonl"), "driver")?));
-    let observer = start_observer(cluster.as_ref(), directory)?;
+    let observing = Recorder::open(&directory.join("observer.jsonl"), "observer")?;
+    let observer = tokio::spawn(store.clone().observe(observing));
     let workers = Workers::start(&SharedConfig {
         program: &settings.program,
         directory,
@@ -84,23 +83,22 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
         register: register::serve(&directory.join("register.jsonl"), *seed).await?,
         ttl: TTL,
     });
-    let store = match &cluster {
-        Some(_) => StoreKind::LocalCluster,
-        None if workers.proxies(0).is_empty() => StoreKind::Directory,
-        None => StoreKind::Remote,
-    };
-    let targets = Arc::new(Targets { cluster, workers, recorder });
+    let targets = Arc::new(Targets { store, workers, log });
     match broken {
-        None => disturb(settings.length, &targets, Schedule::new(*seed, settings.length, store)).await?,
+        None => disturb(settings.length, &targets, Schedule::new(*seed, settings.length, kind)).await?,
         Some(_) => {
             let longest = settings.length * STRETCH;
-            disturb_until_caught(settings, &targets, Schedule::new(*seed, longest, store)).await?;
+            disturb_until_caught(settings, &targets, Schedule::new(*seed, longest, kind)).await?;
         }
     }
     // Whatever lapses now is to do so before the history ends.
     sleep(TTL + Duration::from_secs(3)).await;
-    observer.iter().for_each(JoinHandle::abort);
-    targets.recorder.record(EventKind::Drained);
+    observer.abort();
+    if broken.is_none() {
+        let what = targets.store.left_behind().await;
+        targets.log.0.record(EventKind::LeftBehind { what });
+    }
+    targets.log.0.record(EventKind::Drained);
     let verdict = check(directory, broken.is_some())?;
     if !verdict.violations.is_empty() {
         keep_logs(&targets, directory);
@@ -165,35 +163,10 @@ pub fn check(directory: &Path, is_naive: bool) -> io::Result<Verdict> {
     Ok(Verdict { violations, summary: Summary::of(&History::from_events(&events), &limits), events })
 }
 
-/// A cluster of the installed etcd with this label; `None` if the store is a URL.
-async fn start_cluster(store: &str) -> io::Result<Option<LocalCluster>> {
-    if store.contains(':') {
-        return Ok(None);
-    }
-    let installed = Binary::all();
-    let Some(binary) = installed.iter().find(|binary| Program::label(*binary) == store) else {
-        let labels: Vec<String> = installed.iter().map(|binary| format!("`{}`", Program::label(binary))).collect();
-        let labels = labels.join(", ");
-        return Err(io::Error::other(format!("STORE={store}: expected a URL, or an installed etcd: {labels}")));
-    };
-    let setup = Setup { fast_election: true, links: true, ..Setup::default() };
-    let cluster = Cluster::start_with(binary, 3, &setup);
-    let endpoints: Vec<String> = cluster.members().iter().map(Etcd::endpoint).collect();
-    let admin = Admin::connect(&endpoints).await.map_err(io::Error::other)?;
-    Ok(Some(LocalCluster { cluster, admin }))
-}
-
-fn start_observer(cluster: Option<&LocalCluster>, directory: &Path) -> io::Result<Option<JoinHandle<()>>> {
-    let Some(local) = cluster else { return Ok(None) };
-    let recorder = Recorder::open(&directory.join("observer.jsonl"), "observer")?;
-    Ok(Some(tokio::spawn(local.admin.clone().observe(recorder))))
-}
-
 /// Copies the servers' logs, which are deleted with the servers.
 fn keep_logs(targets: &Targets, directory: &Path) {
-    let members = targets.cluster.iter().flat_map(|local| local.cluster.members()).enumerate();
-    for (number, member) in members {
+    for (number, log) in targets.store.logs().into_iter().enumerate() {
         // A log that cannot be copied is no reason to fail: the history is there.
-        let _ = std::fs::copy(member.log(), directory.join(format!("m{number}.log")));
+        let _ = std::fs::copy(log, directory.join(format!("m{number}.log")));
     }
 }

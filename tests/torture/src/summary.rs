@@ -36,7 +36,9 @@ impl Summary {
             *outcomes.entry(outcome).or_default() += 1;
         }
         let mut faults = BTreeMap::new();
-        for fault in history.faults.iter().filter(|fault| fault.scope != Scope::OldLeader) {
+        // These are a part of another fault.
+        let is_whole = |scope: &Scope| !matches!(scope, Scope::OldLeader | Scope::Forgotten(_));
+        for fault in history.faults.iter().filter(|fault| is_whole(&fault.scope)) {
             let kind = fault.name.split(':').next().unwrap_or_default();
             *faults.entry(kind.to_owned()).or_default() += 1;
         }

@@ -1,5 +1,6 @@
 //! The worker processes, each with proxies of its own before the store.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -63,6 +64,12 @@ fn keys(worker: usize) -> Vec<String> {
     let pairs = others.map(|other| format!("{}{}", worker.min(other), worker.max(other)));
     let groups = pairs.chain(["all".to_owned()]);
     groups.flat_map(|group| [format!("/torture/{group}/short"), format!("/torture/{group}{LONG}")]).collect()
+}
+
+/// The locks of all workers.
+#[must_use]
+pub fn all_keys() -> BTreeSet<String> {
+    (0..WORKERS).flat_map(keys).collect()
 }
 
 /// The ending of the keys whose bodies may be longer than a TTL, so that a worker that is cut off holds something.

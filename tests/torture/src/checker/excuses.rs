@@ -3,6 +3,8 @@
 //!
 //! That is where the promise of a lock ends, and where the fence is needed.
 
+use std::time::Duration;
+
 use super::Limits;
 use super::history::{Call, History, Hold};
 use super::spans::Span;
@@ -20,6 +22,8 @@ pub enum Excuse {
     Revoked,
     /// A leader that had been paused revoked its lease, and it stopped within the time in which it had to notice.
     OldLeader,
+    /// The store had forgotten its hold, and it stopped within the time in which it had to notice.
+    Forgotten,
 }
 
 /// Why `older` may be seen running although `newer` holds the lock, if it may.
@@ -52,12 +56,13 @@ fn heartbeats_after(call: &Call, hold: &Hold, moment: Nanos) -> Vec<Nanos> {
 fn revoked(history: &History, limits: &Limits, older: (&Call, &Hold), newer: &Hold, until: Nanos) -> Option<Excuse> {
     let (call, hold) = older;
     let excuses = history.faults.iter().filter_map(|fault| {
-        let excuse = match &fault.scope {
-            Scope::Revocation(process) if *process == call.process => Excuse::Revoked,
-            Scope::OldLeader => Excuse::OldLeader,
+        let (excuse, noticed_within) = match &fault.scope {
+            Scope::Revocation(process) if *process == call.process => (Excuse::Revoked, limits.ttl),
+            Scope::OldLeader => (Excuse::OldLeader, limits.ttl),
+            Scope::Forgotten(millis) => (Excuse::Forgotten, Duration::from_millis(*millis)),
             _ => return None,
         };
-        let notice = fault.span.extended(limits.ttl + limits.grace);
+        let notice = fault.span.extended(noticed_within + limits.grace);
         // A hold that was granted before the revocation, or handed off since, may begin a moment after it.
         let granted_before = hold.begun <= fault.span.extended(limits.grace).to;
         let fits = granted_before && fault.span.from <= newer.begun && until <= notice.to;

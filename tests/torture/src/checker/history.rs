@@ -25,6 +25,8 @@ pub struct History {
     pub entries: Vec<Entry>,
     /// The writes that the register carried out or refused.
     pub writes: Vec<Write>,
+    /// What was left in the store at the end, where nothing should be.
+    pub left_behind: Vec<String>,
     /// When and at which revision the members of the store were first seen to have different contents.
     pub differed_at: Option<(Nanos, i64)>,
 }
@@ -191,6 +193,7 @@ impl History {
                     self.entries[index].seen.to = *last_seen;
                 }
             }
+            EventKind::LeftBehind { what } => self.left_behind.extend(what.iter().cloned()),
             EventKind::MembersDiffer { revision } => {
                 self.differed_at.get_or_insert((at, *revision));
             }

@@ -41,6 +41,7 @@ fn queued(history: &History, call: &Call) -> Span {
 
 fn idle_waits(history: &History, limits: &Limits, key: &str, calls: &[&Call]) -> Vec<Violation> {
     let explained = windows::explained(history, limits, &windows::involved(history, key));
+    let of_lock = windows::of_lock(history, limits, key);
     let held = calls.iter().filter_map(|call| {
         let hold = call.hold.as_ref()?;
         Some((Span::new(hold.begun, history.ended_at(call)), *call))
@@ -49,7 +50,8 @@ fn idle_waits(history: &History, limits: &Limits, key: &str, calls: &[&Call]) ->
     let mut violations = Vec::new();
     for call in calls.iter().filter(|call| call.wait != Wait::Never) {
         let whole = queued(history, call);
-        let covers = held.overlapping(whole).map(|(span, _)| *span).chain(windows::within(&explained, whole));
+        let explained = windows::within(&explained, whole).chain(windows::within(&of_lock, whole));
+        let covers = held.overlapping(whole).map(|(span, _)| *span).chain(explained);
         let Some(idle) = longest_uncovered(whole, covers).filter(|idle| idle.length() > limits.moment) else {
             continue;
         };
@@ -129,5 +131,7 @@ fn queued_since(whole_calls: &Timeline<&Call>, limits: &Limits, call: &Call, oth
 fn is_undisturbed(history: &History, limits: &Limits, earlier: &Call, later: &Call, until: Nanos) -> bool {
     let both = BTreeSet::from([earlier.process.as_str(), later.process.as_str()]);
     let whole = Span::new(earlier.invoked, until);
-    windows::within(&windows::explained(history, limits, &both), whole).next().is_none()
+    let of_lock = windows::of_lock(history, limits, &earlier.key);
+    let is_explained = |windows: &Timeline<()>| windows::within(windows, whole).next().is_some();
+    !is_explained(&windows::explained(history, limits, &both)) && !is_explained(&of_lock)
 }

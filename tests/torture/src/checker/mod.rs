@@ -12,6 +12,7 @@ mod history;
 mod linearizability;
 mod liveness;
 mod orphans;
+mod outcomes;
 mod register;
 mod spans;
 mod termination;
@@ -42,6 +43,8 @@ pub enum Rule {
     Order,
     /// Every call ends, and in time if it has a limit.
     Termination,
+    /// A call reports an outage, or a want of rights, only when there is one, and never anything unexpected.
+    Outcome,
 }
 
 /// The times that the rules depend on.
@@ -99,6 +102,7 @@ pub fn check(events: &[Event], limits: &Limits) -> Vec<Violation> {
     violations.extend(orphans::check(&history, limits));
     violations.extend(liveness::check(&history, limits));
     violations.extend(termination::check(&history, limits));
+    violations.extend(outcomes::check(&history, limits));
     sort(&mut violations);
     violations
 }
@@ -129,7 +133,9 @@ pub fn undisturbed(history: &History, limits: &Limits) -> f64 {
     let whole = Span::new(history.start, history.end);
     let undisturbed = |key: &&str| {
         let explained = windows::explained(history, limits, &windows::involved(history, key));
-        spans::uncovered(whole, windows::within(&explained, whole)).iter().map(|span| span.length()).sum::<Duration>()
+        let of_lock = windows::of_lock(history, limits, key);
+        let explained = windows::within(&explained, whole).chain(windows::within(&of_lock, whole));
+        spans::uncovered(whole, explained).iter().map(|span| span.length()).sum::<Duration>()
     };
     let keys = history.keys();
     let undisturbed: Duration = keys.iter().map(undisturbed).sum();

@@ -7,7 +7,9 @@ use super::spans::{Span, Timeline, longest_uncovered};
 use super::{Limits, Rule, Violation, windows};
 
 pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
-    let mut violations = Vec::new();
+    let mut violations: Vec<Violation> = left_behind(history).into_iter().collect();
+    let of_locks: BTreeMap<&str, Timeline<()>> =
+        history.keys().into_iter().map(|key| (key, windows::of_lock(history, limits, key))).collect();
     for (name, process) in history.processes.iter().filter(|(_, process)| process.pid != 0) {
         // A fault of the process itself explains an entry only while the process lives: a dead one's lapses after a TTL.
         let alive = process.died.is_none();
@@ -16,7 +18,11 @@ pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
         let calls = calls(history, name);
         let state = if alive { "has no call for it" } else { "is dead, or had no call for it" };
         for entry in history.entries.iter().filter(|entry| entry.pid == process.pid) {
-            violations.extend(orphaned(limits, entry, &calls, &explained, &format!("{name} {state}")));
+            let owned = calls.get(entry.key.as_str()).into_iter();
+            let of_lock = of_locks.get(entry.key.as_str()).into_iter();
+            let explaining =
+                owned.chain(of_lock).chain([&explained]).flat_map(|spans| windows::within(spans, entry.seen));
+            violations.extend(orphaned(limits, entry, explaining, &format!("{name} {state}")));
         }
     }
     violations
@@ -31,15 +37,15 @@ fn calls<'a>(history: &'a History, process: &str) -> BTreeMap<&'a str, Timeline<
     calls.into_iter().map(|(key, calls)| (key, calls.into_iter().collect())).collect()
 }
 
-fn orphaned(
-    limits: &Limits,
-    entry: &Entry,
-    calls: &BTreeMap<&str, Timeline<()>>,
-    explained: &Timeline<()>,
-    reason: &str,
-) -> Option<Violation> {
-    let owned = calls.get(entry.key.as_str()).into_iter().flat_map(|calls| windows::within(calls, entry.seen));
-    let orphan = longest_uncovered(entry.seen, owned.chain(windows::within(explained, entry.seen)))?;
+fn left_behind(history: &History) -> Option<Violation> {
+    let what = history.left_behind.join(", ");
+    let description = format!("although all calls have returned, there still is: {what}");
+    let end = Span::new(history.end, history.end);
+    (!what.is_empty()).then(|| Violation::new(Rule::Orphans, "(all)", end, &[], description))
+}
+
+fn orphaned(limits: &Limits, entry: &Entry, explaining: impl Iterator<Item = Span>, reason: &str) -> Option<Violation> {
+    let orphan = longest_uncovered(entry.seen, explaining)?;
     let allowed = limits.ttl + limits.moment + limits.grace;
     (orphan.length() > allowed).then(|| {
         let length = orphan.length();

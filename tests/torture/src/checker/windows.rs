@@ -17,6 +17,8 @@ pub(super) fn explained(history: &History, limits: &Limits, processes: &BTreeSet
             Scope::Worker(process) => worker(process, limits.ttl + limits.worker_recovery),
             Scope::Revocation(process) => worker(process, limits.ttl + limits.moment),
             Scope::Load => Some(limits.moment),
+            // A moment in another fault, and what `of_lock` is for.
+            Scope::Forgotten(_) | Scope::Lock(_) => None,
         };
         Some(fault.span.extended(aftermath?))
     });
@@ -28,6 +30,12 @@ pub(super) fn explained(history: &History, limits: &Limits, processes: &BTreeSet
         stall.extended(if may_lapse { limits.ttl + limits.worker_recovery } else { limits.moment })
     });
     faults.chain(stalls).map(|span| (span, ())).collect()
+}
+
+/// The times in which a fault that affects this lock alone, or its aftermath, was in effect.
+pub(super) fn of_lock(history: &History, limits: &Limits, key: &str) -> Timeline<()> {
+    let faults = history.faults.iter().filter(|fault| matches!(&fault.scope, Scope::Lock(lock) if lock == key));
+    faults.map(|fault| (fault.span.extended(limits.ttl + limits.store_recovery), ())).collect()
 }
 
 /// The processes that ever requested this lock.

@@ -104,6 +104,7 @@ fn failure(error: &Error) -> Failure {
         ErrorKind::LimitPassed => Outcome::Limited,
         ErrorKind::Lost => Outcome::Lost,
         ErrorKind::Unavailable => Outcome::Unavailable,
+        ErrorKind::Unauthorized => Outcome::Refused,
         _ => Outcome::Failed,
     };
     Failure { outcome, message: format!("{error:?}") }

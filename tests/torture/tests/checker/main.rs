@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a failed test shows the violations")]
 
 mod builder;
+mod stores;
 
 use builder::{Builder, two_workers};
 use locks_torture::checker::Rule;

@@ -1,32 +1,22 @@
 //! The torture's own connections to an etcd cluster, which no fault of the network affects: for the observer, and for
 //! the faults that are requests to the store.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{Client, Error, GetOptions};
-use serde::Deserialize;
 
-use crate::clock::{Nanos, now};
 use crate::history::{EventKind, Recorder};
 use crate::lock::members::Members;
+use crate::nemesis::observer::{Entry, pid_in};
 
 /// Clients of all members.
 #[derive(Clone, Debug)]
 pub struct Admin(Arc<Members>);
 
-/// What the record of an entry has about its owner, whichever lock wrote it.
-#[derive(Deserialize)]
-struct Owner {
-    pid: u32,
-}
-
-/// An entry in the store.
-struct Entry {
-    name: String,
-    key: String,
-    pid: u32,
+/// An entry in the store, with the lease that it is under.
+struct Leased {
+    entry: Entry,
     lease: i64,
 }
 
@@ -42,13 +32,8 @@ impl Admin {
         Members::connect(endpoints, Duration::from_secs(1)).await.map(|members| Self(Arc::new(members)))
     }
 
-    /// Records which entries appear and disappear, and whether the members agree, until it is dropped.
-    pub async fn observe(self, recorder: Recorder) {
-        tokio::join!(self.observe_entries(&recorder), self.observe_members(&recorder));
-    }
-
     /// Compares the members' hashes of everything that they have at one revision, every few seconds.
-    async fn observe_members(&self, recorder: &Recorder) {
+    pub async fn observe_members(&self, recorder: &Recorder) {
         // A hash that is computed during a compaction may differ (etcd-io/etcd#15965): three in a row do not.
         let mut differed = 0;
         loop {
@@ -78,26 +63,15 @@ impl Admin {
         (hashes.len() > 1).then_some((revision, all_agree))
     }
 
-    async fn observe_entries(&self, recorder: &Recorder) {
-        let mut known: BTreeMap<String, Nanos> = BTreeMap::new();
-        loop {
-            let requested = now();
-            if let Some(entries) = self.entries().await {
-                let present: BTreeMap<String, Entry> =
-                    entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
-                for entry in present.values().filter(|entry| !known.contains_key(&entry.name)) {
-                    let (entry, key, pid) = (entry.name.clone(), entry.key.clone(), entry.pid);
-                    recorder.record(EventKind::EntryAppeared { entry, key, pid });
-                }
-                for (entry, last_seen) in known.iter().filter(|(name, _)| !present.contains_key(*name)) {
-                    let (entry, last_seen) = (entry.clone(), *last_seen);
-                    recorder.record(EventKind::EntryDisappeared { entry, last_seen });
-                }
-                // It was certainly there when the request was sent.
-                known = present.into_keys().map(|name| (name, requested)).collect();
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+    /// Everything that holds or waits; `None` if no member answers.
+    pub async fn entries(&self) -> Option<Vec<Entry>> {
+        Some(self.leased().await?.into_iter().map(|leased| leased.entry).collect())
+    }
+
+    /// The keys that should not be there when nobody holds or waits.
+    pub async fn left_behind(&self) -> Vec<String> {
+        let left = self.entries().await.unwrap_or_default();
+        left.into_iter().map(|entry| entry.name).collect()
     }
 
     /// Compacts the store's history up to the present revision.
@@ -117,8 +91,9 @@ impl Admin {
 
     /// Revokes every lease under which this process has an entry.
     pub async fn revoke_leases_of(&self, pid: u32) {
-        let entries = self.entries().await.unwrap_or_default();
-        let mut leases: Vec<i64> = entries.iter().filter(|entry| entry.pid == pid).map(|entry| entry.lease).collect();
+        let leased = self.leased().await.unwrap_or_default();
+        let mut leases: Vec<i64> =
+            leased.iter().filter(|leased| leased.entry.pid == pid).map(|leased| leased.lease).collect();
         leases.sort_unstable();
         leases.dedup();
         for lease in leases {
@@ -127,21 +102,17 @@ impl Admin {
         }
     }
 
-    async fn entries(&self) -> Option<Vec<Entry>> {
+    async fn leased(&self) -> Option<Vec<Leased>> {
         let with_prefix = || Some(GetOptions::new().with_prefix());
         let get = |mut client: Client, options| async move { client.get(PREFIX, options).await };
         let answer = self.0.request(|client| get(client, with_prefix())).await?;
-        let entry = |kv: &etcd_client::KeyValue| {
+        let leased = |kv: &etcd_client::KeyValue| {
             let name = kv.key_str().ok()?;
-            let owner: Owner = serde_json::from_slice(kv.value()).ok()?;
-            Some(Entry {
-                // A name may be used again, but not with the same revision.
-                name: format!("{name}@{}", kv.create_revision()),
-                key: name.rsplit_once('/')?.0.to_owned(),
-                pid: owner.pid,
-                lease: kv.lease(),
-            })
+            // A name may be used again, but not with the same revision.
+            let unique = format!("{name}@{}", kv.create_revision());
+            let (key, pid) = (name.rsplit_once('/')?.0.to_owned(), pid_in(kv.value_str().ok()?)?);
+            Some(Leased { entry: Entry { name: unique, key, pid }, lease: kv.lease() })
         };
-        Some(answer.kvs().iter().filter_map(entry).collect())
+        Some(answer.kvs().iter().filter_map(leased).collect())
     }
 }
