@@ -82,9 +82,10 @@ async fn one_that_lost_its_session_leaves_ours_alone(fixture: Fixture) {
     slot.expect("holding");
     slot.say("owns");
     slot.expect("true");
+    let lease = etcd.lease(&key);
     let waiting = tokio::spawn(locks.lock(&key).acquire());
     queued(&locks, &key, 1).await;
-    etcd.ctl(&["lease", "revoke", &etcd.lease(&key)]);
+    etcd.ctl(&["lease", "revoke", &lease]);
     let guard = granted(waiting).await;
     slot.expect("lost");
     slot.say("owns");
