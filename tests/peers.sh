@@ -68,7 +68,7 @@ java_driver() {
 }
 
 if has_go 1.26; then
-    driver go 'go/go.mod go/go.sum go/main.go go/etcdctl/main.go' build_go
+    driver go 'go/go.mod go/go.sum go/main.go go/etcdctl.go go/etcdctl/main.go' build_go
 else
     absent+=('go, etcdctl (need Go 1.26)')
 fi

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,11 +26,13 @@ type slot struct {
 	held    held
 }
 
-// What is held: a Mutex, or the leadership of an Election.
+// What is held: a Mutex, the leadership of an Election, or what an etcdctl holds.
 type held interface {
 	release(context.Context) error
-	owned() clientv3.Cmp
 }
+
+// What can be a condition of the application's own transaction.
+type owned interface{ owned() clientv3.Cmp }
 
 type mutex struct{ *concurrency.Mutex }
 
@@ -59,6 +62,8 @@ func main() {
 }
 
 func (s *slot) serve() {
+	// What an etcdctl of this slot dies with.
+	runtime.LockOSThread()
 	for words := range s.lines {
 		answer, err := s.act(words)
 		if err != nil {
@@ -82,7 +87,11 @@ func (s *slot) act(words []string) (string, error) {
 		defer cancel()
 		return "released", released.release(ctx)
 	case "owns": // as a transaction of the application that depends on the lock
-		answer, err := s.session.Client().Txn(ctx).If(s.held.owned()).Commit()
+		condition, ok := s.held.(owned)
+		if !ok {
+			return "", errors.New("it has no condition")
+		}
+		answer, err := s.session.Client().Txn(ctx).If(condition.owned()).Commit()
 		if err != nil {
 			return "", err
 		}
@@ -92,6 +101,14 @@ func (s *slot) act(words []string) (string, error) {
 }
 
 func (s *slot) take(ctx context.Context, waits bool, kind, address, name, ttl string) (string, error) {
+	if kind == "etcdctl" {
+		command, err := lockByEtcdctl(address, name, ttl)
+		if err != nil {
+			return "", err
+		}
+		s.held = command
+		return "holding", nil
+	}
 	if err := s.open(address, ttl); err != nil {
 		return "", err
 	}

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, Nanos};
+use crate::foreign::Step;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,6 +116,8 @@ pub enum EventKind {
     LeftBehind { what: Vec<String> },
     /// The members of the store have different contents at the same revision.
     MembersDiffer { revision: i64 },
+    /// A step of a client of another project. Turns are numbered in a run.
+    Foreign { turn: u64, step: Step },
     /// Every event before this one is in the history, and no more calls are made.
     Drained,
 }
@@ -129,7 +132,8 @@ impl EventKind {
             | Self::BodyStarted { call, .. }
             | Self::Heartbeat { call, .. }
             | Self::BodyEnded { call, .. }
-            | Self::Returned { call, .. } => Some(*call),
+            | Self::Returned { call, .. }
+            | Self::Foreign { turn: call, .. } => Some(*call),
             _ => None,
         }
     }

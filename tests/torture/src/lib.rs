@@ -4,6 +4,7 @@
 //! - [`nemesis`]: the store, and faults by a schedule that depends on the seed alone
 //! - [`workers`] and [`worker`]: the processes that call locked functions, and what runs in them
 //! - [`lock`]: the lock under test, and a naive one with a flaw
+//! - [`foreign`]: clients of other projects in the same line
 //! - [`register`]: the resource that the locks protect, which refuses stale fences
 //! - [`history`]: the events that every process records
 //! - [`checker`]: the rules that a history must keep, and their violations
@@ -15,6 +16,7 @@
 
 pub mod checker;
 pub mod clock;
+pub mod foreign;
 pub mod history;
 pub mod lock;
 pub mod nemesis;

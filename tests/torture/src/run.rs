@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::checker::{self, History, Limits, Violation};
 use crate::clock;
+use crate::foreign::Foreigners;
 use crate::history::{self, Event, EventKind, Recorder};
 use crate::lock::Flaw;
 use crate::nemesis::log::FaultLog;
@@ -84,12 +85,17 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
         ttl: TTL,
     });
     let targets = Arc::new(Targets { store, workers, log });
+    // A lock with a flaw has another layout.
+    let foreign = broken.is_none().then(|| Foreigners::start(&url, directory, *seed, settings.length)).transpose()?;
     match broken {
         None => disturb(settings.length, &targets, Schedule::new(*seed, settings.length, kind)).await?,
         Some(_) => {
             let longest = settings.length * STRETCH;
             disturb_until_caught(settings, &targets, Schedule::new(*seed, longest, kind)).await?;
         }
+    }
+    if let Some(foreign) = foreign {
+        tokio::task::block_in_place(|| foreign.stop());
     }
     // Whatever lapses now is to do so before the history ends.
     sleep(TTL + Duration::from_secs(3)).await;

@@ -25,6 +25,7 @@ pub struct Summary {
     stalls: usize,
     undisturbed: f64,
     excuses: BTreeMap<Excuse, usize>,
+    foreign: BTreeMap<String, (usize, usize)>,
 }
 
 impl Summary {
@@ -62,6 +63,7 @@ impl Summary {
             stalls: history.processes.values().map(|process| process.stalls.len()).sum(),
             undisturbed: checker::undisturbed(history, limits),
             excuses: checker::excuses(history, limits),
+            foreign: history.foreign.counts().into_iter().map(|(client, counts)| (client.to_owned(), counts)).collect(),
         }
     }
 }
@@ -124,6 +126,9 @@ impl fmt::Display for Summary {
             f,
             "register: {writes} writes, {refused} refused; {entries} entries seen; {stalls} stalls over 100 ms"
         )?;
+        let foreign = self.foreign.iter().map(|(name, (turns, failed))| format!("{turns} {name} ({failed} failed)"));
+        let foreign = foreign.collect::<Vec<_>>().join(", ");
+        writeln!(f, "turns of other clients: {}", if foreign.is_empty() { "none" } else { &foreign })?;
         let excuses = list(self.excuses.iter().map(|(excuse, count)| (format!("{excuse:?}"), *count)));
         writeln!(f, "overlapping bodies, excused: {}", if excuses.is_empty() { "none" } else { &excuses })?;
         writeln!(f, "time without an effective fault: {:.0} %", self.undisturbed * 100.0)

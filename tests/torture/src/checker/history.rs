@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::foreign::Turns;
 use super::spans::Span;
 use crate::clock::Nanos;
 use crate::history::{Ending, Event, EventKind, Outcome, Promises, Register, Scope, Wait};
@@ -27,6 +28,8 @@ pub struct History {
     pub writes: Vec<Write>,
     /// What was left in the store at the end, where nothing should be.
     pub left_behind: Vec<String>,
+    /// What clients of other projects did.
+    pub foreign: Turns,
     /// When and at which revision the members of the store were first seen to have different contents.
     pub differed_at: Option<(Nanos, i64)>,
 }
@@ -194,6 +197,7 @@ impl History {
                 }
             }
             EventKind::LeftBehind { what } => self.left_behind.extend(what.iter().cloned()),
+            EventKind::Foreign { turn, step } => self.foreign.add(at, name, *turn, step),
             EventKind::MembersDiffer { revision } => {
                 self.differed_at.get_or_insert((at, *revision));
             }

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a failed test shows the violations")]
 
 mod builder;
+mod foreign;
 mod stores;
 
 use builder::{Builder, two_workers};
