@@ -111,7 +111,7 @@ pub(super) fn occupied(history: &History, limits: &Limits, key: &str) -> Vec<Spa
     let spans = history.foreign.of(key).filter_map(|turn| {
         let begun = turn.held.map(|(held, _)| held).or(turn.over.filter(|_| turn.failed))?;
         let lapse = if turn.failed { limits.ttl + limits.moment } else { Duration::ZERO };
-        let end = turn.over.map_or_else(|| ended(history, turn), |over| over);
+        let end = turn.over.unwrap_or_else(|| ended(history, turn));
         Some(Span::new(begun.saturating_sub(nanos(limits.moment)), end).extended(lapse))
     });
     spans.collect()
@@ -171,14 +171,15 @@ fn protected_until(history: &History, limits: &Limits, turn: &Turn, begun: Nanos
             Scope::OldLeader | Scope::Forgotten(_) => fault.span.from,
             _ => return None,
         };
-        let to = fault.span.extended(limits.ttl + limits.store_recovery).to;
+        // A turn that begins later is on a lease that was renewed since, or is a new one.
+        let to = fault.span.extended(limits.store_recovery).to;
         (from < end && begun < to).then_some(from.max(begun))
     });
     let stalls = history.processes.values().filter(|process| process.pid == 0).flat_map(|process| &process.stalls);
     let lapses = lapses.chain(stalls.filter_map(|stall| {
         let from = stall.from + certain;
         let is_long = renews && from < stall.to;
-        (is_long && from < end && begun < stall.extended(limits.ttl).to).then_some(from.max(begun))
+        (is_long && from < end && begun < stall.extended(limits.store_recovery).to).then_some(from.max(begun))
     }));
     lapses.min().unwrap_or(never).min(expires)
 }
