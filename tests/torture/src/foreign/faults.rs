@@ -83,6 +83,7 @@ fn wait(clients: &[Arc<Client>], time: Duration) -> bool {
     !clients.iter().any(|client| client.is_over())
 }
 
+#[expect(clippy::expect_used, reason = "a history with gaps proves nothing")]
 fn inject(client: &Client, fault: Fault, lasts: Duration, recorder: &Recorder, number: u64) {
     let process = client.name();
     let name = format!("{}: {process}, {fault:?}", fault.kind());
@@ -97,10 +98,8 @@ fn inject(client: &Client, fault: Fault, lasts: Duration, recorder: &Recorder, n
     match fault {
         Fault::Kill => {
             // At the end of a run nobody needs another one.
-            if !client.is_over()
-                && let Err(error) = client.replace()
-            {
-                eprintln!("cannot record a client's process: {error}");
+            if !client.is_over() {
+                client.replace().expect("the history can be written");
             }
         }
         Fault::Pause => driver.resume(),
