@@ -41,13 +41,13 @@ fn say(server: &Postgres, slot: &Slot, command: &str, kind: &str, table: &str, m
 
 async fn excludes_us_and_we_it(fixture: Fixture, peer: Peer) {
     let (server, locks) = with_its_table(&fixture);
+    let slot = Driver::shared(peer).slot();
+    exclusion(&server, &locks, &slot, "shedlock").await;
     server.psql(
         "CREATE SCHEMA jobs AUTHORIZATION app; CREATE TABLE jobs.shedlock(name VARCHAR(64) PRIMARY KEY, \
          lock_until TIMESTAMP NOT NULL, locked_at TIMESTAMP NOT NULL, locked_by VARCHAR(255) NOT NULL); \
          GRANT SELECT, INSERT, UPDATE ON jobs.shedlock TO app",
     );
-    let slot = Driver::shared(peer).slot();
-    exclusion(&server, &locks, &slot, "shedlock").await;
     // As Java may name a table, and we.
     exclusion(&server, &connect(&server.url_with("table=jobs.shedlock")), &slot, "JOBS.ShedLock").await;
 }

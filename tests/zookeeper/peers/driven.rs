@@ -18,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("curator::either_is_killed", curator_or_we_are_killed).with(Peer::Curator),
         Case::new("curator::other_recipes_do_not_exclude_us_or_each_other", other_recipes).with(Peer::Curator),
         Case::new("kazoo::either_is_killed", kazoo_or_we_are_killed).with(Peer::Kazoo),
+        Case::new("kazoo::excludes_us_but_not_curator", kazoo_excludes_us_but_not_curator).with(Peer::Curator),
     ]
 }
 
@@ -67,5 +68,19 @@ async fn other_recipes(fixture: Fixture) {
         slot.say("unlock");
         slot.expect("released");
         body.abort();
+    }
+}
+
+/// With `extra_lock_patterns`: it counts Curator's names and ours, and Curator counts ours, but not Kazoo's. README says so.
+async fn kazoo_excludes_us_but_not_curator(fixture: Fixture) {
+    let (key, locks) = (fixture.key("k"), client(&fixture));
+    let kazoo = requested(&fixture, Driver::shared(Peer::Kazoo).slot(), "curator", &key);
+    kazoo.expect("holding");
+    assert!(locks.lock(&key).try_acquire().await.unwrap().is_none());
+    let curator = requested(&fixture, Driver::shared(Peer::Curator).slot(), "mutex", &key);
+    curator.expect("holding");
+    for slot in [curator, kazoo] {
+        slot.say("unlock");
+        slot.expect("released");
     }
 }

@@ -141,9 +141,10 @@ fn overlaps<'a>(history: &'a History, key: &str) -> Vec<(Body<'a>, Body<'a>)> {
 
 fn excused(history: &History, limits: &Limits, first: &Body<'_>, second: &Body<'_>) -> Option<Excuse> {
     let moment = first.begun().max(second.begun());
-    [first, second].into_iter().find_map(|body| match body {
+    [(first, second), (second, first)].into_iter().find_map(|(body, other)| match body {
+        // If the other one began before it may have lapsed, that is no excuse: it should not have got the lock.
         Body::Foreign(turn, begun) => {
-            (protected_until(history, limits, turn, *begun) <= moment).then_some(Excuse::ForeignLapsed)
+            (protected_until(history, limits, turn, *begun) <= other.begun()).then_some(Excuse::ForeignLapsed)
         }
         Body::Ours(call, hold) => {
             let other = Hold { begun: moment, ..(*hold).clone() };
@@ -173,13 +174,13 @@ fn protected_until(history: &History, limits: &Limits, turn: &Turn, begun: Nanos
         };
         // A turn that begins later is on a lease that was renewed since, or is a new one.
         let to = fault.span.extended(limits.store_recovery).to;
-        (from < end && begun < to).then_some(from.max(begun))
+        (from < end && begun < to).then_some(from)
     });
     let stalls = history.processes.values().filter(|process| process.pid == 0).flat_map(|process| &process.stalls);
     let lapses = lapses.chain(stalls.filter_map(|stall| {
         let from = stall.from + certain;
         let is_long = renews && from < stall.to;
-        (is_long && from < end && begun < stall.extended(limits.store_recovery).to).then_some(from.max(begun))
+        (is_long && from < end && begun < stall.extended(limits.store_recovery).to).then_some(from)
     }));
     lapses.min().unwrap_or(never).min(expires)
 }

@@ -58,8 +58,8 @@ struct Running {
 const LOCKS: [(&str, usize); 2] = [("/torture/all/short", 2), ("/torture/all/long", 1)];
 
 impl Foreigners {
-    /// Starts those that `PEERS` names (`none`, or names with commas between), by default all that are installed for the
-    /// store with this URL. There are faults for this long.
+    /// Starts those that `PEERS` names (`none`, or names with commas between), by default those that are
+    /// installed for the store with this URL and exclude each other. There are faults for this long.
     ///
     /// # Errors
     ///
@@ -106,7 +106,10 @@ fn chosen(url: &str) -> io::Result<Vec<String>> {
     let named = match std::env::var("PEERS") {
         Ok(named) if named == "none" => Vec::new(),
         Ok(named) if !named.is_empty() => named.split(',').map(str::to_owned).collect(),
-        _ => return Ok(installed),
+        _ => {
+            let by_default = |name: &String| possible.iter().any(|usage| usage.by_default && usage.peer.name() == name);
+            return Ok(installed.into_iter().filter(by_default).collect());
+        }
     };
     match named.iter().find(|name| !installed.contains(name)) {
         Some(name) => {

@@ -10,6 +10,8 @@ use crate::run::TTL;
 #[derive(Clone, Debug)]
 pub(super) struct Usage {
     pub(super) peer: Peer,
+    /// Whether it takes part unless others are named.
+    pub(super) by_default: bool,
     /// The kind of its locks.
     kind: &'static str,
     /// The client whose driver drives it.
@@ -36,6 +38,7 @@ impl Usage {
         let usage = |peer, kind, tries, ttl, address: String, root: &str| Self {
             peer,
             kind,
+            by_default: true,
             driver: if peer == Peer::Etcdctl { Peer::Go } else { peer },
             tries,
             ttl,
@@ -55,7 +58,12 @@ impl Usage {
             "zookeeper" => {
                 let root = if path.is_empty() { String::new() } else { format!("/{path}") };
                 let waiting = |peer, kind| usage(peer, kind, false, ZOOKEEPER_TTL, hosts.to_owned(), &root);
-                vec![waiting(Peer::Curator, "mutex"), waiting(Peer::Kazoo, "curator")]
+                if parameters.contains("layout=kazoo") {
+                    return vec![waiting(Peer::Kazoo, "kazoo")];
+                }
+                // Curator does not count Kazoo's names, so they exclude us, but not each other.
+                let kazoo = Self { by_default: false, ..waiting(Peer::Kazoo, "curator") };
+                vec![waiting(Peer::Curator, "mutex"), kazoo]
             }
             "postgres" => {
                 let table = parameters.split('&').find_map(|parameter| parameter.strip_prefix("table="));

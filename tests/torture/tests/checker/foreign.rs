@@ -68,6 +68,17 @@ fn what_is_renewed_is_protected_unless_a_fault_kept_the_client_from_it_for_long(
 }
 
 #[test]
+fn that_it_may_have_lapsed_is_no_excuse_for_having_got_a_lock_that_was_held() {
+    let history = |until| {
+        let held = ours(two_workers(), 10, 4_000);
+        held.foreign_holds(3_500, 3_600, "redis-py.1", 7, Some(until)).violated()
+    };
+    // Its TTL was over when it said that it held the lock, but it asked for it while we held it.
+    assert_eq!(history(3_400), [Rule::Exclusion]);
+    assert_eq!(history(5), []);
+}
+
+#[test]
 fn a_fault_that_is_long_over_explains_nothing() {
     let history = |begun| {
         let overrun = two_workers().fault(1_000, 2_000, Scope::Store).foreign_holds(begun, 20_000, "go.1", 7, None);
