@@ -104,6 +104,7 @@ async fn what_it_does_too_late_does_no_harm(fixture: Fixture, peer: Peer) {
     guard.check().unwrap();
     let row = "SELECT lock_until > timezone('utc', clock_timestamp()) FROM shedlock WHERE name = 'job'";
     assert_eq!(server.psql(row), "t", "it freed ours");
+    assert_eq!(server.psql("SELECT count(*) FROM shedlock"), "1", "theirs is another lock");
     guard.release().await.unwrap();
 }
 
