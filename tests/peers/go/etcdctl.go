@@ -11,15 +11,18 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 )
 
-// A lock that an `etcdctl lock` holds, for as long as a file is there.
+// A lock that an `etcdctl lock` holds, until a file is there.
 type command struct {
 	process *exec.Cmd
 	file    string
 	errors  *bytes.Buffer
 }
+
+var commands atomic.Int64
 
 // Waits for the lock. The etcdctl is the one beside this program, and ends with it.
 func lockByEtcdctl(address, name, ttl string) (*command, error) {
@@ -31,35 +34,32 @@ func lockByEtcdctl(address, name, ttl string) (*command, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.CreateTemp("", "etcdctl-")
-	if err != nil {
-		return nil, err
-	}
-	file.Close()
+	file := filepath.Join(os.TempDir(), fmt.Sprintf("etcdctl-%d-%d", os.Getpid(), commands.Add(1)))
 	// It gives its command no input.
-	hold := fmt.Sprintf("echo holding; while [ -e %s ] && kill -0 $PPID; do sleep 0.02; done", file.Name())
+	hold := fmt.Sprintf("echo holding; while [ ! -e %s ] && kill -0 $PPID; do sleep 0.02; done", file)
 	process := exec.Command(filepath.Join(filepath.Dir(this), "etcdctl"), "--endpoints", address, "lock", "--ttl",
 		strconv.Itoa(millis/1000), name, "sh", "--", "-c", hold)
 	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	c := &command{process: process, file: file.Name(), errors: &bytes.Buffer{}}
+	c := &command{process: process, file: file, errors: &bytes.Buffer{}}
 	process.Stderr = c.errors
 	output, err := process.StdoutPipe()
 	if err == nil {
 		err = process.Start()
 	}
 	if err != nil {
-		os.Remove(c.file)
 		return nil, err
 	}
 	if line, _ := bufio.NewReader(output).ReadString('\n'); strings.TrimSpace(line) != "holding" {
-		os.Remove(c.file)
 		return nil, errors.Join(errors.New("no lock: "+line), c.end())
 	}
 	return c, nil
 }
 
 func (c *command) release(context.Context) error {
-	os.Remove(c.file)
+	if err := os.WriteFile(c.file, nil, 0o600); err != nil {
+		return err
+	}
+	defer os.Remove(c.file)
 	return c.end()
 }
 
