@@ -9,8 +9,9 @@ help: ## this list
 demo: ## three workers, a few cron jobs, no server needed
 	cargo run --example cron
 
-servers: ## install the servers that the tests start, and protoc
+servers: ## install the servers that the tests start, protoc, and other projects' clients
 	@tests/servers.sh
+	@tests/peers.sh
 
 test: servers ## everything, on every store that is installed
 	cargo test --workspace --all-features --no-fail-fast

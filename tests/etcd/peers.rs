@@ -1,34 +1,52 @@
 //! Other clients of etcd: they exclude us and we exclude them.
 
+use std::process::Command;
+
 use serde_json::json;
 use support::cases;
 use support::cases::{Case, Fixture};
 use support::child::Child;
 use support::etcd::{decode, encode};
-use support::scenarios::peers::{Peer, Release, Waits, each_excludes_the_other};
+use support::peers::Peer;
+use support::scenarios::peers::{ForOneLock, Release, Waits, each_excludes_the_other};
 use support::scenarios::{client, queued};
 
+mod driven;
+
 pub(crate) fn cases() -> Vec<Case> {
-    cases![
+    let mut cases = cases![
         etcdctl_excludes_us_and_we_etcdctl,
         the_gateway_excludes_us,
         we_exclude_the_gateway,
         fences_are_in_order_with_the_gateway,
-    ]
+    ];
+    cases.push(Case::new("peers::the_newest_etcdctl_and_we", the_newest_etcdctl_and_we).with(Peer::Etcdctl));
+    cases.extend(driven::cases());
+    cases
 }
 
 /// `etcdctl lock`. The command that it runs has no stdin, so it holds for as long as a file is there, and etcdctl is.
-fn etcdctl(fixture: &Fixture, key: &str) -> Peer {
+fn etcdctl(mut command: Command, key: &str) -> ForOneLock {
     let file = tempfile::NamedTempFile::new().unwrap().into_temp_path();
     let hold = format!("echo holding; while [ -e {} ] && kill -0 $PPID; do sleep 0.02; done", file.display());
-    let arguments = ["lock", "--ttl", "30", key, "sh", "--", "-c", &hold];
-    let process = Child::start(&mut fixture.server().ctl_command(&arguments));
-    Peer { process, release: Release::Removal(file) }
+    let process = Child::start(command.args(["lock", "--ttl", "30", key, "sh", "--", "-c", &hold]));
+    ForOneLock { process, release: Some(Release::Removal(file)) }
 }
 
 async fn etcdctl_excludes_us_and_we_etcdctl(fixture: Fixture) {
     let (key, locks) = (fixture.key("k"), client(&fixture));
-    each_excludes_the_other(&locks, &key, Waits::InTheQueue, || etcdctl(&fixture, &key)).await;
+    each_excludes_the_other(&locks, &key, Waits::InTheQueue, || etcdctl(fixture.server().ctl_command(&[]), &key)).await;
+}
+
+/// Of the version of Go's client, against every version of the server.
+async fn the_newest_etcdctl_and_we(fixture: Fixture) {
+    let (key, locks) = (fixture.key("k"), client(&fixture));
+    let begin = || {
+        let mut command = Peer::Etcdctl.command();
+        command.arg(format!("--endpoints={}", fixture.server().endpoint()));
+        etcdctl(command, &key)
+    };
+    each_excludes_the_other(&locks, &key, Waits::InTheQueue, begin).await;
 }
 
 /// Acquires the lock through the JSON gateway, on a lease of its own. Returns the key that unlocks it, and the revision.

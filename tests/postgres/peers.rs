@@ -1,5 +1,5 @@
-//! ShedLock's table: Java services exclude us and we exclude them. They are played by the statements that ShedLock 5 sends
-//! to PostgreSQL with `usingDbTime()`.
+//! ShedLock's table: Java services exclude us and we exclude them. Here they are played by the statements that ShedLock 5
+//! sends to PostgreSQL with `usingDbTime()`; [`shedlock`] has ShedLock itself.
 
 use crate::{Case, Fixture};
 use distributed_locks::{ErrorKind, Locks};
@@ -9,8 +9,10 @@ use support::scenarios::bad_input::refused_at_once;
 use support::scenarios::{chain, connect, granted, held, lost};
 use support::{HANG_LIMIT, cases, eventually, once_within};
 
+mod shedlock;
+
 pub(crate) fn cases() -> Vec<Case> {
-    cases![
+    let mut cases = cases![
         shedlock_excludes_us,
         a_release_by_shedlock_is_found_soon,
         we_exclude_shedlock,
@@ -22,7 +24,9 @@ pub(crate) fn cases() -> Vec<Case> {
         a_table_of_a_form_that_loses_locks_is_refused_by_its_reason,
         a_jvm_that_writes_its_own_time_is_refused,
         an_extended_lock_with_a_long_name_fits,
-    ]
+    ];
+    cases.extend(shedlock::cases());
+    cases
 }
 
 const NOW: &str = "timezone('utc', CURRENT_TIMESTAMP)";

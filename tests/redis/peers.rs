@@ -8,13 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::child::Child;
+use support::peers::{Driver, Peer};
 use support::redis::Answer;
-use support::scenarios::peers::{Peer, Release, Waits, each_excludes_the_other};
+use support::scenarios::peers::{ForOneLock, Release, Waits, each_excludes_the_other};
+use support::scenarios::peers::{a_killed_one_is_free_after_its_ttl, it_has_the_lock_after_our_ttl};
 use support::scenarios::{acquire_and_release, bad_input, client, granted, nothing_is_left, queued};
 use support::{HANG_LIMIT, cases, eventually, in_time, once_within};
 
+mod redisson;
+mod shedlock;
+
 pub(crate) fn cases() -> Vec<Case> {
-    cases![
+    let mut cases = cases![
         redis_py_excludes_us_and_we_redis_py,
         a_foreign_release_is_found_soon,
         shed_lock_excludes_us_until_it_expires,
@@ -23,7 +28,11 @@ pub(crate) fn cases() -> Vec<Case> {
         a_client_that_polls_does_not_overtake_the_queue,
         a_key_without_an_expiry_is_named,
         a_task_of_ours_has_its_turns_beside_twenty_that_poll,
-    ]
+    ];
+    cases.push(Case::new("peers::either_is_killed", either_is_killed).with(Peer::RedisPy));
+    cases.extend(redisson::cases());
+    cases.extend(shedlock::cases());
+    cases
 }
 
 /// redis-py's own lock, until the end of the input.
@@ -38,19 +47,32 @@ sys.stdin.read()
 lock.release()
 ";
 
-fn redis_py(fixture: &Fixture, key: &str) -> Peer {
+fn redis_py(fixture: &Fixture, key: &str) -> ForOneLock {
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/servers/redis-py");
     assert!(package.exists(), "redis-py is not installed: `make servers`");
     let port = fixture.server().address().port().to_string();
     let mut python = Command::new("python3");
     let process = Child::start(python.env("PYTHONPATH", package).args(["-c", REDIS_PY, &port, key]));
-    Peer { process, release: Release::EndOfInput }
+    ForOneLock { process, release: Some(Release::EndOfInput) }
 }
 
 async fn redis_py_excludes_us_and_we_redis_py(fixture: Fixture) {
     let (key, locks) = (fixture.key("k"), client(&fixture));
     each_excludes_the_other(&locks, &key, Waits::ByPolling, || redis_py(&fixture, &key)).await;
     nothing_is_left(&*fixture.server(), &key).await;
+}
+
+async fn either_is_killed(fixture: Fixture) {
+    const TTL: Duration = Duration::from_secs(3);
+    let (key, locks) = (fixture.key("k"), client(&fixture));
+    let driver = Driver::start(Peer::RedisPy);
+    let begin = || {
+        let slot = driver.slot();
+        slot.say(&format!("lock lock {} {key} {}", fixture.server().endpoint(), TTL.as_millis()));
+        slot
+    };
+    it_has_the_lock_after_our_ttl(&fixture.server().url(), &key, begin).await;
+    a_killed_one_is_free_after_its_ttl(&locks, &key, TTL, &begin()).await;
 }
 
 /// It sends no notification. Behind a lock of ours, a waiter would look every four seconds.

@@ -208,7 +208,8 @@ fn lines(stdout: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-fn collected(stderr: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+/// What is read, as far as it has come.
+pub(crate) fn collected(stderr: impl Read + Send + 'static) -> Arc<Mutex<String>> {
     let collected = Arc::new(Mutex::new(String::new()));
     let sink = collected.clone();
     thread::spawn(move || {

@@ -6,6 +6,7 @@
 //! - [`stores`]: the stores themselves, without a client
 //! - [`mod@cases`]: runs test functions against every version of a store that is installed
 //! - [`proxy`]: a network between a client and a server that falls silent, refuses or lags on command
+//! - [`peers`]: real clients of other projects
 //! - [`SmallFileSystem`]: a directory that is soon full
 //! - [`child`]: starts our own programs and reads what they print
 //! - [`eventually()`], [`in_time()`], [`once_within()`]: waiting, on a machine that may be busy
@@ -22,6 +23,7 @@ pub mod certificates;
 pub mod child;
 mod daemon;
 pub mod etcd;
+pub mod peers;
 mod ports;
 pub mod postgres;
 mod process;

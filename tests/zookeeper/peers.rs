@@ -5,33 +5,37 @@ use std::path::Path;
 use std::process::Command;
 use support::cases;
 use support::child::Child;
-use support::scenarios::peers::{Peer, Release, Waits, each_excludes_the_other};
+use support::scenarios::peers::{ForOneLock, Release, Waits, each_excludes_the_other};
 use support::scenarios::{client, connect, granted, queued};
 use support::zookeeper::{create, source};
 
+mod driven;
+
 pub(crate) fn cases() -> Vec<Case> {
-    cases![
+    let mut cases = cases![
         curator_excludes_us_and_we_curator,
         kazoo_excludes_us_and_we_kazoo,
         kazoo_counts_curators_names_if_it_is_told_to,
         the_command_lines_node_is_in_the_queue,
-    ]
+    ];
+    cases.extend(driven::cases());
+    cases
 }
 
 /// Curator's `InterProcessMutex`.
-fn curator(fixture: &Fixture, key: &str) -> Peer {
+fn curator(fixture: &Fixture, key: &str) -> ForOneLock {
     let libraries = ["curator-recipes", "curator-framework", "curator-client", "guava", "failureaccess"];
     let mut command = fixture.program().java(&libraries);
     command.arg(source("Curator.java")).args([&fixture.server().endpoint(), key]);
-    Peer { process: Child::start(&mut command), release: Release::EndOfInput }
+    ForOneLock { process: Child::start(&mut command), release: Some(Release::EndOfInput) }
 }
 
 /// Kazoo's `Lock`; it also counts names that match `pattern`.
-fn kazoo(fixture: &Fixture, key: &str, pattern: Option<&str>) -> Peer {
+fn kazoo(fixture: &Fixture, key: &str, pattern: Option<&str>) -> ForOneLock {
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/servers/kazoo");
     let mut command = Command::new("python3");
     command.env("PYTHONPATH", library).arg(source("kazoo_lock.py")).args([&fixture.server().endpoint(), key]);
-    Peer { process: Child::start(command.args(pattern)), release: Release::EndOfInput }
+    ForOneLock { process: Child::start(command.args(pattern)), release: Some(Release::EndOfInput) }
 }
 
 async fn curator_excludes_us_and_we_curator(fixture: Fixture) {

@@ -37,6 +37,8 @@
 //! - A failure is shown with the end of the log of every server that the case used.
 //! - Without the store, or a version of it that is built where that is possible, the cases show as *ignored*. `LOCKS_TEST_REQUIRE` turns that into failures: it lists what must be
 //!   there, as in `etcd,redis` or `etcd-3.4,etcd-3.5`.
+//! - So do cases [`with`](Case::with) a client of another project that is not here; it is required by `peer-go` and so on,
+//!   and all of them by `peers`.
 
 use std::env;
 use std::process::ExitCode;
@@ -46,6 +48,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+mod absent;
 mod fixture;
 mod run;
 
@@ -111,6 +114,9 @@ pub fn trials<P: Program>(cases: Vec<Case<P>>) -> Vec<Trial> {
 fn trial<P: Program>(case: &Arc<Case<P>>, shared: &Arc<Shared<P>>) -> Trial {
     let (case, shared) = (case.clone(), shared.clone());
     let name = format!("{}::{}", shared.label(), case.name());
+    if let Some(absent) = absent::instead_of(&case, &name) {
+        return absent;
+    }
     let fixture = Fixture::new(shared, case.name());
     Trial::test(name.clone(), move || run::run(&case, &name, &fixture).map_err(Failed::from))
 }

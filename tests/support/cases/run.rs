@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::fixture::Logs;
 use super::{Fixture, Program, TIME_LIMIT};
 use crate::etcd;
+use crate::peers::Peer;
 
 /// What a case gets beyond its limit to report by itself that it hangs. One that blocks its thread cannot.
 const GRACE: Duration = Duration::from_secs(15);
@@ -21,6 +22,7 @@ const GRACE: Duration = Duration::from_secs(15);
 pub struct Case<P: Program = etcd::Binary> {
     name: String,
     limit: Duration,
+    peer: Option<Peer>,
     body: Box<Body<P>>,
 }
 
@@ -32,12 +34,26 @@ impl<P: Program> Case<P> {
         name: impl Into<String>,
         body: impl Fn(Fixture<P>) -> F + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), limit: TIME_LIMIT, body: Box::new(move |fixture| Box::pin(body(fixture))) }
+        Self {
+            name: name.into(),
+            limit: TIME_LIMIT,
+            peer: None,
+            body: Box::new(move |fixture| Box::pin(body(fixture))),
+        }
     }
 
     /// The same case with another time limit.
     pub fn within(self, limit: Duration) -> Self {
         Self { limit, ..self }
+    }
+
+    /// The same case, for machines that have this client of another project; shown as ignored on others.
+    pub fn with(self, peer: Peer) -> Self {
+        Self { peer: Some(peer), ..self }
+    }
+
+    pub(super) fn peer(&self) -> Option<Peer> {
+        self.peer
     }
 
     pub(super) fn name(&self) -> &str {

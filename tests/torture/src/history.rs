@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, Nanos};
 use crate::matrix::{Deed, Phase, Row};
+use crate::foreign::Step;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -154,6 +155,8 @@ pub enum EventKind {
     LeftBehind { what: Vec<String> },
     /// The members of the store have different contents at the same revision.
     MembersDiffer { revision: i64 },
+    /// A step of a client of another project. Turns are numbered in a run.
+    Foreign { turn: u64, step: Step },
     /// Every event before this one is in the history, and no more calls are made.
     Drained,
 }
@@ -171,7 +174,8 @@ impl EventKind {
             | Self::Returned { call, .. }
             | Self::Reached { call, .. }
             | Self::Met { call, .. }
-            | Self::Inherited { call, .. } => Some(*call),
+            | Self::Inherited { call, .. } 
+            | Self::Foreign { turn: call, .. } => Some(*call),
             _ => None,
         }
     }

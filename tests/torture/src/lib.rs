@@ -6,6 +6,7 @@
 //! - [`matrix`]: the options, phases and endings of calls, every pair of which is met
 //! - [`supervisor`]: answers the workers, and notices who ends by himself
 //! - [`lock`]: the lock under test, and a naive one with a flaw
+//! - [`foreign`]: clients of other projects in the same line
 //! - [`register`]: the resource that the locks protect, which refuses stale fences
 //! - [`history`]: the events that every process records
 //! - [`checker`]: the rules that a history must keep, and their violations
@@ -17,6 +18,7 @@
 
 pub mod checker;
 pub mod clock;
+pub mod foreign;
 pub mod history;
 pub mod lock;
 pub mod matrix;

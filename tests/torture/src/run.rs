@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::checker::{self, History, Limits, Violation};
 use crate::clock;
+use crate::foreign::Foreigners;
 use crate::history::{self, Event, EventKind, Recorder};
 use crate::lock::Flaw;
 use crate::matrix::Matrix;
@@ -87,6 +88,8 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
         ttl: TTL,
     });
     let targets = Arc::new(Targets { store, workers, log });
+    // A lock with a flaw has another layout.
+    let foreign = broken.is_none().then(|| Foreigners::start(&url, directory, *seed, settings.length)).transpose()?;
     let matrix = Matrix { has_network: kind.has_network() };
     if broken.is_none() {
         targets.log.0.record(EventKind::Matrix { has_network: matrix.has_network });
@@ -107,6 +110,9 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
     }
     // All of its processes have ended.
     drop(supervisor);
+    if let Some(foreign) = foreign {
+        tokio::task::block_in_place(|| foreign.stop());
+    }
     // Whatever lapses now is to do so before the history ends.
     sleep(TTL + Duration::from_secs(3)).await;
     observer.abort();

@@ -31,6 +31,7 @@ pub struct Summary {
     excuses: BTreeMap<Excuse, usize>,
     /// How often each pair of the matrix was met, if there is one.
     pairs: Option<BTreeMap<Pair, usize>>,
+    foreign: BTreeMap<String, (usize, usize)>,
 }
 
 impl Summary {
@@ -71,6 +72,7 @@ impl Summary {
             undisturbed: checker::undisturbed(history, limits),
             excuses: checker::excuses(history, limits),
             pairs: history.matrix.map(|matrix| matrix.count(&history.met)),
+            foreign: history.foreign.counts().into_iter().map(|(client, counts)| (client.to_owned(), counts)).collect(),
         }
     }
 }
@@ -134,6 +136,9 @@ impl fmt::Display for Summary {
             f,
             "register: {writes} writes, {refused} refused; {entries} entries seen; {stalls} stalls over 100 ms"
         )?;
+        let foreign = self.foreign.iter().map(|(name, (turns, failed))| format!("{turns} {name} ({failed} failed)"));
+        let foreign = foreign.collect::<Vec<_>>().join(", ");
+        writeln!(f, "turns of other clients: {}", if foreign.is_empty() { "none" } else { &foreign })?;
         let excuses = list(self.excuses.iter().map(|(excuse, count)| (format!("{excuse:?}"), *count)));
         writeln!(f, "overlapping bodies, excused: {}", if excuses.is_empty() { "none" } else { &excuses })?;
         writeln!(f, "time without an effective fault: {:.0} %", self.undisturbed * 100.0)?;

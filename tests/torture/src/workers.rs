@@ -256,7 +256,7 @@ fn spawn(program: &Path, config: &Config, generation: u64) -> Running {
 }
 
 /// The same store, with a proxy before each of its addresses. A store without addresses has no proxies.
-fn behind_proxies(url: &str) -> (String, Vec<Proxy>) {
+pub(crate) fn behind_proxies(url: &str) -> (String, Vec<Proxy>) {
     let Some((scheme, rest)) = url.split_once("://") else { return (url.to_owned(), Vec::new()) };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);

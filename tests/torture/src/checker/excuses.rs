@@ -24,6 +24,8 @@ pub enum Excuse {
     OldLeader,
     /// The store had forgotten its hold, and it stopped within the time in which it had to notice.
     Forgotten,
+    /// A client of another project may have lost its lock, which it does not notice, or not in time.
+    ForeignLapsed,
 }
 
 /// Why `older` may be seen running although `newer` holds the lock, if it may.

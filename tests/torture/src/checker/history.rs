@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::foreign::Turns;
 use super::spans::Span;
 use crate::clock::Nanos;
 use crate::history::{Ending, Event, EventKind, Options, Outcome, Promises, Register, Scope, Wait};
@@ -32,6 +33,8 @@ pub struct History {
     pub writes: Vec<Write>,
     /// What was left in the store at the end, where nothing should be.
     pub left_behind: Vec<String>,
+    /// What clients of other projects did.
+    pub foreign: Turns,
     /// When and at which revision the members of the store were first seen to have different contents.
     pub differed_at: Option<(Nanos, i64)>,
     /// The matrix of the run, if it has one.
@@ -217,6 +220,7 @@ impl History {
                 }
             }
             EventKind::LeftBehind { what } => self.left_behind.extend(what.iter().cloned()),
+            EventKind::Foreign { turn, step } => self.foreign.add(at, name, *turn, step),
             EventKind::MembersDiffer { revision } => {
                 self.differed_at.get_or_insert((at, *revision));
             }

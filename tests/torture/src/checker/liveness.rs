@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::{Call, History, Hold};
 use super::spans::{Span, Timeline, longest_uncovered};
-use super::{Limits, Rule, Violation, windows};
+use super::{Limits, Rule, Violation, foreign, windows};
 use crate::clock::{Nanos, nanos};
 use crate::history::Wait;
 
@@ -48,10 +48,12 @@ fn idle_waits(history: &History, limits: &Limits, key: &str, calls: &[&Call]) ->
         Some((Span::new(hold.begun, until), *call))
     });
     let held: Timeline<&Call> = held.collect();
+    let foreign: Timeline<()> = foreign::occupied(history, limits, key).into_iter().map(|span| (span, ())).collect();
     let mut violations = Vec::new();
     for call in calls.iter().filter(|call| is_queued(call)) {
         let whole = queued(history, call);
         let covers = held.overlapping(whole).map(|(span, _)| *span).chain(windows::within(&explained, whole));
+        let covers = covers.chain(windows::within(&foreign, whole));
         let Some(idle) = longest_uncovered(whole, covers).filter(|idle| idle.length() > limits.moment) else {
             continue;
         };

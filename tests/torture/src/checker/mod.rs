@@ -8,6 +8,7 @@ use crate::history::{Event, EventKind};
 
 mod exclusion;
 mod excuses;
+mod foreign;
 mod history;
 mod joined;
 mod least;
@@ -125,7 +126,11 @@ fn sort(violations: &mut [Violation]) {
 /// How often two bodies of one lock ran at one time, by excuse.
 #[must_use]
 pub fn excuses(history: &History, limits: &Limits) -> BTreeMap<Excuse, usize> {
-    exclusion::excuses(history, limits)
+    let mut counts = exclusion::excuses(history, limits);
+    for (excuse, count) in foreign::excuses(history, limits) {
+        *counts.entry(excuse).or_default() += count;
+    }
+    counts
 }
 
 /// The share of the run, over all locks, in which no fault explains a wait: the time in which [`Rule::Progress`] and
@@ -148,6 +153,7 @@ fn safety(history: &History, limits: &Limits) -> Vec<Violation> {
         violations.extend(exclusion::check(history, limits, key));
         violations.extend(joined::check(history, key));
         violations.extend(least::check(history, key));
+        violations.extend(foreign::check(history, limits, key));
         violations.extend(register::check(history, key));
     }
     violations

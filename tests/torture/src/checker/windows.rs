@@ -70,7 +70,8 @@ fn is_or_forked(name: &str, process: &str) -> bool {
 
 /// The processes that ever requested this lock.
 pub(super) fn involved<'a>(history: &'a History, key: &str) -> BTreeSet<&'a str> {
-    history.calls.iter().filter(|call| call.key == key).map(|call| call.process.as_str()).collect()
+    let ours = history.calls.iter().filter(|call| call.key == key).map(|call| call.process.as_str());
+    ours.chain(history.foreign.processes(key)).collect()
 }
 
 /// The windows that overlap `span`.

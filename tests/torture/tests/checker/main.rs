@@ -4,6 +4,7 @@
 
 mod builder;
 mod exchanged;
+mod foreign;
 mod options;
 mod processes;
 mod stores;
