@@ -35,14 +35,17 @@
 //!   any other test: a filter, `--exact`, `--list`, `--test-threads`.
 //! - Each case has a runtime of its own with two threads, and [`TIME_LIMIT`] to end: a hang is a failure that is called one.
 //! - A failure is shown with the end of the log of every server that the case used.
-//! - Without the store, or a version of it that is built where that is possible, the cases show as *ignored*. `LOCKS_TEST_REQUIRE` turns that into failures: it lists what must be
-//!   there, as in `etcd,redis` or `etcd-3.4,etcd-3.5`.
+//! - Without the store, or a version of it that only some machines can have, the cases show as *ignored*.
+//!   `LOCKS_TEST_REQUIRE` turns that into failures: it lists what must be there, as in `etcd,redis` or `etcd-3.4,etcd-3.5`.
+//! - `LOCKS_TEST_TIMES=file` notes there how many seconds each case took: `sort -rn file`.
 
 use std::env;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -101,8 +104,8 @@ pub fn trials<P: Program>(cases: Vec<Case<P>>) -> Vec<Trial> {
         trials.extend(cases.iter().map(|case| ignored(case, P::NAMES[0], &why)));
         return trials;
     }
-    for label in P::BUILT.iter().copied().filter(|label| !is_installed::<P>(label) && !is_required(label)) {
-        let why = format!("{label} is not here: `make servers` builds it where there is a Go that can");
+    for (label, takes) in P::FURTHER.iter().filter(|(label, _)| !is_installed::<P>(label) && !is_required(label)) {
+        let why = format!("{label} is not here: `make servers` brings it where there is {takes}");
         trials.extend(cases.iter().map(|case| ignored(case, label, &why)));
     }
     trials
@@ -112,12 +115,25 @@ fn trial<P: Program>(case: &Arc<Case<P>>, shared: &Arc<Shared<P>>) -> Trial {
     let (case, shared) = (case.clone(), shared.clone());
     let name = format!("{}::{}", shared.label(), case.name());
     let fixture = Fixture::new(shared, case.name());
-    Trial::test(name.clone(), move || run::run(&case, &name, &fixture).map_err(Failed::from))
+    Trial::test(name.clone(), move || {
+        let begun = Instant::now();
+        let outcome = run::run(&case, &name, &fixture).map_err(Failed::from);
+        note(begun.elapsed(), &name);
+        outcome
+    })
 }
 
 fn ignored<P: Program>(case: &Case<P>, label: &str, why: &str) -> Trial {
     let why = why.to_owned();
     Trial::ignorable_test(format!("{label}::{}", case.name()), move || Ok(Completion::ignored_with(why)))
+}
+
+/// Notes how long a case took, where `LOCKS_TEST_TIMES` says.
+fn note(took: Duration, name: &str) {
+    let Some(path) = env::var_os("LOCKS_TEST_TIMES") else { return };
+    let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+    // In one write: other test programs may write to the same file.
+    file.write_all(format!("{:.1} {name}\n", took.as_secs_f64()).as_bytes()).unwrap();
 }
 
 /// A failure for each version that is required and not there.
