@@ -33,6 +33,7 @@
 //!
 //! - It shows as `etcd-3.4::waiting::first_come_is_first_served`, and so on for each version. The arguments are those of
 //!   any other test: a filter, `--exact`, `--list`, `--test-threads`.
+//! - Cases that are listed as [`slow`] run on the newest version of their store only, and on each with `LOCKS_TEST_ALL=1`.
 //! - Each case has a runtime of its own with two threads, and [`TIME_LIMIT`] to end: a hang is a failure that is called one.
 //! - A failure is shown with the end of the log of every server that the case used.
 //! - Without the store, or a version of it that only some machines can have, the cases show as *ignored*.
@@ -60,12 +61,21 @@ pub use run::Case;
 pub const TIME_LIMIT: Duration = Duration::from_secs(300);
 
 /// The named async functions, each of one [`Fixture`], as a list of [`Case`]s. A case is named by its function and the
-/// module that it is in, or that lists it.
+/// module that it is in, or that lists it. Those after `slow:` are [`slow`].
 #[macro_export]
 macro_rules! cases {
+    ($($function:path),* $(,)?; slow: $($slow:path),* $(,)?) => {
+        $crate::cases![$($function),*].into_iter().chain($crate::cases::slow($crate::cases![$($slow),*])).collect()
+    };
     ($($function:path),* $(,)?) => {
         vec![$($crate::cases::Case::new($crate::cases::name(module_path!(), stringify!($function)), $function)),*]
     };
+}
+
+/// These cases on the newest version of their store only: they take long and count what we do, or do often what another
+/// case does on every version. The conformance suite, faults of servers and other clients are for every version.
+pub fn slow<P: Program>(cases: Vec<Case<P>>) -> Vec<Case<P>> {
+    cases.into_iter().map(Case::slow).collect()
 }
 
 /// The name of a case that is listed in a module of a test target: `scenarios::endings::after_return` makes
@@ -95,9 +105,11 @@ pub fn run_trials(trials: Vec<Trial>) -> ExitCode {
 pub fn trials<P: Program>(cases: Vec<Case<P>>) -> Vec<Trial> {
     let mut trials = missing::<P>();
     let cases: Vec<Arc<Case<P>>> = cases.into_iter().map(Arc::new).collect();
-    for program in P::installed() {
+    let (all, newest) = (env::var_os("LOCKS_TEST_ALL").is_some(), P::installed().len().saturating_sub(1));
+    for (place, program) in P::installed().iter().enumerate() {
         let shared = Arc::new(Shared::of(program));
-        trials.extend(cases.iter().map(|case| trial(case, &shared)));
+        let chosen = cases.iter().filter(|case| all || case.on_each() || place == newest);
+        trials.extend(chosen.map(|case| trial(case, &shared)));
     }
     if P::installed().is_empty() && trials.is_empty() {
         let why = format!("no {} is installed: `make servers`", P::NAMES[0]);

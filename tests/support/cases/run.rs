@@ -21,6 +21,7 @@ const GRACE: Duration = Duration::from_secs(15);
 pub struct Case<P: Program = etcd::Binary> {
     name: String,
     limit: Duration,
+    on_each: bool,
     body: Box<Body<P>>,
 }
 
@@ -32,12 +33,23 @@ impl<P: Program> Case<P> {
         name: impl Into<String>,
         body: impl Fn(Fixture<P>) -> F + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), limit: TIME_LIMIT, body: Box::new(move |fixture| Box::pin(body(fixture))) }
+        let body: Box<Body<P>> = Box::new(move |fixture| Box::pin(body(fixture)));
+        Self { name: name.into(), limit: TIME_LIMIT, on_each: true, body }
     }
 
     /// The same case with another time limit.
     pub fn within(self, limit: Duration) -> Self {
         Self { limit, ..self }
+    }
+
+    /// The same case, on the newest version only.
+    pub(super) fn slow(self) -> Self {
+        Self { on_each: false, ..self }
+    }
+
+    /// Whether it runs on every version.
+    pub(super) fn on_each(&self) -> bool {
+        self.on_each
     }
 
     pub(super) fn name(&self) -> &str {
