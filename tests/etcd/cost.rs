@@ -16,7 +16,8 @@ pub(crate) fn cases() -> Vec<Case> {
         a_busy_try_is_one_call_and_leaves_nothing,
         hold_at_least_within_the_ttl_costs_two_calls_at_its_end,
         many_tasks_of_one_process_send_a_pair_of_calls_in_ten_milliseconds,
-        two_processes_in_turn_send_their_transactions_and_little_else,
+        two_processes_in_turn_send_their_transactions_and_little_else;
+        slow:
         a_thousand_locks_are_one_lease_and_one_keep_alive_each_third,
     ]
 }

@@ -5,7 +5,7 @@ use support::cases::{Case, Fixture};
 use support::scenarios::{cut_off, endings};
 
 pub(crate) fn cases() -> Vec<Case> {
-    cases![endings::a_killed_waiter_leaves_the_queue, cut_off_fifty_times_before_another_starts,]
+    cases![endings::a_killed_waiter_leaves_the_queue; slow: cut_off_fifty_times_before_another_starts]
 }
 
 async fn cut_off_fifty_times_before_another_starts(fixture: Fixture) {

@@ -11,7 +11,8 @@ use support::{Server, cases, eventually};
 pub(crate) fn cases() -> Vec<Case> {
     cases![
         uncontended_pair_is_two_statements_and_two_round_trips,
-        a_busy_try_is_one_statement_and_leaves_nothing,
+        a_busy_try_is_one_statement_and_leaves_nothing;
+        slow:
         a_thousand_holds_are_one_statement_each_third,
         a_thousand_waiters_are_one_connection_and_no_statements,
     ]

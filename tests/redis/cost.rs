@@ -11,7 +11,8 @@ use support::{Server, cases, eventually, in_time};
 pub(crate) fn cases() -> Vec<Case> {
     cases![
         uncontended_pair_is_two_commands,
-        a_busy_try_is_one_command_and_leaves_nothing,
+        a_busy_try_is_one_command_and_leaves_nothing;
+        slow:
         a_thousand_locks_are_one_command_each_third,
         a_thousand_waiters_of_as_many_keys_are_one_subscription,
         a_thousand_waiters_of_one_key_are_one_entry_in_the_queue,

@@ -11,9 +11,10 @@ pub(crate) fn cases() -> Vec<Case> {
     cases![
         holds_are_renewed_where_there_is_no_room_however_many_wait,
         where_there_is_no_room_locks_are_released_and_none_is_granted,
-        one_key_stays_of_ten_thousand_locks,
         fences_grow_although_the_clock_was_set_back,
-        a_user_without_the_namespaces_fence_has_fences_that_grow,
+        a_user_without_the_namespaces_fence_has_fences_that_grow;
+        slow:
+        one_key_stays_of_ten_thousand_locks,
         every_lock_is_listed_among_a_million_keys,
     ]
 }

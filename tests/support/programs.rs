@@ -8,8 +8,7 @@ use std::process::Command;
 /// name.
 pub(crate) fn candidates(variables: &[&str], names: &[&str]) -> Vec<PathBuf> {
     let named: Vec<PathBuf> = variables.iter().flat_map(|variable| paths(variable)).collect();
-    let fetched = servers().read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
-    let inside = fetched.chain(paths("PATH"));
+    let inside = fetched().chain(paths("PATH"));
     let inside = inside.flat_map(|directory| names.iter().map(move |name| directory.join(name)));
     named.into_iter().chain(inside).filter(|path| path.is_file()).collect()
 }
@@ -19,7 +18,12 @@ pub(crate) fn paths(variable: &str) -> Vec<PathBuf> {
     env::split_paths(&env::var_os(variable).unwrap_or_default()).collect()
 }
 
-/// Where `make servers` puts what the system does not have.
+/// The directories of what `make servers` has built or fetched.
+pub(crate) fn fetched() -> impl Iterator<Item = PathBuf> {
+    servers().read_dir().into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+/// Where `make servers` puts what the system does not have: links to what it keeps for all checkouts.
 pub(crate) fn servers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/servers")
 }

@@ -12,11 +12,12 @@ pub(crate) fn cases() -> Vec<Case> {
     cases![
         an_uncontended_pair_is_one_round_trip_each,
         a_busy_try_leaves_nothing,
-        a_thousand_locks_are_one_session,
-        a_thousand_waiters_are_one_node_and_one_watch,
         a_release_wakes_one,
         a_lapsing_lock_has_no_connection,
-        what_stays_behind_is_removed_by_the_server,
+        what_stays_behind_is_removed_by_the_server;
+        slow:
+        a_thousand_locks_are_one_session,
+        a_thousand_waiters_are_one_node_and_one_watch,
     ]
 }
 

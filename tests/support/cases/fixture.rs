@@ -20,8 +20,8 @@ pub trait Program: Clone + Debug + Send + Sync + 'static {
     /// The words with which `LOCKS_TEST_REQUIRE` may ask for it: how its labels begin.
     const NAMES: &[&str];
 
-    /// The labels of versions that `make servers` can build on some machines only: shown as ignored on others.
-    const BUILT: &[&str];
+    /// Versions that `make servers` brings on some machines only, each with what that takes: shown as ignored on others.
+    const FURTHER: &[(&str, &str)];
 
     /// Every version that is installed, oldest first.
     fn installed() -> &'static [Self];

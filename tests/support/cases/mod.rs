@@ -33,18 +33,22 @@
 //!
 //! - It shows as `etcd-3.4::waiting::first_come_is_first_served`, and so on for each version. The arguments are those of
 //!   any other test: a filter, `--exact`, `--list`, `--test-threads`.
+//! - Cases that are listed as [`slow`] run on the newest version of their store only, and on each with `LOCKS_TEST_ALL=1`.
 //! - Each case has a runtime of its own with two threads, and [`TIME_LIMIT`] to end: a hang is a failure that is called one.
 //! - A failure is shown with the end of the log of every server that the case used.
-//! - Without the store, or a version of it that is built where that is possible, the cases show as *ignored*. `LOCKS_TEST_REQUIRE` turns that into failures: it lists what must be
-//!   there, as in `etcd,redis` or `etcd-3.4,etcd-3.5`.
+//! - Without the store, or a version of it that only some machines can have, the cases show as *ignored*.
+//!   `LOCKS_TEST_REQUIRE` turns that into failures: it lists what must be there, as in `etcd,redis` or `etcd-3.4,etcd-3.5`.
 //! - So do cases [`with`](Case::with) a client of another project that is not here; it is required by `peer-go` and so on,
 //!   and all of them by `peers`.
+//! - `LOCKS_TEST_TIMES=file` notes there how many seconds each case took: `sort -rn file`.
 
 use std::env;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -60,12 +64,21 @@ pub use run::Case;
 pub const TIME_LIMIT: Duration = Duration::from_secs(300);
 
 /// The named async functions, each of one [`Fixture`], as a list of [`Case`]s. A case is named by its function and the
-/// module that it is in, or that lists it.
+/// module that it is in, or that lists it. Those after `slow:` are [`slow`].
 #[macro_export]
 macro_rules! cases {
+    ($($function:path),* $(,)?; slow: $($slow:path),* $(,)?) => {
+        $crate::cases![$($function),*].into_iter().chain($crate::cases::slow($crate::cases![$($slow),*])).collect()
+    };
     ($($function:path),* $(,)?) => {
         vec![$($crate::cases::Case::new($crate::cases::name(module_path!(), stringify!($function)), $function)),*]
     };
+}
+
+/// These cases on the newest version of their store only: they take long and count what we do, or do often what another
+/// case does on every version. The conformance suite, faults of servers and other clients are for every version.
+pub fn slow<P: Program>(cases: Vec<Case<P>>) -> Vec<Case<P>> {
+    cases.into_iter().map(Case::slow).collect()
 }
 
 /// The name of a case that is listed in a module of a test target: `scenarios::endings::after_return` makes
@@ -95,17 +108,19 @@ pub fn run_trials(trials: Vec<Trial>) -> ExitCode {
 pub fn trials<P: Program>(cases: Vec<Case<P>>) -> Vec<Trial> {
     let mut trials = missing::<P>();
     let cases: Vec<Arc<Case<P>>> = cases.into_iter().map(Arc::new).collect();
-    for program in P::installed() {
+    let (all, newest) = (env::var_os("LOCKS_TEST_ALL").is_some(), P::installed().len().saturating_sub(1));
+    for (place, program) in P::installed().iter().enumerate() {
         let shared = Arc::new(Shared::of(program));
-        trials.extend(cases.iter().map(|case| trial(case, &shared)));
+        let chosen = cases.iter().filter(|case| all || case.on_each() || place == newest);
+        trials.extend(chosen.map(|case| trial(case, &shared)));
     }
     if P::installed().is_empty() && trials.is_empty() {
         let why = format!("no {} is installed: `make servers`", P::NAMES[0]);
         trials.extend(cases.iter().map(|case| ignored(case, P::NAMES[0], &why)));
         return trials;
     }
-    for label in P::BUILT.iter().copied().filter(|label| !is_installed::<P>(label) && !is_required(label)) {
-        let why = format!("{label} is not here: `make servers` builds it where there is a Go that can");
+    for (label, takes) in P::FURTHER.iter().filter(|(label, _)| !is_installed::<P>(label) && !is_required(label)) {
+        let why = format!("{label} is not here: `make servers` brings it where there is {takes}");
         trials.extend(cases.iter().map(|case| ignored(case, label, &why)));
     }
     trials
@@ -118,12 +133,25 @@ fn trial<P: Program>(case: &Arc<Case<P>>, shared: &Arc<Shared<P>>) -> Trial {
         return absent;
     }
     let fixture = Fixture::new(shared, case.name());
-    Trial::test(name.clone(), move || run::run(&case, &name, &fixture).map_err(Failed::from))
+    Trial::test(name.clone(), move || {
+        let begun = Instant::now();
+        let outcome = run::run(&case, &name, &fixture).map_err(Failed::from);
+        note(begun.elapsed(), &name);
+        outcome
+    })
 }
 
 fn ignored<P: Program>(case: &Case<P>, label: &str, why: &str) -> Trial {
     let why = why.to_owned();
     Trial::ignorable_test(format!("{label}::{}", case.name()), move || Ok(Completion::ignored_with(why)))
+}
+
+/// Notes how long a case took, where `LOCKS_TEST_TIMES` says.
+fn note(took: Duration, name: &str) {
+    let Some(path) = env::var_os("LOCKS_TEST_TIMES") else { return };
+    let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+    // In one write: other test programs may write to the same file.
+    file.write_all(format!("{:.1} {name}\n", took.as_secs_f64()).as_bytes()).unwrap();
 }
 
 /// A failure for each version that is required and not there.

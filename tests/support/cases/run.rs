@@ -23,6 +23,7 @@ pub struct Case<P: Program = etcd::Binary> {
     name: String,
     limit: Duration,
     peer: Option<Peer>,
+    on_each: bool,
     body: Box<Body<P>>,
 }
 
@@ -34,12 +35,8 @@ impl<P: Program> Case<P> {
         name: impl Into<String>,
         body: impl Fn(Fixture<P>) -> F + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            name: name.into(),
-            limit: TIME_LIMIT,
-            peer: None,
-            body: Box::new(move |fixture| Box::pin(body(fixture))),
-        }
+        let body: Box<Body<P>> = Box::new(move |fixture| Box::pin(body(fixture)));
+        Self { name: name.into(), limit: TIME_LIMIT, peer: None, on_each: true, body }
     }
 
     /// The same case with another time limit.
@@ -54,6 +51,16 @@ impl<P: Program> Case<P> {
 
     pub(super) fn peer(&self) -> Option<Peer> {
         self.peer
+    }
+
+    /// The same case, on the newest version only.
+    pub(super) fn slow(self) -> Self {
+        Self { on_each: false, ..self }
+    }
+
+    /// Whether it runs on every version.
+    pub(super) fn on_each(&self) -> bool {
+        self.on_each
     }
 
     pub(super) fn name(&self) -> &str {

@@ -58,7 +58,7 @@ impl Program for Binary {
     type Setup = Setup;
 
     const NAMES: &[&str] = &["etcd"];
-    const BUILT: &[&str] = &["etcd-3.6", "etcd-3.7"];
+    const FURTHER: &[(&str, &str)] = &[("etcd-3.6", "Go 1.26"), ("etcd-3.7", "Go 1.26")];
 
     fn installed() -> &'static [Self] {
         Self::all()

@@ -15,8 +15,8 @@ pub struct Binary {
 }
 
 impl Binary {
-    /// Every one in `LOCKS_POSTGRES` (directories), where Debian puts them, and in the PATH; one for each version, oldest
-    /// first.
+    /// Every one in `LOCKS_POSTGRES` (directories), where Debian puts them, in `target/servers` and in the PATH; one for
+    /// each version, oldest first.
     pub fn all() -> &'static [Binary] {
         static ALL: LazyLock<Vec<Binary>> = LazyLock::new(|| {
             let mut found: Vec<Binary> = candidates().iter().filter_map(|directory| Binary::in_(directory)).collect();
@@ -32,6 +32,13 @@ impl Binary {
         self.directory.join(name)
     }
 
+    /// Its psql, or that of another version: some packages have only the server's programs.
+    pub(super) fn psql(&self) -> PathBuf {
+        let own = self.program("psql");
+        let others = Binary::all().iter().rev().map(|binary| binary.program("psql"));
+        [own].into_iter().chain(others).find(|path| path.exists()).unwrap_or_else(|| PathBuf::from("psql"))
+    }
+
     fn in_(directory: &Path) -> Option<Binary> {
         let text = programs::version(&directory.join("postgres"))?;
         let version = text.strip_prefix("postgres (PostgreSQL) ")?.split(['.', ' ', '\n']).next()?.to_owned();
@@ -44,7 +51,7 @@ impl Program for Binary {
     type Setup = Setup;
 
     const NAMES: &[&str] = &["postgres"];
-    const BUILT: &[&str] = &[];
+    const FURTHER: &[(&str, &str)] = &[("postgres-18", "npm")];
 
     fn installed() -> &'static [Self] {
         Self::all()
@@ -66,6 +73,7 @@ impl Program for Binary {
 fn candidates() -> Vec<PathBuf> {
     let debian = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten().flatten();
     let debian = debian.map(|entry| entry.path().join("bin"));
-    let all = programs::paths("LOCKS_POSTGRES").into_iter().chain(debian).chain(programs::paths("PATH"));
+    let all = programs::paths("LOCKS_POSTGRES").into_iter().chain(debian);
+    let all = all.chain(programs::fetched().map(|place| place.join("bin"))).chain(programs::paths("PATH"));
     all.filter(|directory| directory.join("postgres").is_file() && directory.join("initdb").is_file()).collect()
 }

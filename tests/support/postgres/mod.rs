@@ -81,11 +81,9 @@ impl Postgres {
     /// Another server that follows this one and takes no writes, until it is promoted. It has nothing of its own setup.
     pub fn standby(&self) -> Postgres {
         let directory = fast_directory("locks-postgres-");
-        template::own(directory.path());
-        let mut command = template::as_postgres(&self.binary.program("pg_basebackup"));
-        command.args(["--checkpoint=fast", "--write-recovery-conf", "--no-sync", "--username=postgres"]);
-        command.arg(format!("--host={}", Ipv4Addr::LOCALHOST)).arg(format!("--port={}", self.address().port()));
-        template::run(command.arg("--pgdata").arg(directory.path().join("data")));
+        // This one began as such a copy, and has kept all that it has written since.
+        template::copy(&self.binary, directory.path());
+        template::follow(&directory.path().join("data"), self.address());
         let server = Postgres::prepare(&self.binary, self.setup, directory);
         server.launch();
         server.await_ready();

@@ -42,7 +42,7 @@ impl Psql {
     }
 
     fn command(&self, role: &str) -> Command {
-        let mut command = Command::new(self.binary.program("psql"));
+        let mut command = Command::new(self.binary.psql());
         command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]);
         command.args(["--dbname=locks", "--host=127.0.0.1"]).arg(format!("--username={role}"));
         command.arg(format!("--port={}", self.port)).env("PGCONNECT_TIMEOUT", "30").env("PGPASSWORD", "secret");

@@ -2,6 +2,7 @@
 //! to another user.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,6 +21,8 @@ pub(super) const SETTINGS: &[&str] = &[
     "shared_buffers=16MB",
     // As files among its data, which go with it however it ends.
     "dynamic_shared_memory_type=mmap",
+    // For a standby, which begins with nothing but the template.
+    "wal_keep_size=1GB",
     "shared_preload_libraries=pg_stat_statements",
     "log_min_messages=warning",
 ];
@@ -58,6 +61,14 @@ pub(super) fn admit(data: &Path, setup: Setup) {
          {how} all all 127.0.0.1/32 {by}\n"
     );
     fs::write(data.join("pg_hba.conf"), rules).unwrap();
+}
+
+/// Has a copy follow the server at this address, until it is promoted.
+pub(super) fn follow(data: &Path, primary: SocketAddr) {
+    let (host, port) = (primary.ip(), primary.port());
+    let settings = format!("primary_conninfo = 'host={host} port={port} user=postgres'\n");
+    fs::write(data.join("postgresql.auto.conf"), settings).unwrap();
+    fs::write(data.join("standby.signal"), "").unwrap();
 }
 
 /// Makes the user that servers run as the owner of a directory. A private key must be for that user alone.

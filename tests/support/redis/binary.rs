@@ -59,7 +59,7 @@ impl Program for Binary {
     type Setup = Setup;
 
     const NAMES: &[&str] = &["redis", "valkey"];
-    const BUILT: &[&str] = &[];
+    const FURTHER: &[(&str, &str)] = &[("redis-8", "Debian"), ("valkey-8", "Debian")];
 
     fn installed() -> &'static [Self] {
         Self::all()

@@ -46,9 +46,18 @@ pub async fn one_dead_of_several_is_skipped<P: Program>(fixture: &Fixture<P>, ur
 
 /// The server's certificate is not what this URL requires.
 pub async fn a_bad_certificate_is_named(url: &str) {
-    let error = refused(&with_parameters(url, "connect_timeout=4s"), "/k").await;
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
-    assert!(chain(&error).to_lowercase().contains("certificate"), "{}", chain(&error));
+    let after = async |timeout| {
+        let error = refused(&with_parameters(url, &format!("connect_timeout={timeout}")), "/k").await;
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
+        chain(&error)
+    };
+    let names_it = |error: &str| error.to_lowercase().contains("certificate");
+    // It tries again until its time is over. On a busy machine one handshake may take longer than that.
+    let mut error = after("4s").await;
+    if !names_it(&error) {
+        error = after("60s").await;
+    }
+    assert!(names_it(&error), "{error}");
 }
 
 /// Each URL is refused before anything is sent, and the message contains the text beside it.

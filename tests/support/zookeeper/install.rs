@@ -36,13 +36,18 @@ const LIBRARIES: &[&str] = &[
 ];
 
 impl Installed {
-    /// The one in `LOCKS_ZOOKEEPER` (the directory of a release) and Debian's, if there is a Java.
+    /// Those in `LOCKS_ZOOKEEPER` (directories of releases) and `target/servers`, and Debian's, if there is a Java; one
+    /// for each version, oldest first.
     pub fn all() -> &'static [Installed] {
         static ALL: LazyLock<Vec<Installed>> = LazyLock::new(|| {
             let java = Command::new("java").arg("-version").output().is_ok_and(|java| java.status.success());
-            let named = programs::paths("LOCKS_ZOOKEEPER").into_iter();
-            let named = named.filter_map(|release| Installed::release(&release.join("lib")));
-            named.chain(Installed::debian(Path::new("/usr/share/java"))).filter(|_| java).collect()
+            let releases = programs::paths("LOCKS_ZOOKEEPER").into_iter().chain(programs::fetched());
+            let releases = releases.filter_map(|release| Installed::release(&release.join("lib")));
+            let all = releases.chain(Installed::debian(Path::new("/usr/share/java")));
+            let mut found: Vec<Installed> = all.filter(|_| java).collect();
+            found.sort_by_key(Installed::label);
+            found.dedup_by_key(|installed| installed.label());
+            found
         });
         &ALL
     }
@@ -82,7 +87,7 @@ impl Program for Installed {
     type Setup = Setup;
 
     const NAMES: &[&str] = &["zookeeper"];
-    const BUILT: &[&str] = &[];
+    const FURTHER: &[(&str, &str)] = &[("zookeeper-3.9", "Maven")];
 
     fn installed() -> &'static [Self] {
         Self::all()
