@@ -75,6 +75,8 @@ pub mod store {
     pub use crate::values::url::StoreUrl;
     #[cfg(all(feature = "testing", feature = "etcd"))]
     pub use crate::world::EtcdDial;
+    #[cfg(feature = "testing")]
+    pub use crate::world::Gate;
     pub use crate::world::World;
     pub use crate::world::clock::Moment;
     #[cfg(all(feature = "testing", feature = "redis"))]

@@ -6,6 +6,8 @@
 pub(crate) mod clock;
 pub(crate) mod departure;
 mod dial;
+#[cfg(any(test, feature = "testing"))]
+mod gate;
 pub(crate) mod panic;
 pub(crate) mod process;
 mod random;
@@ -13,6 +15,8 @@ pub(crate) mod runtime;
 
 #[cfg(all(feature = "testing", feature = "etcd"))]
 pub use dial::EtcdDial;
+#[cfg(any(test, feature = "testing"))]
+pub use gate::Gate;
 #[cfg(all(feature = "testing", feature = "redis"))]
 pub use dial::{Dialled, Stream, StreamDial};
 
@@ -67,6 +71,13 @@ impl World {
     #[must_use]
     pub fn simulated(seed: u64) -> Self {
         Self { random: Random::seeded(seed), ..Self::here() }
+    }
+
+    /// The same, as the world of a process that can be paused and killed: its tasks run while `gate` is open.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn behind(self, gate: Gate) -> Self {
+        Self { runtime: self.runtime.behind(gate), ..self }
     }
 
     /// The same, where etcd's connections lead to what `dial` makes: a model of its server, for instance.
