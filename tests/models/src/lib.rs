@@ -26,7 +26,7 @@ mod run;
 
 pub use bell::{Bell, Listener};
 pub use explore::{Exploration, Found, Search, explore};
-pub use model::{Model, Standing, State};
+pub use model::{Effect, Model, Standing, State};
 pub use network::{Fate, Nanos, Network, Weather};
 pub use plan::{Act, Call, Draw, Event, Parts, Plan};
 pub use random::Random;

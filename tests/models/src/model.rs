@@ -16,6 +16,30 @@ pub struct Standing {
     pub name: String,
 }
 
+/// What a fault of a server may do to those who use locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nobody is to notice.
+    Nothing,
+    /// Entries are taken out of the store.
+    TakesEntries,
+    /// Calls for this lock, or one that is nested in it or around it, may fail.
+    Harms(&'static str),
+    /// Any call may fail.
+    HarmsAll,
+}
+
+impl Effect {
+    /// Whether it excuses a call for `key` that fails.
+    pub(crate) fn excuses(self, key: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::TakesEntries | Self::HarmsAll => true,
+            Self::Harms(harmed) => key.starts_with(harmed) || harmed.starts_with(key),
+        }
+    }
+}
+
 /// The server's data, as somebody sees it who looks from outside.
 pub trait State: Send + 'static {
     /// The entries of the lock `key`, the holder first.
@@ -57,6 +81,9 @@ pub trait Model: Debug + Send + Sync + 'static {
 
     /// How long the fault lasts.
     fn lasts(fault: &Self::Fault) -> Duration;
+
+    /// What it may do to those who use locks.
+    fn effect(fault: &Self::Fault) -> Effect;
 
     /// Starts it. `pace` is how fast its clock goes, in thousandths.
     fn start(network: &Arc<Network>, setup: &Self::Setup, pace: u64) -> Arc<Self>;

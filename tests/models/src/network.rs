@@ -17,7 +17,7 @@ pub type Nanos = u64;
 pub struct Weather {
     /// Of a hundred messages so many meet a fault.
     pub bad: u64,
-    /// The longest way of a message, in ms.
+    /// The longest way of a message, in ms. Without one messages arrive at once.
     pub way: u64,
     /// The longest that one server lags behind another, in ms.
     pub lag: u64,
@@ -155,8 +155,10 @@ impl Network {
     /// One way of one message.
     pub async fn way(&self) {
         let most = self.weather().way;
-        // Nothing takes no time: the timer's step is a millisecond.
-        sleep(self.random(|random| random.millis(1, most.max(1)))).await;
+        if most > 0 {
+            // The timer's step is a millisecond.
+            sleep(self.random(|random| random.millis(1, most))).await;
+        }
     }
 
     /// Returns when the two can talk.

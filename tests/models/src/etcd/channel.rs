@@ -118,6 +118,7 @@ async fn dispatch(member: &Member, method: &str, request: http::Request<Body>) -
     match method {
         "Range" => unary(request, |ask, token| member.range(&ask, token)).await,
         "Txn" => unary(request, |ask, token| member.txn(&ask, token)).await,
+        "Compact" => unary(request, |ask, token| member.compact(&ask, token)).await,
         "LeaseGrant" => unary(request, |ask, token| member.grant(&ask, token)).await,
         "LeaseRevoke" => unary(request, |ask, token| member.revoke(&ask, token)).await,
         "LeaseTimeToLive" => unary(request, |ask, token| member.time_to_live(&ask, token)).await,

@@ -3,7 +3,7 @@
 use super::Setup;
 use super::cluster::{Cluster, MEMBERS};
 use super::machine::Machine;
-use crate::model::State;
+use crate::model::{Effect, State};
 use crate::plan::{Draw, KEYS};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +51,16 @@ impl Fault {
             Self::NoSpace(lasts) => lasts.unwrap_or_default(),
             Self::Restored { after, downtime, .. } => *after + *downtime,
             Self::Compaction | Self::TokensExpire | Self::Deletion { .. } | Self::Revocation(_) => Duration::ZERO,
+        }
+    }
+
+    pub(super) fn effect(&self) -> Effect {
+        match self {
+            // Another client in the queue is a reason to wait and no other.
+            Self::Compaction | Self::TokensExpire | Self::Foreigner(..) => Effect::Nothing,
+            Self::Deletion { .. } | Self::Revocation(_) => Effect::TakesEntries,
+            Self::RightsRevoked(key, _) => Effect::Harms(key),
+            Self::Election(_) | Self::NoSpace(_) | Self::Restored { .. } => Effect::HarmsAll,
         }
     }
 }
@@ -113,7 +123,7 @@ pub(super) fn happen(cluster: &Arc<Cluster>, fault: &Fault) {
         Fault::Compaction => {
             let mut machine = cluster.machine();
             let revision = machine.revision();
-            machine.compact(revision);
+            let _ = machine.compact(revision);
         }
         Fault::TokensExpire => cluster.machine().users.expire(),
         Fault::RightsRevoked(key, lasts) => {

@@ -177,8 +177,15 @@ impl Machine {
     }
 
     /// Forgets the history up to `revision`.
-    pub(super) fn compact(&mut self, revision: i64) {
-        self.data.compacted = revision.min(self.data.revision).max(self.data.compacted);
+    pub(super) fn compact(&mut self, revision: i64) -> Result<(), Status> {
+        if revision <= self.data.compacted {
+            return Err(compacted());
+        }
+        if revision > self.data.revision {
+            return Err(future());
+        }
+        self.data.compacted = revision;
+        Ok(())
     }
 
     /// A stranger is about to take these keys.
@@ -248,6 +255,14 @@ pub(super) fn in_range(key: &[u8], start: &[u8], end: &[u8]) -> bool {
 
 pub(super) fn no_space() -> Status {
     Status::new(Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded")
+}
+
+pub(super) fn compacted() -> Status {
+    Status::new(Code::OutOfRange, "etcdserver: mvcc: required revision has been compacted")
+}
+
+pub(super) fn future() -> Status {
+    Status::new(Code::OutOfRange, "etcdserver: mvcc: required revision is a future revision")
 }
 
 pub(super) fn no_lease() -> Status {

@@ -5,9 +5,9 @@ use super::machine::Machine;
 use super::txn::describe;
 use crate::network::Nanos;
 use etcd_client::proto::{
-    PbAuthenticateRequest, PbAuthenticateResponse, PbLeaseGrantRequest, PbLeaseGrantResponse, PbLeaseRevokeRequest,
-    PbLeaseRevokeResponse, PbLeaseTimeToLiveRequest, PbLeaseTimeToLiveResponse, PbRangeRequest, PbRangeResponse,
-    PbStatusResponse, PbTxnRequest, PbTxnResponse,
+    PbAuthenticateRequest, PbAuthenticateResponse, PbCompactionRequest, PbCompactionResponse, PbLeaseGrantRequest,
+    PbLeaseGrantResponse, PbLeaseRevokeRequest, PbLeaseRevokeResponse, PbLeaseTimeToLiveRequest,
+    PbLeaseTimeToLiveResponse, PbRangeRequest, PbRangeResponse, PbStatusResponse, PbTxnRequest, PbTxnResponse,
 };
 use std::sync::Arc;
 use tonic::Status;
@@ -49,6 +49,17 @@ impl Member {
             Err(status) => format!("{} -> {}", describe(ask), status.message()),
         });
         answer
+    }
+
+    pub(super) fn compact(
+        &self,
+        ask: &PbCompactionRequest,
+        token: Option<&str>,
+    ) -> Result<PbCompactionResponse, Status> {
+        self.known(token, |machine, _| {
+            machine.compact(ask.revision)?;
+            Ok(PbCompactionResponse { header: machine.header() })
+        })
     }
 
     pub(super) fn grant(&self, ask: &PbLeaseGrantRequest, token: Option<&str>) -> Result<PbLeaseGrantResponse, Status> {

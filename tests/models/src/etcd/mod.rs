@@ -18,7 +18,7 @@ pub use cluster::Cluster;
 pub use faults::Fault;
 pub use machine::{Machine, Quirks};
 
-use crate::model::Model;
+use crate::model::{Effect, Model};
 use crate::network::Network;
 use crate::plan::Draw;
 use cluster::MEMBERS;
@@ -71,6 +71,10 @@ impl Model for Cluster {
 
     fn lasts(fault: &Fault) -> Duration {
         fault.lasts()
+    }
+
+    fn effect(fault: &Fault) -> Effect {
+        fault.effect()
     }
 
     fn start(network: &Arc<Network>, setup: &Setup, pace: u64) -> Arc<Self> {

@@ -1,21 +1,24 @@
 //! Ranges, comparisons and transactions.
 
-use super::machine::{Machine, in_range, no_lease, no_space};
+use super::machine::{Machine, compacted, future, in_range, no_lease, no_space};
 use etcd_client::proto::{
     PbCompare, PbDeleteResponse, PbKeyValue, PbPutResponse, PbRangeRequest, PbRangeResponse, PbResponseOp,
     PbTargetUnion, PbTxnOpRequest, PbTxnOpResponse, PbTxnRequest, PbTxnRequestOp, PbTxnResponse,
 };
 use std::collections::BTreeMap;
-use tonic::{Code, Status};
+use tonic::Status;
 
 const DESCENDING: i32 = 2;
 
 impl Machine {
     pub(super) fn range(&self, ask: &PbRangeRequest) -> Result<PbRangeResponse, Status> {
+        if ask.revision > self.data.revision {
+            return Err(future());
+        }
         let past;
         let all = if ask.revision > 0 && ask.revision < self.data.revision {
             if ask.revision < self.data.compacted {
-                return Err(Status::new(Code::OutOfRange, "etcdserver: mvcc: required revision has been compacted"));
+                return Err(compacted());
             }
             past = self.at(ask.revision);
             &past

@@ -4,6 +4,7 @@ mod draw;
 
 pub use draw::{Draw, Parts};
 
+use crate::model::{Effect, Model};
 use crate::network::Weather;
 use std::time::Duration;
 
@@ -125,9 +126,23 @@ impl<S, F> Plan<S, F> {
         }
     }
 
-    /// Nothing happens, and the network is good and fast: nobody has an excuse.
+    /// The network is good and fast, and nothing happens that calls for `key` may notice: nobody has an excuse.
     #[must_use]
-    pub fn is_perfect(&self) -> bool {
-        self.weather.bad == 0 && self.weather.way <= 20 && self.events.is_empty()
+    pub(crate) fn is_good_for<M: Model<Setup = S, Fault = F>>(&self, key: &str) -> bool {
+        let excuses = |event: &Event<F>| match event {
+            Event::Server(fault) => M::effect(fault).excuses(key),
+            _ => true,
+        };
+        self.weather.bad == 0 && self.weather.way <= 20 && !self.events.iter().any(|(_, event)| excuses(event))
+    }
+
+    /// The network is good and fast, and all that happens is that entries are taken out of the store.
+    #[must_use]
+    pub(crate) fn shows_removals<M: Model<Setup = S, Fault = F>>(&self) -> bool {
+        let hides = |event: &Event<F>| match event {
+            Event::Server(fault) => !matches!(M::effect(fault), Effect::Nothing | Effect::TakesEntries),
+            _ => true,
+        };
+        self.weather.bad == 0 && self.weather.way <= 20 && !self.events.iter().any(|(_, event)| hides(event))
     }
 }

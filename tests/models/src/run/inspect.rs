@@ -5,7 +5,7 @@ use super::witness::{Seen, Witness};
 use crate::model::{Model, Standing, State};
 use crate::network::Network;
 use crate::plan::{KEYS, Plan};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -21,10 +21,12 @@ pub(super) struct Inspector<M> {
     model: Arc<M>,
     witness: Arc<Witness>,
     ttl: Duration,
-    is_perfect: bool,
+    good: BTreeSet<&'static str>,
+    shows_removals: bool,
     processes: usize,
     good_from: Instant,
     heads: BTreeMap<&'static str, (String, Instant)>,
+    removed: BTreeMap<usize, Instant>,
     suspects: BTreeMap<String, Instant>,
 }
 
@@ -54,10 +56,12 @@ impl<M: Model> Inspector<M> {
             model: Arc::clone(model),
             witness: Arc::clone(witness),
             ttl: plan.ttl,
-            is_perfect: plan.is_perfect(),
+            good: KEYS.into_iter().filter(|key| plan.is_good_for::<M>(key)).collect(),
+            shows_removals: plan.shows_removals::<M>(),
             processes: plan.calls.len(),
             good_from: network.at(plan.until),
             heads: BTreeMap::new(),
+            removed: BTreeMap::new(),
             suspects: BTreeMap::new(),
         }
     }
@@ -70,8 +74,11 @@ impl<M: Model> Inspector<M> {
             let mut seen = witness.seen();
             for key in KEYS {
                 let queue = state.queue(key);
-                if self.is_perfect {
+                if self.good.contains(key) {
                     self.look_at_head(key, &queue, &mut seen);
+                }
+                if self.shows_removals {
+                    self.look_at_removed(key, &queue, &mut seen);
                 }
             }
             let suspects: Vec<Suspect> = KEYS.iter().flat_map(|key| self.suspects_of(key, &*state, &seen)).collect();
@@ -94,6 +101,17 @@ impl<M: Model> Inspector<M> {
         let waits = seen.pending.values().any(|call| call.name == head.name && !call.name.ends_with('.'));
         if waits && known.1.elapsed() > KNOWS_WITHIN {
             seen.find("not told of its turn", || format!("{} is at the head of {key} for {KNOWS_WITHIN:?}", head.name));
+        }
+    }
+
+    /// Who holds an entry that was taken away finds out soon: its watch begins with the first renewal of the hold.
+    fn look_at_removed(&mut self, key: &'static str, queue: &[Standing], seen: &mut Seen) {
+        for live in seen.live.iter().filter(|live| live.key == key).cloned().collect::<Vec<_>>() {
+            if !live.guard.is_held() || queue.iter().any(|entry| entry.name == live.name) {
+                self.removed.remove(&live.id);
+            } else if self.removed.entry(live.id).or_insert_with(Instant::now).elapsed() > KNOWS_WITHIN + self.ttl / 3 {
+                seen.find("not told of a removal", || format!("{} still believes in its hold of {key}", live.name));
+            }
         }
     }
 

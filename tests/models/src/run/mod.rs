@@ -8,12 +8,13 @@ pub use witness::Findings;
 
 use crate::model::{Model, State};
 use crate::network::{Network, Weather};
-use crate::plan::{Event, Plan};
+use crate::plan::{Event, KEYS, Plan};
 use inspect::Inspector;
 use locks_runtime::Locks;
 use locks_runtime::store::{Gate, World};
 use locks_runtime::testing::client_at;
 use process::Process;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -44,7 +45,7 @@ pub struct Outcome {
 #[must_use]
 pub fn play<M: Model>(seed: u64, plan: &Plan<M::Setup, M::Fault>, verbose: bool) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(Run::<M>::start(seed, plan, verbose).to_the_end())
+    runtime.block_on(async { Run::<M>::start(seed, plan, verbose).to_the_end().await })
 }
 
 /// A plan that is being played.
@@ -83,6 +84,7 @@ impl<M: Model> Run<M> {
         // Each is a process of its own: the engine knows its own process's clients.
         let locks = client_at(&format!("process {index}"), &world, store);
         let tasks = &self.plan.calls[index];
+        let good: BTreeSet<&str> = KEYS.into_iter().filter(|key| self.plan.is_good_for::<M>(key)).collect();
         for calls in tasks {
             let process = Process {
                 index,
@@ -90,7 +92,7 @@ impl<M: Model> Run<M> {
                 witness: Arc::clone(&self.witness),
                 model: Arc::clone(&self.model),
                 network: Arc::clone(&self.network),
-                is_perfect: self.plan.is_perfect(),
+                good: good.clone(),
                 is_alone: tasks.len() == 1,
             };
             let calls = calls.clone();
@@ -150,13 +152,15 @@ impl<M: Model> Run<M> {
         true
     }
 
-    async fn close(&self) {
+    /// The clients are closed, or dropped.
+    async fn close(&mut self) {
         if self.plan.close {
             let alive = |(index, _): &(usize, &Locks)| !self.witness.is_killed(*index);
             for (_, client) in self.clients.iter().enumerate().filter(alive) {
                 client.close().await;
             }
         }
+        self.clients.clear();
     }
 
     /// Once the network has been good for some TTLs, the last late request has come, and what was kept is over.
@@ -168,7 +172,7 @@ impl<M: Model> Run<M> {
         if !left.is_empty() {
             self.witness.find("orphan", || format!("{left:?} is left"));
         }
-        sleep(if self.plan.close { SECOND } else { 300 * SECOND }).await;
+        sleep(SECOND).await;
         let left = self.model.state().sessions();
         if left > 0 {
             self.witness.find("session left", || format!("{left} sessions are left"));

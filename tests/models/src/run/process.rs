@@ -6,6 +6,7 @@ use crate::model::Model;
 use crate::network::Network;
 use crate::plan::{Act, Call};
 use locks_runtime::{Error, ErrorKind, Guard, Lock, Locks};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -16,8 +17,8 @@ pub(super) struct Process<M: Model> {
     pub(super) witness: Arc<Witness>,
     pub(super) model: Arc<M>,
     pub(super) network: Arc<Network>,
-    /// Nobody has an excuse.
-    pub(super) is_perfect: bool,
+    /// The locks for whose calls there is no excuse.
+    pub(super) good: BTreeSet<&'static str>,
     /// The process has no other task.
     pub(super) is_alone: bool,
 }
@@ -114,7 +115,7 @@ impl<M: Model> Process<M> {
             ErrorKind::LimitPassed => call.most.is_some(),
             _ => false,
         };
-        if self.is_perfect && !is_expected {
+        if self.good.contains(call.key) && !is_expected {
             seen.find("error on a good network", || format!("{}: {error:?}", call.name));
         }
     }

@@ -45,11 +45,11 @@ pub(super) struct Seen {
 /// A body that runs.
 #[derive(Clone)]
 pub(super) struct Live {
-    id: usize,
+    pub(super) id: usize,
     process: usize,
     pub(super) name: String,
-    key: &'static str,
-    guard: Arc<Guard>,
+    pub(super) key: &'static str,
+    pub(super) guard: Arc<Guard>,
     since: Nanos,
 }
 
