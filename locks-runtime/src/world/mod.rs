@@ -15,10 +15,10 @@ pub(crate) mod runtime;
 
 #[cfg(all(feature = "testing", feature = "etcd"))]
 pub use dial::EtcdDial;
-#[cfg(any(test, feature = "testing"))]
-pub use gate::Gate;
 #[cfg(all(feature = "testing", feature = "redis"))]
 pub use dial::{Dialled, Stream, StreamDial};
+#[cfg(any(test, feature = "testing"))]
+pub use gate::Gate;
 
 use crate::values::error::Error;
 use clock::{Clock, Moment};
