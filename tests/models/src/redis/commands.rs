@@ -20,7 +20,7 @@ pub(super) enum Kind {
 pub(super) fn kind(command: &str) -> Option<Kind> {
     Some(match command {
         "GET" | "GETRANGE" | "EXISTS" | "TYPE" | "PTTL" | "HGET" | "HMGET" | "HGETALL" | "HLEN" | "HSTRLEN"
-        | "ZRANGE" | "KEYS" => Kind::Read,
+        | "ZRANGE" | "ZSCORE" | "KEYS" => Kind::Read,
         "DEL" | "PEXPIRE" | "HDEL" | "ZREM" => Kind::Write,
         "SET" | "HSET" | "ZADD" => Kind::Grow,
         _ => return None,
@@ -52,7 +52,7 @@ fn apply(keys: &mut Keyspace, command: &str, arguments: &[Bytes]) -> Result<Repl
         }
         ("SET", [value, options @ ..]) => set(keys, key, value, options),
         ("HGET" | "HMGET" | "HGETALL" | "HLEN" | "HSTRLEN" | "HSET" | "HDEL", _) => hash(keys, command, key, rest),
-        ("ZADD" | "ZREM" | "ZRANGE", _) => sorted(keys, command, key, rest),
+        ("ZADD" | "ZREM" | "ZRANGE" | "ZSCORE", _) => sorted(keys, command, key, rest),
         _ => panic!("the model has no {command} with {} arguments", arguments.len()),
     }
 }
@@ -145,6 +145,10 @@ fn sorted(keys: &mut Keyspace, command: &str, key: &[u8], rest: &[Bytes]) -> Res
             members.push((score, member.clone()));
             members.sort_by(|one, two| one.0.total_cmp(&two.0).then_with(|| one.1.cmp(&two.1)));
             count(is_new)
+        }
+        ("ZSCORE", [member]) => {
+            let known = members.iter().find(|(_, known)| known == member);
+            known.map_or(Reply::Nil, |(score, _)| Reply::text(score.to_string()))
         }
         ("ZREM", [member]) => {
             let known = members.iter().any(|(_, known)| known == member);

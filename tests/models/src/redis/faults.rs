@@ -2,7 +2,7 @@
 
 use super::connection::SERVER;
 use super::keyspace::Bytes;
-use super::server::Rights;
+use super::modes::{Modes, Rights};
 use super::{Redis, Setup};
 use crate::model::Effect;
 use crate::plan::Draw;
@@ -108,9 +108,9 @@ impl Fault {
                 Effect::Nothing
             }
             Self::Delete(_) | Self::DeleteQueue(_) => Effect::TakesEntries,
+            Self::Full(_) => Effect::Refuses,
             Self::Restart { .. }
             | Self::FailOver { .. }
-            | Self::Full(_)
             | Self::ReadOnly(_)
             | Self::CannotSave(_)
             | Self::Rights(..)
@@ -226,7 +226,7 @@ impl Redis {
         });
     }
 
-    fn mode(self: &Arc<Self>, set: impl Fn(&mut super::server::Modes, bool) + Send + 'static, lasts: Option<Duration>) {
+    fn mode(self: &Arc<Self>, set: impl Fn(&mut Modes, bool) + Send + 'static, lasts: Option<Duration>) {
         self.change(|state| set(&mut state.server.modes, true));
         if let Some(lasts) = lasts {
             let model = Arc::clone(self);

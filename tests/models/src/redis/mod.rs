@@ -13,6 +13,7 @@ mod commands;
 mod connection;
 mod faults;
 mod keyspace;
+mod modes;
 mod reply;
 mod script;
 mod server;
@@ -21,8 +22,9 @@ mod state;
 
 pub use faults::Fault;
 pub use keyspace::{Bytes, Keyspace, Stored, Value};
+pub use modes::{Modes, Rights};
 pub use reply::Reply;
-pub use server::{Modes, Rights, Server};
+pub use server::Server;
 pub use state::RedisState;
 
 use crate::model::{Effect, Model};
@@ -47,6 +49,8 @@ pub struct Setup {
     pub is_cluster: bool,
     /// Its clock is set back once.
     pub is_set_back: bool,
+    /// The script has these faults: what is in the place of what.
+    pub broken: &'static [(&'static str, &'static str)],
 }
 
 /// The model: one server, whatever is promoted into its place.
@@ -75,7 +79,7 @@ impl Model for Redis {
         &["cluster", "clock", "forgets", "full", "rights", "strangers", "forged", "outages"];
 
     fn draw_setup(draw: &mut Draw) -> Setup {
-        Setup { is_cluster: draw.has("cluster", 15), is_set_back: draw.has("clock", 8) }
+        Setup { is_cluster: draw.has("cluster", 15), is_set_back: draw.has("clock", 8), broken: &[] }
     }
 
     fn draw_faults(draw: &mut Draw, setup: &Setup, eventful: bool) -> Vec<(Duration, Fault)> {
@@ -93,6 +97,7 @@ impl Model for Redis {
     fn start(network: &Arc<Network>, setup: &Setup, pace: u64) -> Arc<Self> {
         let mut state = RedisState::new(pace);
         state.server.modes.is_cluster = setup.is_cluster;
+        state.broken = setup.broken;
         let model = Arc::new(Self {
             network: Arc::clone(network),
             state: Mutex::new(state),

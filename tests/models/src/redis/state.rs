@@ -24,6 +24,8 @@ pub struct RedisState {
     longest: u64,
     disturbed: BTreeMap<String, Nanos>,
     forgot: Option<Nanos>,
+    /// What the script has in the place of what.
+    pub(super) broken: &'static [(&'static str, &'static str)],
 }
 
 impl RedisState {
@@ -36,6 +38,7 @@ impl RedisState {
             longest: 0,
             disturbed: BTreeMap::new(),
             forgot: None,
+            broken: &[],
         };
         state.at(0);
         state
@@ -64,7 +67,22 @@ impl RedisState {
         {
             self.longest = self.longest.max(number(ttl).unwrap_or(0));
         }
+        if let [script, load, text] = request
+            && script == b"SCRIPT"
+        {
+            return self.server.answer(connection, &[script.clone(), load.clone(), self.with_faults(text)]);
+        }
         self.server.answer(connection, request)
+    }
+
+    /// The script with the faults that it is to have.
+    fn with_faults(&self, text: &Bytes) -> Bytes {
+        let mut text = String::from_utf8_lossy(text).into_owned();
+        for (good, broken) in self.broken {
+            assert_eq!(text.matches(good).count(), 1, "{good:?} is not in the script, or not once");
+            text = text.replace(good, broken);
+        }
+        text.into_bytes()
     }
 
     /// Somebody took entries of the lock out of the store.
