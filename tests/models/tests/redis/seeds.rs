@@ -4,7 +4,7 @@ use locks_models::redis::Redis;
 use locks_models::{Search, explore};
 
 /// Some seconds of them in a debug build; `SCHEDULES=1000` and `make explore STORE=redis` play more.
-const SCHEDULES: u64 = 100;
+const SCHEDULES: u64 = 25;
 
 #[test]
 fn what_must_hold_holds_in_every_schedule() {
@@ -21,6 +21,6 @@ fn what_must_hold_holds_in_every_schedule() {
 #[test]
 fn a_seed_repeats_itself() {
     let _alone = crate::alone();
-    let exploration = explore::<Redis>(0..30, &Search { jobs: 2, twice: true, ..Search::default() });
+    let exploration = explore::<Redis>(0..10, &Search { jobs: 2, twice: true, ..Search::default() });
     assert!(exploration.unrepeatable.is_empty(), "{exploration}");
 }
