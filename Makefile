@@ -1,7 +1,7 @@
 # Everything a contributor needs. `make test` and `make bench` install the servers first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint deny bench torture servers
+.PHONY: help demo test lint deny bench torture explore servers
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -38,3 +38,7 @@ bench: servers ## against the floor of the same store: ROUNDS=5 STORES=etcd-1,re
 
 torture: servers ## faults that try to break it: MINUTES=3 STORE=etcd-3.5 (redis, postgres, file, …) SEED=1 BROKEN=each
 	cargo run --quiet --package locks-torture --bin torture
+
+explore: servers ## models of servers under the real stores: SEEDS=3000 STORE=etcd PARTS="+least -bad" SHOW=7 FAULTS=each
+	@$(if $(FAULTS),tests/models/faults.sh $(FAULTS),\
+		cargo run --quiet --release --package locks-models --bin explore $(or $(STORE),etcd))

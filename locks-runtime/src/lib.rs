@@ -75,8 +75,12 @@ pub mod store {
     pub use crate::values::url::StoreUrl;
     #[cfg(all(feature = "testing", feature = "etcd"))]
     pub use crate::world::EtcdDial;
+    #[cfg(feature = "testing")]
+    pub use crate::world::Gate;
     pub use crate::world::World;
     pub use crate::world::clock::Moment;
+    #[cfg(all(feature = "testing", feature = "redis"))]
+    pub use crate::world::{Dialled, Stream, StreamDial};
 }
 
 #[cfg(feature = "etcd")]

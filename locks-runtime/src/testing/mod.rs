@@ -82,5 +82,11 @@ impl Default for TestStore {
 /// the test and by its time.
 #[must_use]
 pub fn client_in(world: &World, store: Arc<dyn Store>) -> Locks {
-    Locks::new(store, Defaults::default(), world.clone())
+    client_at("", world, store)
+}
+
+/// The same, of a store whose URL is `place`: clients at different places are not taken for clients of one process.
+#[must_use]
+pub fn client_at(place: &str, world: &World, store: Arc<dyn Store>) -> Locks {
+    Locks::new(store, Defaults { endpoint: place.to_owned(), ..Defaults::default() }, world.clone())
 }

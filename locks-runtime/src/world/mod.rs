@@ -6,6 +6,8 @@
 pub(crate) mod clock;
 pub(crate) mod departure;
 mod dial;
+#[cfg(any(test, feature = "testing"))]
+mod gate;
 pub(crate) mod panic;
 pub(crate) mod process;
 mod random;
@@ -13,6 +15,10 @@ pub(crate) mod runtime;
 
 #[cfg(all(feature = "testing", feature = "etcd"))]
 pub use dial::EtcdDial;
+#[cfg(all(feature = "testing", feature = "redis"))]
+pub use dial::{Dialled, Stream, StreamDial};
+#[cfg(any(test, feature = "testing"))]
+pub use gate::Gate;
 
 use crate::values::error::Error;
 use clock::{Clock, Moment};
@@ -29,8 +35,8 @@ pub struct World {
     clock: Clock,
     random: Random,
     #[cfg_attr(
-        not(all(feature = "testing", feature = "etcd")),
-        expect(dead_code, reason = "only tests put another server in the place of etcd's")
+        not(all(feature = "testing", any(feature = "etcd", feature = "redis"))),
+        expect(dead_code, reason = "only tests put another server in the place of the real one")
     )]
     dial: Dial,
 }
@@ -67,11 +73,25 @@ impl World {
         Self { random: Random::seeded(seed), ..Self::here() }
     }
 
+    /// The same, as the world of a process that can be paused and killed: its tasks run while `gate` is open.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn behind(self, gate: Gate) -> Self {
+        Self { runtime: self.runtime.behind(gate), ..self }
+    }
+
     /// The same, where etcd's connections lead to what `dial` makes: a model of its server, for instance.
     #[cfg(all(feature = "testing", feature = "etcd"))]
     #[must_use]
     pub fn with_etcd(self, dial: EtcdDial) -> Self {
         Self { dial: Dial::Etcd(dial), ..self }
+    }
+
+    /// The same, where streams to a server are what `dial` makes.
+    #[cfg(all(feature = "testing", feature = "redis"))]
+    #[must_use]
+    pub fn with_streams(self, dial: StreamDial) -> Self {
+        Self { dial: Dial::Streams(dial), ..self }
     }
 
     /// The moment it is now.
@@ -124,8 +144,16 @@ impl World {
     #[cfg(all(feature = "testing", feature = "etcd"))]
     pub(crate) fn etcd_dial(&self) -> Option<&EtcdDial> {
         match &self.dial {
-            Dial::Network => None,
             Dial::Etcd(dial) => Some(dial),
+            _ => None,
+        }
+    }
+
+    #[cfg(all(feature = "testing", feature = "redis"))]
+    pub(crate) fn stream_dial(&self) -> Option<&StreamDial> {
+        match &self.dial {
+            Dial::Streams(dial) => Some(dial),
+            _ => None,
         }
     }
 }

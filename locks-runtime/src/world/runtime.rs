@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 /// Where the engine's own work runs: one thread of its own, named `locks`, whatever runtimes the application has.
 ///
@@ -21,6 +21,9 @@ use tokio::task::AbortHandle;
 pub(crate) struct Runtime {
     handle: Handle,
     process: Process,
+    /// What a simulated process is paused by.
+    #[cfg(any(test, feature = "testing"))]
+    gate: Option<super::gate::Gate>,
 }
 
 impl Runtime {
@@ -37,7 +40,12 @@ impl Runtime {
     }
 
     fn of(handle: Handle) -> Self {
-        Self { handle, process: Process::current() }
+        Self {
+            handle,
+            process: Process::current(),
+            #[cfg(any(test, feature = "testing"))]
+            gate: None,
+        }
     }
 
     /// Whether this process was forked from the one that it was made in.
@@ -62,12 +70,18 @@ impl Runtime {
         Self::of(Handle::current())
     }
 
+    /// The same, for a process that can be paused and killed.
+    #[cfg(feature = "testing")]
+    pub(super) fn behind(self, gate: super::gate::Gate) -> Self {
+        Self { gate: Some(gate), ..self }
+    }
+
     /// Runs `future` to its end, whoever waits for it.
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         if self.is_inherited() {
             return std::mem::forget(future);
         }
-        drop(self.handle.spawn(future));
+        drop(self.spawn_task(future));
     }
 
     /// Begins `future` on this thread, and if it does not end at the first poll, moves it to the background, where it
@@ -85,18 +99,38 @@ impl Runtime {
             return Started(State::Done(None));
         }
         // A thread that ends may have no room for it any more.
-        if !has_no_context() {
+        if !has_no_context() && !self.is_stopped() {
             let _inside = self.handle.enter();
             if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 return Started::done(value);
             }
         }
         let (sender, receiver) = oneshot::channel();
-        let task = self.handle.spawn(async move {
+        let task = self.spawn_task(async move {
             // Nobody may be waiting any more; then the result is of no interest.
             let _ = sender.send(future.await);
         });
         Started(State::Running(receiver, task.abort_handle()))
+    }
+
+    fn spawn_task<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(gate) = &self.gate {
+            return self.handle.spawn(gate.pass(future));
+        }
+        self.handle.spawn(future)
+    }
+
+    /// Whether this is a simulated process that is paused.
+    fn is_stopped(&self) -> bool {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(gate) = &self.gate {
+            return gate.is_shut();
+        }
+        false
     }
 
     /// Runs `work`, which blocks, on a thread for such work; `None` if it panicked.

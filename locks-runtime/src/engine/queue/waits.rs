@@ -6,13 +6,13 @@
 use super::member::{Member, QueueName};
 use crate::engine::request::{PositionId, Request};
 use crate::values::error::{Error, ErrorKind};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// The queues in which requests under each hold wait without a limit, with how many do.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
-    by_hold: HashMap<PositionId, HashMap<QueueName, usize>>,
+    by_hold: BTreeMap<PositionId, BTreeMap<QueueName, usize>>,
     /// How many queues were looked at.
     #[cfg(test)]
     pub(super) looks: std::cell::Cell<u64>,
@@ -62,7 +62,7 @@ impl Waits {
             return None;
         }
         let around: BTreeSet<PositionId> = request.under.iter().copied().collect();
-        let (mut reached, mut came_from) = (HashSet::from([first.clone()]), HashMap::new());
+        let (mut reached, mut came_from) = (BTreeSet::from([first.clone()]), BTreeMap::new());
         let mut open = vec![first.clone()];
         while let Some(name) = open.pop() {
             #[cfg(test)]
@@ -71,7 +71,7 @@ impl Waits {
             if around.contains(&head.id) {
                 return Some(way_to(name, &came_from));
             }
-            for next in self.by_hold.get(&head.id).into_iter().flat_map(HashMap::keys) {
+            for next in self.by_hold.get(&head.id).into_iter().flat_map(BTreeMap::keys) {
                 if reached.insert(next.clone()) {
                     came_from.insert(next.clone(), name.clone());
                     open.push(next.clone());
@@ -87,7 +87,7 @@ impl Waits {
     }
 }
 
-fn way_to(last: QueueName, came_from: &HashMap<QueueName, QueueName>) -> Vec<QueueName> {
+fn way_to(last: QueueName, came_from: &BTreeMap<QueueName, QueueName>) -> Vec<QueueName> {
     let mut way = vec![last];
     while let Some(before) = way.last().and_then(|name| came_from.get(name)) {
         way.push(before.clone());

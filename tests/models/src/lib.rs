@@ -1,0 +1,34 @@
+//! Models of the stores' servers, and the real stores on top of them.
+//!
+//! A model is the state machine of a server and nothing else: no sockets, no clock, no tasks. It is reached through what
+//! the store's own client takes instead of a connection, and a [`Network`] decides what becomes of each message. One
+//! thread and paused time: processes, servers, network and their faults repeat themselves exactly from a seed, and some
+//! minutes of a cluster take about a millisecond.
+//!
+//! - [`Plan`]: a schedule, drawn from a seed or written by hand: who asks for which lock when, and what happens meanwhile
+//! - [`Network`]: messages that are late, lost, refused, answered for nothing; members that are silent or cut off
+//! - [`Model`]: what a store's server has to be for that, implemented in [`etcd`] and [`redis`]
+//! - [`play`]: lets it happen, and checks what must hold at every change of the store
+//! - [`explore`]: many seeds, on several threads
+
+#![expect(clippy::unwrap_used, reason = "a schedule whose preparation fails has failed")]
+#![expect(clippy::disallowed_methods, reason = "the clock and the tasks here are a simulation's")]
+#![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers of a simulation")]
+
+mod bell;
+pub mod etcd;
+mod explore;
+mod model;
+mod network;
+mod plan;
+mod random;
+pub mod redis;
+mod run;
+
+pub use bell::{Bell, Listener};
+pub use explore::{Exploration, Found, Search, explore};
+pub use model::{Effect, Model, Standing, State};
+pub use network::{Fate, Nanos, Network, Weather};
+pub use plan::{Act, Call, Draw, Event, Parts, Plan};
+pub use random::Random;
+pub use run::{Findings, Outcome, play};

@@ -1,0 +1,101 @@
+//! What a model of a server has to be, so that plans can be played on it.
+
+use crate::network::{Nanos, Network};
+use crate::plan::Draw;
+use locks_runtime::store::{Store, World};
+use std::fmt::Debug;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+/// An entry in a lock's queue, as the server has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its name in the store.
+    pub id: String,
+    /// Who made it, by the holder's record; empty if it has none.
+    pub name: String,
+}
+
+/// What a fault of a server may do to those who use locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nobody is to notice.
+    Nothing,
+    /// Requests may be refused, and who holds a lock keeps it.
+    Refuses,
+    /// Entries are taken out of the store.
+    TakesEntries,
+    /// Calls for this lock, or one that is nested in it or around it, may fail.
+    Harms(&'static str),
+    /// Any call may fail.
+    HarmsAll,
+}
+
+impl Effect {
+    /// Whether it excuses a call for `key` that fails.
+    pub(crate) fn excuses(self, key: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Refuses | Self::TakesEntries | Self::HarmsAll => true,
+            Self::Harms(harmed) => key.starts_with(harmed) || harmed.starts_with(key),
+        }
+    }
+}
+
+/// The server's data, as somebody sees it who looks from outside.
+pub trait State: Send + 'static {
+    /// The entries of the lock `key`, the holder first.
+    fn queue(&self, key: &str) -> Vec<Standing>;
+
+    /// Everything that is stored, by name.
+    fn everything(&self) -> Vec<String>;
+
+    /// How many sessions there are.
+    fn sessions(&self) -> usize;
+
+    /// When somebody last took entries of the lock out of the store who is no process of the plan: what was granted before
+    /// then may be granted once more. `None` if nobody did.
+    fn disturbed(&self, key: &str) -> Option<Nanos>;
+
+    /// When the store last went back to an older state, so that fences may do the same.
+    fn went_back(&self) -> Option<Nanos>;
+}
+
+/// A model of one kind of server: a state machine, and how the real store's client reaches it.
+pub trait Model: Debug + Send + Sync + 'static {
+    /// The data.
+    type State: State;
+    /// What is decided before it starts: its version, its users.
+    type Setup: Clone + Debug + Send + Sync;
+    /// What may happen to it, beside what happens to every network and process.
+    type Fault: Clone + Debug + Send + Sync;
+
+    /// How many members it has.
+    const SERVERS: usize;
+    /// The parts of a plan that only this server has, by name.
+    const PARTS: &'static [&'static str];
+
+    /// Decides what it is.
+    fn draw_setup(draw: &mut Draw) -> Self::Setup;
+
+    /// Decides what happens to it: when, and what. In a plan without `eventful` only what has a part of its own.
+    fn draw_faults(draw: &mut Draw, setup: &Self::Setup, eventful: bool) -> Vec<(Duration, Self::Fault)>;
+
+    /// How long the fault lasts.
+    fn lasts(fault: &Self::Fault) -> Duration;
+
+    /// What it may do to those who use locks.
+    fn effect(fault: &Self::Fault) -> Effect;
+
+    /// Starts it. `pace` is how fast its clock goes, in thousandths.
+    fn start(network: &Arc<Network>, setup: &Self::Setup, pace: u64) -> Arc<Self>;
+
+    /// Lets a fault happen.
+    fn happen(self: &Arc<Self>, fault: &Self::Fault);
+
+    /// The real store, as this process makes it, over this model.
+    fn store(self: &Arc<Self>, process: usize, world: World) -> Arc<dyn Store>;
+
+    /// The data.
+    fn state(&self) -> MutexGuard<'_, Self::State>;
+}

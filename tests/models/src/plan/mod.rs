@@ -1,0 +1,158 @@
+//! A schedule: a few processes with a few calls each, and what happens meanwhile.
+
+mod draw;
+
+pub use draw::{Draw, Parts};
+
+use crate::model::{Effect, Model};
+use crate::network::Weather;
+use std::time::Duration;
+
+/// The locks of a plan: the second is nested in the first one's range, and the third has nothing to do with them.
+pub(crate) const KEYS: [&str; 3] = ["k", "k/l", "o"];
+
+/// How a lock is acquired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// By hand, with a guard.
+    Acquire,
+    /// Only if it is free.
+    Try,
+    /// Around a body, as the attribute does.
+    Run,
+}
+
+/// One call of one process.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// A number that no other call has.
+    pub id: usize,
+    /// What its holder record says: `c2.` and more for the third process.
+    pub name: String,
+    /// The lock.
+    pub key: &'static str,
+    /// How long after the task's last call.
+    pub after: Duration,
+    /// How it is acquired.
+    pub act: Act,
+    /// How long the body takes.
+    pub body: Duration,
+    /// The session's TTL.
+    pub ttl: Duration,
+    /// `wait`.
+    pub wait: Option<Duration>,
+    /// `hold_at_least`.
+    pub least: Option<Duration>,
+    /// `hold_at_most`.
+    pub most: Option<Duration>,
+    /// The caller drops the acquisition then.
+    pub dropped: Option<Duration>,
+}
+
+impl Call {
+    /// A call of this process, by its number in the plan: a body of one second and no limits.
+    #[must_use]
+    pub fn new(process: usize, id: usize) -> Self {
+        Self {
+            id,
+            name: format!("c{process}.{id}"),
+            key: KEYS[0],
+            after: Duration::ZERO,
+            act: Act::Run,
+            body: Duration::from_secs(1),
+            ttl: Duration::from_secs(10),
+            wait: None,
+            least: None,
+            most: None,
+            dropped: None,
+        }
+    }
+}
+
+/// What happens to network, processes and servers.
+#[derive(Clone, Debug)]
+pub enum Event<F> {
+    /// A server does nothing for a while.
+    Silent(usize, Duration),
+    /// Nothing passes between a process and a server for a while.
+    Cut(usize, usize, Duration),
+    /// The connection between a process and a server is reset.
+    Reset(usize, usize),
+    /// All connections of a server are reset.
+    ResetAll(usize),
+    /// A process is stopped for a while.
+    Pause(usize, Duration),
+    /// A process is killed.
+    Kill(usize),
+    /// What only this kind of server does.
+    Server(F),
+}
+
+/// A schedule.
+#[derive(Clone, Debug)]
+pub struct Plan<S, F> {
+    /// What the server is.
+    pub setup: S,
+    /// How the network is at first.
+    pub weather: Weather,
+    /// When it becomes good.
+    pub until: Duration,
+    /// How fast the server's clock goes, in thousandths.
+    pub pace: u64,
+    /// By process, then by task.
+    pub calls: Vec<Vec<Vec<Call>>>,
+    /// What happens when.
+    pub events: Vec<(Duration, Event<F>)>,
+    /// Whether the clients are closed at the end.
+    pub close: bool,
+    /// The TTL of all its sessions.
+    pub ttl: Duration,
+}
+
+impl<S, F> Plan<S, F> {
+    /// On a good network, without events: these calls, by process, one task each.
+    #[must_use]
+    pub fn of(setup: S, calls: Vec<Vec<Call>>) -> Self {
+        let ttl = calls.iter().flatten().map(|call| call.ttl).max().unwrap_or_default();
+        Self {
+            setup,
+            weather: Weather { bad: 0, way: 1, lag: 0 },
+            until: Duration::from_secs(30),
+            pace: 1000,
+            calls: calls.into_iter().map(|calls| vec![calls]).collect(),
+            events: Vec::new(),
+            close: true,
+            ttl,
+        }
+    }
+
+    /// The network is good and fast, and nothing happens that calls for `key` may notice: nobody has an excuse.
+    #[must_use]
+    pub(crate) fn is_good_for<M: Model<Setup = S, Fault = F>>(&self, key: &str) -> bool {
+        let excuses = |event: &Event<F>| match event {
+            Event::Server(fault) => M::effect(fault).excuses(key),
+            _ => true,
+        };
+        self.weather.bad == 0 && self.weather.way <= 20 && !self.events.iter().any(|(_, event)| excuses(event))
+    }
+
+    /// The network is good and fast, and all that happens is that the server refuses what is new: nobody loses a lock.
+    #[must_use]
+    pub(crate) fn keeps_holds<M: Model<Setup = S, Fault = F>>(&self) -> bool {
+        let ends = |event: &Event<F>| match event {
+            Event::Server(fault) => !matches!(M::effect(fault), Effect::Nothing | Effect::Refuses),
+            _ => true,
+        };
+        self.weather.bad == 0 && self.weather.way <= 20 && !self.events.iter().any(|(_, event)| ends(event))
+    }
+
+    /// The network is good and fast, and all that happens is that entries are taken out of the store.
+    #[must_use]
+    pub(crate) fn shows_removals<M: Model<Setup = S, Fault = F>>(&self) -> bool {
+        let hides = |event: &Event<F>| match event {
+            Event::Server(fault) => !matches!(M::effect(fault), Effect::Nothing | Effect::TakesEntries),
+            _ => true,
+        };
+        self.weather.bad == 0 && self.weather.way <= 20 && !self.events.iter().any(|(_, event)| hides(event))
+    }
+}

@@ -1,0 +1,169 @@
+//! What must hold, but only when it lasts: no entry that nobody wants, and no holder that is not told.
+
+use super::SECOND;
+use super::witness::{Seen, Witness};
+use crate::model::{Model, Standing, State};
+use crate::network::Network;
+use crate::plan::{KEYS, Plan};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long a holder may not know of its turn, on a good network.
+const KNOWS_WITHIN: Duration = Duration::from_secs(3);
+
+/// The longest that a request is under way after which nobody waits for it, and then some.
+const SETTLES_WITHIN: Duration = Duration::from_secs(15);
+
+/// Looks at the store every second.
+pub(super) struct Inspector<M> {
+    model: Arc<M>,
+    witness: Arc<Witness>,
+    ttl: Duration,
+    good: BTreeSet<&'static str>,
+    shows_removals: bool,
+    processes: usize,
+    good_from: Instant,
+    heads: BTreeMap<&'static str, (String, Instant)>,
+    removed: BTreeMap<usize, Instant>,
+    suspects: BTreeMap<String, Instant>,
+}
+
+/// An entry that should not be there.
+struct Suspect {
+    id: String,
+    name: String,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Its call has ended.
+    Nobodys,
+    /// Its call has a newer one, and waits behind it.
+    BehindItself,
+}
+
+impl<M: Model> Inspector<M> {
+    pub(super) fn new(
+        plan: &Plan<M::Setup, M::Fault>,
+        network: &Network,
+        model: &Arc<M>,
+        witness: &Arc<Witness>,
+    ) -> Self {
+        Self {
+            model: Arc::clone(model),
+            witness: Arc::clone(witness),
+            ttl: plan.ttl,
+            good: KEYS.into_iter().filter(|key| plan.is_good_for::<M>(key)).collect(),
+            shows_removals: plan.shows_removals::<M>(),
+            processes: plan.calls.len(),
+            good_from: network.at(plan.until),
+            heads: BTreeMap::new(),
+            removed: BTreeMap::new(),
+            suspects: BTreeMap::new(),
+        }
+    }
+
+    pub(super) async fn every_second(mut self) {
+        loop {
+            sleep(SECOND).await;
+            let (model, witness) = (Arc::clone(&self.model), Arc::clone(&self.witness));
+            let state = model.state();
+            let mut seen = witness.seen();
+            for key in KEYS {
+                let queue = state.queue(key);
+                if self.good.contains(key) {
+                    self.look_at_head(key, &queue, &mut seen);
+                }
+                if self.shows_removals {
+                    self.look_at_removed(key, &queue, &mut seen);
+                }
+            }
+            let suspects: Vec<Suspect> = KEYS.iter().flat_map(|key| self.suspects_of(key, &*state, &seen)).collect();
+            self.judge(suspects, &mut seen);
+        }
+    }
+
+    /// Whose turn it is has the lock soon.
+    fn look_at_head(&mut self, key: &'static str, queue: &[Standing], seen: &mut Seen) {
+        let Some(head) = queue.first() else {
+            self.heads.remove(key);
+            return;
+        };
+        let known = self.heads.entry(key).or_insert_with(|| (head.id.clone(), Instant::now()));
+        let runs = seen.live.iter().any(|live| live.name == head.name);
+        if known.0 != head.id || runs {
+            *known = (head.id.clone(), Instant::now());
+        }
+        // A name that several calls share says nothing.
+        let waits = seen.pending.values().any(|call| call.name == head.name && !call.name.ends_with('.'));
+        if waits && known.1.elapsed() > KNOWS_WITHIN {
+            seen.find("not told of its turn", || format!("{} is at the head of {key} for {KNOWS_WITHIN:?}", head.name));
+        }
+    }
+
+    /// Who holds an entry that was taken away finds out soon: its watch begins with the first renewal of the hold.
+    fn look_at_removed(&mut self, key: &'static str, queue: &[Standing], seen: &mut Seen) {
+        for live in seen.live.iter().filter(|live| live.key == key).cloned().collect::<Vec<_>>() {
+            if !live.guard.is_held() || queue.iter().any(|entry| entry.name == live.name) {
+                self.removed.remove(&live.id);
+            } else if self.removed.entry(live.id).or_insert_with(Instant::now).elapsed() > KNOWS_WITHIN + self.ttl / 3 {
+                seen.find("not told of a removal", || format!("{} still believes in its hold of {key}", live.name));
+            }
+        }
+    }
+
+    fn suspects_of(&self, key: &'static str, state: &dyn State, seen: &Seen) -> Vec<Suspect> {
+        let queue = state.queue(key);
+        let mut suspects = Vec::new();
+        for call in seen.pending.values().filter(|call| call.key == key && !call.name.ends_with('.')) {
+            // The call waits with the last of its entries.
+            let mut own: Vec<&Standing> = queue.iter().filter(|entry| entry.name == call.name).collect();
+            own.pop();
+            suspects.extend(own.iter().map(|entry| Suspect::new(entry, Kind::BehindItself)));
+        }
+        for process in (0..self.processes).filter(|process| !seen.is_stopped(*process)) {
+            if seen.kept(process, key).is_some_and(|until| until + 4 * SECOND > Instant::now()) {
+                continue;
+            }
+            let own = queue.iter().filter(|entry| entry.name.starts_with(&format!("c{process}.")));
+            let is_wanted = |entry: &&Standing| {
+                seen.pending.values().any(|call| call.name == entry.name)
+                    || seen.live.iter().any(|live| live.name == entry.name)
+            };
+            suspects.extend(own.filter(|entry| !is_wanted(entry)).map(|entry| Suspect::new(entry, Kind::Nobodys)));
+        }
+        suspects
+    }
+
+    fn judge(&mut self, suspects: Vec<Suspect>, seen: &mut Seen) {
+        self.suspects.retain(|id, _| suspects.iter().any(|suspect| suspect.id == *id));
+        let is_good = Instant::now() > self.good_from + SETTLES_WITHIN;
+        // Orphans are withdrawn with the next renewal; on a bad network a withdrawal may fail now and then.
+        let patience = if is_good { 3 * SECOND } else { 8 * SECOND } + self.ttl / 3;
+        for suspect in suspects {
+            let since = *self.suspects.entry(suspect.id.clone()).or_insert_with(Instant::now);
+            if since.elapsed() < patience {
+                continue;
+            }
+            let Suspect { id, name, kind } = suspect;
+            match kind {
+                Kind::Nobodys if is_good => {
+                    seen.find("nobody's entry", || format!("{name} has left {id} there for {patience:?}"));
+                }
+                Kind::BehindItself => {
+                    seen.find("behind itself", || format!("{name} waits behind its own {id} for {patience:?}"));
+                }
+                Kind::Nobodys => {}
+            }
+        }
+    }
+}
+
+impl Suspect {
+    fn new(entry: &Standing, kind: Kind) -> Self {
+        Self { id: entry.id.clone(), name: entry.name.clone(), kind }
+    }
+}

@@ -1,0 +1,240 @@
+//! Who runs, who waits, and what must hold at every change.
+
+use crate::model::State;
+use crate::network::{Nanos, Network};
+use crate::plan::Call;
+use locks_runtime::{Fence, Guard};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A body that runs on after a pause has ended is gone within this time.
+const STOPS_WITHIN: Duration = Duration::from_millis(10);
+
+/// What was found, by kind: the first of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings(pub BTreeMap<&'static str, String>);
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(kind, what)| writeln!(f, "{kind}: {what}"))
+    }
+}
+
+/// Sees all processes at once.
+pub(super) struct Witness {
+    network: Arc<Network>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) live: Vec<Live>,
+    /// The calls that have begun and not ended.
+    pub(super) pending: BTreeMap<usize, Pending>,
+    /// By process and key: until when an entry of it may be there by right.
+    kept: BTreeMap<(usize, &'static str), Instant>,
+    fences: BTreeMap<&'static str, (Nanos, Fence)>,
+    own_fences: BTreeMap<(usize, &'static str), Fence>,
+    stops: BTreeMap<usize, Stop>,
+    findings: Findings,
+}
+
+/// A body that runs.
+#[derive(Clone)]
+pub(super) struct Live {
+    pub(super) id: usize,
+    process: usize,
+    pub(super) name: String,
+    pub(super) key: &'static str,
+    pub(super) guard: Arc<Guard>,
+    since: Nanos,
+}
+
+pub(super) struct Pending {
+    pub(super) process: usize,
+    pub(super) name: String,
+    pub(super) key: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum Stop {
+    Until(Instant),
+    Resumed(Instant),
+    Killed,
+}
+
+impl Seen {
+    pub(super) fn find(&mut self, kind: &'static str, what: impl FnOnce() -> String) {
+        self.findings.0.entry(kind).or_insert_with(what);
+    }
+
+    /// Whether the process cannot do anything, or could not until just now.
+    pub(super) fn is_stopped(&self, process: usize) -> bool {
+        match self.stops.get(&process) {
+            None => false,
+            Some(Stop::Until(_) | Stop::Killed) => true,
+            Some(Stop::Resumed(at)) => at.elapsed() <= STOPS_WITHIN,
+        }
+    }
+
+    /// Until when the process may have entries of that lock without a call.
+    pub(super) fn kept(&self, process: usize, key: &'static str) -> Option<Instant> {
+        self.kept.get(&(process, key)).copied()
+    }
+
+    fn look(&mut self, state: &dyn State) {
+        let believers: Vec<Live> = self.live.iter().filter(|live| live.guard.is_held()).cloned().collect();
+        for live in believers.iter().filter(|live| !live.is_excused(state)) {
+            let head = state.queue(live.key).into_iter().next();
+            if head.as_ref().is_none_or(|head| head.name != live.name) {
+                let (Live { name, key, .. }, fence) = (live, live.guard.fence());
+                self.find("believed", || {
+                    format!("{name} believes in its hold of {key} ({fence:?}), the store has {head:?}")
+                });
+            }
+        }
+    }
+
+    fn begin(&mut self, live: &Live, state: &dyn State) {
+        let Live { key, name, process, .. } = live;
+        for other in self.live.iter().filter(|other| other.key == *key).cloned().collect::<Vec<_>>() {
+            let is_held = other.guard.is_held();
+            if !other.is_excused(state) && (is_held || !self.is_stopped(other.process)) {
+                self.find("two bodies", || {
+                    format!("{name} begins with {key} while {} runs (held: {is_held})", other.name)
+                });
+            }
+        }
+        let fence = live.guard.fence();
+        if let Some((at, last)) = self.fences.insert(key, (live.since, fence))
+            && fence <= last
+            && state.went_back().is_none_or(|back| back < at)
+        {
+            self.find("fence goes back", || format!("{name} has {fence:?} of {key}, after {last:?}"));
+        }
+        if let Some(last) = self.own_fences.insert((*process, key), fence)
+            && fence <= last
+        {
+            self.find("own fence goes back", || {
+                format!("{name} has {fence:?} of {key}, after {last:?} in one process")
+            });
+        }
+    }
+}
+
+impl Live {
+    /// Whether somebody who is no process of the plan took its entry away.
+    fn is_excused(&self, state: &dyn State) -> bool {
+        let disturbed = state.disturbed(self.key).max(state.went_back());
+        disturbed.is_some_and(|at| self.since <= at)
+    }
+}
+
+impl Witness {
+    pub(super) fn new(network: &Arc<Network>) -> Self {
+        Self { network: Arc::clone(network), seen: Mutex::default() }
+    }
+
+    pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap()
+    }
+
+    /// Whoever believes that it holds a lock is at the head of its queue.
+    pub(super) fn look(&self, state: &dyn State) {
+        // Not while somebody looks already.
+        if let Ok(mut seen) = self.seen.try_lock() {
+            seen.look(state);
+        }
+    }
+
+    pub(super) fn find(&self, kind: &'static str, what: impl FnOnce() -> String) {
+        self.seen().find(kind, what);
+    }
+
+    pub(super) fn findings(&self) -> Findings {
+        self.seen().findings.clone()
+    }
+
+    pub(super) fn pending(&self) -> String {
+        let seen = self.seen();
+        let pending: Vec<_> = seen.pending.values().map(|call| format!("{} for {}", call.name, call.key)).collect();
+        pending.join(", ")
+    }
+
+    /// Until when entries may be left by right.
+    pub(super) fn kept_until(&self) -> Option<Instant> {
+        self.seen().kept.values().copied().max()
+    }
+
+    /// A call begins.
+    pub(super) fn call(&self, process: usize, call: &Call) {
+        self.seen().pending.insert(call.id, Pending { process, name: call.name.clone(), key: call.key });
+    }
+
+    /// A call has ended.
+    pub(super) fn done(&self, call: &Call) {
+        self.seen().pending.remove(&call.id);
+    }
+
+    /// A body begins, and runs until what this returns is dropped.
+    pub(super) fn begin(self: &Arc<Self>, process: usize, call: &Call, guard: Arc<Guard>, state: &dyn State) -> Body {
+        self.network.note("begin", || format!("{} {} {:?}", call.name, call.key, guard.fence()));
+        let mut seen = self.seen();
+        let since = self.network.now();
+        let live = Live { id: call.id, process, name: call.name.clone(), key: call.key, guard, since };
+        seen.begin(&live, state);
+        if let Some(least) = call.least {
+            let until = Instant::now() + least;
+            let kept = seen.kept.entry((process, call.key)).or_insert(until);
+            *kept = until.max(*kept);
+        }
+        seen.live.push(live);
+        seen.look(state);
+        Body { id: call.id, witness: Arc::clone(self) }
+    }
+
+    pub(super) fn pause(&self, process: usize, until: Instant) {
+        let mut seen = self.seen();
+        match seen.stops.get(&process) {
+            Some(Stop::Killed) => {}
+            Some(Stop::Until(later)) if *later >= until => {}
+            _ => drop(seen.stops.insert(process, Stop::Until(until))),
+        }
+    }
+
+    /// Whether the process goes on, because no other pause of it lasts longer.
+    pub(super) fn resume(&self, process: usize, until: Instant) -> bool {
+        let mut seen = self.seen();
+        let is_last = matches!(seen.stops.get(&process), Some(Stop::Until(last)) if *last == until);
+        if is_last {
+            seen.stops.insert(process, Stop::Resumed(Instant::now()));
+        }
+        is_last
+    }
+
+    pub(super) fn kill(&self, process: usize) {
+        let mut seen = self.seen();
+        seen.stops.insert(process, Stop::Killed);
+        seen.pending.retain(|_, call| call.process != process);
+        seen.live.retain(|live| live.process != process);
+    }
+
+    pub(super) fn is_killed(&self, process: usize) -> bool {
+        matches!(self.seen().stops.get(&process), Some(Stop::Killed))
+    }
+}
+
+/// A body, from its beginning to its end or to when it is dropped.
+pub(super) struct Body {
+    id: usize,
+    witness: Arc<Witness>,
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.witness.seen().live.retain(|live| live.id != self.id);
+    }
+}
