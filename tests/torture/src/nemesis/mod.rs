@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::history::EventKind;
@@ -38,18 +39,22 @@ pub struct Targets {
 /// Injects all faults of the schedule, and returns when the last one is over.
 pub async fn inject_all(targets: Arc<Targets>, schedule: Schedule) {
     let start = Instant::now();
-    let tracks = schedule.0.into_iter().map(|track| {
+    // Dropped with this future, they inject no more.
+    let mut tracks = JoinSet::new();
+    for track in schedule.0 {
         let targets = targets.clone();
-        tokio::spawn(async move {
+        tracks.spawn(async move {
             for step in track {
                 sleep_until(start + step.at).await;
                 targets.inject(step).await;
             }
-        })
-    });
-    for track in tracks.collect::<Vec<_>>() {
+        });
+    }
+    while let Some(track) = tracks.join_next().await {
         // A panic of a track is a bug of the torture.
-        if let Err(ended) = track.await {
+        if let Err(ended) = track
+            && ended.is_panic()
+        {
             std::panic::resume_unwind(ended.into_panic());
         }
     }
