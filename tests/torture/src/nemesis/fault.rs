@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use support::proxy::Mode;
+
 use super::{etcd, workers};
 use crate::random::Random;
 
@@ -16,6 +18,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether it is among the first of a run: a worker that is silent for longer than a TTL shows the most flaws.
+    pub(super) fn comes_first(self) -> bool {
+        matches!(self, Self::Worker(workers::Fault::CutWorker(_, Mode::Silent)))
+    }
+
     /// The kind, for the summary.
     #[must_use]
     pub fn kind(self) -> &'static str {

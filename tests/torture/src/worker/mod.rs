@@ -1,19 +1,20 @@
 //! A process that calls locked functions until it is told to stop.
 //!
 //! It is a child of the driver, and reads commands from its standard input: `block 2000` blocks the threads of its runtime
-//! for so many milliseconds, `stop` or the end of the input lets no new call begin. It ends when the last call has returned.
+//! for so many milliseconds, `outlast 2000` lets long bodies run for as long at least, `stop` or the end of the input lets no new call begin. It ends when the last call has returned.
 
 use std::io::{self, BufRead};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use crate::clock::{nanos, now};
 use crate::history::{EventKind, Recorder};
 use crate::lock::members::Members;
 use crate::lock::naive::NaiveLock;
@@ -58,6 +59,8 @@ struct Worker {
     lock: Arc<dyn Lock>,
     recorder: Arc<Recorder>,
     register: Writer,
+    /// Until when the bodies of long locks do not end, if they are not stopped.
+    outlast: Arc<AtomicU64>,
     stopping: AtomicBool,
 }
 
@@ -85,7 +88,8 @@ async fn work(config: &Config) -> Result<(), String> {
     let lock = connect(config).await?;
     recorder.record(EventKind::WorkerStarted { pid: std::process::id(), promises: lock.promises() });
     stalls::watch(&recorder);
-    let worker = Arc::new(Worker { lock, recorder, register, stopping: AtomicBool::new(false) });
+    let worker =
+        Arc::new(Worker { lock, recorder, register, outlast: Arc::default(), stopping: AtomicBool::new(false) });
     let mut tasks = JoinSet::new();
     for key in &config.keys {
         for number in 0..config.tasks {
@@ -110,9 +114,11 @@ async fn connect(config: &Config) -> Result<Arc<dyn Lock>, String> {
 
 fn follow_commands(worker: &Arc<Worker>, runtime: &tokio::runtime::Handle) {
     for line in io::stdin().lock().lines().map_while(Result::ok) {
-        match line.split_once(' ') {
-            Some(("block", millis)) => {
-                let time = Duration::from_millis(millis.parse().unwrap_or(0));
+        let (command, millis) = line.split_once(' ').unwrap_or_default();
+        let time = Duration::from_millis(millis.parse().unwrap_or(0));
+        match command {
+            "outlast" => worker.outlast.store(now() + nanos(time), Ordering::Release),
+            "block" => {
                 // On every thread of the runtime, as by code that blocks where it should not.
                 (0..THREADS).for_each(|_| drop(runtime.spawn(async move { std::thread::sleep(time) })));
             }
