@@ -22,6 +22,7 @@ pub mod random;
 pub mod register;
 pub mod report;
 pub mod run;
+pub mod sensitivity;
 pub mod summary;
 pub mod worker;
 pub mod workers;
