@@ -1,7 +1,7 @@
 # Everything a contributor needs. `make test` and `make bench` install the servers first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint deny bench torture servers
+.PHONY: help demo test lint deny bench torture fuzz mutants servers
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -35,5 +35,11 @@ deny: ## licences, sources and known vulnerabilities of all dependencies
 bench: servers ## against the floor of the same store: ROUNDS=5 STORES=etcd-1,redis KEEP=1 (in the docs)
 	cargo bench --package locks-benches
 
-torture: servers ## faults that try to break it: MINUTES=3 STORE=etcd-3.5 SEED=1 BROKEN=each
+torture: servers ## faults that try to break it: MINUTES=3 STORE=etcd-3.5 SEED=1 BROKEN=each SEEDS=20
 	cargo run --quiet --package locks-torture --bin torture
+
+fuzz: servers ## random bytes for every parser, for a minute each: TARGET=url SECONDS_EACH=600 KEEP=1
+	fuzz/run
+
+mutants: ## which changes of FILE no test of the runtime notices; needs cargo-mutants
+	cargo mutants --package locks-runtime --file $(FILE)
