@@ -1,7 +1,7 @@
 # Everything a contributor needs. `make test` and `make bench` install the servers first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint deny bench torture explore servers
+.PHONY: help demo test lint deny bench torture explore fuzz mutants servers
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -42,3 +42,9 @@ torture: servers ## faults that try to break it: MINUTES=3 STORE=etcd-3.5 (redis
 explore: servers ## models of servers under the real stores: SEEDS=3000 STORE=etcd PARTS="+least -bad" SHOW=7 FAULTS=each
 	@$(if $(FAULTS),tests/models/faults.sh $(FAULTS),\
 		cargo run --quiet --release --package locks-models --bin explore $(or $(STORE),etcd))
+
+fuzz: servers ## random bytes for every parser, for a minute each: TARGET=url SECONDS_EACH=600 KEEP=1
+	fuzz/run
+
+mutants: ## which changes of FILE no test of the runtime notices; needs cargo-mutants
+	cargo mutants --package locks-runtime --file $(FILE)

@@ -9,6 +9,8 @@ mod expand;
 mod facade;
 mod function;
 mod future;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod key;
 mod names;
 mod scan;

@@ -5,6 +5,9 @@
 mod api;
 mod contract;
 mod engine;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod stores;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -149,7 +149,8 @@ pub(crate) fn is_for_tests(attributes: &[Attribute]) -> bool {
         let Meta::List(list) = &attribute.meta else { return false };
         let condition = list.tokens.to_string();
         list.path.is_ident("cfg")
-            && (condition == "test" || condition.starts_with("all (test") || condition.starts_with("all(test"))
+            && (condition == "test"
+                || ["all", "any"].iter().any(|of| condition.replace(' ', "").starts_with(&format!("{of}(test,"))))
     };
     attributes.iter().any(is_for_tests)
 }

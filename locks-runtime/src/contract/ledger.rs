@@ -200,7 +200,9 @@ mod tests {
     fn an_answered_entry_leaves_without_a_trace() {
         let ledger = Ledger::<()>::default();
         ledger.sent(&entry(1));
+        assert!(ledger.is_unresolved(1) && !ledger.is_empty() && !ledger.is_leaving(1));
         ledger.resolved(1);
+        assert!(!ledger.is_unresolved(1));
         ledger.leaving(1, |()| ()).unwrap();
         ledger.left(1);
         assert!(ledger.is_empty() && ledger.is_leaving(1));
@@ -224,6 +226,17 @@ mod tests {
         assert_eq!(looks[10..].iter().filter(|due| due.audit).count(), 3);
         ledger.orphaned_again();
         assert!(ledger.renewed().audit);
+    }
+
+    #[test]
+    fn a_session_that_is_over_has_no_entries_and_no_orphans() {
+        let ledger = Ledger::<()>::default();
+        ledger.sent(&entry(1));
+        ledger.left(1);
+        ledger.sent(&entry(2));
+        ledger.clear();
+        assert!(ledger.is_empty() && ledger.orphans().is_empty());
+        assert!(!ledger.renewed().audit);
     }
 
     #[test]

@@ -135,6 +135,8 @@ async fn report<Id: PartialEq, A>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::mutex::Mutex;
+    use std::sync::Arc;
 
     const RHYTHM: Rhythm = Rhythm { first: Duration::from_millis(10), longest: Duration::from_millis(50) };
 
@@ -177,6 +179,27 @@ mod tests {
             until_acquired(&World::here(), RHYTHM, || async { Err::<Outcome<()>, _>(Error::unavailable("gone")) })
                 .await;
         assert_eq!(failed.unwrap_err().to_string(), "gone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_look_is_repeated_rarely() {
+        let world = World::here();
+        let begun = Arc::new(Mutex::new(Vec::new()));
+        let (clock, looks) = (world.clone(), Arc::clone(&begun));
+        let look = move || {
+            looks.lock().push(clock.now());
+            let is_last = looks.lock().len() == 5;
+            async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                if is_last { Err(Error::new(ErrorKind::Unauthorized, "enough")) } else { Ok(Held::<u64>::new()) }
+            }
+        };
+        let mut changes = watch(&world, Duration::from_millis(100), look).await.unwrap();
+        assert_eq!(changes.recv().await, None);
+        let begun = begun.lock();
+        // The first pause comes before it is known how long a look takes.
+        let between: Vec<_> = begun[1..].windows(2).map(|two| two[1].since(two[0])).collect();
+        assert!(between.iter().all(|between| *between >= Duration::from_secs(1) * (SHARE + 1)), "{between:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -108,6 +108,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_in_reserve_is_a_hundredth_and_a_margin() {
+        for (ttl_ms, reserve_us) in
+            [(60_000, 1_100_000), (10_000, 600_000), (1_000, 60_000), (100, 21_000), (40, 10_400)]
+        {
+            assert_eq!(reserve(Duration::from_millis(ttl_ms)), Duration::from_micros(reserve_us), "{ttl_ms} ms");
+        }
+    }
+
+    #[test]
+    fn a_renewal_is_due_after_a_third_of_the_ttl_or_a_little_earlier() {
+        let (world, ttl) = (World::background().unwrap(), Duration::from_secs(3));
+        let pauses: Vec<_> = (0..200).map(|_| renew_after(&world, ttl)).collect();
+        assert!(pauses.iter().all(|pause| (ttl * 3 / 10..=ttl / 3).contains(pause)), "{pauses:?}");
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]), "no jitter: {pauses:?}");
+    }
+
+    #[test]
+    fn a_wait_is_long_after_two_ttls_and_a_session_is_idle_for_three_or_a_minute() {
+        let seconds = Duration::from_secs;
+        assert_eq!((long_wait(seconds(10)), long_wait(seconds(60))), (seconds(20), seconds(120)));
+        assert_eq!((idle_limit(seconds(10)), idle_limit(seconds(30))), (seconds(60), seconds(90)));
+    }
+
+    #[test]
+    fn a_ttl_below_a_second_is_rounded_by_steps_of_its_own() {
+        assert_eq!(round_up(Duration::from_millis(100)), Duration::from_micros(109_375));
+        // A step of the doubling itself, whose quarter is no whole number.
+        assert_eq!(round_up(Duration::from_nanos(3_906_250)), Duration::from_nanos(3_906_250));
+    }
+
+    #[test]
     fn all_the_ttls_of_minutes_are_few() {
         let rounded: std::collections::BTreeSet<_> = (1..=300).map(|ttl| round_up(Duration::from_secs(ttl))).collect();
         assert!(rounded.len() <= 30, "{}: {rounded:?}", rounded.len());

@@ -5,6 +5,8 @@ pub(crate) mod duration;
 pub(crate) mod end;
 pub(crate) mod error;
 pub(crate) mod fence;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub(crate) mod holder;
 pub(crate) mod key;
 pub(crate) mod mutex;

@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 #[cfg(feature = "etcd")]
 mod etcd;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod parameters;
 #[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
 mod parts;

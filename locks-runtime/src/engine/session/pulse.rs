@@ -62,6 +62,7 @@ mod tests {
         let pulse = Pulse::new();
         pulse.runs(at(0), Duration::from_secs(3));
         assert_eq!(pulse.overdue(at(3_500), TTL), Overdue::default(), "a little late is no pause");
+        assert_eq!(pulse.overdue(at(4_000), TTL).paused, Some(TTL / 10), "a tenth of the TTL is one");
         assert_eq!(pulse.overdue(at(12_000), TTL).paused, Some(Duration::from_secs(9)));
         pulse.runs(at(12_000), Duration::from_secs(3));
         assert_eq!(pulse.overdue(at(12_001), TTL).paused, Some(Duration::from_secs(9)));

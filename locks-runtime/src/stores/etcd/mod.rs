@@ -32,6 +32,8 @@ mod enter;
 mod entries;
 mod error;
 mod extend;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod identity;
 mod inspect;
 mod keep_alive;

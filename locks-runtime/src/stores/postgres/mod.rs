@@ -42,6 +42,8 @@ mod extend;
 mod force_release;
 mod form;
 mod found;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod inspect;
 mod layout;
 mod look;

@@ -28,7 +28,7 @@ pub struct Config {
 
 impl Config {
     /// A server on this machine.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn local() -> Self {
         Self {
             host: "127.0.0.1".to_owned(),

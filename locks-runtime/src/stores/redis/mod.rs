@@ -46,6 +46,8 @@ mod entries;
 mod error;
 mod extend;
 mod foreign;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod inspect;
 mod names;
 mod notification;

@@ -40,6 +40,8 @@ mod enter;
 mod entries;
 mod error;
 mod extend;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(feature = "zookeeper-tls")]
 mod handshake;
 mod history;
