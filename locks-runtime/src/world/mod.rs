@@ -6,7 +6,7 @@
 pub(crate) mod clock;
 pub(crate) mod departure;
 mod dial;
-#[cfg(any(test, feature = "testing"))]
+#[cfg(feature = "testing")]
 mod gate;
 pub(crate) mod panic;
 pub(crate) mod process;
@@ -15,7 +15,7 @@ pub(crate) mod runtime;
 
 #[cfg(all(feature = "testing", feature = "etcd"))]
 pub use dial::EtcdDial;
-#[cfg(any(test, feature = "testing"))]
+#[cfg(feature = "testing")]
 pub use gate::Gate;
 
 use crate::values::error::Error;
