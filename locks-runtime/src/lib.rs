@@ -79,6 +79,8 @@ pub mod store {
     pub use crate::world::Gate;
     pub use crate::world::World;
     pub use crate::world::clock::Moment;
+    #[cfg(all(feature = "testing", feature = "redis"))]
+    pub use crate::world::{Dialled, Stream, StreamDial};
 }
 
 #[cfg(feature = "etcd")]

@@ -8,6 +8,9 @@ pub(super) enum Dial {
     /// etcd's to what a test puts in the servers' place.
     #[cfg(all(feature = "testing", feature = "etcd"))]
     Etcd(EtcdDial),
+    /// Those of the stores that speak over a stream of bytes, to the same.
+    #[cfg(all(feature = "testing", feature = "redis"))]
+    Streams(StreamDial),
 }
 
 /// Makes the connection to one member of an etcd cluster, given its URL.
@@ -19,5 +22,28 @@ pub struct EtcdDial(pub std::sync::Arc<dyn Fn(&str) -> etcd_client::Channel + Se
 impl std::fmt::Debug for EtcdDial {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EtcdDial").finish_non_exhaustive()
+    }
+}
+
+/// A stream of bytes in both directions.
+#[cfg(all(feature = "testing", feature = "redis"))]
+pub trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
+
+#[cfg(all(feature = "testing", feature = "redis"))]
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Stream for S {}
+
+/// A connection that is being made.
+#[cfg(all(feature = "testing", feature = "redis"))]
+pub type Dialled = std::pin::Pin<Box<dyn Future<Output = std::io::Result<Box<dyn Stream>>> + Send>>;
+
+/// Makes a connection to a server, given its host and port.
+#[cfg(all(feature = "testing", feature = "redis"))]
+#[derive(Clone)]
+pub struct StreamDial(pub std::sync::Arc<dyn Fn(&str) -> Dialled + Send + Sync>);
+
+#[cfg(all(feature = "testing", feature = "redis"))]
+impl std::fmt::Debug for StreamDial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamDial").finish_non_exhaustive()
     }
 }

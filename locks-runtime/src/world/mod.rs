@@ -15,6 +15,8 @@ pub(crate) mod runtime;
 
 #[cfg(all(feature = "testing", feature = "etcd"))]
 pub use dial::EtcdDial;
+#[cfg(all(feature = "testing", feature = "redis"))]
+pub use dial::{Dialled, Stream, StreamDial};
 #[cfg(feature = "testing")]
 pub use gate::Gate;
 
@@ -33,8 +35,8 @@ pub struct World {
     clock: Clock,
     random: Random,
     #[cfg_attr(
-        not(all(feature = "testing", feature = "etcd")),
-        expect(dead_code, reason = "only tests put another server in the place of etcd's")
+        not(all(feature = "testing", any(feature = "etcd", feature = "redis"))),
+        expect(dead_code, reason = "only tests put another server in the place of the real one")
     )]
     dial: Dial,
 }
@@ -83,6 +85,13 @@ impl World {
     #[must_use]
     pub fn with_etcd(self, dial: EtcdDial) -> Self {
         Self { dial: Dial::Etcd(dial), ..self }
+    }
+
+    /// The same, where streams to a server are what `dial` makes.
+    #[cfg(all(feature = "testing", feature = "redis"))]
+    #[must_use]
+    pub fn with_streams(self, dial: StreamDial) -> Self {
+        Self { dial: Dial::Streams(dial), ..self }
     }
 
     /// The moment it is now.
@@ -135,8 +144,16 @@ impl World {
     #[cfg(all(feature = "testing", feature = "etcd"))]
     pub(crate) fn etcd_dial(&self) -> Option<&EtcdDial> {
         match &self.dial {
-            Dial::Network => None,
             Dial::Etcd(dial) => Some(dial),
+            _ => None,
+        }
+    }
+
+    #[cfg(all(feature = "testing", feature = "redis"))]
+    pub(crate) fn stream_dial(&self) -> Option<&StreamDial> {
+        match &self.dial {
+            Dial::Streams(dial) => Some(dial),
+            _ => None,
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct Standing {
 pub enum Effect {
     /// Nobody is to notice.
     Nothing,
+    /// Requests may be refused, and who holds a lock keeps it.
+    Refuses,
     /// Entries are taken out of the store.
     TakesEntries,
     /// Calls for this lock, or one that is nested in it or around it, may fail.
@@ -34,7 +36,7 @@ impl Effect {
     pub(crate) fn excuses(self, key: &str) -> bool {
         match self {
             Self::Nothing => false,
-            Self::TakesEntries | Self::HarmsAll => true,
+            Self::Refuses | Self::TakesEntries | Self::HarmsAll => true,
             Self::Harms(harmed) => key.starts_with(harmed) || harmed.starts_with(key),
         }
     }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::broadcast;
 
 /// How many sessions have exactly the TTL that is asked for. With more, TTLs are rounded up, and locks share sessions.
 const EXACT: usize = 8;
@@ -42,15 +42,15 @@ struct Open {
 
 type Outcome = Result<Arc<ActiveSession>, Arc<Error>>;
 
-/// A session that is being opened.
-type Attempt = watch::Receiver<Option<Outcome>>;
+/// A session that is being opened. (With a `watch` channel those who wait would go on in a random order.)
+type Attempt = broadcast::Receiver<Outcome>;
 
 /// What there is for a caller.
 enum Found {
     Session(SessionRef),
     Attempt(Attempt),
     /// Nothing: the caller is the first, and opens it.
-    Begun(Duration, watch::Sender<Option<Outcome>>, Attempt),
+    Begun(Duration, broadcast::Sender<Outcome>, Attempt),
 }
 
 impl Sessions {
@@ -85,7 +85,7 @@ impl Sessions {
                 attempt
             }
         };
-        let ended = async { attempt.wait_for(Option::is_some).await.ok()?.clone() };
+        let ended = async { attempt.recv().await.ok() };
         match self.world.runtime().within(self.open_timeout, ended).await {
             Some(Some(Ok(session))) => SessionRef::to(session).ok_or_else(|| {
                 Error::unavailable("the session with the store was closed while it was being opened; try again")
@@ -105,19 +105,20 @@ impl Sessions {
             return Found::Session(session);
         }
         if let Some(attempt) = open.attempts.get(&ttl) {
-            return Found::Attempt(attempt.clone());
+            return Found::Attempt(attempt.resubscribe());
         }
-        let (outcome, attempt) = watch::channel(None);
-        open.attempts.insert(ttl, attempt.clone());
+        let (outcome, attempt) = broadcast::channel(1);
+        open.attempts.insert(ttl, attempt.resubscribe());
         Found::Begun(ttl, outcome, attempt)
     }
 
-    async fn open(self: Arc<Self>, ttl: Duration, outcome: watch::Sender<Option<Outcome>>) {
+    async fn open(self: Arc<Self>, ttl: Duration, outcome: broadcast::Sender<Outcome>) {
         let sent = self.world.now();
         let opened = contained(self.store.open(ttl)).await.unwrap_or_else(|| Err(Error::store_panicked("open")));
         let session = opened.map(|session| self.keep(ttl, session, sent)).map_err(Arc::new);
         self.open.lock().attempts.remove(&ttl);
-        outcome.send_replace(Some(session));
+        // Nobody may be waiting any more.
+        let _ = outcome.send(session);
     }
 
     /// From now on the session is renewed until it is over.
@@ -155,9 +156,9 @@ impl Sessions {
         for session in self.lose_all() {
             session.ended().await;
         }
-        let attempts: Vec<Attempt> = self.open.lock().attempts.values().cloned().collect();
+        let attempts: Vec<Attempt> = self.open.lock().attempts.values().map(Attempt::resubscribe).collect();
         for mut attempt in attempts {
-            let _ = attempt.wait_for(Option::is_some).await;
+            let _ = attempt.recv().await;
         }
         for session in self.lose_all() {
             session.ended().await;

@@ -221,13 +221,29 @@ impl Client {
 
     async fn connected(&self, cell: &OnceCell<MultiplexedConnection>) -> Result<MultiplexedConnection, RedisError> {
         let connect = || async {
-            let mut connection = connect(&self.server, &connection_settings(&self.config)).await?;
+            let settings = connection_settings(&self.config);
+            let mut connection = self.connect(&self.server, &settings).await?;
             if cluster::is_one(&mut connection).await? {
                 self.by_slot.store(true, Ordering::Release);
             }
             Ok(connection)
         };
         cell.get_or_try_init(connect).await.cloned()
+    }
+
+    /// A new connection to the server.
+    pub(super) async fn connect(
+        &self,
+        server: &redis::Client,
+        settings: &AsyncConnectionConfig,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        #[cfg(feature = "testing")]
+        if let Some(dial) = self.world.stream_dial() {
+            let limit = self.config.request_timeout();
+            let connect = super::dialled::connect(&self.world, dial, server, settings);
+            return tokio::time::timeout(limit, connect).await.unwrap_or_else(|_| Err(timed_out(limit)));
+        }
+        server.get_multiplexed_async_connection_with_config(settings).await
     }
 
     /// The next request takes a new connection, unless there is one already.
@@ -241,13 +257,6 @@ impl Client {
 
 fn is_without_script(value: &Value) -> bool {
     matches!(value, Value::ServerError(error) if error.kind() == Some(redis::ServerErrorKind::NoScript))
-}
-
-pub(super) async fn connect(
-    server: &redis::Client,
-    settings: &AsyncConnectionConfig,
-) -> Result<MultiplexedConnection, RedisError> {
-    server.get_multiplexed_async_connection_with_config(settings).await
 }
 
 /// How to connect. Timeouts are our own: after one that passes here, its request would stay in the connection.

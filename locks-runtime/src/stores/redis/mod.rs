@@ -38,6 +38,8 @@
 mod client;
 mod cluster;
 mod config;
+#[cfg(feature = "testing")]
+mod dialled;
 mod each;
 mod enter;
 mod entries;

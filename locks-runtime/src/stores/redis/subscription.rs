@@ -6,7 +6,7 @@
 //! first entry that has to wait or be watched, and then lasts as long as the client. What is published while it is down
 //! is lost; so each session polls for all its entries after each new beginning.
 
-use super::client::{Client, connect, connection_settings};
+use super::client::{Client, connection_settings};
 use super::entries::Entries;
 use super::error::{self, Verdict};
 use super::names;
@@ -162,7 +162,7 @@ impl Subscription {
         };
         let settings = connection_settings(&self.client.config).set_push_sender(received);
         let settings = settings.set_response_timeout(Some(self.client.config.request_timeout()));
-        let mut connection = connect(&self.server, &settings).await?;
+        let mut connection = self.client.connect(&self.server, &settings).await?;
         connection.subscribe(own_channel).await?;
         Ok(connection)
     }

@@ -136,6 +136,16 @@ impl<S, F> Plan<S, F> {
         self.weather.bad == 0 && self.weather.way <= 20 && !self.events.iter().any(|(_, event)| excuses(event))
     }
 
+    /// The network is good and fast, and all that happens is that the server refuses what is new: nobody loses a lock.
+    #[must_use]
+    pub(crate) fn keeps_holds<M: Model<Setup = S, Fault = F>>(&self) -> bool {
+        let ends = |event: &Event<F>| match event {
+            Event::Server(fault) => !matches!(M::effect(fault), Effect::Nothing | Effect::Refuses),
+            _ => true,
+        };
+        self.weather.bad == 0 && self.weather.way <= 20 && !self.events.iter().any(|(_, event)| ends(event))
+    }
+
     /// The network is good and fast, and all that happens is that entries are taken out of the store.
     #[must_use]
     pub(crate) fn shows_removals<M: Model<Setup = S, Fault = F>>(&self) -> bool {

@@ -102,6 +102,7 @@ impl<M: Model> Run<M> {
                 model: Arc::clone(&self.model),
                 network: Arc::clone(&self.network),
                 good: good.clone(),
+                keeps_holds: self.plan.keeps_holds::<M>(),
                 is_alone: tasks.len() == 1,
             };
             let calls = calls.clone();

@@ -19,6 +19,8 @@ pub(super) struct Process<M: Model> {
     pub(super) network: Arc<Network>,
     /// The locks for whose calls there is no excuse.
     pub(super) good: BTreeSet<&'static str>,
+    /// There is no excuse for losing a lock.
+    pub(super) keeps_holds: bool,
     /// The process has no other task.
     pub(super) is_alone: bool,
 }
@@ -115,6 +117,9 @@ impl<M: Model> Process<M> {
             ErrorKind::LimitPassed => call.most.is_some(),
             _ => false,
         };
+        if self.keeps_holds && error.kind() == ErrorKind::Lost {
+            seen.find("lost although it was renewed", || format!("{}: {error:?}", call.name));
+        }
         if self.good.contains(call.key) && !is_expected {
             seen.find("error on a good network", || format!("{}: {error:?}", call.name));
         }

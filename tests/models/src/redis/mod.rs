@@ -1,0 +1,221 @@
+//! A model of Redis, with the real script in a real Lua, behind the client crate that the real store uses.
+//!
+//! | the model's | is |
+//! |---|---|
+//! | script | `queue.lua`, as the store loads it, in Lua 5.1; only `redis.call` is the model's |
+//! | keys, commands | written anew: what the script uses, and what strangers do |
+//! | refusals | out of memory, read-only, loading, no snapshot, no right, no script, other slot |
+//! | connections | RESP2 and RESP3 over pipes in memory, under the network's faults |
+//!
+//! `tests/differ` sends the same requests to it and to real servers.
+
+mod commands;
+mod connection;
+mod faults;
+mod keyspace;
+mod modes;
+mod reply;
+mod script;
+mod server;
+mod slot;
+mod state;
+
+pub use faults::Fault;
+pub use keyspace::{Bytes, Keyspace, Stored, Value};
+pub use modes::{Modes, Rights};
+pub use reply::Reply;
+pub use server::Server;
+pub use state::RedisState;
+
+use crate::model::{Effect, Model};
+use crate::network::Network;
+use crate::plan::Draw;
+use connection::Outgoing;
+use locks_runtime::store::{Store, Stream, StreamDial, World};
+use locks_runtime::stores::redis::{Config, Redis as RedisStore};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::sleep;
+
+/// What is decided before the server starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Setup {
+    /// It is in cluster mode, with one shard.
+    pub is_cluster: bool,
+    /// Its clock is set back once.
+    pub is_set_back: bool,
+    /// The script has these faults: what is in the place of what.
+    pub broken: &'static [(&'static str, &'static str)],
+}
+
+/// The model: one server, whatever is promoted into its place.
+pub struct Redis {
+    network: Arc<Network>,
+    state: Mutex<RedisState>,
+    connections: Mutex<Connections>,
+    /// Something may expire sooner than was known.
+    changes: Notify,
+}
+
+#[derive(Default)]
+struct Connections {
+    last: u64,
+    is_down: bool,
+    open: BTreeMap<u64, UnboundedSender<Outgoing>>,
+}
+
+impl Model for Redis {
+    type State = RedisState;
+    type Setup = Setup;
+    type Fault = Fault;
+
+    const SERVERS: usize = 1;
+    const PARTS: &'static [&'static str] =
+        &["cluster", "clock", "forgets", "full", "rights", "strangers", "forged", "outages"];
+
+    fn draw_setup(draw: &mut Draw) -> Setup {
+        Setup { is_cluster: draw.has("cluster", 15), is_set_back: draw.has("clock", 8), broken: &[] }
+    }
+
+    fn draw_faults(draw: &mut Draw, setup: &Setup, eventful: bool) -> Vec<(Duration, Fault)> {
+        faults::draw(draw, setup, eventful)
+    }
+
+    fn lasts(fault: &Fault) -> Duration {
+        fault.lasts()
+    }
+
+    fn effect(fault: &Fault) -> Effect {
+        fault.effect()
+    }
+
+    fn start(network: &Arc<Network>, setup: &Setup, pace: u64) -> Arc<Self> {
+        let mut state = RedisState::new(pace);
+        state.server.modes.is_cluster = setup.is_cluster;
+        state.broken = setup.broken;
+        let model = Arc::new(Self {
+            network: Arc::clone(network),
+            state: Mutex::new(state),
+            connections: Mutex::default(),
+            changes: Notify::new(),
+        });
+        tokio::spawn(expire(Arc::clone(&model)));
+        model
+    }
+
+    fn happen(self: &Arc<Self>, fault: &Fault) {
+        self.let_happen(*fault);
+    }
+
+    fn store(self: &Arc<Self>, process: usize, world: World) -> Arc<dyn Store> {
+        let model = Arc::clone(self);
+        let dial = StreamDial(Arc::new(move |_| {
+            let connected = connection::dial(Arc::clone(&model), process);
+            Box::pin(async move { Ok(Box::new(connected.await?) as Box<dyn Stream>) })
+        }));
+        let config = Config {
+            host: "model".to_owned(),
+            port: 6379,
+            credentials: None,
+            database: 0,
+            namespace: String::new(),
+            connect_timeout: Duration::from_secs(5),
+            tls: None,
+        };
+        Arc::new(RedisStore::new(config, &world.with_streams(dial)).unwrap())
+    }
+
+    fn state(&self) -> MutexGuard<'_, RedisState> {
+        let mut state = self.state.lock().unwrap();
+        state.at(self.network.now());
+        state
+    }
+}
+
+impl Redis {
+    /// Changes the server, and shows it to whoever looks.
+    fn change<T>(&self, change: impl FnOnce(&mut RedisState) -> T) -> T {
+        let mut state = self.state();
+        let before = state.server.writes;
+        let changed = change(&mut state);
+        state.at(self.network.now());
+        self.send_messages(&mut state);
+        if state.server.writes != before {
+            self.network.changed(&*state);
+            self.changes.notify_one();
+        }
+        changed
+    }
+
+    /// The answer to a request; `None` of a server that is down.
+    fn answer(&self, connection: u64, request: &[Bytes]) -> Option<Reply> {
+        (!self.is_down()).then(|| self.change(|state| state.answer(connection, request)))
+    }
+
+    fn encoded(&self, connection: u64, reply: &Reply) -> Bytes {
+        reply.encoded(self.state().server.is_resp3(connection))
+    }
+
+    /// What was published goes out on each subscriber's connection.
+    fn send_messages(&self, state: &mut RedisState) {
+        let connections = self.connections.lock().unwrap();
+        for (to, message) in std::mem::take(&mut state.server.messages) {
+            if let Some(outgoing) = connections.open.get(&to) {
+                let _ = outgoing.send(Outgoing::Message(message.encoded(true)));
+            }
+        }
+    }
+
+    fn connected(&self, outgoing: UnboundedSender<Outgoing>) -> u64 {
+        let mut connections = self.connections.lock().unwrap();
+        connections.last += 1;
+        let id = connections.last;
+        connections.open.insert(id, outgoing);
+        id
+    }
+
+    fn disconnected(&self, connection: u64) {
+        self.connections.lock().unwrap().open.remove(&connection);
+        self.state().server.disconnected(connection);
+    }
+
+    fn is_down(&self) -> bool {
+        self.connections.lock().unwrap().is_down
+    }
+
+    fn set_down(&self, is_down: bool) {
+        self.connections.lock().unwrap().is_down = is_down;
+    }
+
+    /// A connection for a test that sends requests of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the network or the server refuses it.
+    pub async fn connect(self: &Arc<Self>) -> io::Result<impl Stream + use<>> {
+        connection::dial(Arc::clone(self), 0).await
+    }
+}
+
+/// Shows the server to whoever looks whenever something has expired by itself.
+async fn expire(model: Arc<Redis>) {
+    loop {
+        let next = model.state().expires_in().map_or(Duration::from_secs(3600), Duration::from_millis);
+        tokio::select! {
+            biased;
+            () = model.changes.notified() => {}
+            () = sleep(next) => model.network.changed(&*model.state()),
+        }
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,195 @@
+//! Random requests: what the store sends, what strangers do, and what happens to the server.
+
+use locks_models::Random;
+use locks_models::redis::{Rights, Server};
+
+/// The script as the store loads it.
+const SCRIPT: &str = include_str!("../../../../locks-runtime/src/stores/redis/queue.lua");
+const LOCKS: [&str; 3] = ["a", "a", "b/c"];
+pub(crate) const CHANNELS: [&str; 3] = ["locks@0:changes", "locks@0:0000000000000001", "locks@0:00000000000000ab"];
+const CLIENTS: [&str; 2] = ["0000000000000001", "00000000000000ab"];
+/// In milliseconds.
+const LONG: [u64; 2] = [3_600_000, 7_200_000];
+const SHORT: u64 = 20;
+
+/// What is done to both.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Request(Vec<Vec<u8>>),
+    /// The same, and what it set for a moment lapses.
+    Moment(Vec<Vec<u8>>),
+    Change(Change),
+}
+
+/// What happens to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Full(bool),
+    ReadOnly(bool),
+    Rights(Rights),
+    ForgetScripts,
+}
+
+/// The steps of a seed.
+pub(crate) struct Steps {
+    random: Random,
+    is_loaded: bool,
+    /// What is to be undone soon.
+    undo: Option<(u64, Change)>,
+    number: u64,
+}
+
+impl Steps {
+    pub(crate) fn new(random: Random) -> Self {
+        Self { random, is_loaded: false, undo: None, number: 0 }
+    }
+
+    pub(crate) fn next(&mut self) -> Step {
+        self.number += 1;
+        if let Some((_, change)) = self.undo.take_if(|(at, _)| *at <= self.number) {
+            return Step::Change(change);
+        }
+        if !self.is_loaded || self.random.chance(2) {
+            self.is_loaded = true;
+            return Step::Request(words(&["SCRIPT", "LOAD", SCRIPT]));
+        }
+        match self.random.below(100) {
+            0..3 if self.undo.is_none() => self.change(),
+            3..15 => Step::Request(self.stranger()),
+            _ => self.script_call(),
+        }
+    }
+
+    fn change(&mut self) -> Step {
+        let (change, undo) = match self.random.below(6) {
+            0 | 1 => (Change::Full(true), Change::Full(false)),
+            2 => (Change::ReadOnly(true), Change::ReadOnly(false)),
+            3 => return Step::Change(Change::ForgetScripts),
+            _ => {
+                let all = Rights::all();
+                let rights = self.random.pick(&[
+                    Rights { publish: false, ..all },
+                    Rights { fence: false, ..all },
+                    Rights { keys: false, ..all },
+                    Rights { publish: false, fence: false, ..all },
+                ]);
+                (Change::Rights(rights), Change::Rights(all))
+            }
+        };
+        self.undo = Some((self.number + 5 + self.random.below(20), undo));
+        Step::Change(change)
+    }
+
+    fn script_call(&mut self) -> Step {
+        let random = &mut self.random;
+        let is_short = random.chance(12);
+        let px = if is_short { SHORT } else { random.pick(&LONG) }.to_string();
+        let count = if random.chance(40) { 1 + random.index(4) } else { 1 };
+        let locks: Vec<&str> = (0..count).map(|_| random.pick(&LOCKS)).collect();
+        let mut one = vec![random.pick(&LOCKS)];
+        let (command, arguments) = match random.below(13) {
+            0..4 => {
+                let record = record(random);
+                ("enter", vec![px, token(random), record, random.pick(&["refuse", "queue", "queue"]).to_owned()])
+            }
+            4..6 => {
+                one = locks;
+                ("poll", [String::new()].into_iter().chain(one.iter().map(|_| token(random))).collect())
+            }
+            6..9 => {
+                one = locks;
+                let item =
+                    |random: &mut Random| format!("{}{}", random.pick(&["+", "+", "+", "-", "!", "."]), token(random));
+                ("renew", [px].into_iter().chain(one.iter().map(|_| item(random))).collect())
+            }
+            9 => ("extend", vec![px, token(random)]),
+            10 => ("lapse", vec![px, token(random)]),
+            11 => (
+                "force_release",
+                vec![random.pick(&["", "foreign"]).to_owned()]
+                    .into_iter()
+                    .map(|value| if random.chance(60) { token(random) } else { value })
+                    .collect(),
+            ),
+            _ => {
+                one = locks;
+                ("inspect", [String::new()].into_iter().chain(one.iter().map(|_| String::new())).collect())
+            }
+        };
+        let mut request = words(&["EVALSHA", SCRIPT_NAME, &one.len().to_string()]);
+        request.extend(words(&one));
+        request.extend(words(&[command, "locks@0:"]));
+        request.extend(arguments.into_iter().map(String::into_bytes));
+        if is_short { Step::Moment(request) } else { Step::Request(request) }
+    }
+
+    /// What other projects, other programs and people do to a lock's keys.
+    fn stranger(&mut self) -> Vec<Vec<u8>> {
+        let random = &mut self.random;
+        let (lock, px) = (random.pick(&LOCKS), random.pick(&LONG).to_string());
+        let related = format!("{{{lock}}}:{}", random.pick(&["fence", "holder", "queue", "waiters"]));
+        match random.below(12) {
+            0 | 1 => words(&["SET", lock, "foreign", "NX", "PX", &px]),
+            2 => words(&["SET", lock, "foreign"]),
+            3 | 4 => words(&["DEL", lock]),
+            5 => words(&["HSET", lock, "0dd7ba97-2f4f-4b5c-9f0a-6c1ea36fc1a5:17", "1"]),
+            6 => words(&["PEXPIRE", lock, &px]),
+            7 | 8 => words(&["DEL", &related]),
+            9 => words(&["SET", &related, "text"]),
+            10 => words(&["SET", "{}:fence", random.pick(&["12", "9000000000000001", "8000000000000000", "text", ""])]),
+            _ => words(&["GET", lock]),
+        }
+    }
+}
+
+impl Change {
+    /// What an administrator sends to the real server.
+    pub(crate) fn commands(self) -> Vec<Vec<&'static str>> {
+        match self {
+            Self::Full(is_on) => vec![vec!["CONFIG", "SET", "maxmemory", if is_on { "1" } else { "0" }]],
+            Self::ReadOnly(true) => vec![vec!["REPLICAOF", "127.0.0.1", "1"]],
+            Self::ReadOnly(false) => vec![vec!["REPLICAOF", "NO", "ONE"]],
+            Self::ForgetScripts => vec![vec!["SCRIPT", "FLUSH"]],
+            Self::Rights(Rights { publish, fence, keys }) => {
+                let mut user =
+                    vec!["ACL", "SETUSER", "default", "resetkeys", if publish { "+publish" } else { "-publish" }];
+                match (keys, fence) {
+                    (false, _) => user.push("~z*"),
+                    (true, false) => user.extend(["~a*", "~b*", "~{a*", "~{b*"]),
+                    (true, true) => user.push("~*"),
+                }
+                vec![user]
+            }
+        }
+    }
+
+    /// The same to the model.
+    pub(crate) fn apply(self, model: &mut Server) {
+        match self {
+            Self::Full(is_on) => model.modes.is_full = is_on,
+            Self::ReadOnly(is_on) => model.modes.is_replica = is_on,
+            Self::Rights(rights) => model.modes.rights = rights,
+            Self::ForgetScripts => model.forget_scripts(),
+        }
+    }
+}
+
+/// In the place of the script's name, which each server has its own of.
+pub(crate) const SCRIPT_NAME: &str = "(script)";
+
+fn token(random: &mut Random) -> String {
+    let kept = if random.chance(5) { ".kept" } else { "" };
+    format!("{}.0000000000000007.{}{kept}", random.pick(&CLIENTS), 1 + random.below(3))
+}
+
+fn record(random: &mut Random) -> String {
+    match random.below(20) {
+        0 => String::new(),
+        1 => "x".repeat(70_000),
+        number => format!("{{\"v\":1,\"name\":\"c{number}\"}}"),
+    }
+}
+
+fn words(words: &[&str]) -> Vec<Vec<u8>> {
+    words.iter().map(|word| word.as_bytes().to_vec()).collect()
+}

@@ -1,0 +1,126 @@
+//! Faults that the script had once, and others: each is put back alone, and has to be found.
+
+use locks_models::redis::{Redis, Setup};
+use locks_models::{Parts, Plan, play};
+
+/// Within so many schedules each is found, and usually within ten.
+const SCHEDULES: u64 = 1500;
+
+/// Plays schedules on a server whose script has these faults, until something is found.
+#[track_caller]
+fn assert_found(parts: &str, broken: &'static [(&'static str, &'static str)]) {
+    let parts = Parts::read::<Redis>(parts).unwrap();
+    for seed in 0..SCHEDULES {
+        let mut plan = Plan::draw::<Redis>(seed, &parts);
+        plan.setup = Setup { broken, ..plan.setup };
+        let findings = play::<Redis>(seed, &plan, false).findings;
+        if !findings.0.is_empty() {
+            println!("after {} schedules: {findings}", seed + 1);
+            return;
+        }
+    }
+    panic!("not found in {SCHEDULES} schedules");
+}
+
+/// Of issue 11: at `maxmemory` one waiter's write ended the renewals of all.
+#[test]
+fn a_waiters_write_stops_renewals_at_maxmemory() {
+    assert_found(
+        "+full +tasks -bad -events -stops -forgets -rights -strangers -outages -crowd",
+        &[
+            (
+                "    local done, reply = pcall(work, lock(number), ARGV[3 + number])",
+                "    local done, reply = true, work(lock(number), ARGV[3 + number])",
+            ),
+            (
+                "  expire_no_sooner(px, lock.queue)\n  expire_no_sooner(px, lock.waiters)\n  redis.call('HSET', lock.waiters, token, string.format('%.0f ', now + px) .. record)\n  return { (current",
+                "  redis.call('HSET', lock.waiters, token, string.format('%.0f ', now + px) .. record)\n  return { (current",
+            ),
+            (
+                "  if current == token then\n    expire_no_sooner(px, lock.name)",
+                "  if current == token then\n    redis.call('SET', lock.name, token, 'PX', px)",
+            ),
+        ],
+    );
+}
+
+/// A release takes the lock away from whoever holds it by then.
+#[test]
+fn a_release_that_does_not_compare() {
+    assert_found(
+        "+bad",
+        &[(
+            "  if current == token then return release(lock, token) end",
+            "  if current then return release(lock, token) end",
+        )],
+    );
+}
+
+/// Who has lost the lock is told that it holds it.
+#[test]
+fn a_renewal_that_does_not_compare() {
+    assert_found(
+        "+bad +strangers",
+        &[(
+            "  if current == token then\n    expire_no_sooner(px, lock.name)",
+            "  if current then\n    expire_no_sooner(px, lock.name)",
+        )],
+    );
+}
+
+/// A hand-off gives less time than the waiter's client counts on.
+#[test]
+fn a_hand_off_for_too_short() {
+    assert_found(
+        "+events",
+        &[(
+            "  local fence = grant(lock, first, record, lapses - now)",
+            "  local fence = grant(lock, first, record, 500)",
+        )],
+    );
+}
+
+/// The fence follows the clock, which may be set back.
+#[test]
+fn a_fence_that_follows_the_clock_alone() {
+    assert_found("+clock -bad", &[("math.max(micros, fence_in(FENCES) + 1, fence_in(lock.fence) + 1)", "micros")]);
+}
+
+/// Nobody tells the next in line.
+#[test]
+fn a_hand_off_without_a_notification() {
+    assert_found("-bad -events -stops", &[("  notify(first, '+', fence)\n", "")]);
+}
+
+/// The lock is handed off to those who have died.
+#[test]
+fn a_hand_off_to_who_has_lapsed() {
+    assert_found(
+        "+stops +events",
+        &[(
+            "    if lapses > now then return first, lapses, record end\n    withdraw(lock, first)",
+            "    if first then return first, math.max(lapses, now + 3600000), record end\n    withdraw(lock, first)",
+        )],
+    );
+}
+
+/// A stranger's lock is no lock.
+#[test]
+fn a_lock_of_redissons_that_is_overwritten() {
+    assert_found(
+        "+strangers -bad",
+        &[(
+            "if string.find(value.err or '', 'WRONGTYPE', 1, true) then return '' end",
+            "if string.find(value.err or '', 'WRONGTYPE', 1, true) then return false end",
+        )],
+    );
+}
+
+/// A waiter whose queue was deleted is in no queue, and would wait beside a free lock for ever.
+#[test]
+fn a_waiter_whose_queue_was_deleted() {
+    assert_found(
+        "+strangers -bad -events -stops",
+        &[("if not redis.call('ZSCORE', lock.queue, token) then", "if false then")],
+    );
+}
