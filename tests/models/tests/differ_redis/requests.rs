@@ -13,12 +13,23 @@ const LONG: [u64; 2] = [3_600_000, 7_200_000];
 const SHORT: u64 = 20;
 
 /// What is done to both.
-#[derive(Debug)]
 pub(crate) enum Step {
     Request(Vec<Vec<u8>>),
     /// The same, and what it set for a moment lapses.
     Moment(Vec<Vec<u8>>),
     Change(Change),
+}
+
+impl std::fmt::Debug for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Request(words) | Self::Moment(words) => {
+                let words = words.iter().map(|word| String::from_utf8_lossy(word).chars().take(60).collect::<String>());
+                write!(f, "`{}`", words.collect::<Vec<_>>().join(" "))
+            }
+            Self::Change(change) => change.fmt(f),
+        }
+    }
 }
 
 /// What happens to the server.

@@ -7,11 +7,13 @@ use locks_runtime::testing::conformance;
 
 #[test]
 fn the_model_passes_the_conformance_suite() {
+    let _alone = crate::alone();
     run(Setup::default());
 }
 
 #[test]
 fn the_model_in_cluster_mode_passes_the_conformance_suite() {
+    let _alone = crate::alone();
     run(Setup { is_cluster: true, ..Setup::default() });
 }
 
@@ -23,7 +25,9 @@ fn run(setup: Setup) {
     });
     let cases = conformance::cases(capabilities);
     assert!(cases.len() > 40, "{} cases", cases.len());
-    for case in cases {
+    // It waits for a thread, for which simulated time does not wait.
+    let needs_threads = |name: &str| name.contains("it_works_without_a_runtime_and_beyond_one");
+    for case in cases.into_iter().filter(|case| !needs_threads(case.name())) {
         in_simulation(async || {
             let redis = Redis::start(&Network::new(1, false), &setup, 1000);
             let world = World::simulated(1);

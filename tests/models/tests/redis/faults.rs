@@ -25,6 +25,7 @@ fn assert_found(parts: &str, broken: &'static [(&'static str, &'static str)]) {
 /// Of issue 11: at `maxmemory` one waiter's write ended the renewals of all.
 #[test]
 fn a_waiters_write_stops_renewals_at_maxmemory() {
+    let _alone = crate::alone();
     assert_found(
         "+full +tasks -bad -events -stops -forgets -rights -strangers -outages -crowd",
         &[
@@ -47,6 +48,7 @@ fn a_waiters_write_stops_renewals_at_maxmemory() {
 /// A release takes the lock away from whoever holds it by then.
 #[test]
 fn a_release_that_does_not_compare() {
+    let _alone = crate::alone();
     assert_found(
         "+bad",
         &[(
@@ -59,6 +61,7 @@ fn a_release_that_does_not_compare() {
 /// Who has lost the lock is told that it holds it.
 #[test]
 fn a_renewal_that_does_not_compare() {
+    let _alone = crate::alone();
     assert_found(
         "+bad +strangers",
         &[(
@@ -71,6 +74,7 @@ fn a_renewal_that_does_not_compare() {
 /// A hand-off gives less time than the waiter's client counts on.
 #[test]
 fn a_hand_off_for_too_short() {
+    let _alone = crate::alone();
     assert_found(
         "+events",
         &[(
@@ -83,18 +87,21 @@ fn a_hand_off_for_too_short() {
 /// The fence follows the clock, which may be set back.
 #[test]
 fn a_fence_that_follows_the_clock_alone() {
+    let _alone = crate::alone();
     assert_found("+clock -bad", &[("math.max(micros, fence_in(FENCES) + 1, fence_in(lock.fence) + 1)", "micros")]);
 }
 
 /// Nobody tells the next in line.
 #[test]
 fn a_hand_off_without_a_notification() {
+    let _alone = crate::alone();
     assert_found("-bad -events -stops", &[("  notify(first, '+', fence)\n", "")]);
 }
 
 /// The lock is handed off to those who have died.
 #[test]
 fn a_hand_off_to_who_has_lapsed() {
+    let _alone = crate::alone();
     assert_found(
         "+stops +events",
         &[(
@@ -107,6 +114,7 @@ fn a_hand_off_to_who_has_lapsed() {
 /// A stranger's lock is no lock.
 #[test]
 fn a_lock_of_redissons_that_is_overwritten() {
+    let _alone = crate::alone();
     assert_found(
         "+strangers -bad",
         &[(
@@ -119,6 +127,7 @@ fn a_lock_of_redissons_that_is_overwritten() {
 /// A waiter whose queue was deleted is in no queue, and would wait beside a free lock for ever.
 #[test]
 fn a_waiter_whose_queue_was_deleted() {
+    let _alone = crate::alone();
     assert_found(
         "+strangers -bad -events -stops",
         &[("if not redis.call('ZSCORE', lock.queue, token) then", "if false then")],

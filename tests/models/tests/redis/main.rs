@@ -6,3 +6,11 @@ mod conformance;
 mod faults;
 mod plans;
 mod seeds;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Held by each test: the engine tells the clients of one process by random numbers, which are the same for the same seed.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}

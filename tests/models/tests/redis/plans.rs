@@ -38,18 +38,21 @@ fn two(body: u64) -> Vec<Vec<Call>> {
 /// Whoever may publish may say anything.
 #[test]
 fn forged_messages_decide_nothing() {
+    let _alone = crate::alone();
     assert_clean(&with_faults(two(20), &[(700, Fault::Forge(seconds(15)))]));
 }
 
 /// The server forgets the queue, by hand or by an eviction, and the waiters' own entries are still there.
 #[test]
 fn a_waiter_whose_queue_was_deleted_is_served() {
+    let _alone = crate::alone();
     assert_clean(&with_faults(two(8), &[(2000, Fault::DeleteQueue("k"))]));
 }
 
 /// However the call ends, and even if its process is killed then, the lock stays taken for its least time.
 #[test]
 fn hold_at_least_outlasts_every_ending() {
+    let _alone = crate::alone();
     let first = |body, act| Call {
         body: Duration::from_millis(body),
         act,

@@ -3,12 +3,15 @@
 use locks_models::redis::Redis;
 use locks_models::{Search, explore};
 
-/// Some seconds of them in a debug build; `make explore STORE=redis` plays more.
-const SCHEDULES: u64 = 200;
+/// Some seconds of them in a debug build; `SCHEDULES=1000` and `make explore STORE=redis` play more.
+const SCHEDULES: u64 = 100;
 
 #[test]
 fn what_must_hold_holds_in_every_schedule() {
-    let exploration = explore::<Redis>(0..SCHEDULES, &Search { jobs: 2, ..Search::default() });
+    let _alone = crate::alone();
+    let schedules = std::env::var("SCHEDULES").ok().and_then(|number| number.parse().ok()).unwrap_or(SCHEDULES);
+    let exploration = explore::<Redis>(0..schedules, &Search { jobs: 2, ..Search::default() });
+    println!("{exploration}");
     assert!(
         exploration.is_clean(),
         "{exploration}\n`make explore STORE=redis SHOW=seed` shows every message of a schedule"
@@ -17,6 +20,7 @@ fn what_must_hold_holds_in_every_schedule() {
 
 #[test]
 fn a_seed_repeats_itself() {
+    let _alone = crate::alone();
     let exploration = explore::<Redis>(0..30, &Search { jobs: 2, twice: true, ..Search::default() });
     assert!(exploration.unrepeatable.is_empty(), "{exploration}");
 }
