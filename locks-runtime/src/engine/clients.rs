@@ -14,23 +14,25 @@ use crate::world::clock::Moment;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// Every client that this process has or had lately, by its instance, which is random. Forked children share it, so that
-/// the process counts, too.
-static CLIENTS: Mutex<Clients> = Mutex::new(Clients { by_instance: BTreeMap::new(), order: VecDeque::new() });
+/// Every client that this process has or had lately. Forked children share it, so that the process counts, too.
+static CLIENTS: Mutex<Clients> = Mutex::new(Clients { by_name: BTreeMap::new(), order: VecDeque::new() });
 
 /// How many of the clients that there were are remembered.
 const REMEMBERED: usize = 1000;
 
 #[derive(Debug)]
 struct Clients {
-    by_instance: BTreeMap<String, Arc<Client>>,
-    order: VecDeque<String>,
+    by_name: BTreeMap<Name, Arc<Client>>,
+    order: VecDeque<Name>,
 }
+
+/// Where a client's locks are, as its URL has it (at another place the same key may have another name), and its instance,
+/// which is random. Simulations that repeat their random numbers are at places of their own.
+type Name = (String, String);
 
 /// What others of this process may want to know of one client.
 #[derive(Debug)]
 pub(crate) struct Client {
-    /// Where its locks are, as its URL has it: at another place the same key may have another name.
     place: String,
     world: World,
     queues: WeakQueues<HandOff>,
@@ -44,8 +46,9 @@ impl Client {
         let (world, queues, lapsing) = (world.clone(), queues.downgrade(), Mutex::default());
         let client = Arc::new(Self { place: place.to_owned(), world, queues, lapsing });
         let mut clients = CLIENTS.lock();
-        clients.by_instance.insert(instance.to_owned(), Arc::clone(&client));
-        clients.order.push_back(instance.to_owned());
+        let name = (place.to_owned(), instance.to_owned());
+        clients.by_name.insert(name.clone(), Arc::clone(&client));
+        clients.order.push_back(name);
         if clients.order.len() > REMEMBERED {
             clients.forget_oldest_gone();
         }
@@ -67,10 +70,8 @@ impl Client {
         if holder.pid != std::process::id() {
             return None;
         }
-        let client = CLIENTS.lock().by_instance.get(&*holder.instance).cloned()?;
-        if client.place != self.place {
-            return None;
-        }
+        let name = (self.place.clone(), holder.instance.to_string());
+        let client = CLIENTS.lock().by_name.get(&name).cloned()?;
         let head = client.queues.upgrade().and_then(|queues| queues.head(&QueueName::Lock(key.clone())));
         let progress = head.as_ref().map(|head| head.progress()).unwrap_or_default();
         let is_real = match progress.stage {
@@ -92,9 +93,9 @@ impl Client {
 impl Clients {
     fn forget_oldest_gone(&mut self) {
         let is_gone = |client: &Arc<Client>| client.queues.upgrade().is_none();
-        let gone = self.order.iter().position(|instance| self.by_instance.get(instance).is_none_or(is_gone));
-        if let Some(instance) = gone.and_then(|at| self.order.remove(at)) {
-            self.by_instance.remove(&instance);
+        let gone = self.order.iter().position(|name| self.by_name.get(name).is_none_or(is_gone));
+        if let Some(name) = gone.and_then(|at| self.order.remove(at)) {
+            self.by_name.remove(&name);
         }
     }
 }

@@ -6,7 +6,7 @@
 pub(crate) mod clock;
 pub(crate) mod departure;
 mod dial;
-#[cfg(any(test, feature = "testing"))]
+#[cfg(feature = "testing")]
 mod gate;
 pub(crate) mod panic;
 pub(crate) mod process;
@@ -17,7 +17,7 @@ pub(crate) mod runtime;
 pub use dial::EtcdDial;
 #[cfg(all(feature = "testing", feature = "redis"))]
 pub use dial::{Dialled, Stream, StreamDial};
-#[cfg(any(test, feature = "testing"))]
+#[cfg(feature = "testing")]
 pub use gate::Gate;
 
 use crate::values::error::Error;

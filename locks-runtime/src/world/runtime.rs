@@ -22,7 +22,7 @@ pub(crate) struct Runtime {
     handle: Handle,
     process: Process,
     /// What a simulated process is paused by.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "testing")]
     gate: Option<super::gate::Gate>,
 }
 
@@ -43,7 +43,7 @@ impl Runtime {
         Self {
             handle,
             process: Process::current(),
-            #[cfg(any(test, feature = "testing"))]
+            #[cfg(feature = "testing")]
             gate: None,
         }
     }
@@ -117,7 +117,7 @@ impl Runtime {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        #[cfg(any(test, feature = "testing"))]
+        #[cfg(feature = "testing")]
         if let Some(gate) = &self.gate {
             return self.handle.spawn(gate.pass(future));
         }
@@ -126,7 +126,7 @@ impl Runtime {
 
     /// Whether this is a simulated process that is paused.
     fn is_stopped(&self) -> bool {
-        #[cfg(any(test, feature = "testing"))]
+        #[cfg(feature = "testing")]
         if let Some(gate) = &self.gate {
             return gate.is_shut();
         }

@@ -9,6 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
+/// What comes back with a snapshot lapses within this time: the longest TTL and `hold_at_least` of a plan.
+const LAPSES_WITHIN: Duration = Duration::from_secs(60);
+
 /// What happens to a cluster of etcd, beside its network.
 #[derive(Clone, Debug)]
 pub enum Fault {
@@ -49,7 +52,7 @@ impl Fault {
         match self {
             Self::Election(lasts) | Self::RightsRevoked(_, lasts) | Self::Foreigner(_, lasts) => *lasts,
             Self::NoSpace(lasts) => lasts.unwrap_or_default(),
-            Self::Restored { after, downtime, .. } => *after + *downtime,
+            Self::Restored { after, downtime, .. } => *after + *downtime + LAPSES_WITHIN,
             Self::Compaction | Self::TokensExpire | Self::Deletion { .. } | Self::Revocation(_) => Duration::ZERO,
         }
     }
@@ -184,7 +187,7 @@ fn revoke(cluster: &Arc<Cluster>, key: &str) {
 fn queue(cluster: &Arc<Cluster>, key: &'static str, lasts: Duration) {
     let lease = cluster.network.random(|random| (random.bits() >> 1) as i64);
     cluster.through(any_member(cluster), |machine, now| {
-        let ttl = lasts.as_secs() as i64 + 60;
+        let ttl = lasts.as_secs() as i64 + 2;
         if machine.grant(now, lease, ttl).is_ok() {
             let at = machine.revision() + 1;
             machine.put(format!("{key}/{lease:x}").as_bytes(), b"", lease, at);

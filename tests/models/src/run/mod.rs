@@ -16,6 +16,7 @@ use locks_runtime::testing::client_at;
 use process::Process;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -25,6 +26,9 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// How long after the last fault everybody has been served or told.
 const ENDS_WITHIN: Duration = Duration::from_secs(600);
+
+/// How many runs there were.
+static RUNS: AtomicU64 = AtomicU64::new(0);
 
 /// What came of a plan.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ pub fn play<M: Model>(seed: u64, plan: &Plan<M::Setup, M::Fault>, verbose: bool)
 
 /// A plan that is being played.
 struct Run<M: Model> {
+    /// No other run of this program has it.
+    number: u64,
     plan: Plan<M::Setup, M::Fault>,
     network: Arc<Network>,
     model: Arc<M>,
@@ -70,7 +76,9 @@ impl<M: Model> Run<M> {
             let witness = Arc::clone(&witness);
             network.observe(move |state| witness.look(state));
         }
-        let mut run = Self { plan, network, model, witness, gates: Vec::new(), clients: Vec::new(), tasks: Vec::new() };
+        let number = RUNS.fetch_add(1, Ordering::Relaxed);
+        let mut run =
+            Self { number, plan, network, model, witness, gates: Vec::new(), clients: Vec::new(), tasks: Vec::new() };
         for index in 0..run.plan.calls.len() {
             run.start_process(seed, index);
         }
@@ -81,8 +89,9 @@ impl<M: Model> Run<M> {
         let gate = Gate::default();
         let world = World::simulated(seed ^ 0xA5A5_5A5A ^ ((index as u64 + 1) << 40)).behind(gate.clone());
         let store = self.model.store(index, world.clone());
-        // Each is a process of its own: the engine knows its own process's clients.
-        let locks = client_at(&format!("process {index}"), &world, store);
+        // Each is a process of its own, and so is that of another run with the same random numbers: the engine knows all
+        // clients of its process.
+        let locks = client_at(&format!("process {index} of run {}", self.number), &world, store);
         let tasks = &self.plan.calls[index];
         let good: BTreeSet<&str> = KEYS.into_iter().filter(|key| self.plan.is_good_for::<M>(key)).collect();
         for calls in tasks {

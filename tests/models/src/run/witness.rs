@@ -57,6 +57,7 @@ pub(super) struct Pending {
     pub(super) process: usize,
     pub(super) name: String,
     pub(super) key: &'static str,
+    least: Option<Duration>,
 }
 
 #[derive(Clone, Copy)]
@@ -83,6 +84,15 @@ impl Seen {
     /// Until when the process may have entries of that lock without a call.
     pub(super) fn kept(&self, process: usize, key: &'static str) -> Option<Instant> {
         self.kept.get(&(process, key)).copied()
+    }
+
+    /// For so long an entry may stay without a call.
+    fn keep(&mut self, process: usize, key: &'static str, least: Option<Duration>) {
+        if let Some(least) = least {
+            let until = Instant::now() + least;
+            let kept = self.kept.entry((process, key)).or_insert(until);
+            *kept = until.max(*kept);
+        }
     }
 
     fn look(&mut self, state: &dyn State) {
@@ -171,7 +181,9 @@ impl Witness {
 
     /// A call begins.
     pub(super) fn call(&self, process: usize, call: &Call) {
-        self.seen().pending.insert(call.id, Pending { process, name: call.name.clone(), key: call.key });
+        self.seen()
+            .pending
+            .insert(call.id, Pending { process, name: call.name.clone(), key: call.key, least: call.least });
     }
 
     /// A call has ended.
@@ -186,11 +198,7 @@ impl Witness {
         let since = self.network.now();
         let live = Live { id: call.id, process, name: call.name.clone(), key: call.key, guard, since };
         seen.begin(&live, state);
-        if let Some(least) = call.least {
-            let until = Instant::now() + least;
-            let kept = seen.kept.entry((process, call.key)).or_insert(until);
-            *kept = until.max(*kept);
-        }
+        seen.keep(process, call.key, call.least);
         seen.live.push(live);
         seen.look(state);
         Body { id: call.id, witness: Arc::clone(self) }
@@ -218,6 +226,11 @@ impl Witness {
     pub(super) fn kill(&self, process: usize) {
         let mut seen = self.seen();
         seen.stops.insert(process, Stop::Killed);
+        // What it was about to arrange may be arranged.
+        let arranged: Vec<_> = seen.pending.values().map(|call| (call.process, call.key, call.least)).collect();
+        for (_, key, least) in arranged.into_iter().filter(|(killed, ..)| *killed == process) {
+            seen.keep(process, key, least);
+        }
         seen.pending.retain(|_, call| call.process != process);
         seen.live.retain(|live| live.process != process);
     }

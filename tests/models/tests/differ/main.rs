@@ -1,7 +1,6 @@
 //! The model against real servers: the same random requests to both, and every answer must be the same.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a case whose preparation fails has failed")]
-#![expect(clippy::cast_possible_wrap, reason = "small numbers")]
+#![expect(clippy::unwrap_used, reason = "a case whose preparation fails has failed")]
 
 mod answers;
 mod requests;

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a schedule that is not clean has failed")]
 
 mod conformance;
+mod faults;
 mod plans;
 mod seeds;
