@@ -8,7 +8,7 @@ use std::time::Duration;
 use etcd_client::{Client, Error, GetOptions};
 use serde::Deserialize;
 
-use crate::clock::{Nanos, now};
+use crate::clock::{Nanos, nanos, now};
 use crate::history::{EventKind, Recorder};
 use crate::lock::members::Members;
 
@@ -31,6 +31,9 @@ struct Entry {
 }
 
 const PREFIX: &str = "/torture/";
+
+/// A store that is well answers sooner.
+const SILENCE: Duration = Duration::from_millis(500);
 
 impl Admin {
     /// To the members at these addresses.
@@ -82,7 +85,11 @@ impl Admin {
         let mut known: BTreeMap<String, Nanos> = BTreeMap::new();
         loop {
             let requested = now();
-            if let Some(entries) = self.entries().await {
+            let entries = self.entries().await;
+            if entries.is_none() || now() - requested > nanos(SILENCE) {
+                recorder.record(EventKind::StoreSilent { requested });
+            }
+            if let Some(entries) = entries {
                 let present: BTreeMap<String, Entry> =
                     entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
                 for entry in present.values().filter(|entry| !known.contains_key(&entry.name)) {

@@ -109,6 +109,9 @@ pub enum EventKind {
     EntryAppeared { entry: String, key: String, pid: u32 },
     /// The observer saw the entry at `last_seen` for the last time.
     EntryDisappeared { entry: String, last_seen: Nanos },
+    /// The observer, whose connections no fault affects, had no answer from the store between `requested` and now: the members
+    /// are electing a leader, or the machine is too busy for them.
+    StoreSilent { requested: Nanos },
     /// The members of the store have different contents at the same revision.
     MembersDiffer { revision: i64 },
     /// Every event before this one is in the history, and no more calls are made.

@@ -19,7 +19,7 @@ pub struct History {
     pub processes: BTreeMap<String, Process>,
     /// The calls, in the order in which they requested their locks.
     pub calls: Vec<Call>,
-    /// The faults that the nemesis injected.
+    /// The faults that the nemesis injected, and those of the store itself.
     pub faults: Vec<Fault>,
     /// The entries that the observer saw in the store.
     pub entries: Vec<Entry>,
@@ -176,6 +176,11 @@ impl History {
             EventKind::FaultStarted { fault, name, scope } => {
                 let (number, name, scope) = (*fault, name.clone(), scope.clone());
                 self.faults.push(Fault { number, name, scope, span: Span::new(at, Nanos::MAX) });
+            }
+            // Nobody injected it, and it explains the same as if somebody had.
+            EventKind::StoreSilent { requested } => {
+                let (name, span) = ("store silent".to_owned(), Span::new(*requested, at));
+                self.faults.push(Fault { number: 0, name, scope: Scope::Store, span });
             }
             EventKind::FaultEnded { fault } => {
                 let ended = self.faults.iter_mut().rfind(|started| started.number == *fault);

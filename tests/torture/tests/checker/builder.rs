@@ -101,6 +101,11 @@ impl Builder {
         self.event(from, "observer", appeared).event(to + 200, "observer", disappeared)
     }
 
+    /// The observer has no answer from the store in this time.
+    pub(crate) fn silence(self, from: u64, to: u64) -> Self {
+        self.event(to, "observer", EventKind::StoreSilent { requested: from * 1_000_000 })
+    }
+
     pub(crate) fn members_differ(self, at: u64) -> Self {
         self.event(at, "observer", EventKind::MembersDiffer { revision: 7 })
     }

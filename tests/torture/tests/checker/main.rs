@@ -236,6 +236,22 @@ mod progress {
     }
 
     #[test]
+    fn a_store_that_does_not_answer_the_observer_explains_it_too() {
+        assert_eq!(next_holds_at(6_000).silence(100, 1_500).violated(), []);
+        assert_eq!(next_holds_at(12_000).silence(100, 1_500).violated(), [Rule::Progress]);
+    }
+
+    /// A limit that has passed takes the call out of the queue, although it returns later: it asks who holds the lock.
+    #[test]
+    fn a_call_whose_time_is_over_waits_no_more() {
+        let late = |returned| {
+            two_workers().invokes_with(0, "a", 1, Wait::Millis(1_200), true).returns(returned, "a", 1, Outcome::Timeout)
+        };
+        assert_eq!(late(1_300).violated(), []);
+        assert_eq!(late(1_900).violated(), []);
+    }
+
+    #[test]
     fn a_call_that_times_out_has_waited_too() {
         let history = two_workers().invokes_with(0, "a", 1, Wait::Millis(2_000), true);
         assert_eq!(history.returns(2_000, "a", 1, Outcome::Timeout).violated(), [Rule::Progress]);
