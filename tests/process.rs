@@ -1,6 +1,7 @@
 //! What a process does to its locks, on the stores that need no server: it forks, ends, and drops guards in delicate places.
 
 use distributed_locks::{Locks, blocking};
+use support::child::{Child, binary};
 use support::scenarios::forks::Family;
 use support::scenarios::worker;
 
@@ -50,5 +51,19 @@ fn a_process_that_ends_with_a_guard_ends_well() {
         assert!(how.ends_with("spans") || !worker.stderr().contains("panicked"), "{how}: {}", worker.stderr());
         let locks = Locks::connect(&url).unwrap();
         assert!(blocking(locks.lock("/guards").try_acquire()).unwrap().is_some(), "{how}");
+    }
+}
+
+/// Their first program has neither a client nor a subscriber, and its functions return nothing.
+#[test]
+fn who_forgets_the_client_reads_so_once() {
+    let mut worker = Child::start(binary("worker").arg("forgetful").env_remove("LOCKS_URL"));
+    assert!(worker.wait().success());
+    let stderr = worker.whole_stderr();
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    for part in
+        ["`worker::forgetful` did not run to its end", "/forgetful/first", "distributed_locks::init", "LOCKS_URL"]
+    {
+        assert!(stderr.contains(part), "{part:?} is missing in {stderr}");
     }
 }

@@ -1,6 +1,6 @@
 /// Runs a job.
 pub async fn run_job(job: &str, shard: u32) -> Result<(), JobError> {
-    let key = ::distributed_locks::__private::key(
+    let __key = ::distributed_locks::__private::key(
         &[
             ::distributed_locks::__private::Piece::Text("/cron/lock/"),
             ::distributed_locks::__private::Piece::Value(
@@ -14,40 +14,42 @@ pub async fn run_job(job: &str, shard: u32) -> Result<(), JobError> {
             ),
         ],
     );
-    let client = ::core::option::Option::None;
-    let options = ::distributed_locks::__private::Options {
+    let __client = ::core::option::Option::None;
+    let __options = ::distributed_locks::__private::Given::new(::distributed_locks::__private::Options {
         ttl: ::core::option::Option::Some(::core::time::Duration::from_secs(10u64)),
         wait: ::core::option::Option::Some(
             ::core::time::Duration::new(0u64, 250000000u32),
         ),
         ..::core::default::Default::default()
-    };
-    let site = &::distributed_locks::__private::Site {
+    });
+    let __site = &::distributed_locks::__private::Site {
         name: ::core::concat!(::core::module_path!(), "::run_job"),
         template: "/cron/lock/{job}/<shard>",
         origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
     };
-    let outcome = ::distributed_locks::__private::call(
-            site,
-            key,
-            options,
-            client,
-            move |guard: ::distributed_locks::__private::Guard| async move {
-                if let ::core::option::Option::Some(output) = ::core::option::Option::None::<
+    let __outcome = ::distributed_locks::__private::call(
+            __site,
+            __key,
+            __options,
+            __client,
+            move |__guard: ::distributed_locks::__private::Guard| async move {
+                if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
                     Result<(), JobError>,
                 > {
-                    return output;
+                    return __output;
                 }
-                let _ = &guard;
+                let _ = &__guard;
+                let _ = &shard;
+                let _ = &job;
                 work(job).await?;
                 Ok(())
             },
         )
         .await;
-    match outcome {
-        ::core::result::Result::Ok(value) => value,
-        ::core::result::Result::Err(error) => {
-            ::distributed_locks::__private::skipped::<Result<(), JobError>>(error)
+    match __outcome {
+        ::core::result::Result::Ok(__value) => __value,
+        ::core::result::Result::Err(__error) => {
+            ::distributed_locks::__private::skipped::<Result<(), JobError>>(__error)
         }
     }
 }

@@ -24,7 +24,7 @@ where
             __arg1
         };
         let __ret: Result<u32, Error> = {
-            let key = ::distributed_locks::__private::key(
+            let __key = ::distributed_locks::__private::key(
                 &[
                     ::distributed_locks::__private::Piece::Text("/jobs/"),
                     ::distributed_locks::__private::Piece::Value(
@@ -38,35 +38,40 @@ where
                     ),
                 ],
             );
-            let client = ::core::option::Option::None;
-            let options = ::distributed_locks::__private::Options {
+            let __client = ::core::option::Option::None;
+            let __options = ::distributed_locks::__private::Given::new(::distributed_locks::__private::Options {
                 ..::core::default::Default::default()
-            };
-            let site = &::distributed_locks::__private::Site {
+            });
+            let __site = &::distributed_locks::__private::Site {
                 name: ::core::concat!(::core::module_path!(), "::run"),
                 template: "/jobs/{self.id}/{a}",
                 origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
             };
-            let outcome = ::distributed_locks::__private::call(
-                    site,
-                    key,
-                    options,
-                    client,
-                    move |guard: ::distributed_locks::__private::Guard| async move {
-                        if let ::core::option::Option::Some(output) = ::core::option::Option::None::<
+            let __outcome = ::distributed_locks::__private::call(
+                    __site,
+                    __key,
+                    __options,
+                    __client,
+                    move |__guard: ::distributed_locks::__private::Guard| async move {
+                        if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
                             Result<u32, Error>,
                         > {
-                            return output;
+                            return __output;
                         }
-                        let _ = &guard;
+                        let _ = &__guard;
+                        let _ = &__self;
+                        let _ = &a;
+                        let _ = &b;
                         __self.load(a, b).await
                     },
                 )
                 .await;
-            match outcome {
-                ::core::result::Result::Ok(value) => value,
-                ::core::result::Result::Err(error) => {
-                    ::distributed_locks::__private::skipped::<Result<u32, Error>>(error)
+            match __outcome {
+                ::core::result::Result::Ok(__value) => __value,
+                ::core::result::Result::Err(__error) => {
+                    ::distributed_locks::__private::skipped::<
+                        Result<u32, Error>,
+                    >(__error)
                 }
             }
         };

@@ -1,32 +1,41 @@
 fn run(job: &str) -> Option<u32> {
     #![allow(unused)]
-    let key = crate::distributed_locks::__private::key_of(
+    let __key = crate::distributed_locks::__private::key_of(
         crate::distributed_locks::__private::value(&(lock_name(job))),
+        &["job"],
     );
-    let client = ::core::option::Option::None;
-    let options = crate::distributed_locks::__private::Options {
+    let __client = ::core::option::Option::None;
+    let __options = crate::distributed_locks::__private::Given::new(crate::distributed_locks::__private::Options {
         on_lost: crate::distributed_locks::__private::OnLost::Continue,
         ..::core::default::Default::default()
-    };
-    let site = &crate::distributed_locks::__private::Site {
+    });
+    let __site = &crate::distributed_locks::__private::Site {
         name: ::core::concat!(::core::module_path!(), "::run"),
         template: "{lock_name (job)}",
         origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
     };
-    let outcome = crate::distributed_locks::__private::call_blocking(
-        site,
-        key,
-        options,
-        client,
-        move |guard: crate::distributed_locks::__private::Guard| -> Option<u32> {
-            let _ = &guard;
+    let __outcome = crate::distributed_locks::__private::call_blocking(
+        __site,
+        __key,
+        __options,
+        __client,
+        move |__guard: crate::distributed_locks::__private::Guard| -> Option<u32> {
+            let _ = &__guard;
+            let _ = &job;
             Some(job.len())
         },
     );
-    match outcome {
-        ::core::result::Result::Ok(value) => value,
-        ::core::result::Result::Err(error) => {
-            crate::distributed_locks::__private::skipped::<Option<u32>>(error)
+    match __outcome {
+        ::core::result::Result::Ok(__value) => {
+            {
+                use crate::distributed_locks::__private::Other as _;
+                let __kind = crate::distributed_locks::__private::Kind::of(&__value);
+                crate::distributed_locks::__private::runs_under_the_lock(__kind.kind());
+            }
+            __value
+        }
+        ::core::result::Result::Err(__error) => {
+            crate::distributed_locks::__private::skipped::<Option<u32>>(__error)
         }
     }
 }

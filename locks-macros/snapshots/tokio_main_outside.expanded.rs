@@ -1,39 +1,39 @@
 fn main() -> Result<(), Error> {
     let body = async {
-        let key = ::distributed_locks::__private::key(
+        let __key = ::distributed_locks::__private::key(
             &[::distributed_locks::__private::Piece::Text("/cron")],
         );
-        let client = ::core::option::Option::None;
-        let options = ::distributed_locks::__private::Options {
+        let __client = ::core::option::Option::None;
+        let __options = ::distributed_locks::__private::Given::new(::distributed_locks::__private::Options {
             wait: ::core::option::Option::Some(::core::time::Duration::from_secs(0u64)),
             ..::core::default::Default::default()
-        };
-        let site = &::distributed_locks::__private::Site {
+        });
+        let __site = &::distributed_locks::__private::Site {
             name: ::core::concat!(::core::module_path!(), "::main"),
             template: "/cron",
             origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
         };
-        let outcome = ::distributed_locks::__private::call(
-                site,
-                key,
-                options,
-                client,
-                |guard: ::distributed_locks::__private::Guard| async {
-                    if let ::core::option::Option::Some(output) = ::core::option::Option::None::<
+        let __outcome = ::distributed_locks::__private::call(
+                __site,
+                __key,
+                __options,
+                __client,
+                |__guard: ::distributed_locks::__private::Guard| async {
+                    if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
                         Result<(), Error>,
                     > {
-                        return output;
+                        return __output;
                     }
-                    let guard = guard;
-                    let _ = &guard;
+                    let __guard = __guard;
+                    let _ = &__guard;
                     work().await
                 },
             )
             .await;
-        match outcome {
-            ::core::result::Result::Ok(value) => value,
-            ::core::result::Result::Err(error) => {
-                ::distributed_locks::__private::skipped::<Result<(), Error>>(error)
+        match __outcome {
+            ::core::result::Result::Ok(__value) => __value,
+            ::core::result::Result::Err(__error) => {
+                ::distributed_locks::__private::skipped::<Result<(), Error>>(__error)
             }
         }
     };

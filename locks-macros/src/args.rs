@@ -68,7 +68,7 @@ fn argument(input: ParseStream<'_>, args: &mut Args) -> Result<()> {
     }
     let name = input.call(Ident::parse_any)?;
     let text = name.to_string();
-    args.key_attempted |= text == "key" || text == "keys";
+    args.key_attempted |= names::means_key(&text);
     let Some(example) = names::example(&text) else {
         return Err(Error::new(name.span(), names::unknown(&text)));
     };
@@ -76,6 +76,13 @@ fn argument(input: ParseStream<'_>, args: &mut Args) -> Result<()> {
     input.parse::<Token![=]>().map_err(|_| needs_value())?;
     if input.is_empty() || input.peek(Token![,]) {
         return Err(needs_value());
+    }
+    if text == "key" && input.peek(Token![/]) {
+        let span = input.span();
+        let path: String = std::iter::from_fn(|| (!input.peek(Token![,])).then(|| input.parse::<TokenTree>().ok())?)
+            .map(|token| token.to_string())
+            .collect();
+        return Err(Error::new(span, format!("`key` takes a string; write `key = {path:?}`")));
     }
     match text.as_str() {
         "key" => set(&mut args.key, name, input.parse()),

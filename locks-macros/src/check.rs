@@ -5,12 +5,14 @@ use crate::duration::{self, Length, Zero};
 use crate::errors::Errors;
 use crate::facade;
 use crate::function::{Frame, Function};
+use crate::kept::{self, Uses};
 use crate::key::{self, Key};
 use crate::scope::Scope;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
 use syn::ext::IdentExt;
-use syn::{Expr, LitStr, Path, Type};
+use syn::spanned::Spanned;
+use syn::{Attribute, Expr, LitStr, Path, Type};
 
 /// A function and its lock. Only types are left to check, by the compiler.
 pub(crate) struct Locked {
@@ -28,6 +30,8 @@ pub(crate) struct Locked {
     pub(crate) guard: Option<Ident>,
     pub(crate) client: Option<TokenStream>,
     pub(crate) or: Option<TokenStream>,
+    /// The statements by which the body takes all arguments.
+    pub(crate) kept: TokenStream,
 }
 
 /// Checks the arguments against the function.
@@ -50,7 +54,7 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
     }
     let name = args.name.map(|argument| check_name(argument.value, &mut errors));
     let facade = facade::path(args.facade, &mut errors);
-    let Some(function) = function else {
+    let Some(mut function) = function else {
         key::check(args.key, None, &mut errors);
         errors.finish()?;
         return Err(syn::Error::new(Span::call_site(), "expected a function"));
@@ -75,7 +79,25 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
         });
     // Without a key there was an error above.
     let key = key.unwrap_or(Key::Expression(TokenStream::new()));
-    Ok(Locked { function, facade, name, key, ttl, wait, hold_at_least, hold_at_most, continues, guard, client, or })
+    let lengths = [&ttl, &wait, &hold_at_least, &hold_at_most].into_iter().flatten().map(Length::code);
+    let before = lengths.chain([key.code()]).chain(client.clone()).collect();
+    let uses = Uses { before, after: or.clone().unwrap_or_default() };
+    let kept = kept::keep(&mut function, &uses);
+    Ok(Locked {
+        function,
+        facade,
+        name,
+        key,
+        ttl,
+        wait,
+        hold_at_least,
+        hold_at_most,
+        continues,
+        guard,
+        client,
+        or,
+        kept,
+    })
 }
 
 /// The arguments that are reserved for a later version.
@@ -130,6 +152,23 @@ fn check_output(function: &Function, or: Option<&Argument<Expr>>, errors: &mut E
         );
         errors.at(never, message);
     }
+    let test = function.attributes.iter().find(|attribute| is_test(attribute));
+    if let (Some(test), Some(Type::Tuple(unit)), None) = (test, &function.output, or)
+        && unit.elems.is_empty()
+    {
+        let name = &function.signature.ident;
+        let message = format!(
+            "`{name}` is a test that returns nothing, so it would pass without running when the lock is not acquired; \
+             return a `Result`, or add `or = panic!(\"{{error}}\")`"
+        );
+        errors.at_span(test.path().span(), message);
+    }
+}
+
+/// `#[test]`, `#[tokio::test]`, `#[rstest]` and their like.
+fn is_test(attribute: &Attribute) -> bool {
+    let last = attribute.path().segments.last();
+    last.is_some_and(|name| ["test", "rstest", "test_case", "case"].iter().any(|test| name.ident == test))
 }
 
 /// Whether the body continues after the lock is lost. A body that does not await cannot be stopped.

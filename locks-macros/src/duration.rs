@@ -3,6 +3,7 @@
 use crate::args::Argument;
 use crate::errors::Errors;
 use crate::syntax::without_parentheses;
+use proc_macro2::TokenStream;
 use quote::ToTokens;
 use std::time::Duration;
 use syn::{Expr, ExprLit, ExprUnary, Lit, LitFloat, LitInt, UnOp};
@@ -12,6 +13,16 @@ pub(crate) enum Length {
     Literal(Duration),
     /// An expression of type `Duration`.
     Expression(Expr),
+}
+
+impl Length {
+    /// The code in it.
+    pub(crate) fn code(&self) -> TokenStream {
+        match self {
+            Self::Literal(_) => TokenStream::new(),
+            Self::Expression(code) => code.to_token_stream(),
+        }
+    }
 }
 
 /// Whether an argument may be zero.
@@ -46,6 +57,12 @@ pub(crate) fn check(argument: Option<Argument<Expr>>, zero: Zero, errors: &mut E
             Err(format!("`{name}` takes whole seconds; write `{name} = \"{instead}\"`"))
         }
         Err(Invalid::Fraction(None)) => Err(format!("`{name}` takes whole seconds")),
+        Err(Invalid::Milliseconds(number)) => {
+            let (millis, seconds) = (compact(Duration::from_millis(number)), compact(Duration::from_secs(number)));
+            Err(format!(
+                "`{number}` is in seconds; write `{name} = \"{millis}\"`, or `{name} = \"{seconds}\"` if it is meant"
+            ))
+        }
     };
     length.map_err(|message| errors.at(&value, message)).ok()
 }
@@ -61,6 +78,8 @@ enum Invalid {
     Unquoted(String),
     /// `1.5`, and the string to write instead.
     Fraction(Option<String>),
+    /// A number of seconds that is likely meant in milliseconds.
+    Milliseconds(u64),
 }
 
 /// The duration of a literal; `None` if `expression` is not a literal.
@@ -86,17 +105,35 @@ fn whole_seconds(seconds: &LitInt) -> Result<Duration, Invalid> {
         return Err(Invalid::Unquoted(seconds.to_string()));
     }
     // What does not fit into 64 bits is longer than a year too.
-    Ok(Duration::from_secs(seconds.base10_parse().unwrap_or(u64::MAX)))
+    let seconds = seconds.base10_parse().unwrap_or(u64::MAX);
+    match Duration::from_secs(seconds) {
+        length if length <= LONGEST && is_likely_milliseconds(seconds) => Err(Invalid::Milliseconds(seconds)),
+        length => Ok(length),
+    }
+}
+
+/// Whether a number without a unit is likely meant in milliseconds, as other libraries have it: a number of thousands that
+/// is no number of hours, or more than a day.
+fn is_likely_milliseconds(number: u64) -> bool {
+    number >= 1_000 && (number.is_multiple_of(1_000) && !number.is_multiple_of(3_600) || number > 86_400)
 }
 
 fn parse(text: &str) -> Result<Duration, Invalid> {
+    let shown = text.escape_debug();
+    let refused = |message: String| Err(Invalid::Text(message));
     if let Ok(seconds) = text.parse() {
-        return Ok(Duration::from_secs(seconds));
+        let length = Duration::from_secs(seconds);
+        if is_likely_milliseconds(seconds) {
+            let (millis, length) = (compact(Duration::from_millis(seconds)), compact(length));
+            return refused(format!("`{shown}` is in seconds; write `{millis}`, or `{length}` if it is meant"));
+        }
+        return Ok(length);
     }
-    humantime::parse_duration(text).map_err(|error| {
-        let text = text.escape_debug();
-        Invalid::Text(format!("`{text}` is not a duration such as `10s`, `1m30s` or `250ms`: {error}"))
-    })
+    if text.split(|c: char| !c.is_alphabetic()).any(|unit| unit == "M") {
+        return refused(format!("`{shown}` is in months; write `m` for minutes, or `days`"));
+    }
+    humantime::parse_duration(text)
+        .or_else(|error| refused(format!("`{shown}` is not a duration such as `10s`, `1m30s` or `250ms`: {error}")))
 }
 
 fn fraction(seconds: &LitFloat) -> Invalid {
@@ -104,7 +141,12 @@ fn fraction(seconds: &LitFloat) -> Invalid {
         return Invalid::Unquoted(seconds.to_string());
     }
     let instead = seconds.base10_parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    Invalid::Fraction(instead.map(|length| humantime::format_duration(length).to_string().replace(' ', "")))
+    Invalid::Fraction(instead.map(compact))
+}
+
+/// `8h20m`
+fn compact(length: Duration) -> String {
+    humantime::format_duration(length).to_string().replace(' ', "")
 }
 
 #[cfg(test)]
@@ -134,7 +176,8 @@ mod tests {
         }
         assert_eq!(read("0", Zero::Allowed), Ok(Some(Duration::ZERO)));
         assert_eq!(read("self.ttl", Zero::Refused), Ok(None));
-        assert_eq!(read("31557600", Zero::Refused), Ok(Some(LONGEST)));
+        assert_eq!(read("\"1year\"", Zero::Refused), Ok(Some(LONGEST)));
+        assert_eq!(read("86400", Zero::Refused), Ok(Some(Duration::from_secs(86_400))));
     }
 
     #[test]
@@ -145,6 +188,10 @@ mod tests {
             ("\"0s\"", "`ttl` must be more than 0"),
             ("31557601", "at most a year, not "),
             ("99999999999999999999999999", "at most a year"),
+            ("30000", "`30000` is in seconds; write `ttl = \"30s\"`, or `ttl = \"8h20m\"` if it is meant"),
+            ("\"30000\"", "write `30s`, or `8h20m` if it is meant"),
+            ("86401", "write `ttl = \"1m26s401ms\"`, or `ttl = \"1day1s\"`"),
+            ("\"10M\"", "`10M` is in months; write `m` for minutes"),
             ("1.5", "write `ttl = \"1s500ms\"`"),
             ("10s", "`10s` needs quotes; write `ttl = \"10s\"`"),
             ("1.5s", "`1.5s` needs quotes"),

@@ -7,7 +7,7 @@
 //! async fn run_job(job: &str) -> Result<(), JobError> {
 //!     let key = private::key(&[Piece::Text("/cron/lock/"), Piece::Value("job", private::value(&(job)))]);
 //!     let client = None;
-//!     let options = Options { ttl: Some(Duration::from_secs(10)), ..Default::default() };
+//!     let options = Given::new(Options { ttl: Some(Duration::from_secs(10)), ..Default::default() });
 //!     let site = &Site { name: concat!(module_path!(), "::run_job"), template: "/cron/lock/{job}", … };
 //!     let outcome = private::call(site, key, options, client, |guard| async move { BODY }).await;
 //!     match outcome {
@@ -18,12 +18,13 @@
 //! ```
 //!
 //! Each `let` ends the life of the temporaries in the user's expressions before the await, so the future is `Send`
-//! whenever the body is. The variables are hygienic: the body does not see them.
+//! whenever the body is. The variables are hygienic: the body does not see them. In the expansion their names begin with `__`,
+//! for a `let` cannot have the name of a constant of the user's.
 
 use crate::check::Locked;
 use crate::duration::Length;
 use crate::function::{Frame, Function};
-use crate::future;
+use crate::future::{self, Tail};
 use crate::key::{Key, Part};
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -32,39 +33,72 @@ use syn::spanned::Spanned;
 use syn::{LitStr, Path, Type};
 
 /// The function with its body replaced.
-pub(crate) fn expand(locked: Locked) -> TokenStream {
-    let call = call(&locked);
-    let Function { attributes, visibility, signature, braces, inner_attributes, frame, .. } = locked.function;
-    let content = match frame {
-        Frame::Async | Frame::Blocking => call,
-        Frame::Future { mut statements, .. } => {
-            future::insert_body(&mut statements, call);
+pub(crate) fn expand(mut locked: Locked) -> TokenStream {
+    let content = match &mut locked.function.frame {
+        Frame::Async | Frame::Blocking => call(&locked, &locked.function.body, Capture::Moves),
+        Frame::Future { statements, tails } => {
+            let (mut statements, tails) = (std::mem::take(statements), std::mem::take(tails));
+            let calls = tails.iter().map(|Tail { capture, body, .. }| match capture {
+                Some(_) => call(&locked, body, Capture::Moves),
+                None => call(&locked, body, Capture::Borrows),
+            });
+            future::insert_bodies(&mut statements, calls.collect::<Vec<_>>());
             quote!(#(#statements)*)
         }
     };
+    let Function { attributes, visibility, signature, braces, inner_attributes, .. } = locked.function;
     let body = block(quote!(#(#inner_attributes)* #content), braces.span.join());
     quote!(#(#attributes)* #visibility #signature #body)
 }
 
-/// What replaces the body.
-fn call(locked: &Locked) -> TokenStream {
+/// How a body gets the variables that it uses.
+#[derive(Clone, Copy)]
+enum Capture {
+    Moves,
+    /// As an `async` block without `move`.
+    Borrows,
+}
+
+/// What replaces a body.
+fn call(locked: &Locked, content: &Group, capture: Capture) -> TokenStream {
     let here = Span::mixed_site();
     let private = Private(&locked.facade);
     let (key, client, options) = (key(locked, &private), client(locked, &private), options(locked, &private));
-    let (site, body, skipped) = (site(locked, &private), body(locked, &private), skipped(locked, &private));
-    let call = match locked.function.frame {
-        Frame::Blocking => quote_spanned!(here=> #private::call_blocking(site, key, options, client, #body)),
-        _ => quote_spanned!(here=> #private::call(site, key, options, client, #body).await),
+    let (site, skipped) = (site(locked, &private), skipped(locked, &private));
+    let body = body(locked, &private, content, capture);
+    let (call, check) = match locked.function.frame {
+        Frame::Blocking => {
+            let call = quote_spanned!(here=> #private::call_blocking(__site, __key, __options, __client, #body));
+            (call, not_a_future(locked, &private))
+        }
+        _ => {
+            (quote_spanned!(here=> #private::call(__site, __key, __options, __client, #body).await), TokenStream::new())
+        }
     };
     quote_spanned! {here=>
-        let key = #key;
-        let client = #client;
-        let options = #options;
-        let site = #site;
-        let outcome = #call;
-        match outcome {
-            ::core::result::Result::Ok(value) => value,
+        let __key = #key;
+        let __client = #client;
+        let __options = #options;
+        let __site = #site;
+        let __outcome = #call;
+        match __outcome {
+            ::core::result::Result::Ok(__value) => {
+                #check
+                __value
+            }
             #skipped
+        }
+    }
+}
+
+/// The compiler's check that a plain function does not return a future, which would run without the lock.
+fn not_a_future(locked: &Locked, private: &Private<'_>) -> TokenStream {
+    let there = Span::mixed_site().located_at(locked.function.output_span());
+    quote_spanned! {there=>
+        {
+            use #private::Other as _;
+            let __kind = #private::Kind::of(&__value);
+            #private::runs_under_the_lock(__kind.kind());
         }
     }
 }
@@ -77,7 +111,8 @@ fn key(locked: &Locked, private: &Private<'_>) -> TokenStream {
         Key::Expression(code) => {
             let span = here.located_at(code.span());
             let value = quote_spanned!(span=> #private::value(&(#code)));
-            return quote_spanned!(here=> #private::key_of(#value));
+            let names = locked.function.names.iter().map(|name| name.unraw().to_string());
+            return quote_spanned!(here=> #private::key_of(#value, &[#(#names),*]));
         }
     };
     let pieces = parts.iter().map(|part| match part {
@@ -105,7 +140,7 @@ fn client(locked: &Locked, private: &Private<'_>) -> TokenStream {
     }
 }
 
-/// `Options { ttl: Some(Duration::from_secs(10)), ..Options::default() }`
+/// `Given::new(Options { ttl: Some(Duration::from_secs(10)), ..Options::default() }).wait(self.wait)`
 fn options(locked: &Locked, private: &Private<'_>) -> TokenStream {
     let here = Span::mixed_site();
     let durations = [
@@ -114,23 +149,26 @@ fn options(locked: &Locked, private: &Private<'_>) -> TokenStream {
         ("hold_at_least", &locked.hold_at_least),
         ("hold_at_most", &locked.hold_at_most),
     ];
-    let durations = durations.into_iter().filter_map(|(name, length)| {
+    let (mut literals, mut computed) = (TokenStream::new(), TokenStream::new());
+    for (name, length) in durations {
         let name = Ident::new(name, here);
-        let length = match length.as_ref()? {
-            Length::Literal(length) => {
+        match length {
+            None => {}
+            Some(Length::Literal(length)) => {
                 let (seconds, rest) = (length.as_secs(), length.subsec_nanos());
-                match rest {
+                let length = match rest {
                     0 => quote_spanned!(here=> ::core::time::Duration::from_secs(#seconds)),
                     _ => quote_spanned!(here=> ::core::time::Duration::new(#seconds, #rest)),
-                }
+                };
+                literals.extend(quote_spanned!(here=> #name: ::core::option::Option::Some(#length),));
             }
-            // With the `let`, the compiler reports "expected `Duration`" at the expression.
-            Length::Expression(code) => quote_spanned!(here=> { let length: ::core::time::Duration = #code; length }),
-        };
-        Some(quote_spanned!(here=> #name: ::core::option::Option::Some(#length),))
-    });
+            Some(Length::Expression(code)) => computed.extend(quote_spanned!(here=> .#name(#code))),
+        }
+    }
     let on_lost = locked.continues.then(|| quote_spanned!(here=> on_lost: #private::OnLost::Continue,));
-    quote_spanned!(here=> #private::Options { #(#durations)* #on_lost ..::core::default::Default::default() })
+    quote_spanned! {here=>
+        #private::Given::new(#private::Options { #literals #on_lost ..::core::default::Default::default() }) #computed
+    }
 }
 
 /// `&Site { name: "orders", template: "/orders/{id}", origin: "src/main.rs:7" }`
@@ -156,34 +194,39 @@ fn site(locked: &Locked, private: &Private<'_>) -> TokenStream {
 /// ```text
 /// move |guard: Guard| async move {
 ///     if let Some(output) = None::<Result<(), JobError>> { return output; }
-///     let _ = &guard;
+///     let _ = &__guard;
 ///     BODY
 /// }
 /// ```
-fn body(locked: &Locked, private: &Private<'_>) -> TokenStream {
+fn body(locked: &Locked, private: &Private<'_>, body: &Group, capture: Capture) -> TokenStream {
     let here = Span::mixed_site();
-    let Function { frame, body, output, .. } = &locked.function;
+    let Function { frame, output, .. } = &locked.function;
     let statements = body.stream();
     // The guard lives as long as the body, whether the body uses it or not.
     let bind_guard = match &locked.guard {
-        None => quote_spanned!(here=> let _ = &guard;),
-        Some(name) => quote_spanned!(here=> let #name: &#private::Guard = &guard;),
+        None => quote_spanned!(here=> let _ = &__guard;),
+        Some(name) => quote_spanned!(here=> let #name: &#private::Guard = &__guard;),
     };
+    // With the span of the body, the compiler's errors about a variable in it name that variable, as everywhere.
+    let there = body.span();
+    let parameter = quote_spanned!(here=> __guard: #private::Guard);
+    let kept = &locked.kept;
     if let Frame::Blocking = frame {
         let output = output.as_ref().map(|output| quote_spanned!(here=> -> #output));
-        let content = block(quote!(#bind_guard #statements), body.span());
-        return quote_spanned!(here=> move |guard: #private::Guard| #output #content);
+        let content = block(quote!(#bind_guard #kept #statements), body.span());
+        return quote_spanned!(there=> move |#parameter| #output #content);
     }
     let typed = output.as_ref().map(|output| typed(output, locked.function.output_span()));
-    match frame {
-        // An `async` block without `move` borrows, and so does the body; but the guard moves into it.
-        Frame::Future { capture: None, .. } => {
-            let content = block(quote_spanned!(here=> #typed let guard = guard; #bind_guard #statements), body.span());
-            quote_spanned!(here=> |guard: #private::Guard| async #content)
+    match capture {
+        // The guard moves into it.
+        Capture::Borrows => {
+            let content =
+                block(quote_spanned!(here=> #typed let __guard = __guard; #bind_guard #statements), body.span());
+            quote_spanned!(there=> |#parameter| async #content)
         }
-        _ => {
-            let content = block(quote!(#typed #bind_guard #statements), body.span());
-            quote_spanned!(here=> move |guard: #private::Guard| async move #content)
+        Capture::Moves => {
+            let content = block(quote!(#typed #bind_guard #kept #statements), body.span());
+            quote_spanned!(there=> move |#parameter| async move #content)
         }
     }
 }
@@ -196,7 +239,7 @@ fn typed(output: &Type, span: Span) -> TokenStream {
         Type::Never(_) => TokenStream::new(),
         _ => {
             // The compiler points at this `return` as the reason for the type.
-            let value = Ident::new("output", here.located_at(span));
+            let value = Ident::new("__output", here.located_at(span));
             quote_spanned!(here=> if let ::core::option::Option::Some(#value) = ::core::option::Option::None::<#output> { return #value; })
         }
     }
@@ -207,8 +250,16 @@ fn skipped(locked: &Locked, private: &Private<'_>) -> TokenStream {
     let here = Span::mixed_site();
     let Some(or) = &locked.or else {
         let span = here.located_at(locked.function.output_span());
+        if is_maybe_a_test(&locked.function) {
+            let function = format!("::{}", locked.function.signature.ident.unraw());
+            return quote_spanned! {here=>
+                ::core::result::Result::Err(__error) => {
+                    #private::skipped_in(::core::cfg!(test), ::core::concat!(::core::module_path!(), #function), __error)
+                }
+            };
+        }
         let output = locked.function.output.as_ref().map(|output| quote_spanned!(here=> ::<#output>));
-        return quote_spanned!(span=> ::core::result::Result::Err(error) => #private::skipped #output (error),);
+        return quote_spanned!(span=> ::core::result::Result::Err(__error) => #private::skipped #output (__error),);
     };
     // The name gets the span of its use, for hygiene. Without a use it would be an unused variable.
     match span_of_error(or.clone()) {
@@ -218,6 +269,12 @@ fn skipped(locked: &Locked, private: &Private<'_>) -> TokenStream {
         }
         None => quote_spanned!(here=> ::core::result::Result::Err(_) => #or,),
     }
+}
+
+/// Whether the function may be a test that the compiler has already recognized, which leaves no trace of its attribute.
+fn is_maybe_a_test(function: &Function) -> bool {
+    let returns_nothing = matches!(&function.output, Some(Type::Tuple(unit)) if unit.elems.is_empty());
+    returns_nothing && function.signature.inputs.is_empty()
 }
 
 /// The span where `or` uses `error`, directly or in a format string.

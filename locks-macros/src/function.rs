@@ -1,7 +1,7 @@
 //! The function under the attribute, and the part of it that runs under the lock.
 
 use crate::errors::Errors;
-use crate::future;
+use crate::future::{self, Tail};
 use crate::syntax::{bound_by, without_impl_trait};
 use proc_macro2::{Group, Ident, Span, TokenStream};
 use syn::ext::IdentExt;
@@ -18,7 +18,7 @@ pub(crate) struct Function {
     pub(crate) inner_attributes: Vec<Attribute>,
     /// What surrounds the part that runs under the lock.
     pub(crate) frame: Frame,
-    /// What runs under the lock.
+    /// What runs under the lock; of a future, only the bodies in its frame do.
     pub(crate) body: Group,
     /// What the body returns; `None` where the compiler has to infer it.
     pub(crate) output: Option<Type>,
@@ -34,8 +34,8 @@ pub(crate) enum Frame {
     Async,
     /// `fn`: nothing, and the thread waits.
     Blocking,
-    /// `fn` whose last expression is a future: these statements, with the body removed.
-    Future { statements: Vec<Stmt>, capture: Option<Token![move]> },
+    /// `fn` that ends with `async` blocks: these statements, with the bodies removed.
+    Future { statements: Vec<Stmt>, tails: Vec<Tail> },
 }
 
 /// A function whose body is not parsed.
@@ -130,8 +130,7 @@ fn with_body(raw: RawFunction, errors: &mut Errors) -> Function {
         Some(split) => {
             names.extend(split.names);
             receiver = receiver.map(|receiver| split.receiver.unwrap_or(receiver));
-            let frame = Frame::Future { statements: split.statements, capture: split.capture };
-            (frame, split.body, split.output)
+            (Frame::Future { statements: split.statements, tails: split.tails }, whole, split.output)
         }
         None if signature.asyncness.is_some() => (Frame::Async, whole, Some(declared)),
         None => (Frame::Blocking, whole, Some(declared)),

@@ -3,6 +3,7 @@
 use crate::async_trait::{self, Method};
 use crate::errors::Errors;
 use crate::syntax::{as_let, bound_by};
+use crate::tail;
 use proc_macro2::{Delimiter, Group, Ident, TokenStream};
 use quote::ToTokens;
 use syn::parse::Parser;
@@ -13,20 +14,27 @@ use syn::{
     Stmt, Token, Type, TypeParamBound,
 };
 
-/// A function that ends with an `async` block, split into that block and the rest.
+/// A function that ends with `async` blocks, split into these blocks and the rest.
 pub(crate) struct Split {
-    /// The function's statements, with the body removed.
+    /// The function's statements, with the bodies removed.
     pub(crate) statements: Vec<Stmt>,
-    /// The `move` of the `async` block.
-    pub(crate) capture: Option<Token![move]>,
-    /// What the future runs.
-    pub(crate) body: Group,
+    /// What the future runs: one body for each way through the function.
+    pub(crate) tails: Vec<Tail>,
     /// What the future returns, where the function says so.
     pub(crate) output: Option<Type>,
-    /// The names bound outside of the body, without the parameters.
+    /// The names bound outside of the bodies, without the parameters.
     pub(crate) names: Vec<Ident>,
     /// The receiver, where it has another name than `self`.
     pub(crate) receiver: Option<Ident>,
+}
+
+/// The body in an `async` block at the end of a function.
+pub(crate) struct Tail {
+    /// The `move` of the block.
+    pub(crate) capture: Option<Token![move]>,
+    /// Whether `#[async_trait]` made the block, which has taken all arguments.
+    pub(crate) is_method: bool,
+    pub(crate) body: Group,
 }
 
 /// Splits the function `name`, which returns `declared`; `None` if it does not return a future.
@@ -44,18 +52,26 @@ pub(crate) fn split(name: &Ident, body: &Group, declared: &Type, errors: &mut Er
             return None;
         }
     };
+    tail::without_last_return(&mut statements);
     let runtime_entry = is_runtime_entry(&statements);
-    let Some(block) = async_block_in(&mut statements, runtime_entry) else {
+    let Some(blocks) = blocks_in(&mut statements, runtime_entry) else {
         if future.is_some() {
             errors.push(not_an_async_block(name, statements.last()));
         }
         return None;
     };
-    let capture = block.capture;
-    let method = async_trait::find(block);
-    let inner = body_in(block, method.as_ref());
-    let mut body = Group::new(Delimiter::Brace, inner.stmts.drain(..).map(Stmt::into_token_stream).collect());
-    body.set_span(inner.brace_token.span.join());
+    let mut method = None;
+    let tails = blocks.into_iter().map(|block| {
+        let capture = block.capture;
+        let found = async_trait::find(block);
+        let inner = body_in(block, found.as_ref());
+        let mut body = Group::new(Delimiter::Brace, inner.stmts.drain(..).map(Stmt::into_token_stream).collect());
+        body.set_span(inner.brace_token.span.join());
+        let is_method = found.is_some();
+        method = method.take().or(found);
+        Tail { capture, is_method, body }
+    });
+    let tails = tails.collect();
     if !runtime_entry && let Some(early) = early_return(&mut statements) {
         errors.at(early, format!("this `return` leaves `{name}` without the lock; move it into the `async` block"));
     }
@@ -65,13 +81,13 @@ pub(crate) fn split(name: &Ident, body: &Group, declared: &Type, errors: &mut Er
     };
     names.extend(statements.iter().filter_map(as_let).flat_map(|local| bound_by(&local.pat)));
     let output = if runtime_entry { Some(declared.clone()) } else { output };
-    Some(Split { statements, capture, body, output, names, receiver })
+    Some(Split { statements, tails, output, names, receiver })
 }
 
-/// Inserts `body` where `split` removed the old one.
-pub(crate) fn insert_body(statements: &mut [Stmt], body: TokenStream) {
+/// Inserts `bodies` where `split` removed the old ones.
+pub(crate) fn insert_bodies(statements: &mut [Stmt], bodies: impl IntoIterator<Item = TokenStream>) {
     let runtime_entry = is_runtime_entry(statements);
-    if let Some(block) = async_block_in(statements, runtime_entry) {
+    for (block, body) in blocks_in(statements, runtime_entry).into_iter().flatten().zip(bodies) {
         let method = async_trait::find(block);
         body_in(block, method.as_ref()).stmts.push(Stmt::Expr(Expr::Verbatim(body), None));
     }
@@ -142,32 +158,12 @@ fn is_runtime_entry(statements: &[Stmt]) -> bool {
     starts && last.replace(' ', "").contains(".block_on(body)")
 }
 
-/// The `async` block that `statements` return, or that the runtime runs.
-fn async_block_in(statements: &mut [Stmt], runtime_entry: bool) -> Option<&mut ExprAsync> {
-    let expression = match (runtime_entry, statements) {
-        (true, [Stmt::Local(Local { init: Some(init), .. }), ..]) => &mut init.expr,
-        (false, [.., Stmt::Expr(last, None)]) => last,
-        _ => return None,
-    };
-    async_block(expression)
-}
-
-/// `async {…}`, `Box::pin(async {…})`, `async {…}.boxed()`.
-fn async_block(expression: &mut Expr) -> Option<&mut ExprAsync> {
-    match expression {
-        Expr::Async(block) => Some(block),
-        Expr::Paren(inner) => async_block(&mut inner.expr),
-        Expr::Group(inner) => async_block(&mut inner.expr),
-        Expr::Call(call) => match &*call.func {
-            Expr::Path(path) if last_name(&path.path) == "pin" && call.args.len() == 1 => {
-                async_block(call.args.first_mut()?)
-            }
-            _ => None,
-        },
-        Expr::MethodCall(call) if call.method == "boxed" || call.method == "boxed_local" => {
-            async_block(&mut call.receiver)
-        }
-        _ => None,
+/// The `async` blocks that `statements` return, or the one that the runtime runs.
+fn blocks_in(statements: &mut [Stmt], runtime_entry: bool) -> Option<Vec<&mut ExprAsync>> {
+    match (runtime_entry, statements) {
+        (true, [Stmt::Local(Local { init: Some(init), .. }), ..]) => tail::async_blocks(&mut init.expr),
+        (true, _) => None,
+        (false, statements) => tail::async_blocks_in(statements),
     }
 }
 

@@ -26,11 +26,30 @@ pub(crate) enum Part {
     Value { text: String, code: TokenStream, spec: Option<String>, span: Span },
 }
 
+impl Key {
+    /// All code in it.
+    pub(crate) fn code(&self) -> TokenStream {
+        match self {
+            Self::Expression(code) => code.clone(),
+            Self::Template { parts, .. } => parts
+                .iter()
+                .filter_map(|part| match part {
+                    Part::Value { code, .. } => Some(code.clone()),
+                    Part::Text(_) => None,
+                })
+                .collect(),
+        }
+    }
+}
+
 /// Checks the argument `key`. Without a scope, as there is no function, only the form of a literal is checked.
 pub(crate) fn check(argument: Option<Argument<Expr>>, scope: Option<&Scope<'_>>, errors: &mut Errors) -> Option<Key> {
     match without_parentheses(argument?.value) {
         Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) => {
             let template = template::parse(&literal, errors);
+            if let Some(scope) = scope {
+                scope.refuse_lookalikes(&template, errors);
+            }
             let parts = template.pieces.into_iter().map(|piece| match piece {
                 Piece::Text(text) => Some(Part::Text(text)),
                 Piece::Value(value) => {
@@ -48,6 +67,11 @@ pub(crate) fn check(argument: Option<Argument<Expr>>, scope: Option<&Scope<'_>>,
                 .at(&lit, format!("`key` takes a string literal or an expression that is `Display`, not `{literal}`"));
             None
         }
-        code => Some(Key::Expression(scope?.resolved(code.into_token_stream(), None))),
+        code => {
+            let scope = scope?;
+            let code = code.into_token_stream();
+            scope.refuse_templates_in(code.clone(), errors);
+            Some(Key::Expression(scope.resolved(code, None)))
+        }
     }
 }

@@ -11,12 +11,14 @@ mod function;
 mod future;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
+mod kept;
 mod key;
 mod names;
 mod scan;
 mod scope;
 mod similar;
 mod syntax;
+mod tail;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -57,8 +59,10 @@ use quote::quote;
 /// | `crate` | path | where another crate re-exports `distributed_locks` | the dependency in `Cargo.toml` |
 ///
 /// A *duration* is a whole number of seconds (`10`), a string (`"1m30s"`, `"250ms"`), or an expression of type
-/// [`Duration`](std::time::Duration). It is at most a year and, except for `wait`, more than 0: a literal is checked by
-/// the compiler, an expression in each call (`InvalidOption`).
+/// [`Duration`](std::time::Duration), of any integer type (seconds), or an `Option` of these, whose `None` is the default. It
+/// is at most a year and, except for `wait`, more than 0: a literal is checked by the compiler, an expression in each call
+/// (`InvalidOption`). Two literals are refused because they rarely mean what they say: a number that looks like
+/// milliseconds (`30000`), and the unit `M`, which is a month.
 ///
 /// Expressions can use the arguments of the function, `self` included. All except `or` are evaluated once in each call,
 /// before the lock is requested. `or` is evaluated after the body: it cannot use an argument that the body takes by value,
@@ -84,14 +88,23 @@ use quote::quote;
 /// argument or be bound by an argument's pattern. Other angle brackets are text; `{'<'}name>` is the text `<name>`. If a
 /// function returns an `async` block without `move`, its key can use only the arguments that the block uses.
 ///
-/// With `key = expression`, the text of the expression is the key, without encoding.
+/// With `key = expression`, the text of the expression is the key, without encoding. It is no template: `{argument}` in it
+/// is an error, at compile time where it is a literal there, else in the call (`InvalidKey`).
 ///
 /// # What it applies to
 ///
 /// `async fn`, and functions that end with an `async` block, alone or in `Box::pin`; statements before the block run
-/// without the lock. Methods with any receiver, associated functions, trait methods with a body, and trait
+/// without the lock. The block may stand in each arm of an `if` or `match`, or in a variable that is returned in the end.
+/// Methods with any receiver, associated functions, trait methods with a body, and trait
 /// implementations; generics, patterns and `impl Trait`. In a plain `fn`, the thread blocks until the lock is acquired,
 /// also inside a runtime, and nothing can stop the body.
+///
+/// All arguments live as long as the body, and are dropped before the lock is released, also those that the body does not
+/// mention. (Not so an argument that only `or` uses, nor the rest of a pattern such as `Order { id, .. }` whose names the
+/// attribute uses.)
+///
+/// What is returned lazily runs *without* the lock: a stream or an iterator, a future inside of a `Result`, the handle of a
+/// task that was spawned. A plain `fn` that returns a future which is not one of the blocks above is refused.
 ///
 /// It can be combined with `#[async_trait]`, `#[tracing::instrument]`, `#[tokio::test]`, `#[tokio::main]`, `#[must_use]`,
 /// `#[cfg]` and lint attributes, in any order. The future is `Send` if the body is. A recursive function needs `Box::pin`,
@@ -110,6 +123,9 @@ use quote::quote;
 ///     "all is well".to_owned()
 /// }
 /// ```
+///
+/// A test that returns nothing would pass without running. So `#[test]`, `#[tokio::test]` and the like need a `Result` or
+/// `or`; where such an attribute stands above this one and cannot be seen, the test fails if it did not run.
 ///
 /// # Loss, panic and drop
 ///

@@ -21,10 +21,18 @@ pub(crate) struct Malformed {
     pub(crate) fix: &'static str,
 }
 
+/// A template, split.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Scanned {
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) malformed: Vec<Malformed>,
+    /// `<user.id>`: what is text, and looks like a value. Ranges with the brackets.
+    pub(crate) lookalikes: Vec<Range<usize>>,
+}
+
 /// Splits a template. Of Rust it knows only how brackets nest in an expression, and what quotes are.
-pub(crate) fn scan(text: &str) -> (Vec<Segment>, Vec<Malformed>) {
-    let mut segments = Vec::new();
-    let mut malformed = Vec::new();
+pub(crate) fn scan(text: &str) -> Scanned {
+    let Scanned { mut segments, mut malformed, mut lookalikes } = Scanned::default();
     let mut plain = String::new();
     let mut chars = text.char_indices().peekable();
     while let Some((start, c)) = chars.next() {
@@ -43,7 +51,13 @@ pub(crate) fn scan(text: &str) -> (Vec<Segment>, Vec<Malformed>) {
                     continue;
                 }
             },
-            '<' => angled(text, start, &mut chars),
+            '<' => {
+                let value = angled(text, start, &mut chars);
+                if value.is_none() {
+                    lookalikes.extend(lookalike(text, start));
+                }
+                value
+            }
             _ => None,
         };
         match segment {
@@ -59,7 +73,7 @@ pub(crate) fn scan(text: &str) -> (Vec<Segment>, Vec<Malformed>) {
     if !plain.is_empty() {
         segments.push(Segment::Text(plain));
     }
-    (segments, malformed)
+    Scanned { segments, malformed, lookalikes }
 }
 
 /// `{expression}` or `{expression:spec}`; `chars` is after the `{` at `start`.
@@ -128,6 +142,14 @@ fn angled(text: &str, start: usize, chars: &mut Peekable<CharIndices<'_>>) -> Op
     Some(Segment::Value { range: start..name.end + 1, expression: name, spec: None, angled: true })
 }
 
+/// `<user.id>` or `<id >`, which begins at `start`.
+fn lookalike(text: &str, start: usize) -> Option<Range<usize>> {
+    let length = text[start + 1..].find(['<', '>'])?;
+    let inside = &text[start + 1..start + 1 + length];
+    let begins = inside.trim_start().starts_with(|c: char| c.is_alphabetic() || c == '_');
+    (begins && text[start + 1 + length..].starts_with('>')).then_some(start..start + length + 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,7 +157,7 @@ mod tests {
 
     /// Text as it is, values as `[expression|spec]`, errors at the end.
     fn shown(text: &str) -> String {
-        let (segments, malformed) = scan(text);
+        let Scanned { segments, malformed, .. } = scan(text);
         let mut shown = String::new();
         for segment in segments {
             match segment {
@@ -158,6 +180,15 @@ mod tests {
         assert_eq!(shown("a < b > c <> <_> <1> <-x>"), "a < b > c <> <_> <1> <-x>");
         assert_eq!(shown("<a<b>"), "<a[b]");
         assert_eq!(shown("{{{x}}}"), "{[x]}");
+    }
+
+    #[test]
+    fn what_looks_like_a_value_in_angle_brackets() {
+        let found =
+            |text: &str| scan(text).lookalikes.into_iter().map(|range| text[range].to_owned()).collect::<Vec<_>>();
+        assert_eq!(found("/x/<user.id:04>/<id >/< id>"), ["<user.id:04>", "<id >", "< id>"]);
+        assert_eq!(found("/x/<id>/{a < b}/{{<a.b>}}"), ["<a.b>"]);
+        assert_eq!(found("a < b < c <> <1> <-x> <a"), [""; 0]);
     }
 
     #[test]
@@ -192,13 +223,13 @@ mod tests {
 
         #[test]
         fn text_without_marks_is_one_piece(text in "[^{}<]{1,40}") {
-            prop_assert_eq!(scan(&text), (vec![Segment::Text(text)], vec![]));
+            prop_assert_eq!(scan(&text), Scanned { segments: vec![Segment::Text(text)], ..Scanned::default() });
         }
 
         #[test]
         fn doubled_braces_are_the_text(text in "[{}a/]{1,20}") {
             let doubled = text.replace('{', "{{").replace('}', "}}");
-            prop_assert_eq!(scan(&doubled), (vec![Segment::Text(text)], vec![]));
+            prop_assert_eq!(scan(&doubled), Scanned { segments: vec![Segment::Text(text)], ..Scanned::default() });
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::errors::Errors;
 use crate::function::Function;
+use crate::scan::{Segment, scan};
 use crate::similar::{one_of, similar};
 use crate::syntax::without_parentheses;
-use crate::template::Value;
-use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use crate::template::{Template, Value};
+use proc_macro2::{Group, Ident, Literal, Span, TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::Expr;
 use syn::ext::IdentExt;
+use syn::{Expr, ExprLit, Lit, LitStr};
 
 /// What is in scope where the key of a function is rendered.
 pub(crate) struct Scope<'a> {
@@ -42,7 +43,17 @@ impl<'a> Scope<'a> {
             let Some(name) = self.find(text) else { return refuse(self.unknown_in_angles(text, template)) };
             return Some(moved_to(value.span, name).into_token_stream());
         }
+        if let Some(name) = self.find(text)
+            && text != "self"
+        {
+            // Also `type`, the name of the parameter `r#type`, as in `format!`.
+            return Some(moved_to(value.span, name).into_token_stream());
+        }
         let expression = match syn::parse_str::<Expr>(text) {
+            Ok(Expr::Lit(ExprLit { lit: Lit::Int(number), .. })) => {
+                let names = if self.known().is_empty() { "a constant".to_owned() } else { one_of(&self.known()) };
+                return refuse(format!("`{{{number}}}` in `{template}` is the same for every call; name {names}"));
+            }
             Ok(expression) => expression,
             Err(error) => return refuse(format!("`{text}` in `{template}` is not an expression: {error}")),
         };
@@ -59,6 +70,69 @@ impl<'a> Scope<'a> {
             return refuse(self.unknown(&name.to_string(), template));
         }
         Some(self.resolved(expression.to_token_stream(), Some(value.span)))
+    }
+
+    /// Refuses `<user.id>` where `user` is a parameter: it is text, and every call would have the same key.
+    pub(crate) fn refuse_lookalikes(&self, template: &Template, errors: &mut Errors) {
+        for (lookalike, span) in &template.lookalikes {
+            let inside = lookalike.trim_matches(['<', '>']).trim();
+            if self.begins_with_a_name(inside) {
+                let text = template.text.escape_debug();
+                errors.at_span(
+                    *span,
+                    format!("`{lookalike}` in `{text}` is the same for every call; write `{{{inside}}}`"),
+                );
+            }
+        }
+    }
+
+    /// Refuses a template in a string of an expression, such as `concat!("/orders/", "{id}")`: it is text there, and every
+    /// call would have the same key.
+    pub(crate) fn refuse_templates_in(&self, code: TokenStream, errors: &mut Errors) {
+        let mut formats = false;
+        let mut tokens = code.into_iter().peekable();
+        while let Some(token) = tokens.next() {
+            match token {
+                TokenTree::Ident(name) => {
+                    let is_macro = matches!(tokens.peek(), Some(TokenTree::Punct(next)) if next.as_char() == '!');
+                    formats = is_macro && name.to_string().starts_with("format");
+                }
+                TokenTree::Group(group) if formats => {
+                    formats = false;
+                    let mut arguments = group.stream().into_iter();
+                    // The first one is a template of its own.
+                    arguments.next();
+                    self.refuse_templates_in(arguments.collect(), errors);
+                }
+                TokenTree::Group(group) => self.refuse_templates_in(group.stream(), errors),
+                TokenTree::Literal(literal) => self.refuse_template(&literal, errors),
+                TokenTree::Punct(_) => {}
+            }
+        }
+    }
+
+    fn refuse_template(&self, literal: &Literal, errors: &mut Errors) {
+        let Ok(text) = syn::parse_str::<LitStr>(&literal.to_string()).map(|literal| literal.value()) else { return };
+        let values = scan(&text).segments.into_iter().filter_map(|segment| match segment {
+            Segment::Value { range, expression, .. } => Some((range, expression)),
+            Segment::Text(_) => None,
+        });
+        for (range, expression) in values {
+            if self.begins_with_a_name(text[expression].trim()) {
+                let value = text[range].escape_debug();
+                let message = format!(
+                    "`{value}` is the same for every call, for only `key = \"…\"` itself is a template; \
+                     write the whole key there, or use `format!`"
+                );
+                errors.at_span(literal.span(), message);
+            }
+        }
+    }
+
+    /// Whether an expression begins with the name of a parameter.
+    fn begins_with_a_name(&self, expression: &str) -> bool {
+        let end = expression.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(expression.len());
+        end > 0 && self.find(&expression[..end]).is_some()
     }
 
     /// `tokens` with every name of this scope as it is in the function's own tokens; with the span `at`, if there is one.

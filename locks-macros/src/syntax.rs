@@ -1,6 +1,7 @@
 //! What several files ask of a piece of Rust syntax.
 
-use proc_macro2::Ident;
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use syn::ext::IdentExt;
 use syn::visit_mut::{self, VisitMut};
 use syn::{Expr, Local, Pat, PatIdent, Stmt, Token, Type, TypeInfer};
 
@@ -50,4 +51,14 @@ pub(crate) fn as_let(statement: &Stmt) -> Option<&Local> {
         Stmt::Local(local) => Some(local),
         _ => None,
     }
+}
+
+/// Whether `tokens` may use the variable `name`: as an identifier, or in a format string.
+pub(crate) fn mentions(tokens: &TokenStream, name: &str) -> bool {
+    tokens.clone().into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident.unraw() == name,
+        TokenTree::Group(group) => mentions(&group.stream(), name),
+        TokenTree::Literal(text) => text.to_string().contains(&format!("{{{name}")),
+        TokenTree::Punct(_) => false,
+    })
 }

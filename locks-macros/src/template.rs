@@ -1,7 +1,7 @@
 //! A key literal as the pieces it is made of, each with its span in the literal.
 
 use crate::errors::Errors;
-use crate::scan::{Malformed, Segment, scan};
+use crate::scan::{Malformed, Scanned, Segment, scan};
 use proc_macro2::Span;
 use std::ops::Range;
 use syn::LitStr;
@@ -14,6 +14,8 @@ pub(crate) struct Template {
     /// The literal's text as it is written, for messages and metrics.
     pub(crate) text: String,
     pub(crate) pieces: Vec<Piece>,
+    /// `<user.id>`: what is text, and looks like a value; with its span.
+    pub(crate) lookalikes: Vec<(String, Span)>,
 }
 
 /// One piece of a template, in order.
@@ -43,7 +45,7 @@ pub(crate) fn parse(literal: &LitStr, errors: &mut Errors) -> Template {
     if let Some(control) = text.chars().find(|c| c.is_control()) {
         errors.at(literal, format!("`key` contains the control character {control:?}; remove it"));
     }
-    let (segments, malformed) = scan(&text);
+    let Scanned { segments, malformed, lookalikes } = scan(&text);
     for Malformed { range, problem, fix } in malformed {
         errors.at_span(span_in(literal, &range), format!("{problem} in `{}`; {fix}", text.escape_debug()));
     }
@@ -66,7 +68,9 @@ pub(crate) fn parse(literal: &LitStr, errors: &mut Errors) -> Template {
     if length > LONGEST {
         errors.at(literal, format!("`key` has {length} bytes and at most {LONGEST} are allowed; hash the long part"));
     }
-    Template { text, pieces }
+    let lookalikes = lookalikes.into_iter().map(|range| (text[range.clone()].to_owned(), span_in(literal, &range)));
+    let lookalikes = lookalikes.collect();
+    Template { text, pieces, lookalikes }
 }
 
 /// The span of `range` in the text of `literal`. Only nightly compilers have spans inside a literal.

@@ -277,7 +277,7 @@ proptest! {
     /// The macro and the runtime accept the same durations, and refuse the others with the same message.
     #[test]
     fn the_macro_and_the_runtime_parse_durations_alike(
-        text in "[0-9]{1,3}(ms|s|m|h|d|us|ns|sec|min)?( ?[0-9]{1,3}(ms|s|m|h))?| ?[0-9]{1,22}[a-z]{0,6} ?|\\PC{0,12}",
+        text in "[0-9]{1,3}(ms|s|m|h|d|us|ns|sec|min|M)?( ?[0-9]{1,3}(ms|s|m|h))?| ?[0-9]{1,22}[a-z]{0,6} ?|\\PC{0,12}",
     ) {
         // A URL needs them encoded.
         let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();

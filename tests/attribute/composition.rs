@@ -95,15 +95,27 @@ async fn stopped() -> Result<(), Error> {
 
 #[tokio::test]
 #[distributed_lock(key = "/composition/test", client = &store("composition-test"))]
-async fn a_test_outside() {
+async fn a_test_outside() -> Result<(), Error> {
     assert_eq!(current_key(), "/composition/test");
+    Ok(())
 }
 
 #[distributed_lock(key = "/composition/test", client = &store("composition-test"))]
 #[tokio::test]
-async fn a_test_inside() {
+async fn a_test_inside() -> Result<(), Error> {
     assert_eq!(current_key(), "/composition/test");
+    Ok(())
 }
+
+#[test]
+#[should_panic(expected = "the test did not run: ")]
+#[distributed_lock(key = String::new(), client = &store("composition-test"))]
+fn a_plain_test_that_does_not_run_fails() {}
+
+#[tokio::test]
+#[should_panic(expected = "the key is empty")]
+#[distributed_lock(key = String::new(), client = &store("composition-test"), or = panic!("{error}"))]
+async fn a_test_that_says_so_does() {}
 
 #[tokio::test]
 async fn spans_may_be_outside_or_inside_of_locks() {

@@ -36,7 +36,12 @@ impl Shard {
     #[distributed_lock(key = "/impl_future/{id}", wait = 0)]
     fn boxed(id: u32) -> Pin<Box<dyn Future<Output = Result<u32, Error>> + Send>> {
         let twice = id * 2;
-        Box::pin(async move { if twice == 0 { return Ok(1) } else { Ok(twice) } })
+        Box::pin(async move {
+            if twice == 0 {
+                return Ok(1);
+            }
+            Ok(twice)
+        })
     }
 
     /// A type that is a future only by its alias.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed step is a failed test")]
 
+mod arguments;
 mod async_trait;
 mod client;
 mod composition;
@@ -17,6 +18,7 @@ mod recursion;
 mod renamed;
 mod return_types;
 mod send;
+mod size;
 mod templates;
 mod traits;
 

@@ -20,6 +20,11 @@ async fn waits_by_constant(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
+#[distributed_lock(key = "/options/wait", wait = seconds, hold_at_most = most)]
+async fn waits_by_number(seconds: i64, most: Option<Duration>) -> Result<(), Error> {
+    Ok(())
+}
+
 #[distributed_lock(key = "/options/most", hold_at_most = "30ms")]
 async fn never_ends() -> Result<(), Error> {
     // Not for ever: if it is not stopped, the test fails instead of hanging.
@@ -56,6 +61,10 @@ async fn wait_ends() {
         assert_eq!(waits().await.unwrap_err().kind(), ErrorKind::Timeout);
         let config = Config { ttl: Duration::from_secs(3) };
         assert_eq!(waits_by_constant(&config).await.unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!(waits_by_number(0, None).await.unwrap_err().kind(), ErrorKind::Busy);
+        let negative = waits_by_number(-1, None).await.unwrap_err();
+        assert_eq!(negative.kind(), ErrorKind::InvalidOption, "{negative}");
+        assert!(negative.to_string().contains("`wait` must not be negative"), "{negative}");
     })
     .await;
 }

@@ -94,6 +94,20 @@ async fn the_value_of_an_expression_is_not_encoded() {
     assert_eq!((key.as_str(), name.as_str()), ("/x%", "/x%"));
 }
 
+const LOOKS_LIKE_A_TEMPLATE: &str = "/given/{job}";
+
+#[distributed_lock(key = LOOKS_LIKE_A_TEMPLATE)]
+async fn from_constant(job: u8) -> Result<u8, Error> {
+    Ok(job)
+}
+
+#[tokio::test]
+async fn a_template_in_a_constant_is_not_one_key_for_every_call() {
+    let error = distributed_locks::scoped(store("templates-constant"), from_constant(1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidKey);
+    assert!(error.to_string().contains("`{job}` is text here"), "{error}");
+}
+
 #[tokio::test]
 async fn an_empty_value_is_an_invalid_key() {
     let locks = store("templates-empty");

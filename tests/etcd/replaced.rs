@@ -6,13 +6,14 @@ use std::time::Duration;
 use distributed_locks::{Error, ErrorKind, Locks};
 use support::cases;
 use support::cases::{Case, Fixture};
-use support::etcd::{Etcd, Setup};
+use support::etcd::{Cluster, Etcd, Setup};
 use support::scenarios::{acquire_and_release, chain, connect, held, lost, nothing_is_left};
 use support::{Server, eventually};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
         two_clusters_behind_one_list_have_no_holder,
+        a_minority_that_answers_first_is_not_believed,
         a_session_ends_at_the_answer_of_another_cluster,
         a_server_without_its_data_grants_no_smaller_fence,
         an_entry_that_comes_back_with_a_snapshot_blocks_nobody,
@@ -52,6 +53,28 @@ async fn two_clusters_behind_one_list_have_no_holder(fixture: Fixture) {
     refused(&locks, "/k").await;
     other.kill();
     acquire_and_release(&locks, "/k").await;
+}
+
+/// The members that belong together are slow, and somebody else's server answers at once.
+async fn a_minority_that_answers_first_is_not_believed(fixture: Fixture) {
+    let cluster = Cluster::start(fixture.program(), 3);
+    let (ours, foreign) = ([cluster.member(0), cluster.member(1)], fixture.start(&Setup::default()));
+    let list = format!("{},{},{}", ours[0].endpoint(), foreign.endpoint(), ours[1].endpoint());
+    let url = format!("etcd://{list}?connect_timeout=2s");
+    ours.iter().for_each(|member| member.pause());
+    // Whichever of them each client prefers.
+    for _ in 0..3 {
+        let error = refused(&connect(&url), "/k").await;
+        assert!(chain(&error).contains("at least half"), "{}", chain(&error));
+    }
+    let waiting = connect(&url);
+    let call = tokio::spawn(async move { waiting.lock("/k").wait(Duration::from_secs(60)).acquire().await });
+    foreign.kill();
+    ours.iter().for_each(|member| member.resume());
+    call.await.unwrap().expect("the cluster answers again").release().await.unwrap();
+    foreign.launch();
+    foreign.await_ready();
+    assert_eq!(foreign.left("/k"), Vec::<String>::new());
 }
 
 async fn a_session_ends_at_the_answer_of_another_cluster(fixture: Fixture) {

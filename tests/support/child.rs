@@ -45,6 +45,7 @@ pub struct Child {
     lines: Receiver<String>,
     stdout: String,
     stderr: Arc<Mutex<String>>,
+    reader: Option<thread::JoinHandle<()>>,
 }
 
 impl Child {
@@ -55,8 +56,8 @@ impl Child {
         let pipes = process.pipes();
         let stdin = pipes.stdin.take();
         let lines = lines(pipes.stdout.take().unwrap());
-        let stderr = collected(pipes.stderr.take().unwrap());
-        Child { process, stdin, lines, stdout: String::new(), stderr }
+        let (stderr, reader) = collected(pipes.stderr.take().unwrap());
+        Child { process, stdin, lines, stdout: String::new(), stderr, reader: Some(reader) }
     }
 
     /// Skips to the next line that starts with `prefix` and returns what follows the prefix, trimmed.
@@ -192,6 +193,12 @@ impl Child {
         self.stderr.lock().unwrap().clone()
     }
 
+    /// All that it and the processes that it started have written to stderr, once they have closed it.
+    pub fn whole_stderr(&mut self) -> String {
+        self.reader.take().map(thread::JoinHandle::join);
+        self.stderr()
+    }
+
     #[track_caller]
     fn fail(&mut self, what: &str) -> ! {
         self.stdout.extend(self.lines.try_iter().map(|line| line + "\n"));
@@ -208,13 +215,13 @@ fn lines(stdout: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-/// What is read, as far as it has come.
-pub(crate) fn collected(stderr: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+/// What is read, as far as it has come, and the thread that reads.
+pub(crate) fn collected(stderr: impl Read + Send + 'static) -> (Arc<Mutex<String>>, thread::JoinHandle<()>) {
     let collected = Arc::new(Mutex::new(String::new()));
     let sink = collected.clone();
-    thread::spawn(move || {
+    let reader = thread::spawn(move || {
         let read = BufReader::new(stderr).lines().map_while(Result::ok);
         read.for_each(|line| writeln!(sink.lock().unwrap(), "{line}").unwrap());
     });
-    collected
+    (collected, reader)
 }

@@ -8,6 +8,7 @@
 //! `hold_at_least`, `worker briefly URL KEY` one with that and a body that ends at once, and `worker configured [URL] [URL]`
 //! one after as many `init`s.
 //! `worker forks URL KEY` forks under a lock: see `forks.rs`, `worker daemon URL KEY` right after `init`; `worker guards HOW URL KEY` is in `guards.rs`.
+//! `worker forgetful` calls two functions that return nothing, without a client.
 //! `worker clients COUNT URL KEY` makes, uses and drops clients, and waits until their files are closed: `closed SECONDS`.
 
 #![expect(clippy::print_stdout, reason = "the tests read it")]
@@ -67,6 +68,11 @@ async fn at_least(key: &str) -> Result<(), Error> {
 async fn briefly(key: &str) -> Result<(), Error> {
     println!("start {key} {}", now());
     Ok(())
+}
+
+#[distributed_lock(key = "/forgetful/{job}")]
+async fn forgetful(job: &str) {
+    println!("ran {job}");
 }
 
 /// When a turn began and ended, and its fence.
@@ -131,6 +137,11 @@ async fn main() -> Result<(), Error> {
             Ok(())
         }
         ["daemon", url, key] => forks::after_init(url, key),
+        ["forgetful"] => {
+            forgetful("first").await;
+            forgetful("second").await;
+            Ok(())
+        }
         ["clients", count, url, key] => clients(count.parse().unwrap_or(1), url, key).await,
         ["guards", how, url, key] => guards::run(how, url, key),
         ["forks", url, key] => forks::run(url, key),
@@ -173,7 +184,9 @@ async fn main() -> Result<(), Error> {
             ending(key, how).await
         }
         other => {
-            println!("usage: worker hold|turns|least|configured|ends|forks|daemon|guards|clients …, not {other:?}");
+            println!(
+                "usage: worker hold|turns|least|configured|ends|forks|daemon|guards|forgetful|clients …, not {other:?}"
+            );
             std::process::exit(2)
         }
     }

@@ -2,8 +2,9 @@
 
 use super::global;
 use super::guard::Guard;
+use super::length::Given;
 use super::locks::Locks;
-use super::run::{run_under, run_under_blocking};
+use super::run::{Acquiring, Run, run_under_blocking};
 use crate::engine::acquire::{Joins, acquire};
 use crate::engine::observe;
 use crate::engine::request::Caller;
@@ -73,6 +74,20 @@ pub fn skipped<T: FromLockError>(error: Error) -> T {
     T::from_lock_error(error)
 }
 
+/// [`skipped`] for a function that returns nothing. If it is a test itself, it fails: it would pass without running.
+///
+/// # Panics
+///
+/// If the function was compiled for tests and has the name of this thread, as a test has.
+#[expect(clippy::panic, reason = "this is how a test fails")]
+pub fn skipped_in(compiled_for_tests: bool, function: &str, error: Error) {
+    let in_crate = function.split_once("::").map_or(function, |(_, path)| path);
+    if compiled_for_tests && std::thread::current().name() == Some(in_crate) {
+        panic!("the test did not run: {error}");
+    }
+    skipped(error)
+}
+
 /// What may be interpolated into a key template.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written into a lock key: it does not implement `Display`",
@@ -97,13 +112,21 @@ pub fn key(pieces: &[Piece<'_>]) -> Result<Key, Error> {
     naming::render(pieces)
 }
 
-/// The key that an expression evaluates to, used as it is.
+/// The key that an expression evaluates to, used as it is. It is no template: what looks like one, with a name of the
+/// function's `arguments` in braces, would be the same key for every call.
 ///
 /// # Errors
 ///
 /// `InvalidKey`.
-pub fn key_of(value: impl Display) -> Result<Key, Error> {
-    Key::new(value.to_string())
+pub fn key_of(value: &dyn Display, arguments: &[&str]) -> Result<Key, Error> {
+    let text = value.to_string();
+    match arguments.iter().find(|name| naming::is_value_in(&text, name)) {
+        None => Key::new(text),
+        Some(name) => {
+            let why = format!("`{{{name}}}` is text here: only a literal `key = \"…\"` is a template");
+            Err(Error::invalid_key(&text, why))
+        }
+    }
 }
 
 /// The client that an attribute names.
@@ -126,22 +149,31 @@ pub fn client(locks: &Locks) -> Option<Locks> {
 /// # Cancel safety
 ///
 /// Dropping it drops the body and releases the lock, or withdraws from the queue, in the background.
-pub async fn call<T, F, Fut>(
+pub fn call<F, Fut>(
     site: &'static Site,
     key: Result<Key, Error>,
-    options: Options,
+    options: Given,
     client: Option<Locks>,
     body: F,
-) -> Result<T, Error>
+) -> Run<F, Fut>
 where
     F: FnOnce(Guard) -> Fut,
-    Fut: Future<Output = T>,
+    Fut: Future,
 {
-    let named = |error: Error| error.with_function(site.name);
-    let (locks, key) = prepared(client, key).map_err(named)?;
-    let acquired = acquire(&locks.engine, key, options, site.into(), Joins::Body);
-    let acquired = with_contained_wakers(acquired).await.map_err(named)?;
-    run_under(acquired.into(), &options, body).await.map_err(named)
+    Run::new(acquiring(site, key, options, client), body)
+}
+
+fn acquiring(site: &'static Site, key: Result<Key, Error>, options: Given, client: Option<Locks>) -> Acquiring {
+    let (prepared, options) = match prepared(client, key, options) {
+        Ok((locks, key, options)) => (Ok((locks, key)), options),
+        Err(error) => (Err(error), Options::default()),
+    };
+    let guard = async move {
+        let (locks, key) = prepared?;
+        let acquired = acquire(&locks.engine, key, options, site.into(), Joins::Body);
+        with_contained_wakers(acquired).await.map(Guard::from)
+    };
+    Acquiring { guard: Box::pin(guard), options, function: Some(site.name) }
 }
 
 /// Runs `body` on this thread under the lock.
@@ -156,21 +188,25 @@ where
 pub fn call_blocking<T>(
     site: &'static Site,
     key: Result<Key, Error>,
-    options: Options,
+    options: Given,
     client: Option<Locks>,
     body: impl FnOnce(Guard) -> T,
 ) -> Result<T, Error> {
     let named = |error: Error| error.with_function(site.name);
-    let (locks, key) = prepared(client, key).map_err(named)?;
+    let (locks, key, options) = prepared(client, key, options).map_err(named)?;
     let acquired = blocking(acquire(&locks.engine, key, options, site.into(), Joins::BlockingBody)).map_err(named)?;
     run_under_blocking(acquired.into(), body).map_err(named)
 }
 
-/// The client and the key, or what is wrong with the first of them that is.
-fn prepared(client: Option<Locks>, key: Result<Key, Error>) -> Result<(Locks, Key), Error> {
-    match (client.map_or_else(global::client, Ok), key) {
-        (Ok(locks), Ok(key)) => Ok((locks, key)),
-        (Err(error), Ok(key)) => Err(error.with_key(&key)),
-        (Err(error), Err(_)) | (Ok(_), Err(error)) => Err(error),
+/// The client, the key and the options, or what is wrong with the first of them that is.
+fn prepared(client: Option<Locks>, key: Result<Key, Error>, options: Given) -> Result<(Locks, Key, Options), Error> {
+    let (locks, key) = match (client.map_or_else(global::client, Ok), key) {
+        (Ok(locks), Ok(key)) => (locks, key),
+        (Err(error), Ok(key)) => return Err(error.with_key(&key)),
+        (Err(error), Err(_)) | (Ok(_), Err(error)) => return Err(error),
+    };
+    match options.options() {
+        Ok(options) => Ok((locks, key, options)),
+        Err(error) => Err(error.with_key(&key)),
     }
 }

@@ -1,7 +1,7 @@
 //! A lock as it is about to be acquired by hand.
 
 use super::guard::Guard;
-use super::run::run_under;
+use super::run::{Acquiring, Run};
 use crate::engine::acquire::{Joins, acquire};
 use crate::engine::core::Engine;
 use crate::engine::request::Caller;
@@ -145,8 +145,8 @@ impl Lock {
         Fut: Future<Output = T>,
     {
         let options = self.options;
-        let guard = self.acquire_as(Joins::Body).await?;
-        run_under(guard, &options, body).await
+        let guard = Box::pin(self.acquire_as(Joins::Body));
+        Run::new(Acquiring { guard, options, function: None }, body).await
     }
 
     async fn acquire_as(self, joins: Joins) -> Result<Guard, Error> {

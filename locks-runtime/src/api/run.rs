@@ -1,63 +1,192 @@
 //! Running a body for as long as its lock is held, and no longer.
+//!
+//! Nearly nothing of it is generic over the body: each locked function has code of its own only to begin, poll and drop its
+//! body, so that a program with hundreds of them compiles.
 
 use super::guard::Guard;
-use crate::engine::hold::Hold;
-use crate::engine::{context, observe};
-use crate::values::end::EndReason;
+use super::running::{Ending, Running, Runs};
+use crate::engine::observe;
 use crate::values::error::Error;
-use crate::values::options::{OnLost, Options};
-use crate::world::panic::with_contained_wakers;
+use crate::values::options::Options;
 use crate::world::runtime::blocking;
 use std::any::Any;
+use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
-/// Runs `body` under a lock that is held, and releases it.
-pub(crate) async fn run_under<T, F, Fut>(guard: Guard, options: &Options, body: F) -> Result<T, Error>
-where
-    F: FnOnce(Guard) -> Fut,
-    Fut: Future<Output = T>,
-{
-    let hold = Arc::clone(guard.hold());
-    // A hold of its own ends by itself, and the body with it. A joined one must not be ended for an inner body's
-    // limit, and a body that goes on after a loss still ends at its own.
-    let limit = options.hold_at_most.filter(|_| !guard.is_owner() || options.on_lost == OnLost::Continue);
-    let running = Running {
-        body: Some(Box::pin(body(Guard::joining(Arc::clone(&hold))))),
-        watched: (options.on_lost == OnLost::Cancel).then(|| Watched { hold: Arc::clone(&hold), ended: None }),
-        limit: limit.map(|limit| {
-            let timer = hold.world().runtime().sleep(limit);
-            (limit, Box::pin(with_contained_wakers(timer)) as Timer)
-        }),
-    };
-    let ending = tracing::Instrument::instrument(context::under(guard.body(), running), hold.span().clone()).await;
-    finish(guard, ending).await
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A body and its lock: acquires the lock, runs the body while the lock is held, and releases the lock.
+///
+/// Dropping it drops the body and releases the lock, or withdraws from the queue, in the background.
+pub struct Run<F, Fut: Future> {
+    life: Life,
+    body: Body<F, Fut>,
+}
+
+impl<F, Fut: Future> Run<F, Fut> {
+    /// Runs `body` under the lock that `acquiring` gets. `function` is named in its errors.
+    pub(crate) fn new(acquiring: Acquiring, body: F) -> Self {
+        Self { life: Life(Stage::Acquiring(acquiring)), body: Body::Waiting(body) }
+    }
+}
+
+impl<F: FnOnce(Guard) -> Fut, Fut: Future> Future for Run<F, Fut> {
+    type Output = Result<Fut::Output, Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { life, body } = self.get_mut();
+        ready!(life.poll(context, body))?;
+        match mem::replace(body, Body::Gone) {
+            Body::Returned(value) => Poll::Ready(Ok(value)),
+            _ => unreachable!("a body that has returned has a value"),
+        }
+    }
+}
+
+/// Nothing in it is ever pinned where it is: the future of the body is in a box.
+impl<F, Fut: Future> Unpin for Run<F, Fut> {}
+
+impl<F, Fut: Future> Drop for Run<F, Fut> {
+    fn drop(&mut self) {
+        if let Stage::Running(running, _) = &self.life.0 {
+            // Its destructors see the hold, as the body did.
+            running.drop_body(&mut || self.body = Body::Gone);
+        }
+    }
+}
+
+impl<F, Fut: Future> fmt::Debug for Run<F, Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").field("stage", &self.life.0.name()).finish_non_exhaustive()
+    }
+}
+
+/// A body, as far as it has come.
+enum Body<F, Fut: Future> {
+    Waiting(F),
+    Running(Pin<Box<Fut>>),
+    Returned(Fut::Output),
+    Gone,
+}
+
+impl<F: FnOnce(Guard) -> Fut, Fut: Future> Runs for Body<F, Fut> {
+    fn begin(&mut self, guard: Guard) {
+        if let Self::Waiting(body) = mem::replace(self, Self::Gone) {
+            *self = Self::Running(Box::pin(body(guard)));
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Self::Running(body) = self else { return Poll::Pending };
+        // The body stays where it is until its caller is told: what it holds is dropped under the lock.
+        let value = ready!(body.as_mut().poll(context));
+        *self = Self::Returned(value);
+        Poll::Ready(())
+    }
+
+    fn stop(&mut self) {
+        *self = Self::Gone;
+    }
+}
+
+/// A request for the lock of a body.
+pub(crate) struct Acquiring {
+    pub(crate) guard: Boxed<Result<Guard, Error>>,
+    pub(crate) options: Options,
+    /// Named in the errors.
+    pub(crate) function: Option<&'static str>,
+}
+
+/// What surrounds a body.
+struct Life(Stage);
+
+enum Stage {
+    Acquiring(Acquiring),
+    Running(Running, Option<&'static str>),
+    Releasing(Boxed<Result<(), Error>>),
+    Over,
+}
+
+impl Stage {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Acquiring(_) => "acquiring",
+            Self::Running(..) => "running",
+            Self::Releasing(_) => "releasing",
+            Self::Over => "over",
+        }
+    }
+}
+
+impl Life {
+    /// `Ok` if the body has returned.
+    fn poll(&mut self, context: &mut Context<'_>, body: &mut dyn Runs) -> Poll<Result<(), Error>> {
+        loop {
+            self.0 = match &mut self.0 {
+                Stage::Acquiring(acquiring) => match ready!(acquiring.guard.as_mut().poll(context)) {
+                    Ok(guard) => {
+                        body.begin(Guard::joining(guard.hold().clone()));
+                        Stage::Running(Running::new(guard, &acquiring.options), acquiring.function)
+                    }
+                    Err(error) => {
+                        let error = named(error, acquiring.function);
+                        self.0 = Stage::Over;
+                        return Poll::Ready(Err(error));
+                    }
+                },
+                Stage::Running(running, function) => {
+                    let ending = ready!(running.poll(context, body));
+                    let function = *function;
+                    let Stage::Running(running, _) = mem::replace(&mut self.0, Stage::Over) else { continue };
+                    let guard = running.into_guard();
+                    Stage::Releasing(Box::pin(async move {
+                        finish(guard, ending).await.map_err(|error| named(error, function))
+                    }))
+                }
+                Stage::Releasing(releasing) => {
+                    let result = ready!(releasing.as_mut().poll(context));
+                    self.0 = Stage::Over;
+                    return Poll::Ready(result);
+                }
+                Stage::Over => return Poll::Pending,
+            };
+        }
+    }
 }
 
 /// Runs `body` on this thread under a lock that is held, and releases it.
 pub(crate) fn run_under_blocking<T>(guard: Guard, body: impl FnOnce(Guard) -> T) -> Result<T, Error> {
-    let hold = Arc::clone(guard.hold());
-    let result = hold.span().in_scope(|| {
-        catch_unwind(AssertUnwindSafe(|| context::under_sync(guard.body(), || body(Guard::joining(Arc::clone(&hold))))))
-    });
-    blocking(finish(guard, result.map_or_else(Ending::Panicked, Ending::Returned)))
+    let (mut body, mut value) = (Some(body), None);
+    let within = guard.hold().clone();
+    let ran = run_here(&guard, &mut || value = body.take().map(|body| body(Guard::joining(within.clone()))));
+    blocking(finish(guard, ran.map_or_else(Ending::Panicked, |()| Ending::Returned)))?;
+    match value {
+        Some(value) => Ok(value),
+        None => unreachable!("a body that has returned has a value"),
+    }
 }
 
-/// Releases the lock, and returns what became of the body.
-async fn finish<T>(guard: Guard, ending: Ending<T>) -> Result<T, Error> {
-    let (hold, is_owner) = (Arc::clone(guard.hold()), guard.is_owner());
+/// Runs `work` on this thread, as a body under the lock.
+fn run_here(guard: &Guard, work: &mut dyn FnMut()) -> Result<(), Box<dyn Any + Send>> {
+    let caught = || catch_unwind(AssertUnwindSafe(work));
+    guard.hold().span().in_scope(|| crate::engine::context::nest(guard.body()).within(caught))
+}
+
+/// Releases the lock; `Ok` if the body has returned.
+async fn finish(guard: Guard, ending: Ending) -> Result<(), Error> {
+    let (hold, is_owner) = (guard.hold().clone(), guard.is_owner());
     // The value stands: a release that failed is logged there, and goes on in the background.
     let (lost, _) = guard.end().await;
     match ending {
-        Ending::Returned(value) => {
+        Ending::Returned => {
             if let Some(reason) = lost {
                 observe::overran(hold.key(), &reason);
             }
-            Ok(value)
+            Ok(())
         }
         Ending::Panicked(panic) => resume_unwind(panic),
         Ending::Stopped(reason) => Err(hold.lost_error(&reason)),
@@ -70,80 +199,9 @@ async fn finish<T>(guard: Guard, ending: Ending<T>) -> Result<T, Error> {
     }
 }
 
-/// How a body ended.
-enum Ending<T> {
-    Returned(T),
-    Panicked(Box<dyn Any + Send>),
-    Stopped(EndReason),
-    /// The body's own limit passed, where the hold does not have it.
-    OverLimit(Duration),
-}
-
-type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// A body that runs while its lock is held.
-struct Running<Fut> {
-    /// Gone once it ended.
-    body: Option<Pin<Box<Fut>>>,
-    watched: Option<Watched>,
-    /// A limit of the body's own, where the hold does not have it.
-    limit: Option<(Duration, Timer)>,
-}
-
-/// The hold that a body must not outlive.
-struct Watched {
-    hold: Arc<Hold>,
-    /// Begun once the body has to wait.
-    ended: Option<Pin<Box<dyn Future<Output = EndReason> + Send>>>,
-}
-
-impl Watched {
-    /// Why the body must stop now, if so.
-    fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<EndReason> {
-        let hold = &self.hold;
-        let ended = self.ended.get_or_insert_with(|| {
-            let hold = Arc::clone(hold);
-            Box::pin(async move { with_contained_wakers(hold.ended()).await })
-        });
-        ended.as_mut().poll(context)
-    }
-}
-
-impl<Fut: Future> Future for Running<Fut> {
-    type Output = Ending<Fut::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        // Before the body gets a turn: after a pause of the process the clock knows first.
-        if let Some(reason) = this.watched.as_ref().and_then(|watched| watched.hold.loss()) {
-            return Poll::Ready(this.stop(Ending::Stopped(reason)));
-        }
-        let Some(body) = &mut this.body else { return Poll::Pending };
-        match catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(context))) {
-            Ok(Poll::Ready(value)) => return Poll::Ready(Ending::Returned(value)),
-            Err(panic) => return Poll::Ready(Ending::Panicked(panic)),
-            Ok(Poll::Pending) => {}
-        }
-        if let Some(Poll::Ready(reason)) = this.watched.as_mut().map(|watched| watched.poll_ended(context)) {
-            return Poll::Ready(this.stop(Ending::Stopped(reason)));
-        }
-        if let Some((limit, timer)) = &mut this.limit
-            && timer.as_mut().poll(context).is_ready()
-        {
-            let limit = *limit;
-            return Poll::Ready(this.stop(Ending::OverLimit(limit)));
-        }
-        Poll::Pending
-    }
-}
-
-impl<Fut: Future> Running<Fut> {
-    /// Drops the body where it is. Its destructors may panic; that is the body's panic then.
-    fn stop(&mut self, ending: Ending<Fut::Output>) -> Ending<Fut::Output> {
-        let body = self.body.take();
-        match catch_unwind(AssertUnwindSafe(|| drop(body))) {
-            Ok(()) => ending,
-            Err(panic) => Ending::Panicked(panic),
-        }
+fn named(error: Error, function: Option<&'static str>) -> Error {
+    match function {
+        Some(function) => error.with_function(function),
+        None => error,
     }
 }

@@ -6,7 +6,9 @@ use super::request::PositionId;
 use crate::values::key::Key;
 use std::future::Future;
 use std::iter;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 tokio::task_local! {
     /// The innermost hold that this task runs under, and with it the ones around it.
@@ -27,18 +29,42 @@ pub(crate) struct Outer {
     pub(crate) id: PositionId,
 }
 
-/// Runs `future` as a body.
-pub(crate) async fn under<F: Future>(body: Outer, future: F) -> F::Output {
-    UNDER.scope(nest(body), future).await
+/// The context of a body.
+#[derive(Clone)]
+pub(crate) struct Nest(Arc<Nested>);
+
+/// The context of `body`, inside of those that this task is in.
+pub(crate) fn nest(body: Outer) -> Nest {
+    Nest(Arc::new(Nested { body, outer: innermost_nested() }))
 }
 
-/// Runs `work` as a body.
-pub(crate) fn under_sync<T>(body: Outer, work: impl FnOnce() -> T) -> T {
-    UNDER.sync_scope(nest(body), work)
+impl Nest {
+    /// Does `work` as a part of the body.
+    pub(crate) fn within<T>(&self, work: impl FnOnce() -> T) -> T {
+        UNDER.sync_scope(Arc::clone(&self.0), work)
+    }
+
+    /// As [`within`](Self::within), for destructors: where this thread ends and has no locals any more, outside of the body.
+    pub(crate) fn drop_within(&self, work: &mut dyn FnMut()) {
+        drop(UNDER.scope(Arc::clone(&self.0), OnDrop(work)));
+    }
 }
 
-fn nest(body: Outer) -> Arc<Nested> {
-    Arc::new(Nested { body, outer: innermost_nested() })
+/// Does its work when it is dropped.
+struct OnDrop<'a>(&'a mut dyn FnMut());
+
+impl Future for OnDrop<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }
 
 fn innermost_nested() -> Option<Arc<Nested>> {

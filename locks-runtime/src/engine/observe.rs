@@ -16,6 +16,7 @@ use crate::values::shown::Chain;
 use crate::values::target::TARGET;
 use crate::world::panic::contain;
 use std::fmt::Display;
+use std::sync::Once;
 use std::time::Duration;
 use tracing::Span;
 use tracing::field::{self, DisplayValue};
@@ -144,9 +145,23 @@ pub(crate) fn skipped(error: &Error) {
             }
             _ => {
                 tracing::error!(target: TARGET, key, lock.name = name, outcome, %error, cause, "locked function did not run to its end");
+                print_unless_recorded(error);
             }
         }
     });
+}
+
+/// Prints the first error of a function that returns `()`, if nothing can show its event: whoever forgets the client in their
+/// first program would see nothing at all.
+#[expect(clippy::print_stderr, reason = "there is nobody else to tell")]
+fn print_unless_recorded(error: &Error) {
+    static PRINTED: Once = Once::new();
+    if !tracing::dispatcher::has_been_set() {
+        let function = error.function().unwrap_or("a locked function");
+        PRINTED.call_once(|| {
+            eprintln!("`{function}` did not run to its end: {error} (each such error is an event, if there is a `tracing` subscriber)");
+        });
+    }
 }
 
 /// A renewal failed; the session goes on until its deadline. Every failure is counted, and the first in a row is a warning.

@@ -220,6 +220,25 @@ impl StdError for Error {
     }
 }
 
+/// For functions that return `io::Result`; `io::Error::get_ref` has this error.
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let kind = match error.kind() {
+            ErrorKind::Busy => Io::ResourceBusy,
+            ErrorKind::Timeout | ErrorKind::LimitPassed => Io::TimedOut,
+            ErrorKind::Unavailable => Io::NotConnected,
+            ErrorKind::Unauthorized => Io::PermissionDenied,
+            ErrorKind::InvalidKey | ErrorKind::InvalidOption | ErrorKind::InvalidUrl => Io::InvalidInput,
+            ErrorKind::Deadlock => Io::Deadlock,
+            ErrorKind::AlreadyConfigured => Io::AlreadyExists,
+            ErrorKind::Unsupported => Io::Unsupported,
+            ErrorKind::Lost | ErrorKind::NotConfigured | ErrorKind::Closed => Io::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
 impl From<std::convert::Infallible> for Error {
     fn from(never: std::convert::Infallible) -> Self {
         match never {}

@@ -46,6 +46,16 @@ impl Key {
     }
 }
 
+/// Whether `text` has `{name}`, `{name.field}`, `{name:04}` or `<name>` in it.
+pub(crate) fn is_value_in(text: &str, name: &str) -> bool {
+    let after = |opening: char| {
+        text.match_indices(opening)
+            .filter_map(move |(at, _)| text[at + opening.len_utf8()..].trim_start().strip_prefix(name))
+    };
+    let in_braces = |rest: &str| rest.trim_start().starts_with(['}', '.', ':', '[']);
+    after('{').any(in_braces) || after('<').any(|rest| rest.trim_start().starts_with('>'))
+}
+
 /// One piece of a key template, in order.
 #[derive(Clone, Copy)]
 pub enum Piece<'a> {

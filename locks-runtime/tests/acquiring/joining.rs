@@ -1,7 +1,7 @@
 //! Joining a hold that the task runs under already.
 
 use crate::seconds;
-use locks_runtime::__private::{Site, call, call_blocking};
+use locks_runtime::__private::{Given, Site, call, call_blocking};
 use locks_runtime::testing::TestStore;
 use locks_runtime::{ErrorKind, Guard, Key, Locks, OnLost, Options};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl Counter {
 
 async fn inner(locks: &Locks, counter: &Counter) {
     let (counter, options) = (counter.clone(), Options::default());
-    call(&SITE, Key::new("k"), options, Some(locks.clone()), |_| counter.body()).await.unwrap();
+    call(&SITE, Key::new("k"), Given::new(options), Some(locks.clone()), |_| counter.body()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -42,8 +42,8 @@ async fn a_lost_hold_is_not_joined_by_any_kind_of_body() {
         store.expire_sessions();
         guard.lost().await;
         let options = Options { on_lost: OnLost::Continue, ..Options::default() };
-        let joined = call(&SITE, Key::new("k"), options, Some(client.clone()), |_| async {}).await;
-        let plain = call_blocking(&SITE, Key::new("k"), options, Some(client.clone()), |_| ());
+        let joined = call(&SITE, Key::new("k"), Given::new(options), Some(client.clone()), |_| async {}).await;
+        let plain = call_blocking(&SITE, Key::new("k"), Given::new(options), Some(client.clone()), |_| ());
         let run = client.lock("k").on_lost(OnLost::Continue).run(|_| async {}).await;
         let guard = client.lock("k").acquire().await.map(drop);
         [joined, plain, run, guard].map(|result| result.unwrap_err().kind())
@@ -136,7 +136,7 @@ async fn a_circle_through_a_turn_is_a_deadlock() {
 async fn a_plain_function_does_not_wait_for_a_future_of_its_own_task() {
     let locks = &TestStore::new().client();
     let counter = &Counter::default();
-    let plain = |options| call_blocking(&SITE, Key::new("k"), options, Some(locks.clone()), |_| 42);
+    let plain = |options| call_blocking(&SITE, Key::new("k"), Given::new(options), Some(locks.clone()), |_| 42);
     let body = |_: Guard| async move {
         let plainly = async { plain(Options::default()) };
         (tokio::join!(inner(locks, counter), plainly).1, plain(Options::default()))

@@ -153,3 +153,17 @@ async fn a_hand_off_that_was_lost_costs_nobody_its_position() {
     first.await.unwrap().release().await.unwrap();
     second.await.unwrap().release().await.unwrap();
 }
+
+/// The one before it has left; nobody polls the one that is at the head since. The store answers all the time.
+#[tokio::test(start_paused = true)]
+async fn a_head_that_is_not_polled_is_no_sign_of_a_silent_store() {
+    let store = TestStore::new();
+    let (ours, theirs) = (store.client(), store.client());
+    let _held = job(&theirs).acquire().await.unwrap();
+    let first = polled_once(job(&ours));
+    let _aside = polled_once(job(&ours));
+    let last = polled_once(job(&ours).wait(seconds(1)));
+    drop(first);
+    let error = last.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+}

@@ -1,6 +1,6 @@
 //! What is dropped, or goes wrong, at every step: requests, waits, releases.
 
-use locks_runtime::__private::{Site, call};
+use locks_runtime::__private::{Given, Site, call};
 use locks_runtime::{Error, ErrorKind, Guard, Key, Lock, Locks, Options};
 use std::cell::Cell;
 use std::future::{Future, pending};
@@ -96,7 +96,7 @@ async fn body(guard: Guard) {
 async fn attribute(locks: Locks, options: Options) {
     static SITE: Site = Site { name: "job", template: "k", origin: concat!(file!(), ":", line!()) };
     let options = Options { ttl: Some(TTL), ..options };
-    unless_faulty(call(&SITE, Key::new("k"), options, Some(locks), body).await);
+    unless_faulty(call(&SITE, Key::new("k"), Given::new(options), Some(locks), body).await);
 }
 
 pub(crate) const ALONE: [(&str, Build); 8] = [

@@ -47,7 +47,7 @@ impl Driver {
         let stdin = Mutex::new(pipes.stdin.take().unwrap());
         let slots: Arc<Slots> = Arc::new(Mutex::new(Some(HashMap::new())));
         let (stdout, receiving) = (pipes.stdout.take().unwrap(), slots.clone());
-        let stderr = collected(pipes.stderr.take().unwrap());
+        let stderr = collected(pipes.stderr.take().unwrap()).0;
         thread::spawn(move || distribute(stdout, &receiving));
         Arc::new(Driver { process: Mutex::new(process), stdin, slots, stderr })
     }

@@ -5,7 +5,7 @@ async fn misspelt() -> Result<(), Error> {
     Ok(())
 }
 
-#[distributed_lock(key = "/a", retries = 3)]
+#[distributed_lock(key = "/a", colour = 3)]
 async fn invented() -> Result<(), Error> {
     Ok(())
 }

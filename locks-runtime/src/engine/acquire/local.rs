@@ -132,7 +132,9 @@ impl Attempt {
     async fn local_timeout(&self, head: Option<&Member>) -> Error {
         let Some(head) = head else { return self.timeout(None) };
         let progress = head.progress();
-        let is_silent = progress.unanswered.is_some_and(|since| since <= self.begun);
+        // One that has got to the head and was not polled since has asked nothing: it only knows of those before it.
+        let has_asked = progress.stage != Stage::Waiting;
+        let is_silent = has_asked && progress.unanswered.is_some_and(|since| since <= self.begun);
         match progress.stage {
             Stage::Held(_) => self.timeout(Some(Holder::clone(&head.request.holder))),
             Stage::Queued => self.queue_timeout().await,

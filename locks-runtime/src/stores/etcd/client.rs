@@ -132,6 +132,14 @@ impl Client {
         }
     }
 
+    /// Waits for an answer, whatever it is. Returns whether this user may ask; if not, the first request that matters says so.
+    pub(super) async fn first_answer(&self) -> Result<bool, Failure> {
+        match self.get(format!("{}/", self.config.namespace), &GetOptions::new().with_count_only()).await {
+            Err(failure) if failure.verdict == Verdict::Refused => Ok(false),
+            answer => answer.map(|_| true),
+        }
+    }
+
     /// [Confirms](Client::confirm) in the background.
     pub(super) fn confirm_soon(self: &Arc<Self>) {
         let client = Arc::clone(self);

@@ -2,7 +2,9 @@
 //!
 //! If each process asked only the member that it prefers, two clusters behind one list of endpoints would each have
 //! holders. Most of the members answer before a session begins: two processes with one list cannot both find a majority
-//! of different clusters. Members that do not answer are waited for as for one request, and checked when they do.
+//! of different clusters. Members that do not answer are waited for as for one request, and checked when they do. With
+//! fewer than half of them no session begins: the others may be a cluster that is slow, and these one that is not ours. If it
+//! is just half of them, the next session asks again.
 
 use super::client::Client;
 use super::connection::Connection;
@@ -17,12 +19,24 @@ use tokio::sync::mpsc;
 pub(super) async fn one_cluster(client: &Arc<Client>) -> Result<Era, Error> {
     let era = client.identity.era();
     if client.identity.needs_survey() {
-        let heard = if client.config.endpoints.len() > 1 { ask_members(client, era).await } else { true };
+        let count = client.config.endpoints.len();
+        let mut heard = if count > 1 { ask_members(client, era).await } else { count };
+        if heard == 0 {
+            // This says why nobody has answered, or waits until somebody does.
+            let may_ask = client.first_answer().await?;
+            heard = ask_members(client, era).await;
+            if !may_ask && heard == 0 {
+                return Ok(era);
+            }
+        }
+        if heard < count.div_ceil(2) && client.identity.era() == era {
+            return Err(too_few(client, heard));
+        }
         if !era.is_first() {
             // A store that is behind what was seen is found out before anything is written to it.
             client.confirm().await?;
         }
-        if heard {
+        if heard > count / 2 {
             client.identity.surveyed(era);
         }
     }
@@ -32,9 +46,9 @@ pub(super) async fn one_cluster(client: &Arc<Client>) -> Result<Era, Error> {
     }
 }
 
-/// Asks all members at once; returns whether enough have answered. What they answer is compared where it arrives, also
-/// after this has returned.
-async fn ask_members(client: &Arc<Client>, era: Era) -> bool {
+/// Asks all members at once; returns how many have answered. What they answer is compared where it arrives, also after this
+/// has returned.
+async fn ask_members(client: &Arc<Client>, era: Era) -> usize {
     let count = client.config.endpoints.len();
     let (answers, mut answered) = mpsc::channel::<()>(count);
     for member in 0..count {
@@ -52,7 +66,17 @@ async fn ask_members(client: &Arc<Client>, era: Era) -> bool {
     while heard < enough && answered.recv().await.is_some() {
         heard += 1;
     }
-    heard > 0
+    heard
+}
+
+fn too_few(client: &Client, heard: usize) -> Error {
+    let endpoints = &client.config.endpoints;
+    Error::unavailable(format!(
+        "etcd answers at {heard} of {} endpoints ({}): at least half must, so that two clusters behind one list are not \
+         taken for one; remove those that do not exist",
+        endpoints.len(),
+        endpoints.join(", ")
+    ))
 }
 
 /// Whether the member answered.

@@ -1,0 +1,152 @@
+//! The options of a locked function, whose durations may be expressions of several types.
+
+use crate::values::error::Error;
+use crate::values::options::Options;
+use std::time::Duration;
+
+/// A duration as the expression of an argument has it: a [`Duration`], a whole number of seconds, or an `Option` of these.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a duration",
+    label = "expected a `Duration`, a whole number of seconds, or an `Option` of these",
+    note = "`None` is the default: no limit, or the client's `ttl`"
+)]
+pub trait Length {
+    /// The duration; `None` for the default.
+    ///
+    /// # Errors
+    ///
+    /// If it is negative.
+    fn length(self) -> Result<Option<Duration>, Negative>;
+}
+
+/// A number of seconds below 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Negative;
+
+impl Length for Duration {
+    fn length(self) -> Result<Option<Duration>, Negative> {
+        Ok(Some(self))
+    }
+}
+
+impl<T: Length> Length for Option<T> {
+    fn length(self) -> Result<Option<Duration>, Negative> {
+        self.map_or(Ok(None), T::length)
+    }
+}
+
+/// What an argument of the function lends.
+macro_rules! lent {
+    ($($length:ty)*) => {$(
+        impl Length for &$length {
+            fn length(self) -> Result<Option<Duration>, Negative> {
+                (*self).length()
+            }
+        }
+    )*};
+}
+
+macro_rules! signed {
+    ($($number:ty)*) => {$(
+        impl Length for $number {
+            fn length(self) -> Result<Option<Duration>, Negative> {
+                if self < 0 { Err(Negative) } else { self.unsigned_abs().length() }
+            }
+        }
+    )*};
+}
+
+macro_rules! unsigned {
+    ($($number:ty)*) => {$(
+        impl Length for $number {
+            fn length(self) -> Result<Option<Duration>, Negative> {
+                // What does not fit is longer than a year, and refused for that.
+                Ok(Some(u64::try_from(self).map_or(Duration::MAX, Duration::from_secs)))
+            }
+        }
+    )*};
+}
+
+lent!(Duration i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
+signed!(i8 i16 i32 i64 i128 isize);
+unsigned!(u8 u16 u32 u64 u128 usize);
+
+/// Options, as far as their expressions were valid.
+#[derive(Debug)]
+#[must_use]
+pub struct Given(Result<Options, Error>);
+
+impl Given {
+    /// Those that the compiler has checked.
+    pub fn new(options: Options) -> Self {
+        Self(Ok(options))
+    }
+
+    /// With a TTL.
+    pub fn ttl(self, ttl: impl Length) -> Self {
+        self.with("ttl", ttl.length(), |options| &mut options.ttl)
+    }
+
+    /// With a limit to the wait.
+    pub fn wait(self, wait: impl Length) -> Self {
+        self.with("wait", wait.length(), |options| &mut options.wait)
+    }
+
+    /// With a time for which the lock is held at least.
+    pub fn hold_at_least(self, least: impl Length) -> Self {
+        self.with("hold_at_least", least.length(), |options| &mut options.hold_at_least)
+    }
+
+    /// With a time for which the lock is held at most.
+    pub fn hold_at_most(self, most: impl Length) -> Self {
+        self.with("hold_at_most", most.length(), |options| &mut options.hold_at_most)
+    }
+
+    /// What was given.
+    pub(super) fn options(self) -> Result<Options, Error> {
+        self.0
+    }
+
+    fn with(
+        self,
+        name: &str,
+        length: Result<Option<Duration>, Negative>,
+        field: fn(&mut Options) -> &mut Option<Duration>,
+    ) -> Self {
+        let Self(Ok(mut options)) = self else { return self };
+        match length {
+            Ok(length) => {
+                *field(&mut options) = length;
+                Self(Ok(options))
+            }
+            Err(Negative) => Self(Err(Error::invalid_option(format!("`{name}` must not be negative")))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::values::error::ErrorKind;
+
+    #[test]
+    fn numbers_durations_and_options_of_them() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let given = Given::new(Options::default()).ttl(10_u8).wait(Some(&20_i64)).hold_at_most(Duration::from_secs(30));
+        let options = given.hold_at_least(None::<u32>).options().unwrap();
+        assert_eq!((options.ttl, options.wait), (seconds(10), seconds(20)));
+        assert_eq!((options.hold_at_most, options.hold_at_least), (seconds(30), None));
+        assert_eq!(Given::new(Options::default()).wait(0).options().unwrap().wait, Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_no_duration_can_be_is_refused_by_name() {
+        let negative = Given::new(Options::default()).ttl(5).wait(-1).hold_at_most(7).options().unwrap_err();
+        assert_eq!(negative.kind(), ErrorKind::InvalidOption);
+        assert!(negative.to_string().contains("`wait` must not be negative"), "{negative}");
+        for too_long in [Given::new(Options::default()).ttl(u128::MAX), Given::new(Options::default()).ttl(i128::MAX)] {
+            let refused = too_long.options().unwrap().check().unwrap_err();
+            assert!(refused.to_string().contains("at most a year"), "{refused}");
+        }
+    }
+}
