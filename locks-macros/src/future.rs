@@ -2,7 +2,7 @@
 
 use crate::async_trait::{self, Method};
 use crate::errors::Errors;
-use crate::syntax::{as_let, bound_by};
+use crate::syntax::{as_let, bound_by, last_name};
 use crate::tail;
 use proc_macro2::{Delimiter, Group, Ident, TokenStream};
 use quote::ToTokens;
@@ -134,10 +134,6 @@ fn future_in(bounds: &Punctuated<TypeParamBound, Token![+]>) -> Option<Future> {
         _ => None,
     });
     Some(Future { output })
-}
-
-fn last_name(path: &Path) -> String {
-    path.segments.last().map_or_else(String::new, |segment| segment.ident.to_string())
 }
 
 fn last_type(path: &Path) -> Option<&Type> {

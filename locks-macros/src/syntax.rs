@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::visit_mut::{self, VisitMut};
-use syn::{Expr, Local, Pat, PatIdent, Stmt, Token, Type, TypeInfer};
+use syn::{Expr, Local, Pat, PatIdent, Path, Stmt, Token, Type, TypeInfer};
 
 /// `(10)` → `10`; the same for `$ttl` of a `macro_rules`, which comes in an invisible group.
 pub(crate) fn without_parentheses(expression: Expr) -> Expr {
@@ -51,6 +51,11 @@ pub(crate) fn as_let(statement: &Stmt) -> Option<&Local> {
         Stmt::Local(local) => Some(local),
         _ => None,
     }
+}
+
+/// `std::boxed::Box` → `Box`
+pub(crate) fn last_name(path: &Path) -> String {
+    path.segments.last().map_or_else(String::new, |segment| segment.ident.to_string())
 }
 
 /// Whether `tokens` may use the variable `name`: as an identifier, or in a format string.

@@ -1,6 +1,8 @@
 //! The `async` blocks that a function ends with: one for each way through it.
 
-use syn::{Block, Expr, ExprAsync, Local, Macro, Pat, Path, Stmt};
+use crate::syntax::last_name;
+use proc_macro2::Ident;
+use syn::{Block, Expr, ExprAsync, Local, Macro, Pat, Stmt};
 
 /// `return x;` at the end → `x`
 pub(crate) fn without_last_return(statements: &mut [Stmt]) {
@@ -80,7 +82,7 @@ fn collect_in<'a>(block: &'a mut Block, blocks: &mut Vec<&'a mut ExprAsync>) -> 
 }
 
 /// The variable that `expression` is, alone or in `Box::pin`.
-fn variable_in(expression: &Expr) -> Option<&proc_macro2::Ident> {
+fn variable_in(expression: &Expr) -> Option<&Ident> {
     match expression {
         Expr::Path(path) if path.qself.is_none() => path.path.get_ident(),
         Expr::Paren(inner) => variable_in(&inner.expr),
@@ -99,8 +101,4 @@ fn is_pin(function: &Expr) -> bool {
 
 fn never_ends(call: &Macro) -> bool {
     ["panic", "unreachable", "todo", "unimplemented"].contains(&last_name(&call.path).as_str())
-}
-
-fn last_name(path: &Path) -> String {
-    path.segments.last().map_or_else(String::new, |segment| segment.ident.to_string())
 }

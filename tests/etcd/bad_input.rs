@@ -42,6 +42,10 @@ async fn a_wrong_password_is_refused_at_once(fixture: Fixture) {
     let error = refused_at_once(&format!("etcd://app:wrong@{}", etcd.endpoint()), "/app/k").await;
     assert_eq!(error.kind(), ErrorKind::Unauthorized, "{}", chain(&error));
     assert!(!chain(&error).contains("wrong"), "{}", chain(&error));
+    // No member says to which cluster it belongs, and the reason is not that nobody answers.
+    let again = etcd.endpoint();
+    let error = refused_at_once(&format!("etcd://app:wrong@{again},{again}"), "/app/k").await;
+    assert_eq!(error.kind(), ErrorKind::Unauthorized, "{}", chain(&error));
 }
 
 async fn an_expired_token_is_renewed(fixture: Fixture) {

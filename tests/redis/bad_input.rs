@@ -150,9 +150,9 @@ async fn databases_are_separate(fixture: Fixture) {
     let mut watch = one.watch("").await.unwrap();
     let other = one.lock("k").name("one").try_acquire().await.unwrap().expect("another database");
     guard.release().await.unwrap();
-    other.release().await.unwrap();
     let change = format!("{:?}", watch.next().await);
     assert!(change.contains("Acquired") && change.contains("\"one\""), "{change}");
+    other.release().await.unwrap();
     let error = refused(&redis.url_with("db=99"), "k").await;
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{}", chain(&error));
     assert!(error.to_string().contains("`db`"), "{error}");

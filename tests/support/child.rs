@@ -195,7 +195,9 @@ impl Child {
 
     /// All that it and the processes that it started have written to stderr, once they have closed it.
     pub fn whole_stderr(&mut self) -> String {
-        self.reader.take().map(thread::JoinHandle::join);
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
         self.stderr()
     }
 

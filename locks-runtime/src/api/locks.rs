@@ -179,6 +179,9 @@ impl Locks {
     /// Reports every change to the locks whose keys start with `prefix`, from now on; on Redis, of the locks that
     /// [`list`](Locks::list) shows.
     ///
+    /// On Redis, PostgreSQL, ZooKeeper and `file:` a hold that is over before the store is asked who it was may go
+    /// unreported: a fraction of a second. etcd and `memory:` report each.
+    ///
     /// # Errors
     ///
     /// `Unavailable`, `Unauthorized`.

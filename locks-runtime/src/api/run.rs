@@ -4,16 +4,16 @@
 //! body, so that a program with hundreds of them compiles.
 
 use super::guard::Guard;
-use super::running::{Ending, Running, Runs};
+use super::running::{Ending, Running, Runs, within};
+use crate::engine::context::nest;
 use crate::engine::observe;
 use crate::values::error::Error;
 use crate::values::options::Options;
 use crate::world::runtime::blocking;
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -82,7 +82,7 @@ impl<F: FnOnce(Guard) -> Fut, Fut: Future> Runs for Body<F, Fut> {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Self::Running(body) = self else { return Poll::Pending };
-        // The body stays where it is until its caller is told: what it holds is dropped under the lock.
+        // With that the body is gone: all that it holds is dropped under the lock.
         let value = ready!(body.as_mut().poll(context));
         *self = Self::Returned(value);
         Poll::Ready(())
@@ -161,19 +161,14 @@ impl Life {
 /// Runs `body` on this thread under a lock that is held, and releases it.
 pub(crate) fn run_under_blocking<T>(guard: Guard, body: impl FnOnce(Guard) -> T) -> Result<T, Error> {
     let (mut body, mut value) = (Some(body), None);
-    let within = guard.hold().clone();
-    let ran = run_here(&guard, &mut || value = body.take().map(|body| body(Guard::joining(within.clone()))));
+    let hold = guard.hold();
+    let ran =
+        within(&guard, &nest(guard.body()), &mut || value = body.take().map(|body| body(Guard::joining(hold.clone()))));
     blocking(finish(guard, ran.map_or_else(Ending::Panicked, |()| Ending::Returned)))?;
     match value {
         Some(value) => Ok(value),
         None => unreachable!("a body that has returned has a value"),
     }
-}
-
-/// Runs `work` on this thread, as a body under the lock.
-fn run_here(guard: &Guard, work: &mut dyn FnMut()) -> Result<(), Box<dyn Any + Send>> {
-    let caught = || catch_unwind(AssertUnwindSafe(work));
-    guard.hold().span().in_scope(|| crate::engine::context::nest(guard.body()).within(caught))
 }
 
 /// Releases the lock; `Ok` if the body has returned.

@@ -33,7 +33,7 @@ pub(super) enum Ending {
     OverLimit(Duration),
 }
 
-type Panic = Box<dyn Any + Send>;
+pub(super) type Panic = Box<dyn Any + Send>;
 type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A body that runs, without the body itself.
@@ -128,8 +128,12 @@ impl Running {
         }
     }
 
-    /// Does `work` as a part of the body.
     fn within(&self, work: &mut dyn FnMut()) -> Result<(), Panic> {
-        self.guard.hold().span().in_scope(|| self.nest.within(|| catch_unwind(AssertUnwindSafe(work))))
+        within(&self.guard, &self.nest, work)
     }
+}
+
+/// Does `work` as a part of the body that runs under `guard`.
+pub(super) fn within(guard: &Guard, nest: &Nest, work: &mut dyn FnMut()) -> Result<(), Panic> {
+    guard.hold().span().in_scope(|| nest.within(|| catch_unwind(AssertUnwindSafe(work))))
 }

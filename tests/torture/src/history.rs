@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, Nanos};
-use crate::matrix::{Deed, Phase, Row};
 use crate::foreign::Step;
+use crate::matrix::{Deed, Phase, Row};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -174,7 +174,7 @@ impl EventKind {
             | Self::Returned { call, .. }
             | Self::Reached { call, .. }
             | Self::Met { call, .. }
-            | Self::Inherited { call, .. } 
+            | Self::Inherited { call, .. }
             | Self::Foreign { turn: call, .. } => Some(*call),
             _ => None,
         }

@@ -126,18 +126,15 @@ impl Client {
     /// Finds out by a current answer whether the store is still the one that was seen. A user may not have the right to
     /// read even one key; then the next answer shows it.
     pub(super) async fn confirm(&self) -> Result<(), Failure> {
-        match self.get(format!("{}/", self.config.namespace), &GetOptions::new().with_count_only()).await {
+        match self.read_nothing().await {
             Err(failure) if failure.verdict == Verdict::OtherStore => Err(failure),
             _ => Ok(()),
         }
     }
 
-    /// Waits for an answer, whatever it is. Returns whether this user may ask; if not, the first request that matters says so.
-    pub(super) async fn first_answer(&self) -> Result<bool, Failure> {
-        match self.get(format!("{}/", self.config.namespace), &GetOptions::new().with_count_only()).await {
-            Err(failure) if failure.verdict == Verdict::Refused => Ok(false),
-            answer => answer.map(|_| true),
-        }
+    /// Asks for a current answer, whatever is in it.
+    pub(super) async fn read_nothing(&self) -> Result<(), Failure> {
+        self.get(format!("{}/", self.config.namespace), &GetOptions::new().with_count_only()).await.map(drop)
     }
 
     /// [Confirms](Client::confirm) in the background.

@@ -22,11 +22,11 @@ pub(super) async fn one_cluster(client: &Arc<Client>) -> Result<Era, Error> {
         let count = client.config.endpoints.len();
         let mut heard = if count > 1 { ask_members(client, era).await } else { count };
         if heard == 0 {
-            // This says why nobody has answered, or waits until somebody does.
-            let may_ask = client.first_answer().await?;
+            // This says why nobody has answered, or waits until somebody does: it may also be a user who may not ask for this.
+            let answer = client.read_nothing().await;
             heard = ask_members(client, era).await;
-            if !may_ask && heard == 0 {
-                return Ok(era);
+            if heard == 0 {
+                answer?;
             }
         }
         if heard < count.div_ceil(2) && client.identity.era() == era {

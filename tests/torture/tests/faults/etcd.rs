@@ -43,7 +43,7 @@ impl Target {
         let directory = tempfile::tempdir().unwrap();
         let store = EtcdCluster::start(fixture.program(), with_users).await.unwrap();
         store.logs().for_each(|log| fixture.remember(log));
-        let log = FaultLog(Recorder::open(&directory.path().join("nemesis.jsonl"), "nemesis").unwrap());
+        let log = FaultLog::of(Recorder::open(&directory.path().join("nemesis.jsonl"), "nemesis").unwrap());
         Self { store, log, _directory: directory }
     }
 

@@ -31,9 +31,6 @@ struct Leased {
 /// Of everything that the workers have in the store.
 pub(super) const PREFIX: &str = "/torture/";
 
-/// A store that is well answers sooner.
-const SILENCE: Duration = Duration::from_millis(500);
-
 impl Admin {
     /// To the members at these addresses; as root, if they have users.
     ///

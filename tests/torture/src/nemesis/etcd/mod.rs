@@ -102,7 +102,7 @@ impl EtcdCluster {
     }
 
     /// Injects the fault, and returns when it is over. Nothing happens where this machine lacks what the fault needs.
-    pub(super) async fn inject(&self, fault: Fault, length: Duration, log: &FaultLog) {
+    pub async fn inject(&self, fault: Fault, length: Duration, log: &FaultLog) {
         match fault {
             Fault::Compact | Fault::Defragment => self.maintain(length, fault, log).await,
             Fault::PauseFollowers => self.pause_followers(length, log).await,
