@@ -6,8 +6,10 @@ use crate::{expand, expand_or_report};
 use proc_macro2::{Span, TokenStream};
 use syn::LitStr;
 
-/// The name of each target, and its body, which panics if something does not hold.
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[("template", template), ("attribute", attribute)];
+/// The name of a target, and its body, which panics if something does not hold.
+type Target = (&'static str, fn(&[u8]));
+
+pub(crate) const TARGETS: &[Target] = &[("template", template), ("attribute", attribute)];
 
 /// A key is accepted, and then its pieces are what was written; or it is refused.
 pub(crate) fn template(bytes: &[u8]) {

@@ -13,8 +13,11 @@ use crate::stores::redis::fuzz as redis;
 use crate::stores::zookeeper::fuzz as zookeeper;
 use crate::{api::connect::fuzz as connect, values::fuzz as values};
 
-/// The name of each target, and its body, which panics if something does not hold.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// The name of a target, and its body, which panics if something does not hold.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
     ("url", values::url),
     ("connect", connect::connect_url),
     ("duration", values::duration),

@@ -12,6 +12,7 @@
 //! - [`explore`]: many seeds, on several threads
 
 #![expect(clippy::unwrap_used, reason = "a schedule whose preparation fails has failed")]
+#![expect(clippy::panic, reason = "a request that the model does not know is a mistake in the model")]
 #![expect(clippy::disallowed_methods, reason = "the clock and the tasks here are a simulation's")]
 #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers of a simulation")]
 

@@ -36,7 +36,7 @@ pub(crate) fn etcd_answer(bytes: &[u8]) {
 
 fn next_key(input: &mut Input<'_>) -> QueueKey {
     // Most of them near the lock.
-    let prefix: &[u8] = if input.byte() % 4 == 0 { b"" } else { b"a/" };
+    let prefix: &[u8] = if input.byte().is_multiple_of(4) { b"" } else { b"a/" };
     let (key, value) = ([prefix, input.counted()].concat(), input.counted().to_vec());
     QueueKey { key, value, created: input.number(), modified: input.number(), lease: input.number() }
 }

@@ -96,10 +96,8 @@ impl Watches {
                 };
                 self.watches.insert(id, watch);
             }
-            Some(PbWatchRequestUnion::CancelRequest(ask)) => {
-                if self.watches.remove(&ask.watch_id).is_some() {
-                    self.send(PbWatchResponse { watch_id: ask.watch_id, canceled: true, ..Default::default() });
-                }
+            Some(PbWatchRequestUnion::CancelRequest(ask)) if self.watches.remove(&ask.watch_id).is_some() => {
+                self.send(PbWatchResponse { watch_id: ask.watch_id, canceled: true, ..Default::default() });
             }
             _ => {}
         }
@@ -132,7 +130,6 @@ impl Watches {
                 .collect();
             watch.next = applied + 1;
             if !events.is_empty() {
-                let header = header.clone();
                 let _ = self.answers.send(Ok(PbWatchResponse { header, watch_id: *id, events, ..Default::default() }));
             }
         }

@@ -78,7 +78,8 @@ impl Fault {
 
 pub(super) fn draw(draw: &mut Draw, setup: &Setup, eventful: bool) -> Vec<(Duration, Fault)> {
     let mut faults = Vec::new();
-    let parts: [(&str, u64, fn(&mut Draw) -> Fault); 6] = [
+    type Part = (&'static str, u64, fn(&mut Draw) -> Fault);
+    let parts: [Part; 6] = [
         ("forgets", 15, forgetting),
         ("full", 10, full),
         ("rights", 10, rights),

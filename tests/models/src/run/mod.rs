@@ -49,7 +49,7 @@ pub struct Outcome {
 #[must_use]
 pub fn play<M: Model>(seed: u64, plan: &Plan<M::Setup, M::Fault>, verbose: bool) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async { Run::<M>::start(seed, plan, verbose).to_the_end().await })
+    runtime.block_on(async { Run::<M>::start(seed, plan, verbose).finish().await })
 }
 
 /// A plan that is being played.
@@ -113,7 +113,7 @@ impl<M: Model> Run<M> {
         self.clients.push(locks);
     }
 
-    async fn to_the_end(mut self) -> Outcome {
+    async fn finish(mut self) -> Outcome {
         let begun = Instant::now();
         tokio::spawn(happen(
             self.plan.clone(),

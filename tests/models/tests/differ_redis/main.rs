@@ -2,6 +2,7 @@
 //! the same.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a case whose preparation fails has failed")]
+#![expect(clippy::print_stdout, reason = "a case says how much it has compared")]
 
 mod compare;
 mod real;

@@ -1,6 +1,7 @@
 //! The real Redis store, the real script and the whole engine on the model of Redis.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a schedule that is not clean has failed")]
+#![expect(clippy::print_stdout, reason = "a test says what it has explored")]
 
 mod conformance;
 mod faults;

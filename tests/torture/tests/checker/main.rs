@@ -3,6 +3,11 @@
 #![expect(clippy::print_stdout, reason = "a failed test shows the violations")]
 
 mod builder;
+mod exchanged;
+mod foreign;
+mod options;
+mod processes;
+mod stores;
 
 use builder::{Builder, two_workers};
 use locks_torture::checker::Rule;
@@ -261,7 +266,7 @@ mod progress {
 }
 
 mod order {
-    use super::{Builder, Rule, Scope, Wait, two_workers};
+    use super::{Builder, Outcome, Rule, Scope, Wait, two_workers};
 
     /// `b` holds the lock, `a` requests it at 1 s and `b` again at `again`, and `b` gets it first.
     fn overtaken(again: u64) -> Builder {
@@ -319,6 +324,18 @@ mod order {
     #[test]
     fn inside_a_process_each_call_has_its_own_position() {
         assert_eq!(overtaken_inside(Some(1_005)), [Rule::Order]);
+    }
+
+    #[test]
+    fn a_call_whose_time_is_up_has_left_the_queue() {
+        let history = |limit| {
+            let held = two_workers().invokes(0, "b", 1).holds(10, 3_490, "b", 1, 5);
+            let first = held.invokes_with(1_000, "a", 1, Wait::Millis(limit), true).queued(1_000, "a", 1);
+            let second = first.invokes(1_200, "a", 2).holds(3_500, 3_950, "a", 2, 6);
+            second.returns(4_000, "a", 1, Outcome::Timeout).violated()
+        };
+        assert_eq!(history(2_000), []);
+        assert_eq!(history(3_000), [Rule::Order]);
     }
 
     #[test]
