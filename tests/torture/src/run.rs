@@ -100,7 +100,7 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
             None => disturb(settings.length, &targets, Schedule::new(*seed, settings.length, kind)).await,
             Some(_) => {
                 let longest = settings.length * STRETCH;
-                disturb_until_caught(settings, &targets, Schedule::new(*seed, longest, kind).on_one_store()).await
+                disturb_until_caught(settings, &targets, Schedule::for_a_flaw(*seed, longest, kind)).await
             }
         }
     };

@@ -60,15 +60,21 @@ impl Session {
         }
     }
 
-    /// Ends the session at its deadline; with a late deadline only once a second.
+    /// Ends the session at its deadline. With a late deadline it looks once a second, always just before the renewal: a
+    /// timer of its own would drift to where the flaw does not show.
     async fn watch_deadline(self: Arc<Self>, flaw: Flaw) {
+        let mut next = tokio::time::interval(Duration::from_secs(1));
         loop {
             let left = Duration::from_nanos(self.deadline.load(Ordering::Acquire).saturating_sub(now()));
             if left.is_zero() {
                 self.lost.send_replace(true);
                 return;
             }
-            tokio::time::sleep(if flaw == Flaw::LateDeadline { Duration::from_secs(1) } else { left }).await;
+            if flaw == Flaw::LateDeadline {
+                next.tick().await;
+            } else {
+                tokio::time::sleep(left).await;
+            }
         }
     }
 }

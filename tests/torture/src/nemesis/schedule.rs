@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use support::proxy::Mode;
+
 use super::fault::Fault;
 use super::store::Kind;
 use super::workers;
 use crate::clock::nanos;
 use crate::random::Random;
+use crate::workers::WORKERS;
 
 /// A fault at its time, counted from the beginning of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,9 @@ const WORKERS_UNTIL: Duration = Duration::from_secs(46);
 /// A step that is later than this is put off.
 const LATE: Duration = Duration::from_secs(3);
 
+/// The least pause between the silence of one worker and what follows it.
+const BETWEEN: Duration = Duration::from_millis(500);
+
 /// No fault is in effect in the last part of a run.
 pub const LAST: Duration = Duration::from_secs(10);
 
@@ -57,12 +63,36 @@ impl Schedule {
         Self(vec![of_workers, of_store])
     }
 
-    /// Without what only a lock survives that looks for another store in the place of its own.
+    /// For a lock with a flaw. It begins by silencing each worker in turn, on a store without faults, whose leases lapse in
+    /// time: every flaw has to show there already. What only a lock survives that looks for another store in the place of
+    /// its own is left out.
     #[must_use]
-    pub fn on_one_store(mut self) -> Self {
-        self.0.iter_mut().for_each(|track| track.retain(|step| !step.fault.exchanges_store()));
-        self
+    pub fn for_a_flaw(seed: u64, length: Duration, store: Kind) -> Self {
+        let mut opening = opening(Random::new(seed, "opening"));
+        let begin = opening.last().map_or(Duration::ZERO, |step| step.at + step.length) + BETWEEN;
+        let Self(mut tracks) = Self::new(seed, length.saturating_sub(begin), store);
+        for track in &mut tracks {
+            track.retain(|step| !step.fault.exchanges_store());
+            track.iter_mut().for_each(|step| step.at += begin);
+        }
+        opening.append(&mut tracks[0]);
+        tracks[0] = opening;
+        Self(tracks)
     }
+}
+
+/// Each worker is silenced once.
+fn opening(mut random: Random) -> Vec<Step> {
+    let mut workers: Vec<usize> = (0..WORKERS).collect();
+    random.shuffle(&mut workers);
+    let mut at = Duration::from_secs(1);
+    let step = |worker| {
+        let fault = workers::Fault::CutWorker(worker, Mode::Silent);
+        let step = Step { at, length: fault.length(&mut random), fault: Fault::Worker(fault) };
+        at += step.length + BETWEEN;
+        step
+    };
+    workers.into_iter().map(step).collect()
 }
 
 /// The faults of one track; `deck` returns one fault of each kind.
@@ -165,9 +195,23 @@ mod tests {
 
     #[test]
     fn a_lock_that_does_not_look_is_left_its_store() {
-        let schedule = Schedule::new(1, Duration::from_secs(600), Kind::Etcd);
         let exchanges = |Schedule(tracks): &Schedule| tracks.iter().flatten().any(|step| step.fault.exchanges_store());
-        assert!(exchanges(&schedule) && !exchanges(&schedule.on_one_store()));
+        let length = Duration::from_secs(600);
+        assert!(exchanges(&Schedule::new(1, length, Kind::Etcd)));
+        assert!(!exchanges(&Schedule::for_a_flaw(1, length, Kind::Etcd)));
+    }
+
+    #[test]
+    fn before_anything_else_a_flaw_meets_the_silence_of_each_worker() {
+        for seed in 0..200 {
+            let Schedule(tracks) = Schedule::for_a_flaw(seed, Duration::from_secs(60), Kind::Etcd);
+            let (first, others) = tracks[0].split_at(WORKERS);
+            let silenced: BTreeSet<_> = first.iter().map(|step| step.fault.to_string()).collect();
+            assert_eq!((silenced.len(), kinds(first)), (WORKERS, BTreeSet::from(["worker cut off"])), "seed {seed}");
+            let end = first.last().map(|step| step.at + step.length).unwrap();
+            assert!(end < Duration::from_secs(28), "seed {seed}: {end:?}");
+            assert!(others.iter().chain(&tracks[1]).all(|step| step.at > end), "seed {seed}");
+        }
     }
 
     #[test]

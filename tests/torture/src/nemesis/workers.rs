@@ -11,6 +11,9 @@ use crate::history::{EventKind, Scope};
 use crate::random::Random;
 use crate::workers::{WORKERS, Workers};
 
+/// How long a worker has to acquire a long lock before it is silenced: one that holds nothing then shows nothing.
+const ACQUIRE_BEFORE: Duration = Duration::from_millis(1_500);
+
 /// A fault of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -62,7 +65,7 @@ impl Fault {
 
     pub(super) fn length(self, random: &mut Random) -> Duration {
         match self {
-            Self::CutWorker(_, Mode::Silent) => random.millis(3_500, 7_000),
+            Self::CutWorker(_, Mode::Silent) => silence(random),
             Self::Revoke(_) => Duration::from_millis(1),
             Self::CutWorker(_, Mode::Delay(_) | Mode::Trickle(_)) => random.millis(2_000, 5_000),
             _ => random.millis(1_000, 7_000),
@@ -97,6 +100,11 @@ impl Fault {
     }
 }
 
+/// Longer than a TTL, after the time that it takes to acquire something.
+fn silence(random: &mut Random) -> Duration {
+    ACQUIRE_BEFORE + random.millis(3_500, 7_000)
+}
+
 fn bytes(random: &mut Random, least: u64, end: u64) -> usize {
     usize::try_from(random.between(least, end)).unwrap_or(usize::MAX)
 }
@@ -123,6 +131,7 @@ pub(super) async fn inject(fault: Fault, length: Duration, workers: &Workers, st
             log.end(number);
         }
         Fault::CutWorker(_, mode) => {
+            let length = if mode == Mode::Silent { let_it_hold(worker, length, workers).await } else { length };
             let proxies = workers.proxies(worker).iter().map(|proxy| (proxy, mode)).collect();
             log.degrade(named, scope, length, proxies).await;
         }
@@ -143,4 +152,12 @@ pub(super) async fn inject(fault: Fault, length: Duration, workers: &Workers, st
             log.end(number);
         }
     }
+}
+
+/// Lets the worker's long bodies outlast the fault of this length that is about to begin, and gives it the time to acquire
+/// something. Returns the rest of the length.
+async fn let_it_hold(worker: usize, length: Duration, workers: &Workers) -> Duration {
+    workers.with(worker, |child| child.try_say(&format!("outlast {}", length.as_millis())));
+    sleep(ACQUIRE_BEFORE).await;
+    length.saturating_sub(ACQUIRE_BEFORE)
 }

@@ -1,6 +1,7 @@
 //! The body of a call, which records every step.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::history::{Ending, EventKind, Options, Recorder, Wait};
@@ -17,6 +18,8 @@ pub struct Body {
     pub key: String,
     /// How long it runs, unless it is stopped.
     pub length: Duration,
+    /// Until when it does not end, if it is not stopped.
+    pub outlast: Option<Arc<AtomicU64>>,
     /// Whether it panics in the end.
     pub panics: bool,
     /// Where it records its steps.
@@ -79,6 +82,8 @@ impl Body {
         if self.random.percent(20) {
             self.write(running.fence, at);
         }
+        let outlast = self.outlast.as_ref().map_or(0, |until| until.load(Ordering::Acquire));
+        self.length = self.length.max(Duration::from_nanos(outlast.saturating_sub(at)));
         let pause = self.random.millis(1, 40).min(self.length);
         self.length -= pause;
         (!pause.is_zero()).then_some(pause)

@@ -1,7 +1,7 @@
 //! A process that calls locked functions until it is told to stop.
 //!
 //! It is a child of the driver, and reads commands from its standard input: `block 2000` blocks the threads of its runtime
-//! for so many milliseconds, the end of the input lets no new call begin; what else it says and reads is in [`driver`]. It
+//! for so many milliseconds, `outlast 2000` lets long bodies run for as long at least, the end of the input lets no new call begin; what else it says and reads is in [`driver`]. It
 //! ends when the last call has returned, or as the matrix asks for.
 //!
 //! - `task`, [`body`]: calls that are chosen at random
@@ -19,6 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use crate::clock::{nanos, now};
 use crate::history::{EventKind, Recorder};
 use crate::lock::members::Members;
 use crate::lock::naive::NaiveLock;
@@ -83,6 +84,8 @@ struct Worker {
     recorder: Arc<Recorder>,
     register: Writer,
     driver: Driver,
+    /// Until when the bodies of long locks do not end, if they are not stopped.
+    outlast: Arc<AtomicU64>,
     stopping: AtomicBool,
     /// How many bodies of the matrix this process has under each lock, or on their way out.
     bodies: Mutex<HashMap<String, i64>>,
@@ -169,6 +172,7 @@ async fn work(config: &Config) -> Result<(), String> {
         recorder: recorder.clone(),
         register: Writer::connect(config.register).map_err(|error| format!("the register: {error}"))?,
         driver: Driver::default(),
+        outlast: Arc::default(),
         stopping: AtomicBool::new(false),
         bodies: Mutex::default(),
     });
@@ -211,9 +215,11 @@ async fn connect(config: &Config) -> Result<Tested, String> {
 
 fn follow_commands(worker: &Arc<Worker>, runtime: &tokio::runtime::Handle) {
     for line in io::stdin().lock().lines().map_while(Result::ok) {
+        let millis = |text: &str| Duration::from_millis(text.parse().unwrap_or(0));
         match line.split_once(' ') {
-            Some(("block", millis)) => {
-                let time = Duration::from_millis(millis.parse().unwrap_or(0));
+            Some(("outlast", time)) => worker.outlast.store(now() + nanos(millis(time)), Ordering::Release),
+            Some(("block", time)) => {
+                let time = millis(time);
                 // On every thread of the runtime, as by code that blocks where it should not.
                 (0..THREADS).for_each(|_| drop(runtime.spawn(async move { std::thread::sleep(time) })));
             }

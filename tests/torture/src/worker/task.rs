@@ -39,6 +39,7 @@ async fn call(worker: &Arc<Worker>, key: &str, random: &mut Random) -> Outcome {
         call,
         key: key.to_owned(),
         length: length(key, random),
+        outlast: key.ends_with(LONG).then(|| worker.outlast.clone()),
         panics: random.percent(6),
         recorder: worker.recorder.clone(),
         register: worker.register.clone(),
