@@ -27,6 +27,7 @@ pub mod random;
 pub mod register;
 pub mod report;
 pub mod run;
+pub mod sensitivity;
 pub mod summary;
 pub mod supervisor;
 pub mod worker;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use locks_torture::lock::Flaw;
 use locks_torture::report::report;
 use locks_torture::run::{Settings, Verdict, check, run};
+use locks_torture::sensitivity::Table;
 use locks_torture::worker::{self, Config};
 use support::cases::Program;
 use support::etcd::Binary;
@@ -25,17 +26,31 @@ fn main() -> Result<ExitCode, AnyError> {
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    for broken in locks()? {
-        if !runtime.block_on(torture(&settings(broken)?))? {
-            return Ok(ExitCode::FAILURE);
+    let (first, count) = (number("SEED", 1)?, number("SEEDS", 1)?);
+    let (mut all_as_expected, mut table) = (true, Table::default());
+    for seed in first..first + count {
+        for broken in locks()? {
+            let run = runtime.block_on(torture(&settings(broken, seed)?))?;
+            all_as_expected &= run.as_expected;
+            broken.into_iter().for_each(|flaw| table.add(flaw, seed, run.caught_after));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    if count > 1 {
+        println!("{table}");
+    }
+    Ok(if all_as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a run has found.
+struct Run {
+    /// No violation, or at least one if the lock has a flaw.
+    as_expected: bool,
+    caught_after: Option<Duration>,
 }
 
 /// Checks a history that was kept.
 fn check_again(directory: &Path) -> Result<ExitCode, AnyError> {
-    let Verdict { violations, summary, events } = check(directory, false)?;
+    let Verdict { violations, summary, events, .. } = check(directory, false)?;
     println!("{summary}");
     if violations.is_empty() {
         println!("no violations");
@@ -54,17 +69,16 @@ fn locks() -> Result<Vec<Option<Flaw>>, AnyError> {
     }
 }
 
-/// From the environment: `STORE`, `SEED`, `MINUTES`, and `OUT`, the directory in which to keep the history.
-fn settings(broken: Option<Flaw>) -> Result<Settings, AnyError> {
+/// From the environment: `STORE`, `MINUTES`, and `OUT`, the directory in which to keep the history.
+fn settings(broken: Option<Flaw>, seed: u64) -> Result<Settings, AnyError> {
     let store = match variable("STORE") {
         Some(store) => store,
         None => Binary::all().last().map(Program::label).ok_or("etcd is not installed: run `make servers`")?,
     };
-    let seed = variable("SEED").map_or(Ok(1), |seed| seed.parse())?;
-    // A flaw has to be caught within two minutes.
+    // A flaw has to be caught within a minute.
     let minutes: f64 = match variable("MINUTES") {
         Some(minutes) => minutes.parse()?,
-        None => broken.map_or(3.0, |_| 2.0),
+        None => broken.map_or(3.0, |_| 1.0),
     };
     let lock = broken.map_or("ours".to_owned(), |flaw| flaw.to_string());
     let name = format!("{}-{lock}-{seed}-{}", store.replace(['/', ':'], "_"), std::process::id());
@@ -73,27 +87,33 @@ fn settings(broken: Option<Flaw>) -> Result<Settings, AnyError> {
     Ok(Settings { store, seed, length, broken, program: env::current_exe()?, directory })
 }
 
+fn number(name: &str, default: u64) -> Result<u64, AnyError> {
+    variable(name).map_or(Ok(default), |number| Ok(number.parse()?))
+}
+
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Whether the result is the expected one: no violation, or at least one if the lock has a flaw.
-async fn torture(settings: &Settings) -> Result<bool, AnyError> {
+async fn torture(settings: &Settings) -> Result<Run, AnyError> {
     let Settings { store, seed, broken, length, directory, .. } = settings;
     let lock = broken.map_or("`#[distributed_lock]`".to_owned(), |flaw| format!("a naive lock (flaw: {flaw})"));
     println!("\ntorture of {lock} on {store}, seed {seed}, for {length:?}");
-    let Verdict { violations, summary, events } = run(settings).await?;
+    let Verdict { violations, caught_after, summary, events } = run(settings).await?;
     println!("{summary}");
     let flaw = broken.filter(|flaw| *flaw != Flaw::Nothing);
     let as_expected = violations.is_empty() == flaw.is_none();
     match (violations.first(), flaw) {
         (None, None) => println!("no violations"),
         (None, Some(flaw)) => println!("{flaw} was NOT caught; history and logs: {}", directory.display()),
-        (Some(first), Some(flaw)) => println!("{flaw} was caught by rule {:?}: {}", first.rule, first.description),
+        (Some(first), Some(flaw)) => {
+            let seconds = caught_after.unwrap_or(*length).as_secs();
+            println!("{flaw} was caught after {seconds} s by rule {:?}: {}", first.rule, first.description);
+        }
         (Some(_), None) => println!("{}", report(&violations, &events, *seed, directory)),
     }
     if as_expected && variable("OUT").is_none() {
         std::fs::remove_dir_all(directory)?;
     }
-    Ok(as_expected)
+    Ok(Run { as_expected, caught_after })
 }

@@ -33,6 +33,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(180);
 /// How many holds a naive lock has to have for each second of its run, before it may count as not caught.
 const HOLDS_PER_SECOND: u64 = 15;
 
+/// How often a naive lock's history is checked.
+const CHECK_EACH: Duration = Duration::from_secs(3);
+
 /// How many times as long a run may take for that.
 const STRETCH: u32 = 5;
 
@@ -58,6 +61,8 @@ pub struct Settings {
 pub struct Verdict {
     /// The violations, in the order of time.
     pub violations: Vec<Violation>,
+    /// After what time a naive lock was caught.
+    pub caught_after: Option<Duration>,
     /// The figures of the run.
     pub summary: Summary,
     /// The whole history.
@@ -97,31 +102,36 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
     let mut supervisor = Supervisor::of(&targets, Dealer::new(matrix, *seed), *seed);
     let disturbed = async {
         match broken {
-            None => disturb(settings.length, &targets, Schedule::new(*seed, settings.length, kind)).await,
+            None => {
+                disturb(settings.length, &targets, Schedule::new(*seed, settings.length, kind)).await?;
+                Ok(None)
+            }
             Some(_) => {
                 let longest = settings.length * STRETCH;
                 disturb_until_caught(settings, &targets, Schedule::for_a_flaw(*seed, longest, kind)).await
             }
         }
     };
-    tokio::select! {
+    let caught_after = tokio::select! {
         disturbed = disturbed => disturbed?,
         Ok(server) = &mut supervisor.failed => return Err(io::Error::other(server)),
-    }
+    };
     // All of its processes have ended.
     drop(supervisor);
     if let Some(foreign) = foreign {
         tokio::task::block_in_place(|| foreign.stop());
     }
-    // Whatever lapses now is to do so before the history ends.
-    sleep(TTL + Duration::from_secs(3)).await;
+    if caught_after.is_none() {
+        // Whatever lapses now is to do so before the history ends.
+        sleep(TTL + Duration::from_secs(3)).await;
+    }
     observer.abort();
     if broken.is_none() {
         let what = targets.store.left_behind().await;
         targets.log.0.record(EventKind::LeftBehind { what });
     }
     targets.log.0.record(EventKind::Drained);
-    let verdict = check(directory, broken.is_some())?;
+    let verdict = Verdict { caught_after, ..check(directory, broken.is_some())? };
     if !verdict.violations.is_empty() {
         keep_logs(&targets, directory);
     }
@@ -143,25 +153,33 @@ async fn disturb(length: Duration, targets: &Arc<Targets>, schedule: Schedule) -
 }
 
 /// Lets the workers call and the nemesis inject faults until the naive lock is caught; otherwise until the time is over and
-/// there were enough holds to catch it, which takes longer on a busy machine. The workers are killed in the end.
-async fn disturb_until_caught(settings: &Settings, targets: &Arc<Targets>, schedule: Schedule) -> io::Result<()> {
+/// there were enough holds to catch it, which takes longer on a busy machine. The workers are killed in the end. Returns
+/// when it was caught.
+async fn disturb_until_caught(
+    settings: &Settings,
+    targets: &Arc<Targets>,
+    schedule: Schedule,
+) -> io::Result<Option<Duration>> {
     let begun = Instant::now();
     let enough = HOLDS_PER_SECOND * settings.length.as_secs();
     let injecting = tokio::spawn(inject_all(targets.clone(), schedule));
-    loop {
-        sleep(Duration::from_secs(5)).await;
+    let caught_after = loop {
+        sleep(CHECK_EACH).await;
         let events = history_so_far(&settings.directory)?;
         let is_caught = !checker::check_safety(&events, &Limits::for_ttl(TTL)).is_empty();
         let holds = events.iter().filter(|event| matches!(event.kind, EventKind::BodyStarted { .. })).count();
         let is_enough = u64::try_from(holds).is_ok_and(|holds| holds >= enough);
         let elapsed = begun.elapsed();
-        if is_caught || elapsed >= settings.length * STRETCH || (elapsed >= settings.length && is_enough) {
-            break;
+        if is_caught {
+            break Some(elapsed);
         }
-    }
+        if elapsed >= settings.length * STRETCH || (elapsed >= settings.length && is_enough) {
+            break None;
+        }
+    };
     injecting.abort();
     targets.kill_workers();
-    Ok(())
+    Ok(caught_after)
 }
 
 /// The part of the history that all processes have written by now.
@@ -182,7 +200,12 @@ pub fn check(directory: &Path, is_naive: bool) -> io::Result<Verdict> {
     let limits = Limits::for_ttl(TTL);
     let check = if is_naive { checker::check_safety } else { checker::check };
     let violations = check(&events, &limits);
-    Ok(Verdict { violations, summary: Summary::of(&History::from_events(&events), &limits), events })
+    Ok(Verdict {
+        violations,
+        caught_after: None,
+        summary: Summary::of(&History::from_events(&events), &limits),
+        events,
+    })
 }
 
 /// Copies the servers' logs, which are deleted with the servers.

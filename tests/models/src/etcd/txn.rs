@@ -37,12 +37,12 @@ impl Machine {
         if ask.sort_order != 0 {
             sort(&mut kvs, ask);
         }
+        if ask.count_only {
+            kvs.clear();
+        }
         let more = ask.limit > 0 && kvs.len() as i64 > ask.limit;
         if more {
             kvs.truncate(ask.limit as usize);
-        }
-        if ask.count_only {
-            kvs.clear();
         }
         for kv in kvs.iter_mut().filter(|_| ask.keys_only) {
             kv.value.clear();

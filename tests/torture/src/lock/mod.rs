@@ -83,18 +83,31 @@ pub struct Failure {
 pub enum Flaw {
     /// Nothing. This lock must not be caught: otherwise the others may be caught for another reason than their flaw.
     Nothing,
-    /// The lease's deadline is counted from the *answer* to its last renewal, and checked once a second, as etcd's client
-    /// for Go does.
+    /// The lease's deadline is counted from the *answer* to its last renewal, as etcd's client for Go does, and looked at
+    /// once a second, when the next renewal is due.
     LateDeadline,
     /// A release deletes the key, whoever holds it by then.
     UncheckedRelease,
     /// A body goes on when its lock is lost.
     UnstoppedBody,
+    /// The key of a call that is to hold at least for some time moves to a lease of just that time, which nothing renews.
+    ShortLeast,
+    /// The next call of the process joins a hold that is lost.
+    JoinedAfterLoss,
+    /// A waiter that was told that the lock is free takes it, without a condition.
+    TurnByMessage,
 }
 
 impl Flaw {
     /// The flaws that have to be caught.
-    pub const EACH: [Self; 3] = [Self::LateDeadline, Self::UncheckedRelease, Self::UnstoppedBody];
+    pub const EACH: [Self; 6] = [
+        Self::LateDeadline,
+        Self::UncheckedRelease,
+        Self::UnstoppedBody,
+        Self::ShortLeast,
+        Self::JoinedAfterLoss,
+        Self::TurnByMessage,
+    ];
 }
 
 impl fmt::Display for Flaw {
@@ -104,6 +117,9 @@ impl fmt::Display for Flaw {
             Self::LateDeadline => "late-deadline",
             Self::UncheckedRelease => "unchecked-release",
             Self::UnstoppedBody => "unstopped-body",
+            Self::ShortLeast => "short-least",
+            Self::JoinedAfterLoss => "joined-after-loss",
+            Self::TurnByMessage => "turn-by-message",
         })
     }
 }
@@ -112,12 +128,11 @@ impl FromStr for Flaw {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let mut all = Self::EACH.into_iter().chain([Self::Nothing]);
-        let named = all.find(|flaw| flaw.to_string() == name);
+        let all = || Self::EACH.into_iter().chain([Self::Nothing]);
+        let named = all().find(|flaw| flaw.to_string() == name);
         named.ok_or_else(|| {
-            format!(
-                "BROKEN={name}: expected one of `late-deadline`, `unchecked-release`, `unstopped-body`, `each`, `nothing`"
-            )
+            let all: Vec<String> = all().map(|flaw| format!("`{flaw}`")).collect();
+            format!("BROKEN={name}: expected `each` or one of {}", all.join(", "))
         })
     }
 }

@@ -1,10 +1,11 @@
 //! The lock that everybody writes first: a key that is put if it is not there, under a lease, and deleted in the end.
 //! Each of its flaws is one that real locks have had.
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use etcd_client::{Client, Compare, CompareOp, Error, PutOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
@@ -25,11 +26,24 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For how long a release is retried.
 const RELEASE_NANOS: Nanos = 5_000_000_000;
 
+/// For how long a call holds at least, if that is its flaw. Shorter than the TTL, and than a long body.
+const LEAST_SECONDS: i64 = 2;
+
+/// One of so many calls holds at least for this time.
+const LEAST_EACH: u64 = 4;
+
+/// How many low bits of a fence count the holds that joined a lost one.
+const JOINED_BITS: u32 = 12;
+
+type LostHolds = BTreeMap<String, (Arc<Session>, u64)>;
+
 /// A naive lock on etcd.
 #[derive(Clone, Debug)]
 pub struct NaiveLock {
     members: Arc<Members>,
     session: Arc<Mutex<Option<Arc<Session>>>>,
+    /// The holds that were lost and are still in the process's table of what it holds.
+    lost: Arc<std::sync::Mutex<LostHolds>>,
     ttl: Duration,
     flaw: Flaw,
 }
@@ -38,7 +52,7 @@ impl NaiveLock {
     /// On the cluster of these members.
     #[must_use]
     pub fn new(members: Members, ttl: Duration, flaw: Flaw) -> Self {
-        Self { members: Arc::new(members), session: Arc::default(), ttl, flaw }
+        Self { members: Arc::new(members), session: Arc::default(), lost: Arc::default(), ttl, flaw }
     }
 
     async fn session(&self) -> Option<Arc<Session>> {
@@ -57,19 +71,22 @@ impl NaiveLock {
             Wait::Forever => Duration::MAX,
         };
         let mut held = self.acquire(format!("{}/lock", request.key), limit).await?;
-        let session = held.session.clone();
-        let body = request.body.run(held.fence, || session.is_alive());
+        let (session, joined) = (held.session.clone(), held.joined);
+        let body = request.body.run(held.fence, || joined || session.is_alive());
         let lost = async {
-            match self.flaw {
-                Flaw::UnstoppedBody => pending().await,
-                _ => session.lost().await,
+            if joined || self.flaw == Flaw::UnstoppedBody {
+                pending::<()>().await;
             }
+            session.lost().await;
         };
         let outcome = tokio::select! {
             biased;
             () = lost => Err(failure(Outcome::Lost, "the lease is lost")),
             () = body => Ok(()),
         };
+        if self.flaw == Flaw::JoinedAfterLoss && outcome.is_err() {
+            self.lost_holds().insert(held.name.clone(), (held.session.clone(), held.fence));
+        }
         held.release().await;
         outcome
     }
@@ -78,9 +95,12 @@ impl NaiveLock {
         let begun = now();
         let mut answered = begun;
         loop {
+            if let Some(held) = self.join(&name) {
+                return Ok(held);
+            }
             if let Some(session) = self.session().await {
                 let mut held = Held::new(self, &name, session);
-                match held.put().await {
+                match held.acquire().await {
                     Some(true) if held.session.is_alive() => return Ok(held),
                     Some(true) => {}
                     Some(false) => {
@@ -100,6 +120,18 @@ impl NaiveLock {
             }
             tokio::time::sleep(PAUSE.min(limit - waited)).await;
         }
+    }
+
+    /// The hold of this process that was lost, as if it were not.
+    fn join(&self, name: &str) -> Option<Held> {
+        let (session, fence) = self.lost_holds().remove(name)?;
+        let mut held = Held::new(self, name, session);
+        (held.fence, held.joined, held.settled) = (fence + 1, true, true);
+        Some(held)
+    }
+
+    fn lost_holds(&self) -> std::sync::MutexGuard<'_, LostHolds> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -122,9 +154,12 @@ struct Held {
     lock: NaiveLock,
     name: String,
     session: Arc<Session>,
+    number: u64,
     /// The key's value, unique for each attempt.
     token: String,
     fence: u64,
+    /// It is that of an earlier call, which has lost it.
+    joined: bool,
     /// Nothing has to be deleted any more.
     settled: bool,
 }
@@ -134,16 +169,52 @@ impl Held {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let token = format!("{{\"pid\":{},\"number\":{number}}}", std::process::id());
-        Self { lock: lock.clone(), name: name.to_owned(), session, token, fence: 0, settled: false }
+        Self {
+            lock: lock.clone(),
+            name: name.to_owned(),
+            session,
+            token,
+            number,
+            fence: 0,
+            joined: false,
+            settled: false,
+        }
     }
 
     /// Whether the key is ours now; `None` if no member answers.
-    async fn put(&mut self) -> Option<bool> {
-        let options = Some(PutOptions::new().with_lease(self.session.lease));
+    async fn acquire(&mut self) -> Option<bool> {
         let free = Compare::create_revision(self.name.as_str(), CompareOp::Equal, 0);
+        let is_ours = match self.lock.flaw {
+            // The message is what this read returns; what follows does not depend on the store any more.
+            Flaw::TurnByMessage if self.is_taken().await? => Some(false),
+            Flaw::TurnByMessage => self.put(None, self.session.lease).await,
+            _ => self.put(Some(free), self.session.lease).await,
+        };
+        if self.lock.flaw == Flaw::ShortLeast && is_ours == Some(true) && self.number.is_multiple_of(LEAST_EACH) {
+            self.move_to_lease_of_its_own().await;
+        }
+        is_ours
+    }
+
+    async fn is_taken(&self) -> Option<bool> {
+        let read = |mut client: Client| async move { client.get(self.name.as_str(), None).await };
+        self.lock.members.request(read).await.map(|found| !found.kvs().is_empty())
+    }
+
+    /// Keeps the key for as long as the call is to hold at least, and no longer.
+    async fn move_to_lease_of_its_own(&mut self) {
+        let grant = |mut client: Client| async move { client.lease_grant(LEAST_SECONDS, None).await };
+        let Some(lease) = self.lock.members.request(grant).await else { return };
+        let (own, fence) = (Compare::value(self.name.as_str(), CompareOp::Equal, self.token.as_str()), self.fence);
+        self.put(Some(own), lease.id()).await;
+        self.fence = fence;
+    }
+
+    async fn put(&mut self, condition: Option<Compare>, lease: i64) -> Option<bool> {
+        let options = Some(PutOptions::new().with_lease(lease));
         let put = TxnOp::put(self.name.as_str(), self.token.as_str(), options);
         let read = TxnOp::get(self.name.as_str(), None);
-        let txn = Txn::new().when([free]).and_then([put]).or_else([read]);
+        let txn = Txn::new().when(condition.into_iter().collect::<Vec<_>>()).and_then([put]).or_else([read]);
         let answer = self.lock.members.request(|client| commit(client, txn.clone())).await?;
         if answer.succeeded() {
             self.fence = fence(answer.header().map_or(0, etcd_client::ResponseHeader::revision));
@@ -197,5 +268,5 @@ async fn commit(mut client: Client, txn: Txn) -> Result<TxnResponse, Error> {
 }
 
 fn fence(revision: i64) -> u64 {
-    u64::try_from(revision).unwrap_or(0)
+    u64::try_from(revision).unwrap_or(0) << JOINED_BITS
 }

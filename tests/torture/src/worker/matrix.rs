@@ -54,6 +54,7 @@ async fn call(worker: &Arc<Worker>, key: &str, (id, row): (u64, Row), random: &m
             Length::Brief => random.millis(0, 150),
             Length::Long => random.millis(3_200, 4_500),
         },
+        outlast: None,
         panics: row.caller == Caller::Panics,
         recorder: worker.recorder.clone(),
         register: worker.register.clone(),
