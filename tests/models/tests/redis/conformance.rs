@@ -6,14 +6,12 @@ use locks_runtime::store::World;
 use locks_runtime::testing::conformance;
 
 #[test]
-#[ignore = "did not end within two minutes of a busy machine: to be looked at"]
 fn the_model_passes_the_conformance_suite() {
     let _alone = crate::alone();
     run(Setup::default());
 }
 
 #[test]
-#[ignore = "did not end within two minutes of a busy machine: to be looked at"]
 fn the_model_in_cluster_mode_passes_the_conformance_suite() {
     let _alone = crate::alone();
     run(Setup { is_cluster: true, ..Setup::default() });

@@ -60,7 +60,6 @@ fn a_release_that_does_not_compare() {
 
 /// Who has lost the lock is told that it holds it.
 #[test]
-#[ignore = "not found within a minute of a busy machine: to be looked at"]
 fn a_renewal_that_does_not_compare() {
     let _alone = crate::alone();
     assert_found(
@@ -94,7 +93,6 @@ fn a_fence_that_follows_the_clock_alone() {
 
 /// Nobody tells the next in line.
 #[test]
-#[ignore = "not found within a minute of a busy machine: to be looked at"]
 fn a_hand_off_without_a_notification() {
     let _alone = crate::alone();
     assert_found("-bad -events -stops", &[("  notify(first, '+', fence)\n", "")]);
@@ -115,7 +113,6 @@ fn a_hand_off_to_who_has_lapsed() {
 
 /// A stranger's lock is no lock.
 #[test]
-#[ignore = "not found within a minute of a busy machine: to be looked at"]
 fn a_lock_of_redissons_that_is_overwritten() {
     let _alone = crate::alone();
     assert_found(
@@ -129,7 +126,6 @@ fn a_lock_of_redissons_that_is_overwritten() {
 
 /// A waiter whose queue was deleted is in no queue, and would wait beside a free lock for ever.
 #[test]
-#[ignore = "not found within a minute of a busy machine: to be looked at"]
 fn a_waiter_whose_queue_was_deleted() {
     let _alone = crate::alone();
     assert_found(

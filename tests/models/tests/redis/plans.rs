@@ -51,7 +51,6 @@ fn a_waiter_whose_queue_was_deleted_is_served() {
 
 /// However the call ends, and even if its process is killed then, the lock stays taken for its least time.
 #[test]
-#[ignore = "not seen to pass yet"]
 fn hold_at_least_outlasts_every_ending() {
     let _alone = crate::alone();
     let first = |body, act| Call {
