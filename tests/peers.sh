@@ -2,11 +2,20 @@
 # Builds the drivers of other projects' clients, with which the tests share locks: once on this machine, outside `target`, in
 # LOCKS_CACHE, by default ~/.cache/distributed-locks. `target/peers` has a link to each. Prints nothing if all are there, and
 # one line if there are some that this machine cannot have.
+#
+# `tests/peers.sh present` builds nothing: it lists the clients that are here, as LOCKS_TEST_REQUIRE wants them.
 set -euo pipefail
 cd "$(dirname "$0")/peers"
 
 cache=${LOCKS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/distributed-locks}/peers
 links=$PWD/../../target/peers
+
+if [ "${1:-}" = present ]; then
+    for peer in go go/etcdctl jetcd curator redisson shedlock-5 shedlock-6 shedlock-redis; do
+        if [ -e "$links/$peer" ]; then echo "peer-${peer#*/}"; fi
+    done | paste -sd ,
+    exit
+fi
 
 has() { command -v "$1" >/dev/null 2>&1; }
 say() { echo "peers.sh: $*" >&2; }

@@ -2,7 +2,7 @@
 # Installs the servers that the tests run against, and what building their clients needs. Prints nothing if all is there,
 # and one line if there are versions that this machine cannot have.
 #
-# `tests/servers.sh possible` installs nothing: it lists the versions beyond the system's own that this machine can have, as
+# `tests/servers.sh present` installs nothing: it lists the versions beyond the system's own that are here, as
 # LOCKS_TEST_REQUIRE wants them.
 #
 # LOCKS_ETCD=/path/to/etcd[:/another] makes the tests use more etcd binaries, LOCKS_REDIS more Redis or Valkey servers,
@@ -53,9 +53,9 @@ get() {
     esac
 }
 
-if [ "${1:-}" = possible ]; then
+if [ "${1:-}" = present ]; then
     for version in "${further[@]}"; do
-        if can_have "$version"; then echo "$version"; fi
+        if [ -e "$links/$version" ]; then echo "$version"; fi
     done | paste -sd ,
     exit
 fi
