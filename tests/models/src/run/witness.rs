@@ -50,6 +50,8 @@ pub(super) struct Live {
     pub(super) name: String,
     pub(super) key: &'static str,
     pub(super) guard: Arc<Guard>,
+    /// When it was asked for.
+    asked: Nanos,
     since: Nanos,
 }
 
@@ -58,6 +60,7 @@ pub(super) struct Pending {
     pub(super) name: String,
     pub(super) key: &'static str,
     least: Option<Duration>,
+    asked: Nanos,
 }
 
 #[derive(Clone, Copy)]
@@ -136,10 +139,10 @@ impl Seen {
 }
 
 impl Live {
-    /// Whether somebody who is no process of the plan took its entry away.
+    /// Whether somebody who is no process of the plan took its entry away, perhaps before its grant had arrived.
     fn is_excused(&self, state: &dyn State) -> bool {
         let disturbed = state.disturbed(self.key).max(state.went_back());
-        disturbed.is_some_and(|at| self.since <= at)
+        disturbed.is_some_and(|at| self.asked <= at)
     }
 }
 
@@ -181,9 +184,9 @@ impl Witness {
 
     /// A call begins.
     pub(super) fn call(&self, process: usize, call: &Call) {
-        self.seen()
-            .pending
-            .insert(call.id, Pending { process, name: call.name.clone(), key: call.key, least: call.least });
+        let asked = self.network.now();
+        let pending = Pending { process, name: call.name.clone(), key: call.key, least: call.least, asked };
+        self.seen().pending.insert(call.id, pending);
     }
 
     /// A call has ended.
@@ -196,7 +199,8 @@ impl Witness {
         self.network.note("begin", || format!("{} {} {:?}", call.name, call.key, guard.fence()));
         let mut seen = self.seen();
         let since = self.network.now();
-        let live = Live { id: call.id, process, name: call.name.clone(), key: call.key, guard, since };
+        let asked = seen.pending.get(&call.id).map_or(since, |pending| pending.asked);
+        let live = Live { id: call.id, process, name: call.name.clone(), key: call.key, guard, asked, since };
         seen.begin(&live, state);
         seen.keep(process, call.key, call.least);
         seen.live.push(live);
