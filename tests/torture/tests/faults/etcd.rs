@@ -13,7 +13,8 @@ use support::{eventually, once_within};
 use tempfile::TempDir;
 
 pub(crate) fn cases() -> Vec<Case> {
-    cases![
+    // What a fault does depends on what etcd does, which the torture meets on each version.
+    cases![; slow:
         a_full_cluster_refuses_to_put_until_there_is_room,
         a_slow_disk_delays_every_write,
         a_wiped_member_is_another_one_with_what_the_cluster_has,
@@ -139,7 +140,7 @@ async fn another_member_takes_the_place_of_one_that_runs(fixture: Fixture) {
     let before = target.numbers().await;
     target.inject(Fault::ReplaceMember(Member::Follower(1)), Duration::from_millis(100)).await;
     exchanged_one(&target, &before).await;
-    let renamed = target.members().iter().filter(|member| member.name().ends_with(".2")).count();
+    let renamed = target.members().iter().filter(|member| member.name().ends_with(".1")).count();
     assert_eq!(renamed, 1);
 }
 
