@@ -6,7 +6,7 @@
 //! - [`stores`]: the stores themselves, without a client
 //! - [`mod@cases`]: runs test functions against every version of a store that is installed
 //! - [`proxy`]: a network between a client and a server that falls silent, refuses or lags on command
-//! - [`child`]: starts our own programs and reads what they print
+//! - [`child`]: starts our own programs and reads what they print; [`schedule`]: what one of them prints
 //! - [`eventually()`], [`in_time()`], [`once_within()`]: waiting, on a machine that may be busy
 //!
 //! All of it but the waiting and the cases themselves blocks the calling thread, for milliseconds in general. Cases run
@@ -28,6 +28,7 @@ mod programs;
 pub mod proxy;
 pub mod redis;
 pub mod scenarios;
+pub mod schedule;
 mod server;
 pub mod stores;
 mod waiting;
