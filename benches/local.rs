@@ -38,7 +38,7 @@ impl Local {
 }
 
 /// The case that shows the attribute's own cost.
-pub(crate) const ATTRIBUTE: &str = "`memory:`, the attribute";
+const ATTRIBUTE: &str = "`memory:`, the attribute";
 
 #[distributed_lock(key = "bench", client = locks)]
 async fn locked(locks: &Locks) -> Result<(), Error> {

@@ -1,28 +1,54 @@
 //! One attribute makes a function a critical section across every process that shares a store.
 //!
-//! ```
-//! use distributed_locks::distributed_lock;
+//! A cron job on three machines, which runs on one of them at each tick:
 //!
-//! #[distributed_lock(key = "/cron/lock/{job}", ttl = 10)]
-//! async fn run_job(job: &str) -> Result<(), distributed_locks::Error> {
+//! ```
+//! use distributed_locks::{Error, ErrorKind, distributed_lock};
+//!
+//! #[distributed_lock(key = "/cron/lock/{job}", wait = 0, hold_at_least = "30s")]
+//! async fn run_job(job: &str) -> Result<(), Error> {
 //!     println!("nobody else runs {job} now");
 //!     Ok(())
 //! }
 //!
 //! #[tokio::main]
-//! async fn main() -> Result<(), distributed_locks::Error> {
-//!     distributed_locks::init("memory:")?; // `etcd://host:2379`, or `file:///var/lock/app` for one machine
-//!     run_job("nightly").await
+//! async fn main() -> Result<(), Error> {
+//!     // `etcd://host:2379`, or `file:///var/lock/app` for one machine
+//!     distributed_locks::init("memory:")?;
+//!     match run_job("invoices").await {
+//!         Err(busy) if busy.kind() == ErrorKind::Busy => println!("{busy}"),
+//!         ended => ended?,
+//!     }
+//!     Ok(())
 //! }
 //! ```
+//!
+//! `wait = 0` skips where another process has the lock; without it the call waits for its turn. `hold_at_least` keeps the
+//! lock taken for longer than the machines' clocks differ, though the job ends sooner.
 //!
 //! # Which tool
 //!
 //! - [`distributed_lock`]: a whole function under a lock. Start here; its page lists every argument.
 //! - [`Locks::lock`]: the same by hand, with a [`Guard`], where only a part of a function is critical.
 //! - [`Fence`]: what a resource needs so that not even a paused process can write after its lock lapsed.
+//! - [`Error`]: why a function did not run, and who has the lock; [`ErrorKind`] says what to do.
+//! - [`Locks::inspect`], [`Locks::list`], [`Locks::watch`]: who has which lock.
 //! - [`blocking`]: for programs without an asynchronous runtime.
-//! - [`scoped`]: another client for one test or tenant.
+//! - [`scoped`]: another client for one test or tenant; the feature `testing` has a store that fails on demand.
+//! - [`store`]: for a store of your own.
+//!
+//! # Stores
+//!
+//! | URL | feature | for |
+//! |---|---|---|
+//! | `etcd://a:2379,b:2379/namespace` | `etcd`, `etcd-tls` | many machines |
+//! | `redis://host:6379/namespace` | `redis`, `redis-tls` | many machines; advisory without the [`Fence`] |
+//! | `zookeeper://a:2181,b:2181/root` | `zookeeper`, `zookeeper-tls` | many machines |
+//! | `postgres://user:password@a/database` | `postgres`, `postgres-tls` | many machines that share a database |
+//! | `file:///var/lock/app` | – | the processes of one machine |
+//! | `memory:` | – | one process |
+//!
+//! [`Locks::connect`] has all parameters. The feature `metrics` adds counters, gauges and histograms.
 //!
 //! # What is promised, and what is not
 //!
@@ -30,6 +56,22 @@
 //! proved held is dropped at its next await, before the store may give the lock to another. No lock in an asynchronous
 //! network can stop code that does not await, a detached task, or a process paused at the wrong moment: use
 //! the [`Fence`] there.
+//!
+//! # More
+//!
+//! Pages in the repository: [arguments], [stores], [when it fails], [testing], [shutting down], [observing], [recipes],
+//! [choosing], [coming from ShedLock, Redisson, …][coming from], [examples].
+//!
+//! [arguments]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/arguments.md
+//! [stores]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/stores.md
+//! [when it fails]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/when-it-fails.md
+//! [testing]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/testing.md
+//! [shutting down]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/shutting-down.md
+//! [observing]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/observing.md
+//! [recipes]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/recipes.md
+//! [choosing]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/choosing.md
+//! [coming from]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/coming-from.md
+//! [examples]: https://github.com/distributed-locks/distributed-locks/blob/main/examples/README.md
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -52,7 +94,31 @@ pub use locks_runtime::testing;
 #[doc(hidden)]
 pub use locks_runtime::__private;
 
-/// The README's examples, compiled.
+/// The examples of the README and of the pages in `docs`, compiled and, where they have a `main`, run.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/arguments.md")]
+    struct Arguments;
+    #[doc = include_str!("../docs/stores.md")]
+    struct Stores;
+    #[cfg(feature = "etcd")]
+    #[doc = include_str!("../docs/when-it-fails.md")]
+    struct WhenItFails;
+    #[cfg(feature = "testing")]
+    #[doc = include_str!("../docs/testing.md")]
+    struct Testing;
+    #[doc = include_str!("../docs/shutting-down.md")]
+    struct ShuttingDown;
+    #[doc = include_str!("../docs/observing.md")]
+    struct Observing;
+    #[doc = include_str!("../docs/coming-from.md")]
+    struct ComingFrom;
+    #[doc = include_str!("../docs/recipes.md")]
+    struct Recipes;
+    #[doc = include_str!("../docs/choosing.md")]
+    struct Choosing;
+    #[doc = include_str!("../docs/comparison.md")]
+    struct Comparison;
+}

@@ -1,4 +1,4 @@
-//! What a user's build needs: crates, licences, compiler. The README promises it.
+//! What a user's build needs: crates, licences, compiler. The README and `docs/stores.md` promise it.
 
 #![expect(clippy::print_stdout, reason = "figures, for whoever runs it with --nocapture")]
 #![expect(clippy::unwrap_used, reason = "a test whose preparation fails has failed")]

@@ -6,6 +6,7 @@
 use std::process::{Command, Output};
 use support::HANG_LIMIT;
 use support::child::{Child, example};
+use support::schedule;
 
 /// Runs it to its end, with `url` or with the example's own default.
 fn run(name: &str, url: Option<&str>) -> (bool, String) {
@@ -28,14 +29,7 @@ fn without_url(mut command: Command) -> Command {
 fn cron_runs_each_tick_once_and_accounts_for_all_of_them() {
     let (success, printed) = run("cron", None);
     assert!(success, "{printed}");
-    for job in ["backup", "heartbeat", "report-eu", "report-us"] {
-        let row = printed.lines().find(|line| line.starts_with(job)).unwrap_or_else(|| panic!("no {job} in {printed}"));
-        let numbers: Vec<u32> = row.split_whitespace().skip(1).map_while(|word| word.parse().ok()).collect();
-        let &[ticks, runs, skipped, missed] = numbers.as_slice() else { panic!("{row}") };
-        assert_eq!(ticks, if job == "heartbeat" { 7 } else { 4 }, "{row}");
-        assert_eq!(runs + skipped, 3 * ticks, "{row}");
-        assert_eq!(runs + missed, ticks, "{row}");
-    }
+    schedule::rows(&printed).iter().for_each(schedule::Row::check);
     assert!(printed.contains("No tick ran twice"), "{printed}");
 }
 
@@ -72,6 +66,39 @@ fn critical_section_refuses_the_stale_writer() {
 fn blocking_gives_no_number_twice() {
     let (success, printed) = run("blocking", None);
     assert!(success && printed.contains("18, 19, 20]"), "{printed}");
+}
+
+#[test]
+fn by_hand_is_refused_what_is_held() {
+    let (success, printed) = run("by_hand", None);
+    assert!(success, "{printed}");
+    assert!(
+        printed.contains("refused: lock `/report/weekly`: busy; held by by hand (examples/by_hand.rs:"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn shutdown_leaves_no_lock_behind() {
+    let (success, printed) = run("shutdown", None);
+    assert!(success, "{printed}");
+    assert!(printed.contains("polite: ended after"), "{printed}");
+    assert!(printed.contains("stubborn: lock `/jobs/stubborn`: ") && printed.contains("was closed"), "{printed}");
+}
+
+#[test]
+fn testing_takes_hours_in_a_moment() {
+    let (success, printed) = run("testing", None);
+    assert!(success && printed.contains("three scenarios: 4.0 hours by the test's clock"), "{printed}");
+}
+
+#[test]
+fn metrics_have_the_template_and_not_the_job() {
+    let (success, printed) = run("metrics", None);
+    assert!(success, "{printed}");
+    let counted = r#"locks_acquisitions_total{key="/jobs/{job}", name="metrics::run", outcome="acquired"} 3"#;
+    assert!(printed.contains(counted), "{printed}");
+    assert!(printed.contains("locks_hold_seconds{") && !printed.contains("/jobs/a"), "{printed}");
 }
 
 #[test]

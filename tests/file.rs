@@ -172,7 +172,7 @@ mod neighbours {
         assert_eq!(fs::read_dir(own.path()).unwrap().count(), 1);
     }
 
-    /// `file:///var/lock/app` of the README, where `/var/lock` is for all users.
+    /// `file:///var/lock/app` of docs/stores.md, where `/var/lock` is for all users.
     #[test]
     fn a_directory_of_ones_own_where_all_users_may_write_is_fine() {
         let place = for_all();

@@ -6,25 +6,28 @@ use distributed_locks::{Fence, Locks};
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::str::FromStr;
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const WORKERS: u32 = 3;
-/// Enough for three processes to start and connect.
-const START_AFTER: Duration = Duration::from_millis(700);
+/// Between the last worker's being ready and the first tick.
+const START_AFTER: Duration = Duration::from_millis(100);
 /// How long the schedule runs.
 const LENGTH: Duration = Duration::from_secs(7);
 /// The width of a worker's column.
 const COLUMN: usize = 16;
+/// What a worker prints first.
+const READY: &str = "ready";
 
 /// One of the processes that share the schedule.
 pub(crate) struct Worker {
-    number: u32,
+    pub(crate) number: u32,
+    /// When the first tick is due.
     pub(crate) start: SystemTime,
-    pub(crate) end: SystemTime,
     log: PathBuf,
 }
 
@@ -33,19 +36,32 @@ pub(crate) enum Outcome {
     /// It ran the tick.
     Ran { fence: Fence, began: SystemTime, ended: SystemTime },
     /// Another worker had the lock.
-    Busy,
+    Taken,
     /// The lock was free, but so late that another worker may have run the tick.
     Late,
 }
 
 impl Worker {
-    /// `worker NUMBER START LOG`, as [`run_workers`] starts it; `None` in the process that the user started.
+    /// `worker NUMBER LOG`, as [`run_workers`] starts it; `None` in the process that the user started.
     pub(crate) fn from_arguments() -> Option<Self> {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
-        let [role, number, start, log] = arguments.as_slice() else { return None };
-        let start = UNIX_EPOCH + Duration::from_millis(start.parse().ok()?);
-        let worker = Self { number: number.parse().ok()?, start, end: start + LENGTH, log: log.into() };
+        let [role, number, log] = arguments.as_slice() else { return None };
+        let worker = Self { number: number.parse().ok()?, start: UNIX_EPOCH, log: log.into() };
         (role == "worker").then_some(worker)
+    }
+
+    /// Reports that this worker is ready, and returns when all are: with the time of the first tick.
+    pub(crate) fn wait_for_the_others(&mut self) -> Result<(), Box<dyn Error>> {
+        println!("{READY}");
+        let mut start = String::new();
+        std::io::stdin().read_line(&mut start)?;
+        self.start = UNIX_EPOCH + Duration::from_millis(start.trim().parse()?);
+        Ok(())
+    }
+
+    /// When the schedule is over.
+    pub(crate) fn end(&self) -> SystemTime {
+        self.start + LENGTH
     }
 
     /// The time until this worker tries the tick that is `due`. Workers are never in step: which one is first changes from tick
@@ -68,7 +84,7 @@ impl Worker {
             Outcome::Ran { fence, began, ended } => {
                 format!("ran {} {} {}", fence.to_u64(), millis(*began), millis(*ended))
             }
-            Outcome::Busy => "busy 0 0 0".to_owned(),
+            Outcome::Taken => "taken 0 0 0".to_owned(),
             Outcome::Late => "late 0 0 0".to_owned(),
         };
         let line = format!("{job} {tick} {} {outcome}\n", self.number);
@@ -91,12 +107,17 @@ pub(crate) fn run_workers() -> Result<(), Box<dyn Error>> {
     println!("{WORKERS} worker processes, each with the whole schedule; locks in {}\n", StoreUrl::parse(&url)?);
     let header: String = (1..=WORKERS).map(|worker| format!("{:<COLUMN$}", format!("worker {worker}"))).collect();
     println!("{:>8}   {}", "", header.trim_end());
-    let start = SystemTime::now() + START_AFTER;
-    let workers: Vec<Child> =
-        (1..=WORKERS).map(|number| spawn_worker(number, start, &url, &log)).collect::<Result<_, _>>()?;
+    let mut workers: Vec<Child> =
+        (1..=WORKERS).map(|number| spawn_worker(number, &url, &log)).collect::<Result<_, _>>()?;
+    let printers = workers.iter_mut().map(when_ready).collect::<Result<Vec<_>, _>>()?;
+    let start = millis(SystemTime::now() + START_AFTER);
+    for worker in &mut workers {
+        writeln!(worker.stdin.take().ok_or("a worker has no stdin")?, "{start}")?;
+    }
     let ended: Vec<ExitStatus> = workers.into_iter().map(|mut worker| worker.wait()).collect::<Result<_, _>>()?;
+    printers.into_iter().try_for_each(thread::JoinHandle::join).map_err(|_| "a thread panicked")?;
     if !ended.iter().all(ExitStatus::success) {
-        return Err("a worker failed; see its message above".into());
+        return Err(FAILED.into());
     }
     let log: Vec<Line> = fs::read_to_string(&log)?.lines().map(str::parse).collect::<Result<_, _>>()?;
     check(&log)
@@ -115,9 +136,21 @@ pub(crate) fn print_error(error: &dyn Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn spawn_worker(number: u32, start: SystemTime, url: &str, log: &Path) -> std::io::Result<Child> {
-    let arguments = ["worker".to_owned(), number.to_string(), millis(start).to_string()];
-    Command::new(std::env::current_exe()?).args(arguments).arg(log).env("LOCKS_URL", url).spawn()
+const FAILED: &str = "a worker failed; see its message above";
+
+fn spawn_worker(number: u32, url: &str, log: &Path) -> std::io::Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["worker", &number.to_string()]).arg(log).env("LOCKS_URL", url);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
+}
+
+/// Waits until a worker is ready; from then on the thread that is returned prints what the worker prints.
+fn when_ready(worker: &mut Child) -> Result<thread::JoinHandle<()>, Box<dyn Error>> {
+    let mut lines = BufReader::new(worker.stdout.take().ok_or("a worker has no stdout")?).lines().map_while(Result::ok);
+    if lines.next().as_deref() != Some(READY) {
+        return Err(FAILED.into());
+    }
+    Ok(thread::spawn(|| lines.for_each(|line| println!("{line}"))))
 }
 
 fn millis(time: SystemTime) -> u128 {
@@ -138,6 +171,10 @@ struct Line {
 impl Line {
     fn ran(&self) -> bool {
         self.outcome == "ran"
+    }
+
+    fn count(lines: &[&Self], outcome: &str) -> usize {
+        lines.iter().filter(|line| line.outcome == outcome).count()
     }
 }
 
@@ -161,17 +198,20 @@ fn check(log: &[Line]) -> Result<(), Box<dyn Error>> {
     for line in log {
         jobs.entry(&line.job).or_default().push(line);
     }
-    println!("\n{:<12}{:>7}{:>7}{:>9}{:>9}{:>17}", "job", "ticks", "runs", "skipped", "missed", "by worker 1/2/3");
+    println!(
+        "\n{:<12}{:>7}{:>7}{:>8}{:>7}{:>9}{:>17}",
+        "job", "ticks", "runs", "taken", "late", "missed", "by worker 1/2/3"
+    );
     let mut violations = Vec::new();
     for (job, lines) in &jobs {
         let ticks: BTreeSet<u32> = lines.iter().map(|line| line.tick).collect();
         let mut runs: Vec<&Line> = lines.iter().copied().filter(|line| line.ran()).collect();
         runs.sort_by_key(|run| run.began);
-        let skipped = lines.len() - runs.len();
         let missed = ticks.len() - runs.iter().map(|run| run.tick).collect::<BTreeSet<_>>().len();
         let by_worker: Vec<String> = (1..=WORKERS).map(|number| by(number, &runs).to_string()).collect();
-        let (ticks, by_worker) = (ticks.len(), by_worker.join("/"));
-        println!("{job:<12}{ticks:>7}{:>7}{skipped:>9}{missed:>9}{by_worker:>17}", runs.len());
+        let (taken, late) = (Line::count(lines, "taken"), Line::count(lines, "late"));
+        let (ticks, runs_of, by_worker) = (ticks.len(), runs.len(), by_worker.join("/"));
+        println!("{job:<12}{ticks:>7}{runs_of:>7}{taken:>8}{late:>7}{missed:>9}{by_worker:>17}");
         violations.extend(runs.windows(2).filter_map(|pair| conflict(pair[0], pair[1])));
         if runs.is_empty() {
             violations.push(format!("{job} never ran"));
@@ -180,10 +220,12 @@ fn check(log: &[Line]) -> Result<(), Box<dyn Error>> {
     if !violations.is_empty() {
         return Err(format!("{}\nDo all workers use the same lock store?", violations.join("\n")).into());
     }
-    println!("\nskipped: another worker had the lock, or may have run the tick before");
+    println!("\ntaken:   another worker had the lock, and the tick was skipped");
+    println!("late:    the lock was free, but so late after the tick that another worker may have run it");
     println!(
-        "missed:  no worker ran the tick, because the last run still held the lock: `backup` takes longer than its period"
+        "missed:  no worker ran the tick: the last run still had the lock (`backup` takes longer than its period), or"
     );
+    println!("         all workers were late");
     println!(
         "\nNo tick ran twice, no two runs of a job overlapped, and every run had a greater fence than the one before it."
     );

@@ -22,30 +22,39 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-/// How long a tick's lock stays held, even if the job ends sooner: shorter than every period, and longer than the delays of
-/// workers and the differences of their clocks together.
-const TICK_HELD: Duration = Duration::from_millis(800);
+/// By how much the clocks of the workers may differ.
+const CLOCKS_DIFFER: Duration = Duration::from_millis(50);
 
 /// Ends almost at once. Without `hold_at_least`, the worker that comes 60 ms later would find the lock free and run it again.
-#[distributed_lock(key = "/cron/lock/heartbeat", wait = 0, hold_at_least = TICK_HELD, guard = lock)]
+#[distributed_lock(key = "/cron/lock/heartbeat", ttl = 5, wait = 0, hold_at_least = tick.rest(), guard = lock)]
 async fn heartbeat(tick: &Tick<'_>) -> Result<Outcome, distributed_locks::Error> {
     tick.run(lock, Duration::from_millis(20)).await
 }
 
 /// One lock for each region: two regions do not wait for each other.
-#[distributed_lock(key = "/cron/lock/report/<region>", wait = 0, hold_at_least = TICK_HELD, guard = lock)]
+#[distributed_lock(key = "/cron/lock/report/<region>", ttl = 5, wait = 0, hold_at_least = tick.rest(), guard = lock)]
 async fn report(tick: &Tick<'_>, region: &str) -> Result<Outcome, distributed_locks::Error> {
     tick.run(lock, Duration::from_millis(300)).await
 }
 
-/// Takes longer than its period. The ticks that come meanwhile are skipped: runs never overlap or pile up.
-#[distributed_lock(key = "/cron/lock/backup", ttl = 5, wait = 0, hold_at_least = TICK_HELD, guard = lock)]
+/// Takes longer than its period. A tick that comes meanwhile begins late or is skipped: runs never overlap or pile up.
+#[distributed_lock(key = "/cron/lock/backup", ttl = 5, wait = 0, hold_at_least = tick.rest(), guard = lock)]
 async fn backup(tick: &Tick<'_>) -> Result<Outcome, distributed_locks::Error> {
     tick.run(lock, Duration::from_millis(2600)).await
 }
 
+/// The first lock of a process connects, opens a session and, on PostgreSQL, creates the table. Done before the schedule
+/// begins, that delays no tick.
+#[distributed_lock(key = "/cron/warm-up/<worker>", ttl = 5)]
+async fn warm_up(worker: u32) -> Result<(), distributed_locks::Error> {
+    Ok(())
+}
+
 /// The schedule, as every worker has it.
-async fn work(worker: &Worker) -> Result<(), Box<dyn Error>> {
+async fn work(mut worker: Worker) -> Result<(), Box<dyn Error>> {
+    warm_up(worker.number).await?;
+    worker.wait_for_the_others()?;
+    let worker = &worker;
     tokio::try_join!(
         every(1, "heartbeat", worker, async |tick| heartbeat(tick).await),
         every(2, "report-eu", worker, async |tick| report(tick, "eu").await),
@@ -62,20 +71,21 @@ async fn every(
     worker: &Worker,
     locked: impl AsyncFn(&Tick<'_>) -> Result<Outcome, distributed_locks::Error>,
 ) -> Result<(), Box<dyn Error>> {
+    let period = Duration::from_secs(seconds);
     for number in 0.. {
-        let due = worker.start + Duration::from_secs(seconds) * number;
-        if due >= worker.end {
+        let due = worker.start + period * number;
+        if due >= worker.end() {
             break;
         }
         tokio::time::sleep(worker.until(due, number)).await;
-        let tick = Tick { job, number, due, worker };
+        let tick = Tick { job, number, due, period, worker };
         if tick.is_late() {
             worker.record(job, number, &Outcome::Late)?;
             continue;
         }
         match locked(&tick).await {
             Ok(outcome) => worker.record(job, number, &outcome)?,
-            Err(error) if error.kind() == ErrorKind::Busy => worker.record(job, number, &Outcome::Busy)?,
+            Err(error) if error.kind() == ErrorKind::Busy => worker.record(job, number, &Outcome::Taken)?,
             Err(error) => return Err(error.into()),
         }
     }
@@ -87,14 +97,25 @@ struct Tick<'a> {
     job: &'static str,
     number: u32,
     due: SystemTime,
+    period: Duration,
     worker: &'a Worker,
 }
 
 impl Tick<'_> {
-    /// Whether it is so late that another worker may have run this tick, and released its lock since. Half of the time is for
-    /// differences of clocks.
+    /// Until when the lock stays taken, even if the job ends sooner. The last quarter of the period is for the store's answers:
+    /// a lock that is still taken at the next tick costs that tick.
+    fn taken_until(&self) -> SystemTime {
+        self.due + self.period * 3 / 4
+    }
+
+    /// What is left of that time. A worker that comes late holds the lock for less, so that the next tick finds it free.
+    fn rest(&self) -> Duration {
+        self.taken_until().duration_since(SystemTime::now()).unwrap_or_default().max(Duration::from_millis(1))
+    }
+
+    /// Whether it is so late that another worker may have run this tick, and released its lock since.
     fn is_late(&self) -> bool {
-        SystemTime::now() >= self.due + TICK_HELD / 2
+        SystemTime::now() + CLOCKS_DIFFER >= self.taken_until()
     }
 
     /// The job itself, which here only prints a line and sleeps.
@@ -114,7 +135,7 @@ impl Tick<'_> {
 async fn main() -> ExitCode {
     let result = match Worker::from_arguments() {
         // The client comes from LOCKS_URL, at the first use of a lock.
-        Some(worker) => work(&worker).await,
+        Some(worker) => work(worker).await,
         None => demo::run_workers(),
     };
     match result {

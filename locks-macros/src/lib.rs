@@ -30,13 +30,17 @@ use quote::quote;
 /// Runs a function only while it holds a lock, across every process that shares a store.
 ///
 /// ```
-/// # use distributed_locks::{Error, distributed_lock};
+/// use distributed_locks::{Error, distributed_lock};
+///
 /// #[distributed_lock(key = "/cron/lock/{job}", ttl = 10)]
 /// async fn run_job(job: &str) -> Result<(), Error> {
 ///     println!("nobody else runs {job} now");
 ///     Ok(())
 /// }
 /// ```
+///
+/// With `wait = 0, hold_at_least = "30s"` that is a job which several machines have in their schedule, and which runs on
+/// one of them at each tick: see [below](#a-job-of-a-schedule).
 ///
 /// A call waits for the lock that its key names, runs the body, and releases the lock: on return, on panic, and when the
 /// future is dropped. If the process dies, the lock expires in the store. If the lock can no longer be proved held, the
@@ -91,6 +95,20 @@ use quote::quote;
 /// With `key = expression`, the text of the expression is the key, without encoding. It is no template: `{argument}` in it
 /// is an error, at compile time where it is a literal there, else in the call (`InvalidKey`).
 ///
+/// # A job of a schedule
+///
+/// `wait = 0` skips the call where another machine has the lock, with an error of kind `Busy` that names the holder.
+/// `hold_at_least` keeps the lock taken though the job ends sooner: longer than the machines' clocks differ, or one that
+/// is late would find it free and run the job again; shorter than the period, or the next tick is skipped, too.
+///
+/// ```
+/// # use distributed_locks::{Error, distributed_lock};
+/// #[distributed_lock(key = "/cron/lock/{job}", wait = 0, hold_at_least = "30s")]
+/// async fn every_hour(job: &str) -> Result<(), Error> {
+///     Ok(())
+/// }
+/// ```
+///
 /// # What it applies to
 ///
 /// `async fn`, and functions that end with an `async` block, alone or in `Box::pin`; statements before the block run
@@ -133,6 +151,18 @@ use quote::quote;
 /// `on_lost = continue` the body continues, and its guard reports the loss. A panic is propagated after the lock is
 /// released. If the future is dropped, the lock is released, or the request withdrawn, in the background. A failed release
 /// does not change the returned value: it is retried and logged.
+///
+/// The `guard` shows a body its own hold, for what must not be done twice:
+///
+/// ```
+/// # use distributed_locks::{Error, distributed_lock};
+/// #[distributed_lock(key = "/export", guard = held)]
+/// async fn export() -> Result<(), Error> {
+///     // … an hour of work …
+///     held.check()?; // `Lost` if another process may have it by now
+///     Ok(())
+/// }
+/// ```
 ///
 /// No attribute can stop code that does not await, a spawned task, or a paused process. Where these could do harm, let the
 /// resource reject stale fences:

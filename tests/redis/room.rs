@@ -27,7 +27,7 @@ fn has_room(redis: &Redis) {
     redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
 }
 
-/// `maxmemory` with `noeviction`, as the README asks for.
+/// `maxmemory` with `noeviction`, as docs/stores.md asks for.
 async fn holds_are_renewed_where_there_is_no_room_however_many_wait(fixture: Fixture) {
     const TTL: Duration = Duration::from_secs(8);
     let redis = fixture.start(&Setup::default());

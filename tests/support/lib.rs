@@ -8,7 +8,7 @@
 //! - [`proxy`]: a network between a client and a server that falls silent, refuses or lags on command
 //! - [`peers`]: real clients of other projects
 //! - [`SmallFileSystem`]: a directory that is soon full
-//! - [`child`]: starts our own programs and reads what they print
+//! - [`child`]: starts our own programs and reads what they print; [`schedule`]: what one of them prints
 //! - [`eventually()`], [`in_time()`], [`once_within()`]: waiting, on a machine that may be busy
 //!
 //! All of it but the waiting and the cases themselves blocks the calling thread, for milliseconds in general. Cases run
@@ -31,6 +31,7 @@ mod programs;
 pub mod proxy;
 pub mod redis;
 pub mod scenarios;
+pub mod schedule;
 mod server;
 mod small_file_system;
 pub mod stores;

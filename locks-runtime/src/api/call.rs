@@ -39,6 +39,25 @@ impl From<&Site> for Caller {
 /// `Result<T, E>` where `E: From<distributed_locks::Error>` becomes `Err`; `Option<T>` becomes `None`; `()` is skipped with an event
 /// (`info` where the lock was held or the client closed, `warn` where `hold_at_most` passed, `error` otherwise) that names the
 /// function, the key and the cause. Implement it for your own return types, or write `or = …`.
+///
+/// # Examples
+///
+/// ```
+/// # use locks_runtime as distributed_locks;
+/// use distributed_locks::{Error, FromLockError};
+///
+/// enum Reply {
+///     Done,
+///     TryLater(String),
+/// }
+///
+/// impl FromLockError for Reply {
+///     fn from_lock_error(error: Error) -> Self {
+///         Reply::TryLater(error.to_string())
+///     }
+/// }
+/// // `#[distributed_lock(key = "/report", wait = 0)] async fn report() -> Reply` needs no `or` now.
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a locked function that returns `{Self}` cannot say that it did not run",
     label = "this type has no value for \"the lock was not acquired\"",

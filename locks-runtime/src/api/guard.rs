@@ -36,7 +36,7 @@ use std::sync::Arc;
 /// let locks = distributed_locks::Locks::connect("memory:guard")?;
 /// let guard = locks.lock("/report/weekly").acquire().await?;
 /// // … the slow part …
-/// guard.check()?; // an error of kind `Lost` if another process may hold the lock by now
+/// guard.check()?; // `Lost` if another process may have it by now
 /// // … what must not be done twice, with `guard.fence()` …
 /// guard.release().await?;
 /// # Ok(())
@@ -92,6 +92,22 @@ impl Guard {
     /// # Errors
     ///
     /// `Lost`, with the reason; `LimitPassed` after `hold_at_most`; `Closed` if the client was closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// let locks = distributed_locks::Locks::connect("memory:check")?;
+    /// let guard = locks.lock("/export").acquire().await?;
+    /// guard.check()?;
+    /// locks.close().await;
+    /// let error = guard.check().unwrap_err();
+    /// assert_eq!(error.kind(), distributed_locks::ErrorKind::Closed);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn check(&self) -> Result<(), Error> {
         self.hold.check()
     }
@@ -102,6 +118,25 @@ impl Guard {
     /// # Cancel safety
     ///
     /// Dropping it changes nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// use std::time::Duration;
+    ///
+    /// let locks = distributed_locks::Locks::connect("memory:lost")?;
+    /// let guard = locks.lock("/export").acquire().await?;
+    /// tokio::select! {
+    ///     () = tokio::time::sleep(Duration::from_millis(10)) => {} // long work
+    ///     error = guard.lost() => return Err(error),
+    /// }
+    /// guard.release().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn lost(&self) -> Error {
         let reason = with_contained_wakers(self.hold.ended()).await;
         self.hold.lost_error(&reason)
@@ -136,12 +171,30 @@ impl Guard {
 
     /// A condition that is true in etcd exactly while this hold's entry exists, for the caller's own
     /// transaction: `Txn::new().when([guard.etcd_compare()?]).and_then([…])` commits only while the lock is held, whatever
-    /// any clock says. Such a hold is never handed off inside the process: its entry ends with it.
+    /// any clock says. Such a hold is never handed off inside the process: its entry ends with it. Needs the feature `etcd`.
     ///
     /// # Errors
     ///
     /// `Unsupported` if the lock is not in etcd; `Lost` if the hold is over.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use distributed_locks::etcd_client::{Txn, TxnOp};
+    ///
+    /// let locks = distributed_locks::Locks::connect("etcd://localhost:2379")?;
+    /// let guard = locks.lock("/config").acquire().await?;
+    /// let write = TxnOp::put("/data/config", "new", None);
+    /// let change = Txn::new().when([guard.etcd_compare()?]).and_then([write]);
+    /// let was_held = locks.etcd_client().await?.txn(change).await?.succeeded();
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "etcd")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "etcd")))]
     pub fn etcd_compare(&self) -> Result<etcd_client::Compare, Error> {
         match self.hold.bind()?.0 {
             NativeKind::EtcdCompare(compare) => Ok(*compare),
@@ -153,6 +206,7 @@ impl Guard {
     }
 }
 
+#[doc(hidden)]
 impl From<Acquired> for Guard {
     fn from(acquired: Acquired) -> Self {
         // Acquiring used all the locals that releasing on this thread will use.
@@ -175,6 +229,27 @@ impl Drop for Guard {
 /// The guard of the innermost locked function that this task runs in, or `None` outside of one.
 ///
 /// It does not own the hold: dropping it changes nothing. A task spawned inside a locked function is not in it.
+///
+/// # Examples
+///
+/// For code that is called by a locked function and must not be called by another:
+///
+/// ```
+/// # use locks_runtime as distributed_locks;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), distributed_locks::Error> {
+/// async fn write() -> u64 {
+///     let guard = distributed_locks::current().expect("only under the lock");
+///     guard.fence().to_u64()
+/// }
+///
+/// let locks = distributed_locks::Locks::connect("memory:current")?;
+/// let fence = locks.lock("/account/7").run(async |_| write().await).await?;
+/// assert!(fence > 0);
+/// assert!(distributed_locks::current().is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub fn current() -> Option<Guard> {
     context::innermost().map(Guard::joining)

@@ -58,19 +58,20 @@ impl Lock {
         }
     }
 
-    /// How long the lock outlives this process if it dies; it is renewed meanwhile.
+    /// How long the lock outlives this process if it dies; it is renewed meanwhile, so this is no limit of the hold. Default: the
+    /// client's, which is 10 s or `?ttl=…` of its URL.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.options.ttl = Some(ttl);
         self
     }
 
-    /// How long to wait for the lock; zero tries once.
+    /// How long to wait for the lock; zero tries once. Default: for ever.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.options.wait = Some(wait);
         self
     }
 
-    /// What happens to the body of [`run`](Lock::run) when the lock is lost.
+    /// What happens to the body of [`run`](Lock::run) when the lock is lost. Default: it is stopped. A guard stops nothing.
     pub fn on_lost(mut self, on_lost: OnLost) -> Self {
         self.options.on_lost = on_lost;
         self
@@ -78,6 +79,22 @@ impl Lock {
 
     /// The lock stays taken this long from acquisition, even if it is released or the process ends sooner. It is no limit:
     /// a hold that lasts longer is protected as any other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// use std::time::Duration;
+    ///
+    /// let locks = distributed_locks::Locks::connect("memory:least")?;
+    /// let tick = || locks.lock("/cron/lock/cleanup").hold_at_least(Duration::from_secs(30)).try_acquire();
+    /// tick().await?.expect("it is free").release().await?;
+    /// assert!(tick().await?.is_none(), "a machine whose clock is behind comes to the same tick");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn hold_at_least(mut self, least: Duration) -> Self {
         self.options.hold_at_least = Some(least);
         self
@@ -85,6 +102,23 @@ impl Lock {
 
     /// The hold ends after this long: the body of [`run`](Lock::run) is stopped and the lock released, with an error of kind
     /// `LimitPassed`. A guard's hold is over then, and the lock released when the guard is dropped, at the latest a twentieth of the TTL later.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// use distributed_locks::{ErrorKind, Locks};
+    /// use std::time::Duration;
+    ///
+    /// let locks = Locks::connect("memory:most")?;
+    /// let short = locks.lock("/report").hold_at_most(Duration::from_millis(50));
+    /// let ended = short.run(async |_| tokio::time::sleep(Duration::from_secs(3600)).await).await;
+    /// assert_eq!(ended.unwrap_err().kind(), ErrorKind::LimitPassed);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn hold_at_most(mut self, most: Duration) -> Self {
         self.options.hold_at_most = Some(most);
         self
@@ -108,6 +142,22 @@ impl Lock {
     /// # Cancel safety
     ///
     /// Dropping it withdraws from the queue, in the background; nothing stays in the store.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// use std::time::Duration;
+    ///
+    /// let locks = distributed_locks::Locks::connect("memory:acquire")?;
+    /// let guard = locks.lock("/report/weekly").wait(Duration::from_secs(5)).acquire().await?;
+    /// println!("acquired, with fence {}", guard.fence());
+    /// guard.release().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn acquire(self) -> Result<Guard, Error> {
         self.acquire_as(Joins::Guard).await
     }
@@ -121,6 +171,21 @@ impl Lock {
     /// # Cancel safety
     ///
     /// As [`acquire`](Lock::acquire).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// let locks = distributed_locks::Locks::connect("memory:try")?;
+    /// match locks.lock("/report/weekly").try_acquire().await? {
+    ///     Some(guard) => guard.release().await?, // after the work
+    ///     None => println!("somebody else does it"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn try_acquire(self) -> Result<Option<Guard>, Error> {
         match self.wait(Duration::ZERO).acquire().await {
             Ok(guard) => Ok(Some(guard)),
@@ -139,6 +204,25 @@ impl Lock {
     /// # Cancel safety
     ///
     /// Dropping it drops the body and releases the lock, or withdraws from the queue, in the background.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// let locks = distributed_locks::Locks::connect("memory:run")?;
+    /// let rows = locks
+    ///     .lock("/report/weekly")
+    ///     .run(async |guard| {
+    ///         guard.check()?; // before what cannot be undone
+    ///         Ok::<_, distributed_locks::Error>(42)
+    ///     })
+    ///     .await??; // of the lock, and of the body
+    /// assert_eq!(rows, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn run<T, F, Fut>(self, body: F) -> Result<T, Error>
     where
         F: FnOnce(Guard) -> Fut,

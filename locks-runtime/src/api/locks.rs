@@ -172,6 +172,21 @@ impl Locks {
     /// # Cancel safety
     ///
     /// It changes nothing in the store.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// let locks = distributed_locks::Locks::connect("memory:list")?;
+    /// let _guard = locks.lock("/report/weekly").name("report").acquire().await?;
+    /// for line in locks.list("/report/").await? {
+    ///     println!("{}: held by {}, {} waiting", line.key, line.holders[0], line.waiters.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn list(&self, prefix: impl Into<String>) -> Result<Vec<Line>, Error> {
         self.engine.ask(self.engine.store.inspect(Scope::Prefix(prefix.into()))).await
     }
@@ -220,6 +235,20 @@ impl Locks {
     /// # Cancel safety
     ///
     /// The request goes on in the background.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// let locks = distributed_locks::Locks::connect("memory:force")?;
+    /// let guard = locks.lock("/report/weekly").acquire().await?;
+    /// assert!(locks.force_release("/report/weekly").await?);
+    /// assert_eq!(guard.lost().await.kind(), distributed_locks::ErrorKind::Lost);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn force_release(&self, key: impl AsRef<str>) -> Result<bool, Error> {
         let key = Key::new(key)?;
         let answer = self.engine.ask(self.engine.store.force_release(key.clone())).await;
@@ -251,7 +280,7 @@ impl Locks {
     }
 
     /// A client for the caller's own requests to the same etcd, with the same endpoints and credentials. It does not put the
-    /// URL's namespace before keys.
+    /// URL's namespace before keys. Needs the feature `etcd`.
     ///
     /// It belongs to the background thread's runtime, which drives its connections; its futures may be awaited
     /// anywhere.
@@ -260,6 +289,7 @@ impl Locks {
     ///
     /// `Unsupported` if the store is not etcd; `Unavailable`, `Unauthorized`.
     #[cfg(feature = "etcd")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "etcd")))]
     pub async fn etcd_client(&self) -> Result<etcd_client::Client, Error> {
         match self.engine.store.native().0 {
             NativeKind::EtcdClient(connect) => self.engine.ask(connect()).await,

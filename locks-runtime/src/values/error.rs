@@ -45,7 +45,32 @@ struct Inner {
 /// A message may contain a statement to be run.
 const LONGEST_MESSAGE: usize = 4 * LONGEST_TEXT;
 
-/// The kinds of [`Error`].
+/// The kinds of [`Error`]: what a program decides by.
+///
+/// | | the body | again? |
+/// |---|---|---|
+/// | `Busy`, `Timeout`, `Unavailable` | did not run | the same call may succeed later |
+/// | `Lost`, `LimitPassed` | ran in part | only its author knows |
+/// | `Closed` | did not run, or in part if it ran when the client was closed | not with this client |
+/// | all others | did not run | not before something is changed |
+///
+/// # Examples
+///
+/// ```
+/// # use locks_runtime as distributed_locks;
+/// use distributed_locks::{Error, ErrorKind};
+///
+/// fn status(error: &Error) -> u16 {
+///     match error.kind() {
+///         ErrorKind::Busy | ErrorKind::Timeout => 409,
+///         ErrorKind::InvalidKey => 400,
+///         ErrorKind::Unavailable => 503,
+///         _ => 500,
+///     }
+/// }
+///
+/// assert_eq!(status(&Error::new(ErrorKind::Busy, "held by another request")), 409);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -22,14 +22,41 @@ use std::fmt;
 ///
 /// The rule is from Martin Kleppmann, *How to do distributed locking* (2016).
 ///
+/// # Examples
+///
+/// A resource that refuses a writer whose lock was lost without its knowing:
+///
 /// ```
 /// # use locks_runtime as distributed_locks;
-/// use distributed_locks::Fence;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), distributed_locks::Error> {
+/// use distributed_locks::{Fence, Locks};
+/// use std::sync::Mutex;
 ///
-/// let earlier = Fence::new(41, 0);
-/// let later = Fence::new(42, 0);
-/// assert!(earlier < later);
-/// assert!(earlier.to_u64() < later.to_u64());
+/// #[derive(Default)]
+/// struct Account(Mutex<(u64, i64)>); // the greatest fence, and the balance
+///
+/// impl Account {
+///     /// Compares and writes in one step: in SQL, `UPDATE … WHERE fence <= $1`.
+///     fn set(&self, fence: Fence, balance: i64) -> bool {
+///         let mut row = self.0.lock().unwrap();
+///         if fence.to_u64() < row.0 {
+///             return false;
+///         }
+///         *row = (fence.to_u64(), balance);
+///         true
+///     }
+/// }
+///
+/// let (account, locks) = (Account::default(), Locks::connect("memory:fence")?);
+/// // Released at once: the holder does not know that it lost the lock.
+/// let paused = locks.lock("/account/7").acquire().await?.fence();
+/// let later = locks.lock("/account/7").acquire().await?.fence();
+/// assert!(later > paused);
+/// assert!(account.set(later, 100));
+/// assert!(!account.set(paused, 0), "a late write is refused");
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence {

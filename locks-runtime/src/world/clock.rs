@@ -111,7 +111,7 @@ fn boot_nanos() -> u64 {
     u64::try_from(time.tv_sec).unwrap_or(0).saturating_mul(1_000_000_000) + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
-/// Elsewhere the monotonic clock: on macOS and Windows it may stop during sleep, which the README says.
+/// Elsewhere the monotonic clock: on macOS and Windows it may stop during sleep, which docs/stores.md says.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 fn boot_nanos() -> u64 {
