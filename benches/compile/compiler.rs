@@ -75,8 +75,8 @@ pub(crate) fn sizes_of_futures(workspace: &Workspace) -> Vec<[usize; 2]> {
 
 fn cargo(workspace: &Workspace, arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
-        .args(arguments)
         .arg("--offline")
+        .args(arguments)
         .current_dir(workspace.path())
         .env("CARGO_TARGET_DIR", workspace.path().join("target"))
         .env("CARGO_INCREMENTAL", "0")
