@@ -215,12 +215,19 @@ impl Attempt {
         self.times_out_at(&position.progress()).is_some_and(|end| self.now() >= end)
     }
 
+    /// Whether that is why the time to wait is over, and not that it had answered too late for the rest.
+    fn is_silent_since(&self, unanswered: Moment) -> bool {
+        let (silence, waited) = (self.now().since(unanswered), self.now().since(self.begun));
+        silence * 2 >= waited || silence >= self.engine.defaults.connect_timeout
+    }
+
     /// The time to wait passed: because the lock was held, or because the store did not answer.
     async fn timed_out(&self, progress: Progress) -> Error {
         match (progress.cause, progress.unanswered) {
             (Some(cause), _) => cause.to_error(""),
-            (None, Some(_)) => self.no_answer(),
-            (None, None) => self.queue_timeout().await,
+            // It has answered nothing, for all that time or for as long as one without a limit bears it.
+            (None, Some(since)) if self.is_silent_since(since) => self.no_answer(),
+            (None, _) => self.queue_timeout().await,
         }
     }
 }

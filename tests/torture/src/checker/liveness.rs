@@ -71,7 +71,7 @@ fn overtaken(history: &History, limits: &Limits, key: &str, calls: &[&Call]) -> 
     let waiting = calls.iter().filter(|call| is_queued(call));
     let waits: Timeline<&Call> = waiting.map(|call| (queued(history, call), *call)).collect();
     let whole_calls: Timeline<&Call> =
-        calls.iter().map(|call| (Span::new(call.invoked, history.ended_at(call)), *call)).collect();
+        calls.iter().map(|call| (Span::new(call.invoked, in_the_way_until(history, call)), *call)).collect();
     let granted = granted(calls);
     let mut violations = Vec::new();
     for (later, hold) in calls.iter().filter_map(|call| Some((*call, call.hold.as_ref()?))) {
@@ -125,10 +125,16 @@ fn granted(calls: &[&Call]) -> BTreeMap<u64, Nanos> {
     granted
 }
 
+/// Until when the call is ahead of the next of its own client: it keeps the lock for as long as it holds at least.
+fn in_the_way_until(history: &History, call: &Call) -> Nanos {
+    let kept = call.hold.as_ref().zip(call.options.least_ms).map(|(hold, least)| hold.begun + least * 1_000_000);
+    history.ended_at(call).max(kept.unwrap_or(0))
+}
+
 /// The time from which on no later request may overtake `call`.
 ///
 /// A client has one entry in the store's queue at a time: for other clients, a call is in the queue only when the earlier
-/// calls of its own client have ended.
+/// calls of its own client have ended, and what these hold at least.
 fn queued_since(whole_calls: &Timeline<&Call>, limits: &Limits, call: &Call, other: &Call) -> Nanos {
     let queued = call.queued.unwrap_or(call.invoked + nanos(limits.moment));
     if is_one_client(call, other) {
