@@ -52,18 +52,6 @@ mod hold_at_least {
         assert_eq!(killed(2_600), []);
     }
 
-    /// In the store's queue there is one entry of a client at a time.
-    #[test]
-    fn until_it_is_over_the_next_of_its_client_waits_in_its_process() {
-        let history = |least| {
-            let kept = two_workers().invokes_as(0, "a", 1, at_least(least), true).holds(10, 100, "a", 1, 5);
-            let next = kept.invokes(200, "a", 2).invokes(1_500, "b", 1).holds(3_020, 3_030, "b", 1, 6);
-            next.holds(3_050, 3_060, "a", 2, 7).violated()
-        };
-        assert_eq!(history(3_000), []);
-        assert!(history(1_000).contains(&Rule::Order), "{:?}", history(1_000));
-    }
-
     #[test]
     fn a_revocation_takes_it_away() {
         assert_eq!(kept(1_000).fault(500, 510, Scope::Revocation("a".into())).violated(), []);
