@@ -99,7 +99,9 @@ impl Report {
         let readme_with_excerpt = excerpt::replace_in(&readme, self);
         assert!(self.rows().all(Row::has_figures), "{page}");
         if settings.keep {
-            fs::write(root.join("docs/BENCHMARK.md"), page).unwrap();
+            let kept = root.join("docs/BENCHMARK.md");
+            let page = page + page::compile_time(&fs::read_to_string(&kept).unwrap());
+            fs::write(kept, page).unwrap();
             fs::write(root.join("docs/bench.svg"), plot).unwrap();
             fs::write(root.join("README.md"), readme_with_excerpt).unwrap();
             println!("updated: docs/BENCHMARK.md, docs/bench.svg, README.md");

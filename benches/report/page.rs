@@ -76,6 +76,11 @@ fn ratios(store: &Measured, case: &Case) -> String {
     format!(" {} |", ratios.collect::<Vec<_>>().join(" / "))
 }
 
+/// The last section of the page, whose figures are those of `benches/compile`.
+pub(super) fn compile_time(page: &str) -> &str {
+    page.find("\n## Compile time\n").map_or("", |at| &page[at..])
+}
+
 fn cases(page: &mut String, store: &Measured) {
     let units = store.units.map(|[requests, work]| format!(" {requests:>8} | {work:>9} |")).unwrap_or_default();
     let rule = store.units.map(|_| "---------:|----------:|").unwrap_or_default();

@@ -1,5 +1,21 @@
 /// Runs a job.
 pub async fn run_job(job: &str, shard: u32) -> Result<(), JobError> {
+    let __site = const {
+        &::distributed_locks::__private::Site {
+            name: ::core::concat!(::core::module_path!(), "::run_job"),
+            template: "/cron/lock/{job}/<shard>",
+            origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
+            options: ::distributed_locks::__private::Options {
+                ttl: ::core::option::Option::Some(
+                    ::core::time::Duration::from_secs(10u64),
+                ),
+                wait: ::core::option::Option::Some(
+                    ::core::time::Duration::new(0u64, 250000000u32),
+                ),
+                ..::distributed_locks::__private::Options::DEFAULT
+            },
+        }
+    };
     let __key = ::distributed_locks::__private::key(
         &[
             ::distributed_locks::__private::Piece::Text("/cron/lock/"),
@@ -14,38 +30,25 @@ pub async fn run_job(job: &str, shard: u32) -> Result<(), JobError> {
             ),
         ],
     );
-    let __client = ::core::option::Option::None;
-    let __options = ::distributed_locks::__private::Given::new(::distributed_locks::__private::Options {
-        ttl: ::core::option::Option::Some(::core::time::Duration::from_secs(10u64)),
-        wait: ::core::option::Option::Some(
-            ::core::time::Duration::new(0u64, 250000000u32),
-        ),
-        ..::core::default::Default::default()
-    });
-    let __site = &::distributed_locks::__private::Site {
-        name: ::core::concat!(::core::module_path!(), "::run_job"),
-        template: "/cron/lock/{job}/<shard>",
-        origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
+    let __acquiring = ::distributed_locks::__private::acquiring(__site, __key);
+    let __outcome = match __acquiring.await {
+        ::core::result::Result::Ok(__held) => {
+            __held
+                .run(async move {
+                    if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
+                        Result<(), JobError>,
+                    > {
+                        return __output;
+                    }
+                    let _ = &shard;
+                    let _ = &job;
+                    work(job).await?;
+                    Ok(())
+                })
+                .await
+        }
+        ::core::result::Result::Err(__error) => ::core::result::Result::Err(__error),
     };
-    let __outcome = ::distributed_locks::__private::call(
-            __site,
-            __key,
-            __options,
-            __client,
-            move |__guard: ::distributed_locks::__private::Guard| async move {
-                if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
-                    Result<(), JobError>,
-                > {
-                    return __output;
-                }
-                let _ = &__guard;
-                let _ = &shard;
-                let _ = &job;
-                work(job).await?;
-                Ok(())
-            },
-        )
-        .await;
     match __outcome {
         ::core::result::Result::Ok(__value) => __value,
         ::core::result::Result::Err(__error) => {

@@ -24,6 +24,14 @@ where
             __arg1
         };
         let __ret: Result<u32, Error> = {
+            let __site = const {
+                &::distributed_locks::__private::Site {
+                    name: ::core::concat!(::core::module_path!(), "::run"),
+                    template: "/jobs/{self.id}/{a}",
+                    origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
+                    options: ::distributed_locks::__private::Options::DEFAULT,
+                }
+            };
             let __key = ::distributed_locks::__private::key(
                 &[
                     ::distributed_locks::__private::Piece::Text("/jobs/"),
@@ -38,34 +46,27 @@ where
                     ),
                 ],
             );
-            let __client = ::core::option::Option::None;
-            let __options = ::distributed_locks::__private::Given::new(::distributed_locks::__private::Options {
-                ..::core::default::Default::default()
-            });
-            let __site = &::distributed_locks::__private::Site {
-                name: ::core::concat!(::core::module_path!(), "::run"),
-                template: "/jobs/{self.id}/{a}",
-                origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
+            let __acquiring = ::distributed_locks::__private::acquiring(__site, __key);
+            let __outcome = match __acquiring.await {
+                ::core::result::Result::Ok(__held) => {
+                    __held
+                        .run(async move {
+                            if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
+                                Result<u32, Error>,
+                            > {
+                                return __output;
+                            }
+                            let _ = &__self;
+                            let _ = &a;
+                            let _ = &b;
+                            __self.load(a, b).await
+                        })
+                        .await
+                }
+                ::core::result::Result::Err(__error) => {
+                    ::core::result::Result::Err(__error)
+                }
             };
-            let __outcome = ::distributed_locks::__private::call(
-                    __site,
-                    __key,
-                    __options,
-                    __client,
-                    move |__guard: ::distributed_locks::__private::Guard| async move {
-                        if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
-                            Result<u32, Error>,
-                        > {
-                            return __output;
-                        }
-                        let _ = &__guard;
-                        let _ = &__self;
-                        let _ = &a;
-                        let _ = &b;
-                        __self.load(a, b).await
-                    },
-                )
-                .await;
             match __outcome {
                 ::core::result::Result::Ok(__value) => __value,
                 ::core::result::Result::Err(__error) => {

@@ -1,4 +1,18 @@
 async fn ship(&mut self, Order { id, .. }: Order) -> Result<impl Display, Error> {
+    let __site = const {
+        &::distributed_locks::__private::Site {
+            name: "orders",
+            template: "/orders/{self.id:04}",
+            origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
+            options: ::distributed_locks::__private::Options {
+                hold_at_most: ::core::option::Option::Some(
+                    ::core::time::Duration::from_secs(60u64),
+                ),
+                on_lost: ::distributed_locks::__private::OnLost::Continue,
+                ..::distributed_locks::__private::Options::DEFAULT
+            },
+        }
+    };
     let __key = ::distributed_locks::__private::key(
         &[
             ::distributed_locks::__private::Piece::Text("/orders/"),
@@ -10,38 +24,29 @@ async fn ship(&mut self, Order { id, .. }: Order) -> Result<impl Display, Error>
             ),
         ],
     );
-    let __client = ::distributed_locks::__private::client(&self.locks);
-    let __options = ::distributed_locks::__private::Given::new(::distributed_locks::__private::Options {
-            hold_at_most: ::core::option::Option::Some(
-                ::core::time::Duration::from_secs(60u64),
-            ),
-            on_lost: ::distributed_locks::__private::OnLost::Continue,
-            ..::core::default::Default::default()
-        })
+    let __given = ::distributed_locks::__private::Given::new(__site.options)
+        .client(&self.locks)
         .ttl(self.ttl);
-    let __site = &::distributed_locks::__private::Site {
-        name: "orders",
-        template: "/orders/{self.id:04}",
-        origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
+    let __acquiring = __given.acquiring(__site, __key);
+    let __outcome = match __acquiring.await {
+        ::core::result::Result::Ok(__held) => {
+            let __guard = __held.guard();
+            __held
+                .run(async move {
+                    if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
+                        Result<_, Error>,
+                    > {
+                        return __output;
+                    }
+                    let held: &::distributed_locks::__private::Guard = &__guard;
+                    let _ = &id;
+                    let _ = &self;
+                    self.store.write(held.fence(), id).await
+                })
+                .await
+        }
+        ::core::result::Result::Err(__error) => ::core::result::Result::Err(__error),
     };
-    let __outcome = ::distributed_locks::__private::call(
-            __site,
-            __key,
-            __options,
-            __client,
-            move |__guard: ::distributed_locks::__private::Guard| async move {
-                if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
-                    Result<_, Error>,
-                > {
-                    return __output;
-                }
-                let held: &::distributed_locks::__private::Guard = &__guard;
-                let _ = &id;
-                let _ = &self;
-                self.store.write(held.fence(), id).await
-            },
-        )
-        .await;
     match __outcome {
         ::core::result::Result::Ok(__value) => __value,
         ::core::result::Result::Err(__error) => {

@@ -1,26 +1,24 @@
 fn run(job: &str) -> Option<u32> {
     #![allow(unused)]
+    let __site = const {
+        &crate::distributed_locks::__private::Site {
+            name: ::core::concat!(::core::module_path!(), "::run"),
+            template: "{lock_name (job)}",
+            origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
+            options: crate::distributed_locks::__private::Options {
+                on_lost: crate::distributed_locks::__private::OnLost::Continue,
+                ..crate::distributed_locks::__private::Options::DEFAULT
+            },
+        }
+    };
     let __key = crate::distributed_locks::__private::key_of(
         crate::distributed_locks::__private::value(&(lock_name(job))),
         &["job"],
     );
-    let __client = ::core::option::Option::None;
-    let __options = crate::distributed_locks::__private::Given::new(crate::distributed_locks::__private::Options {
-        on_lost: crate::distributed_locks::__private::OnLost::Continue,
-        ..::core::default::Default::default()
-    });
-    let __site = &crate::distributed_locks::__private::Site {
-        name: ::core::concat!(::core::module_path!(), "::run"),
-        template: "{lock_name (job)}",
-        origin: ::core::concat!(::core::file!(), ":", ::core::line!()),
-    };
     let __outcome = crate::distributed_locks::__private::call_blocking(
         __site,
         __key,
-        __options,
-        __client,
-        move |__guard: crate::distributed_locks::__private::Guard| -> Option<u32> {
-            let _ = &__guard;
+        move |_: crate::distributed_locks::__private::Guard| -> Option<u32> {
             let _ = &job;
             Some(job.len())
         },

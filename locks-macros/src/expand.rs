@@ -5,11 +5,15 @@
 //! async fn run_job(job: &str) -> Result<(), JobError> { BODY }
 //!
 //! async fn run_job(job: &str) -> Result<(), JobError> {
-//!     let key = private::key(&[Piece::Text("/cron/lock/"), Piece::Value("job", private::value(&(job)))]);
-//!     let client = None;
-//!     let options = Given::new(Options { ttl: Some(Duration::from_secs(10)), ..Default::default() });
-//!     let site = &Site { name: concat!(module_path!(), "::run_job"), template: "/cron/lock/{job}", … };
-//!     let outcome = private::call(site, key, options, client, |guard| async move { BODY }).await;
+//!     let site = const { &Site { name: …, template: …, origin: …, options: Options { ttl: Some(…), ..Options::DEFAULT } } };
+//!     let acquiring = private::acquiring(
+//!         site,
+//!         private::key(&[Piece::Text("/cron/lock/"), Piece::Value("job", private::value(&(job)))]),
+//!     );
+//!     let outcome = match acquiring.await {
+//!         Ok(held) => held.run(async move { BODY }).await,
+//!         Err(error) => Err(error),
+//!     };
 //!     match outcome {
 //!         Ok(value) => value,
 //!         Err(error) => private::skipped::<Result<(), JobError>>(error),
@@ -63,24 +67,30 @@ enum Capture {
 fn call(locked: &Locked, content: &Group, capture: Capture) -> TokenStream {
     let here = Span::mixed_site();
     let private = Private(&locked.facade);
-    let (key, client, options) = (key(locked, &private), client(locked, &private), options(locked, &private));
-    let (site, skipped) = (site(locked, &private), skipped(locked, &private));
+    let (key, site, skipped) = (key(locked, &private), site(locked, &private), skipped(locked, &private));
     let body = body(locked, &private, content, capture);
-    let (call, check) = match locked.function.frame {
+    let given = given(locked, &private);
+    let (outcome, check) = match locked.function.frame {
         Frame::Blocking => {
-            let call = quote_spanned!(here=> #private::call_blocking(__site, __key, __options, __client, #body));
+            let call = match &given {
+                None => quote_spanned!(here=> #private::call_blocking(__site, __key, #body)),
+                Some(_) => quote_spanned!(here=> __given.call_blocking(__site, __key, #body)),
+            };
             (call, not_a_future(locked, &private))
         }
-        _ => {
-            (quote_spanned!(here=> #private::call(__site, __key, __options, __client, #body).await), TokenStream::new())
-        }
+        _ => (quote_spanned!(here=> match __acquiring.await { #body }), TokenStream::new()),
+    };
+    let acquiring = match (&locked.function.frame, &given) {
+        (Frame::Blocking, _) => TokenStream::new(),
+        (_, None) => quote_spanned!(here=> let __acquiring = #private::acquiring(__site, __key);),
+        (_, Some(_)) => quote_spanned!(here=> let __acquiring = __given.acquiring(__site, __key);),
     };
     quote_spanned! {here=>
-        let __key = #key;
-        let __client = #client;
-        let __options = #options;
         let __site = #site;
-        let __outcome = #call;
+        let __key = #key;
+        #given
+        #acquiring
+        let __outcome = #outcome;
         match __outcome {
             ::core::result::Result::Ok(__value) => {
                 #check
@@ -133,45 +143,46 @@ fn key(locked: &Locked, private: &Private<'_>) -> TokenStream {
     quote_spanned!(here=> #private::key(&[#(#pieces),*]))
 }
 
-fn client(locked: &Locked, private: &Private<'_>) -> TokenStream {
-    match &locked.client {
-        Some(code) => quote_spanned!(Span::mixed_site()=> #private::client(#code)),
-        None => quote_spanned!(Span::mixed_site()=> ::core::option::Option::None),
-    }
+/// `let given = Given::new(site.options).client(&self.locks).wait(self.wait);`, if the attribute has such expressions.
+fn given(locked: &Locked, private: &Private<'_>) -> Option<TokenStream> {
+    let here = Span::mixed_site();
+    let client = locked.client.iter().map(|code| quote_spanned!(here=> .client(#code)));
+    let lengths = durations(locked).into_iter().filter_map(|(name, length)| match length {
+        Some(Length::Expression(code)) => Some(quote_spanned!(here=> .#name(#code))),
+        _ => None,
+    });
+    let computed: TokenStream = client.chain(lengths).collect();
+    let given = quote_spanned!(here=> let __given = #private::Given::new(__site.options) #computed;);
+    (!computed.is_empty()).then_some(given)
 }
 
-/// `Given::new(Options { ttl: Some(Duration::from_secs(10)), ..Options::default() }).wait(self.wait)`
+/// `Options { ttl: Some(Duration::from_secs(10)), ..Options::DEFAULT }`, with the arguments that are literals.
 fn options(locked: &Locked, private: &Private<'_>) -> TokenStream {
     let here = Span::mixed_site();
-    let durations = [
-        ("ttl", &locked.ttl),
-        ("wait", &locked.wait),
-        ("hold_at_least", &locked.hold_at_least),
-        ("hold_at_most", &locked.hold_at_most),
-    ];
-    let (mut literals, mut computed) = (TokenStream::new(), TokenStream::new());
-    for (name, length) in durations {
-        let name = Ident::new(name, here);
-        match length {
-            None => {}
-            Some(Length::Literal(length)) => {
-                let (seconds, rest) = (length.as_secs(), length.subsec_nanos());
-                let length = match rest {
-                    0 => quote_spanned!(here=> ::core::time::Duration::from_secs(#seconds)),
-                    _ => quote_spanned!(here=> ::core::time::Duration::new(#seconds, #rest)),
-                };
-                literals.extend(quote_spanned!(here=> #name: ::core::option::Option::Some(#length),));
-            }
-            Some(Length::Expression(code)) => computed.extend(quote_spanned!(here=> .#name(#code))),
-        }
-    }
+    let literals = durations(locked).into_iter().filter_map(|(name, length)| {
+        let Some(Length::Literal(length)) = length else { return None };
+        let (seconds, rest) = (length.as_secs(), length.subsec_nanos());
+        let length = match rest {
+            0 => quote_spanned!(here=> ::core::time::Duration::from_secs(#seconds)),
+            _ => quote_spanned!(here=> ::core::time::Duration::new(#seconds, #rest)),
+        };
+        Some(quote_spanned!(here=> #name: ::core::option::Option::Some(#length),))
+    });
     let on_lost = locked.continues.then(|| quote_spanned!(here=> on_lost: #private::OnLost::Continue,));
-    quote_spanned! {here=>
-        #private::Given::new(#private::Options { #literals #on_lost ..::core::default::Default::default() }) #computed
+    let fields: TokenStream = literals.chain(on_lost).collect();
+    match fields.is_empty() {
+        true => quote_spanned!(here=> #private::Options::DEFAULT),
+        false => quote_spanned!(here=> #private::Options { #fields ..#private::Options::DEFAULT }),
     }
 }
 
-/// `&Site { name: "orders", template: "/orders/{id}", origin: "src/main.rs:7" }`
+fn durations(locked: &Locked) -> [(Ident, &Option<Length>); 4] {
+    let Locked { ttl, wait, hold_at_least, hold_at_most, .. } = locked;
+    let all = [("ttl", ttl), ("wait", wait), ("hold_at_least", hold_at_least), ("hold_at_most", hold_at_most)];
+    all.map(|(name, length)| (Ident::new(name, Span::mixed_site()), length))
+}
+
+/// `const { &Site { name: "orders", template: "/orders/{id}", origin: "src/main.rs:7", options: Options::DEFAULT } }`
 fn site(locked: &Locked, private: &Private<'_>) -> TokenStream {
     let here = Span::mixed_site();
     let name = match &locked.name {
@@ -186,48 +197,62 @@ fn site(locked: &Locked, private: &Private<'_>) -> TokenStream {
         Key::Expression(code) => format!("{{{code}}}"),
     };
     let origin = quote_spanned!(here=> ::core::concat!(::core::file!(), ":", ::core::line!()));
-    quote_spanned!(here=> &#private::Site { name: #name, template: #template, origin: #origin })
+    let options = options(locked, private);
+    quote_spanned! {here=>
+        const { &#private::Site { name: #name, template: #template, origin: #origin, options: #options } }
+    }
 }
 
-/// The body as a closure, so that `return` and `?` still return from the function, with its type.
+/// The body as a closure or an `async` block, so that `return` and `?` still return from the function, with its type.
 ///
 /// ```text
-/// move |guard: Guard| async move {
-///     if let Some(output) = None::<Result<(), JobError>> { return output; }
-///     let _ = &__guard;
-///     BODY
+/// Ok(held) => {
+///     let guard = held.guard();
+///     held.run(async move {
+///         if let Some(output) = None::<Result<(), JobError>> { return output; }
+///         let held = &guard;
+///         BODY
+///     })
+///     .await
 /// }
+/// Err(error) => Err(error),
 /// ```
 fn body(locked: &Locked, private: &Private<'_>, body: &Group, capture: Capture) -> TokenStream {
     let here = Span::mixed_site();
     let Function { frame, output, .. } = &locked.function;
-    let statements = body.stream();
-    // The guard lives as long as the body, whether the body uses it or not.
-    let bind_guard = match &locked.guard {
-        None => quote_spanned!(here=> let _ = &__guard;),
-        Some(name) => quote_spanned!(here=> let #name: &#private::Guard = &__guard;),
-    };
+    let (statements, kept) = (body.stream(), &locked.kept);
     // With the span of the body, the compiler's errors about a variable in it name that variable, as everywhere.
     let there = body.span();
-    let parameter = quote_spanned!(here=> __guard: #private::Guard);
-    let kept = &locked.kept;
+    let bind_guard = locked.guard.as_ref().map(|name| quote_spanned!(here=> let #name: &#private::Guard = &__guard;));
     if let Frame::Blocking = frame {
         let output = output.as_ref().map(|output| quote_spanned!(here=> -> #output));
         let content = block(quote!(#bind_guard #kept #statements), body.span());
-        return quote_spanned!(there=> move |#parameter| #output #content);
+        let parameter = match bind_guard {
+            Some(_) => quote_spanned!(here=> __guard),
+            None => quote_spanned!(here=> _),
+        };
+        return quote_spanned!(there=> move |#parameter: #private::Guard| #output #content);
     }
     let typed = output.as_ref().map(|output| typed(output, locked.function.output_span()));
-    match capture {
-        // The guard moves into it.
+    let guard = locked.guard.as_ref().map(|_| quote_spanned!(here=> let __guard = __held.guard();));
+    let future = match capture {
         Capture::Borrows => {
-            let content =
-                block(quote_spanned!(here=> #typed let __guard = __guard; #bind_guard #statements), body.span());
-            quote_spanned!(there=> |#parameter| async #content)
+            // The guard moves into it.
+            let moved = locked.guard.as_ref().map(|_| quote_spanned!(here=> let __guard = __guard;));
+            let content = block(quote!(#typed #moved #bind_guard #statements), body.span());
+            quote_spanned!(there=> async #content)
         }
         Capture::Moves => {
             let content = block(quote!(#typed #bind_guard #kept #statements), body.span());
-            quote_spanned!(there=> move |#parameter| async move #content)
+            quote_spanned!(there=> async move #content)
         }
+    };
+    quote_spanned! {here=>
+        ::core::result::Result::Ok(__held) => {
+            #guard
+            __held.run(#future).await
+        }
+        ::core::result::Result::Err(__error) => ::core::result::Result::Err(__error),
     }
 }
 

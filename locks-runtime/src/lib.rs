@@ -85,12 +85,12 @@ pub use etcd_client;
 /// What the attribute's expansion names; not for people, and without promises.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::api::call::{KeyValue, Site, call, call_blocking, client, key, key_of, skipped, skipped_in, value};
+    pub use crate::api::call::{KeyValue, Site, acquiring, call_blocking, key, key_of, skipped, skipped_in, value};
     pub use crate::api::guard::Guard;
     pub use crate::api::kind::{AFuture, Kind, NoFuture, Other, RunsUnderTheLock, runs_under_the_lock};
     pub use crate::api::length::{Given, Length};
     pub use crate::api::locks::Locks;
-    pub use crate::api::run::Run;
+    pub use crate::api::run::{Acquiring, Held, Run};
     pub use crate::values::error::Error;
     pub use crate::values::key::Key;
     pub use crate::values::naming::Piece;

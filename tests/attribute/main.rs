@@ -4,6 +4,7 @@
 
 mod arguments;
 mod async_trait;
+mod by_hand;
 mod client;
 mod composition;
 mod free;

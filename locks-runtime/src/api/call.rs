@@ -4,7 +4,7 @@ use super::global;
 use super::guard::Guard;
 use super::length::Given;
 use super::locks::Locks;
-use super::run::{Acquiring, Run, run_under_blocking};
+use super::run::{Acquiring, Held, run_under_blocking};
 use crate::engine::acquire::{Joins, acquire};
 use crate::engine::observe;
 use crate::engine::request::Caller;
@@ -15,7 +15,6 @@ use crate::values::options::Options;
 use crate::world::panic::with_contained_wakers;
 use crate::world::runtime::blocking;
 use std::fmt::Display;
-use std::future::Future;
 
 /// Where a locked function is declared.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +25,8 @@ pub struct Site {
     pub template: &'static str,
     /// The declaration's `file:line`.
     pub origin: &'static str,
+    /// The options that are literals.
+    pub options: Options,
 }
 
 impl From<&Site> for Caller {
@@ -148,51 +149,17 @@ pub fn key_of(value: &dyn Display, arguments: &[&str]) -> Result<Key, Error> {
     }
 }
 
-/// The client that an attribute names.
-#[must_use]
-pub fn client(locks: &Locks) -> Option<Locks> {
-    Some(locks.clone())
-}
-
-/// Runs `body` under the lock: acquires it, runs the body while it is held and no longer, and releases it.
+/// Requests the lock of a function, whose body runs once it is [`Held`].
 ///
 /// # Errors
 ///
-/// Every kind of [`Error`]; the body ran, in part, only if the kind is `Lost`, `LimitPassed` or, where the client was closed
-/// meanwhile, `Closed`.
-///
-/// # Panics
-///
-/// When the body does, after the lock was released.
+/// Every kind of [`Error`].
 ///
 /// # Cancel safety
 ///
-/// Dropping it drops the body and releases the lock, or withdraws from the queue, in the background.
-pub fn call<F, Fut>(
-    site: &'static Site,
-    key: Result<Key, Error>,
-    options: Given,
-    client: Option<Locks>,
-    body: F,
-) -> Run<F, Fut>
-where
-    F: FnOnce(Guard) -> Fut,
-    Fut: Future,
-{
-    Run::new(acquiring(site, key, options, client), body)
-}
-
-fn acquiring(site: &'static Site, key: Result<Key, Error>, options: Given, client: Option<Locks>) -> Acquiring {
-    let (prepared, options) = match prepared(client, key, options) {
-        Ok((locks, key, options)) => (Ok((locks, key)), options),
-        Err(error) => (Err(error), Options::default()),
-    };
-    let guard = async move {
-        let (locks, key) = prepared?;
-        let acquired = acquire(&locks.engine, key, options, site.into(), Joins::Body);
-        with_contained_wakers(acquired).await.map(Guard::from)
-    };
-    Acquiring { guard: Box::pin(guard), options, function: Some(site.name) }
+/// Dropping it withdraws from the queue, in the background.
+pub fn acquiring(site: &'static Site, key: Result<Key, Error>) -> Acquiring {
+    Given::new(site.options).acquiring(site, key)
 }
 
 /// Runs `body` on this thread under the lock.
@@ -207,24 +174,56 @@ fn acquiring(site: &'static Site, key: Result<Key, Error>, options: Given, clien
 pub fn call_blocking<T>(
     site: &'static Site,
     key: Result<Key, Error>,
-    options: Given,
-    client: Option<Locks>,
     body: impl FnOnce(Guard) -> T,
 ) -> Result<T, Error> {
-    let named = |error: Error| error.with_function(site.name);
-    let (locks, key, options) = prepared(client, key, options).map_err(named)?;
-    let acquired = blocking(acquire(&locks.engine, key, options, site.into(), Joins::BlockingBody)).map_err(named)?;
-    run_under_blocking(acquired.into(), body).map_err(named)
+    Given::new(site.options).call_blocking(site, key, body)
+}
+
+impl Given {
+    /// As [`acquiring`], with what expressions evaluated to.
+    pub fn acquiring(self, site: &'static Site, key: Result<Key, Error>) -> Acquiring {
+        let prepared = prepared(self, key);
+        Box::pin(async move {
+            let acquired = async {
+                let (locks, key, options) = prepared?;
+                let acquired = acquire(&locks.engine, key, options, site.into(), Joins::Body);
+                let guard = with_contained_wakers(acquired).await.map(Guard::from)?;
+                Ok(Held::new(guard, &options, Some(site.name)))
+            };
+            acquired.await.map_err(|error: Error| error.with_function(site.name))
+        })
+    }
+
+    /// As [`call_blocking`], with what expressions evaluated to.
+    ///
+    /// # Errors
+    ///
+    /// As [`call_blocking`].
+    pub fn call_blocking<T>(
+        self,
+        site: &'static Site,
+        key: Result<Key, Error>,
+        body: impl FnOnce(Guard) -> T,
+    ) -> Result<T, Error> {
+        let guard = acquired_blocking(self, site, key).map_err(|error| error.with_function(site.name))?;
+        run_under_blocking(guard, body).map_err(|error| error.with_function(site.name))
+    }
+}
+
+fn acquired_blocking(given: Given, site: &'static Site, key: Result<Key, Error>) -> Result<Guard, Error> {
+    let (locks, key, options) = prepared(given, key)?;
+    blocking(acquire(&locks.engine, key, options, site.into(), Joins::BlockingBody)).map(Guard::from)
 }
 
 /// The client, the key and the options, or what is wrong with the first of them that is.
-fn prepared(client: Option<Locks>, key: Result<Key, Error>, options: Given) -> Result<(Locks, Key, Options), Error> {
+fn prepared(given: Given, key: Result<Key, Error>) -> Result<(Locks, Key, Options), Error> {
+    let (client, options) = given.into_parts();
     let (locks, key) = match (client.map_or_else(global::client, Ok), key) {
         (Ok(locks), Ok(key)) => (locks, key),
         (Err(error), Ok(key)) => return Err(error.with_key(&key)),
         (Err(error), Err(_)) | (Ok(_), Err(error)) => return Err(error),
     };
-    match options.options() {
+    match options {
         Ok(options) => Ok((locks, key, options)),
         Err(error) => Err(error.with_key(&key)),
     }

@@ -1,5 +1,6 @@
 //! The options of a locked function, whose durations may be expressions of several types.
 
+use super::locks::Locks;
 use crate::values::error::Error;
 use crate::values::options::Options;
 use std::time::Duration;
@@ -71,15 +72,23 @@ lent!(Duration i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
 signed!(i8 i16 i32 i64 i128 isize);
 unsigned!(u8 u16 u32 u64 u128 usize);
 
-/// Options, as far as their expressions were valid.
+/// What the expressions of an attribute evaluated to: the client, and options as far as they were valid.
 #[derive(Debug)]
 #[must_use]
-pub struct Given(Result<Options, Error>);
+pub struct Given {
+    client: Option<Locks>,
+    options: Result<Options, Error>,
+}
 
 impl Given {
     /// Those that the compiler has checked.
     pub fn new(options: Options) -> Self {
-        Self(Ok(options))
+        Self { client: None, options: Ok(options) }
+    }
+
+    /// With a client other than the global one.
+    pub fn client(self, client: &Locks) -> Self {
+        Self { client: Some(client.clone()), ..self }
     }
 
     /// With a TTL.
@@ -102,25 +111,25 @@ impl Given {
         self.with("hold_at_most", most.length(), |options| &mut options.hold_at_most)
     }
 
-    /// What was given.
-    pub(super) fn options(self) -> Result<Options, Error> {
-        self.0
+    /// The client and the options.
+    pub(super) fn into_parts(self) -> (Option<Locks>, Result<Options, Error>) {
+        (self.client, self.options)
     }
 
     fn with(
-        self,
+        mut self,
         name: &str,
         length: Result<Option<Duration>, Negative>,
         field: fn(&mut Options) -> &mut Option<Duration>,
     ) -> Self {
-        let Self(Ok(mut options)) = self else { return self };
-        match length {
-            Ok(length) => {
-                *field(&mut options) = length;
-                Self(Ok(options))
+        match (&mut self.options, length) {
+            (Ok(options), Ok(length)) => *field(options) = length,
+            (Ok(_), Err(Negative)) => {
+                self.options = Err(Error::invalid_option(format!("`{name}` must not be negative")));
             }
-            Err(Negative) => Self(Err(Error::invalid_option(format!("`{name}` must not be negative")))),
+            (Err(_), _) => {}
         }
+        self
     }
 }
 
@@ -133,19 +142,19 @@ mod tests {
     fn numbers_durations_and_options_of_them() {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         let given = Given::new(Options::default()).ttl(10_u8).wait(Some(&20_i64)).hold_at_most(Duration::from_secs(30));
-        let options = given.hold_at_least(None::<u32>).options().unwrap();
+        let options = given.hold_at_least(None::<u32>).into_parts().1.unwrap();
         assert_eq!((options.ttl, options.wait), (seconds(10), seconds(20)));
         assert_eq!((options.hold_at_most, options.hold_at_least), (seconds(30), None));
-        assert_eq!(Given::new(Options::default()).wait(0).options().unwrap().wait, Some(Duration::ZERO));
+        assert_eq!(Given::new(Options::default()).wait(0).into_parts().1.unwrap().wait, Some(Duration::ZERO));
     }
 
     #[test]
     fn what_no_duration_can_be_is_refused_by_name() {
-        let negative = Given::new(Options::default()).ttl(5).wait(-1).hold_at_most(7).options().unwrap_err();
+        let negative = Given::new(Options::default()).ttl(5).wait(-1).hold_at_most(7).into_parts().1.unwrap_err();
         assert_eq!(negative.kind(), ErrorKind::InvalidOption);
         assert!(negative.to_string().contains("`wait` must not be negative"), "{negative}");
         for too_long in [Given::new(Options::default()).ttl(u128::MAX), Given::new(Options::default()).ttl(i128::MAX)] {
-            let refused = too_long.options().unwrap().check().unwrap_err();
+            let refused = too_long.into_parts().1.unwrap().check().unwrap_err();
             assert!(refused.to_string().contains("at most a year"), "{refused}");
         }
     }

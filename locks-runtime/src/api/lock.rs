@@ -1,7 +1,7 @@
 //! A lock as it is about to be acquired by hand.
 
 use super::guard::Guard;
-use super::run::{Acquiring, Run};
+use super::run::Held;
 use crate::engine::acquire::{Joins, acquire};
 use crate::engine::core::Engine;
 use crate::engine::request::Caller;
@@ -15,7 +15,8 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A lock as it is about to be acquired. See [`Options`] for what its parts mean.
+/// A lock as it is about to be acquired. See [`Options`] for what its parts mean. Its durations may be an `Option`, for
+/// instance from a configuration, whose `None` is the default.
 ///
 /// # Examples
 ///
@@ -60,14 +61,14 @@ impl Lock {
 
     /// How long the lock outlives this process if it dies; it is renewed meanwhile, so this is no limit of the hold. Default: the
     /// client's, which is 10 s or `?ttl=…` of its URL.
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.options.ttl = Some(ttl);
+    pub fn ttl(mut self, ttl: impl Into<Option<Duration>>) -> Self {
+        self.options.ttl = ttl.into();
         self
     }
 
     /// How long to wait for the lock; zero tries once. Default: for ever.
-    pub fn wait(mut self, wait: Duration) -> Self {
-        self.options.wait = Some(wait);
+    pub fn wait(mut self, wait: impl Into<Option<Duration>>) -> Self {
+        self.options.wait = wait.into();
         self
     }
 
@@ -95,8 +96,8 @@ impl Lock {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn hold_at_least(mut self, least: Duration) -> Self {
-        self.options.hold_at_least = Some(least);
+    pub fn hold_at_least(mut self, least: impl Into<Option<Duration>>) -> Self {
+        self.options.hold_at_least = least.into();
         self
     }
 
@@ -119,8 +120,8 @@ impl Lock {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn hold_at_most(mut self, most: Duration) -> Self {
-        self.options.hold_at_most = Some(most);
+    pub fn hold_at_most(mut self, most: impl Into<Option<Duration>>) -> Self {
+        self.options.hold_at_most = most.into();
         self
     }
 
@@ -229,8 +230,10 @@ impl Lock {
         Fut: Future<Output = T>,
     {
         let options = self.options;
-        let guard = Box::pin(self.acquire_as(Joins::Body));
-        Run::new(Acquiring { guard, options, function: None }, body).await
+        let guard = Box::pin(self.acquire_as(Joins::Body)).await?;
+        let held = Held::new(guard, &options, None);
+        let body = body(held.guard());
+        held.run(body).await
     }
 
     async fn acquire_as(self, joins: Joins) -> Result<Guard, Error> {

@@ -1,7 +1,7 @@
 //! Running a body for as long as its lock is held, and no longer.
 //!
-//! Nearly nothing of it is generic over the body: each locked function has code of its own only to begin, poll and drop its
-//! body, so that a program with hundreds of them compiles.
+//! Nearly nothing of it is generic over the body: each locked function has code of its own only to poll and drop its body,
+//! so that a program with hundreds of them compiles.
 
 use super::guard::Guard;
 use super::running::{Ending, Running, Runs, within};
@@ -19,94 +19,98 @@ use std::task::{Context, Poll, ready};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A body and its lock: acquires the lock, runs the body while the lock is held, and releases the lock.
-///
-/// Dropping it drops the body and releases the lock, or withdraws from the queue, in the background.
-pub struct Run<F, Fut: Future> {
-    life: Life,
-    body: Body<F, Fut>,
-}
+/// A request for the lock of a body.
+pub type Acquiring = Boxed<Result<Held, Error>>;
 
-impl<F, Fut: Future> Run<F, Fut> {
-    /// Runs `body` under the lock that `acquiring` gets. `function` is named in its errors.
-    pub(crate) fn new(acquiring: Acquiring, body: F) -> Self {
-        Self { life: Life(Stage::Acquiring(acquiring)), body: Body::Waiting(body) }
+/// A lock that was acquired for a body, which has not begun. Dropping it releases the lock in the background.
+#[derive(Debug)]
+#[must_use = "the body runs when this is given to `run`"]
+pub struct Held(Box<Running>);
+
+impl Held {
+    /// `function` is named in errors.
+    pub(crate) fn new(guard: Guard, options: &Options, function: Option<&'static str>) -> Self {
+        Self(Box::new(Running::new(guard, options, function)))
+    }
+
+    /// The guard that the body sees.
+    pub fn guard(&self) -> Guard {
+        Guard::joining(self.0.guard().hold().clone())
+    }
+
+    /// Runs `body` while the lock is held, and releases the lock.
+    pub fn run<Fut: Future>(self, body: Fut) -> Run<Fut> {
+        Run { life: Life(Stage::Running(self.0)), body: Body { future: Some(Box::pin(body)), value: None } }
     }
 }
 
-impl<F: FnOnce(Guard) -> Fut, Fut: Future> Future for Run<F, Fut> {
+/// A body that runs under its lock.
+///
+/// Dropping it drops the body and releases the lock, in the background.
+pub struct Run<Fut: Future> {
+    life: Life,
+    body: Body<Fut>,
+}
+
+impl<Fut: Future> Future for Run<Fut> {
     type Output = Result<Fut::Output, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { life, body } = self.get_mut();
-        ready!(life.poll(context, body))?;
-        match mem::replace(body, Body::Gone) {
-            Body::Returned(value) => Poll::Ready(Ok(value)),
-            _ => unreachable!("a body that has returned has a value"),
+        match life.poll(context, body) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(None) => match body.value.take() {
+                Some(value) => Poll::Ready(Ok(value)),
+                None => without_a_value(),
+            },
         }
     }
 }
 
 /// Nothing in it is ever pinned where it is: the future of the body is in a box.
-impl<F, Fut: Future> Unpin for Run<F, Fut> {}
+impl<Fut: Future> Unpin for Run<Fut> {}
 
-impl<F, Fut: Future> Drop for Run<F, Fut> {
+impl<Fut: Future> Drop for Run<Fut> {
     fn drop(&mut self) {
-        if let Stage::Running(running, _) = &self.life.0 {
-            // Its destructors see the hold, as the body did.
-            running.drop_body(&mut || self.body = Body::Gone);
-        }
+        self.life.drop_body(&mut self.body);
     }
 }
 
-impl<F, Fut: Future> fmt::Debug for Run<F, Fut> {
+impl<Fut: Future> fmt::Debug for Run<Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Run").field("stage", &self.life.0.name()).finish_non_exhaustive()
     }
 }
 
 /// A body, as far as it has come.
-enum Body<F, Fut: Future> {
-    Waiting(F),
-    Running(Pin<Box<Fut>>),
-    Returned(Fut::Output),
-    Gone,
+struct Body<Fut: Future> {
+    future: Option<Pin<Box<Fut>>>,
+    value: Option<Fut::Output>,
 }
 
-impl<F: FnOnce(Guard) -> Fut, Fut: Future> Runs for Body<F, Fut> {
-    fn begin(&mut self, guard: Guard) {
-        if let Self::Waiting(body) = mem::replace(self, Self::Gone) {
-            *self = Self::Running(Box::pin(body(guard)));
+impl<Fut: Future> Runs for Body<Fut> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(future) = &mut self.future else { return Poll::Pending };
+        match future.as_mut().poll(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(value) => {
+                self.value = Some(value);
+                Poll::Ready(())
+            }
         }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Self::Running(body) = self else { return Poll::Pending };
-        // With that the body is gone: all that it holds is dropped under the lock.
-        let value = ready!(body.as_mut().poll(context));
-        *self = Self::Returned(value);
-        Poll::Ready(())
-    }
-
     fn stop(&mut self) {
-        *self = Self::Gone;
+        self.future = None;
     }
-}
-
-/// A request for the lock of a body.
-pub(crate) struct Acquiring {
-    pub(crate) guard: Boxed<Result<Guard, Error>>,
-    pub(crate) options: Options,
-    /// Named in the errors.
-    pub(crate) function: Option<&'static str>,
 }
 
 /// What surrounds a body.
 struct Life(Stage);
 
 enum Stage {
-    Acquiring(Acquiring),
-    Running(Running, Option<&'static str>),
+    Running(Box<Running>),
     Releasing(Boxed<Result<(), Error>>),
     Over,
 }
@@ -114,8 +118,7 @@ enum Stage {
 impl Stage {
     fn name(&self) -> &'static str {
         match self {
-            Self::Acquiring(_) => "acquiring",
-            Self::Running(..) => "running",
+            Self::Running(_) => "running",
             Self::Releasing(_) => "releasing",
             Self::Over => "over",
         }
@@ -123,37 +126,32 @@ impl Stage {
 }
 
 impl Life {
-    /// `Ok` if the body has returned.
-    fn poll(&mut self, context: &mut Context<'_>, body: &mut dyn Runs) -> Poll<Result<(), Error>> {
+    /// `None` if the body has returned.
+    fn poll(&mut self, context: &mut Context<'_>, body: &mut dyn Runs) -> Poll<Option<Error>> {
         loop {
             self.0 = match &mut self.0 {
-                Stage::Acquiring(acquiring) => match ready!(acquiring.guard.as_mut().poll(context)) {
-                    Ok(guard) => {
-                        body.begin(Guard::joining(guard.hold().clone()));
-                        Stage::Running(Running::new(guard, &acquiring.options), acquiring.function)
-                    }
-                    Err(error) => {
-                        let error = named(error, acquiring.function);
-                        self.0 = Stage::Over;
-                        return Poll::Ready(Err(error));
-                    }
-                },
-                Stage::Running(running, function) => {
+                Stage::Running(running) => {
                     let ending = ready!(running.poll(context, body));
-                    let function = *function;
-                    let Stage::Running(running, _) = mem::replace(&mut self.0, Stage::Over) else { continue };
-                    let guard = running.into_guard();
+                    let Stage::Running(running) = mem::replace(&mut self.0, Stage::Over) else { continue };
                     Stage::Releasing(Box::pin(async move {
-                        finish(guard, ending).await.map_err(|error| named(error, function))
+                        let function = running.function();
+                        finish(running.into_guard(), ending).await.map_err(|error| named(error, function))
                     }))
                 }
                 Stage::Releasing(releasing) => {
                     let result = ready!(releasing.as_mut().poll(context));
                     self.0 = Stage::Over;
-                    return Poll::Ready(result);
+                    return Poll::Ready(result.err());
                 }
                 Stage::Over => return Poll::Pending,
             };
+        }
+    }
+
+    /// Drops the body as its caller drops the call: its destructors see the hold, as the body did.
+    fn drop_body(&mut self, body: &mut dyn Runs) {
+        if let Stage::Running(running) = &self.0 {
+            running.drop_body(&mut || body.stop());
         }
     }
 }
@@ -167,8 +165,12 @@ pub(crate) fn run_under_blocking<T>(guard: Guard, body: impl FnOnce(Guard) -> T)
     blocking(finish(guard, ran.map_or_else(Ending::Panicked, |()| Ending::Returned)))?;
     match value {
         Some(value) => Ok(value),
-        None => unreachable!("a body that has returned has a value"),
+        None => without_a_value(),
     }
+}
+
+fn without_a_value() -> ! {
+    unreachable!("a body that has returned has a value")
 }
 
 /// Releases the lock; `Ok` if the body has returned.
@@ -194,7 +196,7 @@ async fn finish(guard: Guard, ending: Ending) -> Result<(), Error> {
     }
 }
 
-fn named(error: Error, function: Option<&'static str>) -> Error {
+pub(crate) fn named(error: Error, function: Option<&'static str>) -> Error {
     match function {
         Some(function) => error.with_function(function),
         None => error,

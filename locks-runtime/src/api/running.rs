@@ -7,6 +7,7 @@ use crate::values::end::EndReason;
 use crate::values::options::{OnLost, Options};
 use crate::world::panic::with_contained_wakers;
 use std::any::Any;
+use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -16,8 +17,6 @@ use std::time::Duration;
 
 /// What each body does in its own way.
 pub(super) trait Runs {
-    /// Makes its future.
-    fn begin(&mut self, guard: Guard);
     /// Polls it; when it is ready, its value is kept.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()>;
     /// Drops it where it is.
@@ -43,6 +42,8 @@ pub(super) struct Running {
     watched: Option<Watched>,
     /// A limit of the body's own, where the hold does not have it.
     limit: Option<(Duration, Timer)>,
+    /// Named in the errors.
+    function: Option<&'static str>,
 }
 
 /// The hold that a body must not outlive.
@@ -64,8 +65,14 @@ impl Watched {
     }
 }
 
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("guard", &self.guard).field("function", &self.function).finish_non_exhaustive()
+    }
+}
+
 impl Running {
-    pub(super) fn new(guard: Guard, options: &Options) -> Self {
+    pub(super) fn new(guard: Guard, options: &Options, function: Option<&'static str>) -> Self {
         let hold = Arc::clone(guard.hold());
         // A hold of its own ends by itself, and the body with it. A joined one must not be ended for an inner body's
         // limit, and a body that goes on after a loss still ends at its own.
@@ -76,7 +83,15 @@ impl Running {
         });
         let nest = nest(guard.body());
         let watched = (options.on_lost == OnLost::Cancel).then_some(Watched { hold, ended: None });
-        Self { guard, nest, watched, limit }
+        Self { guard, nest, watched, limit, function }
+    }
+
+    pub(super) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    pub(super) fn function(&self) -> Option<&'static str> {
+        self.function
     }
 
     pub(super) fn into_guard(self) -> Guard {
@@ -90,7 +105,14 @@ impl Running {
             return Poll::Ready(self.stop(body, Ending::Stopped(reason)));
         }
         let mut polled = Poll::Pending;
-        match (self.within(&mut || polled = body.poll(context)), polled) {
+        // With its last poll the body is gone: all that it holds is dropped under the lock.
+        let work = &mut || {
+            polled = body.poll(context);
+            if polled.is_ready() {
+                body.stop();
+            }
+        };
+        match (self.within(work), polled) {
             (Err(panic), _) => return Poll::Ready(self.stop(body, Ending::Panicked(panic))),
             (Ok(()), Poll::Ready(())) => return Poll::Ready(Ending::Returned),
             (Ok(()), Poll::Pending) => {}

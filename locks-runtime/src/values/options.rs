@@ -60,6 +60,16 @@ pub struct Options {
 }
 
 impl Options {
+    /// What [`Options::default`] is, as a constant.
+    pub const DEFAULT: Self = Self {
+        ttl: None,
+        wait: None,
+        on_lost: OnLost::Cancel,
+        hold_at_least: None,
+        hold_at_most: None,
+        mode: Mode::Exclusive,
+    };
+
     /// Checks what the compiler could not: durations that come from expressions.
     ///
     /// # Errors

@@ -1,15 +1,31 @@
 //! Joining a hold that the task runs under already.
 
 use crate::seconds;
-use locks_runtime::__private::{Given, Site, call, call_blocking};
+use locks_runtime::__private::{Given, Site};
 use locks_runtime::testing::TestStore;
-use locks_runtime::{ErrorKind, Guard, Key, Locks, OnLost, Options};
+use locks_runtime::{Error, ErrorKind, Guard, Key, Locks, OnLost, Options};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-static SITE: Site = Site { name: "inner", template: "k", origin: "inner.rs:1" };
+static SITE: Site = Site { name: "inner", template: "k", origin: "inner.rs:1", options: Options::DEFAULT };
+
+/// As the attribute runs an `async fn`.
+async fn call<Fut: Future>(
+    options: Options,
+    locks: &Locks,
+    body: impl FnOnce(Guard) -> Fut,
+) -> Result<Fut::Output, Error> {
+    let held = Given::new(options).client(locks).acquiring(&SITE, Key::new("k")).await?;
+    let body = body(held.guard());
+    held.run(body).await
+}
+
+/// As it runs a plain `fn`.
+fn call_blocking<T>(options: Options, locks: &Locks, body: impl FnOnce(Guard) -> T) -> Result<T, Error> {
+    Given::new(options).client(locks).call_blocking(&SITE, Key::new("k"), body)
+}
 
 /// How many bodies run at the same time, at most.
 #[derive(Clone, Default)]
@@ -30,7 +46,7 @@ impl Counter {
 
 async fn inner(locks: &Locks, counter: &Counter) {
     let (counter, options) = (counter.clone(), Options::default());
-    call(&SITE, Key::new("k"), Given::new(options), Some(locks.clone()), |_| counter.body()).await.unwrap();
+    call(options, locks, |_| counter.body()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -42,8 +58,8 @@ async fn a_lost_hold_is_not_joined_by_any_kind_of_body() {
         store.expire_sessions();
         guard.lost().await;
         let options = Options { on_lost: OnLost::Continue, ..Options::default() };
-        let joined = call(&SITE, Key::new("k"), Given::new(options), Some(client.clone()), |_| async {}).await;
-        let plain = call_blocking(&SITE, Key::new("k"), Given::new(options), Some(client.clone()), |_| ());
+        let joined = call(options, &client, |_| async {}).await;
+        let plain = call_blocking(options, &client, |_| ());
         let run = client.lock("k").on_lost(OnLost::Continue).run(|_| async {}).await;
         let guard = client.lock("k").acquire().await.map(drop);
         [joined, plain, run, guard].map(|result| result.unwrap_err().kind())
@@ -136,7 +152,7 @@ async fn a_circle_through_a_turn_is_a_deadlock() {
 async fn a_plain_function_does_not_wait_for_a_future_of_its_own_task() {
     let locks = &TestStore::new().client();
     let counter = &Counter::default();
-    let plain = |options| call_blocking(&SITE, Key::new("k"), Given::new(options), Some(locks.clone()), |_| 42);
+    let plain = |options| call_blocking(options, locks, |_| 42);
     let body = |_: Guard| async move {
         let plainly = async { plain(Options::default()) };
         (tokio::join!(inner(locks, counter), plainly).1, plain(Options::default()))

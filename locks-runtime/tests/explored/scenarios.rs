@@ -1,6 +1,6 @@
 //! What is dropped, or goes wrong, at every step: requests, waits, releases.
 
-use locks_runtime::__private::{Given, Site, call};
+use locks_runtime::__private::{Given, Site};
 use locks_runtime::{Error, ErrorKind, Guard, Key, Lock, Locks, Options};
 use std::cell::Cell;
 use std::future::{Future, pending};
@@ -94,9 +94,18 @@ async fn body(guard: Guard) {
 
 /// A call as the attribute makes it.
 async fn attribute(locks: Locks, options: Options) {
-    static SITE: Site = Site { name: "job", template: "k", origin: concat!(file!(), ":", line!()) };
+    static SITE: Site =
+        Site { name: "job", template: "k", origin: concat!(file!(), ":", line!()), options: Options::DEFAULT };
     let options = Options { ttl: Some(TTL), ..options };
-    unless_faulty(call(&SITE, Key::new("k"), Given::new(options), Some(locks), body).await);
+    let acquiring = Given::new(options).client(&locks).acquiring(&SITE, Key::new("k"));
+    drop(locks);
+    unless_faulty(match acquiring.await {
+        Ok(held) => {
+            let body = body(held.guard());
+            held.run(body).await
+        }
+        Err(error) => Err(error),
+    });
 }
 
 pub(crate) const ALONE: [(&str, Build); 8] = [
