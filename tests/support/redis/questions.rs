@@ -111,6 +111,7 @@ const NOT_SENT: &[&str] = &[
     "zadd",
     "zrange",
     "zrem",
+    "zscore",
     "pexpire",
     "pttl",
     "publish",

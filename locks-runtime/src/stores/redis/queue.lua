@@ -208,6 +208,11 @@ local function state(lock, token)
   local current = current_owner(lock)
   if current == token then return { 'held', fence_of(lock, token) } end
   if waiter(lock, token) <= now then return { 'gone' } end
+  if not redis.call('ZSCORE', lock.queue, token) then
+    -- The queue was deleted by hand, or evicted: the client enters again, and would wait for ever.
+    withdraw(lock, token)
+    return { 'gone' }
+  end
   local ours = hold(lock, current) and 1 or 0
   -- Of a holder that is none of ours, what tells it from the next one.
   local mark = ours == 1 and '' or string.sub(current, 1, 64)
