@@ -38,6 +38,8 @@ pub(super) struct Split {
 struct Parts {
     all: Vec<Part>,
     by_entry: BTreeMap<u64, Part>,
+    /// Why there will be no other part: the session was closed, or has lost all that it had.
+    over: Option<Arc<str>>,
 }
 
 /// One lease, and what this process has in the store under it.
@@ -68,17 +70,16 @@ impl Split {
     /// The part for an entry, which stays in it. With `alone`, one that has no other.
     async fn place(&self, entry: &Entry, alone: bool) -> Result<Part, Error> {
         let most = if alone { 0 } else { ENTRIES - 1 };
-        if let Some(part) = self.parts.lock().place(entry.number, most) {
+        if let Some(part) = self.parts.lock().place(entry.number, most)? {
             return Ok(part);
         }
         let _one_at_a_time = self.adding.lock().await;
-        if let Some(part) = self.parts.lock().place(entry.number, most) {
+        if let Some(part) = self.parts.lock().place(entry.number, most)? {
             return Ok(part);
         }
         let part = Part::open(&self.client, self.era, self.ttl).await?;
-        let mut parts = self.parts.lock();
-        parts.all.push(part.clone());
-        Ok(parts.note(entry.number, &part))
+        self.parts.lock().add(entry.number, &part).inspect_err(|_| self.close_part(part.clone()))?;
+        Ok(part)
     }
 
     /// The part that has the entry.
@@ -125,10 +126,18 @@ impl Split {
         let (used, mut empty): (Vec<Part>, Vec<Part>) = parts.all.drain(..).partition(is_used);
         parts.all = used;
         parts.all.extend(empty.pop());
-        for part in empty {
-            // Late requests fail with the lease. If it is not revoked, it expires.
-            self.client.world.spawn(async move { drop(part.session.close().await) });
-        }
+        // Late requests fail with the lease.
+        empty.into_iter().for_each(|part| self.close_part(part));
+    }
+
+    /// If its lease is not revoked, it expires.
+    fn close_part(&self, part: Part) {
+        self.client.world.spawn(async move { drop(part.session.close().await) });
+    }
+
+    /// From now on, nothing enters. What is under way fails with its lease.
+    fn end(&self, reason: &str) {
+        self.parts.lock().over.get_or_insert_with(|| reason.into());
     }
 }
 
@@ -138,6 +147,7 @@ impl AsyncSession for Split {
     }
 
     async fn renew(self: Arc<Self>) -> Result<Renewal, Error> {
+        self.parts.lock().check()?;
         self.drop_empty();
         let (mut uncovered, mut renewed, mut failure) = (Vec::new(), 0, None);
         let mut renewals = self.of_all(|session| session.renew());
@@ -157,7 +167,10 @@ impl AsyncSession for Split {
             }
         }
         match failure {
-            Some(error) if renewed == 0 => Err(error),
+            Some(error) if renewed == 0 => {
+                self.end(&error.to_string());
+                Err(error)
+            }
             _ => Ok(Renewal::partial(uncovered)),
         }
     }
@@ -222,6 +235,7 @@ impl AsyncSession for Split {
     }
 
     async fn close(self: Arc<Self>) -> Result<(), Error> {
+        self.end("the session was closed");
         let mut closed = self.of_all(|session| session.close());
         let mut result = Ok(());
         while let Some((_, one)) = closed.recv().await {
@@ -241,13 +255,26 @@ fn unknown() -> Error {
 
 impl Parts {
     /// A part that has the entry already, or at `most` so many others.
-    fn place(&mut self, number: u64, most: usize) -> Option<Part> {
+    fn place(&mut self, number: u64, most: usize) -> Result<Option<Part>, Error> {
         if let Some(part) = self.by_entry.get(&number) {
-            return Some(part.clone());
+            return Ok(Some(part.clone()));
         }
+        self.check()?;
         let has_room = |part: &&Part| part.count() <= most && !part.state.is_refused.load(Ordering::Relaxed);
-        let part = self.all.iter().find(has_room)?.clone();
-        Some(self.note(number, &part))
+        let part = self.all.iter().find(has_room).cloned();
+        Ok(part.map(|part| self.note(number, &part)))
+    }
+
+    /// A new part, for this entry.
+    fn add(&mut self, number: u64, part: &Part) -> Result<(), Error> {
+        self.check()?;
+        self.all.push(part.clone());
+        self.note(number, part);
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.over.as_deref().map_or(Ok(()), |reason| Err(Error::lost(reason)))
     }
 
     fn note(&mut self, number: u64, part: &Part) -> Part {
