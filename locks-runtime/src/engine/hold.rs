@@ -4,6 +4,7 @@ use super::core::Engine;
 use super::held::HeldEntry;
 use super::observe;
 use super::owned::OwnedEntry;
+use super::queue::Stage;
 use super::request::{PositionId, Request};
 use super::schedule;
 use super::session::ActiveSession;
@@ -245,6 +246,9 @@ impl Hold {
             None => self.world().runtime().start(Box::pin(owned.release())),
             Some(until) => {
                 self.engine.client.lapses(self.key(), until);
+                if let Some(position) = owned.position() {
+                    position.answered(Stage::Lapsing { since: self.granted, until });
+                }
                 let (world, session) = (self.world().clone(), Arc::clone(&self.session));
                 self.world().runtime().start(Box::pin(Self::lapse(world, session, owned, until)))
             }

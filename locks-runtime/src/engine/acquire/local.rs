@@ -66,11 +66,15 @@ impl Attempt {
             let changed = head.changed();
             match head.progress().stage {
                 Stage::Held(_) => return busy(Some(Holder::clone(&head.request.holder))),
+                // After a pause of the process it may be over, though nothing has been done about it yet.
+                Stage::Lapsing { until, .. } if until > self.now() => {
+                    return busy(Some(Holder::clone(&head.request.holder)));
+                }
                 Stage::Queued => match self.real_holder().await {
                     Some(holder) => return busy(holder),
                     None => self.engine.world.runtime().sleep(schedule::SHORTEST_PAUSE).await,
                 },
-                Stage::Waiting | Stage::Asking | Stage::Leaving => changed.await,
+                Stage::Waiting | Stage::Asking | Stage::Lapsing { .. } | Stage::Leaving => changed.await,
             }
         }
         pending().await
@@ -110,7 +114,7 @@ impl Attempt {
         }
         if self.report_at().is_some_and(|at| now >= at) {
             let holder = match progress.stage {
-                Stage::Held(since) => Some((&*head.request.holder, since)),
+                Stage::Held(since) | Stage::Lapsing { since, .. } => Some((&*head.request.holder, since)),
                 _ => None,
             };
             self.report_long_wait(holder, head.is_first_report());
@@ -136,7 +140,7 @@ impl Attempt {
         let has_asked = progress.stage != Stage::Waiting;
         let is_silent = has_asked && progress.unanswered.is_some_and(|since| since <= self.begun);
         match progress.stage {
-            Stage::Held(_) => self.timeout(Some(Holder::clone(&head.request.holder))),
+            Stage::Held(_) | Stage::Lapsing { .. } => self.timeout(Some(Holder::clone(&head.request.holder))),
             Stage::Queued => self.queue_timeout().await,
             _ if progress.cause.is_some() || is_silent => self.in_the_way(head).unwrap_or_else(|| self.no_answer()),
             _ => self.timeout(None),

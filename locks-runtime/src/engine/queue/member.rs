@@ -57,6 +57,8 @@ pub(crate) enum Stage {
     Queued,
     /// It has the lock, since then.
     Held(Moment),
+    /// Its body is over, and the lock stays taken for a while.
+    Lapsing { since: Moment, until: Moment },
     /// It has the lock no more, or gave up: its entry is on its way out of the store.
     Leaving,
 }
