@@ -4,7 +4,6 @@ use super::core::Engine;
 use super::held::HeldEntry;
 use super::observe;
 use super::owned::OwnedEntry;
-use super::queue::Stage;
 use super::request::{PositionId, Request};
 use super::schedule;
 use super::session::ActiveSession;
@@ -246,9 +245,7 @@ impl Hold {
             None => self.world().runtime().start(Box::pin(owned.release())),
             Some(until) => {
                 self.engine.client.lapses(self.key(), until);
-                if let Some(position) = owned.position() {
-                    position.answered(Stage::Lapsing { since: self.granted, until });
-                }
+                owned.note_lapsing(self.granted, until);
                 let (world, session) = (self.world().clone(), Arc::clone(&self.session));
                 self.world().runtime().start(Box::pin(Self::lapse(world, session, owned, until)))
             }

@@ -1,7 +1,7 @@
 //! An entry that is, or may be, in the store, and its owner, who never forgets it there.
 
 use super::observe;
-use super::queue::Position;
+use super::queue::{Position, Stage};
 use super::request::Request;
 use super::schedule;
 use super::session::{ActiveSession, SessionRef};
@@ -101,6 +101,13 @@ impl OwnedEntry {
     /// Somebody else has the store extend the entry.
     pub(crate) fn note_extended(&self) {
         self.parts().extended.store(true, Ordering::Relaxed);
+    }
+
+    /// No body has it any more, and it stays until then. Those who wait in this process see that.
+    pub(crate) fn note_lapsing(&self, since: Moment, until: Moment) {
+        if let Some(position) = &self.parts().position {
+            position.answered(Stage::Lapsing { since, until });
+        }
     }
 
     /// Whether the session, and the entry in it, have lasted until `now`.
