@@ -7,6 +7,7 @@ use super::error::Failure;
 use super::handshake;
 use crate::values::error::{Error, ErrorKind};
 use crate::world::World;
+use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -36,8 +37,20 @@ pub(super) async fn no_session(config: &Config, world: &World, failure: Failure)
 /// What one server does about a connection; `None` if nothing is wrong with it so far.
 async fn ask(config: &Config, world: &World, endpoint: &str) -> Option<Error> {
     let servers = config.servers();
+    let closes = |cause| {
+        let message = format!(
+            "ZooKeeper at {endpoint} closes each connection at once, as it does when there are more than `maxClientCnxns` (60 \
+             by default) of one host: each client has a connection for each TTL that it uses, and for each watch; use fewer, \
+             or raise that limit"
+        );
+        Error::unavailable(message).with_source(cause)
+    };
     let mut stream = match tokio::time::timeout(STEP, TcpStream::connect(endpoint)).await {
         Ok(Ok(stream)) => stream,
+        // It may be closed before this side has seen that it was there.
+        Ok(Err(cause)) if matches!(cause.kind(), BrokenPipe | ConnectionReset | ConnectionAborted) => {
+            return Some(closes(cause));
+        }
         Ok(Err(cause)) => {
             let message = format!("no answer from ZooKeeper at {servers}; {endpoint} refuses the connection");
             return Some(Error::unavailable(message).with_source(cause));
@@ -47,12 +60,7 @@ async fn ask(config: &Config, world: &World, endpoint: &str) -> Option<Error> {
     // Servers wait for the client's first word. One that has too many connections does not.
     let closed = tokio::time::timeout(STEP, stream.read_u8()).await;
     if let Ok(Err(cause)) = closed {
-        let message = format!(
-            "ZooKeeper at {endpoint} closes each connection at once, as it does when there are more than `maxClientCnxns` (60 \
-             by default) of one host: each client has a connection for each TTL that it uses, and for each watch; use fewer, \
-             or raise that limit"
-        );
-        return Some(Error::unavailable(message).with_source(cause));
+        return Some(closes(cause));
     }
     drop(stream);
     tls(config, world, endpoint).await
