@@ -8,7 +8,7 @@ use support::redis::Setup;
 use support::scenarios::{
     acquire_and_release, behind_proxy, client, connect, faults, granted, nothing_is_left, queued,
 };
-use support::{cases, eventually, once_within};
+use support::{HANG_LIMIT, cases, eventually, once_within};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
@@ -140,7 +140,7 @@ async fn a_waiter_rides_out_a_silent_network(fixture: Fixture) {
     let (redis, key, other) = (fixture.server(), fixture.key("k"), client(&fixture));
     let (proxy, locks) = behind_proxy(&*redis, "ttl=30s&connect_timeout=2s").await;
     let guard = other.lock(&key).acquire().await.unwrap();
-    let waiting = tokio::spawn(locks.lock(&key).acquire());
+    let waiting = tokio::spawn(locks.lock(&key).wait(HANG_LIMIT).acquire());
     queued(&other, &key, 1).await;
     proxy.set(Mode::Silent);
     guard.release().await.unwrap();
