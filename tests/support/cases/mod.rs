@@ -84,7 +84,7 @@ pub fn run_trials(trials: Vec<Trial>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Most of what they do is to wait.
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    arguments.test_threads.get_or_insert(2 * cores);
+    arguments.test_threads.get_or_insert(4 * cores);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
