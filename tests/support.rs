@@ -24,7 +24,9 @@ fn main() -> ExitCode {
     if env::var_os(TO_FAIL).is_some() {
         return cases::run([failing::to_be_watched()]);
     }
-    cases::run([asking::cases(), harming::cases(), failing::cases(), guarding::cases(), network::cases()])
+    let cases = [asking::cases(), harming::cases(), failing::cases(), guarding::cases(), network::cases()];
+    // Most of these start a cluster of three, whose elections are fast: with more of them at a time nobody is elected.
+    cases::run_trials_at_once(2, cases::trials(cases.into_iter().flatten().collect()))
 }
 
 /// Most of what is tested here does not depend on the election.

@@ -81,10 +81,15 @@ pub fn run<P: Program>(modules: impl IntoIterator<Item = Vec<Case<P>>>) -> ExitC
 
 /// As [`run`], for trials of several stores, or of none.
 pub fn run_trials(trials: Vec<Trial>) -> ExitCode {
-    let mut arguments = Arguments::from_args();
     // Most of what they do is to wait.
+    run_trials_at_once(4, trials)
+}
+
+/// As [`run_trials`], with so many for each core at a time.
+pub fn run_trials_at_once(each: usize, trials: Vec<Trial>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    arguments.test_threads.get_or_insert(4 * cores);
+    arguments.test_threads.get_or_insert(each * cores);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
