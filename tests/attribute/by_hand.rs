@@ -46,7 +46,8 @@ async fn durations_of_a_configuration() {
 async fn each_duration_is_checked() {
     let locks = store("by-hand-checked");
     let too_long = Duration::from_secs(400 * 24 * 3600);
-    let wrong: [(&str, fn(Lock, Duration) -> Lock); 4] = [
+    type With = fn(Lock, Duration) -> Lock;
+    let wrong: [(&str, With); 4] = [
         ("`ttl`", |lock, wrong| lock.ttl(wrong)),
         ("`wait`", |lock, wrong| lock.wait(Some(wrong))),
         ("`hold_at_least`", |lock, wrong| lock.hold_at_least(wrong)),
