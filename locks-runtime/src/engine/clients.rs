@@ -74,12 +74,13 @@ impl Client {
         let head = client.queues.upgrade().and_then(|queues| queues.head(&QueueName::Lock(key.clone())));
         let progress = head.as_ref().map(|head| head.progress()).unwrap_or_default();
         let is_real = match progress.stage {
-            Stage::Held(_) | Stage::Lapsing { .. } => true,
+            Stage::Held(_) => true,
             // The store's answer to it may be under way.
             Stage::Asking | Stage::Queued => {
                 head.is_some_and(|head| Some(head.id) != own && *head.request.holder == *holder)
             }
-            Stage::Waiting | Stage::Leaving => false,
+            // One that lapses is real for as long as the client says below.
+            Stage::Waiting | Stage::Lapsing { .. } | Stage::Leaving => false,
         };
         (!is_real && !client.is_lapsing(key)).then_some(HoldsNothing { cause: progress.cause })
     }
