@@ -3,18 +3,22 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use distributed_locks::store::{Credentials, Secret};
 use distributed_locks::{Guard, Locks};
+use locks_runtime::testing::conformance;
 use support::cases;
 use support::cases::{Case, Fixture, Program};
 use support::etcd::{Etcd, Setup, Users};
 use support::eventually;
 use support::scenarios::{acquire_and_release, chain, connect, held, lost};
+use support::stores::etcd_as;
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
         a_right_taken_away_for_one_key_of_three_loses_only_that_one,
         a_user_that_is_gone_is_the_reason_of_the_loss,
         no_lease_of_a_user_has_more_than_64_keys,
+        sessions_of_a_user_keep_their_contract,
     ]
 }
 
@@ -116,4 +120,20 @@ async fn acquire(locks: &Locks, count: usize) -> Vec<Guard> {
         guards.push(locks.lock(format!("/app/{number}")).acquire().await.unwrap());
     }
     guards
+}
+
+/// The conformance suite runs without users, whose sessions have several leases.
+async fn sessions_of_a_user_keep_their_contract(fixture: Fixture) {
+    let Users { name, password, .. } = Users::default();
+    let user = Credentials { user: name, password: Secret::new(password) };
+    let etcd = with_users(&fixture, "/app/");
+    let endpoint = etcd.endpoint();
+    let store = move || etcd_as(Some(user.clone()), &endpoint, "/app/".to_owned());
+    let cases =
+        conformance::cases(store().capabilities()).into_iter().filter(|case| case.name().starts_with("sessions::"));
+    let cases: Vec<_> = cases.collect();
+    assert!(cases.len() > 5, "{} cases", cases.len());
+    for case in cases {
+        case.run(store.clone()).await;
+    }
 }

@@ -20,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         connections_that_are_killed_are_made_anew,
         a_turn_without_a_notification_is_found,
         a_waiter_rides_out_a_silent_network,
+        a_waiter_whose_queue_was_deleted_enters_again,
     ]
 }
 
@@ -134,6 +135,18 @@ async fn a_turn_without_a_notification_is_found(fixture: Fixture) {
     })
     .await;
     assert_eq!(redis.counts().of("subscribe"), 0, "it may not subscribe");
+}
+
+/// By hand, or evicted by a server that should not evict. The entry of the waiter itself is still there.
+async fn a_waiter_whose_queue_was_deleted_enters_again(fixture: Fixture) {
+    let (redis, key, ours, theirs) = (fixture.server(), fixture.key("k"), client(&fixture), client(&fixture));
+    let guard = ours.lock(&key).acquire().await.unwrap();
+    let waiting = tokio::spawn(theirs.lock(&key).acquire());
+    queued(&ours, &key, 1).await;
+    redis.ask(&["DEL", &format!("{{{key}}}:queue")]);
+    guard.release().await.unwrap();
+    granted(waiting).await.release().await.unwrap();
+    nothing_is_left(&*redis, &key).await;
 }
 
 async fn a_waiter_rides_out_a_silent_network(fixture: Fixture) {

@@ -11,8 +11,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// etcd at this endpoint.
 pub fn etcd_at(endpoint: &str, namespace: String) -> Arc<dyn Store> {
+    etcd_as(None, endpoint, namespace)
+}
+
+/// etcd at this endpoint, as this user.
+pub fn etcd_as(credentials: Option<Credentials>, endpoint: &str, namespace: String) -> Arc<dyn Store> {
     let endpoints = vec![endpoint.to_owned()];
-    let config = etcd::Config { endpoints, credentials: None, namespace, connect_timeout: CONNECT_TIMEOUT, tls: None };
+    let config = etcd::Config { endpoints, credentials, namespace, connect_timeout: CONNECT_TIMEOUT, tls: None };
     Arc::new(etcd::Etcd::new(config, &World::background().unwrap()).unwrap())
 }
 

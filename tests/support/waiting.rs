@@ -11,7 +11,10 @@ pub const HANG_LIMIT: Duration = Duration::from_secs(60);
 /// How many times [`once_within`] tries.
 const ROUNDS: usize = 8;
 
-const INTERVAL: Duration = Duration::from_millis(10);
+/// The pause between two probes: a tenth of the time that passed, within these. A probe asks servers, or starts a program:
+/// a hundred of them in a second would take the machine from what they wait for.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Probes again and again until the result is `Ok`, and returns what is inside.
 ///
@@ -45,8 +48,9 @@ pub fn eventually<T, E: Debug>(mut probe: impl AsyncFnMut() -> Result<T, E>) -> 
                 Ok(value) => return value,
                 Err(seen) => seen,
             };
-            assert!(start.elapsed() < HANG_LIMIT, "not within {HANG_LIMIT:?} at {caller}; last seen: {seen:?}");
-            tokio::time::sleep(INTERVAL).await;
+            let elapsed = start.elapsed();
+            assert!(elapsed < HANG_LIMIT, "not within {HANG_LIMIT:?} at {caller}; last seen: {seen:?}");
+            tokio::time::sleep((elapsed / 10).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await;
         }
     }
 }

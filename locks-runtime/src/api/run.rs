@@ -57,10 +57,9 @@ impl<Fut: Future> Future for Run<Fut> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { life, body } = self.get_mut();
-        match life.poll(context, body) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(None) => match body.value.take() {
+        match ready!(life.poll(context, body)) {
+            Some(error) => Poll::Ready(Err(error)),
+            None => match body.value.take() {
                 Some(value) => Poll::Ready(Ok(value)),
                 None => without_a_value(),
             },
@@ -92,13 +91,8 @@ struct Body<Fut: Future> {
 impl<Fut: Future> Runs for Body<Fut> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(future) = &mut self.future else { return Poll::Pending };
-        match future.as_mut().poll(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(value) => {
-                self.value = Some(value);
-                Poll::Ready(())
-            }
-        }
+        self.value = Some(ready!(future.as_mut().poll(context)));
+        Poll::Ready(())
     }
 
     fn stop(&mut self) {
@@ -196,7 +190,7 @@ async fn finish(guard: Guard, ending: Ending) -> Result<(), Error> {
     }
 }
 
-pub(crate) fn named(error: Error, function: Option<&'static str>) -> Error {
+fn named(error: Error, function: Option<&'static str>) -> Error {
     match function {
         Some(function) => error.with_function(function),
         None => error,

@@ -80,7 +80,8 @@ impl Client {
             Stage::Asking | Stage::Queued => {
                 head.is_some_and(|head| Some(head.id) != own && *head.request.holder == *holder)
             }
-            Stage::Waiting | Stage::Leaving => false,
+            // One that lapses is real for as long as the client says below.
+            Stage::Waiting | Stage::Lapsing { .. } | Stage::Leaving => false,
         };
         (!is_real && !client.is_lapsing(key)).then_some(HoldsNothing { cause: progress.cause })
     }

@@ -40,7 +40,7 @@ pub enum OnLost {
 }
 
 /// How a lock is acquired and held. Every field that is `None` has the client's default or no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// How long the lock outlives a dead process. `None`: the client's, 10 s unless set.
     ///
@@ -57,6 +57,12 @@ pub struct Options {
     pub hold_at_most: Option<Duration>,
     /// Whether others may hold it too.
     pub mode: Mode,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 impl Options {

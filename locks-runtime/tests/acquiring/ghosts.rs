@@ -3,6 +3,8 @@
 use crate::{CONNECT_TIMEOUT, TTL, seconds};
 use locks_runtime::testing::TestStore;
 use locks_runtime::{ErrorKind, Lock, Locks};
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -94,6 +96,20 @@ async fn a_lock_that_stays_taken_for_hold_at_least_is_busy_and_names_who_had_it(
     locks.close().await;
     let busy = other.lock("k").wait(Duration::ZERO).acquire().await.unwrap_err();
     assert_eq!((busy.kind(), &*busy.holder().unwrap().name), (ErrorKind::Busy, "cron"));
+}
+
+/// As after a pause of the process: time has passed, and nothing that waits for it has been polled.
+#[tokio::test(start_paused = true)]
+async fn a_hold_at_least_that_is_over_is_not_busy_though_nothing_was_polled_since() {
+    let store = TestStore::new();
+    let (locks, other) = (store.client(), store.client());
+    for client in [&locks, &other] {
+        locks.lock("k").hold_at_least(seconds(60)).run(|_| async {}).await.unwrap();
+        let mut pause = std::pin::pin!(tokio::time::advance(seconds(61)));
+        poll_fn(|context| Poll::Ready(pause.as_mut().poll(context).is_pending())).await;
+        let acquired = client.lock("k").wait(Duration::ZERO).acquire().await;
+        acquired.unwrap().release().await.unwrap();
+    }
 }
 
 /// The one of this process that is first in line is no holder: another process is.

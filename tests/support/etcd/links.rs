@@ -9,12 +9,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use crate::ports;
 use crate::proxy::Proxy;
+
+/// A member whose connection is refused asks again at once, by several at a time, and each costs a look at the system's
+/// table of connections: a hundred of them in a second leave the other members too little time to elect a leader.
+const BEFORE_REFUSAL: Duration = Duration::from_secs(1);
 
 /// The process number of each member, 0 while it is down.
 type Pids = Arc<OnceLock<Vec<Arc<AtomicU32>>>>;
@@ -94,7 +99,7 @@ impl Gate {
 }
 
 async fn pass(mut peer: TcpStream, way: SocketAddr) {
-    let Ok(mut member) = TcpStream::connect(way).await else { return };
+    let Ok(mut member) = TcpStream::connect(way).await else { return tokio::time::sleep(BEFORE_REFUSAL).await };
     let _ = (peer.set_nodelay(true), member.set_nodelay(true));
     let _ = tokio::io::copy_bidirectional(&mut peer, &mut member).await;
 }
@@ -110,9 +115,10 @@ fn member_of(from: SocketAddr, to: SocketAddr, pids: &Pids) -> Option<usize> {
 fn inode(from: SocketAddr, to: SocketAddr) -> Option<String> {
     let hex = |address: SocketAddr| format!(":{:04X}", address.port());
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
-    table.lines().find_map(|line| {
+    let ports = [hex(from), hex(to)];
+    table.lines().filter(|line| ports.iter().all(|port| line.contains(port))).find_map(|line| {
         let columns: Vec<&str> = line.split_whitespace().collect();
-        (columns.get(1)?.ends_with(&hex(from)) && columns.get(2)?.ends_with(&hex(to)))
+        (columns.get(1)?.ends_with(&ports[0]) && columns.get(2)?.ends_with(&ports[1]))
             .then(|| columns.get(9).map(ToString::to_string))?
     })
 }

@@ -39,7 +39,7 @@ struct Parts {
     all: Vec<Part>,
     by_entry: BTreeMap<u64, Part>,
     /// Why there will be no other part: the session was closed, or has lost all that it had.
-    over: Option<Arc<str>>,
+    ended: Option<Arc<str>>,
 }
 
 /// One lease, and what this process has in the store under it.
@@ -137,7 +137,7 @@ impl Split {
 
     /// From now on, nothing enters. What is under way fails with its lease.
     fn end(&self, reason: &str) {
-        self.parts.lock().over.get_or_insert_with(|| reason.into());
+        self.parts.lock().ended.get_or_insert_with(|| reason.into());
     }
 }
 
@@ -274,7 +274,7 @@ impl Parts {
     }
 
     fn check(&self) -> Result<(), Error> {
-        self.over.as_deref().map_or(Ok(()), |reason| Err(Error::lost(reason)))
+        self.ended.as_deref().map_or(Ok(()), |reason| Err(Error::lost(reason)))
     }
 
     fn note(&mut self, number: u64, part: &Part) -> Part {

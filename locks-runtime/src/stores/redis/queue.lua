@@ -209,7 +209,7 @@ local function state(lock, token)
   if current == token then return { 'held', fence_of(lock, token) } end
   if waiter(lock, token) <= now then return { 'gone' } end
   if not redis.call('ZSCORE', lock.queue, token) then
-    -- The queue was deleted by hand, or evicted: the client enters again, and would wait for ever.
+    -- The queue was deleted by hand, or evicted. The client has to enter again: nobody would call this entry.
     withdraw(lock, token)
     return { 'gone' }
   end
