@@ -225,9 +225,11 @@ impl Attempt {
     async fn timed_out(&self, progress: Progress) -> Error {
         match (progress.cause, progress.unanswered) {
             (Some(cause), _) => cause.to_error(""),
-            // It has answered nothing, for all that time or for as long as one without a limit bears it.
+            // It has answered nothing, for most of that time or for as long as one without a limit bears it.
             (None, Some(since)) if self.is_silent_since(since) => self.no_answer(),
-            (None, _) => self.queue_timeout().await,
+            // It owes an answer, and would owe another one.
+            (None, Some(_)) => self.timeout(None),
+            (None, None) => self.queue_timeout().await,
         }
     }
 }

@@ -65,6 +65,18 @@ mod hold_at_least {
     }
 
     #[test]
+    fn until_it_is_over_the_next_call_of_its_client_is_not_at_the_head() {
+        let overtaken = |again: u64| {
+            let kept = two_workers().invokes_as(0, "a", 1, at_least(4_000), true).holds(10, 100, "a", 1, 5);
+            let queued = kept.invokes(20, "b", 1).invokes(30, "a", 2).invokes(again, "b", 2);
+            let first = queued.holds(4_020, 9_000, "b", 1, 6).holds(9_010, 9_020, "b", 2, 7);
+            first.holds(9_030, 9_040, "a", 2, 8).violated()
+        };
+        assert_eq!(overtaken(3_000), []);
+        assert_eq!(overtaken(7_000), [Rule::Order]);
+    }
+
+    #[test]
     fn a_call_that_was_dropped_before_its_body_keeps_nothing() {
         let history = |then: u64| {
             let dropped = two_workers().invokes_as(0, "a", 1, at_least(9_000), true);
