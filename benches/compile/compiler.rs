@@ -4,20 +4,29 @@ use crate::crates::{CRATES, Workspace};
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// What one crate costs, in one round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
-    /// Seconds of `cargo check`.
-    pub(crate) check: f64,
-    /// Seconds of `cargo build --release`.
-    pub(crate) release: f64,
+    /// `cargo check`.
+    pub(crate) check: Seconds,
+    /// `cargo build --release`.
+    pub(crate) release: Seconds,
     /// What the compiler gives to LLVM, before any optimisation.
     pub(crate) functions: f64,
     pub(crate) lines: f64,
     /// Bytes of the library that is built for release.
     pub(crate) library: f64,
+}
+
+/// How long a step took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seconds {
+    /// Of processors.
+    pub(crate) processor: f64,
+    /// On the clock.
+    pub(crate) clock: f64,
 }
 
 impl Figures {
@@ -28,8 +37,8 @@ impl Figures {
             values[values.len() / 2]
         };
         Self {
-            check: median(|one| one.check),
-            release: median(|one| one.release),
+            check: Seconds { processor: median(|one| one.check.processor), clock: median(|one| one.check.clock) },
+            release: Seconds { processor: median(|one| one.release.processor), clock: median(|one| one.release.clock) },
             functions: median(|one| one.functions),
             lines: median(|one| one.lines),
             library: median(|one| one.library),
@@ -44,13 +53,14 @@ pub(crate) fn warm(workspace: &Workspace, name: &str) {
 }
 
 /// Compiles `name` alone, with its dependencies built.
+#[expect(clippy::disallowed_methods, reason = "the time of another program")]
 pub(crate) fn measure(workspace: &Workspace, name: &str) -> Figures {
     let release = ["rustc", "--release", "--lib", "--package", name];
     let timed = |arguments: &[&str]| {
         touch(&workspace.source(name));
-        let before = seconds_of_children();
+        let (before, begun) = (seconds_of_children(), Instant::now());
         cargo(workspace, arguments);
-        seconds_of_children() - before
+        Seconds { processor: seconds_of_children() - before, clock: begun.elapsed().as_secs_f64() }
     };
     let check = timed(&["check", "--lib", "--package", name]);
     let seconds = timed(&release);

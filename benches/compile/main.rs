@@ -1,8 +1,8 @@
 //! What a locked function costs to compile, compared with a bare one and with `#[tracing::instrument]`:
 //! `cargo bench --package locks-benches --bench compile`, with `ROUNDS=` (5).
 //!
-//! Three crates with the same 200 functions are built in turn, each with its dependencies built before. Times are the processor
-//! time of the compiler, which other programs of the machine change less than the time on the clock.
+//! Three crates with the same 200 functions are built in turn, each with its dependencies built before. Times are seconds of
+//! processors, which other programs of the machine change less, and in brackets seconds on the clock.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
 #![expect(clippy::print_stdout, reason = "a command line tool")]
@@ -10,7 +10,7 @@
 mod compiler;
 mod crates;
 
-use compiler::Figures;
+use compiler::{Figures, Seconds};
 use crates::{CRATES, Workspace};
 
 /// How many functions each crate has.
@@ -30,25 +30,28 @@ fn main() {
     let medians = figures.map(|rounds| Figures::median_of(&rounds));
     println!("{FUNCTIONS} functions, rounds: {rounds}\n");
     println!(
-        "| crate           | check, s | release, s | LLVM functions | LLVM lines | library, kB | future, B | with 4 kB, B |"
+        "| crate           |       check |     release | LLVM functions | LLVM lines | library, kB | future, B | with 4 kB, B |"
     );
     println!(
-        "|-----------------|---------:|-----------:|---------------:|-----------:|------------:|----------:|-------------:|"
+        "|-----------------|------------:|------------:|---------------:|-----------:|------------:|----------:|-------------:|"
     );
     for ((one, figures), [small, large]) in CRATES.iter().zip(&medians).zip(&sizes) {
         let Figures { check, release, functions, lines, library } = figures;
+        let [check, release] = [check, release].map(|took| format!("{:.2} ({:.2})", took.processor, took.clock));
         println!(
-            "| {:<15} | {check:>8.2} | {release:>10.2} | {functions:>14.0} | {lines:>10.0} | {:>11.0} | {small:>9} | {large:>12} |",
+            "| {:<15} | {check:>11} | {release:>11} | {functions:>14.0} | {lines:>10.0} | {:>11.0} | {small:>9} | {large:>12} |",
             one.name,
             library / 1e3,
         );
     }
     let bare = &medians[0];
     for (one, figures) in CRATES.iter().zip(&medians).skip(1) {
-        let [check, release] = [figures.check / bare.check, figures.release / bare.release];
+        let times =
+            |took: Seconds, of: Seconds| format!("{:.1} ({:.1})", took.processor / of.processor, took.clock / of.clock);
+        let (check, release) = (times(figures.check, bare.check), times(figures.release, bare.release));
         let [lines, library] = [figures.lines / bare.lines, figures.library / bare.library];
         println!(
-            "\n{} over bare: check {check:.1}, release {release:.1}, LLVM lines {lines:.1}, library {library:.1}",
+            "\n{} over bare: check {check}, release {release}, LLVM lines {lines:.1}, library {library:.1}",
             one.name
         );
     }

@@ -17,38 +17,27 @@ pub async fn run_job(job: &str, shard: u32) -> Result<(), JobError> {
         }
     };
     let __key = ::distributed_locks::__private::key(
+        &["/cron/lock/", "/", ""],
         &[
-            ::distributed_locks::__private::Piece::Text("/cron/lock/"),
-            ::distributed_locks::__private::Piece::Value(
-                "job",
-                ::distributed_locks::__private::value(&(job)),
-            ),
-            ::distributed_locks::__private::Piece::Text("/"),
-            ::distributed_locks::__private::Piece::Value(
-                "shard",
-                ::distributed_locks::__private::value(&(shard)),
-            ),
+            ("job", ::distributed_locks::__private::value(&(job))),
+            ("shard", ::distributed_locks::__private::value(&(shard))),
         ],
     );
-    let __acquiring = ::distributed_locks::__private::acquiring(__site, __key);
-    let __outcome = match __acquiring.await {
-        ::core::result::Result::Ok(__held) => {
-            __held
-                .run(async move {
-                    if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
-                        Result<(), JobError>,
-                    > {
-                        return __output;
-                    }
-                    let _ = &shard;
-                    let _ = &job;
-                    work(job).await?;
-                    Ok(())
-                })
-                .await
-        }
-        ::core::result::Result::Err(__error) => ::core::result::Result::Err(__error),
-    };
+    let __outcome = ::distributed_locks::__private::run(
+            ::distributed_locks::__private::acquiring(__site, __key),
+            async move {
+                if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
+                    Result<(), JobError>,
+                > {
+                    return __output;
+                }
+                let _ = &shard;
+                let _ = &job;
+                work(job).await?;
+                Ok(())
+            },
+        )
+        .await;
     match __outcome {
         ::core::result::Result::Ok(__value) => __value,
         ::core::result::Result::Err(__error) => {

@@ -33,40 +33,27 @@ where
                 }
             };
             let __key = ::distributed_locks::__private::key(
+                &["/jobs/", "/", ""],
                 &[
-                    ::distributed_locks::__private::Piece::Text("/jobs/"),
-                    ::distributed_locks::__private::Piece::Value(
-                        "self.id",
-                        ::distributed_locks::__private::value(&(__self.id)),
-                    ),
-                    ::distributed_locks::__private::Piece::Text("/"),
-                    ::distributed_locks::__private::Piece::Value(
-                        "a",
-                        ::distributed_locks::__private::value(&(a)),
-                    ),
+                    ("self.id", ::distributed_locks::__private::value(&(__self.id))),
+                    ("a", ::distributed_locks::__private::value(&(a))),
                 ],
             );
-            let __acquiring = ::distributed_locks::__private::acquiring(__site, __key);
-            let __outcome = match __acquiring.await {
-                ::core::result::Result::Ok(__held) => {
-                    __held
-                        .run(async move {
-                            if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
-                                Result<u32, Error>,
-                            > {
-                                return __output;
-                            }
-                            let _ = &__self;
-                            let _ = &a;
-                            let _ = &b;
-                            __self.load(a, b).await
-                        })
-                        .await
-                }
-                ::core::result::Result::Err(__error) => {
-                    ::core::result::Result::Err(__error)
-                }
-            };
+            let __outcome = ::distributed_locks::__private::run(
+                    ::distributed_locks::__private::acquiring(__site, __key),
+                    async move {
+                        if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
+                            Result<u32, Error>,
+                        > {
+                            return __output;
+                        }
+                        let _ = &__self;
+                        let _ = &a;
+                        let _ = &b;
+                        __self.load(a, b).await
+                    },
+                )
+                .await;
             match __outcome {
                 ::core::result::Result::Ok(__value) => __value,
                 ::core::result::Result::Err(__error) => {

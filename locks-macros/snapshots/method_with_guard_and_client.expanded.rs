@@ -14,9 +14,9 @@ async fn ship(&mut self, Order { id, .. }: Order) -> Result<impl Display, Error>
         }
     };
     let __key = ::distributed_locks::__private::key(
+        &["/orders/", ""],
         &[
-            ::distributed_locks::__private::Piece::Text("/orders/"),
-            ::distributed_locks::__private::Piece::Value(
+            (
                 "self.id",
                 ::distributed_locks::__private::value(
                     &(::core::format_args!("{:04}", self.id)),
@@ -27,8 +27,7 @@ async fn ship(&mut self, Order { id, .. }: Order) -> Result<impl Display, Error>
     let __given = ::distributed_locks::__private::Given::new(__site.options)
         .client(&self.locks)
         .ttl(self.ttl);
-    let __acquiring = __given.acquiring(__site, __key);
-    let __outcome = match __acquiring.await {
+    let __outcome = match __given.acquiring(__site, __key).await {
         ::core::result::Result::Ok(__held) => {
             let __guard = __held.guard();
             __held

@@ -7,11 +7,9 @@ async fn report() -> Report {
             options: ::distributed_locks::__private::Options::DEFAULT,
         }
     };
-    let __key = ::distributed_locks::__private::key(
-        &[::distributed_locks::__private::Piece::Text("/report")],
-    );
-    let __acquiring = ::distributed_locks::__private::acquiring(__site, __key);
-    let __outcome = match __acquiring.await {
+    let __key = ::distributed_locks::__private::key(&["/report"], &[]);
+    let __outcome = match ::distributed_locks::__private::acquiring(__site, __key).await
+    {
         ::core::result::Result::Ok(__held) => {
             __held
                 .run(async move {

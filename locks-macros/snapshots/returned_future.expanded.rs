@@ -10,30 +10,21 @@ fn run(&self, id: u32) -> Pin<Box<dyn Future<Output = Result<u32, Error>> + Send
             }
         };
         let __key = ::distributed_locks::__private::key(
-            &[
-                ::distributed_locks::__private::Piece::Text("/impl/"),
-                ::distributed_locks::__private::Piece::Value(
-                    "name",
-                    ::distributed_locks::__private::value(&(name)),
-                ),
-            ],
+            &["/impl/", ""],
+            &[("name", ::distributed_locks::__private::value(&(name)))],
         );
-        let __acquiring = ::distributed_locks::__private::acquiring(__site, __key);
-        let __outcome = match __acquiring.await {
-            ::core::result::Result::Ok(__held) => {
-                __held
-                    .run(async move {
-                        if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
-                            Result<u32, Error>,
-                        > {
-                            return __output;
-                        }
-                        self.load(name).await
-                    })
-                    .await
-            }
-            ::core::result::Result::Err(__error) => ::core::result::Result::Err(__error),
-        };
+        let __outcome = ::distributed_locks::__private::run(
+                ::distributed_locks::__private::acquiring(__site, __key),
+                async move {
+                    if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
+                        Result<u32, Error>,
+                    > {
+                        return __output;
+                    }
+                    self.load(name).await
+                },
+            )
+            .await;
         match __outcome {
             ::core::result::Result::Ok(__value) => __value,
             ::core::result::Result::Err(__error) => {

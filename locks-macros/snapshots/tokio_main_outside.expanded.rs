@@ -13,25 +13,19 @@ fn main() -> Result<(), Error> {
                 },
             }
         };
-        let __key = ::distributed_locks::__private::key(
-            &[::distributed_locks::__private::Piece::Text("/cron")],
-        );
-        let __acquiring = ::distributed_locks::__private::acquiring(__site, __key);
-        let __outcome = match __acquiring.await {
-            ::core::result::Result::Ok(__held) => {
-                __held
-                    .run(async {
-                        if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
-                            Result<(), Error>,
-                        > {
-                            return __output;
-                        }
-                        work().await
-                    })
-                    .await
-            }
-            ::core::result::Result::Err(__error) => ::core::result::Result::Err(__error),
-        };
+        let __key = ::distributed_locks::__private::key(&["/cron"], &[]);
+        let __outcome = ::distributed_locks::__private::run(
+                ::distributed_locks::__private::acquiring(__site, __key),
+                async {
+                    if let ::core::option::Option::Some(__output) = ::core::option::Option::None::<
+                        Result<(), Error>,
+                    > {
+                        return __output;
+                    }
+                    work().await
+                },
+            )
+            .await;
         match __outcome {
             ::core::result::Result::Ok(__value) => __value,
             ::core::result::Result::Err(__error) => {

@@ -6,14 +6,8 @@
 //!
 //! async fn run_job(job: &str) -> Result<(), JobError> {
 //!     let site = const { &Site { name: …, template: …, origin: …, options: Options { ttl: Some(…), ..Options::DEFAULT } } };
-//!     let acquiring = private::acquiring(
-//!         site,
-//!         private::key(&[Piece::Text("/cron/lock/"), Piece::Value("job", private::value(&(job)))]),
-//!     );
-//!     let outcome = match acquiring.await {
-//!         Ok(held) => held.run(async move { BODY }).await,
-//!         Err(error) => Err(error),
-//!     };
+//!     let key = private::key(&["/cron/lock/", ""], &[("job", private::value(&(job)))]);
+//!     let outcome = private::run(private::acquiring(site, key), async move { BODY }).await;
 //!     match outcome {
 //!         Ok(value) => value,
 //!         Err(error) => private::skipped::<Result<(), JobError>>(error),
@@ -68,28 +62,15 @@ fn call(locked: &Locked, content: &Group, capture: Capture) -> TokenStream {
     let here = Span::mixed_site();
     let private = Private(&locked.facade);
     let (key, site, skipped) = (key(locked, &private), site(locked, &private), skipped(locked, &private));
-    let body = body(locked, &private, content, capture);
     let given = given(locked, &private);
     let (outcome, check) = match locked.function.frame {
-        Frame::Blocking => {
-            let call = match &given {
-                None => quote_spanned!(here=> #private::call_blocking(__site, __key, #body)),
-                Some(_) => quote_spanned!(here=> __given.call_blocking(__site, __key, #body)),
-            };
-            (call, not_a_future(locked, &private))
-        }
-        _ => (quote_spanned!(here=> match __acquiring.await { #body }), TokenStream::new()),
-    };
-    let acquiring = match (&locked.function.frame, &given) {
-        (Frame::Blocking, _) => TokenStream::new(),
-        (_, None) => quote_spanned!(here=> let __acquiring = #private::acquiring(__site, __key);),
-        (_, Some(_)) => quote_spanned!(here=> let __acquiring = __given.acquiring(__site, __key);),
+        Frame::Blocking => (called(locked, &private, given.is_some(), content), not_a_future(locked, &private)),
+        _ => (awaited(locked, &private, given.is_some(), content, capture), TokenStream::new()),
     };
     quote_spanned! {here=>
         let __site = #site;
         let __key = #key;
         #given
-        #acquiring
         let __outcome = #outcome;
         match __outcome {
             ::core::result::Result::Ok(__value) => {
@@ -113,7 +94,7 @@ fn not_a_future(locked: &Locked, private: &Private<'_>) -> TokenStream {
     }
 }
 
-/// `Piece::Text("/cron/lock/"), Piece::Value("job", value(&(job)))`
+/// `key(&["/cron/lock/", ""], &[("job", value(&(job)))])`: the texts around the values, and the values.
 fn key(locked: &Locked, private: &Private<'_>) -> TokenStream {
     let here = Span::mixed_site();
     let parts = match &locked.key {
@@ -125,22 +106,26 @@ fn key(locked: &Locked, private: &Private<'_>) -> TokenStream {
             return quote_spanned!(here=> #private::key_of(#value, &[#(#names),*]));
         }
     };
-    let pieces = parts.iter().map(|part| match part {
-        Part::Text(text) => quote_spanned!(here=> #private::Piece::Text(#text)),
-        Part::Value { text, code, spec, span } => {
-            // Errors about the value, such as a missing `Display`, point at it in the literal.
-            let there = here.located_at(*span);
-            let code = match spec {
-                None => code.clone(),
-                Some(spec) => {
-                    let format = LitStr::new(&format!("{{:{spec}}}"), *span);
-                    quote_spanned!(there=> ::core::format_args!(#format, #code))
-                }
-            };
-            quote_spanned!(there=> #private::Piece::Value(#text, #private::value(&(#code))))
+    let (mut texts, mut values) = (vec![String::new()], Vec::new());
+    for part in parts {
+        match part {
+            Part::Text(text) => texts.last_mut().into_iter().for_each(|last| last.push_str(text)),
+            Part::Value { text, code, spec, span } => {
+                // Errors about the value, such as a missing `Display`, point at it in the literal.
+                let there = here.located_at(*span);
+                let code = match spec {
+                    None => code.clone(),
+                    Some(spec) => {
+                        let format = LitStr::new(&format!("{{:{spec}}}"), *span);
+                        quote_spanned!(there=> ::core::format_args!(#format, #code))
+                    }
+                };
+                values.push(quote_spanned!(there=> (#text, #private::value(&(#code)))));
+                texts.push(String::new());
+            }
         }
-    });
-    quote_spanned!(here=> #private::key(&[#(#pieces),*]))
+    }
+    quote_spanned!(here=> #private::key(&[#(#texts),*], &[#(#values),*]))
 }
 
 /// `let given = Given::new(site.options).client(&self.locks).wait(self.wait);`, if the attribute has such expressions.
@@ -203,57 +188,94 @@ fn site(locked: &Locked, private: &Private<'_>) -> TokenStream {
     }
 }
 
-/// The body as a closure or an `async` block, so that `return` and `?` still return from the function, with its type.
+/// `call_blocking(site, key, move |guard| { let held = &guard; BODY })`: `return` and `?` return from the closure.
+fn called(locked: &Locked, private: &Private<'_>, is_given: bool, body: &Group) -> TokenStream {
+    let here = Span::mixed_site();
+    let output = locked.function.output.as_ref().map(|output| quote_spanned!(here=> -> #output));
+    let (statements, kept, bind_guard) = (body.stream(), &locked.kept, bind_guard(locked, private));
+    let parameter = match bind_guard {
+        Some(_) => quote_spanned!(here=> __guard),
+        None => quote_spanned!(here=> _),
+    };
+    let content = block(quote!(#bind_guard #kept #statements), body.span());
+    let closure = quote_spanned!(body.span()=> move |#parameter: #private::Guard| #output #content);
+    match is_given {
+        false => quote_spanned!(here=> #private::call_blocking(__site, __key, #closure)),
+        true => quote_spanned!(here=> __given.call_blocking(__site, __key, #closure)),
+    }
+}
+
+/// `run(acquiring(site, key), async move { BODY }).await`, or where the body or `or` needs more:
 ///
 /// ```text
-/// Ok(held) => {
-///     let guard = held.guard();
-///     held.run(async move {
-///         if let Some(output) = None::<Result<(), JobError>> { return output; }
-///         let held = &guard;
-///         BODY
-///     })
-///     .await
+/// match acquiring(site, key).await {
+///     Ok(held) => {
+///         let guard = held.guard();
+///         held.run(async move {
+///             let held = &guard;
+///             BODY
+///         })
+///         .await
+///     }
+///     Err(error) => Err(error),
 /// }
-/// Err(error) => Err(error),
 /// ```
-fn body(locked: &Locked, private: &Private<'_>, body: &Group, capture: Capture) -> TokenStream {
+fn awaited(locked: &Locked, private: &Private<'_>, is_given: bool, body: &Group, capture: Capture) -> TokenStream {
     let here = Span::mixed_site();
-    let Function { frame, output, .. } = &locked.function;
-    let (statements, kept) = (body.stream(), &locked.kept);
+    let acquiring = match is_given {
+        false => quote_spanned!(here=> #private::acquiring(__site, __key)),
+        true => quote_spanned!(here=> __given.acquiring(__site, __key)),
+    };
+    let body = future(locked, private, body, capture);
+    // The guard is there once the lock is, and `or` may use what the body would take.
+    if locked.guard.is_none() && locked.or.is_none() {
+        return quote_spanned!(here=> #private::run(#acquiring, #body).await);
+    }
+    let guard = locked.guard.as_ref().map(|_| quote_spanned!(here=> let __guard = __held.guard();));
+    quote_spanned! {here=>
+        match #acquiring.await {
+            ::core::result::Result::Ok(__held) => {
+                #guard
+                __held.run(#body).await
+            }
+            ::core::result::Result::Err(__error) => ::core::result::Result::Err(__error),
+        }
+    }
+}
+
+/// The body as an `async` block, so that `return` and `?` return from it, with its type.
+///
+/// ```text
+/// async move {
+///     if let Some(output) = None::<Result<(), JobError>> { return output; }
+///     let held = &guard;
+///     BODY
+/// }
+/// ```
+fn future(locked: &Locked, private: &Private<'_>, body: &Group, capture: Capture) -> TokenStream {
+    let here = Span::mixed_site();
+    let (statements, kept, bind_guard) = (body.stream(), &locked.kept, bind_guard(locked, private));
+    let typed = locked.function.output.as_ref().map(|output| typed(output, locked.function.output_span()));
     // With the span of the body, the compiler's errors about a variable in it name that variable, as everywhere.
     let there = body.span();
-    let bind_guard = locked.guard.as_ref().map(|name| quote_spanned!(here=> let #name: &#private::Guard = &__guard;));
-    if let Frame::Blocking = frame {
-        let output = output.as_ref().map(|output| quote_spanned!(here=> -> #output));
-        let content = block(quote!(#bind_guard #kept #statements), body.span());
-        let parameter = match bind_guard {
-            Some(_) => quote_spanned!(here=> __guard),
-            None => quote_spanned!(here=> _),
-        };
-        return quote_spanned!(there=> move |#parameter: #private::Guard| #output #content);
-    }
-    let typed = output.as_ref().map(|output| typed(output, locked.function.output_span()));
-    let guard = locked.guard.as_ref().map(|_| quote_spanned!(here=> let __guard = __held.guard();));
-    let future = match capture {
+    match capture {
         Capture::Borrows => {
             // The guard moves into it.
             let moved = locked.guard.as_ref().map(|_| quote_spanned!(here=> let __guard = __guard;));
-            let content = block(quote!(#typed #moved #bind_guard #statements), body.span());
+            let content = block(quote!(#typed #moved #bind_guard #statements), there);
             quote_spanned!(there=> async #content)
         }
         Capture::Moves => {
-            let content = block(quote!(#typed #bind_guard #kept #statements), body.span());
+            let content = block(quote!(#typed #bind_guard #kept #statements), there);
             quote_spanned!(there=> async move #content)
         }
-    };
-    quote_spanned! {here=>
-        ::core::result::Result::Ok(__held) => {
-            #guard
-            __held.run(#future).await
-        }
-        ::core::result::Result::Err(__error) => ::core::result::Result::Err(__error),
     }
+}
+
+/// `let held = &guard;`, by the user's name for it.
+fn bind_guard(locked: &Locked, private: &Private<'_>) -> Option<TokenStream> {
+    let here = Span::mixed_site();
+    locked.guard.as_ref().map(|name| quote_spanned!(here=> let #name: &#private::Guard = &__guard;))
 }
 
 /// Declares what an `async` block returns, for which there is no syntax. It never runs.

@@ -97,10 +97,9 @@ pub mod __private {
     pub use crate::api::kind::{AFuture, Kind, NoFuture, Other, RunsUnderTheLock, runs_under_the_lock};
     pub use crate::api::length::{Given, Length};
     pub use crate::api::locks::Locks;
-    pub use crate::api::run::{Acquiring, Held, Run};
+    pub use crate::api::run::{Acquiring, Held, Run, run};
     pub use crate::values::error::Error;
     pub use crate::values::key::Key;
-    pub use crate::values::naming::Piece;
     pub use crate::values::options::{Mode, OnLost, Options};
     pub use std::time::Duration;
 }

@@ -66,6 +66,9 @@ impl Subscriber for Hostile {
 
 #[tokio::test(start_paused = true)]
 async fn a_subscriber_that_panics_ends_no_renewals_and_no_releases() {
+    // Or a thread of another test, without any subscriber, may be the first to reach an event: nobody would want it.
+    tracing::subscriber::set_global_default(Hostile::default()).unwrap();
+    tracing::callsite::rebuild_interest_cache();
     let hostile = Hostile::default();
     let _subscribed = tracing::subscriber::set_default(hostile.clone());
     let store = TestStore::new();

@@ -10,7 +10,7 @@ use crate::engine::observe;
 use crate::engine::request::Caller;
 use crate::values::error::Error;
 use crate::values::key::Key;
-use crate::values::naming::{self, Piece};
+use crate::values::naming::{self, Value};
 use crate::values::options::Options;
 use crate::world::panic::with_contained_wakers;
 use crate::world::runtime::blocking;
@@ -123,13 +123,13 @@ pub fn value<T: KeyValue>(value: &T) -> &dyn Display {
     value
 }
 
-/// The key of a template and its values.
+/// The key of a template: its texts, one more than values, and its values.
 ///
 /// # Errors
 ///
 /// `InvalidKey`.
-pub fn key(pieces: &[Piece<'_>]) -> Result<Key, Error> {
-    naming::render(pieces)
+pub fn key(texts: &[&'static str], values: &[Value<'_>]) -> Result<Key, Error> {
+    naming::render(texts, values)
 }
 
 /// The key that an expression evaluates to, used as it is. It is no template: what looks like one, with a name of the

@@ -6,6 +6,7 @@
 use super::guard::Guard;
 use super::running::{Ending, Running, Runs, within};
 use crate::engine::context::nest;
+use crate::engine::hold::Hold;
 use crate::engine::observe;
 use crate::values::error::Error;
 use crate::values::options::Options;
@@ -15,6 +16,7 @@ use std::future::Future;
 use std::mem;
 use std::panic::resume_unwind;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -23,41 +25,69 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub type Acquiring = Boxed<Result<Held, Error>>;
 
 /// A lock that was acquired for a body, which has not begun. Dropping it releases the lock in the background.
-#[derive(Debug)]
 #[must_use = "the body runs when this is given to `run`"]
-pub struct Held(Box<Running>);
+pub struct Held {
+    hold: Arc<Hold>,
+    life: Box<dyn Surrounds + Send>,
+}
 
 impl Held {
     /// `function` is named in errors.
     pub(crate) fn new(guard: Guard, options: &Options, function: Option<&'static str>) -> Self {
-        Self(Box::new(Running::new(guard, options, function)))
+        let hold = Arc::clone(guard.hold());
+        Self { hold, life: Box::new(Life::Running(Running::new(guard, options, function))) }
     }
 
     /// The guard that the body sees.
     pub fn guard(&self) -> Guard {
-        Guard::joining(self.0.guard().hold().clone())
+        Guard::joining(Arc::clone(&self.hold))
     }
 
     /// Runs `body` while the lock is held, and releases the lock.
     pub fn run<Fut: Future>(self, body: Fut) -> Run<Fut> {
-        Run { life: Life(Stage::Running(self.0)), body: Body { future: Some(Box::pin(body)), value: None } }
+        Run::new(Stage::Held(self.life), body)
     }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").field("hold", &self.hold).finish_non_exhaustive()
+    }
+}
+
+/// Runs `body` once its lock is acquired, and releases the lock.
+///
+/// # Errors
+///
+/// Every kind of [`Error`].
+///
+/// # Cancel safety
+///
+/// Dropping it withdraws the request, or drops the body and releases the lock, in the background.
+pub fn run<Fut: Future>(acquiring: Acquiring, body: Fut) -> Run<Fut> {
+    Run::new(Stage::Acquiring(acquiring), body)
 }
 
 /// A body that runs under its lock.
 ///
 /// Dropping it drops the body and releases the lock, in the background.
 pub struct Run<Fut: Future> {
-    life: Life,
+    stage: Stage,
     body: Body<Fut>,
+}
+
+impl<Fut: Future> Run<Fut> {
+    fn new(stage: Stage, body: Fut) -> Self {
+        Self { stage, body: Body { future: Some(Box::pin(body)), value: None } }
+    }
 }
 
 impl<Fut: Future> Future for Run<Fut> {
     type Output = Result<Fut::Output, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { life, body } = self.get_mut();
-        match ready!(life.poll(context, body)) {
+        let Self { stage, body } = self.get_mut();
+        match ready!(stage.poll(context, body)) {
             Some(error) => Poll::Ready(Err(error)),
             None => match body.value.take() {
                 Some(value) => Poll::Ready(Ok(value)),
@@ -72,13 +102,13 @@ impl<Fut: Future> Unpin for Run<Fut> {}
 
 impl<Fut: Future> Drop for Run<Fut> {
     fn drop(&mut self) {
-        self.life.drop_body(&mut self.body);
+        self.stage.drop_body(&mut self.body);
     }
 }
 
 impl<Fut: Future> fmt::Debug for Run<Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run").field("stage", &self.life.0.name()).finish_non_exhaustive()
+        f.debug_struct("Run").field("stage", &self.stage.name()).finish_non_exhaustive()
     }
 }
 
@@ -100,52 +130,85 @@ impl<Fut: Future> Runs for Body<Fut> {
     }
 }
 
-/// What surrounds a body.
-struct Life(Stage);
-
 enum Stage {
-    Running(Box<Running>),
-    Releasing(Boxed<Result<(), Error>>),
+    Acquiring(Acquiring),
+    Held(Box<dyn Surrounds + Send>),
     Over,
 }
 
 impl Stage {
     fn name(&self) -> &'static str {
         match self {
-            Self::Running(_) => "running",
-            Self::Releasing(_) => "releasing",
+            Self::Acquiring(_) => "acquiring",
+            Self::Held(_) => "held",
             Self::Over => "over",
+        }
+    }
+
+    /// `None` if the body has returned.
+    fn poll(&mut self, context: &mut Context<'_>, body: &mut dyn Runs) -> Poll<Option<Error>> {
+        if let Self::Acquiring(acquiring) = self {
+            match ready!(acquiring.as_mut().poll(context)) {
+                Ok(held) => *self = Self::Held(held.life),
+                Err(error) => {
+                    *self = Self::Over;
+                    return Poll::Ready(Some(error));
+                }
+            }
+        }
+        let Self::Held(life) = self else { return Poll::Pending };
+        let error = ready!(life.poll(context, body));
+        *self = Self::Over;
+        Poll::Ready(error)
+    }
+
+    fn drop_body(&mut self, body: &mut dyn Runs) {
+        if let Self::Held(life) = self {
+            life.drop_body(body);
         }
     }
 }
 
-impl Life {
+/// What surrounds a body. As an object, because the compiler would look into all of it, for each body anew, to see whether
+/// its future is `Send`.
+trait Surrounds {
     /// `None` if the body has returned.
+    fn poll(&mut self, context: &mut Context<'_>, body: &mut dyn Runs) -> Poll<Option<Error>>;
+    /// Drops the body as its caller drops the call: its destructors see the hold, as the body did.
+    fn drop_body(&mut self, body: &mut dyn Runs);
+}
+
+enum Life {
+    Running(Running),
+    Releasing(Boxed<Result<(), Error>>),
+    Over,
+}
+
+impl Surrounds for Life {
     fn poll(&mut self, context: &mut Context<'_>, body: &mut dyn Runs) -> Poll<Option<Error>> {
         loop {
-            self.0 = match &mut self.0 {
-                Stage::Running(running) => {
+            *self = match self {
+                Self::Running(running) => {
                     let ending = ready!(running.poll(context, body));
-                    let Stage::Running(running) = mem::replace(&mut self.0, Stage::Over) else { continue };
-                    Stage::Releasing(Box::pin(async move {
+                    let Self::Running(running) = mem::replace(self, Self::Over) else { continue };
+                    Self::Releasing(Box::pin(async move {
                         let function = running.function();
                         finish(running.into_guard(), ending).await.map_err(|error| named(error, function))
                     }))
                 }
-                Stage::Releasing(releasing) => {
+                Self::Releasing(releasing) => {
                     let result = ready!(releasing.as_mut().poll(context));
-                    self.0 = Stage::Over;
+                    *self = Self::Over;
                     return Poll::Ready(result.err());
                 }
-                Stage::Over => return Poll::Pending,
+                Self::Over => return Poll::Pending,
             };
         }
     }
 
-    /// Drops the body as its caller drops the call: its destructors see the hold, as the body did.
     fn drop_body(&mut self, body: &mut dyn Runs) {
-        if let Stage::Running(running) = &self.0 {
-            running.drop_body(&mut || body.stop());
+        if let Self::Running(running) = self {
+            running.drop_body(body);
         }
     }
 }

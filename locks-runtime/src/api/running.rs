@@ -7,7 +7,6 @@ use crate::values::end::EndReason;
 use crate::values::options::{OnLost, Options};
 use crate::world::panic::with_contained_wakers;
 use std::any::Any;
-use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -65,12 +64,6 @@ impl Watched {
     }
 }
 
-impl fmt::Debug for Running {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("guard", &self.guard).field("function", &self.function).finish_non_exhaustive()
-    }
-}
-
 impl Running {
     pub(super) fn new(guard: Guard, options: &Options, function: Option<&'static str>) -> Self {
         let hold = Arc::clone(guard.hold());
@@ -84,10 +77,6 @@ impl Running {
         let nest = nest(guard.body());
         let watched = (options.on_lost == OnLost::Cancel).then_some(Watched { hold, ended: None });
         Self { guard, nest, watched, limit, function }
-    }
-
-    pub(super) fn guard(&self) -> &Guard {
-        &self.guard
     }
 
     pub(super) fn function(&self) -> Option<&'static str> {
@@ -138,10 +127,10 @@ impl Running {
     }
 
     /// Drops the body as its caller drops the call, which may be at the end of a thread.
-    pub(super) fn drop_body(&self, work: &mut dyn FnMut()) {
+    pub(super) fn drop_body(&self, body: &mut dyn Runs) {
         let mut dropped = Ok(());
         self.guard.hold().span().in_scope(|| {
-            self.nest.drop_within(&mut || dropped = catch_unwind(AssertUnwindSafe(&mut *work)));
+            self.nest.drop_within(&mut || dropped = catch_unwind(AssertUnwindSafe(|| body.stop())));
         });
         if let Err(panic) = dropped
             && !std::thread::panicking()

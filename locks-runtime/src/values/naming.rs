@@ -3,7 +3,7 @@
 use crate::values::error::Error;
 use crate::values::key::Key;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use std::fmt::{self, Display};
+use std::fmt::Display;
 
 /// The longest key in bytes: what every store can name, and more than a person can read.
 const LONGEST: usize = 512;
@@ -56,28 +56,13 @@ pub(crate) fn is_value_in(text: &str, name: &str) -> bool {
     after('{').any(in_braces) || after('<').any(|rest| rest.trim_start().starts_with('>'))
 }
 
-/// One piece of a key template, in order.
-#[derive(Clone, Copy)]
-pub enum Piece<'a> {
-    /// Text of the template, used as it is.
-    Text(&'static str),
-    /// An interpolated value, with the expression it came from.
-    Value(&'static str, &'a dyn Display),
-}
-
-impl fmt::Debug for Piece<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => write!(f, "{text}"),
-            Self::Value(name, value) => write!(f, "{{{name}={value}}}"),
-        }
-    }
-}
+/// An interpolated value, with the expression it came from.
+pub(crate) type Value<'a> = (&'static str, &'a dyn Display);
 
 /// What a value may not bring into a key as it is: it would name another lock, or none.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'/').add(b'%');
 
-/// Puts a template and its values together.
+/// Puts a template and its values together: the first of the texts, the first value, the second text, and so on.
 ///
 /// Values are percent-encoded (`/`, `%`, control characters), so two different lists of arguments never make one
 /// key, and no value reaches into another lock's tree.
@@ -85,25 +70,20 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b'/').add(b'%');
 /// # Errors
 ///
 /// `InvalidKey` if a value is empty (two templates would meet in one key) or the whole is not a [`Key`].
-pub(crate) fn render(pieces: &[Piece<'_>]) -> Result<Key, Error> {
-    if let [Piece::Text(text)] = pieces {
-        return Key::new(text);
+pub(crate) fn render(texts: &[&'static str], values: &[Value<'_>]) -> Result<Key, Error> {
+    if let ([text], []) = (texts, values) {
+        return Key::new(*text);
     }
     let mut name = String::with_capacity(64);
-    for piece in pieces {
-        match piece {
-            Piece::Text(text) => name.push_str(text),
-            Piece::Value(expression, value) => {
-                let value = value.to_string();
-                if value.is_empty() {
-                    return Err(Error::invalid_key(
-                        &name,
-                        format!("`{{{expression}}}` is empty; a key needs a value there"),
-                    ));
-                }
-                encode(&mut name, &value);
-            }
+    let mut values = values.iter();
+    for text in texts {
+        name.push_str(text);
+        let Some((expression, value)) = values.next() else { continue };
+        let value = value.to_string();
+        if value.is_empty() {
+            return Err(Error::invalid_key(&name, format!("`{{{expression}}}` is empty; a key needs a value there")));
         }
+        encode(&mut name, &value);
     }
     Key::new(name)
 }
@@ -128,7 +108,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn two(a: &str, b: &str) -> Result<Key, Error> {
-        render(&[Piece::Text("/x/"), Piece::Value("a", &a), Piece::Text("/"), Piece::Value("b", &b)])
+        render(&["/x/", "/", ""], &[("a", &a), ("b", &b)])
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The events that a program's own logs would have.
 
 use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -14,6 +14,7 @@ pub(crate) struct Warnings {
 
 impl Warnings {
     pub(crate) fn collect() -> Self {
+        hear_every_thread();
         let texts = Arc::new(Mutex::new(Vec::new()));
         let guard = tracing::subscriber::set_default(Collector(Arc::clone(&texts)));
         Self { texts, _guard: guard }
@@ -23,6 +24,16 @@ impl Warnings {
     pub(crate) fn with(&self, text: &str) -> Vec<String> {
         self.texts.lock().unwrap().iter().filter(|found| found.contains(text)).cloned().collect()
     }
+}
+
+/// Where a thread without any subscriber is the first to reach an event, `tracing` may remember that nobody wants it: here
+/// are threads of other tests.
+fn hear_every_thread() {
+    static HEARD: Once = Once::new();
+    HEARD.call_once(|| {
+        tracing::subscriber::set_global_default(Collector(Arc::default())).unwrap();
+        tracing::callsite::rebuild_interest_cache();
+    });
 }
 
 struct Collector(Arc<Mutex<Vec<String>>>);
