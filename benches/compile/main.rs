@@ -30,16 +30,16 @@ fn main() {
     let medians = figures.map(|rounds| Figures::median_of(&rounds));
     println!("{FUNCTIONS} functions, rounds: {rounds}\n");
     println!(
-        "| crate           |       check |     release | LLVM functions | LLVM lines | library, kB | future, B | with 4 kB, B |"
+        "| crate           |       check |       release | LLVM functions | LLVM lines | library, kB | future, B | with 4 kB, B |"
     );
     println!(
-        "|-----------------|------------:|------------:|---------------:|-----------:|------------:|----------:|-------------:|"
+        "|-----------------|------------:|--------------:|---------------:|-----------:|------------:|----------:|-------------:|"
     );
     for ((one, figures), [small, large]) in CRATES.iter().zip(&medians).zip(&sizes) {
         let Figures { check, release, functions, lines, library } = figures;
         let [check, release] = [check, release].map(|took| format!("{:.2} ({:.2})", took.processor, took.clock));
         println!(
-            "| {:<15} | {check:>11} | {release:>11} | {functions:>14.0} | {lines:>10.0} | {:>11.0} | {small:>9} | {large:>12} |",
+            "| {:<15} | {check:>11} | {release:>13} | {functions:>14.0} | {lines:>10.0} | {:>11.0} | {small:>9} | {large:>12} |",
             one.name,
             library / 1e3,
         );
