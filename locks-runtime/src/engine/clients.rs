@@ -75,7 +75,7 @@ impl Client {
         let head = client.queues.upgrade().and_then(|queues| queues.head(&QueueName::Lock(key.clone())));
         let progress = head.as_ref().map(|head| head.progress()).unwrap_or_default();
         let is_real = match progress.stage {
-            Stage::Held(_) | Stage::Lapsing { .. } => true,
+            Stage::Held(_) => true,
             // The store's answer to it may be under way.
             Stage::Asking | Stage::Queued => {
                 head.is_some_and(|head| Some(head.id) != own && *head.request.holder == *holder)
