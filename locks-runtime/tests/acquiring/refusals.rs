@@ -188,3 +188,19 @@ async fn a_refused_release_of_a_guard_reports_it_and_goes_on() {
     store.faults().set_release_forbidden(false);
     locks.lock("k").wait(seconds(2)).acquire().await.unwrap().release().await.unwrap();
 }
+
+/// How long the store had been silent when the time to wait was over tells whether that is why.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_falls_silent_near_the_end_of_a_wait_is_no_reason_for_its_end() {
+    for (silent_for, expected) in [(3, ErrorKind::Timeout), (6, ErrorKind::Unavailable)] {
+        let store = TestStore::new();
+        let _held = client(&store).await.lock("k").acquire().await.unwrap();
+        let waiting = failing(client(&store).await.lock("k").wait(seconds(8)));
+        sleep(seconds(8 - silent_for)).await;
+        // So that the waiter has something to ask.
+        store.expire_sessions();
+        store.faults().set_silent(true);
+        let (error, took) = waiting.await.unwrap();
+        assert_eq!((error.kind(), took.as_secs()), (expected, 8), "silent for {silent_for} of 8 s: {error}");
+    }
+}

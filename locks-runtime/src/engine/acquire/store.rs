@@ -215,11 +215,20 @@ impl Attempt {
         self.times_out_at(&position.progress()).is_some_and(|end| self.now() >= end)
     }
 
+    /// Whether that is why the time to wait is over, and not that it had answered too late for the rest.
+    fn is_silent_since(&self, unanswered: Moment) -> bool {
+        let (silence, waited) = (self.now().since(unanswered), self.now().since(self.begun));
+        silence * 2 >= waited || silence >= self.engine.defaults.connect_timeout
+    }
+
     /// The time to wait passed: because the lock was held, or because the store did not answer.
     async fn timed_out(&self, progress: Progress) -> Error {
         match (progress.cause, progress.unanswered) {
             (Some(cause), _) => cause.to_error(""),
-            (None, Some(_)) => self.no_answer(),
+            // It has answered nothing, for most of that time or for as long as one without a limit bears it.
+            (None, Some(since)) if self.is_silent_since(since) => self.no_answer(),
+            // It owes an answer, and would owe another one.
+            (None, Some(_)) => self.timeout(None),
             (None, None) => self.queue_timeout().await,
         }
     }
