@@ -1,9 +1,11 @@
 //! Loopback ports that are free now and likely to stay so.
 
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{LazyLock, Mutex};
 
 use tokio::net::TcpSocket;
 
@@ -11,12 +13,18 @@ use tokio::net::TcpSocket;
 /// would find its port taken by one of them.
 const RANGE: std::ops::Range<u16> = 10_000..32_000;
 
-/// A port of 127.0.0.1 on which no process listens.
+/// What this process was given before: a server that is down for a moment wants its port back.
+static GIVEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
+
+/// A port of 127.0.0.1 on which no process listens, and that no other test of this program has.
 pub(crate) fn free() -> u16 {
-    std::iter::repeat_with(random)
+    let mut given = GIVEN.lock().unwrap();
+    let port = std::iter::repeat_with(random)
         .take(1_000)
-        .find(|port| reserve((Ipv4Addr::LOCALHOST, *port).into()).is_ok())
-        .expect("no free port among a thousand")
+        .find(|port| !given.contains(port) && reserve((Ipv4Addr::LOCALHOST, *port).into()).is_ok())
+        .expect("no free port among a thousand");
+    given.insert(port);
+    port
 }
 
 /// A listener on such a port, for a runtime to take over.
