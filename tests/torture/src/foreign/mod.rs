@@ -1,8 +1,8 @@
 //! Clients of other projects in the same line as the workers, on the locks that all workers use, under faults of their own.
 //!
-//! - [`store`]: which clients on which store
-//! - [`turns`]: what a client does, again and again; [`step`]: how that is recorded
-//! - [`faults`]: what is done to them
+//! - `store`: which clients on which store
+//! - `turns`: what a client does, again and again; `step`: how that is recorded
+//! - `faults`: what is done to them
 //!
 //! A client runs in a process of its own, which a driver of `tests/peers` is; the bodies under its locks run here. The
 //! checker's rule is in `checker/foreign.rs`.
