@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+use locks_runtime::store::Change;
 use locks_runtime::testing::TestStore;
 use locks_runtime::{Error, ErrorKind};
 use std::future::pending;
@@ -187,4 +188,19 @@ async fn a_client_that_is_dropped_before_its_session_is_open_leaves_none() -> Re
     store.faults().set_silent(false);
     nothing_is_left_soon(&store).await;
     Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_in_memory_reports_each_hold_however_short() {
+    let store = TestStore::new();
+    let (ours, theirs) = (store.client(), store.client());
+    let mut watch = theirs.watch("k").await.unwrap();
+    for number in 0..20 {
+        ours.lock("k").name(number.to_string()).acquire().await.unwrap().release().await.unwrap();
+    }
+    for number in 0..20 {
+        let Some(Change::Acquired(_, holder)) = watch.next().await else { panic!("hold {number}") };
+        assert_eq!(holder.name, number.to_string());
+        assert!(matches!(watch.next().await, Some(Change::Released(_))), "hold {number}");
+    }
 }

@@ -1,11 +1,13 @@
 //! What is shown of what must not be seen, or was written by others.
 
 use distributed_locks::ErrorKind;
+use distributed_locks::store::Change;
 use serde_json::json;
 use support::Server;
 use support::cases;
 use support::cases::{Case, Fixture};
 use support::etcd::{Etcd, Setup, Users, encode};
+use support::in_time;
 use support::scenarios::bad_input::refused_at_once;
 use support::scenarios::shown::{self, a_hostile_record_is_shown_in_one_short_line, hostile_record};
 use support::scenarios::{chain, client, connect};
@@ -15,6 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
         no_password_is_shown,
         a_hostile_record_is_escaped_and_cut,
         a_role_on_a_prefix_that_begins_with_a_slash_has_a_url,
+        a_watch_reports_each_hold_however_short,
     ]
 }
 
@@ -54,4 +57,17 @@ async fn a_role_on_a_prefix_that_begins_with_a_slash_has_a_url(fixture: Fixture)
     guard.release().await.unwrap();
     let error = refused_at_once(&at("/app"), "/k").await;
     assert_eq!(error.kind(), ErrorKind::Unauthorized, "{}", chain(&error));
+}
+
+async fn a_watch_reports_each_hold_however_short(fixture: Fixture) {
+    let (ours, theirs, key) = (client(&fixture), client(&fixture), fixture.key("k"));
+    let mut watch = theirs.watch(&key).await.unwrap();
+    for number in 0..20 {
+        ours.lock(&key).name(number.to_string()).acquire().await.unwrap().release().await.unwrap();
+    }
+    for number in 0..20 {
+        let Some(Change::Acquired(_, holder)) = in_time(watch.next()).await else { panic!("hold {number}") };
+        assert_eq!(holder.name, number.to_string());
+        assert!(matches!(in_time(watch.next()).await, Some(Change::Released(_))), "hold {number}");
+    }
 }

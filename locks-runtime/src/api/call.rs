@@ -166,7 +166,7 @@ pub fn acquiring(site: &'static Site, key: Result<Key, Error>) -> Acquiring {
 ///
 /// # Errors
 ///
-/// Every kind of [`Error`] but `Lost` and `LimitPassed`: a body that blocks cannot be stopped.
+/// Every kind of [`Error`]. `Lost` and `LimitPassed` only before the body begins: one that blocks cannot be stopped.
 ///
 /// # Panics
 ///

@@ -217,9 +217,15 @@ impl Surrounds for Life {
 pub(crate) fn run_under_blocking<T>(guard: Guard, body: impl FnOnce(Guard) -> T) -> Result<T, Error> {
     let (mut body, mut value) = (Some(body), None);
     let hold = guard.hold();
-    let ran =
-        within(&guard, &nest(guard.body()), &mut || value = body.take().map(|body| body(Guard::joining(hold.clone()))));
-    blocking(finish(guard, ran.map_or_else(Ending::Panicked, |()| Ending::Returned)))?;
+    // It cannot be stopped, but it does not begin.
+    let ending = match hold.loss() {
+        Some(reason) => Ending::Stopped(reason),
+        None => {
+            let work = &mut || value = body.take().map(|body| body(Guard::joining(hold.clone())));
+            within(&guard, &nest(guard.body()), work).map_or_else(Ending::Panicked, |()| Ending::Returned)
+        }
+    };
+    blocking(finish(guard, ending))?;
     match value {
         Some(value) => Ok(value),
         None => without_a_value(),

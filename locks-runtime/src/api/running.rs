@@ -39,6 +39,8 @@ pub(super) struct Running {
     guard: Guard,
     nest: Nest,
     watched: Option<Watched>,
+    /// Whether the body was polled.
+    has_begun: bool,
     /// A limit of the body's own, where the hold does not have it.
     limit: Option<(Duration, Timer)>,
     /// Named in the errors.
@@ -76,7 +78,7 @@ impl Running {
         });
         let nest = nest(guard.body());
         let watched = (options.on_lost == OnLost::Cancel).then_some(Watched { hold, ended: None });
-        Self { guard, nest, watched, limit, function }
+        Self { guard, nest, watched, has_begun: false, limit, function }
     }
 
     pub(super) fn function(&self) -> Option<&'static str> {
@@ -89,8 +91,10 @@ impl Running {
 
     /// Polls the body, unless it has to stop.
     pub(super) fn poll(&mut self, context: &mut Context<'_>, body: &mut dyn Runs) -> Poll<Ending> {
-        // Before the body gets a turn: after a pause of the process the clock knows first.
-        if let Some(reason) = self.watched.as_ref().and_then(|watched| watched.hold.loss()) {
+        // Before the body gets a turn: after a pause of the process the clock knows first. One that goes on after a loss
+        // does not begin after it.
+        let has_begun = std::mem::replace(&mut self.has_begun, true);
+        if let Some(reason) = self.must_hold(has_begun).and_then(|hold| hold.loss()) {
             return Poll::Ready(self.stop(body, Ending::Stopped(reason)));
         }
         let mut polled = Poll::Pending;
@@ -116,6 +120,11 @@ impl Running {
             return Poll::Ready(self.stop(body, Ending::OverLimit(limit)));
         }
         Poll::Pending
+    }
+
+    /// The hold without which the body does not run.
+    fn must_hold(&self, has_begun: bool) -> Option<&Hold> {
+        (self.watched.is_some() || !has_begun).then_some(self.guard.hold())
     }
 
     /// Drops the body where it is. Its destructors may panic; that is the body's panic then.

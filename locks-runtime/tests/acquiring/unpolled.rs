@@ -3,7 +3,7 @@
 use crate::events::Warnings;
 use crate::seconds;
 use locks_runtime::testing::TestStore;
-use locks_runtime::{Error, ErrorKind, Guard, Lock, Locks};
+use locks_runtime::{Error, ErrorKind, Guard, Lock, Locks, OnLost};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Waker};
@@ -166,4 +166,26 @@ async fn a_head_that_is_not_polled_is_no_sign_of_a_silent_store() {
     drop(first);
     let error = last.await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+}
+
+/// A process may be paused between the moment at which it gets a lock and the first poll of the body: whatever is to happen
+/// when a lock is lost, no body begins under one that is.
+#[tokio::test(start_paused = true)]
+async fn no_body_begins_under_a_lock_that_is_over() {
+    let options = [
+        (OnLost::Cancel, None, ErrorKind::Lost),
+        (OnLost::Continue, None, ErrorKind::Lost),
+        (OnLost::Continue, Some(TTL / 2), ErrorKind::LimitPassed),
+    ];
+    for (on_lost, limit, expected) in options {
+        let locks = TestStore::new().client();
+        let call = job(&locks).on_lost(on_lost).hold_at_most(limit).run(|_guard| {
+            // Time passes, and nothing is polled.
+            let mut passing = Box::pin(tokio::time::advance(10 * TTL));
+            assert!(passing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            async { unreachable!("the body begins") }
+        });
+        let error: Error = call.await.map(|(): ()| ()).unwrap_err();
+        assert_eq!(error.kind(), expected, "{error}");
+    }
 }
