@@ -66,8 +66,10 @@ async fn a_watch_reports_each_hold_however_short(fixture: Fixture) {
         ours.lock(&key).name(number.to_string()).acquire().await.unwrap().release().await.unwrap();
     }
     for number in 0..20 {
-        let Some(Change::Acquired(_, holder)) = in_time(watch.next()).await else { panic!("hold {number}") };
-        assert_eq!(holder.name, number.to_string());
-        assert!(matches!(in_time(watch.next()).await, Some(Change::Released(_))), "hold {number}");
+        let acquired = in_time(watch.next()).await;
+        let name = number.to_string();
+        assert!(matches!(&acquired, Some(Change::Acquired(_, holder)) if holder.name == name), "{name}: {acquired:?}");
+        let released = in_time(watch.next()).await;
+        assert!(matches!(released, Some(Change::Released(_))), "{name}: {released:?}");
     }
 }
