@@ -93,8 +93,9 @@ impl Running {
     pub(super) fn poll(&mut self, context: &mut Context<'_>, body: &mut dyn Runs) -> Poll<Ending> {
         // Before the body gets a turn: after a pause of the process the clock knows first. One that goes on after a loss
         // does not begin after it.
-        let has_begun = std::mem::replace(&mut self.has_begun, true);
-        if let Some(reason) = self.must_hold(has_begun).and_then(|hold| hold.loss()) {
+        let must_be_held = self.watched.is_some() || !self.has_begun;
+        self.has_begun = true;
+        if let Some(reason) = must_be_held.then(|| self.guard.hold().loss()).flatten() {
             return Poll::Ready(self.stop(body, Ending::Stopped(reason)));
         }
         let mut polled = Poll::Pending;
@@ -120,11 +121,6 @@ impl Running {
             return Poll::Ready(self.stop(body, Ending::OverLimit(limit)));
         }
         Poll::Pending
-    }
-
-    /// The hold without which the body does not run.
-    fn must_hold(&self, has_begun: bool) -> Option<&Hold> {
-        (self.watched.is_some() || !has_begun).then_some(self.guard.hold())
     }
 
     /// Drops the body where it is. Its destructors may panic; that is the body's panic then.

@@ -58,10 +58,10 @@ pub async fn many_callers_of_a_dead_store_wait_as_long_as_one<P: Program>(fixtur
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         }
         let took = begun.elapsed();
-        // One after another they would take 2 s each; half of that is far more than it takes on a busy machine.
-        assert!(took < Duration::from_secs(CALLERS), "{mode:?}: {took:?}");
+        // One after another they would take 2 s each.
+        assert!(took < Duration::from_secs(15), "{mode:?}: {took:?}");
         let begun = Instant::now();
         locks.close().await;
-        assert!(begun.elapsed() < Duration::from_secs(CALLERS), "{mode:?}: closed after {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(10), "{mode:?}: closed after {:?}", begun.elapsed());
     }
 }
