@@ -94,7 +94,8 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
     });
     let targets = Arc::new(Targets { store, workers, log });
     // A lock with a flaw has another layout.
-    let foreign = broken.is_none().then(|| Foreigners::start(&url, directory, *seed, settings.length)).transpose()?;
+    let start = || Foreigners::start(&settings.store, &url, directory, *seed, settings.length);
+    let foreign = broken.is_none().then(start).transpose()?;
     let matrix = Matrix { has_network: kind.has_network() };
     if broken.is_none() {
         targets.log.0.record(EventKind::Matrix { has_network: matrix.has_network });

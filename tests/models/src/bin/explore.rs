@@ -1,5 +1,5 @@
-//! Plays seeds on a model: `explore etcd` or `explore redis`, with `SEEDS=0..3000`, `PARTS="+least -bad"`, `JOBS=2`, `TWICE=1`; or one seed with
-//! every message, with `SHOW=7`.
+//! Plays seeds on a model: `explore etcd` or `explore redis`, with `SEEDS=0..3000`, `PARTS="+least -bad"`, `JOBS=2`,
+//! `TWICE=1`; or one seed with every message, with `SHOW=7`.
 
 #![expect(clippy::print_stdout, reason = "this is a program for people")]
 

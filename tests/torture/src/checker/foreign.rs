@@ -31,6 +31,8 @@ struct Turn {
     id: u64,
     /// The lock.
     key: String,
+    /// When it requested the lock, if nobody looks whether its entry is still there when its turn comes.
+    unchecked_since: Option<Nanos>,
     /// When it said that it held the lock, and when that is over without a renewal, if it never renews.
     held: Option<(Nanos, Option<Nanos>)>,
     /// When its body was over.
@@ -43,11 +45,11 @@ struct Turn {
 
 impl Turns {
     pub(super) fn add(&mut self, at: Nanos, process: &str, id: u64, step: &Step) {
-        if let Step::Requested { key } = step {
+        if let Step::Requested { key, unchecked } = step {
             self.index.insert(id, self.turns.len());
-            let (process, key) = (process.to_owned(), key.clone());
+            let (process, key, unchecked_since) = (process.to_owned(), key.clone(), unchecked.then_some(at));
             let (held, left, over, failed) = (None, None, None, false);
-            self.turns.push(Turn { process, id, key, held, left, over, failed });
+            self.turns.push(Turn { process, id, key, unchecked_since, held, left, over, failed });
             return;
         }
         let Some(turn) = self.index.get(&id).map(|index| &mut self.turns[*index]) else { return };
@@ -163,6 +165,8 @@ fn protected_until(history: &History, limits: &Limits, turn: &Turn, begun: Nanos
     let end = ended(history, turn);
     // It renews thrice in a TTL; one renewal may just be due, and a busy machine makes it late.
     let certain = nanos(limits.ttl) * 2 / 3 - nanos(limits.grace);
+    // A turn that begins later is on a lease that was renewed since, or is a new one; unless nobody has looked.
+    let begun = turn.unchecked_since.unwrap_or(begun);
     let lapses = history.faults.iter().filter_map(|fault| {
         let from = match &fault.scope {
             Scope::Store => renews.then_some(fault.span.from + certain)?,
@@ -172,7 +176,6 @@ fn protected_until(history: &History, limits: &Limits, turn: &Turn, begun: Nanos
             Scope::OldLeader | Scope::Forgotten(_) => fault.span.from,
             _ => return None,
         };
-        // A turn that begins later is on a lease that was renewed since, or is a new one.
         let to = fault.span.extended(limits.store_recovery).to;
         (from < end && begun < to).then_some(from)
     });

@@ -4,21 +4,24 @@ use std::time::Duration;
 
 use super::history::{Call, History, Hold};
 use super::spans::Span;
-use super::{Rule, Violation};
+use super::{Limits, Rule, Violation};
 use crate::clock::{Nanos, nanos};
 use crate::history::{Outcome, Scope};
 
 /// By how much the clocks of the holder and of the store may differ in that time.
 const TOLERANCE: Duration = Duration::from_millis(50);
 
-pub(super) fn check(history: &History, key: &str) -> Vec<Violation> {
+pub(super) fn check(history: &History, limits: &Limits, key: &str) -> Vec<Violation> {
     let holds = history.holds(key);
     let mut violations = Vec::new();
     for (index, (call, hold)) in holds.iter().enumerate() {
         let Some(least) = call.options.least_ms else { continue };
-        let until = granted(&holds[..index], call) + least * 1_000_000 - nanos(TOLERANCE);
+        let granted = granted(&holds[..index], call);
+        let until = granted + least * 1_000_000 - nanos(TOLERANCE);
         // Those that joined a hold are under it.
-        let next = holds[index + 1..].iter().find(|(next, _)| next.options.joins.is_none());
+        let next = holds[index + 1..].iter().find(|(next, body)| {
+            next.options.joins.is_none() && !is_late(history, limits, (next, body), (granted, hold))
+        });
         let Some((next, begun)) = next.map(|(next, hold)| (*next, hold.begun)).filter(|(_, begun)| *begun < until)
         else {
             continue;
@@ -47,6 +50,20 @@ fn granted(before: &[(&Call, &Hold)], call: &Call) -> Nanos {
         hold.ended.filter(|_| is_normal && before.stoppable).map(|(at, _)| at)
     });
     call.invoked.max(released.unwrap_or(0)).min(call.hold.as_ref().map_or(Nanos::MAX, |hold| hold.begun))
+}
+
+/// Whether this body began late under a hold that was over before the other one was granted, because its process was not
+/// scheduled. Whether it may be seen beside another body is for the rule of exclusion to say.
+fn is_late(history: &History, limits: &Limits, body: (&Call, &Hold), other: (Nanos, &Hold)) -> bool {
+    let (call, hold) = body;
+    let (granted, other) = other;
+    if history.promises().fencing {
+        return hold.fence < other.fence;
+    }
+    // It is noted when it was over by somebody who may have been resumed after the body.
+    let grace = nanos(limits.grace);
+    let has_just_resumed = |stall: &Span| stall.from <= granted && hold.begun.abs_diff(stall.to) <= grace;
+    history.stalls(&call.process).iter().any(has_just_resumed)
 }
 
 /// Whether somebody else took leases away from anybody in this time.

@@ -152,7 +152,7 @@ fn safety(history: &History, limits: &Limits) -> Vec<Violation> {
     for key in history.keys() {
         violations.extend(exclusion::check(history, limits, key));
         violations.extend(joined::check(history, key));
-        violations.extend(least::check(history, key));
+        violations.extend(least::check(history, limits, key));
         violations.extend(foreign::check(history, limits, key));
         violations.extend(register::check(history, key));
     }

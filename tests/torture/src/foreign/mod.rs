@@ -59,16 +59,16 @@ const LOCKS: [(&str, usize); 2] = [("/torture/all/short", 2), ("/torture/all/lon
 
 impl Foreigners {
     /// Starts those that `PEERS` names (`none`, or names with commas between), by default those that are
-    /// installed for the store with this URL and exclude each other. There are faults for this long.
+    /// installed for this store, which has this URL, and exclude each other. There are faults for this long.
     ///
     /// # Errors
     ///
     /// If one that is named is not installed, or cannot share locks on this store.
-    pub fn start(url: &str, directory: &Path, seed: u64, length: Duration) -> io::Result<Self> {
+    pub fn start(store: &str, url: &str, directory: &Path, seed: u64, length: Duration) -> io::Result<Self> {
         let mut clients = Vec::new();
-        for name in chosen(url)? {
+        for name in chosen(&Usage::all(store, url))? {
             let (url, proxies) = behind_proxies(url);
-            let usage = Usage::all(&url).into_iter().find(|usage| usage.peer.name() == name);
+            let usage = Usage::all(store, &url).into_iter().find(|usage| usage.peer.name() == name);
             clients.extend(usage.map(|usage| Client::start(usage, proxies, directory)).transpose()?.map(Arc::new));
         }
         let mut threads = Vec::new();
@@ -99,8 +99,7 @@ impl Foreigners {
 }
 
 /// The names of the clients to be used.
-fn chosen(url: &str) -> io::Result<Vec<String>> {
-    let possible = Usage::all(url);
+fn chosen(possible: &[Usage]) -> io::Result<Vec<String>> {
     let installed = possible.iter().filter(|usage| usage.peer.is_installed()).map(|usage| usage.peer.name().to_owned());
     let installed: Vec<String> = installed.collect();
     let named = match std::env::var("PEERS") {

@@ -11,6 +11,9 @@ pub enum Step {
     Requested {
         /// The lock.
         key: String,
+        /// Whether it is told that it holds the lock although its entry was gone before its turn came.
+        #[serde(default)]
+        unchecked: bool,
     },
     /// The client has said that it holds the lock, and a body runs. If it never renews what it holds, that is over at
     /// `until`.

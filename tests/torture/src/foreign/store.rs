@@ -19,6 +19,8 @@ pub(super) struct Usage {
     /// It tries again and again, for a lock that it does not renew; otherwise it waits in the queue, and renews.
     pub(super) tries: bool,
     pub(super) ttl: Duration,
+    /// It is told that it holds the lock even if its entry was gone when its turn came.
+    pub(super) unchecked: bool,
     /// The store, as the client wants it.
     address: String,
     /// What it puts before a key of ours.
@@ -29,8 +31,8 @@ pub(super) struct Usage {
 const ZOOKEEPER_TTL: Duration = Duration::from_secs(4);
 
 impl Usage {
-    /// Those that stand in one line with ours in the store with this URL.
-    pub(super) fn all(url: &str) -> Vec<Self> {
+    /// Those that stand in one line with ours in this store, which has this URL.
+    pub(super) fn all(store: &str, url: &str) -> Vec<Self> {
         let Some((scheme, rest)) = url.split_once("://") else { return Vec::new() };
         let (rest, parameters) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -42,6 +44,7 @@ impl Usage {
             driver: if peer == Peer::Etcdctl { Peer::Go } else { peer },
             tries,
             ttl,
+            unchecked: false,
             address,
             root: root.to_owned(),
         };
@@ -49,7 +52,9 @@ impl Usage {
             "etcd" => {
                 let address: Vec<String> = hosts.split(',').map(|host| format!("http://{host}")).collect();
                 let waiting = |peer, kind| usage(peer, kind, false, TTL, address.join(","), "");
-                vec![waiting(Peer::Go, "mutex"), waiting(Peer::Etcdctl, "etcdctl"), waiting(Peer::Jetcd, "lock")]
+                // jetcd asks the server's lock service, which does not look until 3.5 (etcd-io/etcd#9921).
+                let jetcd = Self { unchecked: store.starts_with("etcd-3.4"), ..waiting(Peer::Jetcd, "lock") };
+                vec![waiting(Peer::Go, "mutex"), waiting(Peer::Etcdctl, "etcdctl"), jetcd]
             }
             "redis" => {
                 let trying = |peer| usage(peer, "lock", true, TTL, hosts.to_owned(), "");

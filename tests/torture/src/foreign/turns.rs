@@ -59,7 +59,7 @@ impl Life<'_> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let turn = NEXT.fetch_add(1, Ordering::Relaxed);
         let record = |step| self.recorder.record(EventKind::Foreign { turn, step });
-        record(Step::Requested { key: key.to_owned() });
+        record(Step::Requested { key: key.to_owned(), unchecked: self.client.usage.unchecked });
         let error = match self.acquire(key)? {
             Attempt::Held { until } => {
                 record(Step::Held { until });

@@ -10,8 +10,12 @@ impl Builder {
         self.event(at, process, EventKind::Foreign { turn, step })
     }
 
+    fn requested(self, at: u64, process: &str, turn: u64, unchecked: bool) -> Self {
+        self.foreign(at, process, turn, Step::Requested { key: KEY.into(), unchecked })
+    }
+
     fn foreign_holds(self, from: u64, to: u64, process: &str, turn: u64, until: Option<u64>) -> Self {
-        let requested = self.foreign(from - 1, process, turn, Step::Requested { key: KEY.into() });
+        let requested = self.requested(from - 1, process, turn, false);
         let held = requested.foreign(from, process, turn, Step::Held { until: until.map(|until| until * 1_000_000) });
         held.foreign(to, process, turn, Step::Left).foreign(to + 2, process, turn, Step::Over { error: None })
     }
@@ -89,9 +93,23 @@ fn a_fault_that_is_long_over_explains_nothing() {
 }
 
 #[test]
+fn a_lock_that_lapsed_while_its_client_waited_is_nobodys_if_that_is_not_looked_at() {
+    let history = |unchecked, fault| {
+        let waits = two_workers().requested(10, "jetcd.1", 7, unchecked).fault(fault, fault + 2_000, Scope::Store);
+        let told =
+            waits.foreign(10_000, "jetcd.1", 7, Step::Held { until: None }).foreign(12_000, "jetcd.1", 7, Step::Left);
+        ours(told, 10_100, 10_200).violated()
+    };
+    assert_eq!(history(true, 2_000), []);
+    assert_eq!(history(false, 2_000), [Rule::Exclusion]);
+    // What comes later than our body explains nothing.
+    assert_eq!(history(true, 11_000), [Rule::Exclusion]);
+}
+
+#[test]
 fn a_killed_client_holds_nothing() {
     let history = |from| {
-        let waits = two_workers().foreign(9, "go.1", 7, Step::Requested { key: KEY.into() });
+        let waits = two_workers().requested(9, "go.1", 7, false);
         let killed = waits.foreign(10, "go.1", 7, Step::Held { until: None }).dies(1_000, "go.1");
         ours(killed, from, from + 100).violated()
     };

@@ -2,14 +2,14 @@
 
 use super::builder::{Builder, two_workers};
 use locks_torture::checker::Rule;
-use locks_torture::history::{Ending, Options, Outcome, Scope};
+use locks_torture::history::{Ending, EventKind, Options, Outcome, Promises, Scope};
 
 fn at_least(least_ms: u64) -> Options {
     Options { least_ms: Some(least_ms), ..Options::default() }
 }
 
 mod hold_at_least {
-    use super::{Builder, Ending, Outcome, Rule, Scope, at_least, two_workers};
+    use super::{Builder, Ending, EventKind, Outcome, Promises, Rule, Scope, at_least, two_workers};
 
     /// `a` asks for three seconds and its body ends soon; `b` begins `then`.
     fn kept(then: u64) -> Builder {
@@ -50,6 +50,26 @@ mod hold_at_least {
         };
         assert_eq!(killed(2_000), [Rule::Exclusion]);
         assert_eq!(killed(2_600), []);
+    }
+
+    #[test]
+    fn a_body_that_begins_late_under_an_older_hold_is_not_the_next() {
+        let history = |promises, resumed, grant| {
+            let started = |pid| EventKind::WorkerStarted { pid, promises };
+            let workers = Builder::default().event(0, "a", started(1)).event(0, "b", started(2));
+            let late = workers.invokes(0, "b", 1).stalls(5, resumed, "b");
+            let kept = late.invokes_as(4_000, "a", 1, at_least(3_000), true).holds(4_010, 4_100, "a", 1, 6);
+            let begun = kept.starts(5_010, "b", 1, grant).beats(5_011, "b", 1, false);
+            let ended = begun.finishes(5_012, "b", 1, Ending::Dropped);
+            ended.returns(5_013, "b", 1, Outcome::Lost).violated()
+        };
+        let fenced = Promises { fencing: true, queue_order: true };
+        assert_eq!(history(fenced, 5_000, 5), []);
+        assert_eq!(history(fenced, 5_000, 7), [Rule::Exclusion]);
+        // Without fences it is told by the pause.
+        let plain = Promises { fencing: false, ..fenced };
+        assert_eq!(history(plain, 5_000, 5), []);
+        assert_eq!(history(plain, 3_500, 5), [Rule::Exclusion]);
     }
 
     #[test]
