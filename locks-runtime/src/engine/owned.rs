@@ -45,13 +45,16 @@ struct Parts {
     extending: Option<Started<Result<(), Error>>>,
     /// The store was asked to keep the entry even if the session ends: it has to be withdrawn there then, too.
     extended: AtomicBool,
+    /// It holds the lock: its request goes on with no other entry.
+    is_held: bool,
 }
 
 impl OwnedEntry {
     /// An entry that is not in the store yet.
     pub(crate) fn new(entry: Arc<Entry>, session: SessionRef, position: Arc<Position<HandOff>>, world: World) -> Self {
         let (entering, waiting, extending, extended) = (None, None, None, AtomicBool::new(false));
-        Self(Some(Parts { entry, session, position: Some(position), world, entering, waiting, extending, extended }))
+        let (position, is_held) = (Some(position), false);
+        Self(Some(Parts { entry, session, position, world, entering, waiting, extending, extended, is_held }))
     }
 
     pub(crate) fn entry(&self) -> &Arc<Entry> {
@@ -107,6 +110,15 @@ impl OwnedEntry {
     pub(crate) fn note_lapsing(&self, since: Moment, until: Moment) {
         if let Some(position) = &self.parts().position {
             position.answered(Stage::Lapsing { since, until });
+        }
+    }
+
+    /// It holds the lock since then. Those who wait in this process see that.
+    pub(crate) fn note_held(&mut self, since: Moment) {
+        let parts = self.parts_mut();
+        parts.is_held = true;
+        if let Some(position) = &parts.position {
+            position.answered(Stage::Held(since));
         }
     }
 
@@ -225,7 +237,9 @@ enum IfRefused {
 /// Takes the entry out of the store, until the answer is definite or the session is over: then its end takes the entry.
 async fn leave(parts: &Parts, if_refused: IfRefused) -> Result<(), Error> {
     let _until_done = Departure::begin();
-    if let Some(position) = parts.last_position() {
+    // Earlier entries of its request may still be on their way out, and keep the position.
+    let of_hold = parts.position.as_deref().filter(|_| parts.is_held);
+    if let Some(position) = of_hold.or_else(|| parts.last_position()) {
         position.leaves(parts.world.now());
     }
     let leave = || parts.session.session.leave(Arc::clone(&parts.entry));

@@ -64,6 +64,22 @@ async fn a_try_right_after_a_dropped_guard_gets_the_lock() {
     tried.await.unwrap().unwrap().release().await.unwrap();
 }
 
+/// An entry whose answers were lost is still being withdrawn when another one of the same request has held the lock.
+#[tokio::test(start_paused = true)]
+async fn a_try_is_not_told_of_a_hold_that_is_over() {
+    for _ in 0..20 {
+        let store = TestStore::new();
+        let locks = store.client();
+        locks.lock("other").ttl(TTL * 10).acquire().await.unwrap().release().await.unwrap();
+        let acquiring = tokio::spawn(locks.lock("k").ttl(TTL * 10).acquire());
+        store.faults().lose_answers(u32::MAX);
+        sleep(CONNECT_TIMEOUT / 2).await;
+        store.faults().lose_answers(0);
+        acquiring.await.unwrap().unwrap().release().await.unwrap();
+        locks.lock("k").ttl(TTL * 10).wait(Duration::ZERO).acquire().await.unwrap().release().await.unwrap();
+    }
+}
+
 /// Two clients of one process, as two URLs of one server make them.
 #[tokio::test(start_paused = true)]
 async fn what_another_client_of_this_process_left_is_no_holder_either() {

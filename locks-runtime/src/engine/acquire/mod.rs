@@ -14,7 +14,7 @@ use super::hold::Hold;
 use super::observe;
 use super::offer::{NoResult, Offer};
 use super::owned::{HandOff, OwnedEntry};
-use super::queue::{QueueName, Stage};
+use super::queue::QueueName;
 use super::request::Caller;
 use crate::values::error::Error;
 use crate::values::fence::Fence;
@@ -108,8 +108,8 @@ impl Attempt {
     /// Begins the hold that was handed off, unless it was lost meanwhile.
     fn take_over(&self, position: &Arc<Position>, handed_off: HandOff, span: &tracing::Span) -> Taken {
         let HandOff { mut owned, fence, granted } = handed_off;
-        position.answered(Stage::Held(granted));
         owned.take_position(position);
+        owned.note_held(granted);
         self.begin(owned, fence, granted, span)
     }
 

@@ -110,7 +110,7 @@ impl Attempt {
         }
         let at = self.now();
         owned.check(at)?;
-        position.answered(Stage::Held(at));
+        owned.note_held(at);
         Ok(Granted { owned, fence: grant.fence, at })
     }
 
