@@ -134,6 +134,15 @@ impl Identity {
         Err(why)
     }
 
+    /// Notes a revision that became a fence: a watch has reported it, and perhaps no answer will before the store goes back.
+    pub(super) fn saw(&self, member: usize, revision: i64) {
+        let mut known = self.known.lock();
+        if revision > known.newest.revision {
+            let cluster = known.first.map_or(known.newest.cluster, |first| first.cluster);
+            known.newest = Seen { member, cluster, revision };
+        }
+    }
+
     /// Whether an answer of one member's own view asks for a second look: it is behind what was seen, as a member that lags is.
     pub(super) fn is_behind(&self, seen: Seen) -> bool {
         seen.revision < self.known.lock().newest.revision
@@ -231,6 +240,16 @@ mod tests {
         // Whatever cluster comes next: fences do not go back.
         identity.check(&endpoints(), identity.before(), seen(1, 9, 9), true).unwrap_err();
         identity.check(&endpoints(), identity.before(), seen(1, 9, 10), true).unwrap();
+    }
+
+    #[test]
+    fn a_fence_that_a_watch_reported_was_seen_too() {
+        let identity = Identity::default();
+        identity.check(&endpoints(), identity.before(), seen(0, 7, 10), true).unwrap();
+        identity.saw(1, 12);
+        identity.saw(1, 11);
+        let why = identity.check(&endpoints(), identity.before(), seen(0, 7, 11), true).unwrap_err();
+        assert!(why.contains("revision 11") && why.contains("revision 12 of cluster 7 at b:2"), "{why}");
     }
 
     #[test]

@@ -135,7 +135,10 @@ impl Watch {
     /// Ends the watch, which led to `position`: one that may be useful again goes into the cache.
     fn end(self, shared: &Shared, entry: &Entry, position: Position) -> Position {
         match (self, &position) {
-            (Self::All { queue, .. }, Position::Holds(_)) => shared.watches.put(&entry.key, queue),
+            (Self::All { queue, .. }, Position::Holds(since)) => {
+                shared.client.identity.saw(queue.member, *since);
+                shared.watches.put(&entry.key, queue);
+            }
             (watch, Position::Unknown) => shared.client.avoid(watch.member()),
             _ => {}
         }

@@ -1,12 +1,12 @@
 //! Schedules by name: what a seed has found once.
 
-use locks_models::etcd::{Cluster, Setup};
-use locks_models::{Call, Plan, play};
+use locks_models::etcd::{Cluster, Fault, Setup};
+use locks_models::{Act, Call, Event, Plan, play};
 use std::time::Duration;
 
 /// Plays the plan with some seeds, which decide about the network.
 #[track_caller]
-fn assert_clean(plan: &Plan<Setup, locks_models::etcd::Fault>) {
+fn assert_clean(plan: &Plan<Setup, Fault>) {
     for seed in 0..20 {
         let outcome = play::<Cluster>(seed, plan, false);
         if !outcome.findings.0.is_empty() {
@@ -27,4 +27,31 @@ fn a_body_outlasts_its_hold_at_least() {
         ..Call::new(process, process)
     };
     assert_clean(&Plan::of(Setup::default(), vec![vec![call(0, 0)], vec![call(1, 500)]]));
+}
+
+/// The fence of one that waited is the revision of a deletion, which only its watch has reported. Then a snapshot is
+/// restored, and a process that has seen nothing brings the store near that revision, but not up to it.
+#[test]
+fn a_fence_that_a_watch_reported_is_not_given_again() {
+    let call = |process, id, after, body| Call {
+        after: Duration::from_millis(after),
+        act: Act::Acquire,
+        body: Duration::from_millis(body),
+        ttl: Duration::from_secs(3),
+        wait: Some(Duration::from_secs(20)),
+        ..Call::new(process, id)
+    };
+    let mut calls = vec![vec![call(0, 1, 500, 5000), call(0, 2, 6000, 0)], vec![call(1, 3, 0, 2000)]];
+    // Those behind it: for each, one revision before the deletion.
+    calls.extend(
+        (2..8)
+            .map(|process| vec![Call { dropped: Some(Duration::from_secs(3)), ..call(process, process + 2, 800, 0) }]),
+    );
+    // Three times two: from revision 3, which a session that is gone has left, to that before the deletion.
+    calls.push(vec![call(8, 10, 4000, 100), call(8, 11, 0, 100), call(8, 12, 0, 100)]);
+    let restored =
+        Fault::Restored { after: Duration::from_millis(2000), downtime: Duration::from_millis(100), is_another: false };
+    let mut plan = Plan::of(Setup::default(), calls);
+    plan.events.push((Duration::from_millis(300), Event::Server(restored)));
+    assert_clean(&plan);
 }
