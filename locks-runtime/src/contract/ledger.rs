@@ -10,8 +10,11 @@ use crate::values::mutex::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// For how many renewals an orphan is looked for each time: more than three TTLs.
-const LOOKS: u32 = 10;
+/// For how many renewals an orphan is looked for each time: about ten TTLs.
+const LOOKS: u32 = 30;
+
+/// After these renewals, an audit is due at each of this many.
+const RARELY: u32 = 10;
 
 /// The entries of one session, by number, each with what its store needs to know of it (`S`).
 #[derive(Debug)]
@@ -151,13 +154,13 @@ impl<S> Ledger<S> {
 
     /// A renewal was acknowledged: returns what to look for now.
     ///
-    /// Each orphan is looked for at the next ten renewals. Audits are due as often after an entry was orphaned, and never
-    /// end, but become rare.
+    /// Each orphan is looked for at the next thirty renewals. Audits are due as often after an entry was orphaned, and never
+    /// end, but become rare: one at each tenth renewal.
     pub fn renewed(&self) -> Orphans {
         let mut inner = self.0.lock();
         let Some(since) = &mut inner.since_orphaned else { return Orphans::default() };
         *since = since.saturating_add(1);
-        let audit = *since <= LOOKS || since.is_multiple_of(LOOKS);
+        let audit = *since <= LOOKS || since.is_multiple_of(RARELY);
         let entries = inner.orphans.values().map(|orphan| Arc::clone(&orphan.entry)).collect();
         inner.orphans.retain(|_, orphan| {
             orphan.looks -= 1;
@@ -211,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unanswered_entry_is_looked_for_ten_times_and_audits_become_rare() {
+    fn an_unanswered_entry_is_looked_for_thirty_times_and_audits_become_rare() {
         let ledger = Ledger::<()>::default();
         ledger.sent(&entry(1));
         ledger.sent(&entry(1));
@@ -219,11 +222,11 @@ mod tests {
         assert!(ledger.is_unresolved(1));
         ledger.left(1);
         assert_eq!(ledger.orphans().len(), 1);
-        let looks: Vec<Orphans> = (1..=40).map(|_| ledger.renewed()).collect();
-        assert_eq!(looks.iter().filter(|due| !due.entries.is_empty()).count(), 10);
+        let looks: Vec<Orphans> = (1..=60).map(|_| ledger.renewed()).collect();
+        assert_eq!(looks.iter().filter(|due| !due.entries.is_empty()).count(), 30);
         assert!(ledger.orphans().is_empty());
-        assert!(looks[..10].iter().all(|due| due.audit && due.entries[0].number == 1));
-        assert_eq!(looks[10..].iter().filter(|due| due.audit).count(), 3);
+        assert!(looks[..30].iter().all(|due| due.audit && due.entries[0].number == 1));
+        assert_eq!(looks[30..].iter().filter(|due| due.audit).count(), 3);
         ledger.orphaned_again();
         assert!(ledger.renewed().audit);
     }

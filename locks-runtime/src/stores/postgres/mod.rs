@@ -28,7 +28,7 @@
 //!
 //! An abandoned request is cancelled, but may be carried out all the same, even long after. So an entry's number is never
 //! used again, everything is conditional on it, and a session withdraws an entry that was left with a request unresolved
-//! again at each of the next ten renewals. What comes later still lapses after one TTL, as it is not renewed.
+//! again at each of the next thirty renewals. What comes later still lapses after one TTL, as it is not renewed.
 
 mod backend;
 mod clean;
