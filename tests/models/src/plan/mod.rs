@@ -136,6 +136,14 @@ impl<S, F> Plan<S, F> {
         self.weather.bad == 0 && self.weather.way <= 20 && !self.events.iter().any(|(_, event)| excuses(event))
     }
 
+    /// Something happens that harms every session.
+    #[must_use]
+    pub(crate) fn harms_all<M: Model<Setup = S, Fault = F>>(&self) -> bool {
+        self.events
+            .iter()
+            .any(|(_, event)| matches!(event, Event::Server(fault) if M::effect(fault) == Effect::HarmsAll))
+    }
+
     /// The network is good and fast, and all that happens is that the server refuses what is new: nobody loses a lock.
     #[must_use]
     pub(crate) fn keeps_holds<M: Model<Setup = S, Fault = F>>(&self) -> bool {

@@ -1,7 +1,7 @@
 //! What must hold, but only when it lasts: no entry that nobody wants, and no holder that is not told.
 
 use super::SECOND;
-use super::witness::{Seen, Witness};
+use super::witness::{Kept, Pending, Seen, Witness};
 use crate::model::{Model, Standing, State};
 use crate::network::Network;
 use crate::plan::{KEYS, Plan};
@@ -25,6 +25,8 @@ pub(super) struct Inspector<M> {
     shows_removals: bool,
     processes: usize,
     good_from: Instant,
+    /// Something may happen after which the server counts every lease anew.
+    lengthens_leases: bool,
     heads: BTreeMap<&'static str, (String, Instant)>,
     removed: BTreeMap<usize, Instant>,
     suspects: BTreeMap<String, Instant>,
@@ -60,6 +62,7 @@ impl<M: Model> Inspector<M> {
             shows_removals: plan.shows_removals::<M>(),
             processes: plan.calls.len(),
             good_from: network.at(plan.until),
+            lengthens_leases: plan.harms_all::<M>(),
             heads: BTreeMap::new(),
             removed: BTreeMap::new(),
             suspects: BTreeMap::new(),
@@ -118,14 +121,15 @@ impl<M: Model> Inspector<M> {
     fn suspects_of(&self, key: &'static str, state: &dyn State, seen: &Seen) -> Vec<Suspect> {
         let queue = state.queue(key);
         let mut suspects = Vec::new();
-        for call in seen.pending.values().filter(|call| call.key == key && !call.name.ends_with('.')) {
+        let is_meant = |call: &&Pending| call.key == key && !call.name.ends_with('.') && !seen.is_stopped(call.process);
+        for call in seen.pending.values().filter(is_meant) {
             // The call waits with the last of its entries.
             let mut own: Vec<&Standing> = queue.iter().filter(|entry| entry.name == call.name).collect();
             own.pop();
             suspects.extend(own.iter().map(|entry| Suspect::new(entry, Kind::BehindItself)));
         }
         for process in (0..self.processes).filter(|process| !seen.is_stopped(*process)) {
-            if seen.kept(process, key).is_some_and(|until| until + 4 * SECOND > Instant::now()) {
+            if self.kept_until(process, key, seen).is_some_and(|until| until + 4 * SECOND > Instant::now()) {
                 continue;
             }
             let own = queue.iter().filter(|entry| entry.name.starts_with(&format!("c{process}.")));
@@ -136,6 +140,12 @@ impl<M: Model> Inspector<M> {
             suspects.extend(own.filter(|entry| !is_wanted(entry)).map(|entry| Suspect::new(entry, Kind::Nobodys)));
         }
         suspects
+    }
+
+    /// Until when the process may have entries of that lock without a call: on a lease that may be counted anew.
+    fn kept_until(&self, process: usize, key: &'static str, seen: &Seen) -> Option<Instant> {
+        let Kept { until, longest } = seen.kept(process, key)?;
+        Some(if self.lengthens_leases { until.max(self.good_from + longest) } else { until })
     }
 
     fn judge(&mut self, suspects: Vec<Suspect>, seen: &mut Seen) {

@@ -107,7 +107,7 @@ impl<M: Model> Process<M> {
         if error.kind() == ErrorKind::Busy
             && self.is_alone
             && error.holder().is_some_and(is_own)
-            && seen.kept(self.index, call.key).is_none_or(|until| until + 3 * SECOND < Instant::now())
+            && seen.kept(self.index, call.key).is_none_or(|kept| kept.until + 3 * SECOND < Instant::now())
         {
             let kind = if had { "busy by itself after a loss" } else { "busy by itself after a failure" };
             seen.find(kind, || format!("{}: {error}", call.name));

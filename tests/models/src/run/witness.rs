@@ -34,8 +34,8 @@ pub(super) struct Seen {
     pub(super) live: Vec<Live>,
     /// The calls that have begun and not ended.
     pub(super) pending: BTreeMap<usize, Pending>,
-    /// By process and key: until when an entry of it may be there by right.
-    kept: BTreeMap<(usize, &'static str), Instant>,
+    /// By process and key.
+    kept: BTreeMap<(usize, &'static str), Kept>,
     fences: BTreeMap<&'static str, (Nanos, Fence)>,
     own_fences: BTreeMap<(usize, &'static str), Fence>,
     stops: BTreeMap<usize, Stop>,
@@ -53,6 +53,15 @@ pub(super) struct Live {
     /// When it was asked for.
     asked: Nanos,
     since: Nanos,
+}
+
+/// An entry may be there by right, without a call.
+#[derive(Clone, Copy)]
+pub(super) struct Kept {
+    /// Until then.
+    pub(super) until: Instant,
+    /// The longest `hold_at_least` for which it is.
+    pub(super) longest: Duration,
 }
 
 pub(super) struct Pending {
@@ -84,17 +93,17 @@ impl Seen {
         }
     }
 
-    /// Until when the process may have entries of that lock without a call.
-    pub(super) fn kept(&self, process: usize, key: &'static str) -> Option<Instant> {
+    /// Whether, and until when, the process may have entries of that lock without a call.
+    pub(super) fn kept(&self, process: usize, key: &'static str) -> Option<Kept> {
         self.kept.get(&(process, key)).copied()
     }
 
     /// For so long an entry may stay without a call.
     fn keep(&mut self, process: usize, key: &'static str, least: Option<Duration>) {
         if let Some(least) = least {
-            let until = Instant::now() + least;
-            let kept = self.kept.entry((process, key)).or_insert(until);
-            *kept = until.max(*kept);
+            let (until, longest) = (Instant::now() + least, least);
+            let kept = self.kept.entry((process, key)).or_insert(Kept { until, longest });
+            *kept = Kept { until: until.max(kept.until), longest: longest.max(kept.longest) };
         }
     }
 
@@ -179,7 +188,7 @@ impl Witness {
 
     /// Until when entries may be left by right.
     pub(super) fn kept_until(&self) -> Option<Instant> {
-        self.seen().kept.values().copied().max()
+        self.seen().kept.values().map(|kept| kept.until).max()
     }
 
     /// A call begins.
