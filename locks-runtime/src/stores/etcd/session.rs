@@ -57,8 +57,8 @@ impl AsyncSession for Shared {
     async fn close(self: Arc<Self>) -> Result<(), Error> {
         lapse::end_all(&self).await?;
         self.keep_alive.lock().take();
+        // What is known of the entries stays: one on a lease of its own may have to leave after this.
         lease::revoke(&self.client, self.lease()).await?;
-        self.entries.clear();
         Ok(())
     }
 

@@ -106,8 +106,8 @@ impl AsyncSession for PostgresSession {
             (!is_leaving).then(|| Arc::clone(entry))
         });
         let left = self.0.leave(&leaving, false).await;
+        // What is known of the entries stays: one that is extended may have to leave after this.
         self.0.leave(&staying, true).await.and(left)?;
-        entries.clear();
         client.notifications.unsubscribe(id);
         Ok(())
     }
