@@ -153,12 +153,16 @@ impl<M: Model> Inspector<M> {
         let is_good = Instant::now() > self.good_from + SETTLES_WITHIN;
         // Orphans are withdrawn with the next renewal; on a bad network a withdrawal may fail now and then.
         let patience = if is_good { 3 * SECOND } else { 8 * SECOND } + self.ttl / 3;
+        // A snapshot brings back entries of sessions that were over, for as long as their leases last.
+        let restored = if self.lengthens_leases { self.ttl } else { Duration::ZERO };
+        let patience_with = |kind| if kind == Kind::BehindItself { patience + restored } else { patience };
         for suspect in suspects {
             let since = *self.suspects.entry(suspect.id.clone()).or_insert_with(Instant::now);
+            let Suspect { id, name, kind } = suspect;
+            let patience = patience_with(kind);
             if since.elapsed() < patience {
                 continue;
             }
-            let Suspect { id, name, kind } = suspect;
             match kind {
                 Kind::Nobodys if is_good => {
                     seen.find("nobody's entry", || format!("{name} has left {id} there for {patience:?}"));

@@ -131,7 +131,9 @@ impl Seen {
             }
         }
         let fence = live.guard.fence();
-        if let Some((at, last)) = self.fences.insert(key, (live.since, fence))
+        // Whose entry a stranger has taken away before its grant arrived begins late, under a hold that is over.
+        if !live.is_excused(state)
+            && let Some((at, last)) = self.fences.insert(key, (live.since, fence))
             && fence <= last
             && state.went_back().is_none_or(|back| back < at)
         {
