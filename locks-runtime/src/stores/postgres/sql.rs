@@ -134,8 +134,9 @@ fn enter(table: &str) -> String {
 /// Removes entries. A lock that they hold goes to the first in the queue, unless it was extended and what is extended stays.
 /// Ends with `notified`, which must be read.
 fn leave(table: &str, mine: &str) -> String {
+    let is_ours = |row: &str| format!("{row}.session IN ($2, $2 || '{KEPT}') AND {row}.number = ANY($3)");
     let settled = settled(
-        "coalesce(l.session = $2 AND l.number = ANY($3), false)",
+        &format!("coalesce({}, false)", is_ours("l")),
         "$5",
         "(SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') \
           FROM jsonb_array_elements(alive) WITH ORDINALITY AS waiting(w, place) \
@@ -146,8 +147,9 @@ fn leave(table: &str, mine: &str) -> String {
         "WITH mine AS MATERIALIZED ({mine}), \
          left_it AS (UPDATE {table} AS l SET {settled} FROM mine WHERE l.name = mine.name \
              RETURNING l.session, l.number, l.fence, l.queue->0 AS first, l.locked_until, \
-                 mine.session = $2 AND mine.number = ANY($3) AS held), \
+                 {} AS held), \
          notified AS MATERIALIZED (SELECT {} FROM left_it WHERE held)",
+        is_ours("mine"),
         handed_off("$4")
     )
 }
@@ -277,6 +279,10 @@ pub(super) fn lock_timeout(limit: &str) -> String {
     format!("set_config('lock_timeout', {limit}, true) AS lock_timeout")
 }
 
+/// Follows the session of a hold that stays after its session was closed: late requests for it find none of their own, and
+/// only one that takes it out does.
+const KEPT: &str = ".kept";
+
 /// The row after a change: `held` is whether the holder releases it (NULL: by force, extended or not), `queue` the waiters
 /// that stay, of those `alive`; a hold that was extended stays if `keeps` says so. A free lock goes to `acquirer`, if there is one and the queue is empty, without a detour
 /// through the queue; otherwise to the first in the queue, for as long as that one was renewed for.
@@ -288,9 +294,9 @@ fn settled(held: &str, keeps: &str, queue: &str, acquirer: Option<Acquirer>) -> 
     format!(
         "(fence, session, number, holder, locked_until, keep_until, queue) = (SELECT \
              CASE WHEN direct OR next IS NOT NULL THEN greatest(l.fence + 1, {MICROS}) ELSE l.fence END, \
-             CASE WHEN direct THEN {session} WHEN next IS NOT NULL THEN next->>'s' WHEN taken AND NOT kept THEN l.session END, \
-             CASE WHEN direct THEN {number} WHEN next IS NOT NULL THEN (next->>'n')::bigint \
-                  WHEN taken AND NOT kept THEN l.number END, \
+             CASE WHEN direct THEN {session} WHEN next IS NOT NULL THEN next->>'s' \
+                  WHEN kept THEN replace(l.session, '{KEPT}', '') || '{KEPT}' WHEN taken THEN l.session END, \
+             CASE WHEN direct THEN {number} WHEN next IS NOT NULL THEN (next->>'n')::bigint WHEN taken THEN l.number END, \
              CASE WHEN direct THEN {holder} WHEN next IS NOT NULL THEN next->>'h' WHEN taken THEN l.holder END, \
              CASE WHEN direct THEN {until} WHEN next IS NOT NULL THEN (next->>'u')::timestamptz \
                   WHEN kept THEN l.keep_until WHEN taken THEN l.locked_until ELSE least(l.locked_until, now) END, \
