@@ -63,6 +63,8 @@ struct Waiting {
     statement: Statement,
     values: Vec<Value>,
     started: i64,
+    /// The table as it was then, once it has waited.
+    snapshot: Option<Table>,
     is_cancelled: bool,
 }
 
@@ -110,7 +112,8 @@ impl Server {
 
     /// Begins to carry out a statement, by itself or in the session's transaction.
     pub fn execute(&mut self, session: u64, statement: Statement, values: &[Value]) -> Step {
-        self.attempt(session, Waiting { statement, values: values.to_vec(), started: self.micros, is_cancelled: false })
+        let (started, values) = (self.micros, values.to_vec());
+        self.attempt(session, Waiting { statement, values, started, snapshot: None, is_cancelled: false })
     }
 
     /// Carries on with the statement that waits.
@@ -230,7 +233,7 @@ impl Server {
         self.remember();
     }
 
-    fn attempt(&mut self, id: u64, waiting: Waiting) -> Step {
+    fn attempt(&mut self, id: u64, mut waiting: Waiting) -> Step {
         if self.status(id) == b'E' {
             let aborted = "current transaction is aborted, commands ignored until end of transaction block";
             return Step::Done(Err(Refusal::error("25P02", aborted)));
@@ -247,6 +250,7 @@ impl Server {
             Ok(rows) if is_explicit => Step::Done(Ok(rows)),
             Ok(rows) => Step::Done(self.commit(id).map(|_| rows)),
             Err(Stop::Locked(until)) => {
+                waiting.snapshot = waiting.snapshot.or_else(|| self.table.clone());
                 self.session(id).waiting = Some(waiting);
                 Step::Waits(until)
             }
@@ -260,7 +264,7 @@ impl Server {
     }
 
     fn carry_out(&mut self, id: u64, waiting: &Waiting) -> Result<Rows, Stop> {
-        let Waiting { statement, values, started, .. } = waiting;
+        let Waiting { statement, values, started, snapshot, .. } = waiting;
         if *statement == Statement::Backend {
             let is_strict = self.session(id).transaction.as_ref().is_some_and(|transaction| transaction.is_strict);
             return Ok(catalog::backend(id, self.modes.is_pooled, is_strict));
@@ -278,7 +282,8 @@ impl Server {
         }
         self.modes.refuse(*statement)?;
         let now = self.micros;
-        let rows = Work { server: self, session: id, now, started: *started }.run(*statement, values)?;
+        let (started, snapshot) = (*started, snapshot.as_ref());
+        let rows = Work { server: self, session: id, now, started, snapshot }.run(*statement, values)?;
         let is_full = self.modes.is_full;
         if is_full && self.transaction(id).rows.values().any(Option::is_some) {
             return Err(Refusal::error("53100", "could not extend file: No space left on device").into());

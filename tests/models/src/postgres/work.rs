@@ -3,7 +3,7 @@
 use super::answer::{Refusal, Rows, Stop};
 use super::server::Server;
 use super::statements::Statement;
-use super::table::{Entry, LONG_AGO, Row, Settling, Waiter, left};
+use super::table::{Entry, LONG_AGO, Row, Settling, Table, Waiter, left};
 use super::value::{Kind, Value};
 use super::{Broken, notices};
 
@@ -20,6 +20,8 @@ pub(super) struct Work<'a> {
     pub(super) now: i64,
     /// When it first looked, before it waited for another transaction.
     pub(super) started: i64,
+    /// The rows as they were then, if it has waited.
+    pub(super) snapshot: Option<&'a Table>,
 }
 
 impl Work<'_> {
@@ -175,7 +177,9 @@ impl Work<'_> {
             }
             self.server.write(self.session, settled);
         }
-        rows.extend(skipped.iter().map(|row| vec![Value::Text(row.name.clone())]));
+        if limit.is_none() {
+            rows.extend(skipped.iter().map(|row| vec![Value::Text(row.name.clone())]));
+        }
         Ok(Rows { columns: vec![("name", Kind::Text)], rows })
     }
 
@@ -266,21 +270,25 @@ impl Work<'_> {
         Rows { columns: vec![("deleted", Kind::Int8)], rows: vec![vec![deleted]] }
     }
 
-    /// The rows of these names, locked; or, without a limit, those that no other transaction has locked, and the others as
-    /// they were.
+    /// The rows of these names, locked; or, without a limit, those that no other transaction has locked. The others as they
+    /// were when it began: those that are locked, or were deleted while it waited.
     fn mine(&mut self, names: &[Option<String>], limit: Option<i64>) -> Result<(Vec<Row>, Vec<Row>), Stop> {
         let mut names: Vec<&String> = names.iter().flatten().collect();
         names.sort();
         names.dedup();
         let (mut mine, mut skipped) = (Vec::new(), Vec::new());
         for name in names {
-            let Some(row) = self.server.read(self.session, name) else { continue };
-            match limit {
-                None if self.server.is_locked(self.session, name) => skipped.push(row),
-                _ => {
-                    self.lock(name, limit.unwrap_or(0))?;
-                    mine.extend(self.server.read(self.session, name));
-                }
+            let was =
+                self.snapshot.map_or_else(|| self.server.read(self.session, name), |rows| rows.get(name).cloned());
+            let Some(was) = was else { continue };
+            if limit.is_none() && self.server.is_locked(self.session, name) {
+                skipped.push(was);
+                continue;
+            }
+            self.lock(name, limit.unwrap_or(0))?;
+            match self.server.read(self.session, name) {
+                Some(row) => mine.push(row),
+                None => skipped.push(was),
             }
         }
         Ok((mine, skipped))

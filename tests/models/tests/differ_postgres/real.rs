@@ -24,6 +24,12 @@ impl Ask {
     pub(crate) fn new(statement: Statement, values: Vec<Value>) -> Self {
         Self { statement, values, in_transaction: false }
     }
+
+    /// Whether PostgreSQL may have answered so without locking the row, or after it had: by the plan, it looks first at who
+    /// holds the lock, or at the row's lock. The model waits for the row.
+    pub(crate) fn needs_no_lock(&self, answer: &Answer) -> bool {
+        self.statement == Statement::Lapse && answer.as_ref().is_ok_and(|answer| answer.rows.is_empty())
+    }
 }
 
 /// Somebody to fill the disk, but not for superusers.
