@@ -156,7 +156,8 @@ async fn carry_out(connection: &Connection, arrived: &mut UnboundedReceiver<Arri
                 Some(Reply::Answer(answer)) => answers.extend(answer),
                 Some(Reply::Last(answer)) => {
                     answers.extend(answer);
-                    return drop(connection.outgoing.send(Outgoing::Last(answers)));
+                    let is_sent = connection.outgoing.send(Outgoing::Last(answers)).is_ok();
+                    return connection.end(is_sent).await;
                 }
                 // The server is down, or has ended the session.
                 Some(Reply::Waits(_)) | None => return,
@@ -164,7 +165,8 @@ async fn carry_out(connection: &Connection, arrived: &mut UnboundedReceiver<Arri
         }
         network.note("request", || format!("{} -> {} {fate:?}", connection.shown(&requests), super::shown(&answers)));
         if fate == Fate::RefusedAfter && network.random(|random| random.chance(50)) {
-            return connection.model.terminate(connection.id);
+            let is_sent = connection.model.terminate(connection.id);
+            return connection.end(is_sent).await;
         }
         if connection.outgoing.send(Outgoing::Answer(answers, fate)).is_err() {
             return;
@@ -198,11 +200,12 @@ async fn write(connection: Connection, mut outgoing: WriteHalf<DuplexStream>, mu
         };
         sleep(connection.way()).await;
         network.reach(connection.process, SERVER).await;
-        if outgoing.write_all(&bytes).await.is_err() {
-            return;
-        }
+        let is_over = outgoing.write_all(&bytes).await.is_err() || is_last;
         if is_last {
             connection.over.notify_one();
+        }
+        if is_over {
+            return;
         }
     }
 }
@@ -222,6 +225,13 @@ impl Connection {
             reply = self.model.reply_at_last(self.id, values);
         }
         reply
+    }
+
+    /// Nothing more is carried out; the connection is over when the last answer, if it is sent, was delivered.
+    async fn end(&self, is_sent: bool) {
+        if is_sent {
+            std::future::pending::<()>().await;
+        }
     }
 
     fn way(&self) -> Duration {

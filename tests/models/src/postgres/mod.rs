@@ -249,19 +249,20 @@ impl Postgres {
         self.change(|state| state.server.disconnected(session));
     }
 
-    /// An administrator ends the session.
-    fn terminate(&self, session: u64) {
+    /// An administrator ends the session; whether its client is told.
+    fn terminate(&self, session: u64) -> bool {
         let mut writer = Writer::default();
         writer.refused(&Refusal::terminated());
         self.change(|state| state.server.disconnected(session));
-        if let Some(outgoing) = self.connections.lock().unwrap().open.get(&session) {
-            let _ = outgoing.send(Outgoing::Last(writer.0));
-        }
+        let connections = self.connections.lock().unwrap();
+        connections.open.get(&session).is_some_and(|outgoing| outgoing.send(Outgoing::Last(writer.0)).is_ok())
     }
 
     fn terminate_all(&self) {
         let sessions: Vec<u64> = self.connections.lock().unwrap().open.keys().copied().collect();
-        sessions.into_iter().for_each(|session| self.terminate(session));
+        for session in sessions {
+            self.terminate(session);
+        }
     }
 
     fn is_down(&self) -> bool {

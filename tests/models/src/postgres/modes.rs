@@ -24,7 +24,6 @@ pub struct Modes {
 
 /// What the role may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "as SQL has them")]
 pub struct Rights {
     /// Read rows.
     pub select: bool,

@@ -85,9 +85,9 @@ impl Statement {
         TEXTS[&self]
     }
 
-    /// Whether it uses the table.
+    /// Whether it uses the table: those that come first.
     pub(super) fn uses_table(self) -> bool {
-        self < Self::Find
+        self <= Self::Clean
     }
 
     /// What it is called in the refusal of a transaction that may not write; `None` if it does not write.

@@ -167,18 +167,19 @@ impl Writer {
         let parameters = vec![Kind::Text.oid().to_be_bytes(); values].concat();
         let count = i16::try_from(values).expect("a small number").to_be_bytes();
         self.message(b't', &[&count[..], &parameters].concat());
-        self.rows(rows, |value| value.encoded());
+        self.rows(rows);
         self.complete(&format!("SELECT {}", rows.rows.len()));
     }
 
     /// What a statement without values returns is text.
     pub(super) fn shown(&mut self, name: &'static str, value: &str) {
         let rows = Rows { columns: vec![(name, Kind::Text)], rows: vec![vec![Value::Text(value.to_owned())]] };
-        self.rows(&rows, Value::encoded);
+        self.rows(&rows);
         self.complete("SHOW");
     }
 
-    fn rows(&mut self, rows: &Rows, encode: impl Fn(&Value) -> Option<Vec<u8>>) {
+    /// In binary
+    fn rows(&mut self, rows: &Rows) {
         let count = |count: usize| i16::try_from(count).expect("a small number").to_be_bytes();
         let mut body = count(rows.columns.len()).to_vec();
         for (name, kind) in &rows.columns {
@@ -195,7 +196,7 @@ impl Writer {
         for row in &rows.rows {
             let mut body = count(row.len()).to_vec();
             for value in row {
-                match encode(value) {
+                match value.encoded() {
                     None => body.extend((-1_i32).to_be_bytes()),
                     Some(bytes) => {
                         body.extend(size(bytes.len()).to_be_bytes());

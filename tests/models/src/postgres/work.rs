@@ -93,8 +93,8 @@ impl Work<'_> {
                 ..Row::default()
             },
             Some(row) => self.settling(Some(false), false, Some(entry.clone())).settle(&row, |taken, mut alive| {
-                let is_there = taken && own.holds(&row) || row.queue.iter().any(|waiter| own.is_waiter(waiter));
-                if !is_there && (joins || !taken && alive.is_empty()) {
+                let is_there = (taken && own.holds(&row)) || row.queue.iter().any(|waiter| own.is_waiter(waiter));
+                if !is_there && (joins || (!taken && alive.is_empty())) {
                     alive.push(entry);
                 }
                 alive
@@ -234,7 +234,7 @@ impl Work<'_> {
         let last = page.last().map(|row| row.name.clone());
         let has_more = page.len() == PAGE;
         let is_shown =
-            |row: &&Row| is_used(row, self.now) && row.name.starts_with(prefix) || last.as_ref() == Some(&row.name);
+            |row: &&Row| (is_used(row, self.now) && row.name.starts_with(prefix)) || last.as_ref() == Some(&row.name);
         let shown = page.iter().filter(is_shown).map(|row| {
             let mut values = self.inspected(row);
             values.push(Value::Bool(has_more));

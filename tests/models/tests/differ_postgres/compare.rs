@@ -64,7 +64,7 @@ fn is_same_text(one: &str, two: &str, slack: i64) -> bool {
 
 /// Moments or durations in microseconds, or small numbers.
 fn is_near(one: i64, two: i64, slack: i64) -> bool {
-    one == two || one.max(two) > 1000 && one.abs_diff(two) <= (slack + 1).unsigned_abs()
+    one == two || (one.max(two) > 1000 && one.abs_diff(two) <= (slack + 1).unsigned_abs())
 }
 
 /// A row, for comparison.

@@ -2,6 +2,7 @@
 //! must be the same.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a case whose preparation fails has failed")]
+#![expect(clippy::disallowed_methods, reason = "a test is an application")]
 #![expect(clippy::print_stdout, reason = "a case says how much it has compared")]
 
 mod change;

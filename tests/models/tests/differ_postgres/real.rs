@@ -140,7 +140,7 @@ impl Real {
     pub(crate) async fn notifications(&mut self, expected: usize) -> Vec<Value> {
         let mut received = Vec::new();
         while received.len() < expected {
-            let Ok(Some(payload)) = tokio::time::timeout(Duration::from_secs(5), self.received.recv()).await else {
+            let Ok(Some(payload)) = tokio::time::timeout(Duration::from_secs(30), self.received.recv()).await else {
                 break;
             };
             received.push(Value::Text(payload));

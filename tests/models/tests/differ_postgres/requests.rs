@@ -58,7 +58,7 @@ impl Steps {
             }
             6..14 if is_quiet => Step::Change(self.change()),
             14..24 if is_quiet => {
-                let (ask, change) = (self.ask("5000ms", false), self.change());
+                let (ask, change) = (self.ask("60000ms", false), self.change());
                 Step::Blocked(ask, change)
             }
             24..26 => Step::Rested(Ask::new(Statement::Clean, vec![Value::Float8(15_000.0)])),
