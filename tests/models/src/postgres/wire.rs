@@ -178,7 +178,7 @@ impl Writer {
         self.complete("SHOW");
     }
 
-    /// In binary
+    /// Values are binary; a text is the same as text.
     fn rows(&mut self, rows: &Rows) {
         let count = |count: usize| i16::try_from(count).expect("a small number").to_be_bytes();
         let mut body = count(rows.columns.len()).to_vec();
