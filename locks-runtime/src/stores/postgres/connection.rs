@@ -95,7 +95,7 @@ impl Connection {
         if current.as_ref().is_some_and(|now| Arc::ptr_eq(now, open)) {
             *current = None;
             if !open.client.is_closed() {
-                self.servers.cancel(open.client.cancel_token());
+                self.servers.cancel(&open.endpoint, open.client.cancel_token());
             }
         }
     }

@@ -89,6 +89,13 @@ impl Failure {
         Self::new(verdict, message(endpoint, verdict, cause.code.as_deref()), Some(cause))
     }
 
+    /// What a test puts in the network's place has no connection to this server, or to none that takes writes.
+    #[cfg(feature = "testing")]
+    pub(super) fn not_dialled(endpoint: &str, cause: &std::io::Error) -> Self {
+        let cause = Cause { text: cause.to_string().into(), code: None, is_definite: false };
+        Self::new(Verdict::Reconnect, message(endpoint, Verdict::Reconnect, None), Some(cause))
+    }
+
     /// The table cannot be used, for a reason that only a person can change.
     pub(super) fn unusable(kind: ErrorKind, message: String) -> Self {
         Self::new(Verdict::Fail(kind), message, None)

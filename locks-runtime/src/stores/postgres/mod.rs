@@ -35,6 +35,8 @@ mod clean;
 mod client;
 mod config;
 mod connection;
+#[cfg(feature = "testing")]
+mod dialled;
 mod enter;
 mod entries;
 mod error;

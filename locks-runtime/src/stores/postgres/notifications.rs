@@ -13,14 +13,18 @@ use crate::world::clock::Moment;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// The sessions that notifications are for, and whether any arrive.
 #[derive(Default)]
 pub(super) struct Notifications {
     sessions: Mutex<BTreeMap<String, Subscriber>>,
-    arrive: watch::Sender<bool>,
+    arrive: AtomicBool,
+    /// That changes. (tokio's `watch` wakes its receivers in a random order, and a schedule would not repeat itself.)
+    changes: Notify,
     /// The payload that shows, when it is received, that notifications arrive.
     probe: Mutex<String>,
 }
@@ -41,14 +45,27 @@ impl Notifications {
         self.sessions.lock().remove(session);
     }
 
-    /// Whether notifications arrive, and when that changes.
-    pub(super) fn arrive(&self) -> watch::Receiver<bool> {
-        self.arrive.subscribe()
+    /// Whether notifications arrive.
+    pub(super) fn arrive(&self) -> bool {
+        self.arrive.load(Ordering::Acquire)
+    }
+
+    /// Returns when that changes after this call.
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.changes.notified()
     }
 
     /// They do not arrive any more; returns whether they did.
     pub(super) fn stopped(&self) -> bool {
-        self.arrive.send_replace(false)
+        self.set(false)
+    }
+
+    fn set(&self, arrive: bool) -> bool {
+        let did = self.arrive.swap(arrive, Ordering::AcqRel);
+        if did != arrive {
+            self.changes.notify_waiters();
+        }
+        did
     }
 
     /// Lets every session find out what it missed.
@@ -80,7 +97,7 @@ impl Notifications {
             if payload == *probe {
                 // Others have seen it too.
                 probe.clear();
-                self.arrive.send_replace(true);
+                self.set(true);
             }
         }
     }
@@ -102,6 +119,6 @@ pub(super) fn read(payload: &str, now: Moment) -> Option<(&str, u64, Hint)> {
 
 impl fmt::Debug for Notifications {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notifications").field("arrive", &*self.arrive.borrow()).finish_non_exhaustive()
+        f.debug_struct("Notifications").field("arrive", &self.arrive()).finish_non_exhaustive()
     }
 }

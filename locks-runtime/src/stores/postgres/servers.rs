@@ -14,6 +14,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::tls::{MakeTlsConnect, NoTls, TlsConnect};
 use tokio_postgres::{AsyncMessage, CancelToken, Client, Connection, Error as ClientError, Socket};
 
@@ -91,31 +92,37 @@ impl Servers {
         let connecting = async {
             let (client, driver) = self.dial(host, listen.cloned()).await?;
             self.world.spawn(driver);
-            let backend = Backend::of(&client).await?;
-            // A pool would go on receiving, for whoever uses that connection next.
-            if let Some(listen) = listen.filter(|_| !backend.is_pooled) {
-                client.batch_execute(&listen.statement).await?;
-            }
+            let backend = prepare(&client, listen).await.map_err(|error| Failure::reported(host, &error))?;
             Ok((client, backend))
         };
-        match tokio::time::timeout(limit, connecting).await {
-            Ok(connected) => connected.map_err(|error| Failure::reported(host, &error)),
-            Err(_) => Err(Failure::timeout(host, limit)),
-        }
+        tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| Err(Failure::timeout(host, limit)))
     }
 
-    async fn dial(&self, host: &str, listen: Option<Listen>) -> Result<(Client, Driver), ClientError> {
+    async fn dial(&self, host: &str, listen: Option<Listen>) -> Result<(Client, Driver), Failure> {
         let settings = self.config.settings(host);
+        #[cfg(feature = "testing")]
+        if let Some(dial) = self.world.stream_dial() {
+            let (client, connection) = super::dialled::connect(dial, host, &settings).await?;
+            return Ok((client, Box::pin(drive(connection, listen))));
+        }
         #[cfg(feature = "postgres-tls")]
         if let Some(tls) = &self.tls {
-            return open(&settings, tls.clone(), listen).await;
+            return open(host, &settings, tls.clone(), listen).await;
         }
-        open(&settings, NoTls, listen).await
+        open(host, &settings, NoTls, listen).await
     }
 
     /// Asks the server to cancel an abandoned statement, which might otherwise take effect much later.
-    pub(super) fn cancel(&self, token: CancelToken) {
+    #[cfg_attr(not(feature = "testing"), expect(unused_variables, reason = "the token has the host already"))]
+    pub(super) fn cancel(&self, host: &str, token: CancelToken) {
         let limit = self.config.request_timeout();
+        #[cfg(feature = "testing")]
+        if let Some(dial) = self.world.stream_dial().cloned() {
+            let host = host.to_owned();
+            let cancelling = async move { super::dialled::cancel(&dial, &host, token).await };
+            self.world.spawn(async move { drop(tokio::time::timeout(limit, cancelling).await) });
+            return;
+        }
         #[cfg(feature = "postgres-tls")]
         if let Some(tls) = self.tls.clone() {
             self.world.spawn(async move { drop(tokio::time::timeout(limit, token.cancel_query(tls)).await) });
@@ -125,26 +132,38 @@ impl Servers {
     }
 }
 
+/// What is behind a new connection, which receives notifications from now on if it can.
+async fn prepare(client: &Client, listen: Option<&Listen>) -> Result<Backend, ClientError> {
+    let backend = Backend::of(client).await?;
+    // A pool would go on receiving, for whoever uses that connection next.
+    if let Some(listen) = listen.filter(|_| !backend.is_pooled) {
+        client.batch_execute(&listen.statement).await?;
+    }
+    Ok(backend)
+}
+
 /// Works for as long as a connection lasts.
 type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 async fn open<T>(
+    host: &str,
     settings: &tokio_postgres::Config,
     tls: T,
     listen: Option<Listen>,
-) -> Result<(Client, Driver), ClientError>
+) -> Result<(Client, Driver), Failure>
 where
     T: MakeTlsConnect<Socket, Stream: Send + 'static, TlsConnect: Send> + Send,
     <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
 {
-    let (client, connection) = settings.connect(tls).await?;
+    let (client, connection) = settings.connect(tls).await.map_err(|error| Failure::reported(host, &error))?;
     Ok((client, Box::pin(drive(connection, listen))))
 }
 
 /// Ends when the client is dropped, or the connection breaks.
-async fn drive<S>(mut connection: Connection<Socket, S>, listen: Option<Listen>)
+async fn drive<S, T>(mut connection: Connection<S, T>, listen: Option<Listen>)
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
 {
     let number = listen.as_ref().map(|listen| listen.connections.fetch_add(1, Ordering::AcqRel) + 1);
     loop {

@@ -31,7 +31,7 @@ pub(super) async fn wait_turn(shared: &Shared, entry: &Arc<Entry>) -> Result<Gra
     let world = &shared.client.world;
     let unknown = || Error::lost("the entry is not in the queue");
     let mut known = shared.entries.get(entry.number, |state| state.subscribe()).ok_or_else(unknown)?;
-    let mut arrive = shared.client.notifications.arrive();
+    let notifications = &shared.client.notifications;
     let mut retries = Backoff::new(world, SHORTEST_RETRY, LONGEST_RETRY);
     let mut backoff = Backoff::new(world, SHORTEST_PAUSE, LONGEST_PAUSE);
     // No look before that moment: the database does not answer, or notifications were wrong.
@@ -40,7 +40,8 @@ pub(super) async fn wait_turn(shared: &Shared, entry: &Arc<Entry>) -> Result<Gra
     loop {
         shared.check()?;
         let Known { status, turns, .. } = *known.borrow_and_update();
-        let arrive_now = *arrive.borrow_and_update();
+        let changed = notifications.changed();
+        let arrive_now = notifications.arrive();
         let pause = match status {
             Status::Held(fence) => return Ok(Grant::new(fence)),
             Status::Removed(reason) => return Err(Error::lost(reason)),
@@ -52,7 +53,7 @@ pub(super) async fn wait_turn(shared: &Shared, entry: &Arc<Entry>) -> Result<Gra
         tokio::select! {
             biased;
             changed = known.changed() => changed.map_err(|_| unknown())?,
-            Ok(()) = arrive.changed() => {}
+            () = changed => {}
             () = tokio::time::sleep(pause.max(quiet_until.since(world.now()))) => match look_and_enter(shared, entry).await {
                 Ok(is_turn) => {
                     retries.reset();

@@ -1,9 +1,10 @@
-//! Plays seeds on a model: `explore etcd` or `explore redis`, with `SEEDS=0..3000`, `PARTS="+least -bad"`, `JOBS=2`,
-//! `TWICE=1`; or one seed with every message, with `SHOW=7`.
+//! Plays seeds on a model: `explore etcd`, `explore postgres` or `explore redis`, with `SEEDS=0..3000`,
+//! `PARTS="+least -bad"`, `JOBS=2`, `TWICE=1`; or one seed with every message, with `SHOW=7`.
 
 #![expect(clippy::print_stdout, reason = "this is a program for people")]
 
 use locks_models::etcd::Cluster;
+use locks_models::postgres::Postgres;
 use locks_models::redis::Redis;
 use locks_models::{Model, Parts, Plan, Search, explore, play};
 use std::env;
@@ -14,8 +15,9 @@ fn main() -> ExitCode {
     let store = env::args().nth(1).unwrap_or_else(|| "etcd".to_owned());
     let result = match store.as_str() {
         "etcd" => run::<Cluster>(),
+        "postgres" => run::<Postgres>(),
         "redis" => run::<Redis>(),
-        other => Err(format!("there is no model of {other}; there are etcd and redis")),
+        other => Err(format!("there is no model of {other}; there are etcd, postgres and redis")),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

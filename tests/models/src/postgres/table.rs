@@ -1,0 +1,131 @@
+//! The table: its rows, and what becomes of one that is changed.
+
+use std::collections::BTreeMap;
+
+/// Moments are microseconds since 1970; this is PostgreSQL's `-infinity`.
+pub const LONG_AGO: i64 = i64::MIN;
+
+/// A lock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    /// The table's columns.
+    pub name: String,
+    #[expect(missing_docs, reason = "as the table has it")]
+    pub fence: i64,
+    #[expect(missing_docs, reason = "as the table has it")]
+    pub session: Option<String>,
+    #[expect(missing_docs, reason = "as the table has it")]
+    pub number: Option<i64>,
+    #[expect(missing_docs, reason = "as the table has it")]
+    pub holder: Option<String>,
+    #[expect(missing_docs, reason = "as the table has it")]
+    pub locked_until: i64,
+    #[expect(missing_docs, reason = "as the table has it")]
+    pub keep_until: Option<i64>,
+    #[expect(missing_docs, reason = "as the table has it")]
+    pub queue: Vec<Waiter>,
+    /// The write that made it what it is.
+    pub written: u64,
+}
+
+/// One in the queue of a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiter {
+    /// `s`.
+    pub session: String,
+    /// `n`.
+    pub number: i64,
+    /// `u`.
+    pub until: i64,
+    /// `h`.
+    pub holder: Option<String>,
+}
+
+/// All rows, by name.
+pub type Table = BTreeMap<String, Row>;
+
+/// An entry, as statements name it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) session: &'a str,
+    pub(super) numbers: &'a [i64],
+}
+
+impl Entry<'_> {
+    pub(super) fn is(&self, session: Option<&str>, number: Option<i64>) -> bool {
+        session == Some(self.session) && number.is_some_and(|number| self.numbers.contains(&number))
+    }
+
+    pub(super) fn holds(&self, row: &Row) -> bool {
+        self.is(row.session.as_deref(), row.number)
+    }
+
+    pub(super) fn is_waiter(&self, waiter: &Waiter) -> bool {
+        self.is(Some(&waiter.session), Some(waiter.number))
+    }
+}
+
+/// How a row is settled: `settled` of the store's statements.
+pub(super) struct Settling {
+    pub(super) now: i64,
+    /// Whether the holder releases it; `None` by force.
+    pub(super) held: Option<bool>,
+    /// A hold that was extended stays.
+    pub(super) keeps: bool,
+    /// Who acquires a free lock, without a detour through the queue.
+    pub(super) acquirer: Option<Waiter>,
+    /// What the model does wrong.
+    pub(super) broken: Option<super::Broken>,
+}
+
+impl Settling {
+    /// The row after the change; `line` are the waiters that stay, given whether the lock is taken and those alive.
+    pub(super) fn settle(&self, row: &Row, line: impl FnOnce(bool, Vec<Waiter>) -> Vec<Waiter>) -> Row {
+        use super::Broken;
+        let now = self.now;
+        let kept = self.held == Some(true) && self.keeps && row.keep_until.is_some_and(|until| until > now);
+        let taken = row.locked_until > now && (self.held == Some(false) || kept);
+        let serves_the_dead = self.broken == Some(Broken::HandOffToWhoLapsed);
+        let alive: Vec<Waiter> =
+            row.queue.iter().filter(|waiter| serves_the_dead || waiter.until > now).cloned().collect();
+        let direct = self.acquirer.as_ref().filter(|_| !taken && alive.is_empty());
+        let mut line = if direct.is_some() { alive } else { line(taken, alive) };
+        let next = match direct {
+            Some(acquirer) => Some(acquirer.clone()),
+            None if !taken && !line.is_empty() => Some(line.remove(0)),
+            None => None,
+        };
+        let Some(next) = next else {
+            let stays = taken && !kept;
+            return Row {
+                session: row.session.clone().filter(|_| stays),
+                number: row.number.filter(|_| stays),
+                holder: row.holder.clone().filter(|_| taken),
+                locked_until: match (kept, taken) {
+                    (true, _) => row.keep_until.unwrap_or(row.locked_until),
+                    (false, true) => row.locked_until,
+                    (false, false) => row.locked_until.min(now),
+                },
+                keep_until: row.keep_until.filter(|_| taken),
+                queue: line,
+                ..row.clone()
+            };
+        };
+        let follows_the_clock = self.broken == Some(Broken::FenceFollowsTheClock);
+        Row {
+            fence: if follows_the_clock { now } else { now.max(row.fence + 1) },
+            session: Some(next.session),
+            number: Some(next.number),
+            holder: next.holder,
+            locked_until: if serves_the_dead { next.until.max(now + 3_600_000_000) } else { next.until },
+            keep_until: None,
+            queue: line,
+            ..row.clone()
+        }
+    }
+}
+
+/// At most so many characters.
+pub(super) fn left(text: Option<&str>) -> Option<String> {
+    text.map(|text| text.chars().take(65_536).collect())
+}
