@@ -4,9 +4,7 @@ INSERT INTO "public"."distributed_locks" AS l (name, fence, session, number, hol
     (SELECT clock_timestamp() AS now, set_config('lock_timeout', $7, true) AS lock_timeout OFFSET 0) AS clock ON
     CONFLICT (name) DO UPDATE SET (fence, session, number, holder, locked_until, keep_until, queue) = (SELECT CASE
     WHEN direct OR next IS NOT NULL THEN greatest(l.fence + 1, (extract(epoch FROM now) * 1000000)::bigint) ELSE
-    l.fence END, CASE WHEN direct THEN $2 WHEN next IS NOT NULL THEN next->>'s' WHEN taken AND NOT kept THEN l.session
-    END, CASE WHEN direct THEN $3 WHEN next IS NOT NULL THEN (next->>'n')::bigint WHEN taken AND NOT kept THEN
-    l.number END, CASE WHEN direct THEN $4 WHEN next IS NOT NULL THEN next->>'h' WHEN taken THEN l.holder END, CASE
+    l.fence END, CASE WHEN direct THEN $2 WHEN next IS NOT NULL THEN next->>'s' WHEN kept THEN replace(l.session, '.kept', '') || '.kept' WHEN taken THEN l.session END, CASE WHEN direct THEN $3 WHEN next IS NOT NULL THEN (next->>'n')::bigint WHEN taken THEN l.number END, CASE WHEN direct THEN $4 WHEN next IS NOT NULL THEN next->>'h' WHEN taken THEN l.holder END, CASE
     WHEN direct THEN now + $5 * interval '1 microsecond' WHEN next IS NOT NULL THEN (next->>'u')::timestamptz WHEN
     kept THEN l.keep_until WHEN taken THEN l.locked_until ELSE least(l.locked_until, now) END, CASE WHEN next IS NULL
     AND taken THEN l.keep_until END, CASE WHEN next IS NULL THEN line ELSE line - 0 END FROM (SELECT clock_timestamp()
@@ -68,13 +66,11 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.locked_until > 
     lock_timeout WHERE t.name = ANY($1) ORDER BY t.name FOR UPDATE OF t), left_it AS (UPDATE
     "public"."distributed_locks" AS l SET (fence, session, number, holder, locked_until, keep_until, queue) = (SELECT
     CASE WHEN direct OR next IS NOT NULL THEN greatest(l.fence + 1, (extract(epoch FROM now) * 1000000)::bigint) ELSE
-    l.fence END, CASE WHEN direct THEN NULL WHEN next IS NOT NULL THEN next->>'s' WHEN taken AND NOT kept THEN
-    l.session END, CASE WHEN direct THEN NULL WHEN next IS NOT NULL THEN (next->>'n')::bigint WHEN taken AND NOT kept
-    THEN l.number END, CASE WHEN direct THEN NULL WHEN next IS NOT NULL THEN next->>'h' WHEN taken THEN l.holder END,
+    l.fence END, CASE WHEN direct THEN NULL WHEN next IS NOT NULL THEN next->>'s' WHEN kept THEN replace(l.session, '.kept', '') || '.kept' WHEN taken THEN l.session END, CASE WHEN direct THEN NULL WHEN next IS NOT NULL THEN (next->>'n')::bigint WHEN taken THEN l.number END, CASE WHEN direct THEN NULL WHEN next IS NOT NULL THEN next->>'h' WHEN taken THEN l.holder END,
     CASE WHEN direct THEN NULL WHEN next IS NOT NULL THEN (next->>'u')::timestamptz WHEN kept THEN l.keep_until WHEN
     taken THEN l.locked_until ELSE least(l.locked_until, now) END, CASE WHEN next IS NULL AND taken THEN l.keep_until
     END, CASE WHEN next IS NULL THEN line ELSE line - 0 END FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock
-    CROSS JOIN LATERAL (SELECT coalesce(l.session = $2 AND l.number = ANY($3), false) AS held) AS own CROSS JOIN
+    CROSS JOIN LATERAL (SELECT coalesce(l.session IN ($2, $2 || '.kept') AND l.number = ANY($3), false) AS held) AS own CROSS JOIN
     LATERAL (SELECT coalesce(held AND $5 AND l.keep_until > now, false) AS kept) AS keeping CROSS JOIN LATERAL (SELECT
     l.locked_until > now AND coalesce(NOT held OR kept, false) AS taken) AS state CROSS JOIN LATERAL (SELECT
     coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS
@@ -83,7 +79,7 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.locked_until > 
     place), '[]') FROM jsonb_array_elements(alive) WITH ORDINALITY AS waiting(w, place) WHERE NOT (w->>'s' = $2 AND
     (w->>'n')::bigint = ANY($3))) END AS line OFFSET 0) AS standing CROSS JOIN LATERAL (SELECT CASE WHEN NOT taken
     THEN line->0 END AS next OFFSET 0) AS first) FROM mine WHERE l.name = mine.name RETURNING l.session, l.number,
-    l.fence, l.queue->0 AS first, l.locked_until, mine.session = $2 AND mine.number = ANY($3) AS held), notified AS
+    l.fence, l.queue->0 AS first, l.locked_until, mine.session IN ($2, $2 || '.kept') AND mine.number = ANY($3) AS held), notified AS
     MATERIALIZED (SELECT CASE WHEN session IS NOT NULL AND $4 IS NOT NULL THEN pg_notify($4, format('turn %s %s %s',
     session, number, fence)) END, CASE WHEN first IS NOT NULL AND $4 IS NOT NULL THEN pg_notify($4,
     format('wait %s %s %s', first->>'s', first->>'n', greatest(0, (extract(epoch FROM locked_until -
@@ -93,13 +89,11 @@ WITH mine AS MATERIALIZED (SELECT name, session, number, locked_until > clock_ti
     "public"."distributed_locks" WHERE name = ANY($1) ORDER BY name FOR UPDATE SKIP LOCKED), left_it AS (UPDATE
     "public"."distributed_locks" AS l SET (fence, session, number, holder, locked_until, keep_until, queue) = (SELECT
     CASE WHEN direct OR next IS NOT NULL THEN greatest(l.fence + 1, (extract(epoch FROM now) * 1000000)::bigint) ELSE
-    l.fence END, CASE WHEN direct THEN NULL WHEN next IS NOT NULL THEN next->>'s' WHEN taken AND NOT kept THEN
-    l.session END, CASE WHEN direct THEN NULL WHEN next IS NOT NULL THEN (next->>'n')::bigint WHEN taken AND NOT kept
-    THEN l.number END, CASE WHEN direct THEN NULL WHEN next IS NOT NULL THEN next->>'h' WHEN taken THEN l.holder END,
+    l.fence END, CASE WHEN direct THEN NULL WHEN next IS NOT NULL THEN next->>'s' WHEN kept THEN replace(l.session, '.kept', '') || '.kept' WHEN taken THEN l.session END, CASE WHEN direct THEN NULL WHEN next IS NOT NULL THEN (next->>'n')::bigint WHEN taken THEN l.number END, CASE WHEN direct THEN NULL WHEN next IS NOT NULL THEN next->>'h' WHEN taken THEN l.holder END,
     CASE WHEN direct THEN NULL WHEN next IS NOT NULL THEN (next->>'u')::timestamptz WHEN kept THEN l.keep_until WHEN
     taken THEN l.locked_until ELSE least(l.locked_until, now) END, CASE WHEN next IS NULL AND taken THEN l.keep_until
     END, CASE WHEN next IS NULL THEN line ELSE line - 0 END FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock
-    CROSS JOIN LATERAL (SELECT coalesce(l.session = $2 AND l.number = ANY($3), false) AS held) AS own CROSS JOIN
+    CROSS JOIN LATERAL (SELECT coalesce(l.session IN ($2, $2 || '.kept') AND l.number = ANY($3), false) AS held) AS own CROSS JOIN
     LATERAL (SELECT coalesce(held AND $5 AND l.keep_until > now, false) AS kept) AS keeping CROSS JOIN LATERAL (SELECT
     l.locked_until > now AND coalesce(NOT held OR kept, false) AS taken) AS state CROSS JOIN LATERAL (SELECT
     coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS
@@ -108,7 +102,7 @@ WITH mine AS MATERIALIZED (SELECT name, session, number, locked_until > clock_ti
     place), '[]') FROM jsonb_array_elements(alive) WITH ORDINALITY AS waiting(w, place) WHERE NOT (w->>'s' = $2 AND
     (w->>'n')::bigint = ANY($3))) END AS line OFFSET 0) AS standing CROSS JOIN LATERAL (SELECT CASE WHEN NOT taken
     THEN line->0 END AS next OFFSET 0) AS first) FROM mine WHERE l.name = mine.name RETURNING l.session, l.number,
-    l.fence, l.queue->0 AS first, l.locked_until, mine.session = $2 AND mine.number = ANY($3) AS held), notified AS
+    l.fence, l.queue->0 AS first, l.locked_until, mine.session IN ($2, $2 || '.kept') AND mine.number = ANY($3) AS held), notified AS
     MATERIALIZED (SELECT CASE WHEN session IS NOT NULL AND $4 IS NOT NULL THEN pg_notify($4, format('turn %s %s %s',
     session, number, fence)) END, CASE WHEN first IS NOT NULL AND $4 IS NOT NULL THEN pg_notify($4,
     format('wait %s %s %s', first->>'s', first->>'n', greatest(0, (extract(epoch FROM locked_until -
@@ -135,8 +129,8 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.locked_until > 
     lock_timeout WHERE t.name = $1 ORDER BY t.name FOR UPDATE OF t), freed AS (UPDATE "public"."distributed_locks" AS
     l SET (fence, session, number, holder, locked_until, keep_until, queue) = (SELECT CASE WHEN direct OR next IS NOT
     NULL THEN greatest(l.fence + 1, (extract(epoch FROM now) * 1000000)::bigint) ELSE l.fence END, CASE WHEN direct
-    THEN NULL WHEN next IS NOT NULL THEN next->>'s' WHEN taken AND NOT kept THEN l.session END, CASE WHEN direct THEN
-    NULL WHEN next IS NOT NULL THEN (next->>'n')::bigint WHEN taken AND NOT kept THEN l.number END, CASE WHEN direct
+    THEN NULL WHEN next IS NOT NULL THEN next->>'s' WHEN kept THEN replace(l.session, '.kept', '') || '.kept' WHEN taken THEN l.session END, CASE WHEN direct THEN
+    NULL WHEN next IS NOT NULL THEN (next->>'n')::bigint WHEN taken THEN l.number END, CASE WHEN direct
     THEN NULL WHEN next IS NOT NULL THEN next->>'h' WHEN taken THEN l.holder END, CASE WHEN direct THEN NULL WHEN next
     IS NOT NULL THEN (next->>'u')::timestamptz WHEN kept THEN l.keep_until WHEN taken THEN l.locked_until ELSE
     least(l.locked_until, now) END, CASE WHEN next IS NULL AND taken THEN l.keep_until END, CASE WHEN next IS NULL

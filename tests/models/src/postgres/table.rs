@@ -44,6 +44,9 @@ pub struct Waiter {
 /// All rows, by name.
 pub type Table = BTreeMap<String, Row>;
 
+/// Follows the session of a hold that stays after its session was closed.
+const KEPT: &str = ".kept";
+
 /// An entry, as statements name it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<'a> {
@@ -58,6 +61,11 @@ impl Entry<'_> {
 
     pub(super) fn holds(&self, row: &Row) -> bool {
         self.is(row.session.as_deref(), row.number)
+    }
+
+    /// Whether it holds the lock, or did so when its session was closed.
+    pub(super) fn held(&self, row: &Row) -> bool {
+        self.is(row.session.as_deref().map(|session| session.strip_suffix(KEPT).unwrap_or(session)), row.number)
     }
 
     pub(super) fn is_waiter(&self, waiter: &Waiter) -> bool {
@@ -96,10 +104,12 @@ impl Settling {
             None => None,
         };
         let Some(next) = next else {
-            let stays = taken && !kept;
             return Row {
-                session: row.session.clone().filter(|_| stays),
-                number: row.number.filter(|_| stays),
+                session: match kept {
+                    true => row.session.as_ref().map(|session| session.replace(KEPT, "") + KEPT),
+                    false => row.session.clone().filter(|_| taken),
+                },
+                number: row.number.filter(|_| taken),
                 holder: row.holder.clone().filter(|_| taken),
                 locked_until: match (kept, taken) {
                     (true, _) => row.keep_until.unwrap_or(row.locked_until),

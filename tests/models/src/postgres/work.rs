@@ -166,7 +166,7 @@ impl Work<'_> {
         let (mine, skipped) = self.mine(names, limit)?;
         let mut rows = Vec::new();
         for row in mine {
-            let held = entry.holds(&row) || self.server.broken == Some(Broken::ReleasesAnybodys);
+            let held = entry.held(&row) || self.server.broken == Some(Broken::ReleasesAnybodys);
             let settled = self.settling(Some(held), stays, None).settle(&row, |_, mut alive| {
                 alive.retain(|waiter| !entry.is_waiter(waiter));
                 alive
