@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::history::{Entry, History};
 use super::spans::{Span, Timeline, longest_uncovered};
 use super::{Limits, Rule, Violation, windows};
+use crate::clock::nanos;
 
 pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
     let mut violations: Vec<Violation> = left_behind(history).into_iter().collect();
@@ -52,9 +53,10 @@ impl Owners<'_> {
         let Self { calls, explained, reason } = self;
         let owned = calls.iter().flat_map(|calls| windows::within(calls, entry.seen));
         let orphan = longest_uncovered(entry.seen, owned.chain(windows::within(explained, entry.seen)))?;
-        let allowed = history.longest_ttl(&entry.key, entry.seen, limits.ttl, |name| name == process)
-            + limits.moment
-            + limits.grace;
+        // The observer may see it for the first time when its call is over.
+        let put = Span::new(entry.seen.from.saturating_sub(nanos(limits.moment)), entry.seen.to);
+        let longest = history.longest_ttl(&entry.key, put, limits.ttl, |name| name == process);
+        let allowed = longest + limits.moment + limits.grace;
         (orphan.length() > allowed).then(|| {
             let length = orphan.length();
             let description =

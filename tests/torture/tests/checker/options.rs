@@ -119,7 +119,7 @@ mod hold_at_least {
 }
 
 mod ttl {
-    use super::{Options, Rule, Scope, two_workers};
+    use super::{Ending, Options, Outcome, Rule, Scope, two_workers};
 
     #[test]
     fn a_lock_with_a_longer_ttl_stays_for_longer() {
@@ -132,6 +132,18 @@ mod ttl {
         assert_eq!(history(Some(6_000), 7_900), []);
         assert_eq!(history(Some(6_000), 9_900), [Rule::Orphans, Rule::Progress]);
         assert_eq!(history(None, 7_900), [Rule::Orphans, Rule::Progress]);
+    }
+
+    #[test]
+    fn an_entry_may_be_seen_for_the_first_time_when_its_call_is_over() {
+        let history = |ttl_ms| {
+            let options = Options { ttl_ms, ..Options::default() };
+            let begun = two_workers().invokes_as(0, "a", 1, options, true).starts(10, "a", 1, 5);
+            let dropped = begun.finishes(20, "a", 1, Ending::Dropped).returns(21, "a", 1, Outcome::Abandoned);
+            dropped.entry(30, 6_500, 1).dies(9_000, "a").violated()
+        };
+        assert_eq!(history(Some(6_000)), []);
+        assert_eq!(history(None), [Rule::Orphans]);
     }
 }
 
