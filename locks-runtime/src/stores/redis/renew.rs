@@ -230,13 +230,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_entry_whose_request_is_unresolved_is_withdrawn_by_ten_renewals_more() {
+    async fn an_entry_whose_request_is_unresolved_is_withdrawn_by_thirty_renewals_more() {
         let shared = session();
         let ledger = &shared.entries.ledger;
         ledger.sent(&entry(1));
         ledger.leaving(1, |state| state.note(Status::Leaving)).unwrap();
         ledger.left(1);
-        for _ in 0..10 {
+        for _ in 0..30 {
             assert_eq!(next(&shared), ["-1"]);
             ledger.renewed();
         }

@@ -240,7 +240,7 @@ impl Connection {
     }
 
     fn shown(&self, requests: &[Request]) -> String {
-        let requests: Vec<String> = requests.iter().map(|request| super::shown_request(request)).collect();
+        let requests: Vec<String> = requests.iter().map(super::shown_request).collect();
         format!("c{}/{} {}", self.process, self.id, requests.join("; "))
     }
 }

@@ -198,7 +198,7 @@ impl Pair {
         let sent: Vec<Value> = sent.into_iter().map(|(_, _, payload)| Value::Text(payload)).collect();
         let received = self.real.notifications(sent.len()).await;
         assert!(
-            same_rows(&[received.clone()], &[sent.clone()], self.slack),
+            same_rows(std::slice::from_ref(&received), std::slice::from_ref(&sent), self.slack),
             "{about}: notifications\nPostgreSQL: {received:?}\nmodel: {sent:?}"
         );
         if ask.statement == Statement::Clean {
