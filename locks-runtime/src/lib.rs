@@ -82,7 +82,7 @@ pub mod store {
     pub use crate::world::Gate;
     pub use crate::world::World;
     pub use crate::world::clock::Moment;
-    #[cfg(all(feature = "testing", feature = "redis"))]
+    #[cfg(all(feature = "testing", any(feature = "postgres", feature = "redis")))]
     pub use crate::world::{Dialled, Stream, StreamDial};
 }
 
