@@ -20,9 +20,15 @@ test: servers ## everything, on every store that is installed
 # The features of the published package, read from its manifest.
 features := $(shell sed -n '/^\[features\]/,/^\[dependencies\]/s/^\([a-z-]*\) = .*/\1/p' Cargo.toml)
 
+# The targets of the fuzzer, without libFuzzer, which is in C++. With --target, the flags are not for build scripts.
+fuzzing = RUSTFLAGS="--cfg fuzzing -D warnings" cargo check --target-dir target/fuzzing \
+	--target $$(rustc -vV | sed -n 's/^host: //p')
+
 lint: servers ## format, clippy, documentation, and each feature alone
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	$(fuzzing) --package locks-runtime
+	$(fuzzing) --manifest-path fuzz/Cargo.toml --package locks-macros-source
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
 	@for feature in $(features); do \
 		echo "cargo clippy --features $$feature"; \

@@ -186,10 +186,15 @@ use quote::quote;
 /// # Cancel safety
 ///
 /// Dropping the future drops the body where it is, and releases the lock or withdraws from the queue in the background.
+#[cfg(not(fuzzing))]
 #[proc_macro_attribute]
 pub fn distributed_lock(attribute: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     expand_or_report(attribute.into(), &item.into()).into()
 }
+
+/// The targets of the fuzzer, for which these sources are a library without the macro: a crate of macros exports nothing else.
+#[cfg(fuzzing)]
+pub const TARGETS: &[(&str, fn(&[u8]))] = fuzz::TARGETS;
 
 /// The locked function; or all errors beside the unchanged function, so that its callers still compile.
 fn expand_or_report(attribute: TokenStream, item: &TokenStream) -> TokenStream {
