@@ -21,6 +21,7 @@ pub mod etcd;
 mod explore;
 mod model;
 mod network;
+mod pipe;
 mod plan;
 pub mod postgres;
 mod random;

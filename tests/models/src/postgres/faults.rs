@@ -1,10 +1,10 @@
 //! What happens to a PostgreSQL server, beside what happens to every network and process.
 
-use super::connection::SERVER;
 use super::modes::{Modes, Rights};
 use super::table::Table;
 use super::{Postgres, Setup};
 use crate::model::{Effect, State};
+use crate::pipe::SERVER;
 use crate::plan::Draw;
 use std::sync::Arc;
 use std::time::Duration;
@@ -207,7 +207,7 @@ impl Postgres {
     }
 
     fn restart(self: &Arc<Self>, down: Duration, starting: Duration) {
-        self.set_down(true);
+        self.connections.set_down(true);
         self.change(|state| {
             state.server.restart();
             state.server.modes.is_starting = !starting.is_zero();
@@ -216,7 +216,7 @@ impl Postgres {
         let model = Arc::clone(self);
         tokio::spawn(async move {
             sleep(down).await;
-            model.set_down(false);
+            model.connections.set_down(false);
             sleep(starting).await;
             model.change(|state| state.server.modes.is_starting = false);
         });
@@ -235,7 +235,7 @@ impl Postgres {
 
 /// Locks the row, or has inserted it and not committed; or locks the table.
 async fn open_transaction(model: Arc<Postgres>, key: Option<&'static str>, lasts: Duration) {
-    let session = model.stranger();
+    let session = model.connections.next();
     let is_locked = model.change(|state| {
         state.server.connected(session);
         state.server.begin(session);
@@ -257,7 +257,7 @@ async fn open_transaction(model: Arc<Postgres>, key: Option<&'static str>, lasts
 /// Notifications that say anything about every entry, again and again.
 async fn forge(model: Arc<Postgres>, lasts: Duration) {
     let until = Instant::now() + lasts;
-    let session = model.stranger();
+    let session = model.connections.next();
     while Instant::now() < until {
         let pause = model.network.random(|random| random.millis(1, 300));
         let (what, number) =

@@ -37,17 +37,15 @@ pub use wire::Request;
 use crate::bell::Bell;
 use crate::model::{Effect, Model};
 use crate::network::Network;
+use crate::pipe::{self, Connections, Outgoing};
 use crate::plan::Draw;
-use connection::Outgoing;
-use locks_runtime::store::{Credentials, Store, Stream, StreamDial, World};
+use locks_runtime::store::{Credentials, Store, World};
 use locks_runtime::stores::postgres::{Config, Layout, Postgres as PostgresStore};
 use session::Reply;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 use wire::Writer;
 
@@ -85,18 +83,11 @@ pub enum Broken {
 pub struct Postgres {
     network: Arc<Network>,
     state: Mutex<PostgresState>,
-    connections: Mutex<Connections>,
+    connections: Connections,
     /// Something may lapse sooner than was known.
     changes: Notify,
     /// Who waits for a transaction may go on.
     released: Bell,
-}
-
-#[derive(Default)]
-struct Connections {
-    last: u64,
-    is_down: bool,
-    open: BTreeMap<u64, UnboundedSender<Outgoing>>,
 }
 
 impl Model for Postgres {
@@ -141,7 +132,7 @@ impl Model for Postgres {
         let model = Arc::new(Self {
             network: Arc::clone(network),
             state: Mutex::new(state),
-            connections: Mutex::default(),
+            connections: Connections::default(),
             changes: Notify::new(),
             released: Bell::default(),
         });
@@ -154,11 +145,6 @@ impl Model for Postgres {
     }
 
     fn store(self: &Arc<Self>, process: usize, world: World) -> Arc<dyn Store> {
-        let model = Arc::clone(self);
-        let dial = StreamDial(Arc::new(move |_| {
-            let connected = connection::dial(Arc::clone(&model), process);
-            Box::pin(async move { Ok(Box::new(connected.await?) as Box<dyn Stream>) })
-        }));
         let config = Config {
             hosts: vec!["model:5432".to_owned()],
             credentials: Some(Credentials { user: "app".to_owned(), ..Credentials::default() }),
@@ -169,7 +155,7 @@ impl Model for Postgres {
             connect_timeout: Duration::from_secs(5),
             tls: None,
         };
-        Arc::new(PostgresStore::new(config, &world.with_streams(dial)).unwrap())
+        Arc::new(PostgresStore::new(config, &world.with_streams(pipe::dialler(self, process))).unwrap())
     }
 
     fn state(&self) -> MutexGuard<'_, PostgresState> {
@@ -202,7 +188,7 @@ impl Postgres {
         let is_known = |state: &PostgresState| state.server.knows(session);
         let is_first = matches!(request, Request::Start | Request::Cancel { .. });
         self.change(|state| {
-            (!self.is_down() && (is_first || is_known(state))).then(|| {
+            (!self.connections.is_down() && (is_first || is_known(state))).then(|| {
                 state.note(request);
                 state.server.reply(session, request)
             })
@@ -219,34 +205,11 @@ impl Postgres {
 
     /// What was committed goes out on each listener's connection.
     fn send_notifications(&self, state: &mut PostgresState) {
-        let connections = self.connections.lock().unwrap();
         for (to, channel, payload) in std::mem::take(&mut state.server.notifications) {
-            if let Some(outgoing) = connections.open.get(&to) {
-                let mut writer = Writer::default();
-                writer.notified(&channel, &payload);
-                let _ = outgoing.send(Outgoing::Message(writer.0));
-            }
+            let mut writer = Writer::default();
+            writer.notified(&channel, &payload);
+            self.connections.send(to, Outgoing::Message(writer.0));
         }
-    }
-
-    fn connected(&self, outgoing: UnboundedSender<Outgoing>) -> u64 {
-        let mut connections = self.connections.lock().unwrap();
-        connections.last += 1;
-        let id = connections.last;
-        connections.open.insert(id, outgoing);
-        id
-    }
-
-    /// The session of somebody who is no process of the plan.
-    fn stranger(&self) -> u64 {
-        let mut connections = self.connections.lock().unwrap();
-        connections.last += 1;
-        connections.last
-    }
-
-    fn disconnected(&self, session: u64) {
-        self.connections.lock().unwrap().open.remove(&session);
-        self.change(|state| state.server.disconnected(session));
     }
 
     /// An administrator ends the session; whether its client is told.
@@ -254,23 +217,13 @@ impl Postgres {
         let mut writer = Writer::default();
         writer.refused(&Refusal::terminated());
         self.change(|state| state.server.disconnected(session));
-        let connections = self.connections.lock().unwrap();
-        connections.open.get(&session).is_some_and(|outgoing| outgoing.send(Outgoing::Last(writer.0)).is_ok())
+        self.connections.send(session, Outgoing::Last(writer.0))
     }
 
     fn terminate_all(&self) {
-        let sessions: Vec<u64> = self.connections.lock().unwrap().open.keys().copied().collect();
-        for session in sessions {
+        for session in self.connections.all() {
             self.terminate(session);
         }
-    }
-
-    fn is_down(&self) -> bool {
-        self.connections.lock().unwrap().is_down
-    }
-
-    fn set_down(&self, is_down: bool) {
-        self.connections.lock().unwrap().is_down = is_down;
     }
 }
 

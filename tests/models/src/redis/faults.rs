@@ -1,10 +1,10 @@
 //! What happens to a Redis server, beside what happens to every network and process.
 
-use super::connection::SERVER;
 use super::keyspace::Bytes;
 use super::modes::{Modes, Rights};
 use super::{Redis, Setup};
 use crate::model::Effect;
+use crate::pipe::SERVER;
 use crate::plan::Draw;
 use std::sync::Arc;
 use std::time::Duration;
@@ -209,7 +209,7 @@ impl Redis {
     }
 
     fn restart(self: &Arc<Self>, keeps_data: bool, down: Duration, loading: Duration) {
-        self.set_down(true);
+        self.connections.set_down(true);
         self.change(|state| {
             state.server.restart(keeps_data);
             state.server.modes.is_loading = !loading.is_zero();
@@ -221,7 +221,7 @@ impl Redis {
         let model = Arc::clone(self);
         tokio::spawn(async move {
             sleep(down).await;
-            model.set_down(false);
+            model.connections.set_down(false);
             sleep(loading).await;
             model.change(|state| state.server.modes.is_loading = false);
         });

@@ -29,17 +29,15 @@ pub use state::RedisState;
 
 use crate::model::{Effect, Model};
 use crate::network::Network;
+use crate::pipe::{self, Connections, Outgoing};
 use crate::plan::Draw;
-use connection::Outgoing;
-use locks_runtime::store::{Store, Stream, StreamDial, World};
+use locks_runtime::store::{Store, Stream, World};
 use locks_runtime::stores::redis::{Config, Redis as RedisStore};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
 /// What is decided before the server starts.
@@ -57,16 +55,9 @@ pub struct Setup {
 pub struct Redis {
     network: Arc<Network>,
     state: Mutex<RedisState>,
-    connections: Mutex<Connections>,
+    connections: Connections,
     /// Something may expire sooner than was known.
     changes: Notify,
-}
-
-#[derive(Default)]
-struct Connections {
-    last: u64,
-    is_down: bool,
-    open: BTreeMap<u64, UnboundedSender<Outgoing>>,
 }
 
 impl Model for Redis {
@@ -101,7 +92,7 @@ impl Model for Redis {
         let model = Arc::new(Self {
             network: Arc::clone(network),
             state: Mutex::new(state),
-            connections: Mutex::default(),
+            connections: Connections::default(),
             changes: Notify::new(),
         });
         tokio::spawn(expire(Arc::clone(&model)));
@@ -113,11 +104,6 @@ impl Model for Redis {
     }
 
     fn store(self: &Arc<Self>, process: usize, world: World) -> Arc<dyn Store> {
-        let model = Arc::clone(self);
-        let dial = StreamDial(Arc::new(move |_| {
-            let connected = connection::dial(Arc::clone(&model), process);
-            Box::pin(async move { Ok(Box::new(connected.await?) as Box<dyn Stream>) })
-        }));
         let config = Config {
             host: "model".to_owned(),
             port: 6379,
@@ -127,7 +113,7 @@ impl Model for Redis {
             connect_timeout: Duration::from_secs(5),
             tls: None,
         };
-        Arc::new(RedisStore::new(config, &world.with_streams(dial)).unwrap())
+        Arc::new(RedisStore::new(config, &world.with_streams(pipe::dialler(self, process))).unwrap())
     }
 
     fn state(&self) -> MutexGuard<'_, RedisState> {
@@ -154,7 +140,7 @@ impl Redis {
 
     /// The answer to a request; `None` of a server that is down.
     fn answer(&self, connection: u64, request: &[Bytes]) -> Option<Reply> {
-        (!self.is_down()).then(|| self.change(|state| state.answer(connection, request)))
+        (!self.connections.is_down()).then(|| self.change(|state| state.answer(connection, request)))
     }
 
     fn encoded(&self, connection: u64, reply: &Reply) -> Bytes {
@@ -163,33 +149,9 @@ impl Redis {
 
     /// What was published goes out on each subscriber's connection.
     fn send_messages(&self, state: &mut RedisState) {
-        let connections = self.connections.lock().unwrap();
         for (to, message) in std::mem::take(&mut state.server.messages) {
-            if let Some(outgoing) = connections.open.get(&to) {
-                let _ = outgoing.send(Outgoing::Message(message.encoded(true)));
-            }
+            self.connections.send(to, Outgoing::Message(message.encoded(true)));
         }
-    }
-
-    fn connected(&self, outgoing: UnboundedSender<Outgoing>) -> u64 {
-        let mut connections = self.connections.lock().unwrap();
-        connections.last += 1;
-        let id = connections.last;
-        connections.open.insert(id, outgoing);
-        id
-    }
-
-    fn disconnected(&self, connection: u64) {
-        self.connections.lock().unwrap().open.remove(&connection);
-        self.state().server.disconnected(connection);
-    }
-
-    fn is_down(&self) -> bool {
-        self.connections.lock().unwrap().is_down
-    }
-
-    fn set_down(&self, is_down: bool) {
-        self.connections.lock().unwrap().is_down = is_down;
     }
 
     /// A connection for a test that sends requests of its own.
@@ -198,7 +160,7 @@ impl Redis {
     ///
     /// If the network or the server refuses it.
     pub async fn connect(self: &Arc<Self>) -> io::Result<impl Stream + use<>> {
-        connection::dial(Arc::clone(self), 0).await
+        pipe::dial(Arc::clone(self), 0).await
     }
 }
 
