@@ -87,6 +87,11 @@ pub trait Model: Debug + Send + Sync + 'static {
     /// What it may do to those who use locks.
     fn effect(fault: &Self::Fault) -> Effect;
 
+    /// Whether every lease, or each that a snapshot brings back, lasts for its whole time once more after it.
+    fn lengthens_leases(_: &Self::Fault) -> bool {
+        false
+    }
+
     /// Starts it. `pace` is how fast its clock goes, in thousandths.
     fn start(network: &Arc<Network>, setup: &Self::Setup, pace: u64) -> Arc<Self>;
 

@@ -77,6 +77,10 @@ impl Model for Cluster {
         fault.effect()
     }
 
+    fn lengthens_leases(fault: &Fault) -> bool {
+        matches!(fault, Fault::Election(_) | Fault::Restored { .. })
+    }
+
     fn start(network: &Arc<Network>, setup: &Setup, pace: u64) -> Arc<Self> {
         let mut machine = Machine::new(pace);
         machine.quirks = setup.quirks;

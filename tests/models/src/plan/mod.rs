@@ -136,12 +136,10 @@ impl<S, F> Plan<S, F> {
         self.weather.bad == 0 && self.weather.way <= 20 && !self.events.iter().any(|(_, event)| excuses(event))
     }
 
-    /// Something happens that harms every session.
+    /// Something happens after which leases last for their whole time once more.
     #[must_use]
-    pub(crate) fn harms_all<M: Model<Setup = S, Fault = F>>(&self) -> bool {
-        self.events
-            .iter()
-            .any(|(_, event)| matches!(event, Event::Server(fault) if M::effect(fault) == Effect::HarmsAll))
+    pub(crate) fn lengthens_leases<M: Model<Setup = S, Fault = F>>(&self) -> bool {
+        self.events.iter().any(|(_, event)| matches!(event, Event::Server(fault) if M::lengthens_leases(fault)))
     }
 
     /// The network is good and fast, and all that happens is that the server refuses what is new: nobody loses a lock.

@@ -25,7 +25,7 @@ pub(super) struct Inspector<M> {
     shows_removals: bool,
     processes: usize,
     good_from: Instant,
-    /// Something may happen after which the server counts every lease anew.
+    /// Something happens after which leases last for their whole time once more.
     lengthens_leases: bool,
     heads: BTreeMap<&'static str, (String, Instant)>,
     removed: BTreeMap<usize, Instant>,
@@ -62,7 +62,7 @@ impl<M: Model> Inspector<M> {
             shows_removals: plan.shows_removals::<M>(),
             processes: plan.calls.len(),
             good_from: network.at(plan.until),
-            lengthens_leases: plan.harms_all::<M>(),
+            lengthens_leases: plan.lengthens_leases::<M>(),
             heads: BTreeMap::new(),
             removed: BTreeMap::new(),
             suspects: BTreeMap::new(),
@@ -142,7 +142,7 @@ impl<M: Model> Inspector<M> {
         suspects
     }
 
-    /// Until when the process may have entries of that lock without a call: on a lease that may be counted anew.
+    /// Until when the process may have entries of that lock without a call.
     fn kept_until(&self, process: usize, key: &'static str, seen: &Seen) -> Option<Instant> {
         let Kept { until, longest } = seen.kept(process, key)?;
         Some(if self.lengthens_leases { until.max(self.good_from + longest) } else { until })
