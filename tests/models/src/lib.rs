@@ -12,11 +12,16 @@
 //! - [`explore`]: many seeds, on several threads
 
 #![expect(clippy::unwrap_used, reason = "a schedule whose preparation fails has failed")]
-#![expect(clippy::panic, reason = "a request that the model does not know is a mistake in the model")]
+#![expect(
+    clippy::panic,
+    reason = "a request that the model does not know is a mistake in the model; what is asserted fails"
+)]
+#![expect(clippy::print_stdout, reason = "names the case that fails")]
 #![expect(clippy::disallowed_methods, reason = "the clock and the tasks here are a simulation's")]
 #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers of a simulation")]
 
 mod bell;
+mod checks;
 pub mod etcd;
 mod explore;
 mod model;
@@ -29,6 +34,7 @@ pub mod redis;
 mod run;
 
 pub use bell::{Bell, Listener};
+pub use checks::{assert_clean, assert_conforms, assert_found, assert_repeatable, assert_schedules_clean};
 pub use explore::{Exploration, Found, Search, explore};
 pub use model::{Effect, Model, Standing, State};
 pub use network::{Fate, Nanos, Network, Weather};

@@ -109,6 +109,15 @@ pub struct Plan<S, F> {
     pub ttl: Duration,
 }
 
+impl Call {
+    /// A holder, whose body takes so long, and half a second later a waiter with another such.
+    #[must_use]
+    pub fn holder_and_waiter(body: Duration) -> Vec<Vec<Self>> {
+        let call = |process, after| Self { after: Duration::from_millis(after), body, ..Self::new(process, process) };
+        vec![vec![call(0, 0)], vec![call(1, 500)]]
+    }
+}
+
 impl<S, F> Plan<S, F> {
     /// On a good network, without events: these calls, by process, one task each.
     #[must_use]
@@ -124,6 +133,14 @@ impl<S, F> Plan<S, F> {
             close: true,
             ttl,
         }
+    }
+
+    /// The same, with these faults of the server after so many milliseconds.
+    #[must_use]
+    pub fn with_faults(mut self, faults: impl IntoIterator<Item = (u64, F)>) -> Self {
+        let events = faults.into_iter().map(|(at, fault)| (Duration::from_millis(at), Event::Server(fault)));
+        self.events.extend(events);
+        self
     }
 
     /// The network is good and fast, and nothing happens that calls for `key` may notice: nobody has an excuse.

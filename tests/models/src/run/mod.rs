@@ -48,8 +48,13 @@ pub struct Outcome {
 /// Plays a plan. The seed decides about the network and the randomness of the processes.
 #[must_use]
 pub fn play<M: Model>(seed: u64, plan: &Plan<M::Setup, M::Fault>, verbose: bool) -> Outcome {
+    simulate(async || Run::<M>::start(seed, plan, verbose).finish().await)
+}
+
+/// In one thread and in simulated time.
+pub(crate) fn simulate<T>(act: impl AsyncFnOnce() -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async { Run::<M>::start(seed, plan, verbose).finish().await })
+    runtime.block_on(act())
 }
 
 /// A plan that is being played.

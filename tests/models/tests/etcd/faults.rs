@@ -6,9 +6,9 @@ use std::process::Command;
 #[test]
 fn every_fault_can_still_be_put_back() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let patches = std::fs::read_dir(here.join("faults/etcd")).unwrap().map(|entry| entry.unwrap().path());
+    let inside = |folder: &Path| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut count = 0;
-    for patch in patches {
+    for patch in inside(&here.join("faults")).filter(|path| path.is_dir()).flat_map(|store| inside(&store)) {
         let checked =
             Command::new("git").args(["apply", "--check"]).arg(&patch).current_dir(here.join("../..")).output();
         let output = checked.unwrap();

@@ -1,20 +1,8 @@
 //! Schedules by name: what a seed has found once.
 
 use locks_models::etcd::{Cluster, Fault, Setup};
-use locks_models::{Act, Call, Event, Plan, play};
+use locks_models::{Act, Call, Plan, assert_clean};
 use std::time::Duration;
-
-/// Plays the plan with some seeds, which decide about the network.
-#[track_caller]
-fn assert_clean(plan: &Plan<Setup, Fault>) {
-    for seed in 0..20 {
-        let outcome = play::<Cluster>(seed, plan, false);
-        if !outcome.findings.0.is_empty() {
-            let lines = play::<Cluster>(seed, plan, true).lines.join("\n");
-            panic!("{lines}\nseed {seed}:\n{}", outcome.findings);
-        }
-    }
-}
 
 /// A lease of `hold_at_least` alone would end under the body, which lasts longer.
 #[test]
@@ -26,7 +14,7 @@ fn a_body_outlasts_its_hold_at_least() {
         least: Some(Duration::from_secs(2)),
         ..Call::new(process, process)
     };
-    assert_clean(&Plan::of(Setup::default(), vec![vec![call(0, 0)], vec![call(1, 500)]]));
+    assert_clean::<Cluster>(&Plan::of(Setup::default(), vec![vec![call(0, 0)], vec![call(1, 500)]]));
 }
 
 /// The fence of one that waited is the revision of a deletion, which only its watch has reported. Then a snapshot is
@@ -51,7 +39,5 @@ fn a_fence_that_a_watch_reported_is_not_given_again() {
     calls.push(vec![call(8, 10, 4000, 100), call(8, 11, 0, 100), call(8, 12, 0, 100)]);
     let restored =
         Fault::Restored { after: Duration::from_millis(2000), downtime: Duration::from_millis(100), is_another: false };
-    let mut plan = Plan::of(Setup::default(), calls);
-    plan.events.push((Duration::from_millis(300), Event::Server(restored)));
-    assert_clean(&plan);
+    assert_clean::<Cluster>(&Plan::of(Setup::default(), calls).with_faults([(300, restored)]));
 }

@@ -1,19 +1,15 @@
 //! Schedules drawn from seeds.
 
 use locks_models::etcd::Cluster;
-use locks_models::{Search, explore};
+use locks_models::{assert_repeatable, assert_schedules_clean};
 
-/// Some seconds of them in a debug build; `make explore` plays more.
-const SCHEDULES: u64 = 300;
-
+/// Some seconds of them in a debug build; `SCHEDULES=1000` and `make explore` play more.
 #[test]
 fn what_must_hold_holds_in_every_schedule() {
-    let exploration = explore::<Cluster>(0..SCHEDULES, &Search { jobs: 2, ..Search::default() });
-    assert!(exploration.is_clean(), "{exploration}\n`make explore SHOW=seed` shows every message of a schedule");
+    assert_schedules_clean::<Cluster>(300);
 }
 
 #[test]
 fn a_seed_repeats_itself() {
-    let exploration = explore::<Cluster>(0..40, &Search { jobs: 2, twice: true, ..Search::default() });
-    assert!(exploration.unrepeatable.is_empty(), "{exploration}");
+    assert_repeatable::<Cluster>(40);
 }

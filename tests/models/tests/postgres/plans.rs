@@ -1,38 +1,20 @@
 //! Schedules by name: what a seed has found once, and what was known before.
 
 use locks_models::postgres::{Fault, Postgres, Rights, Setup};
-use locks_models::{Act, Call, Event, Plan, play};
+use locks_models::{Act, Call, Event, Plan, assert_clean, play};
 use std::time::Duration;
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Plays the plan with some seeds, which decide about the network.
-#[track_caller]
-fn assert_clean(plan: &Plan<Setup, Fault>) {
-    for seed in 0..20 {
-        let outcome = play::<Postgres>(seed, plan, false);
-        if !outcome.findings.0.is_empty() {
-            let lines = play::<Postgres>(seed, plan, true).lines.join("\n");
-            panic!("{lines}\nseed {seed}:\n{}", outcome.findings);
-        }
-    }
+/// A holder, a waiter, and these faults.
+fn two(body: u64, faults: &[(u64, Fault)]) -> Plan<Setup, Fault> {
+    with_faults(Call::holder_and_waiter(seconds(body)), faults)
 }
 
 fn with_faults(calls: Vec<Vec<Call>>, faults: &[(u64, Fault)]) -> Plan<Setup, Fault> {
-    let events = faults.iter().map(|(at, fault)| (Duration::from_millis(*at), Event::Server(*fault))).collect();
-    Plan { events, ..Plan::of(Setup::default(), calls) }
-}
-
-/// A holder and a waiter.
-fn two(body: u64) -> Vec<Vec<Call>> {
-    let call = |process, after| Call {
-        after: Duration::from_millis(after),
-        body: seconds(body),
-        ..Call::new(process, process)
-    };
-    vec![vec![call(0, 0)], vec![call(1, 500)]]
+    Plan::of(Setup::default(), calls).with_faults(faults.iter().copied())
 }
 
 /// When the body of this call begins, in seconds.
@@ -44,36 +26,32 @@ fn begins(lines: &[String], call: &str) -> f64 {
 /// Whoever may connect to the database may send any notification.
 #[test]
 fn forged_notifications_decide_nothing() {
-    let _alone = crate::alone();
-    assert_clean(&with_faults(two(20), &[(700, Fault::Forge(seconds(15)))]));
+    assert_clean::<Postgres>(&two(20, &[(700, Fault::Forge(seconds(15)))]));
 }
 
 /// The holder's renewals and the waiter's looks must not wait for the row, and all other locks go on.
 #[test]
 fn an_open_transaction_on_a_row_harms_that_lock_only() {
-    let _alone = crate::alone();
-    let mut calls = two(8);
+    let mut calls = Call::holder_and_waiter(seconds(8));
     calls.push(vec![Call { key: "o", body: seconds(1), ..Call::new(2, 2) }, Call { key: "o", ..Call::new(2, 3) }]);
     calls[0].push(Call { key: "o", after: seconds(1), ..Call::new(0, 4) });
     for lasts in [1, 4, 30] {
-        assert_clean(&with_faults(calls.clone(), &[(2000, Fault::OpenTransaction("k", seconds(lasts)))]));
+        assert_clean::<Postgres>(&with_faults(calls.clone(), &[(2000, Fault::OpenTransaction("k", seconds(lasts)))]));
     }
 }
 
 /// Sessions that an administrator ends are opened anew, and nobody loses anything.
 #[test]
 fn terminated_sessions_end_no_hold() {
-    let _alone = crate::alone();
     let terminations: Vec<_> = (1..20).map(|second| (second * 900, Fault::Terminate)).collect();
-    assert_clean(&with_faults(two(9), &terminations));
+    assert_clean::<Postgres>(&two(9, &terminations));
 }
 
 /// A release goes without its notification, and the waiter looks by itself.
 #[test]
 fn a_full_queue_of_notifications_stops_no_release() {
-    let _alone = crate::alone();
-    let plan = with_faults(two(3), &[(100, Fault::NoRoomForNotifications(seconds(60)))]);
-    assert_clean(&plan);
+    let plan = two(3, &[(100, Fault::NoRoomForNotifications(seconds(60)))]);
+    assert_clean::<Postgres>(&plan);
     let lines = play::<Postgres>(1, &plan, true).lines;
     let apart = begins(&lines, "c1.1") - begins(&lines, "c0.0");
     assert!((3.0..13.0).contains(&apart), "{apart} s");
@@ -82,11 +60,10 @@ fn a_full_queue_of_notifications_stops_no_release() {
 /// Through a pool in transaction mode no notification arrives, and what is set on a session stays nobody's.
 #[test]
 fn a_pool_hands_off_without_notifications() {
-    let _alone = crate::alone();
     for is_strict in [false, true] {
         let setup = Setup { is_pooled: true, is_strict, ..Setup::default() };
-        let plan = Plan { setup, ..with_faults(two(3), &[]) };
-        assert_clean(&plan);
+        let plan = Plan { setup, ..two(3, &[]) };
+        assert_clean::<Postgres>(&plan);
         let lines = play::<Postgres>(1, &plan, true).lines;
         let apart = begins(&lines, "c1.1") - begins(&lines, "c0.0");
         assert!((3.0..4.0).contains(&apart), "{apart} s");
@@ -96,22 +73,19 @@ fn a_pool_hands_off_without_notifications() {
 /// The table is dropped under a holder and a waiter, who find it again, made anew.
 #[test]
 fn a_dropped_table_is_made_anew() {
-    let _alone = crate::alone();
-    assert_clean(&with_faults(two(6), &[(2000, Fault::Drop)]));
+    assert_clean::<Postgres>(&two(6, &[(2000, Fault::Drop)]));
 }
 
 /// What is revoked is reported, and the lock is free once it is granted again.
 #[test]
 fn a_right_that_was_revoked_leaves_nothing() {
-    let _alone = crate::alone();
     let rights = Rights { update: false, ..Rights::all() };
-    assert_clean(&with_faults(two(2), &[(1000, Fault::Rights(rights, seconds(20)))]));
+    assert_clean::<Postgres>(&two(2, &[(1000, Fault::Rights(rights, seconds(20)))]));
 }
 
 /// However the call ends, and even if its process is killed then, the lock stays taken for its least time.
 #[test]
 fn hold_at_least_outlasts_every_ending() {
-    let _alone = crate::alone();
     let first = |body, act| Call {
         body: Duration::from_millis(body),
         act,
@@ -124,7 +98,7 @@ fn hold_at_least_outlasts_every_ending() {
         for killed_at in [None, Some(2000), Some(4500)] {
             let mut plan = Plan::of(Setup::default(), vec![vec![first(body, act)], vec![second.clone()]]);
             plan.events.extend(killed_at.map(|at| (Duration::from_millis(at), Event::Kill(0))));
-            assert_clean(&plan);
+            assert_clean::<Postgres>(&plan);
             let lines = play::<Postgres>(1, &plan, true).lines;
             let apart = begins(&lines, "c1.1") - begins(&lines, "c0.0");
             assert!((12.0..14.0).contains(&apart), "{apart} s, {body} ms {act:?}, killed at {killed_at:?}");

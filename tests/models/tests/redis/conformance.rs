@@ -1,43 +1,14 @@
 //! The conformance suite on the model: it must pass as a real server does.
 
+use locks_models::assert_conforms;
 use locks_models::redis::{Redis, Setup};
-use locks_models::{Model, Network};
-use locks_runtime::store::World;
-use locks_runtime::testing::conformance;
 
 #[test]
 fn the_model_passes_the_conformance_suite() {
-    let _alone = crate::alone();
-    run(Setup::default());
+    assert_conforms::<Redis>(&Setup::default(), 0, &[]);
 }
 
 #[test]
 fn the_model_in_cluster_mode_passes_the_conformance_suite() {
-    let _alone = crate::alone();
-    run(Setup { is_cluster: true, ..Setup::default() });
-}
-
-/// Each case on a server of its own, in simulated time.
-fn run(setup: Setup) {
-    let capabilities = in_simulation(async || {
-        let redis = Redis::start(&Network::new(1, false), &setup, 1000);
-        redis.store(0, World::here()).capabilities()
-    });
-    let cases = conformance::cases(capabilities);
-    assert!(cases.len() > 40, "{} cases", cases.len());
-    // It waits for a thread, for which simulated time does not wait.
-    let needs_threads = |name: &str| name.contains("it_works_without_a_runtime_and_beyond_one");
-    for case in cases.into_iter().filter(|case| !needs_threads(case.name())) {
-        in_simulation(async || {
-            let redis = Redis::start(&Network::new(1, false), &setup, 1000);
-            let world = World::simulated(1);
-            let stores = world.clone();
-            case.run_in(&world, move || redis.store(0, stores.clone())).await;
-        });
-    }
-}
-
-fn in_simulation<T>(act: impl AsyncFnOnce() -> T) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(act())
+    assert_conforms::<Redis>(&Setup { is_cluster: true, ..Setup::default() }, 1000, &[]);
 }

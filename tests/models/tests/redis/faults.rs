@@ -1,31 +1,20 @@
 //! Faults that the script had once, and others: each is put back alone, and has to be found.
 
 use locks_models::redis::{Redis, Setup};
-use locks_models::{Parts, Plan, play};
 
 /// Within so many schedules each is found, and usually within ten.
 const SCHEDULES: u64 = 1500;
 
-/// Plays schedules on a server whose script has these faults, until something is found.
+/// On a server whose script has these faults.
 #[track_caller]
 fn assert_found(parts: &str, broken: &'static [(&'static str, &'static str)]) {
-    let parts = Parts::read::<Redis>(parts).unwrap();
-    for seed in 0..SCHEDULES {
-        let mut plan = Plan::draw::<Redis>(seed, &parts);
-        plan.setup = Setup { broken, ..plan.setup };
-        let findings = play::<Redis>(seed, &plan, false).findings;
-        if !findings.0.is_empty() {
-            println!("after {} schedules: {findings}", seed + 1);
-            return;
-        }
-    }
-    panic!("not found in {SCHEDULES} schedules");
+    let schedules = locks_models::assert_found::<Redis>(SCHEDULES, parts, |setup| Setup { broken, ..setup });
+    println!("after {schedules} schedules");
 }
 
-/// Of issue 11: at `maxmemory` one waiter's write ended the renewals of all.
+/// At `maxmemory` one waiter's write ended the renewals of all.
 #[test]
 fn a_waiters_write_stops_renewals_at_maxmemory() {
-    let _alone = crate::alone();
     assert_found(
         "+full +tasks -bad -events -stops -forgets -rights -strangers -outages -crowd",
         &[
@@ -48,7 +37,6 @@ fn a_waiters_write_stops_renewals_at_maxmemory() {
 /// A release takes the lock away from whoever holds it by then.
 #[test]
 fn a_release_that_does_not_compare() {
-    let _alone = crate::alone();
     assert_found(
         "+bad",
         &[(
@@ -61,7 +49,6 @@ fn a_release_that_does_not_compare() {
 /// Who has lost the lock is told that it holds it.
 #[test]
 fn a_renewal_that_does_not_compare() {
-    let _alone = crate::alone();
     assert_found(
         "+bad +strangers",
         &[(
@@ -74,7 +61,6 @@ fn a_renewal_that_does_not_compare() {
 /// A hand-off gives less time than the waiter's client counts on.
 #[test]
 fn a_hand_off_for_too_short() {
-    let _alone = crate::alone();
     assert_found(
         "+events",
         &[(
@@ -87,21 +73,18 @@ fn a_hand_off_for_too_short() {
 /// The fence follows the clock, which may be set back.
 #[test]
 fn a_fence_that_follows_the_clock_alone() {
-    let _alone = crate::alone();
     assert_found("+clock -bad", &[("math.max(micros, fence_in(FENCES) + 1, fence_in(lock.fence) + 1)", "micros")]);
 }
 
 /// Nobody tells the next in line.
 #[test]
 fn a_hand_off_without_a_notification() {
-    let _alone = crate::alone();
     assert_found("-bad -events -stops", &[("  notify(first, '+', fence)\n", "")]);
 }
 
 /// The lock is handed off to those who have died.
 #[test]
 fn a_hand_off_to_who_has_lapsed() {
-    let _alone = crate::alone();
     assert_found(
         "+stops +events",
         &[(
@@ -114,7 +97,6 @@ fn a_hand_off_to_who_has_lapsed() {
 /// A stranger's lock is no lock.
 #[test]
 fn a_lock_of_redissons_that_is_overwritten() {
-    let _alone = crate::alone();
     assert_found(
         "+strangers -bad",
         &[(
@@ -127,7 +109,6 @@ fn a_lock_of_redissons_that_is_overwritten() {
 /// A waiter whose queue was deleted is in no queue, and would wait beside a free lock for ever.
 #[test]
 fn a_waiter_whose_queue_was_deleted() {
-    let _alone = crate::alone();
     assert_found(
         "+strangers -bad -events -stops",
         &[("if not redis.call('ZSCORE', lock.queue, token) then", "if false then")],

@@ -1,58 +1,33 @@
 //! Schedules by name: what a seed has found once, and what was known before.
 
 use locks_models::redis::{Fault, Redis, Setup};
-use locks_models::{Act, Call, Event, Plan, play};
+use locks_models::{Act, Call, Event, Plan, assert_clean, play};
 use std::time::Duration;
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Plays the plan with some seeds, which decide about the network.
-#[track_caller]
-fn assert_clean(plan: &Plan<Setup, Fault>) {
-    for seed in 0..20 {
-        let outcome = play::<Redis>(seed, plan, false);
-        if !outcome.findings.0.is_empty() {
-            let lines = play::<Redis>(seed, plan, true).lines.join("\n");
-            panic!("{lines}\nseed {seed}:\n{}", outcome.findings);
-        }
-    }
-}
-
-fn with_faults(calls: Vec<Vec<Call>>, faults: &[(u64, Fault)]) -> Plan<Setup, Fault> {
-    let events = faults.iter().map(|(at, fault)| (Duration::from_millis(*at), Event::Server(*fault))).collect();
-    Plan { events, ..Plan::of(Setup::default(), calls) }
-}
-
-/// A holder and a waiter.
-fn two(body: u64) -> Vec<Vec<Call>> {
-    let call = |process, after| Call {
-        after: Duration::from_millis(after),
-        body: seconds(body),
-        ..Call::new(process, process)
-    };
-    vec![vec![call(0, 0)], vec![call(1, 500)]]
+/// A holder, a waiter, and a fault.
+fn two(body: u64, fault: (u64, Fault)) -> Plan<Setup, Fault> {
+    Plan::of(Setup::default(), Call::holder_and_waiter(seconds(body))).with_faults([fault])
 }
 
 /// Whoever may publish may say anything.
 #[test]
 fn forged_messages_decide_nothing() {
-    let _alone = crate::alone();
-    assert_clean(&with_faults(two(20), &[(700, Fault::Forge(seconds(15)))]));
+    assert_clean::<Redis>(&two(20, (700, Fault::Forge(seconds(15)))));
 }
 
 /// The server forgets the queue, by hand or by an eviction, and the waiters' own entries are still there.
 #[test]
 fn a_waiter_whose_queue_was_deleted_is_served() {
-    let _alone = crate::alone();
-    assert_clean(&with_faults(two(8), &[(2000, Fault::DeleteQueue("k"))]));
+    assert_clean::<Redis>(&two(8, (2000, Fault::DeleteQueue("k"))));
 }
 
 /// However the call ends, and even if its process is killed then, the lock stays taken for its least time.
 #[test]
 fn hold_at_least_outlasts_every_ending() {
-    let _alone = crate::alone();
     let first = |body, act| Call {
         body: Duration::from_millis(body),
         act,
@@ -65,7 +40,7 @@ fn hold_at_least_outlasts_every_ending() {
         for killed_at in [None, Some(2000), Some(4500)] {
             let mut plan = Plan::of(Setup::default(), vec![vec![first(body, act)], vec![second.clone()]]);
             plan.events.extend(killed_at.map(|at| (Duration::from_millis(at), Event::Kill(0))));
-            assert_clean(&plan);
+            assert_clean::<Redis>(&plan);
             let lines = play::<Redis>(1, &plan, true).lines;
             let begins = |call: &str| -> f64 {
                 let line = lines.iter().find(|line| line.contains(&format!("begin {call} "))).unwrap();

@@ -1,26 +1,15 @@
 //! Schedules drawn from seeds.
 
 use locks_models::redis::Redis;
-use locks_models::{Search, explore};
+use locks_models::{assert_repeatable, assert_schedules_clean};
 
 /// Some seconds of them in a debug build; `SCHEDULES=1000` and `make explore STORE=redis` play more.
-const SCHEDULES: u64 = 25;
-
 #[test]
 fn what_must_hold_holds_in_every_schedule() {
-    let _alone = crate::alone();
-    let schedules = std::env::var("SCHEDULES").ok().and_then(|number| number.parse().ok()).unwrap_or(SCHEDULES);
-    let exploration = explore::<Redis>(0..schedules, &Search { jobs: 2, ..Search::default() });
-    println!("{exploration}");
-    assert!(
-        exploration.is_clean(),
-        "{exploration}\n`make explore STORE=redis SHOW=seed` shows every message of a schedule"
-    );
+    assert_schedules_clean::<Redis>(25);
 }
 
 #[test]
 fn a_seed_repeats_itself() {
-    let _alone = crate::alone();
-    let exploration = explore::<Redis>(0..10, &Search { jobs: 2, twice: true, ..Search::default() });
-    assert!(exploration.unrepeatable.is_empty(), "{exploration}");
+    assert_repeatable::<Redis>(10);
 }
