@@ -128,7 +128,7 @@ async fn a_hold_at_least_that_is_over_is_not_busy_though_nothing_was_polled_sinc
     }
 }
 
-/// The one of this process that is first in line is no holder: another process is.
+/// The one of this process that is first in the queue is no holder: another process is.
 #[tokio::test(start_paused = true)]
 async fn a_waiter_of_this_process_is_not_named_as_the_holder() {
     let store = TestStore::new();

@@ -36,7 +36,7 @@ mod run;
 pub use bell::{Bell, Listener};
 pub use checks::{assert_clean, assert_conforms, assert_found, assert_repeatable, assert_schedules_clean};
 pub use explore::{Exploration, Found, Search, explore};
-pub use model::{Effect, Model, Standing, State};
+pub use model::{Effect, Model, QueuedEntry, State};
 pub use network::{Fate, Nanos, Network, Weather};
 pub use plan::{Act, Call, Draw, Event, Parts, Plan};
 pub use random::Random;

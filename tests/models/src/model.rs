@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// An entry in a lock's queue, as the server has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct QueuedEntry {
     /// Its name in the store.
     pub id: String,
     /// Who made it, by the holder's record; empty if it has none.
@@ -45,7 +45,7 @@ impl Effect {
 /// The server's data, as somebody sees it who looks from outside.
 pub trait State: Send + 'static {
     /// The entries of the lock `key`, the holder first.
-    fn queue(&self, key: &str) -> Vec<Standing>;
+    fn queue(&self, key: &str) -> Vec<QueuedEntry>;
 
     /// Everything that is stored, by name.
     fn everything(&self) -> Vec<String>;

@@ -1,7 +1,7 @@
 //! etcd's state machine: keys with revisions, leases, compaction, snapshots. Time is passed in.
 
 use super::users::Users;
-use crate::model::{Standing, State};
+use crate::model::{QueuedEntry, State};
 use crate::network::Nanos;
 use etcd_client::proto::{PbKeyValue, PbResponseHeader};
 use std::collections::{BTreeMap, BTreeSet};
@@ -205,11 +205,11 @@ impl Machine {
 }
 
 impl State for Machine {
-    fn queue(&self, key: &str) -> Vec<Standing> {
+    fn queue(&self, key: &str) -> Vec<QueuedEntry> {
         let mut entries: Vec<&PbKeyValue> = self.data.keys.values().filter(|kv| is_entry(&kv.key, key)).collect();
         entries.sort_by_key(|kv| kv.create_revision);
-        let standing = |kv: &&PbKeyValue| Standing { id: text(&kv.key), name: name_in(&text(&kv.value)) };
-        entries.iter().map(standing).collect()
+        let entry_of = |kv: &&PbKeyValue| QueuedEntry { id: text(&kv.key), name: name_in(&text(&kv.value)) };
+        entries.iter().map(entry_of).collect()
     }
 
     fn everything(&self) -> Vec<String> {

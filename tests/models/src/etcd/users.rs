@@ -1,4 +1,4 @@
-//! Users and their rights: one user, who may do everything but what was taken away.
+//! Users and their rights: one user, who may do everything but what was revoked.
 
 use super::machine::{Machine, in_range};
 use etcd_client::proto::{PbRangeRequest, PbTxnOpRequest, PbTxnRequest, PbTxnRequestOp};

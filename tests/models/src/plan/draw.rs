@@ -18,7 +18,7 @@ const PARTS: [(&str, u64); 10] = [
     ("long", 30),
     ("tasks", 30),
     ("drops", 30),
-    ("crowd", 5),
+    ("dozen", 5),
     ("close", 50),
 ];
 
@@ -103,7 +103,7 @@ impl<S, F> Plan<S, F> {
             way: draw.random.pick(&[1, 1, 20, 200, 800]),
             lag: draw.random.pick(&[0, 5, 100, 1000]),
         };
-        draw.processes = 2 + draw.random.index(2) + if has["crowd"] { 9 } else { 0 };
+        draw.processes = 2 + draw.random.index(2) + if has["dozen"] { 9 } else { 0 };
         draw.until = draw.random.millis(5000, 60_000);
         let kind = Calls {
             ttl,

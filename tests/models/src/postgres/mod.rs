@@ -75,7 +75,7 @@ pub enum Broken {
     HandOffToWhoLapsed,
     /// A fence is the clock's time, which may be set back.
     FenceFollowsTheClock,
-    /// Nobody tells the next in line.
+    /// The next in the queue is not notified.
     NotifiesNobody,
 }
 

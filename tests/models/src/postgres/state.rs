@@ -5,7 +5,7 @@ use super::statements::Statement;
 use super::table::{Row, Table};
 use super::value::Value;
 use super::wire::Request;
-use crate::model::{Standing, State};
+use crate::model::{QueuedEntry, State};
 use crate::network::Nanos;
 use std::collections::BTreeMap;
 
@@ -90,33 +90,33 @@ impl PostgresState {
         self.server.table.iter().flat_map(Table::values)
     }
 
-    fn standings(&self, row: &Row) -> Vec<Standing> {
+    fn entries_of(&self, row: &Row) -> Vec<QueuedEntry> {
         let now = self.server.now();
-        let standing = |session: Option<&str>, number: Option<i64>, holder: Option<&str>| {
+        let entry_of = |session: Option<&str>, number: Option<i64>, holder: Option<&str>| {
             let id = match (session, number) {
                 (Some(session), Some(number)) => format!("{session}.{number}"),
                 _ => format!("what is kept of {}", row.name),
             };
-            Standing { id, name: name_in(holder.unwrap_or_default()) }
+            QueuedEntry { id, name: name_in(holder.unwrap_or_default()) }
         };
         let holder =
-            (row.locked_until > now).then(|| standing(row.session.as_deref(), row.number, row.holder.as_deref()));
+            (row.locked_until > now).then(|| entry_of(row.session.as_deref(), row.number, row.holder.as_deref()));
         let alive = row.queue.iter().filter(|waiter| waiter.until > now);
         let waiters =
-            alive.map(|waiter| standing(Some(&waiter.session), Some(waiter.number), waiter.holder.as_deref()));
+            alive.map(|waiter| entry_of(Some(&waiter.session), Some(waiter.number), waiter.holder.as_deref()));
         holder.into_iter().chain(waiters).collect()
     }
 }
 
 impl State for PostgresState {
-    fn queue(&self, key: &str) -> Vec<Standing> {
-        self.server.table.as_ref().and_then(|table| table.get(key)).map(|row| self.standings(row)).unwrap_or_default()
+    fn queue(&self, key: &str) -> Vec<QueuedEntry> {
+        self.server.table.as_ref().and_then(|table| table.get(key)).map(|row| self.entries_of(row)).unwrap_or_default()
     }
 
     /// Everything but rows that nobody uses, which stay for a day.
     fn everything(&self) -> Vec<String> {
         let used =
-            self.rows().flat_map(|row| self.standings(row).into_iter().map(|one| format!("{}: {one:?}", row.name)));
+            self.rows().flat_map(|row| self.entries_of(row).into_iter().map(|one| format!("{}: {one:?}", row.name)));
         used.collect()
     }
 

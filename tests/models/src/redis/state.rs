@@ -2,7 +2,7 @@
 
 use super::keyspace::{Bytes, Stored, Value};
 use super::server::Server;
-use crate::model::{Standing, State};
+use crate::model::{QueuedEntry, State};
 use crate::network::Nanos;
 use std::collections::BTreeMap;
 
@@ -115,15 +115,15 @@ impl RedisState {
         }
     }
 
-    fn holder(&self, key: &str) -> Option<Standing> {
+    fn holder(&self, key: &str) -> Option<QueuedEntry> {
         let id = self.text(key)?;
         let related = format!("{{{key}}}:holder");
         let is_ours = self.field(&related, b"token").is_some_and(|token| *token == id.as_bytes());
         let record = self.field(&related, b"record").filter(|_| is_ours);
-        Some(Standing { name: record.map(|record| name_in(record)).unwrap_or_default(), id })
+        Some(QueuedEntry { name: record.map(|record| name_in(record)).unwrap_or_default(), id })
     }
 
-    fn waiters(&self, key: &str) -> Vec<Standing> {
+    fn waiters(&self, key: &str) -> Vec<QueuedEntry> {
         let Some(Value::Sorted(members)) = self.server.keys.value(format!("{{{key}}}:queue").as_bytes()) else {
             return Vec::new();
         };
@@ -131,16 +131,16 @@ impl RedisState {
             let entry = self.field(&format!("{{{key}}}:waiters"), token)?;
             let space = entry.iter().position(|byte| *byte == b' ')?;
             let lapses = number(&entry[..space])?;
-            let standing =
-                Standing { id: String::from_utf8_lossy(token).into_owned(), name: name_in(&entry[space + 1..]) };
-            (lapses > self.server.now()).then_some(standing)
+            let waiter =
+                QueuedEntry { id: String::from_utf8_lossy(token).into_owned(), name: name_in(&entry[space + 1..]) };
+            (lapses > self.server.now()).then_some(waiter)
         };
         members.iter().filter_map(|(_, token)| waiter(token)).collect()
     }
 }
 
 impl State for RedisState {
-    fn queue(&self, key: &str) -> Vec<Standing> {
+    fn queue(&self, key: &str) -> Vec<QueuedEntry> {
         self.holder(key).into_iter().chain(self.waiters(key)).collect()
     }
 

@@ -2,7 +2,7 @@
 
 use super::SECOND;
 use super::witness::{Kept, Pending, Seen, Witness};
-use crate::model::{Model, Standing, State};
+use crate::model::{Model, QueuedEntry, State};
 use crate::network::Network;
 use crate::plan::{KEYS, Plan};
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,7 +90,7 @@ impl<M: Model> Inspector<M> {
     }
 
     /// Whose turn it is has the lock soon.
-    fn look_at_head(&mut self, key: &'static str, queue: &[Standing], seen: &mut Seen) {
+    fn look_at_head(&mut self, key: &'static str, queue: &[QueuedEntry], seen: &mut Seen) {
         let Some(head) = queue.first() else {
             self.heads.remove(key);
             return;
@@ -107,8 +107,8 @@ impl<M: Model> Inspector<M> {
         }
     }
 
-    /// Who holds an entry that was taken away finds out soon: its watch begins with the first renewal of the hold.
-    fn look_at_removed(&mut self, key: &'static str, queue: &[Standing], seen: &mut Seen) {
+    /// Who holds an entry that was removed finds out soon: its watch begins with the first renewal of the hold.
+    fn look_at_removed(&mut self, key: &'static str, queue: &[QueuedEntry], seen: &mut Seen) {
         for live in seen.live.iter().filter(|live| live.key == key).cloned().collect::<Vec<_>>() {
             if !live.guard.is_held() || queue.iter().any(|entry| entry.name == live.name) {
                 self.removed.remove(&live.id);
@@ -124,7 +124,7 @@ impl<M: Model> Inspector<M> {
         let is_meant = |call: &&Pending| call.key == key && !call.name.ends_with('.') && !seen.is_stopped(call.process);
         for call in seen.pending.values().filter(is_meant) {
             // The call waits with the last of its entries.
-            let mut own: Vec<&Standing> = queue.iter().filter(|entry| entry.name == call.name).collect();
+            let mut own: Vec<&QueuedEntry> = queue.iter().filter(|entry| entry.name == call.name).collect();
             own.pop();
             suspects.extend(own.iter().map(|entry| Suspect::new(entry, Kind::BehindItself)));
         }
@@ -133,7 +133,7 @@ impl<M: Model> Inspector<M> {
                 continue;
             }
             let own = queue.iter().filter(|entry| entry.name.starts_with(&format!("c{process}.")));
-            let is_wanted = |entry: &&Standing| {
+            let is_wanted = |entry: &&QueuedEntry| {
                 seen.pending.values().any(|call| call.name == entry.name)
                     || seen.live.iter().any(|live| live.name == entry.name)
             };
@@ -152,23 +152,23 @@ impl<M: Model> Inspector<M> {
         self.suspects.retain(|id, _| suspects.iter().any(|suspect| suspect.id == *id));
         let is_good = Instant::now() > self.good_from + SETTLES_WITHIN;
         // Orphans are withdrawn with the next renewal; on a bad network a withdrawal may fail now and then.
-        let patience = if is_good { 3 * SECOND } else { 8 * SECOND } + self.ttl / 3;
+        let limit = if is_good { 3 * SECOND } else { 8 * SECOND } + self.ttl / 3;
         // A snapshot brings back entries of sessions that were over, for as long as their leases last.
         let restored = if self.lengthens_leases { self.ttl } else { Duration::ZERO };
-        let patience_with = |kind| if kind == Kind::BehindItself { patience + restored } else { patience };
+        let limit_of = |kind| if kind == Kind::BehindItself { limit + restored } else { limit };
         for suspect in suspects {
             let since = *self.suspects.entry(suspect.id.clone()).or_insert_with(Instant::now);
             let Suspect { id, name, kind } = suspect;
-            let patience = patience_with(kind);
-            if since.elapsed() < patience {
+            let limit = limit_of(kind);
+            if since.elapsed() < limit {
                 continue;
             }
             match kind {
                 Kind::Nobodys if is_good => {
-                    seen.find("nobody's entry", || format!("{name} has left {id} there for {patience:?}"));
+                    seen.find("nobody's entry", || format!("{name} has left {id} there for {limit:?}"));
                 }
                 Kind::BehindItself => {
-                    seen.find("behind itself", || format!("{name} waits behind its own {id} for {patience:?}"));
+                    seen.find("behind itself", || format!("{name} waits behind its own {id} for {limit:?}"));
                 }
                 Kind::Nobodys => {}
             }
@@ -177,7 +177,7 @@ impl<M: Model> Inspector<M> {
 }
 
 impl Suspect {
-    fn new(entry: &Standing, kind: Kind) -> Self {
+    fn new(entry: &QueuedEntry, kind: Kind) -> Self {
         Self { id: entry.id.clone(), name: entry.name.clone(), kind }
     }
 }

@@ -131,7 +131,7 @@ impl Seen {
             }
         }
         let fence = live.guard.fence();
-        // Whose entry a stranger has taken away before its grant arrived begins late, under a hold that is over.
+        // Whose entry a stranger has removed before its grant arrived begins late, under a hold that is over.
         if !live.is_excused(state)
             && let Some((at, last)) = self.fences.insert(key, (live.since, fence))
             && fence <= last

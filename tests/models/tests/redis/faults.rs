@@ -16,7 +16,7 @@ fn assert_found(parts: &str, broken: &'static [(&'static str, &'static str)]) {
 #[test]
 fn a_waiters_write_stops_renewals_at_maxmemory() {
     assert_found(
-        "+full +tasks -bad -events -stops -forgets -rights -strangers -outages -crowd",
+        "+full +tasks -bad -events -stops -forgets -rights -strangers -outages -dozen",
         &[
             (
                 "    local done, reply = pcall(work, lock(number), ARGV[3 + number])",
@@ -76,7 +76,7 @@ fn a_fence_that_follows_the_clock_alone() {
     assert_found("+clock -bad", &[("math.max(micros, fence_in(FENCES) + 1, fence_in(lock.fence) + 1)", "micros")]);
 }
 
-/// Nobody tells the next in line.
+/// The next in the queue is not notified.
 #[test]
 fn a_hand_off_without_a_notification() {
     assert_found("-bad -events -stops", &[("  notify(first, '+', fence)\n", "")]);

@@ -42,7 +42,7 @@ pub struct History {
     /// The rows of the matrix that calls have met.
     pub met: Vec<Row>,
     /// For each lock the calls that have a TTL of their own.
-    patient: BTreeMap<String, Vec<usize>>,
+    with_own_ttl: BTreeMap<String, Vec<usize>>,
 }
 
 /// A process.
@@ -254,7 +254,7 @@ impl History {
     fn add_call(&mut self, event: &Event) {
         let EventKind::Invoked { call, key, wait, stoppable, limit_ms, options } = &event.kind else { return };
         if options.ttl_ms.is_some() {
-            self.patient.entry(key.clone()).or_default().push(self.calls.len());
+            self.with_own_ttl.entry(key.clone()).or_default().push(self.calls.len());
         }
         self.calls.push(Call {
             process: event.process.clone(),
@@ -336,7 +336,7 @@ impl History {
         ttl: Duration,
         is_meant: impl Fn(&str) -> bool,
     ) -> Duration {
-        let calls = self.patient.get(key).into_iter().flatten().map(|index| &self.calls[*index]);
+        let calls = self.with_own_ttl.get(key).into_iter().flatten().map(|index| &self.calls[*index]);
         let meant = calls.filter(|call| {
             let until = self.ended_at(call).max(self.kept_until(call).unwrap_or(0));
             is_meant(&call.process) && Span::new(call.invoked, until).overlaps(span)

@@ -76,7 +76,7 @@ factor! {
         /// Another one on the same store, with the same TTL.
         Second,
         /// A third one, whose TTL is twice as long.
-        Patient,
+        LongerTtl,
     }
 }
 

@@ -8,8 +8,8 @@ use distributed_locks::{Error, Locks};
 use crate::history::Promises;
 use crate::matrix::Client;
 
-/// How many times the TTL of the others the patient client's is.
-pub const PATIENCE: u32 = 2;
+/// By how much the TTL of the third client is longer.
+pub const LONGER: u32 = 2;
 
 /// The clients by their kind; each with the number that it has in the history.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Clients {
     ///
     /// If the URL is invalid.
     pub fn connect(url: &str, ttl: Duration) -> Result<Self, Error> {
-        let ttls = Client::ALL.iter().map(|client| if *client == Client::Patient { ttl * PATIENCE } else { ttl });
+        let ttls = Client::ALL.iter().map(|client| if *client == Client::LongerTtl { ttl * LONGER } else { ttl });
         let joint = if url.contains('?') { '&' } else { '?' };
         let urls: Vec<String> = ttls.map(|ttl| format!("{url}{joint}ttl={}ms", ttl.as_millis())).collect();
         let clients: Result<Vec<(u64, Locks)>, Error> =

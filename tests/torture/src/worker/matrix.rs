@@ -6,7 +6,7 @@ use std::time::Duration;
 use distributed_locks::{Error, blocking};
 
 use super::body::Body;
-use super::clients::PATIENCE;
+use super::clients::LONGER;
 use super::deeds::Happening;
 use super::drive::drive;
 use super::steps::Steps;
@@ -42,7 +42,7 @@ async fn call(worker: &Arc<Worker>, key: &str, (id, row): (u64, Row), random: &m
     let (number, locks) = worker.clients().of(row.client);
     let options = Options {
         least_ms: durations.least.map(millis),
-        ttl_ms: (row.client == Client::Patient).then(|| millis(TTL * PATIENCE)),
+        ttl_ms: (row.client == Client::LongerTtl).then(|| millis(TTL * LONGER)),
         client: number,
         joins: None,
     };
@@ -120,7 +120,7 @@ fn millis(duration: Duration) -> u64 {
 }
 
 fn choose(row: Row, random: &mut Random) -> Durations {
-    let ttl = millis(if row.client == Client::Patient { TTL * PATIENCE } else { TTL });
+    let ttl = millis(if row.client == Client::LongerTtl { TTL * LONGER } else { TTL });
     let wait = match row.waits {
         Waits::Forever => None,
         Waits::Limited => Some(random.millis(1_000, 8_000)),

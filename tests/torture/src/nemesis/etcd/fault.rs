@@ -149,7 +149,7 @@ impl Fault {
             Self::Impostor(_) => "another cluster at a member's address",
             Self::Restore(_) => "snapshot restored",
             Self::Roll => "another version",
-            Self::TakeRight => "right taken away",
+            Self::TakeRight => "right revoked",
             Self::AuthenticationOff => "authentication off",
             Self::ChangePassword => "password changed",
         }

@@ -45,7 +45,7 @@ impl Fault {
 
     pub(in crate::nemesis) fn kind(self) -> &'static str {
         match self {
-            Self::Rights(_) => "rights taken away",
+            Self::Rights(_) => "rights revoked",
             Self::Full => "full disk",
             Self::DeleteFiles => "files deleted",
             Self::Replace => "directory replaced",

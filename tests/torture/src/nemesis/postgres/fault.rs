@@ -129,7 +129,7 @@ impl Fault {
             Self::LockTable => "table locked",
             Self::AlterTable => "table altered",
             Self::DiskFull => "full disk",
-            Self::Rights(_) => "rights taken away",
+            Self::Rights(_) => "rights revoked",
             Self::Terminate => "connections closed",
             Self::Forget(_) => "rows deleted",
         }

@@ -105,7 +105,7 @@ impl Fault {
             Self::KillClients => "connections closed",
             Self::PauseWrites => "writes paused",
             Self::FlushScripts => "scripts flushed",
-            Self::Rights(_) => "rights taken away",
+            Self::Rights(_) => "rights revoked",
         }
     }
 }

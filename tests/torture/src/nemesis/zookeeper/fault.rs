@@ -78,7 +78,7 @@ impl Fault {
             Self::SlowLeader(_) => "slow leader",
             Self::WipeFollower(_) => "follower without its data",
             Self::CloseSessions => "sessions closed",
-            Self::Rights(..) => "rights taken away",
+            Self::Rights(..) => "rights revoked",
         }
     }
 }
