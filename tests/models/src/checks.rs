@@ -3,10 +3,11 @@
 use crate::explore::{Search, explore};
 use crate::model::Model;
 use crate::network::Network;
-use crate::plan::{Parts, Plan};
+use crate::plan::{Act, Call, Event, Parts, Plan};
 use crate::run::{play, simulate};
 use locks_runtime::store::World;
 use locks_runtime::testing::conformance;
+use std::time::Duration;
 
 /// A case of the conformance suite that waits on a thread of its own, for which simulated time does not.
 const ON_A_THREAD: &str = "it_works_without_a_runtime_and_beyond_one";
@@ -23,6 +24,34 @@ pub fn assert_clean<M: Model>(plan: &Plan<M::Setup, M::Fault>) {
         if !outcome.findings.0.is_empty() {
             let lines = play::<M>(seed, plan, true).lines.join("\n");
             panic!("{lines}\nseed {seed}:\n{}", outcome.findings);
+        }
+    }
+}
+
+/// However a call ends, and even if its process is killed then, the lock stays taken for its `hold_at_least`.
+///
+/// # Panics
+///
+/// If it does not, or for longer.
+#[track_caller]
+pub fn assert_held_at_least<M: Model>(setup: &M::Setup) {
+    let ttl = Duration::from_secs(3);
+    let first = |body, act| Call {
+        body: Duration::from_millis(body),
+        act,
+        least: Some(Duration::from_secs(12)),
+        ttl,
+        ..Call::new(0, 0)
+    };
+    let second = Call { after: Duration::from_secs(1), ttl, ..Call::new(1, 1) };
+    for (body, act) in [(0, Act::Run), (500, Act::Acquire), (4000, Act::Run)] {
+        for killed_at in [None, Some(2000), Some(4500)] {
+            let mut plan = Plan::of(setup.clone(), vec![vec![first(body, act)], vec![second.clone()]]);
+            plan.events.extend(killed_at.map(|at| (Duration::from_millis(at), Event::Kill(0))));
+            assert_clean::<M>(&plan);
+            let outcome = play::<M>(1, &plan, true);
+            let apart = outcome.begins("c1.1").unwrap() - outcome.begins("c0.0").unwrap();
+            assert!((12.0..14.0).contains(&apart), "{apart} s, {body} ms {act:?}, killed at {killed_at:?}");
         }
     }
 }

@@ -34,7 +34,9 @@ pub mod redis;
 mod run;
 
 pub use bell::{Bell, Listener};
-pub use checks::{assert_clean, assert_conforms, assert_found, assert_repeatable, assert_schedules_clean};
+pub use checks::{
+    assert_clean, assert_conforms, assert_found, assert_held_at_least, assert_repeatable, assert_schedules_clean,
+};
 pub use explore::{Exploration, Found, Search, explore};
 pub use model::{Effect, Model, QueuedEntry, State};
 pub use network::{Fate, Nanos, Network, Weather};

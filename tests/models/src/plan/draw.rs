@@ -50,6 +50,9 @@ impl Parts {
     }
 }
 
+/// A part of a plan, its chance in percent, and one of its faults.
+type Part<F> = (&'static str, u64, fn(&mut Draw) -> F);
+
 /// Decides what a plan is.
 #[derive(Debug)]
 pub struct Draw {
@@ -68,6 +71,19 @@ impl Draw {
         // Drawn in any case, so that the rest of the plan is the same with and without the part.
         let by_chance = self.random.chance(percent);
         self.parts.0.get(part).copied().unwrap_or(by_chance)
+    }
+
+    /// Up to three of each fault whose part is in the plan, and when.
+    pub fn faults<F>(&mut self, parts: &[Part<F>]) -> Vec<(Duration, F)> {
+        let mut faults = Vec::new();
+        for (part, percent, fault) in parts {
+            if self.has(part, *percent) {
+                for _ in 0..1 + self.random.below(3) {
+                    faults.push((self.moment(), fault(self)));
+                }
+            }
+        }
+        faults
     }
 
     /// A moment while the plan lasts.

@@ -77,23 +77,14 @@ impl Fault {
 }
 
 pub(super) fn draw(draw: &mut Draw, setup: &Setup, eventful: bool) -> Vec<(Duration, Fault)> {
-    let mut faults = Vec::new();
-    type Part = (&'static str, u64, fn(&mut Draw) -> Fault);
-    let parts: [Part; 6] = [
+    let mut faults = draw.faults(&[
         ("forgets", 15, forgetting),
         ("full", 10, full),
         ("rights", 10, rights),
         ("strangers", 15, strangers),
         ("forged", 10, |draw| Fault::Forge(draw.random.millis(100, 20_000))),
         ("outages", if eventful { 40 } else { 5 }, outages),
-    ];
-    for (part, percent, fault) in parts {
-        if draw.has(part, percent) {
-            for _ in 0..1 + draw.random.below(3) {
-                faults.push((draw.moment(), fault(draw)));
-            }
-        }
-    }
+    ]);
     if setup.is_set_back {
         // A fence may go back if the greatest one was forgotten, too.
         faults.retain(|(_, fault)| !fault.forgets());

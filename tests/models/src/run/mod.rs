@@ -45,6 +45,15 @@ pub struct Outcome {
     pub lines: Vec<String>,
 }
 
+impl Outcome {
+    /// When the body of the call with this name begins, in seconds, of an outcome whose lines were told.
+    #[must_use]
+    pub fn begins(&self, call: &str) -> Option<f64> {
+        let line = self.lines.iter().find(|line| line.contains(&format!("begin {call} ")))?;
+        line.split_whitespace().next()?.parse().ok()
+    }
+}
+
 /// Plays a plan. The seed decides about the network and the randomness of the processes.
 #[must_use]
 pub fn play<M: Model>(seed: u64, plan: &Plan<M::Setup, M::Fault>, verbose: bool) -> Outcome {

@@ -1,7 +1,7 @@
 //! Schedules by name: what a seed has found once.
 
 use locks_models::etcd::{Cluster, Fault, Setup};
-use locks_models::{Act, Call, Plan, assert_clean};
+use locks_models::{Act, Call, Plan, assert_clean, assert_held_at_least};
 use std::time::Duration;
 
 /// A lease of `hold_at_least` alone would end under the body, which lasts longer.
@@ -40,4 +40,9 @@ fn a_fence_that_a_watch_reported_is_not_given_again() {
     let restored =
         Fault::Restored { after: Duration::from_millis(2000), downtime: Duration::from_millis(100), is_another: false };
     assert_clean::<Cluster>(&Plan::of(Setup::default(), calls).with_faults([(300, restored)]));
+}
+
+#[test]
+fn hold_at_least_outlasts_every_ending() {
+    assert_held_at_least::<Cluster>(&Setup::default());
 }

@@ -1,6 +1,5 @@
 //! The real PostgreSQL store, its real client and the whole engine on the model of PostgreSQL.
 
-#![expect(clippy::unwrap_used, reason = "a schedule that is not clean has failed")]
 #![expect(clippy::print_stdout, reason = "a test says what it has explored")]
 
 mod conformance;
