@@ -4,7 +4,7 @@
 //! - [`fault`]: all faults; [`workers`]: those of the workers and of their network, which every store has
 //! - [`store`]: the store of the run; [`etcd`] and so on: each store's faults, and who looks into it
 //! - [`observer`]: what appears and disappears in the store
-//! - [`log`]: the faults in the history
+//! - `lasting`: what some of these faults have in common; [`log`]: the faults in the history
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::workers::{WORKERS, Workers};
 pub mod etcd;
 pub mod fault;
 pub mod file;
+mod lasting;
 pub mod log;
 pub mod observer;
 pub mod postgres;

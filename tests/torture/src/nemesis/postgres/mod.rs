@@ -9,8 +9,9 @@ use support::cases::Program;
 use support::postgres::{Binary, OpenTransaction, Pool, Postgres, Setup};
 use support::proxy::Proxy;
 use tokio::task::block_in_place;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
+use super::lasting;
 use super::log::FaultLog;
 use super::observer::Entry;
 use crate::history::Scope;
@@ -117,7 +118,7 @@ impl PostgresPair {
             _ => {}
         });
         match fault {
-            Fault::Slow(answers_after) => slow(&primary, answers_after, length).await,
+            Fault::Slow(answers_after) => lasting::slow(&primary, answers_after, length).await,
             _ => sleep(length).await,
         }
         block_in_place(|| match fault {
@@ -183,15 +184,12 @@ impl PostgresPair {
         let primary = self.primary();
         let scope = if fault == Fault::Terminate { Scope::Store } else { Scope::Load };
         let number = log.begin(super::Fault::Postgres(fault), scope);
-        let until = Instant::now() + length;
-        while Instant::now() < until {
-            block_in_place(|| match fault {
-                Fault::Terminate => drop(run(&primary, statements::TERMINATE)),
-                // One that meets the workers in a deadlock fails.
-                _ => statements::ALTER_TABLE.iter().for_each(|statement| drop(run(&primary, statement))),
-            });
-            sleep(Duration::from_millis(200)).await;
-        }
+        let act = || match fault {
+            Fault::Terminate => drop(run(&primary, statements::TERMINATE)),
+            // One that meets the workers in a deadlock fails.
+            _ => statements::ALTER_TABLE.iter().for_each(|statement| drop(run(&primary, statement))),
+        };
+        lasting::repeat(length, act).await;
         log.end(number);
     }
 
@@ -232,14 +230,4 @@ fn kill_backend(server: &Postgres) {
     let backend = run(server, statements::SOME_BACKEND).unwrap_or_default();
     // It may have ended since.
     let _ = std::process::Command::new("kill").args(["-9", &backend]).output();
-}
-
-async fn slow(server: &Postgres, answers_after: Duration, length: Duration) {
-    let until = Instant::now() + length;
-    while Instant::now() < until {
-        block_in_place(|| server.pause());
-        sleep(answers_after).await;
-        block_in_place(|| server.resume());
-        sleep(Duration::from_millis(20)).await;
-    }
 }

@@ -8,8 +8,9 @@ use support::cases::Program;
 use support::proxy::{Mode, Proxy};
 use support::redis::{Binary, Redis, Setup};
 use tokio::task::block_in_place;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
+use super::lasting;
 use super::log::FaultLog;
 use super::observer::Entry;
 use crate::history::Scope;
@@ -106,7 +107,7 @@ impl RedisPair {
         }
         forgotten.into_iter().for_each(|forgotten| log.end(forgotten));
         match fault {
-            Fault::Slow(answers_after) => slow(primary, answers_after, length).await,
+            Fault::Slow(answers_after) => lasting::slow(primary, answers_after, length).await,
             _ => sleep(length).await,
         }
         match fault {
@@ -193,17 +194,14 @@ impl RedisPair {
         let primary = self.primary();
         let scope = if fault == Fault::KillClients { Scope::Store } else { Scope::Load };
         let number = log.begin(super::Fault::Redis(fault), scope);
-        let until = Instant::now() + length;
-        while Instant::now() < until {
-            block_in_place(|| match fault {
-                Fault::KillClients => {
-                    primary.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
-                    primary.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]);
-                }
-                _ => drop(primary.ask(&["SCRIPT", "FLUSH"])),
-            });
-            sleep(Duration::from_millis(200)).await;
-        }
+        let act = || match fault {
+            Fault::KillClients => {
+                primary.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+                primary.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+            }
+            _ => drop(primary.ask(&["SCRIPT", "FLUSH"])),
+        };
+        lasting::repeat(length, act).await;
         log.end(number);
     }
 
@@ -230,16 +228,6 @@ impl RedisPair {
 
     fn replica(&self) -> &Redis {
         &self.servers[1 - self.primary.load(Ordering::Acquire)]
-    }
-}
-
-async fn slow(server: &Redis, answers_after: Duration, length: Duration) {
-    let until = Instant::now() + length;
-    while Instant::now() < until {
-        block_in_place(|| server.pause());
-        sleep(answers_after).await;
-        block_in_place(|| server.resume());
-        sleep(Duration::from_millis(20)).await;
     }
 }
 

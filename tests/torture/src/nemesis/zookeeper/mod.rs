@@ -7,8 +7,9 @@ use std::time::Duration;
 use support::Server;
 use support::zookeeper::{Installed, Setup, ZooKeeper};
 use tokio::task::block_in_place;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
+use super::lasting;
 use super::log::FaultLog;
 use super::observer::Entry;
 use crate::history::Scope;
@@ -82,7 +83,7 @@ impl Ensemble {
         }
         let number = log.begin(named, Scope::Store);
         match fault {
-            Fault::SlowLeader(answers_after) => slow(affected[0], answers_after, length).await,
+            Fault::SlowLeader(answers_after) => lasting::slow(affected[0], answers_after, length).await,
             Fault::CloseSessions => {
                 let forgotten = log.begin(named, Scope::Forgotten(NOTICED_WITHIN));
                 self.close_sessions(affected[0]).await;
@@ -156,15 +157,5 @@ async fn launch(servers: &[&ZooKeeper]) {
     let serves = |server: &&ZooKeeper| server.command("srvr").is_some_and(|answer| answer.contains("Mode: "));
     while !block_in_place(|| servers.iter().all(serves)) {
         sleep(Duration::from_millis(100)).await;
-    }
-}
-
-async fn slow(server: &ZooKeeper, answers_after: Duration, length: Duration) {
-    let until = Instant::now() + length;
-    while Instant::now() < until {
-        block_in_place(|| server.pause());
-        sleep(answers_after).await;
-        block_in_place(|| server.resume());
-        sleep(Duration::from_millis(20)).await;
     }
 }
