@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::foreign::Turns;
-use super::spans::Span;
+use super::spans::{Span, Timeline};
 use crate::clock::Nanos;
 use crate::history::{Ending, Event, EventKind, Options, Outcome, Promises, Register, Scope, Wait};
 use crate::matrix::{Deed, Matrix, Row};
@@ -41,8 +41,8 @@ pub struct History {
     pub matrix: Option<Matrix>,
     /// The rows of the matrix that calls have met.
     pub met: Vec<Row>,
-    /// For each lock the calls that have a TTL of their own.
-    with_own_ttl: BTreeMap<String, Vec<usize>>,
+    /// For each lock the other TTLs that calls have, for as long as what they hold may be in the store.
+    own_ttls: BTreeMap<String, Timeline<(String, Duration)>>,
 }
 
 /// A process.
@@ -164,6 +164,7 @@ impl History {
         for event in events {
             history.add(event, &mut index);
         }
+        history.own_ttls = history.keys().into_iter().map(|key| (key.to_owned(), history.own_ttls_of(key))).collect();
         history
     }
 
@@ -253,9 +254,6 @@ impl History {
 
     fn add_call(&mut self, event: &Event) {
         let EventKind::Invoked { call, key, wait, stoppable, limit_ms, options } = &event.kind else { return };
-        if options.ttl_ms.is_some() {
-            self.with_own_ttl.entry(key.clone()).or_default().push(self.calls.len());
-        }
         self.calls.push(Call {
             process: event.process.clone(),
             id: *call,
@@ -336,15 +334,18 @@ impl History {
         ttl: Duration,
         is_meant: impl Fn(&str) -> bool,
     ) -> Duration {
-        let calls = self.with_own_ttl.get(key).into_iter().flatten().map(|index| &self.calls[*index]);
-        let meant = calls.filter(|call| {
+        let own = self.own_ttls.get(key).into_iter().flat_map(|ttls| ttls.overlapping(span));
+        own.filter(|(_, (process, _))| is_meant(process)).map(|(_, (_, own))| *own).fold(ttl, Duration::max)
+    }
+
+    fn own_ttls_of(&self, key: &str) -> Timeline<(String, Duration)> {
+        let calls = self.calls.iter().filter(|call| call.key == key);
+        let with_ttl = calls.filter_map(|call| {
             let until = self.ended_at(call).max(self.kept_until(call).unwrap_or(0));
-            is_meant(&call.process) && Span::new(call.invoked, until).overlaps(span)
+            let ttl = Duration::from_millis(call.options.ttl_ms?);
+            Some((Span::new(call.invoked, until), (call.process.clone(), ttl)))
         });
-        meant
-            .filter_map(|call| call.options.ttl_ms)
-            .max()
-            .map_or(ttl, |longest| ttl.max(Duration::from_millis(longest)))
+        with_ttl.collect()
     }
 
     /// Until when the lock may be taken for the call's `hold_at_least`.

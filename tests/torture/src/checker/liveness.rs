@@ -73,6 +73,7 @@ fn overtaken(history: &History, limits: &Limits, key: &str, calls: &[&Call]) -> 
     let whole_calls: Timeline<&Call> =
         calls.iter().map(|call| (Span::new(call.invoked, in_the_way_until(history, call)), *call)).collect();
     let granted = granted(calls);
+    let mut explained = BTreeMap::new();
     let mut violations = Vec::new();
     for (later, hold) in calls.iter().filter_map(|call| Some((*call, call.hold.as_ref()?))) {
         if !is_queued(later) {
@@ -86,8 +87,11 @@ fn overtaken(history: &History, limits: &Limits, key: &str, calls: &[&Call]) -> 
         let still_waiting = still_waiting.filter(|earlier| !handed_off || is_one_client(earlier, later));
         let first_in_queue = |earlier: &&Call| queued_since(&whole_calls, limits, earlier, later) < later.invoked;
         for earlier in still_waiting.filter(first_in_queue) {
-            if is_undisturbed(history, limits, earlier, later, hold.begun) {
-                let span = Span::new(earlier.invoked, hold.begun);
+            let span = Span::new(earlier.invoked, hold.begun);
+            let both = BTreeSet::from([earlier.process.as_str(), later.process.as_str()]);
+            let explained =
+                explained.entry(both).or_insert_with_key(|both| windows::explained(history, limits, key, both));
+            if windows::within(explained, span).next().is_none() {
                 let ahead = Span::new(earlier.invoked, later.invoked).length();
                 let description = format!(
                     "{} requested the lock {ahead:?} before {} and got it later",
@@ -144,10 +148,4 @@ fn queued_since(whole_calls: &Timeline<&Call>, limits: &Limits, call: &Call, oth
     let own = open.filter(|(span, other)| is_one_client(other, call) && span.from < queued);
     let ended = own.filter(|(_, other)| other.id != call.id).map(|(span, _)| span.to).max().unwrap_or(0);
     ended.max(call.invoked) + nanos(limits.moment)
-}
-
-fn is_undisturbed(history: &History, limits: &Limits, earlier: &Call, later: &Call, until: Nanos) -> bool {
-    let both = BTreeSet::from([earlier.process.as_str(), later.process.as_str()]);
-    let whole = Span::new(earlier.invoked, until);
-    windows::within(&windows::explained(history, limits, &earlier.key, &both), whole).next().is_none()
 }

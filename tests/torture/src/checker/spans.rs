@@ -56,6 +56,7 @@ pub(super) fn longest_uncovered(whole: Span, covers: impl IntoIterator<Item = Sp
 }
 
 /// Items with the spans in which they were there, for searching by time.
+#[derive(Debug)]
 pub(super) struct Timeline<T> {
     items: Vec<(Span, T)>,
     /// For each item the latest end of all items up to it.
