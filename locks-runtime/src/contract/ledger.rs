@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// For how many renewals an orphan is looked for each time: about ten TTLs.
 const LOOKS: u32 = 30;
 
-/// After these renewals, an audit is due at each of this many.
+/// After these, an audit is due at one renewal of so many.
 const RARELY: u32 = 10;
 
 /// The entries of one session, by number, each with what its store needs to know of it (`S`).

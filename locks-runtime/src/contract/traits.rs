@@ -79,7 +79,7 @@ pub trait Session: fmt::Debug + Send + Sync {
     fn removed(&self, entry: Arc<Entry>) -> Pending<Infallible>;
 
     /// Ends the session and drops all its entries at once, except those that lapse by themselves, and extended ones that
-    /// have not begun to leave: they lapse when their time is over.
+    /// have not begun to leave: they lapse when their time is over, if they do not [leave](Session::leave) before that.
     fn close(&self) -> Pending<()>;
 
     /// What only one store has (etcd's `Compare` for `entry`). Stores of other crates return [`Native::none`].

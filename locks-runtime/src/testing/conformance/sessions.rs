@@ -15,7 +15,7 @@ list! {
         no_ttl_is_shorter_than_asked,
         a_session_stays_for_its_ttl,
         an_extended_or_lapsing_entry_leaves_at_once,
-        an_extended_entry_leaves_after_its_session_closed,
+        an_extended_or_lapsing_entry_leaves_after_its_session_closed,
         only_a_holder_lapses,
     ]
     |can| can.outlives_process => [
@@ -82,17 +82,24 @@ async fn an_extended_or_lapsing_entry_leaves_at_once(fixture: &Fixture) {
 }
 
 /// A session that is lost is closed, perhaps before a call whose entry is extended has given up.
-async fn an_extended_entry_leaves_after_its_session_closed(fixture: &Fixture) {
-    let (ours, theirs) = (fixture.session().await, fixture.session().await);
-    let (held, queued) = (fixture.entry("k", "us"), fixture.entry("k", "queued"));
-    hold(&ours, &held).await;
-    queue(&theirs, &queued).await;
-    soon("extending", ours.extend(Arc::clone(&held), Duration::from_secs(3600))).await.unwrap();
-    soon("closing", Arc::clone(&ours).close()).await.unwrap();
-    leave(&ours, &held).await;
-    turn(&theirs, &queued).await.unwrap();
-    leave(&theirs, &queued).await;
-    fixture.is_free("k").await;
+async fn an_extended_or_lapsing_entry_leaves_after_its_session_closed(fixture: &Fixture) {
+    const LEAST: Duration = Duration::from_secs(3600);
+    let theirs = fixture.session().await;
+    for lapses in [false, true] {
+        let ours = fixture.session().await;
+        let (held, queued) = (fixture.entry("k", "us"), fixture.entry("k", "queued"));
+        hold(&ours, &held).await;
+        queue(&theirs, &queued).await;
+        soon("extending", ours.extend(Arc::clone(&held), LEAST)).await.unwrap();
+        if lapses {
+            soon("lapsing", ours.lapse(Arc::clone(&held), LEAST)).await.unwrap();
+        }
+        soon("closing", Arc::clone(&ours).close()).await.unwrap();
+        leave(&ours, &held).await;
+        turn(&theirs, &queued).await.unwrap();
+        leave(&theirs, &queued).await;
+        fixture.is_free("k").await;
+    }
 }
 
 async fn only_a_holder_lapses(fixture: &Fixture) {
