@@ -146,8 +146,8 @@ fn leave(table: &str, mine: &str) -> String {
     format!(
         "WITH mine AS MATERIALIZED ({mine}), \
          left_it AS (UPDATE {table} AS l SET {settled} FROM mine WHERE l.name = mine.name \
-             RETURNING l.session, l.number, l.fence, l.queue->0 AS first, l.locked_until, \
-                 {} AS held), \
+             RETURNING CASE WHEN l.session NOT LIKE '%{KEPT}' THEN l.session END AS session, l.number, l.fence, \
+                 l.queue->0 AS first, l.locked_until, {} AS held), \
          notified AS MATERIALIZED (SELECT {} FROM left_it WHERE held)",
         is_ours("mine"),
         handed_off("$4")
@@ -284,8 +284,9 @@ pub(super) fn lock_timeout(limit: &str) -> String {
 const KEPT: &str = ".kept";
 
 /// The row after a change: `held` is whether the holder releases it (NULL: by force, extended or not), `queue` the waiters
-/// that stay, of those `alive`; a hold that was extended stays if `keeps` says so. A free lock goes to `acquirer`, if there is one and the queue is empty, without a detour
-/// through the queue; otherwise to the first in the queue, for as long as that one was renewed for.
+/// that stay, of those `alive`; a hold that was extended stays if `keeps` says so. A free lock goes to `acquirer`, if there
+/// is one and the queue is empty, without a detour through the queue; otherwise to the first in the queue, for as long as
+/// that one was renewed for.
 fn settled(held: &str, keeps: &str, queue: &str, acquirer: Option<Acquirer>) -> String {
     let (free, Acquirer { session, number, holder, until }) = match acquirer {
         Some(acquirer) => ("NOT taken AND alive = '[]'", acquirer),

@@ -78,8 +78,7 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.locked_until > 
     0) AS freedom CROSS JOIN LATERAL (SELECT CASE WHEN direct THEN alive ELSE (SELECT coalesce(jsonb_agg(w ORDER BY
     place), '[]') FROM jsonb_array_elements(alive) WITH ORDINALITY AS waiting(w, place) WHERE NOT (w->>'s' = $2 AND
     (w->>'n')::bigint = ANY($3))) END AS line OFFSET 0) AS standing CROSS JOIN LATERAL (SELECT CASE WHEN NOT taken
-    THEN line->0 END AS next OFFSET 0) AS first) FROM mine WHERE l.name = mine.name RETURNING l.session, l.number,
-    l.fence, l.queue->0 AS first, l.locked_until, mine.session IN ($2, $2 || '.kept') AND mine.number = ANY($3) AS held), notified AS
+    THEN line->0 END AS next OFFSET 0) AS first) FROM mine WHERE l.name = mine.name RETURNING CASE WHEN l.session NOT LIKE '%.kept' THEN l.session END AS session, l.number, l.fence, l.queue->0 AS first, l.locked_until, mine.session IN ($2, $2 || '.kept') AND mine.number = ANY($3) AS held), notified AS
     MATERIALIZED (SELECT CASE WHEN session IS NOT NULL AND $4 IS NOT NULL THEN pg_notify($4, format('turn %s %s %s',
     session, number, fence)) END, CASE WHEN first IS NOT NULL AND $4 IS NOT NULL THEN pg_notify($4,
     format('wait %s %s %s', first->>'s', first->>'n', greatest(0, (extract(epoch FROM locked_until -
@@ -101,8 +100,7 @@ WITH mine AS MATERIALIZED (SELECT name, session, number, locked_until > clock_ti
     0) AS freedom CROSS JOIN LATERAL (SELECT CASE WHEN direct THEN alive ELSE (SELECT coalesce(jsonb_agg(w ORDER BY
     place), '[]') FROM jsonb_array_elements(alive) WITH ORDINALITY AS waiting(w, place) WHERE NOT (w->>'s' = $2 AND
     (w->>'n')::bigint = ANY($3))) END AS line OFFSET 0) AS standing CROSS JOIN LATERAL (SELECT CASE WHEN NOT taken
-    THEN line->0 END AS next OFFSET 0) AS first) FROM mine WHERE l.name = mine.name RETURNING l.session, l.number,
-    l.fence, l.queue->0 AS first, l.locked_until, mine.session IN ($2, $2 || '.kept') AND mine.number = ANY($3) AS held), notified AS
+    THEN line->0 END AS next OFFSET 0) AS first) FROM mine WHERE l.name = mine.name RETURNING CASE WHEN l.session NOT LIKE '%.kept' THEN l.session END AS session, l.number, l.fence, l.queue->0 AS first, l.locked_until, mine.session IN ($2, $2 || '.kept') AND mine.number = ANY($3) AS held), notified AS
     MATERIALIZED (SELECT CASE WHEN session IS NOT NULL AND $4 IS NOT NULL THEN pg_notify($4, format('turn %s %s %s',
     session, number, fence)) END, CASE WHEN first IS NOT NULL AND $4 IS NOT NULL THEN pg_notify($4,
     format('wait %s %s %s', first->>'s', first->>'n', greatest(0, (extract(epoch FROM locked_until -

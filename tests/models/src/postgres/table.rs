@@ -45,7 +45,7 @@ pub struct Waiter {
 pub type Table = BTreeMap<String, Row>;
 
 /// Follows the session of a hold that stays after its session was closed.
-const KEPT: &str = ".kept";
+pub(super) const KEPT: &str = ".kept";
 
 /// An entry, as statements name it.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 use super::answer::{Refusal, Rows, Stop};
 use super::server::Server;
 use super::statements::Statement;
-use super::table::{Entry, LONG_AGO, Row, Settling, Table, Waiter, left};
+use super::table::{Entry, KEPT, LONG_AGO, Row, Settling, Table, Waiter, left};
 use super::value::{Kind, Value};
 use super::{Broken, notices};
 
@@ -326,7 +326,9 @@ impl Work<'_> {
     /// Notifies the new holder, and the first waiter behind it.
     fn notify_next(&mut self, row: &Row, channel: Option<&str>) -> Vec<Value> {
         let turn = match (&row.session, row.number) {
-            (Some(session), Some(number)) => self.notify(channel, notices::turn(session, number, row.fence)),
+            (Some(session), Some(number)) if !session.ends_with(KEPT) => {
+                self.notify(channel, notices::turn(session, number, row.fence))
+            }
             _ => Value::Null,
         };
         vec![turn, self.notify_first(row, channel)]
