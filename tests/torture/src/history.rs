@@ -195,6 +195,8 @@ pub struct Register {
 pub enum Scope {
     /// All of them.
     Store,
+    /// All of them; and at the address of a member another cluster answers, for a client that does not look which one it is.
+    Impostor,
     /// One worker process, and those that wait for what it holds.
     Worker(String),
     /// This process: its leases are revoked in the store.

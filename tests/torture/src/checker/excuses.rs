@@ -57,17 +57,22 @@ fn heartbeats_after(call: &Call, hold: &Hold, moment: Nanos) -> Vec<Nanos> {
 /// The store itself gave the lock to another client; the holder notices it by its deadline.
 fn revoked(history: &History, limits: &Limits, older: (&Call, &Hold), newer: &Hold, until: Nanos) -> Option<Excuse> {
     let (call, hold) = older;
+    let ttl = limits.ttl.max(Duration::from_millis(call.options.ttl_ms.unwrap_or(0)));
     let excuses = history.faults.iter().filter_map(|fault| {
         let (excuse, noticed_within) = match &fault.scope {
-            Scope::Revocation(process) if *process == call.process => (Excuse::Revoked, limits.ttl),
-            Scope::OldLeader => (Excuse::OldLeader, limits.ttl),
+            Scope::Revocation(process) if *process == call.process => (Excuse::Revoked, ttl),
+            Scope::OldLeader => (Excuse::OldLeader, ttl),
             Scope::Forgotten(millis) => (Excuse::Forgotten, Duration::from_millis(*millis)),
             _ => return None,
         };
-        let notice = fault.span.extended(noticed_within + limits.grace);
-        // A hold that was granted before the revocation, or handed off since, may begin a moment after it.
-        let granted_before = hold.begun <= fault.span.extended(limits.grace).to;
-        let fits = granted_before && fault.span.from <= newer.begun && until <= notice.to;
+        let span = fault.carried_out();
+        let notice = span.extended(noticed_within + limits.grace);
+        // A hold that was granted before the revocation, or handed off since, may begin a moment after it, or after a pause
+        // that began before.
+        let paused = history.stalls(&call.process).iter().filter(|stall| stall.from <= span.to);
+        let resumed = paused.map(|stall| stall.to).max().unwrap_or(0).max(span.to);
+        let granted_before = hold.begun <= resumed.saturating_add(nanos(limits.grace));
+        let fits = granted_before && span.from <= newer.begun && until <= notice.to;
         fits.then_some(excuse)
     });
     // Where both are possible, a revocation is more likely.

@@ -146,7 +146,8 @@ fn excused(history: &History, limits: &Limits, first: &Body<'_>, second: &Body<'
     [(first, second), (second, first)].into_iter().find_map(|(body, other)| match body {
         // If the other one began before it may have lapsed, that is no excuse: it should not have got the lock.
         Body::Foreign(turn, begun) => {
-            (protected_until(history, limits, turn, *begun) <= other.begun()).then_some(Excuse::ForeignLapsed)
+            let has_lapsed = protected_until(history, limits, turn, *begun) <= other.begun();
+            (has_lapsed || is_elsewhere(history, *begun)).then_some(Excuse::ForeignLapsed)
         }
         Body::Ours(call, hold) => {
             let other = Hold { begun: moment, ..(*hold).clone() };
@@ -169,14 +170,14 @@ fn protected_until(history: &History, limits: &Limits, turn: &Turn, begun: Nanos
     let begun = turn.unchecked_since.unwrap_or(begun);
     let lapses = history.faults.iter().filter_map(|fault| {
         let from = match &fault.scope {
-            Scope::Store => renews.then_some(fault.span.from + certain)?,
+            Scope::Store | Scope::Impostor => renews.then_some(fault.span.from + certain)?,
             Scope::Lock(key) if *key == turn.key => renews.then_some(fault.span.from + certain)?,
             Scope::Worker(process) if *process == turn.process => renews.then_some(fault.span.from + certain)?,
             // What the store has given away, or forgotten, is gone at once.
             Scope::OldLeader | Scope::Forgotten(_) => fault.span.from,
             _ => return None,
         };
-        let to = fault.span.extended(limits.store_recovery).to;
+        let to = fault.carried_out().extended(limits.store_recovery).to;
         (from < end && begun < to).then_some(from)
     });
     let stalls = history.processes.values().filter(|process| process.pid == 0).flat_map(|process| &process.stalls);
@@ -186,6 +187,12 @@ fn protected_until(history: &History, limits: &Limits, turn: &Turn, begun: Nanos
         (is_long && from < end && begun < stall.extended(limits.store_recovery).to).then_some(from)
     }));
     lapses.min().unwrap_or(never).min(expires)
+}
+
+/// Whether another client's lock may be one of another cluster, which has answered at the address of a member.
+fn is_elsewhere(history: &History, begun: Nanos) -> bool {
+    let moment = Span::new(begun, begun + 1);
+    history.faults.iter().any(|fault| fault.scope == Scope::Impostor && fault.span.overlaps(moment))
 }
 
 /// When another client's body was over: a killed one's with its process.

@@ -117,6 +117,17 @@ pub struct Fault {
     pub span: Span,
 }
 
+/// For how long etcd goes on to propose what a leader has asked for, a request's five seconds and two elections: a leader
+/// that was paused may find that it is none any more, and its revocations are carried out by the next one.
+const PROPOSED: Duration = Duration::from_secs(7);
+
+impl Fault {
+    /// When what it does may happen.
+    pub(super) fn carried_out(&self) -> Span {
+        self.span.extended(if self.scope == Scope::OldLeader { PROPOSED } else { Duration::ZERO })
+    }
+}
+
 /// An entry in the store.
 #[derive(Clone, Debug)]
 pub struct Entry {

@@ -69,5 +69,5 @@ fn is_late(history: &History, limits: &Limits, body: (&Call, &Hold), other: (Nan
 /// Whether somebody else took leases away from anybody in this time.
 fn is_taken_away(history: &History, span: Span) -> bool {
     let of_others = |scope: &Scope| matches!(scope, Scope::Revocation(_) | Scope::OldLeader | Scope::Forgotten(_));
-    history.faults.iter().any(|fault| of_others(&fault.scope) && fault.span.overlaps(span))
+    history.faults.iter().any(|fault| of_others(&fault.scope) && fault.carried_out().overlaps(span))
 }

@@ -144,7 +144,8 @@ fn queued_since(whole_calls: &Timeline<&Call>, limits: &Limits, call: &Call, oth
     if is_one_client(call, other) {
         return queued;
     }
-    let open = whole_calls.overlapping(Span::new(call.invoked, call.invoked + 1));
+    // Tasks that call at one moment may be in the queue in another order.
+    let open = whole_calls.overlapping(Span::new(call.invoked, queued.max(call.invoked + 1)));
     let own = open.filter(|(span, other)| is_one_client(other, call) && span.from < queued);
     let ended = own.filter(|(_, other)| other.id != call.id).map(|(span, _)| span.to).max().unwrap_or(0);
     ended.max(call.invoked) + nanos(limits.moment)

@@ -40,7 +40,7 @@ fn of_faults(
     };
     let faults = history.faults.iter().filter(|fault| counts(&fault.scope)).filter_map(|fault| {
         let aftermath = match &fault.scope {
-            Scope::Store | Scope::OldLeader => Some(lasting(fault.span, "") + limits.store_recovery),
+            Scope::Store | Scope::Impostor | Scope::OldLeader => Some(lasting(fault.span, "") + limits.store_recovery),
             Scope::Worker(process) => worker(process, fault.span, limits.worker_recovery),
             Scope::Revocation(process) => worker(process, fault.span, limits.moment),
             Scope::Load => Some(limits.moment),

@@ -146,3 +146,14 @@ fn nobody_waits_without_a_reason_when_another_client_has_released() {
     assert_eq!(history(5_100), []);
     assert_eq!(history(6_600), [Rule::Progress]);
 }
+
+/// It does not look which cluster has granted its lock.
+#[test]
+fn another_cluster_at_a_members_address_may_grant_what_is_held() {
+    let history = |scope| {
+        let held = ours(two_workers(), 10, 3_000).fault(1_000, 2_000, scope);
+        held.foreign_holds(1_500, 1_600, "etcdctl.1", 7, None).violated()
+    };
+    assert_eq!(history(Scope::Impostor), []);
+    assert_eq!(history(Scope::Store), [Rule::Exclusion]);
+}

@@ -110,6 +110,31 @@ mod exclusion {
     }
 
     #[test]
+    fn a_pause_over_the_revocation_delays_the_body_too() {
+        let history = |begun| {
+            let held = two_workers().invokes(0, "a", 1).starts(begun, "a", 1, 5).beats(begun + 50, "a", 1, true);
+            let held = held.beats(begun + 90, "a", 1, true).finishes(begun + 100, "a", 1, Ending::Dropped);
+            let taken = held.returns(begun + 110, "a", 1, Outcome::Lost).stalls(490, 1_500, "a");
+            let taken = taken.fault(500, 510, Scope::Revocation("a".into())).invokes(1, "b", 1);
+            taken.holds(520, 2_500, "b", 1, 6).violated()
+        };
+        assert_eq!(history(1_505), []);
+        assert_eq!(history(2_100), [Rule::Exclusion, Rule::Fences]);
+    }
+
+    /// It had proposed the revocation before it knew that it leads no more.
+    #[test]
+    fn an_old_leader_may_revoke_for_as_long_as_its_proposals_last() {
+        let history = |taken: u64, end| {
+            let held = two_workers().invokes(0, "a", 1).starts(10, "a", 1, 5).finishes(end, "a", 1, Ending::Dropped);
+            let held = held.returns(end, "a", 1, Outcome::Lost).fault(1_000, 2_000, Scope::OldLeader);
+            held.invokes(1, "b", 1).holds(taken, end + 1_000, "b", 1, 6).violated()
+        };
+        assert_eq!(history(8_000, 11_000), []);
+        assert_eq!(history(8_000, 13_000), [Rule::Exclusion]);
+    }
+
+    #[test]
     fn a_revocation_of_another_process_excuses_nothing() {
         let held =
             two_workers().invokes(0, "a", 1).holds(10, 700, "a", 1, 5).fault(500, 510, Scope::Revocation("b".into()));
@@ -298,6 +323,18 @@ mod order {
             two_workers().invokes(0, "b", 1).holds(10, 9_000, "b", 1, 5).invokes(1_000, "a", 1).invokes(1_500, "a", 2);
         let history = history.invokes(5_000, "b", 2).holds(9_010, 9_020, "a", 1, 6).holds(9_030, 9_040, "b", 2, 7);
         assert_eq!(history.holds(9_050, 9_060, "a", 2, 8).violated(), []);
+    }
+
+    #[test]
+    fn tasks_that_call_at_one_moment_may_be_in_the_queue_in_another_order() {
+        let history = |queued| {
+            let held = two_workers().invokes(0, "b", 1).holds(10, 9_000, "b", 1, 5);
+            let first = held.invokes_with(1_000, "a", 1, Wait::Forever, true).queued(queued, "a", 1);
+            let second = first.invokes(1_001, "a", 2).invokes(5_000, "b", 2).holds(9_010, 9_020, "a", 2, 6);
+            second.holds(9_030, 9_040, "b", 2, 7).holds(9_050, 9_060, "a", 1, 8).violated()
+        };
+        assert_eq!(history(1_002), []);
+        assert_eq!(history(1_000), [Rule::Order]);
     }
 
     #[test]

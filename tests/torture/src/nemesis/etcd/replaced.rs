@@ -42,7 +42,7 @@ impl EtcdCluster {
     /// For a time there is a server of another cluster behind the member's address.
     pub(super) async fn impersonate(&self, number: usize, length: Duration, fault: Fault, log: &FaultLog) {
         let member = self.cluster.member(number);
-        let begun = log.begin(crate::nemesis::Fault::Etcd(fault), Scope::Store);
+        let begun = log.begin(crate::nemesis::Fault::Etcd(fault), Scope::Impostor);
         member.kill();
         let impostor = block_in_place(|| member.impostor());
         sleep(length).await;
