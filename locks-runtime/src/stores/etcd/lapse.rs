@@ -55,11 +55,18 @@ pub(super) async fn lapse(shared: &Shared, entry: &Entry, rest: Duration) -> Res
     let ends_then = |own: &OwnLease| own.ends >= lapse.until && own.ends <= lapse.until + SHORTEST_LEASE;
     let is_there = match tied_to.filter(ends_then) {
         Some(_) => is_there(shared, entry, created).await?,
-        None => match tie_for(shared, entry, created, rest).await {
-            // The lease expired before the entry was tied to it, and so nearly all of the time is over.
-            Err(failure) if failure.verdict == Verdict::LeaseGone => return leave(shared, entry).await,
-            tied => tied?,
-        },
+        None => {
+            let mut tied = tie_for(shared, entry, created, rest).await;
+            if matches!(&tied, Err(failure) if failure.verdict == Verdict::LeaseGone) {
+                // It expired before the entry was tied to it, or somebody revoked it, perhaps long before the time is over.
+                let rest = lapse.until.since(shared.client.world.now());
+                if rest.is_zero() {
+                    return leave(shared, entry).await;
+                }
+                tied = tie_for(shared, entry, created, rest).await;
+            }
+            tied?
+        }
     };
     if is_there || shared.client.world.now() >= lapse.first { Ok(()) } else { Err(Error::lost(ENTRY_DELETED)) }
 }

@@ -59,7 +59,8 @@ async fn granted_ttl(client: &Client, id: i64) -> Result<Duration, Failure> {
             async move { lease.time_to_live(id, None).await }
         })
         .await?;
-    if answer.ttl() <= 0 {
+    // In its last second it is 0.
+    if answer.ttl() < 0 {
         // Not `Lost`: the lease had no keys yet, and a new one can be granted.
         let error = Error::unavailable("etcd answered so late that the lease which it granted has expired");
         return Err(Failure { verdict: Verdict::LeaseGone, error });

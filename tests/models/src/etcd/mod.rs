@@ -54,13 +54,14 @@ impl Model for Cluster {
 
     const SERVERS: usize = MEMBERS;
     const PARTS: &'static [&'static str] =
-        &["3.7", "users", "nospace", "compaction", "strangers", "elections", "restored"];
+        &["3.7", "short", "users", "nospace", "compaction", "strangers", "elections", "restored"];
 
     fn draw_setup(draw: &mut Draw) -> Setup {
         let quirks = Quirks {
             keys_only_without_lease: draw.has("3.7", 20),
             renewal_needs_rights: draw.random.chance(50),
             no_space: false,
+            has_short_leases: draw.has("short", 20),
         };
         Setup { quirks, has_users: draw.has("users", 20), tokens_have_revision: draw.random.chance(50) }
     }
