@@ -17,6 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_stricter_isolation_by_default_fails_no_turn,
         a_stricter_isolation_behind_a_pool_fails_no_turn,
         nothing_stays_on_the_connections_of_a_pool,
+        a_table_that_is_altered_fails_no_request,
         old_rows_are_deleted_and_fences_go_on,
         a_role_that_may_not_delete_works_all_the_same,
         a_list_of_many_pages_is_complete,
@@ -58,6 +59,18 @@ async fn a_table_in_two_schemas_is_refused_until_one_is_named(fixture: Fixture) 
     // One of another purpose, and out of sight, is no matter.
     server.psql("DROP TABLE more.distributed_locks; CREATE TABLE more.distributed_locks (x int)");
     acquire_and_release(&connect(&server.url()), "k").await;
+}
+
+/// What was prepared before returns another type now.
+async fn a_table_that_is_altered_fails_no_request(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    let locks = connect(&server.url());
+    for kind in ["text", "varchar(100)", "text"] {
+        server.psql(&format!("ALTER TABLE IF EXISTS distributed_locks ALTER COLUMN session TYPE {kind}"));
+        for _ in 0..20 {
+            acquire_and_release(&locks, "k").await;
+        }
+    }
 }
 
 /// And waiters are notified by the one of what the other does.

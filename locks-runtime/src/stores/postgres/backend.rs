@@ -16,8 +16,9 @@ use crate::values::mutex::Mutex;
 const READ_COMMITTED: &str = "read committed";
 
 /// Sets up a session of the server that is ours alone. With `jit` on, a renewal of many names is compiled for longer than it
-/// runs.
-const SETTINGS: &str = "SET default_transaction_isolation = 'read committed'; SET jit = off";
+/// runs. What is prepared is planned once, for any values, and for a table of any size: it may have been empty then.
+const SETTINGS: &str = "SET default_transaction_isolation = 'read committed'; SET jit = off; \
+    SET plan_cache_mode = 'force_generic_plan'; SET enable_seqscan = off";
 
 /// Before each transaction of a session that others use, too.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL jit = off";

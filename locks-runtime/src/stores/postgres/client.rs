@@ -197,7 +197,7 @@ impl Client {
             *is_unresolved |= failure.is_open();
             match failure.verdict {
                 Verdict::Reconnect => connection.abandon(&open),
-                Verdict::Retry | Verdict::Isolate => {}
+                Verdict::Retry | Verdict::Isolate | Verdict::Unprepared => {}
                 _ => return Err(failure),
             }
             failed += 1;

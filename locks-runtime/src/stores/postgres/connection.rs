@@ -2,6 +2,7 @@
 
 use super::backend::BEGIN;
 use super::error::{Failure, Verdict};
+use super::prepared::{Plan, Prepared};
 use super::servers::{Event, Listen, Servers};
 use crate::values::mutex::Mutex;
 use crate::world::clock::AtomicMoment;
@@ -38,7 +39,8 @@ pub(super) struct OpenConnection {
     answered: AtomicMoment,
     /// Held while a request is sent, which may be several messages.
     sending: Mutex<()>,
-    is_pooled: bool,
+    /// `None` of a pool's connection.
+    prepared: Option<Prepared>,
     /// Each statement is sent in a transaction that says what it needs.
     is_explicit: AtomicBool,
 }
@@ -78,7 +80,7 @@ impl Connection {
             endpoint: endpoint.to_owned(),
             answered: AtomicMoment::new(self.servers.world.now()),
             sending: Mutex::default(),
-            is_pooled: backend.is_pooled,
+            prepared: (!backend.is_pooled).then(Prepared::default),
             is_explicit: AtomicBool::new(backend.is_strict),
             servers: Arc::clone(&self.servers),
         });
@@ -108,7 +110,7 @@ impl Connection {
 impl OpenConnection {
     /// The rows that a statement returns; a timeout if the server has not answered anything for `limit`.
     pub(super) async fn ask(
-        &self,
+        self: &Arc<Self>,
         statement: &str,
         values: &[Value<'_>],
         limit: Duration,
@@ -129,8 +131,21 @@ impl OpenConnection {
         }
     }
 
-    async fn query(&self, statement: &str, values: &[Value<'_>]) -> Result<Vec<Row>, ClientError> {
-        let mut rows = pin!(self.client.query_typed(statement, values));
+    async fn query(self: &Arc<Self>, statement: &str, values: &[Value<'_>]) -> Result<Vec<Row>, ClientError> {
+        let mut rows = pin!(async {
+            match self.prepared.as_ref().map_or(Plan::Text, |prepared| prepared.plan(statement)) {
+                Plan::Ready(statement) => {
+                    let values: Vec<_> = values.iter().map(|(value, _)| *value).collect();
+                    self.client.query(&statement, &values).await
+                }
+                Plan::Text => self.client.query_typed(statement, values).await,
+                Plan::TextAndPrepare => {
+                    let types = values.iter().map(|(_, kind)| kind.clone()).collect();
+                    self.servers.world.spawn(Arc::clone(self).prepare(statement.to_owned(), types));
+                    self.client.query_typed(statement, values).await
+                }
+            }
+        });
         // The first poll of a request sends it.
         if !self.is_explicit.load(Ordering::Acquire) {
             let first = poll_fn(|context| {
@@ -153,10 +168,19 @@ impl OpenConnection {
         ended.map(|()| rows)
     }
 
+    /// Where the server does not prepare it, it is sent with its text as before.
+    async fn prepare(self: Arc<Self>, text: String, types: Vec<Type>) {
+        if let (Some(prepared), Ok(statement)) = (&self.prepared, self.client.prepare_typed(&text, &types).await) {
+            prepared.keep(&text, statement);
+        }
+    }
+
     fn failure(&self, error: &ClientError) -> Failure {
         let failure = Failure::reported(&self.endpoint, error);
-        if failure.verdict == Verdict::Isolate && self.is_pooled {
-            self.is_explicit.store(true, Ordering::Release);
+        match (failure.verdict, &self.prepared) {
+            (Verdict::Isolate, None) => self.is_explicit.store(true, Ordering::Release),
+            (Verdict::Unprepared, Some(prepared)) => prepared.forget(),
+            _ => {}
         }
         failure
     }

@@ -19,6 +19,8 @@ pub(super) struct EntryState(watch::Sender<Known>);
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Known {
     pub(super) status: Status,
+    /// It was in the queue, where others may be.
+    pub(super) has_waited: bool,
     /// Hints that it is the entry's turn.
     pub(super) turns: u32,
     /// Hints that the entry is gone.
@@ -59,6 +61,12 @@ impl EntryState {
         self.0.borrow().status
     }
 
+    /// Whether it holds the lock, and acquired it without waiting: perhaps nobody else waits either.
+    pub(super) fn is_alone(&self) -> bool {
+        let known = self.0.borrow();
+        matches!(known.status, Status::Held(_)) && !known.has_waited
+    }
+
     pub(super) fn subscribe(&self) -> watch::Receiver<Known> {
         self.0.subscribe()
     }
@@ -76,6 +84,7 @@ impl EntryState {
             };
             let is_new = known.status != next;
             known.status = next;
+            known.has_waited |= matches!(next, Status::Queued { .. });
             is_new
         });
     }

@@ -44,6 +44,8 @@ pub(super) enum Verdict {
     Retry,
     /// As `Retry`, and see to it that the next attempt runs under READ COMMITTED.
     Isolate,
+    /// As `Retry`, with the statement's text: the server cannot use what it has prepared.
+    Unprepared,
     /// A row is locked by another transaction: nothing was done.
     RowLocked,
     /// There is no room for notifications: nothing was done.
@@ -138,6 +140,7 @@ impl From<Failure> for Error {
             Verdict::Reconnect
             | Verdict::Retry
             | Verdict::Isolate
+            | Verdict::Unprepared
             | Verdict::RowLocked
             | Verdict::NoNotification
             | Verdict::Refused => ErrorKind::Unavailable,
@@ -198,7 +201,7 @@ fn message(endpoint: &str, verdict: Verdict, code: Option<&str>) -> String {
         (Verdict::Fail(_), _) => {
             "cannot do this with the table; if it is not one of this crate's, name another by `?table=…`".to_owned()
         }
-        (Verdict::Reconnect | Verdict::Retry | Verdict::Isolate, _) => "cannot be used now".to_owned(),
+        (Verdict::Reconnect | Verdict::Retry | Verdict::Isolate | Verdict::Unprepared, _) => "cannot be used now".to_owned(),
     };
     format!("PostgreSQL at {endpoint} {what}")
 }
@@ -226,6 +229,9 @@ fn of_answer(code: &str, severity: Option<Severity>, routine: &str) -> Verdict {
         "40001" => Verdict::Isolate,
         // Deadlock, statement cancelled.
         "40P01" | "57014" => Verdict::Retry,
+        // Forgotten, perhaps by `DISCARD ALL`; or the table was altered since.
+        "26000" => Verdict::Unprepared,
+        "0A000" if routine == "RevalidateCachedQuery" => Verdict::Unprepared,
         // Only the function that reports it tells a full queue of notifications from a key that no index has room for.
         "54000" if routine.contains("Notify") => Verdict::NoNotification,
         "42501" => Verdict::Fail(ErrorKind::Unauthorized),
@@ -254,6 +260,8 @@ mod tests {
             ("42P01", Verdict::FindTable),
             ("40001", Verdict::Isolate),
             ("40P01", Verdict::Retry),
+            ("26000", Verdict::Unprepared),
+            ("0A000", Verdict::Fail(ErrorKind::Unsupported)),
             ("55P03", Verdict::RowLocked),
             ("57P01", Verdict::Reconnect),
             ("57P03", Verdict::Reconnect),

@@ -50,6 +50,7 @@ mod inspect;
 mod layout;
 mod look;
 mod notifications;
+mod prepared;
 mod removed;
 mod renew;
 mod row;

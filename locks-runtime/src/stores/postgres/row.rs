@@ -42,9 +42,19 @@ impl View {
         })
     }
 
+    /// Whether the entry holds the lock.
+    pub(super) fn is_held(self) -> bool {
+        self.is_holder && self.seconds > 0.0
+    }
+
+    /// Whether another one holds the lock, and this one does not wait for it.
+    pub(super) fn is_others(self) -> bool {
+        !self.is_holder && self.seconds > 0.0 && self.position.is_none()
+    }
+
     /// The status of the entry; `None` if it is not there.
     pub(super) fn status(self, now: Moment) -> Option<Status> {
-        if self.is_holder && self.seconds > 0.0 {
+        if self.is_held() {
             return Some(Status::Held(fence(self.fence)));
         }
         let left = Duration::try_from_secs_f64(self.seconds.max(0.0)).unwrap_or(Duration::MAX);

@@ -2,7 +2,7 @@
 
 use super::clean::{clean, is_due};
 use super::client::Client;
-use super::entries::Status;
+use super::entries::{EntryState, Status};
 use super::notifications::Subscriber;
 use super::shared::Shared;
 use super::{enter, extend, removed, renew, wait};
@@ -79,8 +79,15 @@ impl AsyncSession for PostgresSession {
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
         // One that is not known was never sent, or has left before.
-        if self.0.entries.leaving(entry.number, |state| state.leave()).is_some() {
-            self.0.withdraw(std::slice::from_ref(&entry)).await?;
+        let leave = |state: &mut EntryState| {
+            let is_alone = state.is_alone();
+            state.leave();
+            is_alone
+        };
+        if let Some(is_alone) = self.0.entries.leaving(entry.number, leave) {
+            if !is_alone || !self.0.leave_unqueued(&entry).await? {
+                self.0.withdraw(std::slice::from_ref(&entry)).await?;
+            }
             self.0.entries.left(entry.number);
         }
         Ok(())

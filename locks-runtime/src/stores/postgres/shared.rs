@@ -88,6 +88,17 @@ impl Shared {
         self.leave(entries, false).await
     }
 
+    /// Releases what the entry holds, if nobody waits for it; returns whether it did.
+    pub(super) async fn leave_unqueued(&self, entry: &Entry) -> Result<bool, Error> {
+        if !self.client.config().layout.has_queue() {
+            return Ok(false);
+        }
+        let name = self.client.name(&entry.key)?;
+        let values = [(&name as _, Type::TEXT), (&self.id as _, Type::TEXT), (&number(entry) as _, Type::INT8)];
+        let answer = self.client.change(|statements| &statements.leave_unqueued, &values).await?;
+        Ok(!answer.rows.is_empty())
+    }
+
     /// As [`withdraw`](Shared::withdraw), but extended entries stay until their time is over, if `extended_stay`.
     ///
     /// One whose row another transaction has locked does not keep the others: it fails when those have left.

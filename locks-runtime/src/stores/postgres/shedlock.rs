@@ -82,12 +82,14 @@ pub(super) fn statements(table: &Table, room: Option<usize>) -> Statements {
          ARRAY[]::text[] AS waiting FROM {table} AS l WHERE l.lock_until > {NOW}"
     );
     Statements {
+        enter_free: String::new(),
         enter: enter(table, room, &seen),
         look: format!(
             "SELECT {seen}, {WAITERS}::bigint AS place FROM {table} AS l WHERE l.name = $1 AND $3 IS NOT NULL"
         ),
         renew: renew(table, &format!("{} SKIP LOCKED", LOCKED.replace("TABLE", table)), &held),
         renew_waiting: renew(table, &waiting_for_rows(table, "$5"), &held),
+        leave_unqueued: String::new(),
         leave: leave(table, &waiting_for_rows(table, "$6"), &held, "SELECT name FROM given WHERE false"),
         leave_unlocked: leave(
             table,

@@ -15,6 +15,10 @@ use super::table::Table;
 /// statement fails, and has done nothing.
 #[derive(Debug)]
 pub(super) struct Statements {
+    /// name, session, number, record, TTL in µs, lock_timeout → [`SEEN`]: of the hold, if the lock was free and nobody waited;
+    /// otherwise of the row as it was when the statement began, if there was one. It costs the server a fraction of `enter`.
+    /// Empty without a queue.
+    pub(super) enter_free: String,
     /// name, session, number, record, TTL in µs, whether to join the queue, lock_timeout → [`SEEN`].
     pub(super) enter: String,
     /// name, session, number → [`SEEN`].
@@ -24,6 +28,8 @@ pub(super) struct Statements {
     pub(super) renew: String,
     /// The same, lock_timeout → the same; it waits for the rows.
     pub(super) renew_waiting: String,
+    /// name, session, number, lock_timeout → one row if it held the lock and nobody waited. Empty without a queue.
+    pub(super) leave_unqueued: String,
     /// names, session, numbers, channel or NULL, whether what is extended stays, lock_timeout → nothing that matters; hand-offs
     /// are notified.
     pub(super) leave: String,
@@ -70,10 +76,12 @@ impl Statements {
         );
         let clock = "(SELECT clock_timestamp() AS now OFFSET 0) AS clock";
         Self {
+            enter_free: enter_free(table),
             enter: enter(table),
             look: format!("SELECT {SEEN} FROM {table} AS l WHERE l.name = $1"),
             renew: renew(table, &unlocked(table)),
             renew_waiting: renew(table, &locked(table, "name = ANY($1)", "$5")),
+            leave_unqueued: leave_unqueued(table),
             leave: format!(
                 "{} SELECT NULL::text AS name FROM notified",
                 leave(table, &locked(table, "name = ANY($1)", "$6"))
@@ -107,6 +115,36 @@ impl Statements {
             clean: clean(table),
         }
     }
+}
+
+/// Acquires a lock that is free and has no queue.
+fn enter_free(table: &str) -> String {
+    // The clock is read anew once the row is ours to change.
+    format!(
+        "WITH free AS (INSERT INTO {table} AS l (name, fence, session, number, holder, locked_until) \
+             SELECT $1, {MICROS}, $2, $3, $4, now + $5 * interval '1 microsecond' + $6::interval \
+             FROM (SELECT clock_timestamp() AS now, {} OFFSET 0) AS clock \
+             ON CONFLICT (name) DO UPDATE SET fence = greatest(l.fence + 1, {}), session = $2, number = $3, holder = $4, \
+                 locked_until = clock_timestamp() + $5 * interval '1 microsecond', keep_until = NULL \
+             WHERE l.locked_until <= clock_timestamp() AND l.queue = '[]' \
+             RETURNING l.session, l.number, l.fence, NULL::text AS holder, \
+                 (extract(epoch FROM l.locked_until) - extract(epoch FROM clock_timestamp()))::float8 AS seconds, \
+                 NULL::bigint AS place) \
+         SELECT * FROM free UNION ALL SELECT {SEEN} FROM {table} AS l WHERE l.name = $1 AND NOT EXISTS (SELECT FROM free)",
+        lock_timeout("$6"),
+        MICROS.replace("now", "clock_timestamp()")
+    )
+}
+
+/// Releases a lock that nobody waits for.
+fn leave_unqueued(table: &str) -> String {
+    format!(
+        "UPDATE {table} AS l SET session = NULL, number = NULL, holder = NULL, \
+             locked_until = least(l.locked_until, clock_timestamp()), keep_until = NULL \
+         FROM (SELECT {} OFFSET 0) AS lock_timeout \
+         WHERE l.name = $1 AND l.session = $2 AND l.number = $3 AND l.queue = '[]' RETURNING l.name",
+        lock_timeout("$4")
+    )
 }
 
 /// Puts an entry into the queue, unless it is there or holds the lock; a free lock goes to the first in the queue.

@@ -15,7 +15,7 @@ pub enum Step {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rows {
     /// The columns, by name.
-    pub columns: Vec<(&'static str, Kind)>,
+    pub columns: &'static [(&'static str, Kind)],
     /// A value for each.
     pub rows: Vec<Vec<Value>>,
 }

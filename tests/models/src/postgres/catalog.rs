@@ -1,7 +1,8 @@
 //! What the server knows of itself and of its table.
 
 use super::answer::Rows;
-use super::value::{Kind, Value};
+use super::statements::Statement;
+use super::value::Value;
 
 /// Columns, types, modifiers, and whether each must have a value that it has no default for.
 const COLUMNS: [(&str, &str, bool); 8] = [
@@ -27,7 +28,7 @@ pub(super) fn backend(session: u64, is_pooled: bool, is_strict: bool) -> Rows {
     let process = process(session) + if is_pooled { OF_A_POOL } else { 0 };
     let isolation = if is_strict { "repeatable read" } else { "read committed" };
     Rows {
-        columns: vec![("process", Kind::Int4), ("isolation", Kind::Text)],
+        columns: Statement::Backend.columns(),
         rows: vec![vec![Value::Int4(process), Value::Text(isolation.to_owned())]],
     }
 }
@@ -52,15 +53,5 @@ pub(super) fn find(exists: bool, may_delete: bool, values: &[Value]) -> Rows {
         Value::Bool(may_delete),
         Value::Bool(true),
     ];
-    let columns = vec![
-        ("schema", Kind::Text),
-        ("name", Kind::Text),
-        ("names", Kind::Texts),
-        ("types", Kind::Texts),
-        ("modifiers", Kind::Int4s),
-        ("required", Kind::Bools),
-        ("may_delete", Kind::Bool),
-        ("is_unique", Kind::Bool),
-    ];
-    Rows { columns, rows: if exists && is_asked_for { vec![row] } else { Vec::new() } }
+    Rows { columns: Statement::Find.columns(), rows: if exists && is_asked_for { vec![row] } else { Vec::new() } }
 }

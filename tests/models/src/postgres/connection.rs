@@ -2,7 +2,7 @@
 
 use super::Postgres;
 use super::session::Reply;
-use super::wire::{Request, take_request};
+use super::wire::{Named, Request, take_request};
 use crate::model::Model;
 use crate::network::{Fate, Network};
 use crate::pipe::{Connection, Connections, Outgoing, Serves};
@@ -18,6 +18,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 #[derive(Default)]
 pub(crate) struct Reader {
     has_begun: bool,
+    named: Named,
     /// The beginning of a transaction, which the client sends in one go.
     together: Vec<Request>,
 }
@@ -37,7 +38,7 @@ impl Serves for Postgres {
 
     fn take(reader: &mut Reader, read: &mut Vec<u8>) -> Option<Vec<Request>> {
         loop {
-            reader.together.push(take_request(read, !reader.has_begun)?);
+            reader.together.push(take_request(read, !reader.has_begun, &mut reader.named)?);
             reader.has_begun = true;
             if !is_begun(&reader.together) {
                 return Some(std::mem::take(&mut reader.together));
@@ -53,12 +54,11 @@ impl Serves for Postgres {
         let Connection { server, network, id, .. } = connection;
         let mut answers = Vec::new();
         for request in &requests {
-            let values = if let Request::Extended(_, values) = request { values.len() } else { 0 };
             let reply = server.reply(*id, request);
             if matches!(reply, Some(Reply::Waits(_))) {
                 network.note("waits", || connection.shown(&requests));
             }
-            match connection.at_last(reply, values).await {
+            match connection.at_last(reply, request).await {
                 Some(Reply::Answer(answer)) => answers.extend(answer),
                 Some(Reply::Last(answer)) => {
                     answers.extend(answer);
@@ -77,7 +77,7 @@ impl Serves for Postgres {
 
     async fn go_on(connection: &Connection<Self>) {
         if connection.server.is_waiting(connection.id) {
-            connection.at_last(Some(Reply::Waits(Some(0))), 0).await;
+            connection.at_last(Some(Reply::Waits(Some(0))), &Request::Close).await;
         }
     }
 
@@ -102,7 +102,7 @@ async fn end(is_sent: bool) -> ControlFlow<()> {
 
 impl Connection<Postgres> {
     /// The answer to a request whose statement may wait for another transaction.
-    async fn at_last(&self, mut reply: Option<Reply>, values: usize) -> Option<Reply> {
+    async fn at_last(&self, mut reply: Option<Reply>, request: &Request) -> Option<Reply> {
         while let Some(Reply::Waits(until)) = reply {
             let released = &self.server.released;
             let mut listener = released.listen();
@@ -112,7 +112,7 @@ impl Connection<Postgres> {
                 () = released.changed(&mut listener) => {}
                 () = sleep(left + Duration::from_millis(1)) => {}
             }
-            reply = self.server.reply_at_last(self.id, values);
+            reply = self.server.reply_at_last(self.id, request);
         }
         reply
     }

@@ -11,6 +11,7 @@
 
 mod answer;
 mod catalog;
+mod columns;
 mod connection;
 mod faults;
 mod modes;
@@ -32,7 +33,7 @@ pub use state::PostgresState;
 pub use statements::Statement;
 pub use table::{LONG_AGO, Row, Table, Waiter};
 pub use value::{Kind, Value};
-pub use wire::Request;
+pub use wire::{Asked, Request};
 
 use crate::bell::Bell;
 use crate::model::{Effect, Model};
@@ -195,8 +196,8 @@ impl Postgres {
         })
     }
 
-    fn reply_at_last(&self, session: u64, values: usize) -> Option<Reply> {
-        self.change(|state| state.server.is_waiting(session).then(|| state.server.reply_at_last(session, values)))
+    fn reply_at_last(&self, session: u64, request: &Request) -> Option<Reply> {
+        self.change(|state| state.server.is_waiting(session).then(|| state.server.reply_at_last(session, request)))
     }
 
     fn is_waiting(&self, session: u64) -> bool {
@@ -242,7 +243,8 @@ async fn lapse(model: Arc<Postgres>) {
 /// For a reader: the statement by its name.
 fn shown_request(request: &Request) -> String {
     match request {
-        Request::Extended(text, values) => format!("{:?} {values:?}", Statement::of(text)),
+        Request::Extended(asked) => format!("{:?} {:?}", Statement::of(&asked.text), asked.values),
+        Request::Prepare(text, _) => format!("prepare {:?}", Statement::of(text)),
         Request::Simple(text) => format!("{:?}", Statement::of(text)),
         other => format!("{other:?}"),
     }

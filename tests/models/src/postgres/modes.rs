@@ -49,12 +49,17 @@ impl Rights {
     fn allow(self, statement: Statement) -> bool {
         use Statement as S;
         match statement {
-            S::Enter => self.select && self.insert && self.update,
+            S::EnterFree | S::Enter => self.select && self.insert && self.update,
             S::Clean => self.select && self.update && self.delete,
             S::Look | S::InspectKey | S::InspectPrefix => self.select,
-            S::Renew | S::RenewWaiting | S::Leave | S::LeaveUnlocked | S::Lapse | S::Extend | S::ForceRelease => {
-                self.select && self.update
-            }
+            S::Renew
+            | S::RenewWaiting
+            | S::LeaveUnqueued
+            | S::Leave
+            | S::LeaveUnlocked
+            | S::Lapse
+            | S::Extend
+            | S::ForceRelease => self.select && self.update,
             _ => true,
         }
     }

@@ -285,7 +285,9 @@ impl Server {
         let (started, snapshot) = (*started, snapshot.as_ref());
         let rows = Work { server: self, session: id, now, started, snapshot }.run(*statement, values)?;
         let is_full = self.modes.is_full;
-        if is_full && self.transaction(id).rows.values().any(Option::is_some) {
+        // What would be inserted needs room, even where there is a row already.
+        let needs_room = *statement == Statement::EnterFree || self.transaction(id).rows.values().any(Option::is_some);
+        if is_full && needs_room {
             return Err(Refusal::error("53100", "could not extend file: No space left on device").into());
         }
         Ok(rows)

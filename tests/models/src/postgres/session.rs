@@ -5,6 +5,7 @@ use super::catalog;
 use super::server::Server;
 use super::statements::Statement;
 use super::table::Table;
+use super::value::Kind;
 use super::wire::{Request, Writer};
 
 /// What comes of a request.
@@ -41,30 +42,45 @@ impl Server {
             }
             Request::Terminate => return Reply::Last(Vec::new()),
             Request::Simple(text) => self.simple(session, Statement::of(text), &mut writer),
-            Request::Extended(text, values) => {
-                let step = self.execute(session, Statement::of(text), values);
-                return self.answered(session, step, values.len());
+            Request::Extended(asked) => {
+                let step = self.execute(session, Statement::of(&asked.text), &asked.values);
+                return self.answered(session, step, request);
             }
+            Request::Prepare(text, kinds) => match self.prepare(Statement::of(text)) {
+                Ok(columns) => writer.prepared(kinds, columns),
+                Err(refusal) => writer.refused(&refusal),
+            },
+            Request::Close => writer.closed(),
         }
         writer.ready(self.status(session));
         Reply::Answer(writer.0)
     }
 
     /// Answers the request whose statement waited, or still does.
-    pub(super) fn reply_at_last(&mut self, session: u64, values: usize) -> Reply {
+    pub(super) fn reply_at_last(&mut self, session: u64, request: &Request) -> Reply {
         let step = self.resume(session);
-        self.answered(session, step, values)
+        self.answered(session, step, request)
     }
 
-    fn answered(&mut self, session: u64, step: Step, values: usize) -> Reply {
+    fn answered(&mut self, session: u64, step: Step, request: &Request) -> Reply {
         let mut writer = Writer::default();
         match step {
             Step::Waits(until) => return Reply::Waits(until),
-            Step::Done(Ok(rows)) => writer.answered(values, &rows),
+            Step::Done(Ok(rows)) => match request {
+                Request::Extended(asked) if !asked.is_prepared => writer.answered(asked.values.len(), &rows),
+                _ => writer.answered_prepared(&rows),
+            },
             Step::Done(Err(refusal)) => writer.refused(&refusal),
         }
         writer.ready(self.status(session));
         Reply::Answer(writer.0)
+    }
+
+    /// The name of what is prepared may be another client's at the next process that a pool lends.
+    fn prepare(&self, statement: Statement) -> Result<&'static [(&'static str, Kind)], Refusal> {
+        assert!(!self.modes.is_pooled, "{statement:?} was prepared behind a pool");
+        let is_missing = statement.uses_table() && self.table.is_none();
+        if is_missing { Err(Refusal::no_table()) } else { Ok(statement.columns()) }
     }
 
     fn log_in(&mut self, session: u64) -> Result<(), Refusal> {
@@ -85,8 +101,7 @@ impl Server {
             }
             Statement::Settings => {
                 self.set_up(session);
-                writer.complete("SET");
-                writer.complete("SET");
+                (0..4).for_each(|_| writer.complete("SET"));
             }
             Statement::Begin => {
                 self.begin(session);

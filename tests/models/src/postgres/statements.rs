@@ -8,10 +8,12 @@ use std::sync::LazyLock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "as the store calls them")]
 pub enum Statement {
+    EnterFree,
     Enter,
     Look,
     Renew,
     RenewWaiting,
+    LeaveUnqueued,
     Leave,
     LeaveUnlocked,
     Lapse,
@@ -35,11 +37,13 @@ pub enum Statement {
 }
 
 /// In `statements.sql`, each behind a line `-- its name`.
-const NAMES: [(&str, Statement); 21] = [
+const NAMES: [(&str, Statement); 23] = [
+    ("enter_free", Statement::EnterFree),
     ("enter", Statement::Enter),
     ("look", Statement::Look),
     ("renew", Statement::Renew),
     ("renew_waiting", Statement::RenewWaiting),
+    ("leave_unqueued", Statement::LeaveUnqueued),
     ("leave", Statement::Leave),
     ("leave_unlocked", Statement::LeaveUnlocked),
     ("lapse", Statement::Lapse),
@@ -94,7 +98,9 @@ impl Statement {
     pub(super) fn writes(self) -> Option<&'static str> {
         match self {
             Self::Enter => Some("INSERT"),
-            Self::Extend => Some("UPDATE"),
+            // It is named after what encloses the rest.
+            Self::EnterFree => Some("SELECT"),
+            Self::Extend | Self::LeaveUnqueued => Some("UPDATE"),
             Self::Create => Some("CREATE TABLE"),
             Self::Renew | Self::RenewWaiting | Self::Leave | Self::LeaveUnlocked => Some("SELECT FOR UPDATE"),
             Self::Lapse | Self::ForceRelease | Self::Clean => Some("SELECT FOR UPDATE"),

@@ -1,3 +1,16 @@
+-- enter_free
+WITH free AS (INSERT INTO "public"."distributed_locks" AS l (name, fence, session, number, holder, locked_until) SELECT
+    $1, (extract(epoch FROM now) * 1000000)::bigint, $2, $3, $4, now + $5 * interval '1 microsecond' + $6::interval FROM
+    (SELECT clock_timestamp() AS now, set_config('lock_timeout', $6, true) AS lock_timeout OFFSET 0) AS clock ON
+    CONFLICT (name) DO UPDATE SET fence = greatest(l.fence + 1, (extract(epoch FROM clock_timestamp()) *
+    1000000)::bigint), session = $2, number = $3, holder = $4, locked_until = clock_timestamp() + $5 * interval '1
+    microsecond', keep_until = NULL WHERE l.locked_until <= clock_timestamp() AND l.queue = '[]' RETURNING l.session,
+    l.number, l.fence, NULL::text AS holder, (extract(epoch FROM l.locked_until) - extract(epoch FROM
+    clock_timestamp()))::float8 AS seconds, NULL::bigint AS place) SELECT * FROM free UNION ALL SELECT l.session,
+    l.number, l.fence, CASE WHEN l.session = $2 AND l.number = $3 THEN NULL ELSE left(l.holder, 65536) END AS holder,
+    (extract(epoch FROM l.locked_until) - extract(epoch FROM clock_timestamp()))::float8 AS seconds, (SELECT place FROM
+    jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE w->>'s' = $2 AND (w->>'n')::bigint = $3)
+    AS place FROM "public"."distributed_locks" AS l WHERE l.name = $1 AND NOT EXISTS (SELECT FROM free)
 -- enter
 INSERT INTO "public"."distributed_locks" AS l (name, fence, session, number, holder, locked_until) SELECT $1,
     (extract(epoch FROM now) * 1000000)::bigint, $2, $3, $4, now + $5 * interval '1 microsecond' + $7::interval FROM
@@ -60,6 +73,11 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.locked_until > 
     clock_timestamp() THEN l.number END AS held, l.fence, ARRAY(SELECT (w->>'n')::bigint FROM
     jsonb_array_elements(l.queue) AS w WHERE w->>'s' = $2) AS waiting FROM "public"."distributed_locks" AS l WHERE
     l.name = ANY($1) AND NOT EXISTS (SELECT FROM mine WHERE mine.name = l.name)
+-- leave_unqueued
+UPDATE "public"."distributed_locks" AS l SET session = NULL, number = NULL, holder = NULL, locked_until =
+    least(l.locked_until, clock_timestamp()), keep_until = NULL FROM (SELECT set_config('lock_timeout', $4, true) AS
+    lock_timeout OFFSET 0) AS lock_timeout WHERE l.name = $1 AND l.session = $2 AND l.number = $3 AND l.queue = '[]'
+    RETURNING l.name
 -- leave
 WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.locked_until > clock_timestamp() AS taken FROM
     "public"."distributed_locks" AS t, (SELECT set_config('lock_timeout', $6, true) AS lock_timeout OFFSET 0) AS
@@ -193,7 +211,8 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, a.names, a.types, a.m
 -- backend
 SELECT pg_backend_pid() AS process, current_setting('transaction_isolation') AS isolation
 -- settings
-SET default_transaction_isolation = 'read committed'; SET jit = off
+SET default_transaction_isolation = 'read committed'; SET jit = off;
+    SET plan_cache_mode = 'force_generic_plan'; SET enable_seqscan = off
 -- begin
 BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL jit = off
 -- commit

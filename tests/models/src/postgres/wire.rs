@@ -2,6 +2,7 @@
 
 use super::answer::{Refusal, Rows};
 use super::value::{Kind, Value, size};
+use std::collections::BTreeMap;
 
 /// What a client sends.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,18 +19,37 @@ pub enum Request {
     /// Statements without values.
     Simple(String),
     /// One with values.
-    Extended(String, Vec<Value>),
+    Extended(Asked),
+    /// One that will be asked for by its name.
+    Prepare(String, Vec<Kind>),
+    /// One that will not be asked for any more.
+    Close,
     /// It leaves.
     Terminate,
 }
+
+/// A statement that is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// Its text.
+    pub text: String,
+    /// Its values.
+    pub values: Vec<Value>,
+    /// It was prepared: only its name was sent.
+    pub is_prepared: bool,
+}
+
+/// Statements with the types of their values, by the names by which a connection knows them. What has just come with its text
+/// has no name.
+pub(super) type Named = BTreeMap<String, (String, Vec<Kind>)>;
 
 const VERSION: i32 = 0x0003_0000;
 const CANCEL: i32 = 80_877_102;
 
 /// Takes the first request out of what has arrived, if it is complete. The first of a connection has no tag.
-pub(super) fn take_request(arrived: &mut Vec<u8>, is_first: bool) -> Option<Request> {
+pub(super) fn take_request(arrived: &mut Vec<u8>, is_first: bool, named: &mut Named) -> Option<Request> {
     let mut reader = Reader { bytes: arrived, at: 0 };
-    let request = if is_first { first(&mut reader)? } else { later(&mut reader)? };
+    let request = if is_first { first(&mut reader)? } else { later(&mut reader, named)? };
     let read = reader.at;
     arrived.drain(..read);
     Some(request)
@@ -48,34 +68,48 @@ fn first(reader: &mut Reader<'_>) -> Option<Request> {
     Some(request)
 }
 
-fn later(reader: &mut Reader<'_>) -> Option<Request> {
-    let (mut statement, mut values) = (None, Vec::new());
+fn later(reader: &mut Reader<'_>, named: &mut Named) -> Option<Request> {
+    let (mut parsed, mut bound) = (None, None);
     loop {
         let (tag, body) = reader.message()?;
         let mut body = Reader { bytes: body, at: 0 };
         match tag {
             b'Q' => return Some(Request::Simple(body.text()?)),
             b'X' => return Some(Request::Terminate),
-            b'P' => statement = Some(parse(&mut body)?),
-            b'B' => values = bind(&mut body, &statement.as_ref().expect("bound after it was parsed").1)?,
+            b'P' => {
+                let name = body.text()?;
+                let statement = parse(&mut body)?;
+                named.insert(name.clone(), statement.clone());
+                parsed = Some((name, statement));
+            }
+            b'B' => bound = Some(bind(&mut body, named)?),
+            b'C' => {
+                let (_of_a_statement, name) = (body.take(1)?, body.text()?);
+                named.remove(&name);
+            }
             b'D' | b'E' => {}
-            b'S' => return Some(Request::Extended(statement.expect("a statement").0, values)),
+            b'S' => {
+                return Some(match (parsed, bound) {
+                    (_, Some(asked)) => Request::Extended(asked),
+                    (Some((_, (text, kinds))), None) => Request::Prepare(text, kinds),
+                    (None, None) => Request::Close,
+                });
+            }
             other => panic!("the model does not know the message {:?}", char::from(other)),
         }
     }
 }
 
 fn parse(body: &mut Reader<'_>) -> Option<(String, Vec<Kind>)> {
-    let name = body.text()?;
-    assert_eq!(name, "", "a statement with a name needs a connection of its own");
     let text = body.text()?;
     let kinds =
         (0..body.int2()?).map(|_| body.int4().map(|oid| Kind::of(oid.unsigned_abs()))).collect::<Option<_>>()?;
     Some((text, kinds))
 }
 
-fn bind(body: &mut Reader<'_>, kinds: &[Kind]) -> Option<Vec<Value>> {
-    let (_portal, _statement) = (body.text()?, body.text()?);
+fn bind(body: &mut Reader<'_>, named: &Named) -> Option<Asked> {
+    let (_portal, name) = (body.text()?, body.text()?);
+    let (text, kinds) = named.get(&name).expect("a statement that the connection knows");
     for _ in 0..body.int2()? {
         assert_eq!(body.int2()?, 1, "values come in binary");
     }
@@ -87,7 +121,7 @@ fn bind(body: &mut Reader<'_>, kinds: &[Kind]) -> Option<Vec<Value>> {
             Ok(length) => Value::read(*kind, body.take(length)?),
         });
     }
-    Some(values)
+    Some(Asked { text: text.clone(), values, is_prepared: !name.is_empty() })
 }
 
 struct Reader<'a> {
@@ -164,25 +198,38 @@ impl Writer {
     /// The answer to a statement with values: what it returns is binary.
     pub(super) fn answered(&mut self, values: usize, rows: &Rows) {
         self.message(b'1', &[]).message(b'2', &[]);
-        let parameters = vec![Kind::Text.oid().to_be_bytes(); values].concat();
-        let count = i16::try_from(values).expect("a small number").to_be_bytes();
-        self.message(b't', &[&count[..], &parameters].concat());
-        self.rows(rows);
-        self.complete(&format!("SELECT {}", rows.rows.len()));
+        self.parameters(&vec![Kind::Text; values]).columns(rows.columns).rows(&rows.rows);
+    }
+
+    /// The same, of one that was prepared.
+    pub(super) fn answered_prepared(&mut self, rows: &Rows) {
+        self.message(b'2', &[]).rows(&rows.rows);
+    }
+
+    /// A statement is prepared.
+    pub(super) fn prepared(&mut self, parameters: &[Kind], columns: &[(&str, Kind)]) {
+        self.message(b'1', &[]).parameters(parameters).columns(columns);
+    }
+
+    /// A prepared statement is forgotten.
+    pub(super) fn closed(&mut self) {
+        self.message(b'3', &[]);
+    }
+
+    fn parameters(&mut self, kinds: &[Kind]) -> &mut Self {
+        let oids: Vec<u8> = kinds.iter().flat_map(|kind| kind.oid().to_be_bytes()).collect();
+        self.message(b't', &[&count(kinds.len())[..], &oids].concat())
     }
 
     /// What a statement without values returns is text.
     pub(super) fn shown(&mut self, name: &'static str, value: &str) {
-        let rows = Rows { columns: vec![(name, Kind::Text)], rows: vec![vec![Value::Text(value.to_owned())]] };
-        self.rows(&rows);
+        self.columns(&[(name, Kind::Text)]).data(&[Value::Text(value.to_owned())]);
         self.complete("SHOW");
     }
 
-    /// Values are binary; a text is the same as text.
-    fn rows(&mut self, rows: &Rows) {
-        let count = |count: usize| i16::try_from(count).expect("a small number").to_be_bytes();
-        let mut body = count(rows.columns.len()).to_vec();
-        for (name, kind) in &rows.columns {
+    fn columns(&mut self, columns: &[(&str, Kind)]) -> &mut Self {
+        let mut body = count(columns.len()).to_vec();
+        for (name, kind) in columns {
             body.extend(name.as_bytes());
             body.push(0);
             // No table's column; the type, of any length, without a modifier.
@@ -192,20 +239,27 @@ impl Writer {
             body.extend((-1_i32).to_be_bytes());
             body.extend([0; 2]);
         }
-        self.message(b'T', &body);
-        for row in &rows.rows {
-            let mut body = count(row.len()).to_vec();
-            for value in row {
-                match value.encoded() {
-                    None => body.extend((-1_i32).to_be_bytes()),
-                    Some(bytes) => {
-                        body.extend(size(bytes.len()).to_be_bytes());
-                        body.extend(bytes);
-                    }
+        self.message(b'T', &body)
+    }
+
+    fn rows(&mut self, rows: &[Vec<Value>]) {
+        rows.iter().for_each(|row| self.data(row));
+        self.complete(&format!("SELECT {}", rows.len()));
+    }
+
+    /// Values are binary; a text is the same as text.
+    fn data(&mut self, row: &[Value]) {
+        let mut body = count(row.len()).to_vec();
+        for value in row {
+            match value.encoded() {
+                None => body.extend((-1_i32).to_be_bytes()),
+                Some(bytes) => {
+                    body.extend(size(bytes.len()).to_be_bytes());
+                    body.extend(bytes);
                 }
             }
-            self.message(b'D', &body);
         }
+        self.message(b'D', &body);
     }
 
     /// A notification from another session.
@@ -213,4 +267,8 @@ impl Writer {
         let body = [&1_i32.to_be_bytes()[..], format!("{channel}\0{payload}\0").as_bytes()].concat();
         self.message(b'A', &body);
     }
+}
+
+fn count(count: usize) -> [u8; 2] {
+    i16::try_from(count).expect("a small number").to_be_bytes()
 }

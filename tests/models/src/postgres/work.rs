@@ -4,7 +4,7 @@ use super::answer::{Refusal, Rows, Stop};
 use super::server::Server;
 use super::statements::Statement;
 use super::table::{Entry, KEPT, LONG_AGO, Row, Settling, Table, Waiter, left};
-use super::value::{Kind, Value};
+use super::value::Value;
 use super::{Broken, notices};
 
 type Done = Result<Rows, Stop>;
@@ -35,16 +35,28 @@ impl Work<'_> {
                 let entry = Waiter { session: session.clone(), number: *number, until, holder };
                 self.enter(name, entry, *joins, millis(limit))
             }
+            (S::EnterFree, [Text(name), Text(session), Int8(number), holder, Float8(ttl), Text(limit)]) => {
+                let until = self.now + ttl.round() as i64;
+                let holder = text(holder);
+                self.enter_free(
+                    name,
+                    Waiter { session: session.clone(), number: *number, until, holder },
+                    millis(limit),
+                )
+            }
             (S::Look, [Text(name), Text(session), Int8(number)]) => {
                 let entry = Entry { session, numbers: &[*number] };
                 let row = self.server.read(self.session, name);
-                Ok(Rows { columns: seen_columns(), rows: row.iter().map(|row| self.seen(row, entry)).collect() })
+                Ok(Rows { columns: S::Look.columns(), rows: row.iter().map(|row| self.seen(row, entry)).collect() })
             }
             (S::Renew, [Texts(names), Text(session), Int8s(numbers), Float8(ttl)]) => {
                 self.renew(names, Entry { session, numbers }, ttl.round() as i64, None)
             }
             (S::RenewWaiting, [Texts(names), Text(session), Int8s(numbers), Float8(ttl), Text(limit)]) => {
                 self.renew(names, Entry { session, numbers }, ttl.round() as i64, Some(millis(limit)))
+            }
+            (S::LeaveUnqueued, [Text(name), Text(session), Int8(number), Text(limit)]) => {
+                self.leave_unqueued(name, Entry { session, numbers: &[*number] }, millis(limit))
             }
             (S::Leave, [Texts(names), Text(session), Int8s(numbers), channel, Bool(stays), Text(limit)]) => {
                 self.leave(names, Entry { session, numbers }, text(channel).as_deref(), *stays, Some(millis(limit)))
@@ -65,15 +77,47 @@ impl Work<'_> {
             }
             (S::InspectKey, [Text(name)]) => {
                 let row = self.server.read(self.session, name).filter(|row| is_used(row, self.now));
-                Ok(Rows { columns: inspected(false), rows: row.iter().map(|row| self.inspected(row)).collect() })
+                Ok(Rows { columns: S::InspectKey.columns(), rows: row.iter().map(|row| self.inspected(row)).collect() })
             }
             (S::InspectPrefix, [Text(prefix), Text(from)]) => Ok(self.inspect_prefix(prefix, from)),
             (S::Clean, [Float8(unused)]) => Ok(self.clean(unused.round() as i64)),
             (S::Notify, [Text(channel), Text(payload)]) => {
                 self.notify(Some(channel), payload.clone());
-                Ok(Rows { columns: vec![("pg_notify", Kind::Void)], rows: vec![vec![Value::Void]] })
+                Ok(Rows { columns: S::Notify.columns(), rows: vec![vec![Value::Void]] })
             }
             _ => panic!("the model has no {statement:?} with {values:?}"),
+        }
+    }
+
+    fn enter_free(&mut self, name: &str, entry: Waiter, limit: i64) -> Done {
+        self.lock(name, limit)?;
+        let numbers = [entry.number];
+        let own = Entry { session: &entry.session.clone(), numbers: &numbers };
+        let row = match self.server.read(self.session, name) {
+            None => self.inserted(name, entry, limit),
+            Some(row) if row.locked_until > self.now || !row.queue.is_empty() => {
+                // As it was when the statement began.
+                let was = self.snapshot.map_or(Some(row), |rows| rows.get(name).cloned());
+                let rows = was.iter().map(|row| self.seen(row, own)).collect();
+                return Ok(Rows { columns: Statement::EnterFree.columns(), rows });
+            }
+            Some(row) => self.settling(Some(false), false, Some(entry)).settle(&row, |_, alive| alive),
+        };
+        let seen = self.seen(&row, own);
+        self.server.write(self.session, row);
+        Ok(Rows { columns: Statement::EnterFree.columns(), rows: vec![seen] })
+    }
+
+    /// Its clock was read before it waited for a row that was never there.
+    fn inserted(&self, name: &str, entry: Waiter, limit: i64) -> Row {
+        Row {
+            name: name.to_owned(),
+            fence: self.started,
+            session: Some(entry.session),
+            number: Some(entry.number),
+            holder: entry.holder,
+            locked_until: self.started + (entry.until - self.now) + limit,
+            ..Row::default()
         }
     }
 
@@ -82,16 +126,7 @@ impl Work<'_> {
         let numbers = [entry.number];
         let own = Entry { session: &entry.session.clone(), numbers: &numbers };
         let row = match self.server.read(self.session, name) {
-            // Its clock was read before it waited for a row that was never there.
-            None => Row {
-                name: name.to_owned(),
-                fence: self.started,
-                session: Some(entry.session),
-                number: Some(entry.number),
-                holder: entry.holder,
-                locked_until: self.started + (entry.until - self.now) + limit,
-                ..Row::default()
-            },
+            None => self.inserted(name, entry, limit),
             Some(row) => self.settling(Some(false), false, Some(entry.clone())).settle(&row, |taken, mut alive| {
                 let is_there = (taken && own.holds(&row)) || row.queue.iter().any(|waiter| own.is_waiter(waiter));
                 if !is_there && (joins || (!taken && alive.is_empty())) {
@@ -102,7 +137,7 @@ impl Work<'_> {
         };
         let seen = self.seen(&row, own);
         self.server.write(self.session, row);
-        Ok(Rows { columns: seen_columns(), rows: vec![seen] })
+        Ok(Rows { columns: Statement::Enter.columns(), rows: vec![seen] })
     }
 
     fn renew(&mut self, names: &[Option<String>], entry: Entry<'_>, ttl: i64, limit: Option<i64>) -> Done {
@@ -129,14 +164,7 @@ impl Work<'_> {
             self.server.write(self.session, row);
         }
         rows.extend(skipped.iter().map(|row| self.renewed(row, entry, true)));
-        let columns = vec![
-            ("is_locked", Kind::Bool),
-            ("name", Kind::Text),
-            ("held", Kind::Int8),
-            ("fence", Kind::Int8),
-            ("waiting", Kind::Int8s),
-        ];
-        Ok(Rows { columns, rows })
+        Ok(Rows { columns: Statement::Renew.columns(), rows })
     }
 
     fn renewed(&self, row: &Row, entry: Entry<'_>, is_locked: bool) -> Vec<Value> {
@@ -153,6 +181,22 @@ impl Work<'_> {
             Value::Int8(row.fence),
             Value::Int8s(own.map(|waiter| waiter.number).collect()),
         ]
+    }
+
+    fn leave_unqueued(&mut self, name: &str, entry: Entry<'_>, limit: i64) -> Done {
+        let releases_anybodys = self.server.broken == Some(Broken::ReleasesAnybodys);
+        let leaves = |row: &Row| (entry.holds(row) || releases_anybodys) && row.queue.is_empty();
+        let mut rows = Vec::new();
+        // Where there is nothing for it to do, it does not wait for the row.
+        if self.server.read(self.session, name).is_some_and(|row| leaves(&row)) {
+            self.lock(name, limit)?;
+            if let Some(row) = self.server.read(self.session, name).filter(leaves) {
+                let settled = self.settling(Some(true), false, None).settle(&row, |_, alive| alive);
+                rows.push(vec![Value::Text(name.to_owned())]);
+                self.server.write(self.session, settled);
+            }
+        }
+        Ok(Rows { columns: Statement::LeaveUnqueued.columns(), rows })
     }
 
     fn leave(
@@ -180,7 +224,7 @@ impl Work<'_> {
         if limit.is_none() {
             rows.extend(skipped.iter().map(|row| vec![Value::Text(row.name.clone())]));
         }
-        Ok(Rows { columns: vec![("name", Kind::Text)], rows })
+        Ok(Rows { columns: Statement::Leave.columns(), rows })
     }
 
     fn lapse(&mut self, name: &str, entry: Entry<'_>, rest: i64, channel: Option<&str>, limit: i64) -> Done {
@@ -193,7 +237,7 @@ impl Work<'_> {
                 self.server.write(self.session, row);
             }
         }
-        Ok(Rows { columns: vec![("case", Kind::Void)], rows })
+        Ok(Rows { columns: Statement::Lapse.columns(), rows })
     }
 
     fn extend(&mut self, name: &str, entry: Entry<'_>, least: i64, limit: i64) -> Done {
@@ -210,7 +254,7 @@ impl Work<'_> {
                 self.server.write(self.session, Row { keep_until, locked_until: row.locked_until.max(until), ..row });
             }
         }
-        Ok(Rows { columns: vec![("name", Kind::Text)], rows })
+        Ok(Rows { columns: Statement::Extend.columns(), rows })
     }
 
     fn force_release(&mut self, name: &str, channel: Option<&str>, limit: i64) -> Done {
@@ -226,7 +270,7 @@ impl Work<'_> {
             rows.push(notified);
             self.server.write(self.session, settled);
         }
-        Ok(Rows { columns: vec![("case", Kind::Void); 3], rows })
+        Ok(Rows { columns: Statement::ForceRelease.columns(), rows })
     }
 
     fn inspect_prefix(&self, prefix: &str, from: &str) -> Rows {
@@ -240,7 +284,7 @@ impl Work<'_> {
             values.push(Value::Bool(has_more));
             values
         });
-        Rows { columns: inspected(true), rows: shown.collect() }
+        Rows { columns: Statement::InspectPrefix.columns(), rows: shown.collect() }
     }
 
     fn inspected(&self, row: &Row) -> Vec<Value> {
@@ -267,7 +311,7 @@ impl Work<'_> {
             old.filter(|name| !self.server.is_locked(self.session, name)).take(MOST_DELETED).collect();
         let deleted = Value::Int8(i64::try_from(old.len()).unwrap_or(0));
         old.iter().for_each(|name| self.server.delete(self.session, name));
-        Rows { columns: vec![("deleted", Kind::Int8)], rows: vec![vec![deleted]] }
+        Rows { columns: Statement::Clean.columns(), rows: vec![vec![deleted]] }
     }
 
     /// The rows of these names, locked; or, without a limit, those that no other transaction has locked. The others as they
@@ -364,27 +408,4 @@ fn text(value: &Value) -> Option<String> {
 fn millis(text: &str) -> i64 {
     let number: Option<i64> = text.strip_suffix("ms").and_then(|number| number.parse().ok());
     number.unwrap_or_else(|| panic!("{text:?} is not a time")) * 1000
-}
-
-fn seen_columns() -> Vec<(&'static str, Kind)> {
-    vec![
-        ("session", Kind::Text),
-        ("number", Kind::Int8),
-        ("fence", Kind::Int8),
-        ("holder", Kind::Text),
-        ("seconds", Kind::Float8),
-        ("place", Kind::Int8),
-    ]
-}
-
-fn inspected(with_more: bool) -> Vec<(&'static str, Kind)> {
-    let columns = [
-        ("name", Kind::Text),
-        ("fence", Kind::Int8),
-        ("held", Kind::Bool),
-        ("holder", Kind::Text),
-        ("waiting", Kind::Texts),
-        ("more", Kind::Bool),
-    ];
-    columns[..if with_more { 6 } else { 5 }].to_vec()
 }

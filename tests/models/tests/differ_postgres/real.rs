@@ -212,7 +212,7 @@ async fn send(client: &Client, ask: &Ask) -> Answer {
     match client.query_typed(ask.statement.text(), &values).await {
         Ok(rows) => Ok(Rows {
             // An answer without rows shows no columns.
-            columns: rows.first().map_or_else(Vec::new, columns),
+            columns: rows.first().map_or(&[], columns),
             rows: rows.iter().map(|row| (0..row.len()).map(|at| value(row, at)).collect()).collect(),
         }),
         Err(error) => {
@@ -228,9 +228,9 @@ async fn send(client: &Client, ask: &Ask) -> Answer {
     }
 }
 
-fn columns(row: &tokio_postgres::Row) -> Vec<(&'static str, Kind)> {
+fn columns(row: &tokio_postgres::Row) -> &'static [(&'static str, Kind)] {
     let known = |name: &str| *COLUMNS.iter().find(|known| **known == name).unwrap_or(&"pg_notify");
-    row.columns().iter().map(|column| (known(column.name()), kind(column.type_().oid()))).collect()
+    row.columns().iter().map(|column| (known(column.name()), kind(column.type_().oid()))).collect::<Vec<_>>().leak()
 }
 
 fn parameter(value: &Value, statement: Statement) -> (Box<dyn ToSql + Sync + Send>, Type) {

@@ -124,12 +124,17 @@ impl Steps {
             Value::Texts(["a", "b/c", "c"][..1 + random.index(3)].iter().map(|name| Some((*name).into())).collect());
         let numbers = Value::Int8s((1..=3).filter(|_| random.chance(50)).collect());
         let stays = Value::Bool(random.chance(50));
-        let (statement, values) = match random.below(26) {
+        let (statement, values) = match random.below(33) {
             0..7 => {
                 let holder = record(random);
                 let joins = Value::Bool(random.chance(70));
                 (Statement::Enter, vec![name, session, number, holder, time, joins, limit])
             }
+            26..30 => {
+                let holder = record(random);
+                (Statement::EnterFree, vec![name, session, number, holder, time, limit])
+            }
+            30..33 => (Statement::LeaveUnqueued, vec![name, session, number, limit]),
             7..9 => (Statement::Look, vec![name, session, number]),
             9..12 => (Statement::Renew, vec![names, session, numbers, time]),
             12 => (Statement::RenewWaiting, vec![one, session, numbers, time, limit]),

@@ -1,0 +1,69 @@
+//! What statements return: the columns, by name.
+
+use super::statements::Statement;
+use super::value::Kind;
+
+const SEEN: &[(&str, Kind)] = &[
+    ("session", Kind::Text),
+    ("number", Kind::Int8),
+    ("fence", Kind::Int8),
+    ("holder", Kind::Text),
+    ("seconds", Kind::Float8),
+    ("place", Kind::Int8),
+];
+const RENEWED: &[(&str, Kind)] = &[
+    ("is_locked", Kind::Bool),
+    ("name", Kind::Text),
+    ("held", Kind::Int8),
+    ("fence", Kind::Int8),
+    ("waiting", Kind::Int8s),
+];
+const INSPECTED: &[(&str, Kind)] = &[
+    ("name", Kind::Text),
+    ("fence", Kind::Int8),
+    ("held", Kind::Bool),
+    ("holder", Kind::Text),
+    ("waiting", Kind::Texts),
+];
+const INSPECTED_IN_PAGES: &[(&str, Kind)] = &[
+    ("name", Kind::Text),
+    ("fence", Kind::Int8),
+    ("held", Kind::Bool),
+    ("holder", Kind::Text),
+    ("waiting", Kind::Texts),
+    ("more", Kind::Bool),
+];
+const FOUND: &[(&str, Kind)] = &[
+    ("schema", Kind::Text),
+    ("name", Kind::Text),
+    ("names", Kind::Texts),
+    ("types", Kind::Texts),
+    ("modifiers", Kind::Int4s),
+    ("required", Kind::Bools),
+    ("may_delete", Kind::Bool),
+    ("is_unique", Kind::Bool),
+];
+
+impl Statement {
+    /// The columns of what it returns.
+    ///
+    /// # Panics
+    ///
+    /// If it has no values.
+    pub(super) fn columns(self) -> &'static [(&'static str, Kind)] {
+        match self {
+            Self::EnterFree | Self::Enter | Self::Look => SEEN,
+            Self::Renew | Self::RenewWaiting => RENEWED,
+            Self::LeaveUnqueued | Self::Leave | Self::LeaveUnlocked | Self::Extend => &[("name", Kind::Text)],
+            Self::Lapse => &[("case", Kind::Void)],
+            Self::ForceRelease => &[("case", Kind::Void); 3],
+            Self::InspectKey => INSPECTED,
+            Self::InspectPrefix => INSPECTED_IN_PAGES,
+            Self::Clean => &[("deleted", Kind::Int8)],
+            Self::Find => FOUND,
+            Self::Backend => &[("process", Kind::Int4), ("isolation", Kind::Text)],
+            Self::Notify => &[("pg_notify", Kind::Void)],
+            other => panic!("{other:?} returns nothing"),
+        }
+    }
+}
