@@ -1,5 +1,5 @@
 //! Compares the attribute with each store's floor and with other clients, interleaved: `make bench`, with `ROUNDS=` (5),
-//! `STORES=` (`etcd-1,etcd-3,redis,file`) and `KEEP=1`, which puts the result into the documentation.
+//! `STORES=` (`etcd-1,etcd-3,redis,postgres,file`) and `KEEP=1`, which puts the result into the documentation.
 //!
 //! The floor of a case is the same case with the fewest requests, see [`lockers`]; for many tasks on one key it is the
 //! floor's uncontended pair of the same round, because no lock with a request for each hold can be faster. Every process of

@@ -17,13 +17,18 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn from_environment() -> Self {
         let variable = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
-        let stores = variable("STORES", "etcd-1,etcd-3,redis,file").split(',').map(str::to_owned).collect();
+        let stores = variable("STORES", "etcd-1,etcd-3,redis,postgres,file").split(',').map(str::to_owned).collect();
         let rounds = variable("ROUNDS", "5").parse().expect("ROUNDS must be a number");
         Self { rounds, stores, keep: env::var_os("KEEP").is_some(), is_trial: false }
     }
 
     pub(crate) fn trial() -> Self {
-        Self { rounds: 1, stores: ["etcd-1", "redis", "file"].map(str::to_owned).to_vec(), keep: false, is_trial: true }
+        Self {
+            rounds: 1,
+            stores: ["etcd-1", "redis", "postgres", "file"].map(str::to_owned).to_vec(),
+            keep: false,
+            is_trial: true,
+        }
     }
 
     /// `whole`, or a twentieth of it for a trial.

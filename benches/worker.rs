@@ -1,7 +1,9 @@
 //! One process of a case: `worker LOCKER ADDRESS KEY TASKS own|one BODY_MS`. It prints `ready`, reads until when to run
 //! (microseconds since 1970), and then prints the times of every hold. The Go program does the same.
 
-use crate::lockers::{EtcdFloor, EtcdLock, Flock, Hold, Locker, Micros, Ours, RedisFloor, Rslock, now};
+use crate::lockers::{
+    EtcdFloor, EtcdLock, Flock, Hold, Locker, Micros, Ours, PostgresAdvisory, PostgresFloor, RedisFloor, Rslock, now,
+};
 use std::io::Write;
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ pub(crate) fn run(arguments: &[String]) {
             "etcd-lock" => Box::pin(case.run(EtcdLock::connect(address).await)).await,
             "redis-floor" => case.run(RedisFloor::connect(address).await).await,
             "rslock" => case.run(Rslock::connect(address)).await,
+            "postgres-floor" => case.run(PostgresFloor::connect(address).await).await,
+            "postgres-advisory" => case.run(PostgresAdvisory::connect(address).await).await,
             "flock" => case.run(Flock::at(address)).await,
             _ => panic!("unknown locker `{locker}`"),
         }

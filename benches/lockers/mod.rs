@@ -8,6 +8,8 @@ mod etcd_floor;
 mod etcd_lock;
 mod flock;
 mod ours;
+mod postgres_advisory;
+mod postgres_floor;
 mod redis_floor;
 mod rslock;
 
@@ -15,6 +17,8 @@ pub(crate) use etcd_floor::EtcdFloor;
 pub(crate) use etcd_lock::EtcdLock;
 pub(crate) use flock::Flock;
 pub(crate) use ours::Ours;
+pub(crate) use postgres_advisory::PostgresAdvisory;
+pub(crate) use postgres_floor::{PostgresFloor, TABLE as POSTGRES_FLOOR_TABLE};
 pub(crate) use redis_floor::RedisFloor;
 pub(crate) use rslock::Rslock;
 

@@ -6,6 +6,7 @@ use std::process::Command;
 
 mod etcd;
 mod file;
+mod postgres;
 mod redis;
 
 /// The contestant with the fewest requests.
@@ -60,8 +61,9 @@ pub(crate) fn start(name: &str, settings: &Settings) -> Result<Store, String> {
         "etcd-1" => etcd::start("etcd, one node", 1, with_go),
         "etcd-3" => etcd::start("etcd, three nodes", 3, with_go),
         "redis" => redis::start("Redis"),
+        "postgres" => postgres::start("PostgreSQL"),
         "file" => Ok(file::start("file")),
-        _ => panic!("STORES has `{name}`: expected some of `etcd-1`, `etcd-3`, `redis`, `file`"),
+        _ => panic!("STORES has `{name}`: expected some of `etcd-1`, `etcd-3`, `redis`, `postgres`, `file`"),
     }
 }
 

@@ -10,7 +10,8 @@
 //! | another client | [`Postgres::psql`], or [`Postgres::begin`] for one that stays in its transaction |
 //!
 //! Each has the database `locks`, owned by the role `app`, and the superuser `postgres`, who need no password unless
-//! [`Setup`] says so; the role `poor` owns nothing. Data is kept in memory where the machine has enough, and not synced.
+//! [`Setup`] says so; the role `poor` owns nothing. Data is kept in memory where the machine has enough, and not synced, but with
+//! [`Setup::fsync`].
 
 use std::net::Ipv4Addr;
 use std::ops::Deref;
@@ -45,6 +46,8 @@ pub struct Setup {
     pub tls: bool,
     /// The limit of connections, three of which are for `postgres`; 0 for 200.
     pub connections: u32,
+    /// Data is on disk, and each commit is synced.
+    pub fsync: bool,
 }
 
 /// A running server. Killed by `Drop`, with its data.
@@ -65,7 +68,7 @@ impl Postgres {
     /// If it does not start, with the end of its log.
     pub fn start(binary: &Binary, setup: Setup) -> Postgres {
         let prepare = || {
-            let directory = fast_directory("locks-postgres-");
+            let directory = if setup.fsync { tempfile::tempdir().unwrap() } else { fast_directory("locks-postgres-") };
             template::copy(binary, directory.path());
             Postgres::prepare(binary, setup, directory)
         };
@@ -135,6 +138,11 @@ impl Postgres {
         self.psql(&format!("{sum} WHERE starts_with(name, '{key}')")).parse().unwrap()
     }
 
+    /// How many bytes the log of all changes has.
+    pub fn log_bytes(&self) -> u64 {
+        self.psql("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").parse().unwrap()
+    }
+
     fn stop(&self, mode: &str) -> Command {
         let mut command = template::as_postgres(&self.binary.program("pg_ctl"));
         command.args(["stop", "--silent", "--mode", mode, "--pgdata"]).arg(&self.data);
@@ -148,6 +156,7 @@ impl Postgres {
         template::own(directory.path());
         let mut settings: Vec<String> = template::SETTINGS.iter().map(|setting| (*setting).to_owned()).collect();
         settings.push(format!("port={port}"));
+        settings.push(format!("fsync={}", if setup.fsync { "on" } else { "off" }));
         settings.push(format!("max_connections={}", if setup.connections == 0 { 200 } else { setup.connections }));
         settings.extend(certificates.iter().flat_map(tls_settings));
         let (program, at, psql) = (binary.program("postgres"), data.clone(), Psql::at(binary, port));

@@ -17,7 +17,6 @@ use crate::programs;
 pub(super) const SETTINGS: &[&str] = &[
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
-    "fsync=off",
     "shared_buffers=16MB",
     // As files among its data, which go with it however it ends.
     "dynamic_shared_memory_type=mmap",
