@@ -100,7 +100,7 @@ async fn a_blocked_lock_says_by_what_and_is_acquired_when_it_can_be(fixture: Fix
     // Of which a third is for one answer: on a busy machine it may be late.
     let locks = connect(&server.url_with("connect_timeout=30s"));
     acquire_and_release(&locks, "k").await;
-    let releases = || server.statements_with("left_it AS");
+    let releases = || server.statements_with("left_it AS") + server.statements_with("AS l SET session = ");
     let before = releases();
     let sitting = sit_on(&server, "distributed_locks", "k");
     let error = in_time(locks.lock("k").wait(Duration::ZERO).acquire()).await.unwrap_err();

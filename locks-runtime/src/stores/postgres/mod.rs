@@ -1,10 +1,12 @@
 //! Locks in a table of PostgreSQL.
 //!
-//! A lock is a row: its holder, until when by the database's clock, and its waiters in order. Acquiring a free lock is one
-//! statement. Releasing it is one, which hands it to the first waiter and notifies that process; it looks whether that is
-//! true, for anybody may send a notification. There are no advisory locks and nothing else that lives in a connection: a hold
-//! outlives every connection. A pool in transaction mode may be in between: nothing is set on its connections, and waiters
-//! look some times a second instead of listening.
+//! A lock is a row: its holder, until when by the database's clock, and its waiters in order. Acquiring a free lock is
+//! one small statement; one that is taken needs another, which joins the queue. Releasing a lock that nobody waited for
+//! is one small statement; otherwise one hands it to the first waiter and notifies that process, which looks whether
+//! that is true, for anybody may send a notification. On a connection to one server process, what is asked for again is
+//! prepared. There are no advisory locks and nothing else that lives in a connection: a hold outlives every connection.
+//! A pool in transaction mode may be in between: nothing is set on its connections, and waiters look some times a second
+//! instead of listening.
 //!
 //! A row that was not used for a day is deleted, where the role may. A table without a schema is found by its name in any,
 //! and created in the first of `search_path`; it is an error if there are several, for another role might use another.
