@@ -76,6 +76,23 @@ async fn hold_at_least_survives_kill() {
     .await;
 }
 
+/// Renewals are twenty seconds apart.
+#[tokio::test]
+async fn a_file_that_is_deleted_is_noticed_within_a_quarter_of_a_second() {
+    let store = Store::new();
+    let locks = Locks::connect(format!("{}?ttl=60s", store.url())).unwrap();
+    once_within(Duration::from_millis(500), async || {
+        let mut guard = locks.lock("k").acquire().await.unwrap();
+        let deleted = Instant::now();
+        for file in std::fs::read_dir(store.0.path().join("locks")).unwrap() {
+            std::fs::remove_file(file.unwrap().path()).unwrap();
+        }
+        assert_eq!(guard.lost().await.kind(), ErrorKind::Lost);
+        deleted.elapsed()
+    })
+    .await;
+}
+
 #[test]
 fn processes_in_turn_exclude_each_other_and_fences_grow() {
     const TURNS: usize = 40;

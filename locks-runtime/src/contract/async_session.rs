@@ -21,6 +21,11 @@ pub trait AsyncSession: fmt::Debug + Send + Sync + 'static {
     /// See [`Session::ttl`].
     fn ttl(&self) -> Duration;
 
+    /// See [`Session::watched_within`].
+    fn watched_within(&self) -> Duration {
+        Duration::MAX
+    }
+
     /// See [`Session::renew`].
     fn renew(self: Arc<Self>) -> impl Future<Output = Result<Renewal, Error>> + Send;
 
@@ -65,6 +70,10 @@ struct Boxed<S>(Arc<S>);
 impl<S: AsyncSession> Session for Boxed<S> {
     fn ttl(&self) -> Duration {
         self.0.ttl()
+    }
+
+    fn watched_within(&self) -> Duration {
+        self.0.watched_within()
     }
 
     fn renew(&self) -> Pending<Renewal> {

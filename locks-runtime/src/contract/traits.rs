@@ -42,6 +42,13 @@ pub trait Session: fmt::Debug + Send + Sync {
     /// How long the store keeps the session after a renewal: what it granted, not what was asked.
     fn ttl(&self) -> Duration;
 
+    /// Within which time after a hold has begun [`removed`](Session::removed) is to be called: by default with the next
+    /// renewal, so that a short hold never costs a watch. For a store that can watch at little cost, and has nothing but that to
+    /// notice by that a lock is gone; an open session is looked at as often.
+    fn watched_within(&self) -> Duration {
+        Duration::MAX
+    }
+
     /// Keeps the session for another TTL from the moment the request was sent, with all its entries but those that
     /// the [`Renewal`] names.
     fn renew(&self) -> Pending<Renewal>;

@@ -19,8 +19,7 @@ pub(super) async fn keep_alive(session: &Arc<ActiveSession>) {
     let (mut sent, mut used) = (session.opened, session.opened);
     loop {
         if !session.is_done() {
-            let pause = (sent + schedule::renew_after(&session.world, ttl)).since(session.world.now());
-            sleep(session, pause).await;
+            sleep_and_watch(session, sent + schedule::renew_after(&session.world, ttl)).await;
         }
         if session.loss().is_some() {
             break;
@@ -84,11 +83,24 @@ async fn renew(session: &ActiveSession) -> Option<Moment> {
     }
 }
 
-/// Sleeps until the session is woken, for `pause` at most.
-async fn sleep(session: &ActiveSession, pause: Duration) {
+/// Sleeps until the session is woken, or `until`. Begins meanwhile to watch what the store wants to be watched sooner.
+async fn sleep_and_watch(session: &Arc<ActiveSession>, until: Moment) {
+    let step = session.session.watched_within();
+    loop {
+        let left = until.since(session.world.now());
+        if sleep(session, left.min(step)).await || left <= step {
+            return;
+        }
+        watch_removals(session);
+    }
+}
+
+/// Sleeps until the session is woken, for `pause` at most; returns whether it was woken.
+async fn sleep(session: &ActiveSession, pause: Duration) -> bool {
     session.pulse.runs(session.world.now(), pause);
-    let _ = tokio::time::timeout(pause, session.wake.notified()).await;
+    let woken = tokio::time::timeout(pause, session.wake.notified()).await;
     session.pulse.runs(session.world.now(), Duration::ZERO);
+    woken.is_ok()
 }
 
 /// Waits for `request`, for `limit` at most, and notes all the while that the process runs.

@@ -24,7 +24,7 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 /// A process is not called paused for less: its threads may have to wait for their turn that long.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// How often a holder checks that its file is still there.
+/// How often a holder checks that its file is still there, and how soon it begins to.
 const CHECKED: Duration = Duration::from_millis(250);
 
 /// The session of a [`FileStore`](super::FileStore). It has no TTL of its own: it lasts as long as its process.
@@ -51,6 +51,10 @@ impl FileSession {
 impl AsyncSession for FileSession {
     fn ttl(&self) -> Duration {
         self.ttl
+    }
+
+    fn watched_within(&self) -> Duration {
+        CHECKED / 2
     }
 
     async fn renew(self: Arc<Self>) -> Result<Renewal, Error> {
@@ -96,9 +100,8 @@ impl AsyncSession for FileSession {
 
     async fn removed(self: Arc<Self>, entry: Arc<Entry>) -> Result<Infallible, Error> {
         loop {
-            tokio::time::sleep(self.store.world.between(CHECKED / 2, CHECKED)).await;
             match self.at(&entry, |entry| Ok(entry.is_removed())) {
-                Ok(false) => {}
+                Ok(false) => tokio::time::sleep(self.store.world.between(CHECKED / 2, CHECKED)).await,
                 Ok(true) => {
                     return Err(Error::lost(
                         "the lock's file was deleted or replaced: another process may hold the lock now",
