@@ -1,7 +1,7 @@
 //! `hold_at_least` beside the TTL: no hold is weaker for it, and none that did not begin stays for it.
 
 use distributed_locks::ErrorKind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::cases;
 use support::cases::{Case, Fixture};
 use support::etcd::{Etcd, Setup};
@@ -15,6 +15,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_hold_goes_on_beyond_a_least_time_above_the_ttl,
         a_cut_off_client_keeps_its_lock_while_it_believes_in_it,
         a_store_without_space_ends_no_hold_that_is_renewed,
+        a_lease_whose_grant_was_not_answered_is_not_gone_in_its_last_second,
         an_overtaken_holder_is_told,
         an_acquisition_dropped_while_it_is_arranged_leaves_nothing,
         an_acquisition_cut_off_while_it_is_arranged_leaves_nothing,
@@ -53,7 +54,7 @@ async fn a_cut_off_client_keeps_its_lock_while_it_believes_in_it(fixture: Fixtur
     for (ttl, least) in [(12, 1), (12, 8), (6, 9)] {
         let key = fixture.key(&format!("k{least}"));
         let (proxy, locks) = behind_proxy(&*server, &format!("ttl={ttl}s")).await;
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let guard = locks.lock(&key).hold_at_least(least * SECOND).acquire().await.unwrap();
         let mut waiting = tokio::spawn(client(&fixture).lock(&key).acquire());
         queued(&client(&fixture), &key, 1).await;
@@ -73,6 +74,28 @@ async fn a_cut_off_client_keeps_its_lock_while_it_believes_in_it(fixture: Fixtur
         proxy.set(Mode::Pass);
         drop(guard);
     }
+}
+
+/// Where elections are fast, etcd grants leases of one second, and says that none of it is left.
+async fn a_lease_whose_grant_was_not_answered_is_not_gone_in_its_last_second(fixture: Fixture) {
+    const LEAST: Duration = Duration::from_millis(3_000);
+    let etcd = fixture.start(&Setup { fast_election: true, ..Setup::default() });
+    let (proxy, locks) = behind_proxy(&etcd, "ttl=30s").await;
+    acquire_and_release(&locks, "/first").await;
+    let leases = || etcd.ctl(&["lease", "list"]).lines().count();
+    let before = leases();
+    let begun = Instant::now();
+    let guard = locks.lock("/k").hold_at_least(LEAST).acquire().await.unwrap();
+    // So that less than a second is left.
+    tokio::time::sleep(LEAST - Duration::from_millis(850)).await;
+    proxy.set(Mode::CutAnswers(1));
+    let releasing = tokio::spawn(guard.release());
+    eventually(async || if leases() > before { Ok(()) } else { Err("no lease for the rest") }).await;
+    proxy.set(Mode::Pass);
+    let next = connect(&etcd.url()).lock("/k").acquire().await.unwrap();
+    assert!(begun.elapsed() >= LEAST, "free after {:?}", begun.elapsed());
+    next.release().await.unwrap();
+    drop(releasing.await);
 }
 
 /// No put and no new lease is carried out then; renewals and deletions are.
