@@ -82,7 +82,7 @@ async fn a_file_that_is_deleted_is_noticed_within_a_quarter_of_a_second() {
     let store = Store::new();
     let locks = Locks::connect(format!("{}?ttl=60s", store.url())).unwrap();
     once_within(Duration::from_millis(500), async || {
-        let mut guard = locks.lock("k").acquire().await.unwrap();
+        let guard = locks.lock("k").acquire().await.unwrap();
         let deleted = Instant::now();
         for file in std::fs::read_dir(store.0.path().join("locks")).unwrap() {
             std::fs::remove_file(file.unwrap().path()).unwrap();
