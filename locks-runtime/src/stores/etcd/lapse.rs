@@ -55,18 +55,19 @@ pub(super) async fn lapse(shared: &Shared, entry: &Entry, rest: Duration) -> Res
     let ends_then = |own: &OwnLease| own.ends >= lapse.until && own.ends <= lapse.until + SHORTEST_LEASE;
     let is_there = match tied_to.filter(ends_then) {
         Some(_) => is_there(shared, entry, created).await?,
-        None => {
-            let mut tied = tie_for(shared, entry, created, rest).await;
-            if matches!(&tied, Err(failure) if failure.verdict == Verdict::LeaseGone) {
-                // It expired before the entry was tied to it, or somebody revoked it, perhaps long before the time is over.
-                let rest = lapse.until.since(shared.client.world.now());
-                if rest.is_zero() {
+        None => match tie_for(shared, entry, created, rest).await {
+            // It expired before the entry was tied to it, or somebody revoked it, perhaps long before the time is over.
+            Err(failure) if failure.verdict == Verdict::LeaseGone => {
+                if shared.client.world.now() >= lapse.until {
                     return leave(shared, entry).await;
                 }
-                tied = tie_for(shared, entry, created, rest).await;
+                // Not `Lost`: the entry is where it was, and a repetition grants another lease.
+                return Err(Error::unavailable(
+                    "the lease for the rest of `hold_at_least` ended before the entry was tied to it",
+                ));
             }
-            tied?
-        }
+            tied => tied?,
+        },
     };
     if is_there || shared.client.world.now() >= lapse.first { Ok(()) } else { Err(Error::lost(ENTRY_DELETED)) }
 }
