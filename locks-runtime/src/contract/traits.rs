@@ -43,8 +43,8 @@ pub trait Session: fmt::Debug + Send + Sync {
     fn ttl(&self) -> Duration;
 
     /// Within which time after a hold has begun [`removed`](Session::removed) is to be called: by default with the next
-    /// renewal, so that a short hold never costs a watch. For a store that can watch at little cost, and has nothing but that to
-    /// notice by that a lock is gone; an open session is looked at as often.
+    /// renewal, so that a short hold never costs a watch. Shorter for a store that watches at little cost and has nothing else
+    /// that shows it that a lock is gone. The session's task wakes up as often, for as long as the session is open.
     fn watched_within(&self) -> Duration {
         Duration::MAX
     }
