@@ -24,13 +24,6 @@ const INSPECTED: &[(&str, Kind)] = &[
     ("held", Kind::Bool),
     ("holder", Kind::Text),
     ("waiting", Kind::Texts),
-];
-const INSPECTED_IN_PAGES: &[(&str, Kind)] = &[
-    ("name", Kind::Text),
-    ("fence", Kind::Int8),
-    ("held", Kind::Bool),
-    ("holder", Kind::Text),
-    ("waiting", Kind::Texts),
     ("more", Kind::Bool),
 ];
 const FOUND: &[(&str, Kind)] = &[
@@ -57,8 +50,9 @@ impl Statement {
             Self::LeaveUnqueued | Self::Leave | Self::LeaveUnlocked | Self::Extend => &[("name", Kind::Text)],
             Self::Lapse => &[("case", Kind::Void)],
             Self::ForceRelease => &[("case", Kind::Void); 3],
-            Self::InspectKey => INSPECTED,
-            Self::InspectPrefix => INSPECTED_IN_PAGES,
+            // All but whether there are more pages.
+            Self::InspectKey => &INSPECTED[..5],
+            Self::InspectPrefix => INSPECTED,
             Self::Clean => &[("deleted", Kind::Int8)],
             Self::Find => FOUND,
             Self::Backend => &[("process", Kind::Int4), ("isolation", Kind::Text)],
