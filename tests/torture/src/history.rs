@@ -197,8 +197,10 @@ pub enum Scope {
     Store,
     /// All of them; and at the address of a member another cluster answers, for a client that does not look which one it is.
     Impostor,
-    /// One worker process, and those that wait for what it holds.
+    /// One process, and those that wait for what it holds.
     Worker(String),
+    /// The network of this worker, whichever process it runs, and those that wait for what it holds.
+    Route(String),
     /// This process: its leases are revoked in the store.
     Revocation(String),
     /// All of them: a leader may resume with an outdated view, and revoke leases that have been renewed since

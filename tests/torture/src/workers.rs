@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use support::child::Child;
 use support::proxy::Proxy;
 
+use crate::checker::GENERATION;
 use crate::lock::Flaw;
 use crate::worker::Config;
 use crate::worker::steps::INNERMOST;
@@ -123,6 +124,12 @@ impl Workers {
         Self { all, stopping: AtomicBool::new(false) }
     }
 
+    /// The name that its network has in the history: that of all its processes, one after the other.
+    #[must_use]
+    pub fn route(&self, worker: usize) -> &str {
+        &self.all[worker].config.name
+    }
+
     /// The name that the worker's present process has in the history.
     #[must_use]
     pub fn name(&self, worker: usize) -> String {
@@ -231,7 +238,7 @@ impl Supervised {
     }
 
     fn name(&self, generation: u64) -> String {
-        format!("{}.{generation}", self.config.name)
+        process(&self.config.name, generation)
     }
 
     fn spawn(&self, generation: u64) -> Running {
@@ -244,9 +251,14 @@ impl Supervised {
     }
 }
 
+/// The name of a worker's process of this generation in the history.
+fn process(worker: &str, generation: u64) -> String {
+    format!("{worker}{GENERATION}{generation}")
+}
+
 #[expect(clippy::expect_used, reason = "a torture without workers proves nothing")]
 fn spawn(program: &Path, config: &Config, generation: u64) -> Running {
-    let name = format!("{}.{generation}", config.name);
+    let name = process(&config.name, generation);
     let history = config.history.join(format!("{name}.jsonl"));
     let log = config.log.join(format!("{name}.log"));
     let config = Config { name, history, log, ..config.clone() };

@@ -12,6 +12,9 @@ use crate::matrix::{Deed, Matrix, Row};
 /// What comes between the name of a worker and the number of a child that it has forked.
 pub const CHILD: char = '+';
 
+/// What comes between the name of a worker and the number of its process: one that has ended is replaced.
+pub const GENERATION: char = '.';
+
 /// A history, for the rules.
 #[derive(Debug, Default)]
 pub struct History {

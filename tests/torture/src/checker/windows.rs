@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Limits;
-use super::history::{CHILD, History};
+use super::history::{CHILD, GENERATION, History};
 use super::spans::{Span, Timeline};
 use crate::history::Scope;
 
@@ -32,16 +32,16 @@ fn of_faults(
     counts: fn(&Scope) -> bool,
 ) -> Timeline<()> {
     let lasting = |span: Span, process: &str| {
-        history.longest_ttl(key, span, limits.ttl, |name| is_or_forked(name, process) || process.is_empty())
+        history.longest_ttl(key, span, limits.ttl, |name| process.is_empty() || is_meant_by(name, process))
     };
     let worker = |process: &str, span: Span, recovery: Duration| {
-        let is_meant = processes.iter().any(|name| is_or_forked(name, process));
+        let is_meant = processes.iter().any(|name| is_meant_by(name, process));
         is_meant.then(|| lasting(span, process) + recovery)
     };
     let faults = history.faults.iter().filter(|fault| counts(&fault.scope)).filter_map(|fault| {
         let aftermath = match &fault.scope {
             Scope::Store | Scope::Impostor | Scope::OldLeader => Some(lasting(fault.span, "") + limits.store_recovery),
-            Scope::Worker(process) => worker(process, fault.span, limits.worker_recovery),
+            Scope::Worker(process) | Scope::Route(process) => worker(process, fault.span, limits.worker_recovery),
             Scope::Revocation(process) => worker(process, fault.span, limits.moment),
             Scope::Load => Some(limits.moment),
             Scope::Lock(lock) => (lock == key).then(|| lasting(fault.span, "") + limits.store_recovery),
@@ -63,9 +63,11 @@ fn of_faults(
     faults.chain(stalls).map(|span| (span, ())).collect()
 }
 
-/// Whether `name` is this process, or a child that it has forked, which uses the same network.
-fn is_or_forked(name: &str, process: &str) -> bool {
-    name == process || name.split_once(CHILD).is_some_and(|(parent, _)| parent == process)
+/// Whether `name` is this process, or a child that it has forked, which uses the same network; or any process of this worker.
+fn is_meant_by(name: &str, meant: &str) -> bool {
+    let (parent, _) = name.split_once(CHILD).unwrap_or((name, ""));
+    let (worker, _) = parent.split_once(GENERATION).unwrap_or((parent, ""));
+    [name, parent, worker].contains(&meant)
 }
 
 /// The processes that ever requested this lock.

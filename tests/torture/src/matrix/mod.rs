@@ -113,12 +113,23 @@ impl Partial {
         self.function != Some(Function::Guard) || matches!(self.nested, None | Some(Nested::Nothing | Nested::Other))
     }
 
+    /// A body that can be stopped does not come to its end, nor out of what it has called, once its client is closed.
+    fn a_closed_client_allows(&self) -> bool {
+        let is_stopped = matches!(self.function, Some(Function::Async | Function::Run));
+        let comes_back = match self.caller {
+            Some(Caller::Panics) => true,
+            Some(Caller::DropsInside) => !matches!(self.nested, None | Some(Nested::Nothing)),
+            _ => false,
+        };
+        !(is_stopped && comes_back)
+    }
+
     fn the_phase_exists(&self) -> bool {
         let is_dropped_before = self.caller == Some(Caller::DropsBefore);
         match self.phase {
             // Nothing happens at no phase, and something at each other; to close the client is something already.
             Some(Phase::None) => self.deed.is_none_or(|deed| deed == Deed::Nothing),
-            Some(Phase::Close) => !is_dropped_before,
+            Some(Phase::Close) => !is_dropped_before && self.a_closed_client_allows(),
             Some(phase) if self.deed == Some(Deed::Nothing) => phase == Phase::None,
             Some(Phase::Kept) => self.least != Some(Least::None),
             Some(Phase::Body | Phase::Release) => !is_dropped_before,

@@ -114,6 +114,7 @@ pub(super) async fn inject(fault: Fault, length: Duration, workers: &Workers, st
     let worker = fault.worker();
     let (name, named) = (workers.name(worker), super::Fault::Worker(fault));
     let scope = Scope::Worker(name.clone());
+    let route = Scope::Route(workers.route(worker).to_owned());
     match fault {
         Fault::KillWorker(_) => {
             let number = log.begin(named, scope);
@@ -133,12 +134,12 @@ pub(super) async fn inject(fault: Fault, length: Duration, workers: &Workers, st
         Fault::CutWorker(_, mode) => {
             let length = if mode == Mode::Silent { let_it_hold(worker, length, workers).await } else { length };
             let proxies = workers.proxies(worker).iter().map(|proxy| (proxy, mode)).collect();
-            log.degrade(named, scope, length, proxies).await;
+            log.degrade(named, route, length, proxies).await;
         }
         Fault::HalfOpen(_, member) => {
             let proxy = workers.proxies(worker).iter().cycle().nth(member);
             let proxy = proxy.map(|proxy| (proxy, Mode::Unanswered));
-            log.degrade(named, scope, length, proxy.into_iter().collect()).await;
+            log.degrade(named, route, length, proxy.into_iter().collect()).await;
         }
         Fault::BlockWorker(_) => {
             let number = log.begin(named, scope);

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::{Worker, child};
+use crate::checker::GENERATION;
 use crate::history::{EventKind, Options, Scope};
 use crate::matrix::{Deed, Phase, Row};
 use crate::random::Random;
@@ -150,32 +151,32 @@ impl Happening {
     async fn close(self: &Arc<Self>) {
         let clients = self.worker.clients();
         let (number, locks) = clients.of(self.row.client);
-        {
-            let mut closing = pin!(locks.close());
-            let is_closed = poll_fn(|context| Poll::Ready(closing.as_mut().poll(context).is_ready())).await;
-            self.act(None).await;
-            if !is_closed {
-                let _ = tokio::time::timeout(CLOSE_WITHIN, closing).await;
-            }
-        }
+        let mut closing = pin!(locks.close());
+        let is_closed = poll_fn(|context| Poll::Ready(closing.as_mut().poll(context).is_ready())).await;
+        // Everybody else goes on with another one at once, beside what this one still has in the store.
         clients.replace(self.row.client, number);
+        self.act(None).await;
+        if !is_closed {
+            let _ = tokio::time::timeout(CLOSE_WITHIN, closing).await;
+        }
     }
 
     async fn act(self: &Arc<Self>, held: Option<&Guard>) {
         let Row { phase, deed, .. } = self.row;
-        let recorder = &self.worker.recorder;
+        let Worker { recorder, name, .. } = &*self.worker;
         recorder.record(EventKind::Reached { call: self.call, phase, deed });
         match deed {
             Deed::Nothing => {}
             Deed::Pause => {
-                let length = self.length();
-                let fault = self.fault("paused");
+                let (length, fault) = (self.length(), self.fault("paused", Scope::Worker(name.clone())));
                 self.worker.driver.pause(fault, length);
                 // Every thread of this process: it goes on when the driver resumes it.
                 let _ = kill_process(getpid(), Signal::STOP);
             }
             Deed::Cut => {
-                let (length, fault) = (self.length(), self.fault("cut off"));
+                // Whichever process has the place of this one by then.
+                let route = name.split_once(GENERATION).map_or(name.as_str(), |(worker, _)| worker);
+                let (length, fault) = (self.length(), self.fault("cut off", Scope::Route(route.to_owned())));
                 let mode = *self.random().one_of(&["silent", "unanswered", "refuse"]);
                 self.worker.driver.cut(fault, length, mode).await;
             }
@@ -209,11 +210,10 @@ impl Happening {
     }
 
     /// Records that a fault of this process begins, and returns its number. The driver records its end.
-    fn fault(&self, what: &str) -> u64 {
+    fn fault(&self, what: &str, scope: Scope) -> u64 {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let fault = u64::from(std::process::id()) << 24 | NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{what} at a phase: {:?}", self.row.phase);
-        let scope = Scope::Worker(self.worker.name.clone());
         self.worker.recorder.record(EventKind::FaultStarted { fault, name, scope });
         fault
     }

@@ -147,7 +147,9 @@ fn is_met(happening: &Happening, outcome: Outcome) -> bool {
         Caller::DropsBefore => outcome == Outcome::Abandoned && !has_begun,
         Caller::DropsInside => outcome == Outcome::Abandoned && has_begun,
     };
-    let nested = row.nested == Nested::Nothing || row.caller == Caller::DropsBefore || happening.is_past_middle();
     let happened = row.phase == Phase::None || happening.has_happened();
+    // A client that is closed in the inner body ends the outer one, too.
+    let is_inside = happening.is_past_middle() || (row.phase == Phase::Close && happened);
+    let nested = row.nested == Nested::Nothing || row.caller == Caller::DropsBefore || is_inside;
     caller && nested && happened && (!row.deed.ends_process() || row.deed == Deed::Nothing)
 }

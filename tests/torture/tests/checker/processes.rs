@@ -77,3 +77,13 @@ fn a_child_dies_with_the_worker_that_the_nemesis_kills() {
     let waits = child.invokes_with(102, "a+1", 1, Wait::Forever, false).fault(0, 9_000, Scope::Store);
     assert_eq!(waits.dies(200, "b").violated(), [Rule::Termination]);
 }
+
+#[test]
+fn a_fault_of_a_network_explains_waiting_of_every_process_behind_it() {
+    let waits = |scope| {
+        let held = two_workers().invokes(0, "w1.4", 1).starts(10, "w1.4", 1, 5).dies(100, "w1.4");
+        held.invokes(300, "w1.5", 1).holds(10_000, 10_010, "w1.5", 1, 6).fault(90, 9_900, scope).violated()
+    };
+    assert_eq!(waits(Scope::Route("w1".into())), []);
+    assert_eq!(waits(Scope::Route("w2".into())), [Rule::Progress]);
+}
