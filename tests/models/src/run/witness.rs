@@ -13,6 +13,9 @@ use tokio::time::Instant;
 /// A body that runs on after a pause has ended is gone within this time.
 const STOPS_WITHIN: Duration = Duration::from_millis(10);
 
+/// By how much the clocks of a process and of the store may differ, beside what the plan's pace makes of it.
+const APART: Duration = Duration::from_millis(50);
+
 /// What was found, by kind: the first of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings(pub BTreeMap<&'static str, String>);
@@ -36,6 +39,10 @@ pub(super) struct Seen {
     pub(super) pending: BTreeMap<usize, Pending>,
     /// By process and key.
     kept: BTreeMap<(usize, &'static str), Kept>,
+    /// Until when nobody else may have the lock, whatever becomes of who had asked for that, and who that was.
+    reserved: BTreeMap<&'static str, Reserved>,
+    /// When the last body of each lock ended that had held it until then.
+    released: BTreeMap<&'static str, Nanos>,
     fences: BTreeMap<&'static str, (Nanos, Fence)>,
     own_fences: BTreeMap<(usize, &'static str), Fence>,
     stops: BTreeMap<usize, Stop>,
@@ -62,6 +69,16 @@ pub(super) struct Kept {
     pub(super) until: Instant,
     /// The longest `hold_at_least` for which it is.
     pub(super) longest: Duration,
+}
+
+/// A lock's `hold_at_least`.
+#[derive(Clone)]
+struct Reserved {
+    until: Nanos,
+    /// Who asked for it, and when.
+    name: String,
+    asked: Nanos,
+    fence: Fence,
 }
 
 pub(super) struct Pending {
@@ -104,6 +121,30 @@ impl Seen {
             let (until, longest) = (Instant::now() + least, least);
             let kept = self.kept.entry((process, key)).or_insert(Kept { until, longest });
             *kept = Kept { until: until.max(kept.until), longest: longest.max(kept.longest) };
+        }
+    }
+
+    /// Nobody else gets the lock before the call's `hold_at_least` is over.
+    fn reserve(&mut self, live: &Live, least: Option<Duration>) {
+        let Some(least) = least.filter(|_| live.guard.is_held()) else { return };
+        // It was not granted before; the time may have been counted from then.
+        let granted = self.released.get(live.key).copied().unwrap_or_default().max(live.asked);
+        // A server's clock may be faster by a hundredth.
+        let until = granted + (least.saturating_sub(least / 50 + APART)).as_nanos() as Nanos;
+        let (name, asked, fence) = (live.name.clone(), live.asked, live.guard.fence());
+        self.reserved.insert(live.key, Reserved { until, name, asked, fence });
+    }
+
+    fn look_at_reserved(&mut self, live: &Live, state: &dyn State) {
+        let Some(reserved) = self.reserved.get(live.key).cloned() else { return };
+        // One that begins late, under a hold that was over before, is for the other rules.
+        let is_newer = live.guard.fence() > reserved.fence;
+        if is_newer && live.since < reserved.until && !is_disturbed(state, live.key, reserved.asked) {
+            let early = Duration::from_nanos(reserved.until - live.since);
+            let Live { name, key, .. } = live;
+            self.find("free too soon", || {
+                format!("{name} has {key} {early:?} before the end of {}'s `hold_at_least`", reserved.name)
+            });
         }
     }
 
@@ -152,9 +193,13 @@ impl Seen {
 impl Live {
     /// Whether somebody who is no process of the plan took its entry away, perhaps before its grant had arrived.
     fn is_excused(&self, state: &dyn State) -> bool {
-        let disturbed = state.disturbed(self.key).max(state.went_back());
-        disturbed.is_some_and(|at| self.asked <= at)
+        is_disturbed(state, self.key, self.asked)
     }
+}
+
+/// Whether somebody who is no process of the plan took entries of that lock away since then.
+fn is_disturbed(state: &dyn State, key: &str, since: Nanos) -> bool {
+    state.disturbed(key).max(state.went_back()).is_some_and(|at| since <= at)
 }
 
 impl Witness {
@@ -213,6 +258,8 @@ impl Witness {
         let asked = seen.pending.get(&call.id).map_or(since, |pending| pending.asked);
         let live = Live { id: call.id, process, name: call.name.clone(), key: call.key, guard, asked, since };
         seen.begin(&live, state);
+        seen.look_at_reserved(&live, state);
+        seen.reserve(&live, call.least);
         seen.keep(process, call.key, call.least);
         seen.live.push(live);
         seen.look(state);
@@ -263,6 +310,14 @@ pub(super) struct Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        self.witness.seen().live.retain(|live| live.id != self.id);
+        let now = self.witness.network.now();
+        let mut seen = self.witness.seen();
+        let Seen { live, released, .. } = &mut *seen;
+        live.retain(|live| {
+            if live.id == self.id && live.guard.is_held() {
+                released.insert(live.key, now);
+            }
+            live.id != self.id
+        });
     }
 }
