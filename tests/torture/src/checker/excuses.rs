@@ -72,7 +72,10 @@ fn revoked(history: &History, limits: &Limits, older: (&Call, &Hold), newer: &Ho
         let paused = history.stalls(&call.process).iter().filter(|stall| stall.from <= span.to);
         let resumed = paused.map(|stall| stall.to).max().unwrap_or(0).max(span.to);
         let granted_before = hold.begun <= resumed.saturating_add(nanos(limits.grace));
-        let fits = granted_before && span.from <= newer.begun && until <= notice.to;
+        // One that is not scheduled when it has to notice does so as soon as it is.
+        let late = history.stalls(&call.process).iter().find(|stall| stall.from <= notice.to && notice.to < stall.to);
+        let noticed_by = late.map_or(notice.to, |stall| stall.to.saturating_add(nanos(limits.grace)));
+        let fits = granted_before && span.from <= newer.begun && until <= noticed_by;
         fits.then_some(excuse)
     });
     // Where both are possible, a revocation is more likely.

@@ -53,6 +53,8 @@ pub struct History {
 pub struct Process {
     /// Its process id; 0 unless it is a worker.
     pub pid: u32,
+    /// When it began.
+    pub started: Nanos,
     /// What its locks promise.
     pub promises: Promises,
     /// When it was found dead.
@@ -250,7 +252,7 @@ impl History {
         match &event.kind {
             EventKind::WorkerStarted { pid, promises } => {
                 let process = self.process(name);
-                (process.pid, process.promises) = (*pid, *promises);
+                (process.pid, process.started, process.promises) = (*pid, at, *promises);
             }
             EventKind::WorkerDied { process } => self.process(process).died = Some(at),
             EventKind::WorkerEnded { process, status } => {

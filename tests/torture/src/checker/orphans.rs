@@ -5,21 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::history::{Entry, History};
 use super::spans::{Span, Timeline, longest_uncovered};
 use super::{Limits, Rule, Violation, windows};
-use crate::clock::nanos;
+use crate::clock::{Nanos, nanos};
 
 pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
     let mut violations: Vec<Violation> = left_behind(history).into_iter().collect();
-    for (name, process) in history.processes.iter().filter(|(_, process)| process.pid != 0) {
+    let mut entries = entries(history);
+    for (name, _) in history.processes.iter().filter(|(_, process)| process.pid != 0) {
         // A fault of the process itself explains an entry only while the process lives: a dead one's lapses after a TTL.
         let alive = history.died(name).is_none();
         let explaining = if alive { BTreeSet::from([name.as_str()]) } else { BTreeSet::new() };
         let calls = calls(history, name);
         let state = if alive { "has no call for it" } else { "is dead, or had no call for it" };
-        let mut entries: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-        for entry in history.entries.iter().filter(|entry| entry.pid == process.pid) {
-            entries.entry(&entry.key).or_default().push(entry);
-        }
-        for (key, entries) in entries {
+        for (key, entries) in entries.remove(name.as_str()).unwrap_or_default() {
             let owners = Owners {
                 calls: calls.get(key),
                 explained: windows::explained_for_entries(history, limits, key, &explaining),
@@ -29,6 +26,23 @@ pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// The entries by process and lock. The number of a process may have been another's before.
+fn entries(history: &History) -> BTreeMap<&str, BTreeMap<&str, Vec<&Entry>>> {
+    let mut entries: BTreeMap<&str, BTreeMap<&str, Vec<&Entry>>> = BTreeMap::new();
+    let mut processes: BTreeMap<u32, Vec<(Nanos, &str)>> = BTreeMap::new();
+    for (name, process) in &history.processes {
+        processes.entry(process.pid).or_default().push((process.started, name));
+    }
+    for entry in &history.entries {
+        let known = processes.get(&entry.pid).into_iter().flatten();
+        let owner = known.filter(|(started, _)| *started <= entry.seen.from).max();
+        if let Some((_, owner)) = owner {
+            entries.entry(owner).or_default().entry(&entry.key).or_default().push(entry);
+        }
+    }
+    entries
 }
 
 /// The calls of a process, by lock: each owns the entries of its lock until it returns, or its `hold_at_least` is over.

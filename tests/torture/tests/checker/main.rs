@@ -11,7 +11,7 @@ mod stores;
 
 use builder::{Builder, two_workers};
 use locks_torture::checker::Rule;
-use locks_torture::history::{Ending, Outcome, Scope, Wait};
+use locks_torture::history::{Ending, EventKind, Outcome, Promises, Scope, Wait};
 
 mod store {
     use super::{Rule, two_workers};
@@ -97,6 +97,18 @@ mod exclusion {
         };
         assert_eq!(history(3_000), []);
         assert_eq!(history(4_100), [Rule::Exclusion]);
+    }
+
+    #[test]
+    fn who_is_not_scheduled_by_the_deadline_notices_it_after_that() {
+        let history = |stalled, end| {
+            let held = two_workers().invokes(0, "a", 1).starts(10, "a", 1, 5).finishes(end, "a", 1, Ending::Dropped);
+            let taken = held.returns(end, "a", 1, Outcome::Lost).fault(500, 510, Scope::Revocation("a".into()));
+            taken.stalls(stalled, 5_000, "a").invokes(1, "b", 1).holds(520, 6_000, "b", 1, 6).violated()
+        };
+        assert_eq!(history(3_400, 5_100), []);
+        assert_eq!(history(3_400, 5_700), [Rule::Exclusion]);
+        assert_eq!(history(4_500, 5_100), [Rule::Exclusion]);
     }
 
     #[test]
@@ -209,7 +221,7 @@ mod holder {
 }
 
 mod orphans {
-    use super::{Ending, Outcome, Rule, Scope, two_workers};
+    use super::{Ending, EventKind, Outcome, Promises, Rule, Scope, two_workers};
 
     #[test]
     fn an_entry_of_a_dead_process_lapses() {
@@ -217,6 +229,18 @@ mod orphans {
             |last| two_workers().invokes(0, "a", 1).starts(10, "a", 1, 5).dies(100, "a").entry(10, last, 1).violated();
         assert_eq!(history(4_000), []);
         assert_eq!(history(5_500), [Rule::Orphans]);
+    }
+
+    #[test]
+    fn an_entry_is_that_of_the_last_process_with_its_number() {
+        let history = |number| {
+            let dead = two_workers().dies(100, "a");
+            let promises = Promises { fencing: true, queue_order: true };
+            let next = dead.event(5_000, "c", EventKind::WorkerStarted { pid: number, promises });
+            next.invokes(5_001, "c", 1).holds(5_010, 12_000, "c", 1, 5).entry(5_005, 12_000, 1).violated()
+        };
+        assert_eq!(history(1), []);
+        assert_eq!(history(7), [Rule::Orphans]);
     }
 
     #[test]

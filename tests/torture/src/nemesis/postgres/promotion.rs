@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::postgres::Postgres;
 use tokio::task::block_in_place;
@@ -11,6 +11,9 @@ use tokio::time::sleep;
 use super::{Fault, NOTICED_WITHIN, PostgresPair, run};
 use crate::history::Scope;
 use crate::nemesis::log::FaultLog;
+
+/// On the busiest machine.
+const FOLLOWS_WITHIN: Duration = Duration::from_secs(60);
 
 /// The standby has all that the primary has, and gets the rest as it comes.
 const STREAMS: &str = "SELECT count(*) > 0 FROM pg_stat_replication WHERE state = 'streaming'";
@@ -25,7 +28,10 @@ impl PostgresPair {
         let servers = self.servers().clone();
         let (old, new) = (servers[from].clone(), servers[1 - from].clone());
         drop(servers);
-        until_true(&old, STREAMS).await;
+        if !is_soon_true(&old, STREAMS).await {
+            // PostgreSQL may have removed what the standby needs of an earlier timeline: it never gets any further.
+            return;
+        }
         match fault {
             Fault::PromoteBehind => {
                 // Nothing is wrong yet: the primary grants and renews what will be forgotten.
@@ -34,7 +40,9 @@ impl PostgresPair {
             }
             Fault::PromoteSynchronous => {
                 block_in_place(|| set(&old, "synchronous_standby_names", "'*'"));
-                until_true(&old, IS_SYNCHRONOUS).await;
+                if !is_soon_true(&old, IS_SYNCHRONOUS).await {
+                    return block_in_place(|| set(&old, "synchronous_standby_names", "''"));
+                }
                 sleep(length).await;
             }
             _ => {}
@@ -57,10 +65,15 @@ impl PostgresPair {
     }
 }
 
-async fn until_true(server: &Postgres, statement: &str) {
-    while block_in_place(|| run(server, statement)).as_deref() != Ok("t") {
+async fn is_soon_true(server: &Postgres, statement: &str) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < FOLLOWS_WITHIN {
+        if block_in_place(|| run(server, statement)).as_deref() == Ok("t") {
+            return true;
+        }
         sleep(Duration::from_millis(50)).await;
     }
+    false
 }
 
 fn set(server: &Postgres, name: &str, value: &str) {
