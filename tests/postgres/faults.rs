@@ -14,6 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_late_request_is_withdrawn,
         a_lost_table_stops_the_body_and_fences_go_on,
         ended_backends_lose_nothing,
+        behind_a_pool_nobody_gets_the_answers_of_a_connection_that_broke,
         behind_a_pool_waiters_look,
     ]
 }
@@ -76,6 +77,44 @@ async fn ended_backends_lose_nothing(fixture: Fixture) {
     })
     .await;
     nothing_is_left(&server, "").await;
+}
+
+/// PgBouncer lends its connection on after an answer. What a client that is gone had sent besides, or what was still to be
+/// answered, it may leave there for the next one, so that nothing may be sent before the answer.
+async fn behind_a_pool_nobody_gets_the_answers_of_a_connection_that_broke(fixture: Fixture) {
+    const ROUNDS: usize = 100;
+    const CLIENTS: usize = 8;
+    let server = fixture.start(&Setup::default());
+    let pool = Pool::before(&server);
+    let proxy = Proxy::to(pool.address());
+    let clients = |count, endpoint: &str| (0..count).map(|_| connect(&server.url_at(endpoint))).collect::<Vec<_>>();
+    let (ours, theirs) = (clients(CLIENTS, &pool.endpoint()), clients(3, &proxy.addr().to_string()));
+    acquire_and_release(&ours[0], "ours").await;
+    let breaking = tokio::spawn(async move {
+        for round in 0.. {
+            proxy.set(Mode::CutAnswers(300 + 97 * (round % 40)));
+            let acquiring = (0..18).map(|number| {
+                let acquiring = theirs[number % theirs.len()].lock(format!("theirs/{number}")).acquire();
+                tokio::spawn(tokio::time::timeout(Duration::from_millis(30), acquiring))
+            });
+            for acquired in acquiring.collect::<Vec<_>>() {
+                drop(acquired.await);
+            }
+        }
+    });
+    let tasks = (0..4 * CLIENTS).map(|task| {
+        let locks = ours[task % CLIENTS].clone();
+        tokio::spawn(async move {
+            for _ in 0..ROUNDS {
+                locks.lock(format!("ours/{task}")).acquire().await.unwrap().release().await.unwrap();
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    breaking.abort();
+    nothing_is_left(&server, "ours").await;
 }
 
 /// A pool in transaction mode lets no notification through: waiters look again and again.

@@ -189,8 +189,9 @@ impl Client {
     ) -> Result<Vec<Row>, Failure> {
         let mut failed = 0;
         loop {
-            let open = connection.open().await?;
-            let failure = match open.ask(statement, values, limit).await {
+            let turn = connection.turn().await?;
+            let open = Arc::clone(turn.open());
+            let failure = match turn.ask(statement, values, limit).await {
                 Ok(rows) => return Ok(rows),
                 Err(failure) => failure,
             };
@@ -253,7 +254,8 @@ impl Client {
 
     /// Creates the table, which many clients may do at once.
     async fn create_table(&self, connection: &Connection) -> Result<(), Failure> {
-        let (open, limit) = (connection.open().await?, self.config().request_timeout());
+        let (turn, limit) = (connection.turn().await?, self.config().request_timeout());
+        let open = Arc::clone(turn.open());
         let layout = self.config().layout;
         let creation = layout.creation(&self.wanted);
         if !layout.creates_table() {
@@ -263,7 +265,7 @@ impl Client {
             );
             return Err(Failure::unusable(ErrorKind::Unsupported, message));
         }
-        match open.execute(&creation, limit).await {
+        match turn.execute(&creation, limit).await {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) => {
                 let failure = Failure::reported(&open.endpoint, &error);

@@ -41,6 +41,10 @@ pub(super) struct OpenConnection {
     sending: Mutex<()>,
     /// `None` of a pool's connection.
     prepared: Option<Prepared>,
+    /// Of a pool's connection: see [`Turn`].
+    turn: Option<Arc<tokio::sync::Mutex<()>>>,
+    /// No more requests are to be sent: the last one has no answer, or it was not awaited.
+    is_out_of_step: AtomicBool,
     /// Each statement is sent in a transaction that says what it needs.
     is_explicit: AtomicBool,
 }
@@ -57,8 +61,22 @@ impl Connection {
         }
     }
 
+    /// A connection on which a request may be sent now.
+    pub(super) async fn turn(&self) -> Result<Turn, Failure> {
+        loop {
+            let open = self.open().await?;
+            let turn = match &open.turn {
+                Some(turn) => Some(Arc::clone(turn).lock_owned().await),
+                None => None,
+            };
+            if !open.is_out_of_step.load(Ordering::Acquire) {
+                return Ok(Turn { open, turn });
+            }
+        }
+    }
+
     /// The open connection, which is made if there is none.
-    pub(super) async fn open(&self) -> Result<Arc<OpenConnection>, Failure> {
+    async fn open(&self) -> Result<Arc<OpenConnection>, Failure> {
         if let Some(open) = self.current() {
             return Ok(open);
         }
@@ -81,6 +99,8 @@ impl Connection {
             answered: AtomicMoment::new(self.servers.world.now()),
             sending: Mutex::default(),
             prepared: (!backend.is_pooled).then(Prepared::default),
+            turn: backend.is_pooled.then(Arc::default),
+            is_out_of_step: AtomicBool::new(false),
             is_explicit: AtomicBool::new(backend.is_strict),
             servers: Arc::clone(&self.servers),
         });
@@ -93,6 +113,7 @@ impl Connection {
 
     /// Leaves `open` alone, so that the next request makes another, and cancels what still runs on it.
     pub(super) fn abandon(&self, open: &Arc<OpenConnection>) {
+        open.is_out_of_step.store(true, Ordering::Release);
         let mut current = self.current.lock();
         if current.as_ref().is_some_and(|now| Arc::ptr_eq(now, open)) {
             *current = None;
@@ -103,13 +124,14 @@ impl Connection {
     }
 
     fn current(&self) -> Option<Arc<OpenConnection>> {
-        self.current.lock().as_ref().filter(|open| !open.client.is_closed()).cloned()
+        let is_over = |open: &OpenConnection| open.client.is_closed() || open.is_out_of_step.load(Ordering::Acquire);
+        self.current.lock().as_ref().filter(|open| !is_over(open)).cloned()
     }
 }
 
 impl OpenConnection {
     /// The rows that a statement returns; a timeout if the server has not answered anything for `limit`.
-    pub(super) async fn ask(
+    async fn ask(
         self: &Arc<Self>,
         statement: &str,
         values: &[Value<'_>],
@@ -162,8 +184,8 @@ impl OpenConnection {
             Poll::Ready((begun, rows.as_mut().poll(context), end.as_mut().poll(context)))
         });
         let (begun, asked, ended) = first.await;
-        rest(begun, begin).await?;
-        let (rows, ended) = (rest(asked, rows).await, rest(ended, end).await);
+        let (begun, rows, ended) = (rest(begun, begin).await, rest(asked, rows).await, rest(ended, end).await);
+        begun?;
         let rows = rows?;
         ended.map(|()| rows)
     }
@@ -186,8 +208,51 @@ impl OpenConnection {
     }
 
     /// Executes statements without values, which return nothing; `None` if the server did not answer within `limit`.
-    pub(super) async fn execute(&self, statements: &str, limit: Duration) -> Option<Result<(), ClientError>> {
+    async fn execute(&self, statements: &str, limit: Duration) -> Option<Result<(), ClientError>> {
         tokio::time::timeout(limit, self.client.batch_execute(statements)).await.ok()
+    }
+}
+
+/// A request's turn. One process of a server answers in the order in which it was asked, whatever is under way. Behind a
+/// pool one request is under way at a time: PgBouncer lends its connection on after an answer, and of several requests of a
+/// client that is gone it may leave the rest there, or what is still to be answered, for the next client.
+pub(super) struct Turn {
+    open: Arc<OpenConnection>,
+    /// `None` if nobody waits for it, or no more.
+    turn: Option<tokio::sync::OwnedMutexGuard<()>>,
+}
+
+impl Turn {
+    pub(super) fn open(&self) -> &Arc<OpenConnection> {
+        &self.open
+    }
+
+    /// The rows that a statement returns; a timeout if the server has not answered anything for `limit`.
+    pub(super) async fn ask(
+        mut self,
+        statement: &str,
+        values: &[Value<'_>],
+        limit: Duration,
+    ) -> Result<Vec<Row>, Failure> {
+        let answer = self.open.ask(statement, values, limit).await;
+        self.turn.take();
+        answer
+    }
+
+    /// Executes statements without values, which return nothing; `None` if the server did not answer within `limit`.
+    pub(super) async fn execute(mut self, statements: &str, limit: Duration) -> Option<Result<(), ClientError>> {
+        let answer = self.open.execute(statements, limit).await?;
+        self.turn.take();
+        Some(answer)
+    }
+}
+
+/// Without an answer the connection is not used any more.
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.turn.is_some() {
+            self.open.is_out_of_step.store(true, Ordering::Release);
+        }
     }
 }
 
