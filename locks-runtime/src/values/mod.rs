@@ -13,6 +13,7 @@ pub(crate) mod mutex;
 pub(crate) mod naming;
 pub(crate) mod options;
 pub(crate) mod secret;
+pub(crate) mod shared_error;
 pub(crate) mod shown;
 pub(crate) mod target;
 pub(crate) mod url;

@@ -7,11 +7,11 @@ use crate::engine::{observe, schedule};
 use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::mutex::Mutex;
+use crate::values::shared_error;
 use crate::world::World;
 use crate::world::clock::Moment;
 use crate::world::panic::contained;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -90,7 +90,7 @@ impl Sessions {
             Some(Some(Ok(session))) => SessionRef::to(session).ok_or_else(|| {
                 Error::unavailable("the session with the store was closed while it was being opened; try again")
             }),
-            Some(Some(Err(error))) => Err(shared(&error)),
+            Some(Some(Err(error))) => Err(shared_error::copy_of(&error)),
             Some(None) => Err(Error::store_panicked("open")),
             None => Err(Error::unavailable(format!("the store did not answer within {:?}", self.open_timeout))),
         }
@@ -191,33 +191,5 @@ impl Open {
     fn shared_ttl(&self, ttl: Duration) -> Duration {
         let is_known = self.by_ttl.contains_key(&ttl) || self.attempts.contains_key(&ttl);
         if is_known || self.by_ttl.len() + self.attempts.len() < EXACT { ttl } else { schedule::round_up(ttl) }
-    }
-}
-
-/// The error of an attempt, for one of those who waited for it.
-fn shared(error: &Arc<Error>) -> Error {
-    let copy = Error::new(error.kind(), error.to_string());
-    if std::error::Error::source(&**error).is_some() { copy.with_source(SharedSource(Arc::clone(error))) } else { copy }
-}
-
-/// Stands for the source of an error that many have.
-#[derive(Debug)]
-struct SharedSource(Arc<Error>);
-
-impl SharedSource {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&*self.0)
-    }
-}
-
-impl fmt::Display for SharedSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.source().map_or(Ok(()), |source| fmt::Display::fmt(source, f))
-    }
-}
-
-impl std::error::Error for SharedSource {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source().and_then(std::error::Error::source)
     }
 }
