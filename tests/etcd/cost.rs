@@ -9,6 +9,7 @@ use support::cases::{Case, Fixture};
 use support::etcd::Setup;
 use support::scenarios::connect;
 use support::scenarios::cost::{self, RENEWED_URL, acquire_many, at_most, cost, quiet, quiet_client};
+use support::scenarios::many;
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
@@ -16,6 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_busy_try_is_one_call_and_leaves_nothing,
         hold_at_least_within_the_ttl_costs_two_calls_at_its_end,
         many_tasks_of_one_process_send_a_pair_of_calls_in_ten_milliseconds,
+        locks_that_are_wanted_at_one_moment_share_transactions,
         two_processes_in_turn_send_their_transactions_and_little_else;
         slow:
         a_thousand_locks_are_one_lease_and_one_keep_alive_each_third,
@@ -74,6 +76,20 @@ async fn many_tasks_of_one_process_send_a_pair_of_calls_in_ten_milliseconds(fixt
     let entries = entries.len() as u64;
     assert_eq!(sent, cost([("calls", 2 * entries), ("proposals", 2 * entries)]));
     assert!(entries <= at_most(during, Duration::from_millis(10)), "{entries} entries in {during:?}");
+}
+
+/// The first is sent at once, and the others while it is under way.
+async fn locks_that_are_wanted_at_one_moment_share_transactions(fixture: Fixture) {
+    const COUNT: usize = 64;
+    let (etcd, locks) = quiet(&fixture).await;
+    let before = etcd.cost();
+    let guards = many::all(&locks, "/many", COUNT).await;
+    let taken = etcd.cost_since(&before);
+    many::release(guards).await;
+    let both = etcd.cost_since(&before);
+    println!("{COUNT} locks: taken by {taken:?}, taken and given back by {both:?}");
+    let most = cost([("calls", COUNT as u64 / 2), ("proposals", COUNT as u64 / 2)]);
+    assert!(both.iter().all(|(name, count)| *count <= most[name]), "{both:?}");
 }
 
 /// A client that has waited once for a lock learns of its next turn without a watch or a look for each.

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
 
 mod bad_input;
+mod batches;
 mod cost;
 mod endings;
 mod faults;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         scenarios::everywhere(),
         cases![scenarios::forks::a_forked_child_shares_nothing_and_works_by_itself],
         bad_input::cases(),
+        batches::cases(),
         cost::cases(),
         endings::cases(),
         faults::cases(),

@@ -23,6 +23,7 @@ pub mod cut_off;
 pub mod endings;
 pub mod faults;
 pub mod forks;
+pub mod many;
 pub mod outages;
 pub mod peers;
 pub mod shown;
@@ -51,6 +52,10 @@ pub fn everywhere<P: Program>() -> Vec<Case<P>> {
         faults::a_paused_process_stops_on_resume,
         faults::dropped_acquires_leave_nothing,
         forks::a_process_that_forks_after_init_works,
+        many::a_hundred_and_thirty_at_one_moment_are_held_and_given_back,
+        many::dropped_at_any_poll_they_leave_nothing,
+        many::one_lock_twice_at_one_moment_has_one_holder,
+        many::those_that_get_no_answer_are_withdrawn,
         outages::a_paused_server_is_ridden_out,
         outages::a_server_that_is_paused_too_long_stops_the_body,
     ]

@@ -47,7 +47,7 @@ async fn withdraw_unknown(shared: &Shared, keys: &[Vec<u8>]) {
             "withdrawing an entry that nobody owns: the request that created it was never answered, or a snapshot was restored"
         );
         let ours = Compare::lease(key.clone(), CompareOp::Equal, shared.lease());
-        if shared.client.transaction(&queue::delete(ours, &key)).await.is_err() {
+        if shared.client.transaction(&queue::delete(ours, &key).transaction()).await.is_err() {
             shared.entries.orphaned_again();
         }
     }

@@ -3,6 +3,7 @@
 //! Each member has a connection of its own, because the client crate's own balancer never gives up on a dead member. A
 //! request goes to the preferred member. If that does not answer in time, the next one is asked, and stays preferred.
 
+use super::batch::Batches;
 use super::config::Config;
 use super::connection::Connection;
 use super::error::{AttemptError, Failure, Verdict};
@@ -36,6 +37,7 @@ pub(super) struct Client {
     members: Vec<Member>,
     preferred: AtomicUsize,
     limit: ConcurrencyLimit,
+    pub(super) batches: Batches,
     pub(super) identity: Identity,
     /// Permits to begin a watch that is not urgent.
     pub(super) background_watches: Semaphore,
@@ -53,6 +55,7 @@ impl Client {
             members,
             preferred: AtomicUsize::new(first),
             limit: ConcurrencyLimit::default(),
+            batches: Batches::default(),
             identity: Identity::default(),
             background_watches: Semaphore::new(BACKGROUND_WATCHES),
         })

@@ -1,5 +1,6 @@
 //! Putting an entry into its queue, in one transaction.
 
+use super::batch::{self, Carried, Part};
 use super::error::{ENTRY_DELETED, Failure};
 use super::queue::{self, Ahead, QueueView};
 use super::relocate;
@@ -8,16 +9,16 @@ use super::wait;
 use crate::contract::{Entered, Entry, WhenBusy};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
-use etcd_client::Txn;
 use std::sync::Arc;
 
-pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
+pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
     let (range, key) = (shared.range(entry), shared.key(entry));
     let record = entry.holder.to_json();
     let lease = shared.lease();
-    shared.entries.update(entry, |state| state.lease = state.lease.or(Some(lease)));
+    let is_first = shared.entries.update(entry, |state| state.lease.replace(state.lease.unwrap_or(lease)).is_none());
     if when_busy == WhenBusy::Refuse {
-        let view = request(shared, entry, &queue::join_if_empty(&range, &key, record.clone(), lease)).await?;
+        let part = Part::putting(shared, entry, queue::join_if_empty(&range, &key, record.clone(), lease));
+        let view = noted(shared, entry, batch::alone(&shared.client, &part).await)?;
         match (view.own, view.first_other(&range, view.own)) {
             (Some(own), _) => return hold_or_withdraw(shared, entry, &view, own).await,
             (None, Some(holder)) => {
@@ -28,7 +29,12 @@ pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBu
             (None, None) => {}
         }
     }
-    let view = request(shared, entry, &queue::join(&range, &key, record, lease)).await?;
+    let part = Part::putting(shared, entry, queue::join(&range, &key, record, lease));
+    // A repetition needs to know whether the entry is there already, which says only a transaction of its own.
+    let is_shared = is_first && when_busy == WhenBusy::Queue;
+    let client = &shared.client;
+    let carried = if is_shared { batch::carry_out(client, part).await } else { batch::alone(client, &part).await };
+    let view = noted(shared, entry, carried)?;
     let Some(own) = view.own else {
         return Err(Error::unavailable("etcd answered that the entry was neither created nor there before"));
     };
@@ -41,25 +47,11 @@ pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBu
     }
 }
 
-/// One request that may put the entry into the queue. Each attempt that gets no answer stays unresolved.
-async fn request(shared: &Shared, entry: &Arc<Entry>, transaction: &Txn) -> Result<QueueView, Failure> {
-    let answer = shared
-        .client
-        .request(|connection| {
-            let (mut kv, transaction) = (connection.kv.clone(), transaction.clone());
-            async move {
-                shared.entries.sent(entry);
-                let answer = kv.txn(transaction).await;
-                if answer.as_ref().err().is_none_or(|error| shared.client.is_definite(error)) {
-                    shared.entries.resolved(entry.number);
-                }
-                answer
-            }
-        })
-        .await;
-    match answer {
-        Ok(answer) => {
-            let view = queue::view(&answer);
+/// Notes what the answer shows of the entry. A request that got no answer stays unresolved.
+fn noted(shared: &Shared, entry: &Arc<Entry>, carried: Result<Carried, Failure>) -> Result<QueueView, Failure> {
+    match carried {
+        Ok(carried) => {
+            let view = queue::view(&carried);
             shared.entries.update(entry, |state| {
                 state.created = view.own.or(state.created);
                 relocate::note_lease(shared, state);
@@ -99,7 +91,7 @@ async fn hold_or_withdraw(shared: &Shared, entry: &Entry, view: &QueueView, own:
         Some(_) => {}
         None => return Err(Error::lost(ENTRY_DELETED)),
     }
-    shared.transaction(entry, &queue::delete(shared.is_there(entry, own), &shared.key(entry))).await?;
+    shared.transaction(entry, &queue::delete(shared.is_there(entry, own), &shared.key(entry)).transaction()).await?;
     let range = shared.range(entry);
     let first = shared.client.get(range.start(), &queue::first_records(&range)).await?;
     let view = QueueView { page: queue::keys(&first), ..QueueView::default() };

@@ -101,7 +101,7 @@ pub(super) async fn force_release(client: &Client, key: &Key) -> Result<usize, E
     let Some(holder) = queue::keys(&answer).into_iter().find(|found| range.contains(&found.key)) else { return Ok(0) };
     let holder_key = String::from_utf8_lossy(&holder.key).into_owned();
     let is_there = Compare::create_revision(holder_key.clone(), CompareOp::Equal, holder.created);
-    let delete = queue::delete(is_there, &holder_key);
+    let delete = queue::delete(is_there, &holder_key).transaction();
     let attempts = AtomicU32::new(0);
     let answer = client
         .request(|connection| {

@@ -1,5 +1,6 @@
 //! How an entry ends: at once, or by itself when the time is over for which it is extended.
 
+use super::batch::{self, Part};
 use super::entries::{EntryState, Extension, Lapse, OwnLease};
 use super::error::{ENTRY_DELETED, Failure, Verdict};
 use super::own_lease;
@@ -21,7 +22,9 @@ pub(super) async fn leave(shared: &Shared, entry: &Entry) -> Result<(), Error> {
         Some(created) => shared.is_there(entry, created),
         None => Compare::lease(shared.key(entry), CompareOp::Equal, shared.lease()),
     };
-    if let Err(failure) = shared.transaction(entry, &queue::delete(ours, &shared.key(entry))).await {
+    let part = Part::of(shared, entry, queue::delete(ours, &shared.key(entry)));
+    if let Err(failure) = batch::carry_out(&shared.client, part).await {
+        let failure = failure.about(shared.range(entry).start());
         if failure.verdict.is_permanent() {
             // A right that was revoked may be granted again: renewals of the session retry it.
             shared.entries.get(entry.number, |state| state.is_refused = true);

@@ -25,6 +25,7 @@
 //! is in the queue of `a`.
 
 mod audit;
+mod batch;
 mod client;
 mod config;
 mod connection;

@@ -1,5 +1,6 @@
 //! A lock's queue as etcd keeps it: the transactions that change it, and what the answers say.
 
+use super::batch::Carried;
 use super::names::QueueRange;
 use crate::values::holder::Holder;
 use etcd_client::{
@@ -46,29 +47,46 @@ pub(super) struct Ahead {
     pub(super) complete: bool,
 }
 
+/// A transaction of one condition.
+#[derive(Debug)]
+pub(super) struct Conditional {
+    pub(super) condition: Compare,
+    pub(super) then: Vec<TxnOp>,
+    pub(super) otherwise: Vec<TxnOp>,
+}
+
+impl Conditional {
+    pub(super) fn transaction(&self) -> Txn {
+        let Self { condition, then, otherwise } = self;
+        Txn::new().when([condition.clone()]).and_then(then.clone()).or_else(otherwise.clone())
+    }
+}
+
 /// Puts the entry into the queue, unless it is there already.
-pub(super) fn join(range: &QueueRange, key: &str, record: Vec<u8>, lease: i64) -> Txn {
+pub(super) fn join(range: &QueueRange, key: &str, record: Vec<u8>, lease: i64) -> Conditional {
     let page = GetOptions::new()
         .with_range(range.end())
         .with_keys_only()
         .with_sort(SortTarget::Create, SortOrder::Ascend)
         .with_limit(PAGE);
     let page = TxnOp::get(range.start(), Some(page));
-    Txn::new()
-        .when([Compare::create_revision(key, CompareOp::Equal, 0)])
-        .and_then([put(key, record, lease), page.clone()])
-        .or_else([TxnOp::get(key, Some(GetOptions::new().with_keys_only())), page])
+    Conditional {
+        condition: Compare::create_revision(key, CompareOp::Equal, 0),
+        then: vec![put(key, record, lease), page.clone()],
+        otherwise: vec![TxnOp::get(key, Some(GetOptions::new().with_keys_only())), page],
+    }
 }
 
 /// Puts the entry into the queue only if the whole range is empty.
-pub(super) fn join_if_empty(range: &QueueRange, key: &str, record: Vec<u8>, lease: i64) -> Txn {
-    Txn::new()
-        .when([Compare::create_revision(range.start(), CompareOp::Equal, 0).with_range(range.end())])
-        .and_then([put(key, record, lease)])
-        .or_else([
+pub(super) fn join_if_empty(range: &QueueRange, key: &str, record: Vec<u8>, lease: i64) -> Conditional {
+    Conditional {
+        condition: Compare::create_revision(range.start(), CompareOp::Equal, 0).with_range(range.end()),
+        then: vec![put(key, record, lease)],
+        otherwise: vec![
             TxnOp::get(key, Some(GetOptions::new().with_keys_only())),
             TxnOp::get(range.start(), Some(first_records(range))),
-        ])
+        ],
+    }
 }
 
 /// The oldest keys with their records.
@@ -93,21 +111,21 @@ pub(super) fn tie(condition: Compare, key: &str, record: Vec<u8>, lease: i64) ->
 }
 
 /// Deletes the key, only while `condition` is true of it.
-pub(super) fn delete(condition: Compare, key: &str) -> Txn {
-    Txn::new().when([condition]).and_then([TxnOp::delete(key, None)])
+pub(super) fn delete(condition: Compare, key: &str) -> Conditional {
+    Conditional { condition, then: vec![TxnOp::delete(key, None)], otherwise: Vec::new() }
 }
 
 fn put(key: &str, record: Vec<u8>, lease: i64) -> TxnOp {
     TxnOp::put(key, record, Some(PutOptions::new().with_lease(lease)))
 }
 
-/// Reads the answer to [`join`] or [`join_if_empty`].
-pub(super) fn view(answer: &TxnResponse) -> QueueView {
-    let ranges = answer.op_responses().into_iter().filter_map(|response| match response {
-        TxnOpResponse::Get(range) => Some((keys(&range), range.more())),
+/// Reads what came of [`join`] or [`join_if_empty`].
+pub(super) fn view(carried: &Carried) -> QueueView {
+    let ranges = carried.responses.iter().filter_map(|response| match response {
+        TxnOpResponse::Get(range) => Some((keys(range), range.more())),
         _ => None,
     });
-    view_of(revision(answer.header()), answer.succeeded(), ranges.collect())
+    view_of(carried.revision, carried.succeeded, ranges.collect())
 }
 
 /// Reads the ranges of such an answer, each with whether there is more of it.

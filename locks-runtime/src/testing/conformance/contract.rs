@@ -1,7 +1,7 @@
 //! The contract itself: what the engine relies on when answers are lost and callers go away.
 
 use super::fixture::{Fixture, attempt, hold, leave, queue, refused, soon, turn};
-use crate::contract::{Entered, WhenBusy};
+use crate::contract::{Entered, Session, WhenBusy};
 use crate::values::error::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ list! {
         leaving_twice_or_without_an_entry_is_fine,
         leaving_removes_only_the_entry_itself,
         numbers_of_two_sessions_may_be_equal,
+        of_entries_that_come_at_one_moment_one_holds_each_lock,
         waiting_for_a_turn_may_be_dropped_and_repeated,
         waiting_for_a_turn_ends_when_the_entry_left,
         no_removal_is_reported_of_an_entry_that_stays_or_left,
@@ -175,6 +176,25 @@ async fn numbers_of_two_sessions_may_be_equal(fixture: &Fixture) {
     leave(&ours, &held).await;
     assert_eq!(fixture.line("k").await, (vec!["waiting".to_owned()], vec![]), "another session's entry was left");
     leave(&theirs, &waiting).await;
+}
+
+/// A store may send what comes at one moment together.
+async fn of_entries_that_come_at_one_moment_one_holds_each_lock(fixture: &Fixture) {
+    let [ours, theirs] = fixture.two_sessions().await;
+    for round in 0..5 {
+        let (first, second) = if round % 2 == 0 { (&ours, &theirs) } else { (&theirs, &ours) };
+        let entries = ["first", "k", "k", "l", "l"].map(|label| fixture.entry(label, label));
+        let enter = |session: &Arc<dyn Session>, number: usize| {
+            let entering = session.enter(Arc::clone(&entries[number]), WhenBusy::Queue);
+            async move { matches!(entering.await.unwrap(), Entered::Held(_)) }
+        };
+        let (_, k, also_k, l, also_l) =
+            tokio::join!(enter(&ours, 0), enter(first, 1), enter(second, 2), enter(second, 3), enter(first, 4));
+        assert!(k != also_k && l != also_l, "who holds `k`: {k}, {also_k}; who holds `l`: {l}, {also_l}");
+        for (session, entry) in [&ours, first, second, second, first].into_iter().zip(&entries) {
+            leave(session, entry).await;
+        }
+    }
 }
 
 async fn waiting_for_a_turn_may_be_dropped_and_repeated(fixture: &Fixture) {

@@ -105,6 +105,14 @@ impl Fixture {
         session
     }
 
+    /// Two sessions of one more store.
+    pub(super) async fn two_sessions(&self) -> [Arc<dyn Session>; 2] {
+        let store = self.store();
+        let sessions = [store.open(LONG).await.unwrap(), store.open(LONG).await.unwrap()];
+        self.sessions.lock().unwrap().extend(sessions.iter().cloned());
+        sessions
+    }
+
     /// An entry for a key of this case, with a number that no other entry of the case has.
     pub(super) fn entry(&self, label: &str, name: &str) -> Arc<Entry> {
         self.numbered(label, name, 1 + self.numbers.fetch_add(1, Ordering::Relaxed))

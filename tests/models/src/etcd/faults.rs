@@ -4,7 +4,7 @@ use super::Setup;
 use super::cluster::{Cluster, MEMBERS};
 use super::machine::Machine;
 use crate::model::{Effect, State};
-use crate::plan::{Draw, KEYS};
+use crate::plan::{Draw, USUAL};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -86,7 +86,7 @@ pub(super) fn draw(draw: &mut Draw, setup: &Setup, eventful: bool) -> Vec<(Durat
     }
     if setup.has_users {
         for _ in 0..draw.random.below(4) {
-            let key = draw.random.pick(&KEYS);
+            let key = draw.random.pick(&USUAL);
             let lasts = draw.random.millis(200, 20_000);
             let fault = if draw.random.chance(50) { Fault::TokensExpire } else { Fault::RightsRevoked(key, lasts) };
             faults.push((draw.moment(), fault));
@@ -94,7 +94,7 @@ pub(super) fn draw(draw: &mut Draw, setup: &Setup, eventful: bool) -> Vec<(Durat
     }
     if draw.has("strangers", 10) {
         for _ in 0..1 + draw.random.below(3) {
-            let key = draw.random.pick(&KEYS);
+            let key = draw.random.pick(&USUAL);
             let lasts = draw.random.millis(1000, 15_000);
             let fault = match draw.random.below(4) {
                 0 => Fault::Deletion { key, only_head: false },

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The parts of a plan that every server has: those that are named here are in it, or not; the seed decides the others.
 /// The numbers are percent.
-const PARTS: [(&str, u64); 10] = [
+const PARTS: [(&str, u64); 11] = [
     ("bad", 50),
     ("events", 40),
     ("stops", 25),
@@ -17,6 +17,7 @@ const PARTS: [(&str, u64); 10] = [
     ("most", 20),
     ("long", 30),
     ("tasks", 30),
+    ("many", 8),
     ("drops", 30),
     ("dozen", 5),
     ("close", 50),
@@ -101,6 +102,7 @@ struct Calls {
     /// The shortest `hold_at_least`, in ms.
     shortest: u64,
     tasks: usize,
+    keys: &'static [&'static str],
     shares_names: bool,
 }
 
@@ -127,7 +129,11 @@ impl<S, F> Plan<S, F> {
             has_most: has["most"],
             has_drops: has["drops"],
             shortest: if has["long"] { ttl.as_millis() as u64 + 1000 } else { 1000 },
-            tasks: if has["tasks"] { 2 } else { 1 },
+            tasks: match (has["many"], has["tasks"]) {
+                (true, _) => KEYS.len(),
+                (_, tasks) => 1 + usize::from(tasks),
+            },
+            keys: if has["many"] { &KEYS } else { &[KEYS[0], KEYS[0], KEYS[0], KEYS[0], KEYS[1], KEYS[2]] },
             shares_names: has["tasks"] && draw.random.chance(50),
         };
         let calls = draw.calls(&kind);
@@ -176,7 +182,7 @@ impl Draw {
         Call {
             id: *id,
             name,
-            key: random.pick(&[KEYS[0], KEYS[0], KEYS[0], KEYS[0], KEYS[1], KEYS[2]]),
+            key: random.pick(kind.keys),
             after: if random.chance(50) { Duration::ZERO } else { random.millis(0, 8000) },
             act: random.pick(&[Act::Acquire, Act::Acquire, Act::Run, Act::Try]),
             body: random.pick(&[0, 1, 5]) * random.millis(0, 3000),

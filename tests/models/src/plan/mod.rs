@@ -8,8 +8,10 @@ use crate::model::{Effect, Model};
 use crate::network::Weather;
 use std::time::Duration;
 
-/// The locks of a plan: the second is nested in the first one's range, and the third has nothing to do with them.
-pub(crate) const KEYS: [&str; 3] = ["k", "k/l", "o"];
+/// The locks of a plan: the second is nested in the first one's range, and the others have nothing to do with them. Where
+/// many are requested at once, all are used, and otherwise the first [three](USUAL).
+pub(crate) const KEYS: [&str; 8] = ["k", "k/l", "o", "p", "q", "r", "s", "t"];
+pub(crate) const USUAL: [&str; 3] = ["k", "k/l", "o"];
 
 /// How a lock is acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
