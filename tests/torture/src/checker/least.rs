@@ -27,7 +27,11 @@ pub(super) fn check(history: &History, limits: &Limits, key: &str) -> Vec<Violat
             continue;
         };
         let span = Span::new(begun, until);
-        if is_taken_away(history, Span::new(call.invoked, begun)) {
+        // The hold that it joined may be gone already, and its process not know it yet.
+        let joined =
+            holds.iter().find(|(outer, _)| outer.process == call.process && Some(outer.id) == call.options.joins);
+        let since = joined.map_or(call.invoked, |(outer, _)| outer.invoked);
+        if is_taken_away(history, Span::new(since, begun)) {
             continue;
         }
         let description = format!(

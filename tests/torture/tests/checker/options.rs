@@ -246,4 +246,17 @@ mod joined {
         assert_eq!(history(3_500), []);
         assert_eq!(history(5_200), [Rule::Progress]);
     }
+
+    /// The outer hold is revoked before the inner call asks for its time, and nobody knows it yet.
+    #[test]
+    fn an_inner_hold_at_least_under_a_hold_that_was_taken_away_keeps_nothing() {
+        let history = |revoked| {
+            let options = Options { least_ms: Some(3_000), ..joins() };
+            let inner = outer(Some(530)).invokes_as(500, "a", 2, options, true).holds(505, 520, "a", 2, 5);
+            let taken = inner.fault(revoked, revoked + 10, Scope::Revocation("a".into()));
+            taken.invokes(1, "b", 1).holds(1_200, 1_300, "b", 1, 6).violated()
+        };
+        assert_eq!(history(450), []);
+        assert_eq!(history(1_400), [Rule::Exclusion]);
+    }
 }
