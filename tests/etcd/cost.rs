@@ -78,18 +78,9 @@ async fn many_tasks_of_one_process_send_a_pair_of_calls_in_ten_milliseconds(fixt
     assert!(entries <= at_most(during, Duration::from_millis(10)), "{entries} entries in {during:?}");
 }
 
-/// The first is sent at once, and the others while it is under way.
 async fn locks_that_are_wanted_at_one_moment_share_transactions(fixture: Fixture) {
-    const COUNT: usize = 64;
     let (etcd, locks) = quiet(&fixture).await;
-    let before = etcd.cost();
-    let guards = many::all(&locks, "/many", COUNT).await;
-    let taken = etcd.cost_since(&before);
-    many::release(guards).await;
-    let both = etcd.cost_since(&before);
-    println!("{COUNT} locks: taken by {taken:?}, taken and given back by {both:?}");
-    let most = cost([("calls", COUNT as u64 / 2), ("proposals", COUNT as u64 / 2)]);
-    assert!(both.iter().all(|(name, count)| *count <= most[name]), "{both:?}");
+    many::those_of_one_moment_share_requests(&etcd, &locks).await;
 }
 
 /// A client that has waited once for a lock learns of its next turn without a watch or a look for each.

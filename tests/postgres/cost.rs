@@ -5,13 +5,14 @@ use distributed_locks::{Guard, Locks};
 use std::time::{Duration, Instant};
 use support::postgres::{Postgres, Setup};
 use support::scenarios::cost::{self, RENEWED, RENEWED_URL, acquire_many, at_most, cost, quiet_client};
-use support::scenarios::{acquire_and_release, connect, granted};
+use support::scenarios::{acquire_and_release, connect, granted, many};
 use support::{Server, cases, eventually};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
         uncontended_pair_is_two_statements_and_two_round_trips,
         a_busy_try_is_one_statement_and_leaves_nothing,
+        locks_that_are_wanted_at_one_moment_share_statements,
         what_is_asked_for_again_is_not_planned_again;
         slow:
         a_thousand_holds_are_one_statement_each_third,
@@ -53,6 +54,11 @@ async fn a_busy_try_is_one_statement_and_leaves_nothing(fixture: Fixture) {
     let other = another(&server).await;
     cost::a_busy_try_costs(&server, &locks, &other, &cost([("statements", 1)])).await;
     assert_eq!(server.left("/pair"), [""; 0]);
+}
+
+async fn locks_that_are_wanted_at_one_moment_share_statements(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    many::those_of_one_moment_share_requests(&server, &locks).await;
 }
 
 /// To plan a statement costs the server more than to carry it out.

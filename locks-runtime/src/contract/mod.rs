@@ -8,6 +8,8 @@ mod changes;
 #[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
 mod endpoint;
 mod entry;
+#[cfg(any(feature = "etcd", feature = "postgres"))]
+pub(crate) mod lanes;
 mod ledger;
 mod line;
 mod native;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use distributed_locks::{Error, ErrorKind, Guard, Locks};
 
 use super::{acquire_and_release, behind_proxy, client, nothing_is_left};
+use crate::Server;
 use crate::cases::{Fixture, Program};
 use crate::proxy::Mode;
 
@@ -72,6 +73,19 @@ pub async fn a_hundred_and_thirty_at_one_moment_are_held_and_given_back<P: Progr
 }
 
 /// Two sessions of one client, each with an entry of the same locks.
+/// The first request is sent at once, and the others while it is under way: in a fraction of the requests that each would
+/// cost alone.
+pub async fn those_of_one_moment_share_requests(server: &impl Server, locks: &Locks) {
+    const COUNT: usize = 64;
+    let before = server.cost();
+    let guards = all(locks, "/shared", COUNT).await;
+    let taken = server.cost_since(&before);
+    release(guards).await;
+    let both = server.cost_since(&before);
+    println!("{COUNT} locks: taken by {taken:?}, taken and given back by {both:?}");
+    assert!(both.values().all(|count| *count <= COUNT as u64 / 2), "{both:?}");
+}
+
 pub async fn one_lock_twice_at_one_moment_has_one_holder<P: Program>(fixture: Fixture<P>) {
     const LOCKS: usize = 12;
     let (server, key, locks) = (fixture.server(), fixture.key("twice"), client(&fixture));

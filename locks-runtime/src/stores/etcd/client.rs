@@ -3,7 +3,6 @@
 //! Each member has a connection of its own, because the client crate's own balancer never gives up on a dead member. A
 //! request goes to the preferred member. If that does not answer in time, the next one is asked, and stays preferred.
 
-use super::batch::Batches;
 use super::config::Config;
 use super::connection::Connection;
 use super::error::{AttemptError, Failure, Verdict};
@@ -11,6 +10,8 @@ use super::identity::{Answer, Identity, Seen};
 use super::limit::ConcurrencyLimit;
 use super::member::{ConnectionCell, Member};
 use super::multiplexer::{Notification, Subscription};
+use super::part::Waiting;
+use crate::contract::lanes::Lanes;
 use crate::values::error::Error;
 use crate::world::World;
 use etcd_client::{
@@ -37,7 +38,8 @@ pub(super) struct Client {
     members: Vec<Member>,
     preferred: AtomicUsize,
     limit: ConcurrencyLimit,
-    pub(super) batches: Batches,
+    /// What shares a transaction.
+    pub(super) batches: Lanes<Waiting>,
     pub(super) identity: Identity,
     /// Permits to begin a watch that is not urgent.
     pub(super) background_watches: Semaphore,
@@ -55,7 +57,7 @@ impl Client {
             members,
             preferred: AtomicUsize::new(first),
             limit: ConcurrencyLimit::default(),
-            batches: Batches::default(),
+            batches: Lanes::default(),
             identity: Identity::default(),
             background_watches: Semaphore::new(BACKGROUND_WATCHES),
         })

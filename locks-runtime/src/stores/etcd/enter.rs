@@ -1,8 +1,9 @@
 //! Putting an entry into its queue, in one transaction.
 
-use super::batch::{self, Carried, Part};
+use super::batch;
 use super::error::{ENTRY_DELETED, Failure};
-use super::queue::{self, Ahead, QueueView};
+use super::part::Part;
+use super::queue::{self, Ahead, Carried, QueueView};
 use super::relocate;
 use super::shared::Shared;
 use super::wait;
@@ -11,13 +12,14 @@ use crate::values::error::Error;
 use crate::values::holder::Holder;
 use std::sync::Arc;
 
-pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
+pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
     let (range, key) = (shared.range(entry), shared.key(entry));
     let record = entry.holder.to_json();
     let lease = shared.lease();
     let is_first = shared.entries.update(entry, |state| state.lease.replace(state.lease.unwrap_or(lease)).is_none());
     if when_busy == WhenBusy::Refuse {
-        let part = Part::putting(shared, entry, queue::join_if_empty(&range, &key, record.clone(), lease));
+        let part =
+            Part::of(&range, queue::join_if_empty(&range, &key, record.clone(), lease)).putting(entry, &shared.entries);
         let view = noted(shared, entry, batch::alone(&shared.client, &part).await)?;
         match (view.own, view.first_other(&range, view.own)) {
             (Some(own), _) => return hold_or_withdraw(shared, entry, &view, own).await,
@@ -29,7 +31,7 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
             (None, None) => {}
         }
     }
-    let part = Part::putting(shared, entry, queue::join(&range, &key, record, lease));
+    let part = Part::of(&range, queue::join(&range, &key, record, lease)).putting(entry, &shared.entries);
     // A repetition needs to know whether the entry is there already, which says only a transaction of its own.
     let is_shared = is_first && when_busy == WhenBusy::Queue;
     let client = &shared.client;

@@ -1,9 +1,10 @@
 //! How an entry ends: at once, or by itself when the time is over for which it is extended.
 
-use super::batch::{self, Part};
+use super::batch;
 use super::entries::{EntryState, Extension, Lapse, OwnLease};
 use super::error::{ENTRY_DELETED, Failure, Verdict};
 use super::own_lease;
+use super::part::Part;
 use super::queue;
 use super::shared::Shared;
 use crate::contract::Entry;
@@ -22,7 +23,7 @@ pub(super) async fn leave(shared: &Shared, entry: &Entry) -> Result<(), Error> {
         Some(created) => shared.is_there(entry, created),
         None => Compare::lease(shared.key(entry), CompareOp::Equal, shared.lease()),
     };
-    let part = Part::of(shared, entry, queue::delete(ours, &shared.key(entry)));
+    let part = Part::of(&shared.range(entry), queue::delete(ours, &shared.key(entry)));
     if let Err(failure) = batch::carry_out(&shared.client, part).await {
         let failure = failure.about(shared.range(entry).start());
         if failure.verdict.is_permanent() {

@@ -45,6 +45,7 @@ mod member;
 mod multiplexer;
 mod names;
 mod own_lease;
+mod part;
 mod queue;
 mod relocate;
 mod removed;

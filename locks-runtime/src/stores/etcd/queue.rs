@@ -1,6 +1,5 @@
 //! A lock's queue as etcd keeps it: the transactions that change it, and what the answers say.
 
-use super::batch::Carried;
 use super::names::QueueRange;
 use crate::values::holder::Holder;
 use etcd_client::{
@@ -60,6 +59,13 @@ impl Conditional {
         let Self { condition, then, otherwise } = self;
         Txn::new().when([condition.clone()]).and_then(then.clone()).or_else(otherwise.clone())
     }
+}
+
+/// What came of one.
+pub(super) struct Carried {
+    pub(super) revision: i64,
+    pub(super) succeeded: bool,
+    pub(super) responses: Vec<TxnOpResponse>,
 }
 
 /// Puts the entry into the queue, unless it is there already.

@@ -27,7 +27,7 @@ pub(super) struct Shared {
     /// Leases that were refused, so that the session has another one.
     pub(super) refused: Mutex<Vec<OwnLease>>,
     pub(super) ttl: Duration,
-    pub(super) entries: Ledger<EntryState>,
+    pub(super) entries: Arc<Ledger<EntryState>>,
     pub(super) keep_alive: Mutex<Option<KeepAlive>>,
     pub(super) watches: Arc<WatchCache>,
     /// When the last renewal was sent that was acknowledged.
@@ -49,7 +49,7 @@ impl Shared {
             lease: AtomicI64::new(id),
             refused: Mutex::default(),
             ttl,
-            entries: Ledger::default(),
+            entries: Arc::default(),
             keep_alive: Mutex::default(),
             renewed: AtomicMoment::new(sent),
             is_audit_due: AtomicBool::new(false),

@@ -154,6 +154,11 @@ impl Client {
         }
     }
 
+    /// As [`change`](Client::change), of several rows, and only if none of them is locked for longer than a moment.
+    pub(super) async fn change_if_unlocked(&self, choice: Choice, values: &[Value<'_>]) -> Result<Answer, Failure> {
+        self.ask(&self.work, choice, &with_lock_timeout(values, &MOMENT)).await
+    }
+
     /// As [`change`](Client::change), for a moment only, among upkeep.
     pub(super) async fn change_in_upkeep(&self, choice: Choice, values: &[Value<'_>]) -> Result<Answer, Failure> {
         self.ask(&self.upkeep, choice, &with_lock_timeout(values, &MOMENT)).await

@@ -1,17 +1,19 @@
 //! Entering a lock's queue: a small statement, which acquires the lock if it is free, and where it is not, one that joins.
 
+use super::batch::{self, Way};
 use super::client::Answer;
 use super::connection::Value;
 use super::entries::Status;
 use super::error::{ENTRY_LAPSED, Failure};
 use super::row::{View, column, number};
 use super::shared::Shared;
+use super::waiting::Shares;
 use crate::contract::{Entered, Entry, WhenBusy};
 use crate::values::error::Error;
 use std::sync::Arc;
 use tokio_postgres::types::Type;
 
-pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
+pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
     shared.check()?;
     let (client, entries) = (&shared.client, &shared.entries);
     let layout = client.config().layout;
@@ -30,15 +32,25 @@ pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBu
         (&joins as _, Type::BOOL),
     ];
     entries.sent(entry);
-    let answer = send(shared, entry, &values, when_busy).await;
-    if !answer.as_ref().map_or_else(|failure| failure.is_unresolved, |answer| answer.is_unresolved) {
+    let sent = send(shared, entry, &values, (&name, &record), when_busy).await;
+    let is_unresolved = match &sent {
+        Ok(Sent::Shared(_, is_unresolved) | Sent::Alone(Answer { is_unresolved, .. })) => *is_unresolved,
+        Err(failure) => failure.is_unresolved,
+    };
+    if !is_unresolved {
         entries.resolved(entry.number);
     }
-    if answer.is_err() {
+    if sent.is_err() {
         // Definitely refused, as behind a row that stays locked: there is nothing to withdraw, again and again.
         entries.forget_if(entry.number, |state| state.status() == Status::Sent);
     }
-    let rows = answer?.rows;
+    let rows = match sent? {
+        Sent::Alone(answer) => answer.rows,
+        Sent::Shared(fence, _) => {
+            entries.get(entry.number, |state| state.advance(Status::Held(fence)));
+            return Ok(Entered::held(fence));
+        }
+    };
     let row = rows.first().ok_or_else(|| Error::unavailable("PostgreSQL returned no row for a lock"))?;
     layout.check_row(row)?;
     match View::read(row, &shared.id, entry)?.status(client.world.now()) {
@@ -57,19 +69,56 @@ pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBu
     }
 }
 
+/// What came of a request to enter.
+enum Sent {
+    /// The entry holds the lock with this fence, by a statement for several; and whether that is unresolved.
+    Shared(u64, bool),
+    Alone(Answer),
+}
+
 /// `values` are those of [`Statements::enter`](super::sql::Statements::enter).
-async fn send(shared: &Shared, entry: &Entry, values: &[Value<'_>; 6], when_busy: WhenBusy) -> Result<Answer, Failure> {
+async fn send(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    values: &[Value<'_>; 6],
+    (name, record): (&str, &String),
+    when_busy: WhenBusy,
+) -> Result<Sent, Failure> {
     let client = &shared.client;
     if !client.config().layout.has_queue() {
-        return client.change(|statements| &statements.enter, values).await;
+        return client.change(|statements| &statements.enter, values).await.map(Sent::Alone);
     }
-    let free = client.change(|statements| &statements.enter_free, &values[..5]).await?;
-    let view = free.rows.first().and_then(|row| View::read(row, &shared.id, entry).ok());
-    let is_enough = |view: View| view.is_held() || (when_busy == WhenBusy::Refuse && view.is_others());
-    if view.is_some_and(is_enough) {
-        return Ok(free);
+    let way = batch::shared(shared, entry, name, Some(record)).await?;
+    let was_unresolved = match way {
+        Way::Shared(Shares { done: Some(fence), is_unresolved }) => return Ok(Sent::Shared(fence, is_unresolved)),
+        Way::Shared(shares) => shares.is_unresolved,
+        Way::First(_) => false,
+    };
+    let answer = alone(shared, entry, values, when_busy, matches!(way, Way::First(_))).await;
+    let answer = answer.map_err(|failure| failure.with_unresolved(was_unresolved))?;
+    Ok(Sent::Alone(Answer { is_unresolved: answer.is_unresolved || was_unresolved, ..answer }))
+}
+
+/// Unless it `is_first`, the lock was not free just now.
+async fn alone(
+    shared: &Shared,
+    entry: &Entry,
+    values: &[Value<'_>; 6],
+    when_busy: WhenBusy,
+    is_first: bool,
+) -> Result<Answer, Failure> {
+    let client = &shared.client;
+    let mut was_unresolved = false;
+    if is_first || when_busy == WhenBusy::Refuse {
+        let free = client.change(|statements| &statements.enter_free, &values[..5]).await?;
+        let view = free.rows.first().and_then(|row| View::read(row, &shared.id, entry).ok());
+        let is_enough = |view: View| view.is_held() || (when_busy == WhenBusy::Refuse && view.is_others());
+        if view.is_some_and(is_enough) {
+            return Ok(free);
+        }
+        was_unresolved = free.is_unresolved;
     }
     let answer = client.change(|statements| &statements.enter, values).await;
-    let answer = answer.map_err(|failure| failure.with_unresolved(free.is_unresolved))?;
-    Ok(Answer { is_unresolved: answer.is_unresolved || free.is_unresolved, ..answer })
+    let answer = answer.map_err(|failure| failure.with_unresolved(was_unresolved))?;
+    Ok(Answer { is_unresolved: answer.is_unresolved || was_unresolved, ..answer })
 }

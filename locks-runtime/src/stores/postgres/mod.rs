@@ -33,6 +33,8 @@
 //! again at each of the next thirty renewals. What comes later still lapses after one TTL, as it is not renewed.
 
 mod backend;
+mod batch;
+mod clauses;
 mod clean;
 mod client;
 mod config;
@@ -46,6 +48,7 @@ mod extend;
 mod force_release;
 mod form;
 mod found;
+mod free;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod inspect;
@@ -67,6 +70,7 @@ mod tests;
 #[cfg(feature = "postgres-tls")]
 mod tls;
 mod wait;
+mod waiting;
 mod watch;
 
 pub use config::{Config, Encryption};

@@ -1,5 +1,6 @@
 //! A session: the entries of this process that are renewed together. Each row names the session that holds it.
 
+use super::batch;
 use super::clean::{clean, is_due};
 use super::client::Client;
 use super::entries::{EntryState, Status};
@@ -85,7 +86,7 @@ impl AsyncSession for PostgresSession {
             is_alone
         };
         if let Some(is_alone) = self.0.entries.leaving(entry.number, leave) {
-            if !is_alone || !self.0.leave_unqueued(&entry).await? {
+            if !is_alone || !batch::leave(&self.0, &entry).await? {
                 self.0.withdraw(std::slice::from_ref(&entry)).await?;
             }
             self.0.entries.left(entry.number);

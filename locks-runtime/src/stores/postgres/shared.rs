@@ -5,7 +5,9 @@ use super::entries::Entries;
 use super::error::{SESSION_CLOSED, SESSION_LAPSED};
 use super::row::{column, number};
 use super::sql::Statements;
+use super::waiting::Waiting;
 use crate::contract::Entry;
+use crate::contract::lanes::Lanes;
 use crate::values::error::Error;
 use crate::world::clock::{AtomicMoment, Moment};
 use std::collections::BTreeSet;
@@ -25,6 +27,8 @@ pub(super) struct Shared {
     pub(super) id: String,
     pub(super) ttl: Duration,
     pub(super) entries: Arc<Entries>,
+    /// What shares a statement.
+    pub(super) lanes: Lanes<Waiting>,
     /// Until then at least the database keeps the entries. Afterwards the session is over, whatever it still shows.
     deadline: AtomicMoment,
     closed: AtomicBool,
@@ -38,6 +42,7 @@ impl Shared {
             id: format!("{:016x}{:016x}", world.bits(), world.bits()),
             ttl,
             entries: Arc::default(),
+            lanes: Lanes::default(),
             deadline: AtomicMoment::new(world.now() + ttl),
             closed: AtomicBool::new(false),
             client,
@@ -86,17 +91,6 @@ impl Shared {
     /// Takes entries out of the store. The locks that they hold go to the next in the queue.
     pub(super) async fn withdraw(&self, entries: &[Arc<Entry>]) -> Result<(), Error> {
         self.leave(entries, false).await
-    }
-
-    /// Releases what the entry holds, if nobody waits for it; returns whether it did.
-    pub(super) async fn leave_unqueued(&self, entry: &Entry) -> Result<bool, Error> {
-        if !self.client.config().layout.has_queue() {
-            return Ok(false);
-        }
-        let name = self.client.name(&entry.key)?;
-        let values = [(&name as _, Type::TEXT), (&self.id as _, Type::TEXT), (&number(entry) as _, Type::INT8)];
-        let answer = self.client.change(|statements| &statements.leave_unqueued, &values).await?;
-        Ok(!answer.rows.is_empty())
     }
 
     /// As [`withdraw`](Shared::withdraw), but extended entries stay until their time is over, if `extended_stay`.

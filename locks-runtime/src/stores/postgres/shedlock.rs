@@ -16,8 +16,9 @@
 //! - The table is never created and no row of it deleted: ShedLock does neither, and remembers which names it has inserted.
 //!   The table's name is that of an unquoted one in Java: `SHEDLOCK` and `ShedLock` are `shedlock`.
 
+use super::clauses::lock_timeout;
 use super::form::{Column, Form};
-use super::sql::{LONGEST_RECORD, Statements, lock_timeout, skipped};
+use super::sql::{LONGEST_RECORD, Statements, skipped};
 use super::table::Table;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
@@ -90,6 +91,8 @@ pub(super) fn statements(table: &Table, room: Option<usize>) -> Statements {
         renew: renew(table, &format!("{} SKIP LOCKED", LOCKED.replace("TABLE", table)), &held),
         renew_waiting: renew(table, &waiting_for_rows(table, "$5"), &held),
         leave_unqueued: String::new(),
+        enter_many: String::new(),
+        leave_many: String::new(),
         leave: leave(table, &waiting_for_rows(table, "$6"), &held, "SELECT name FROM given WHERE false"),
         leave_unlocked: leave(
             table,

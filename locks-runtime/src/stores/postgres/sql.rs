@@ -9,6 +9,8 @@
 //!
 //! Table and notifications are shared with other versions of this crate that run at the same time.
 
+use super::clauses::{MICROS, SEEN, lock_timeout};
+use super::free;
 use super::table::Table;
 
 /// The statements for one table. `lock_timeout` is how long to wait for a row that another transaction has locked; then the
@@ -30,6 +32,12 @@ pub(super) struct Statements {
     pub(super) renew_waiting: String,
     /// name, session, number, lock_timeout → one row if it held the lock and nobody waited. Empty without a queue.
     pub(super) leave_unqueued: String,
+    /// names, session, numbers, records, TTL in µs, lock_timeout → of each lock that was free, and for which nobody waited: name
+    /// and fence of the hold. It waits for rows that others are about to insert, and for no others. Empty without a queue.
+    pub(super) enter_many: String,
+    /// names, session, numbers → name and fence of each that held its lock, and nobody waited. It waits for nothing. Empty
+    /// without a queue.
+    pub(super) leave_many: String,
     /// names, session, numbers, channel or NULL, whether what is extended stays, lock_timeout → nothing that matters; hand-offs
     /// are notified.
     pub(super) leave: String,
@@ -56,16 +64,6 @@ pub(super) const LONGEST_RECORD: usize = 65_536;
 /// How many rows one page has.
 pub(super) const PAGE: usize = 5_000;
 
-/// Microseconds since 1970: what a fence is at least, so that it grows even if the table is lost.
-const MICROS: &str = "(extract(epoch FROM now) * 1000000)::bigint";
-
-/// What a row shows to an entry: who else holds the lock, for how long yet, and the entry's position in the queue.
-const SEEN: &str = "l.session, l.number, l.fence, \
-    CASE WHEN l.session = $2 AND l.number = $3 THEN NULL ELSE left(l.holder, 65536) END AS holder, \
-    (extract(epoch FROM l.locked_until) - extract(epoch FROM clock_timestamp()))::float8 AS seconds, \
-    (SELECT place FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) \
-     WHERE w->>'s' = $2 AND (w->>'n')::bigint = $3) AS place";
-
 impl Statements {
     pub(super) fn of(table: &Table) -> Self {
         let table = &table.quoted;
@@ -76,12 +74,14 @@ impl Statements {
         );
         let clock = "(SELECT clock_timestamp() AS now OFFSET 0) AS clock";
         Self {
-            enter_free: enter_free(table),
+            enter_free: free::enter(table),
             enter: enter(table),
             look: format!("SELECT {SEEN} FROM {table} AS l WHERE l.name = $1"),
             renew: renew(table, &unlocked(table)),
             renew_waiting: renew(table, &locked(table, "name = ANY($1)", "$5")),
-            leave_unqueued: leave_unqueued(table),
+            leave_unqueued: free::leave(table),
+            enter_many: free::enter_many(table),
+            leave_many: free::leave_many(table),
             leave: format!(
                 "{} SELECT NULL::text AS name FROM notified",
                 leave(table, &locked(table, "name = ANY($1)", "$6"))
@@ -115,36 +115,6 @@ impl Statements {
             clean: clean(table),
         }
     }
-}
-
-/// Acquires a lock that is free and has no queue.
-fn enter_free(table: &str) -> String {
-    // The clock is read anew once the row is ours to change.
-    format!(
-        "WITH free AS (INSERT INTO {table} AS l (name, fence, session, number, holder, locked_until) \
-             SELECT $1, {MICROS}, $2, $3, $4, now + $5 * interval '1 microsecond' + $6::interval \
-             FROM (SELECT clock_timestamp() AS now, {} OFFSET 0) AS clock \
-             ON CONFLICT (name) DO UPDATE SET fence = greatest(l.fence + 1, {}), session = $2, number = $3, holder = $4, \
-                 locked_until = clock_timestamp() + $5 * interval '1 microsecond', keep_until = NULL \
-             WHERE l.locked_until <= clock_timestamp() AND l.queue = '[]' \
-             RETURNING l.session, l.number, l.fence, NULL::text AS holder, \
-                 (extract(epoch FROM l.locked_until) - extract(epoch FROM clock_timestamp()))::float8 AS seconds, \
-                 NULL::bigint AS place) \
-         SELECT * FROM free UNION ALL SELECT {SEEN} FROM {table} AS l WHERE l.name = $1 AND NOT EXISTS (SELECT FROM free)",
-        lock_timeout("$6"),
-        MICROS.replace("now", "clock_timestamp()")
-    )
-}
-
-/// Releases a lock that nobody waits for.
-fn leave_unqueued(table: &str) -> String {
-    format!(
-        "UPDATE {table} AS l SET session = NULL, number = NULL, holder = NULL, \
-             locked_until = least(l.locked_until, clock_timestamp()), keep_until = NULL \
-         FROM (SELECT {} OFFSET 0) AS lock_timeout \
-         WHERE l.name = $1 AND l.session = $2 AND l.number = $3 AND l.queue = '[]' RETURNING l.name",
-        lock_timeout("$4")
-    )
 }
 
 /// Puts an entry into the queue, unless it is there or holds the lock; a free lock goes to the first in the queue.
@@ -310,11 +280,6 @@ pub(super) fn skipped(columns: &str, table: &str) -> String {
     format!(
         "SELECT {columns} FROM {table} AS l WHERE l.name = ANY($1) AND NOT EXISTS (SELECT FROM mine WHERE mine.name = l.name)"
     )
-}
-
-/// Limits the time for which the rest of the statement waits for a row.
-pub(super) fn lock_timeout(limit: &str) -> String {
-    format!("set_config('lock_timeout', {limit}, true) AS lock_timeout")
 }
 
 /// Follows the session of a hold that stays after its session was closed: late requests for it find none of their own, and

@@ -27,7 +27,7 @@ const LONGEST_POLL: Duration = Duration::from_secs(2);
 const SHORTEST_RETRY: Duration = Duration::from_millis(20);
 const LONGEST_RETRY: Duration = Duration::from_secs(1);
 
-pub(super) async fn wait_turn(shared: &Shared, entry: &Arc<Entry>) -> Result<Grant, Error> {
+pub(super) async fn wait_turn(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Grant, Error> {
     let world = &shared.client.world;
     let unknown = || Error::lost("the entry is not in the queue");
     let mut known = shared.entries.get(entry.number, |state| state.subscribe()).ok_or_else(unknown)?;
@@ -92,7 +92,7 @@ pub(super) fn pause(world: &World, ttl: Duration, arrive: bool, ahead: u32, unti
 
 /// Looks at the entry, without a change to the row unless the lock turns out to be free. Returns whether a release has handed
 /// it the lock.
-async fn look_and_enter(shared: &Shared, entry: &Arc<Entry>) -> Result<bool, Error> {
+async fn look_and_enter(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<bool, Error> {
     let status = look(shared, entry).await?.unwrap_or(Status::Removed(ENTRY_LAPSED));
     if matches!(status, Status::Queued { until, .. } if until <= shared.client.world.now()) {
         enter::enter(shared, entry, WhenBusy::Queue).await?;

@@ -149,7 +149,8 @@ impl<S, F> Plan<S, F> {
 }
 
 impl<F> Event<F> {
-    fn lasts<M: Model<Fault = F>>(&self) -> Duration {
+    /// For how long it is in effect.
+    pub(crate) fn lasts<M: Model<Fault = F>>(&self) -> Duration {
         match self {
             Self::Silent(_, lasts) | Self::Cut(_, _, lasts) | Self::Pause(_, lasts) => *lasts,
             Self::Reset(..) | Self::ResetAll(_) | Self::Kill(_) => Duration::ZERO,

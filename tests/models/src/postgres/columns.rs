@@ -48,6 +48,7 @@ impl Statement {
             Self::EnterFree | Self::Enter | Self::Look => SEEN,
             Self::Renew | Self::RenewWaiting => RENEWED,
             Self::LeaveUnqueued | Self::Leave | Self::LeaveUnlocked | Self::Extend => &[("name", Kind::Text)],
+            Self::EnterMany | Self::LeaveMany => &[("name", Kind::Text), ("fence", Kind::Int8)],
             Self::Lapse => &[("case", Kind::Void)],
             Self::ForceRelease => &[("case", Kind::Void); 3],
             // All but whether there are more pages.

@@ -14,6 +14,7 @@ mod catalog;
 mod columns;
 mod connection;
 mod faults;
+mod free;
 mod modes;
 mod notices;
 mod server;

@@ -49,12 +49,13 @@ impl Rights {
     fn allow(self, statement: Statement) -> bool {
         use Statement as S;
         match statement {
-            S::EnterFree | S::Enter => self.select && self.insert && self.update,
+            S::EnterFree | S::EnterMany | S::Enter => self.select && self.insert && self.update,
             S::Clean => self.select && self.update && self.delete,
             S::Look | S::InspectKey | S::InspectPrefix => self.select,
             S::Renew
             | S::RenewWaiting
             | S::LeaveUnqueued
+            | S::LeaveMany
             | S::Leave
             | S::LeaveUnlocked
             | S::Lapse

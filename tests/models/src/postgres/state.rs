@@ -64,7 +64,7 @@ impl PostgresState {
     /// Takes note of what a process asks for.
     pub(super) fn note(&mut self, request: &Request) {
         if let Request::Extended(asked) = request
-            && matches!(Statement::of(&asked.text), Statement::EnterFree | Statement::Enter)
+            && matches!(Statement::of(&asked.text), Statement::EnterFree | Statement::EnterMany | Statement::Enter)
             && let Some(Value::Float8(ttl)) = asked.values.get(4)
         {
             self.longest = self.longest.max(*ttl as u64);

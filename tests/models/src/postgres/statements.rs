@@ -14,6 +14,8 @@ pub enum Statement {
     Renew,
     RenewWaiting,
     LeaveUnqueued,
+    EnterMany,
+    LeaveMany,
     Leave,
     LeaveUnlocked,
     Lapse,
@@ -37,13 +39,15 @@ pub enum Statement {
 }
 
 /// In `statements.sql`, each behind a line `-- its name`.
-const NAMES: [(&str, Statement); 23] = [
+const NAMES: [(&str, Statement); 25] = [
     ("enter_free", Statement::EnterFree),
     ("enter", Statement::Enter),
     ("look", Statement::Look),
     ("renew", Statement::Renew),
     ("renew_waiting", Statement::RenewWaiting),
     ("leave_unqueued", Statement::LeaveUnqueued),
+    ("enter_many", Statement::EnterMany),
+    ("leave_many", Statement::LeaveMany),
     ("leave", Statement::Leave),
     ("leave_unlocked", Statement::LeaveUnlocked),
     ("lapse", Statement::Lapse),
@@ -100,9 +104,10 @@ impl Statement {
             Self::Enter => Some("INSERT"),
             // It is named after what encloses the rest.
             Self::EnterFree => Some("SELECT"),
-            Self::Extend | Self::LeaveUnqueued => Some("UPDATE"),
+            Self::Extend | Self::LeaveUnqueued | Self::LeaveMany => Some("UPDATE"),
             Self::Create => Some("CREATE TABLE"),
             Self::Renew | Self::RenewWaiting | Self::Leave | Self::LeaveUnlocked => Some("SELECT FOR UPDATE"),
+            Self::EnterMany => Some("SELECT FOR UPDATE"),
             Self::Lapse | Self::ForceRelease | Self::Clean => Some("SELECT FOR UPDATE"),
             _ => None,
         }

@@ -78,6 +78,28 @@ UPDATE "public"."distributed_locks" AS l SET session = NULL, number = NULL, hold
     least(l.locked_until, clock_timestamp()), keep_until = NULL FROM (SELECT set_config('lock_timeout', $4, true) AS
     lock_timeout OFFSET 0) AS lock_timeout WHERE l.name = $1 AND l.session = $2 AND l.number = $3 AND l.queue = '[]'
     RETURNING l.name
+-- enter_many
+WITH wanted AS MATERIALIZED (SELECT name, number, holder
+    FROM unnest($1::text[], $3::bigint[], $4::text[]) AS wanted(name, number, holder)),
+    mine AS MATERIALIZED (SELECT name FROM "public"."distributed_locks"
+    WHERE name = ANY($1) AND locked_until <= clock_timestamp() AND queue = '[]' ORDER BY name FOR UPDATE SKIP LOCKED),
+    taken AS (UPDATE "public"."distributed_locks" AS l SET fence = greatest(l.fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint), session = $2, number = wanted.number,
+    holder = wanted.holder, locked_until = clock_timestamp() + $5 * interval '1 microsecond', keep_until = NULL
+    FROM mine, wanted WHERE l.name = mine.name AND wanted.name = mine.name RETURNING l.name, l.fence),
+    added AS (INSERT INTO "public"."distributed_locks" AS l (name, fence, session, number, holder, locked_until)
+    SELECT wanted.name, (extract(epoch FROM now) * 1000000)::bigint, $2, wanted.number, wanted.holder,
+    now + $5 * interval '1 microsecond' + $6::interval
+    FROM wanted, (SELECT clock_timestamp() AS now, set_config('lock_timeout', $6, true) AS lock_timeout OFFSET 0) AS clock
+    WHERE NOT EXISTS (SELECT FROM "public"."distributed_locks" AS known WHERE known.name = wanted.name)
+    ORDER BY wanted.name ON CONFLICT (name) DO NOTHING RETURNING l.name, l.fence)
+    SELECT name, fence FROM taken UNION ALL SELECT name, fence FROM added
+-- leave_many
+WITH mine AS MATERIALIZED (SELECT t.name FROM unnest($1::text[], $3::bigint[]) AS leaving(name, number), "public"."distributed_locks" AS t
+    WHERE t.name = leaving.name AND t.session = $2 AND t.number = leaving.number AND t.queue = '[]'
+    ORDER BY t.name FOR UPDATE OF t SKIP LOCKED)
+    UPDATE "public"."distributed_locks" AS l SET session = NULL, number = NULL, holder = NULL,
+    locked_until = least(l.locked_until, clock_timestamp()), keep_until = NULL
+    FROM mine WHERE l.name = mine.name RETURNING l.name, l.fence
 -- leave
 WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.locked_until > clock_timestamp() AS taken FROM
     "public"."distributed_locks" AS t, (SELECT set_config('lock_timeout', $6, true) AS lock_timeout OFFSET 0) AS

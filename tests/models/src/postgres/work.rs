@@ -6,8 +6,9 @@ use super::statements::Statement;
 use super::table::{Entry, KEPT, LONG_AGO, Row, Settling, Table, Waiter, left};
 use super::value::Value;
 use super::{Broken, notices};
+use std::collections::BTreeMap;
 
-type Done = Result<Rows, Stop>;
+pub(super) type Done = Result<Rows, Stop>;
 
 /// How many rows one page of an inspection has, and how many a clean-up deletes.
 const PAGE: usize = 5_000;
@@ -58,6 +59,19 @@ impl Work<'_> {
             (S::LeaveUnqueued, [Text(name), Text(session), Int8(number), Text(limit)]) => {
                 self.leave_unqueued(name, Entry { session, numbers: &[*number] }, millis(limit))
             }
+            (S::EnterMany, [Texts(names), Text(session), Int8s(numbers), Texts(holders), Float8(ttl), Text(limit)]) => {
+                let until = self.now + ttl.round() as i64;
+                let entries =
+                    names.iter().flatten().zip(numbers.iter().zip(holders)).map(|(name, (number, holder))| {
+                        let (session, number, holder) = (session.clone(), *number, holder.clone());
+                        (name.clone(), Waiter { session, number, until, holder })
+                    });
+                self.enter_many(entries.collect(), millis(limit))
+            }
+            (S::LeaveMany, [Texts(names), Text(session), Int8s(numbers)]) => {
+                let leaving: BTreeMap<&String, i64> = names.iter().flatten().zip(numbers.iter().copied()).collect();
+                Ok(self.leave_many(&leaving, session))
+            }
             (S::Leave, [Texts(names), Text(session), Int8s(numbers), channel, Bool(stays), Text(limit)]) => {
                 self.leave(names, Entry { session, numbers }, text(channel).as_deref(), *stays, Some(millis(limit)))
             }
@@ -86,38 +100,6 @@ impl Work<'_> {
                 Ok(Rows { columns: S::Notify.columns(), rows: vec![vec![Value::Void]] })
             }
             _ => panic!("the model has no {statement:?} with {values:?}"),
-        }
-    }
-
-    fn enter_free(&mut self, name: &str, entry: Waiter, limit: i64) -> Done {
-        self.lock(name, limit)?;
-        let numbers = [entry.number];
-        let own = Entry { session: &entry.session.clone(), numbers: &numbers };
-        let row = match self.server.read(self.session, name) {
-            None => self.inserted(name, entry, limit),
-            Some(row) if row.locked_until > self.now || !row.queue.is_empty() => {
-                // As it was when the statement began.
-                let was = self.snapshot.map_or(Some(row), |rows| rows.get(name).cloned());
-                let rows = was.iter().map(|row| self.seen(row, own)).collect();
-                return Ok(Rows { columns: Statement::EnterFree.columns(), rows });
-            }
-            Some(row) => self.settling(Some(false), false, Some(entry)).settle(&row, |_, alive| alive),
-        };
-        let seen = self.seen(&row, own);
-        self.server.write(self.session, row);
-        Ok(Rows { columns: Statement::EnterFree.columns(), rows: vec![seen] })
-    }
-
-    /// Its clock was read before it waited for a row that was never there.
-    fn inserted(&self, name: &str, entry: Waiter, limit: i64) -> Row {
-        Row {
-            name: name.to_owned(),
-            fence: self.started,
-            session: Some(entry.session),
-            number: Some(entry.number),
-            holder: entry.holder,
-            locked_until: self.started + (entry.until - self.now) + limit,
-            ..Row::default()
         }
     }
 
@@ -181,22 +163,6 @@ impl Work<'_> {
             Value::Int8(row.fence),
             Value::Int8s(own.map(|waiter| waiter.number).collect()),
         ]
-    }
-
-    fn leave_unqueued(&mut self, name: &str, entry: Entry<'_>, limit: i64) -> Done {
-        let releases_anybodys = self.server.broken == Some(Broken::ReleasesAnybodys);
-        let leaves = |row: &Row| (entry.holds(row) || releases_anybodys) && row.queue.is_empty();
-        let mut rows = Vec::new();
-        // Where there is nothing for it to do, it does not wait for the row.
-        if self.server.read(self.session, name).is_some_and(|row| leaves(&row)) {
-            self.lock(name, limit)?;
-            if let Some(row) = self.server.read(self.session, name).filter(leaves) {
-                let settled = self.settling(Some(true), false, None).settle(&row, |_, alive| alive);
-                rows.push(vec![Value::Text(name.to_owned())]);
-                self.server.write(self.session, settled);
-            }
-        }
-        Ok(Rows { columns: Statement::LeaveUnqueued.columns(), rows })
     }
 
     fn leave(
@@ -339,7 +305,7 @@ impl Work<'_> {
     }
 
     /// Waits for whoever has locked the row, or has inserted it and not committed.
-    fn lock(&mut self, name: &str, limit: i64) -> Result<(), Stop> {
+    pub(super) fn lock(&mut self, name: &str, limit: i64) -> Result<(), Stop> {
         if self.server.lock(self.session, name) {
             return self.server.check_isolation(self.session, name).map_err(Stop::Refused);
         }
@@ -350,11 +316,11 @@ impl Work<'_> {
         }
     }
 
-    fn settling(&self, held: Option<bool>, keeps: bool, acquirer: Option<Waiter>) -> Settling {
+    pub(super) fn settling(&self, held: Option<bool>, keeps: bool, acquirer: Option<Waiter>) -> Settling {
         Settling { now: self.now, held, keeps, acquirer, broken: self.server.broken }
     }
 
-    fn seen(&self, row: &Row, entry: Entry<'_>) -> Vec<Value> {
+    pub(super) fn seen(&self, row: &Row, entry: Entry<'_>) -> Vec<Value> {
         let holder = if entry.holds(row) { None } else { left(row.holder.as_deref()) };
         let place = row.queue.iter().position(|waiter| entry.is_waiter(waiter));
         vec![

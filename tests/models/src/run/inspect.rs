@@ -27,6 +27,8 @@ pub(super) struct Inspector<M> {
     good_from: Instant,
     /// Something happens after which leases last for their whole time once more.
     lengthens_leases: bool,
+    /// Something lasts so long that sessions end: what is late by then is looked for by nobody, and lapses.
+    outlasts_sessions: bool,
     heads: BTreeMap<&'static str, (String, Instant)>,
     removed: BTreeMap<usize, Instant>,
     suspects: BTreeMap<String, Instant>,
@@ -63,6 +65,7 @@ impl<M: Model> Inspector<M> {
             processes: plan.calls.len(),
             good_from: network.at(plan.until),
             lengthens_leases: plan.lengthens_leases::<M>(),
+            outlasts_sessions: plan.events.iter().any(|(_, event)| event.lasts::<M>() >= plan.ttl),
             heads: BTreeMap::new(),
             removed: BTreeMap::new(),
             suspects: BTreeMap::new(),
@@ -155,7 +158,8 @@ impl<M: Model> Inspector<M> {
         let limit = if is_good { 3 * SECOND } else { 8 * SECOND } + self.ttl / 3;
         // A snapshot brings back entries of sessions that were over, for as long as their leases last.
         let restored = if self.lengthens_leases { self.ttl } else { Duration::ZERO };
-        let limit_of = |kind| if kind == Kind::BehindItself { limit + restored } else { limit };
+        let lapsed = if self.outlasts_sessions { limit.max(self.ttl + 3 * SECOND) } else { limit };
+        let limit_of = |kind| if kind == Kind::BehindItself { limit + restored } else { lapsed };
         for suspect in suspects {
             let since = *self.suspects.entry(suspect.id.clone()).or_insert_with(Instant::now);
             let Suspect { id, name, kind } = suspect;

@@ -124,7 +124,7 @@ impl Steps {
             Value::Texts(["a", "b/c", "c"][..1 + random.index(3)].iter().map(|name| Some((*name).into())).collect());
         let numbers = Value::Int8s((1..=3).filter(|_| random.chance(50)).collect());
         let stays = Value::Bool(random.chance(50));
-        let (statement, values) = match random.below(33) {
+        let (statement, values) = match random.below(40) {
             0..7 => {
                 let holder = record(random);
                 let joins = Value::Bool(random.chance(70));
@@ -133,6 +133,19 @@ impl Steps {
             26..30 => {
                 let holder = record(random);
                 (Statement::EnterFree, vec![name, session, number, holder, time, limit])
+            }
+            33..37 => {
+                // As many of each.
+                let Value::Texts(names) = names else { unreachable!("they are texts") };
+                let numbers = names.iter().map(|_| 1 + i64::try_from(random.below(3)).unwrap()).collect();
+                let records = names.iter().map(|_| Some("{}".to_owned())).collect();
+                let values = [Value::Texts(names), session, Value::Int8s(numbers), Value::Texts(records), time, limit];
+                (Statement::EnterMany, values.into())
+            }
+            37..40 => {
+                let Value::Texts(names) = names else { unreachable!("they are texts") };
+                let numbers = names.iter().map(|_| 1 + i64::try_from(random.below(3)).unwrap()).collect();
+                (Statement::LeaveMany, vec![Value::Texts(names), session, Value::Int8s(numbers)])
             }
             30..33 => (Statement::LeaveUnqueued, vec![name, session, number, limit]),
             7..9 => (Statement::Look, vec![name, session, number]),

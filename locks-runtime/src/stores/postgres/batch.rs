@@ -1,0 +1,152 @@
+//! What the entries of a session do at one moment, in one statement: see [lanes](crate::contract::lanes).
+//!
+//! Only what nobody else has to do with: locks that are free, or released without a waiter. What is not among the rows of the
+//! answer has another holder, a queue, or a row that somebody has locked, and is done alone.
+
+use super::client::Answer;
+use super::connection::Value;
+use super::error::{Failure, Verdict};
+use super::row::{column, fence, number};
+use super::shared::Shared;
+use super::waiting::{Shares, Waiting};
+use crate::contract::Entry;
+use crate::contract::lanes::{self, Arrival, Direct, Lanes, Sender};
+use crate::values::error::Error;
+use crate::world::World;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use tokio_postgres::types::Type;
+
+/// How to do it.
+pub(super) enum Way<'a> {
+    /// Alone, and nothing is shared meanwhile.
+    First(Direct<'a, Waiting>),
+    /// It was part of a statement.
+    Shared(Shares),
+}
+
+/// Acquires the lock for the entry, with this record, if it is free; `None`: releases it, if nobody waits.
+pub(super) async fn shared<'a>(
+    session: &'a Arc<Shared>,
+    entry: &Arc<Entry>,
+    name: &str,
+    record: Option<&String>,
+) -> Result<Way<'a>, Failure> {
+    let waiting = || {
+        let (told, outcome) = oneshot::channel();
+        let (name, record) = (name.to_owned(), record.cloned());
+        (Waiting { name, entry: Arc::clone(entry), record, told }, outcome)
+    };
+    match lanes::arrive(session, waiting) {
+        Arrival::First(direct) => Ok(Way::First(direct)),
+        // A lane that is gone has told nobody what became of this.
+        Arrival::Behind(outcome) => {
+            outcome.await.unwrap_or(Ok(Shares { done: None, is_unresolved: true })).map(Way::Shared)
+        }
+    }
+}
+
+/// Releases what the entry holds, if nobody waits for it; returns whether it did.
+pub(super) async fn leave(session: &Arc<Shared>, entry: &Arc<Entry>) -> Result<bool, Error> {
+    let client = &session.client;
+    if !client.config().layout.has_queue() {
+        return Ok(false);
+    }
+    let name = client.name(&entry.key)?;
+    let _direct = match shared(session, entry, &name, None).await? {
+        Way::First(direct) => direct,
+        Way::Shared(shares) => return Ok(shares.done.is_some()),
+    };
+    let values = [(&name as _, Type::TEXT), (&session.id as _, Type::TEXT), (&number(entry) as _, Type::INT8)];
+    let answer = client.change(|statements| &statements.leave_unqueued, &values).await?;
+    Ok(!answer.rows.is_empty())
+}
+
+impl Sender for Shared {
+    type Member = Waiting;
+    /// In rows, which are all locked until the last of them is written.
+    const ROOM: usize = 64;
+
+    fn lanes(&self) -> &Lanes<Waiting> {
+        &self.lanes
+    }
+
+    fn world(&self) -> &World {
+        &self.client.world
+    }
+
+    async fn send(self: Arc<Self>, members: Vec<Waiting>) {
+        let (entering, leaving): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.record.is_some());
+        tokio::join!(self.enter_many(entering), self.leave_many(leaving));
+    }
+}
+
+impl Shared {
+    async fn enter_many(&self, members: Vec<Waiting>) {
+        let Columns { names, numbers, records } = Columns::of(&members);
+        let values = [
+            (&names as _, Type::TEXT_ARRAY),
+            (&self.id as _, Type::TEXT),
+            (&numbers as _, Type::INT8_ARRAY),
+            (&records as _, Type::TEXT_ARRAY),
+            (&self.ttl_micros() as _, Type::FLOAT8),
+        ];
+        if !members.is_empty() {
+            tell(members, self.client.change_if_unlocked(|statements| &statements.enter_many, &values).await);
+        }
+    }
+
+    async fn leave_many(&self, members: Vec<Waiting>) {
+        let Columns { names, numbers, .. } = Columns::of(&members);
+        let values: [Value<'_>; 3] =
+            [(&names as _, Type::TEXT_ARRAY), (&self.id as _, Type::TEXT), (&numbers as _, Type::INT8_ARRAY)];
+        if !members.is_empty() {
+            let client = &self.client;
+            tell(members, client.ask(&client.work, |statements| &statements.leave_many, &values).await);
+        }
+    }
+}
+
+/// The members as a statement takes them.
+struct Columns {
+    names: Vec<String>,
+    numbers: Vec<i64>,
+    records: Vec<Option<String>>,
+}
+
+impl Columns {
+    fn of(members: &[Waiting]) -> Self {
+        Self {
+            names: members.iter().map(|member| member.name.clone()).collect(),
+            numbers: members.iter().map(|member| number(&member.entry)).collect(),
+            records: members.iter().map(|member| member.record.clone()).collect(),
+        }
+    }
+}
+
+/// Whoever waited for it may have been dropped.
+fn tell(members: Vec<Waiting>, answer: Result<Answer, Failure>) {
+    match answer.and_then(|answer| done(&answer).map(|done| (done, answer.is_unresolved))) {
+        Ok((done, is_unresolved)) => {
+            for Waiting { name, told, .. } in members {
+                drop(told.send(Ok(Shares { done: done.get(&name).copied(), is_unresolved })));
+            }
+        }
+        // Because of one of them, perhaps: each alone finds out.
+        Err(failure) if failure.verdict != Verdict::Reconnect => {
+            let is_unresolved = failure.is_unresolved;
+            for Waiting { told, .. } in members {
+                drop(told.send(Ok(Shares { done: None, is_unresolved })));
+            }
+        }
+        Err(failure) => members.into_iter().for_each(|member| drop(member.told.send(Err(failure.clone())))),
+    }
+}
+
+/// The names of the rows that were changed, and their fences.
+fn done(answer: &Answer) -> Result<BTreeMap<String, u64>, Failure> {
+    let read = |row| Ok((column::<String>(row, "name")?, fence(column(row, "fence")?)));
+    let done: Result<_, Error> = answer.rows.iter().map(read).collect();
+    done.map_err(|error| Failure::unusable(error.kind(), error.to_string()))
+}

@@ -1,0 +1,40 @@
+//! An entry that waits for a statement that it shares with others.
+
+use super::error::Failure;
+use crate::contract::Entry;
+use crate::contract::lanes::Member;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// One that waits for a statement that it shares.
+pub(super) struct Waiting {
+    /// Its row.
+    pub(super) name: String,
+    pub(super) entry: Arc<Entry>,
+    /// Of one that acquires the lock; `None` of one that releases it.
+    pub(super) record: Option<String>,
+    pub(super) told: oneshot::Sender<Result<Shares, Failure>>,
+}
+
+/// What became of one.
+#[derive(Clone, Copy)]
+pub(super) struct Shares {
+    /// With this fence it acquired the lock, or released it; `None` if nothing was done.
+    pub(super) done: Option<u64>,
+    /// An earlier attempt had no definite answer and may still be carried out.
+    pub(super) is_unresolved: bool,
+}
+
+impl Member for Waiting {
+    fn lock(&self) -> &str {
+        &self.name
+    }
+
+    fn weight(&self) -> usize {
+        1
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.told.is_closed()
+    }
+}
