@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use super::Limits;
 use super::history::{Call, History, Hold};
-use super::spans::Span;
+use super::spans::{Span, in_one};
 use crate::clock::{Nanos, nanos};
 use crate::history::Scope;
+
+/// The longest that one poll of a body takes here, in which it may be seen more than once.
+const POLL: Duration = Duration::from_millis(2);
 
 /// Why a body may be seen running although another one holds the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,11 +40,12 @@ pub(super) fn excuse(history: &History, limits: &Limits, older: (&Call, &Hold), 
         return Some(Excuse::Unstoppable);
     }
     let stalled = |stall: &Span| {
-        let late = heartbeats.iter().filter(|at| **at > stall.to.min(until)).count();
+        let mut late = heartbeats.iter().filter(|at| **at > stall.to.min(until));
         // The pause may have come between the look at the clock and the poll: one poll is allowed after it.
-        stall.from <= newer.begun && until <= stall.to + nanos(limits.grace) && late <= 1
+        let is_one_poll = late.next().is_none_or(|first| late.all(|at| at - first < nanos(POLL)));
+        stall.from <= newer.begun && until <= stall.to + nanos(limits.grace) && is_one_poll
     };
-    if history.stalls(&call.process).iter().any(stalled) {
+    if in_one(history.stalls(&call.process)).iter().any(stalled) {
         return Some(Excuse::Stalled);
     }
     revoked(history, limits, older, newer, until)

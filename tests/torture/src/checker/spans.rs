@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::clock::{Nanos, nanos};
 
+/// What comes so soon after a span is a part of it.
+const AT_ONCE: Duration = Duration::from_millis(20);
+
 /// The time from one moment to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
@@ -30,6 +33,20 @@ impl Span {
     pub(super) fn length(self) -> Duration {
         Duration::from_nanos(self.to.saturating_sub(self.from))
     }
+}
+
+/// The same, as one where one follows the other at once.
+pub(super) fn in_one(spans: &[Span]) -> Vec<Span> {
+    let mut spans = spans.to_vec();
+    spans.sort_unstable();
+    let mut merged: Vec<Span> = Vec::new();
+    for span in spans {
+        match merged.last_mut() {
+            Some(last) if span.from <= last.extended(AT_ONCE).to => last.to = last.to.max(span.to),
+            _ => merged.push(span),
+        }
+    }
+    merged
 }
 
 /// The parts of `whole` that are in none of `covers`, in order.

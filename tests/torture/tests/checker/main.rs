@@ -88,6 +88,21 @@ mod exclusion {
         assert_eq!(history(false), [Rule::Exclusion]);
     }
 
+    /// Its process is paused, and its runtime blocked as soon as it is resumed. In the poll that comes then it is seen twice.
+    #[test]
+    fn one_poll_is_allowed_after_pauses_that_follow_each_other() {
+        let history = |again, seen| {
+            let held = two_workers().invokes(0, "a", 1).starts(10, "a", 1, 5).stalls(100, 5_000, "a");
+            let blocked = held.stalls(again, 9_000, "a").beats(9_001, "a", 1, false).beats(seen, "a", 1, false);
+            let ended = blocked.finishes(9_050, "a", 1, Ending::Dropped).returns(9_051, "a", 1, Outcome::Lost);
+            let cut = ended.fault(100, 5_000, Scope::Worker("a".into()));
+            cut.invokes(1, "b", 1).holds(4_000, 4_100, "b", 1, 6).violated()
+        };
+        assert_eq!(history(5_001, 9_001), []);
+        assert_eq!(history(5_001, 9_040), [Rule::Exclusion], "polled twice");
+        assert_eq!(history(6_000, 9_001), [Rule::Exclusion], "it ran for a second in between");
+    }
+
     #[test]
     fn a_revocation_is_noticed_by_the_deadline() {
         let history = |end| {
