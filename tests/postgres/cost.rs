@@ -127,7 +127,8 @@ async fn a_thousand_waiters_are_one_connection_and_no_statements(fixture: Fixtur
     // For what must not happen: further statements.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let sent = server.statements() - before;
-    assert!((2000..=2000 + looks()).contains(&sent), "{sent} statements, and not two for each");
+    // To find the locks taken, many at once, and to enter each queue.
+    assert!((1000..=1500 + looks()).contains(&sent), "{sent} statements, and not one for each and a few");
     for guard in guards {
         guard.release().await.unwrap();
     }
@@ -135,12 +136,12 @@ async fn a_thousand_waiters_are_one_connection_and_no_statements(fixture: Fixtur
         // It is released by its drop.
         assert!(granted(waiter).await.is_held());
     }
-    // To find the lock taken, to enter the queue, to look whether a notification is true, which anybody can send; to release
-    // it once without a queue and once with one, and then by the waiter.
+    // For each besides: to release it once without a queue and once with one, to look whether a notification is true, which
+    // anybody can send, and to release it by the waiter.
     let sent = eventually(async || match server.statements() - before {
-        sent @ 6000.. => Ok(sent),
+        sent @ 5000.. => Ok(sent),
         sent => Err(sent),
     })
     .await;
-    assert!(sent <= 6000 + looks(), "{sent} statements, and not six for each");
+    assert!(sent <= 5500 + looks(), "{sent} statements, and not five for each and a few");
 }

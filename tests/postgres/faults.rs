@@ -1,6 +1,7 @@
 //! What goes wrong while a lock is wanted, held or released.
 
 use crate::{Case, Fixture};
+use distributed_locks::{Error, ErrorKind};
 use std::time::{Duration, Instant};
 use support::postgres::{Pool, Setup};
 use support::proxy::{Mode, Proxy};
@@ -105,8 +106,14 @@ async fn behind_a_pool_nobody_gets_the_answers_of_a_connection_that_broke(fixtur
     let tasks = (0..4 * CLIENTS).map(|task| {
         let locks = ours[task % CLIENTS].clone();
         tokio::spawn(async move {
+            // A busy machine may not answer in time; what must not be is the answer to something else.
+            let is_late = |error: &Error| error.kind() == ErrorKind::Unavailable;
             for _ in 0..ROUNDS {
-                locks.lock(format!("ours/{task}")).acquire().await.unwrap().release().await.unwrap();
+                let guard = match locks.lock(format!("ours/{task}")).acquire().await {
+                    Err(error) if is_late(&error) => continue,
+                    acquired => acquired.unwrap(),
+                };
+                guard.release().await.or_else(|error| if is_late(&error) { Ok(()) } else { Err(error) }).unwrap();
             }
         })
     });

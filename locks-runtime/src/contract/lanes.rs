@@ -210,7 +210,9 @@ mod tests {
             self.sent.lock().push(members.iter().map(|member| member.lock.clone()).collect());
             tokio::time::sleep(Duration::from_millis(1)).await;
             let count = members.len();
-            members.into_iter().for_each(|member| drop(member.told.send(count)));
+            for member in members {
+                let _ = member.told.send(count);
+            }
         }
     }
 

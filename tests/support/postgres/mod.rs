@@ -94,8 +94,15 @@ impl Postgres {
     }
 
     /// Makes a standby take writes. Returns when it does.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
     pub fn promote(&self) {
-        assert_eq!(self.psql("SELECT pg_promote()"), "t");
+        // What the standby replays meanwhile may be in the statement's way, which is then cancelled.
+        let is_promoted = || self.psql_as("postgres", "SELECT pg_is_in_recovery()").as_deref() == Ok("f");
+        let told = (0..10).map(|_| self.psql_as("postgres", "SELECT pg_promote()")).find(|_| is_promoted());
+        assert!(told.is_some(), "still a standby\n{}", self.psql("SELECT pg_is_in_recovery()"));
     }
 
     /// The result of a statement of the superuser, a line for each row.

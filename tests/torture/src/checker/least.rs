@@ -48,6 +48,9 @@ pub(super) fn check(history: &History, limits: &Limits, key: &str) -> Vec<Violat
 
 /// The earliest time at which the call may have been granted the lock: the time counts from there.
 fn granted(before: &[(&Call, &Hold)], call: &Call) -> Nanos {
+    if call.options.joins.is_some() {
+        return call.invoked;
+    }
     let released = before.iter().rev().find(|(before, _)| before.options.joins.is_none()).and_then(|(before, hold)| {
         // One that was lost had gone to another before its body ended.
         let is_normal = before.returned.is_some_and(|(_, outcome)| outcome == Outcome::Ran);

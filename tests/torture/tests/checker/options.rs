@@ -247,6 +247,18 @@ mod joined {
         assert_eq!(history(5_200), [Rule::Progress]);
     }
 
+    /// The store is asked to keep the lock, which may take a while, and the time counts from when the call asked for it.
+    #[test]
+    fn an_inner_hold_at_least_counts_from_its_call() {
+        let history = |then: u64| {
+            let options = Options { least_ms: Some(3_000), ..joins() };
+            let inner = outer(None).invokes_as(100, "a", 2, options, true).holds(900, 920, "a", 2, 5);
+            inner.invokes(1, "b", 1).holds(then, then + 10, "b", 1, 6).violated()
+        };
+        assert_eq!(history(3_000), [Rule::Exclusion]);
+        assert_eq!(history(3_100), []);
+    }
+
     /// The outer hold is revoked before the inner call asks for its time, and nobody knows it yet.
     #[test]
     fn an_inner_hold_at_least_under_a_hold_that_was_taken_away_keeps_nothing() {
