@@ -16,6 +16,15 @@ pub struct QueuedEntry {
     pub name: String,
 }
 
+impl QueuedEntry {
+    /// The entry's number in its session, with which every store's names end: a newer one has a greater one.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        let digits = self.id.rsplit(|c: char| !c.is_ascii_digit()).next();
+        digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    }
+}
+
 /// What a fault of a server may do to those who use locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {

@@ -126,10 +126,10 @@ impl<M: Model> Inspector<M> {
         let mut suspects = Vec::new();
         let is_meant = |call: &&Pending| call.key == key && !call.name.ends_with('.') && !seen.is_stopped(call.process);
         for call in seen.pending.values().filter(is_meant) {
-            // The call waits with the last of its entries.
-            let mut own: Vec<&QueuedEntry> = queue.iter().filter(|entry| entry.name == call.name).collect();
-            own.pop();
-            suspects.extend(own.iter().map(|entry| Suspect::new(entry, Kind::BehindItself)));
+            // The call waits with the newest of its entries. An older one may have come back behind that, by a late request.
+            let own: Vec<&QueuedEntry> = queue.iter().filter(|entry| entry.name == call.name).collect();
+            let newest = own.iter().enumerate().max_by_key(|(_, entry)| entry.number()).map_or(0, |(place, _)| place);
+            suspects.extend(own[..newest].iter().map(|entry| Suspect::new(entry, Kind::BehindItself)));
         }
         for process in (0..self.processes).filter(|process| !seen.is_stopped(*process)) {
             if self.kept_until(process, key, seen).is_some_and(|until| until + 4 * SECOND > Instant::now()) {

@@ -149,6 +149,8 @@ impl Seen {
     }
 
     fn look(&mut self, state: &dyn State) {
+        // What the store has forgotten since nobody can keep.
+        self.reserved.retain(|key, reserved| !is_disturbed(state, key, reserved.asked));
         let believers: Vec<Live> = self.live.iter().filter(|live| live.guard.is_held()).cloned().collect();
         for live in believers.iter().filter(|live| !live.is_excused(state)) {
             let head = state.queue(live.key).into_iter().next();
