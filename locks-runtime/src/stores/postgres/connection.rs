@@ -43,7 +43,7 @@ pub(super) struct OpenConnection {
     prepared: Option<Prepared>,
     /// Of a pool's connection: see [`Turn`].
     turn: Option<Arc<tokio::sync::Mutex<()>>>,
-    /// No more requests are to be sent: the last one has no answer, or it was not awaited.
+    /// The last request in its turn has no answer, or it was not awaited: no more are to be sent.
     is_out_of_step: AtomicBool,
     /// Each statement is sent in a transaction that says what it needs.
     is_explicit: AtomicBool,
@@ -113,7 +113,6 @@ impl Connection {
 
     /// Leaves `open` alone, so that the next request makes another, and cancels what still runs on it.
     pub(super) fn abandon(&self, open: &Arc<OpenConnection>) {
-        open.is_out_of_step.store(true, Ordering::Release);
         let mut current = self.current.lock();
         if current.as_ref().is_some_and(|now| Arc::ptr_eq(now, open)) {
             *current = None;
@@ -218,7 +217,7 @@ impl OpenConnection {
 /// client that is gone it may leave the rest there, or what is still to be answered, for the next client.
 pub(super) struct Turn {
     open: Arc<OpenConnection>,
-    /// `None` if nobody waits for it, or no more.
+    /// `None` where there are no turns, and once the request is answered.
     turn: Option<tokio::sync::OwnedMutexGuard<()>>,
 }
 
@@ -235,7 +234,9 @@ impl Turn {
         limit: Duration,
     ) -> Result<Vec<Row>, Failure> {
         let answer = self.open.ask(statement, values, limit).await;
-        self.turn.take();
+        if !answer.as_ref().is_err_and(|failure| failure.verdict == Verdict::Reconnect) {
+            self.turn.take();
+        }
         answer
     }
 
