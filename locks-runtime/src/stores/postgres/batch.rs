@@ -84,6 +84,9 @@ impl Sender for Shared {
 
 impl Shared {
     async fn enter_many(&self, members: Vec<Waiting>) {
+        if members.is_empty() {
+            return;
+        }
         let Columns { names, numbers, records } = Columns::of(&members);
         let values = [
             (&names as _, Type::TEXT_ARRAY),
@@ -92,19 +95,18 @@ impl Shared {
             (&records as _, Type::TEXT_ARRAY),
             (&self.ttl_micros() as _, Type::FLOAT8),
         ];
-        if !members.is_empty() {
-            tell(members, self.client.change_if_unlocked(|statements| &statements.enter_many, &values).await);
-        }
+        tell(members, self.client.change_if_unlocked(|statements| &statements.enter_many, &values).await);
     }
 
     async fn leave_many(&self, members: Vec<Waiting>) {
+        if members.is_empty() {
+            return;
+        }
         let Columns { names, numbers, .. } = Columns::of(&members);
         let values: [Value<'_>; 3] =
             [(&names as _, Type::TEXT_ARRAY), (&self.id as _, Type::TEXT), (&numbers as _, Type::INT8_ARRAY)];
-        if !members.is_empty() {
-            let client = &self.client;
-            tell(members, client.ask(&client.work, |statements| &statements.leave_many, &values).await);
-        }
+        let client = &self.client;
+        tell(members, client.ask(&client.work, |statements| &statements.leave_many, &values).await);
     }
 }
 
@@ -127,20 +129,16 @@ impl Columns {
 
 /// Whoever waited for it may have been dropped.
 fn tell(members: Vec<Waiting>, answer: Result<Answer, Failure>) {
-    match answer.and_then(|answer| done(&answer).map(|done| (done, answer.is_unresolved))) {
-        Ok((done, is_unresolved)) => {
-            for Waiting { name, told, .. } in members {
-                drop(told.send(Ok(Shares { done: done.get(&name).copied(), is_unresolved })));
-            }
+    let (done, is_unresolved) = match answer.and_then(|answer| Ok((done(&answer)?, answer.is_unresolved))) {
+        Err(failure) if failure.verdict == Verdict::Reconnect => {
+            return members.into_iter().for_each(|member| drop(member.told.send(Err(failure.clone()))));
         }
         // Because of one of them, perhaps: each alone finds out.
-        Err(failure) if failure.verdict != Verdict::Reconnect => {
-            let is_unresolved = failure.is_unresolved;
-            for Waiting { told, .. } in members {
-                drop(told.send(Ok(Shares { done: None, is_unresolved })));
-            }
-        }
-        Err(failure) => members.into_iter().for_each(|member| drop(member.told.send(Err(failure.clone())))),
+        Err(failure) => (BTreeMap::new(), failure.is_unresolved),
+        Ok(answered) => answered,
+    };
+    for Waiting { name, told, .. } in members {
+        drop(told.send(Ok(Shares { done: done.get(&name).copied(), is_unresolved })));
     }
 }
 
