@@ -71,6 +71,15 @@ impl<S: Default> Ledger<S> {
 }
 
 impl<S> Ledger<S> {
+    /// As [`sent`](Ledger::sent), of a request that was handed over before and is unresolved since then. An entry that has left
+    /// meanwhile is an orphan already, and stays one.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn sent_again(&self, number: u64) {
+        if let Some(known) = self.0.lock().entries.get_mut(&number) {
+            known.unresolved += 1;
+        }
+    }
+
     /// A request that was [`sent`](Ledger::sent) had a definite answer: nothing of it is under way any more.
     pub fn resolved(&self, number: u64) {
         if let Some(known) = self.0.lock().entries.get_mut(&number) {

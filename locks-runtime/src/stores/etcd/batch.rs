@@ -12,7 +12,6 @@ use crate::values::shared_error;
 use crate::world::World;
 use etcd_client::{Txn, TxnResponse};
 use std::sync::Arc;
-use tokio::sync::oneshot;
 
 impl Sender for Client {
     type Member = Waiting;
@@ -29,14 +28,12 @@ impl Sender for Client {
 
     async fn send(self: Arc<Self>, mut members: Vec<Waiting>) {
         if members.len() == 1
-            && let Some(Waiting { part, outcome }) = members.pop()
+            && let Some(member) = members.pop()
         {
-            let told = alone(&self, &part).await.map_or_else(Outcome::Failed, Outcome::Carried);
-            // Whoever waited for it may have been dropped.
-            drop(outcome.send(told));
-            return;
+            let outcome = alone(&self, &member).await.map_or_else(Outcome::Failed, Outcome::Carried);
+            return member.end(outcome);
         }
-        let parts: Vec<&Part> = members.iter().map(|member| &*member.part).collect();
+        let parts: Vec<&Part> = members.iter().map(|member| &**member).collect();
         let conditions: Vec<_> = parts.iter().map(|part| part.request.condition.clone()).collect();
         let then: Vec<_> = parts.iter().flat_map(|part| part.request.then.iter().cloned()).collect();
         let answer = send(&self, &Txn::new().when(conditions).and_then(then), &parts).await;
@@ -49,11 +46,7 @@ impl Sender for Client {
 /// If this is dropped while the part waits, it is never sent; after that, it may be carried out.
 pub(super) async fn carry_out(client: &Arc<Client>, part: Part) -> Result<Carried, Failure> {
     let part = Arc::new(part);
-    let waiting = || {
-        let (outcome, told) = oneshot::channel();
-        (Waiting { part: Arc::clone(&part), outcome }, told)
-    };
-    match lanes::arrive(client, waiting) {
+    match lanes::arrive(client, || Waiting::new(&part)) {
         Arrival::First(_direct) => alone(client, &part).await,
         Arrival::Behind(outcome) => match outcome.await {
             Ok(Outcome::Carried(carried)) => Ok(carried),
@@ -94,18 +87,16 @@ fn tell(members: Vec<Waiting>, answer: Result<TxnResponse, Failure>) {
         Ok(answer) if answer.succeeded() => {
             let revision = queue::revision(answer.header());
             let mut responses = answer.op_responses().into_iter();
-            for Waiting { part, outcome } in members {
-                let responses = responses.by_ref().take(part.request.then.len()).collect();
-                drop(outcome.send(Outcome::Carried(Carried { revision, succeeded: true, responses })));
+            for member in members {
+                let responses = responses.by_ref().take(member.request.then.len()).collect();
+                member.end(Outcome::Carried(Carried { revision, succeeded: true, responses }));
             }
         }
         Err(Failure { verdict, error }) if matches!(verdict, Verdict::AnotherMember | Verdict::OtherStore) => {
             let error = Arc::new(error);
-            for member in members {
-                let error = shared_error::copy_of(&error);
-                drop(member.outcome.send(Outcome::Failed(Failure { verdict, error })));
-            }
+            let failure = || Failure { verdict, error: shared_error::copy_of(&error) };
+            members.into_iter().for_each(|member| member.end(Outcome::Failed(failure())));
         }
-        Ok(_) | Err(_) => members.into_iter().for_each(|member| drop(member.outcome.send(Outcome::Alone))),
+        Ok(_) | Err(_) => members.into_iter().for_each(|member| member.end(Outcome::Alone)),
     }
 }

@@ -6,6 +6,7 @@ use super::names::QueueRange;
 use super::queue::{Carried, Conditional};
 use crate::contract::lanes::Member;
 use crate::contract::{Entry, Ledger};
+use std::ops::Deref;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -28,17 +29,57 @@ pub(super) enum Outcome {
 
 /// A part that waits for a transaction.
 pub(super) struct Waiting {
-    pub(super) part: Arc<Part>,
-    pub(super) outcome: oneshot::Sender<Outcome>,
+    part: Handed,
+    outcome: oneshot::Sender<Outcome>,
+}
+
+/// A part that somebody else sends. It is unresolved until this is dropped: its entry may leave before it is sent, and would
+/// then come back without an owner.
+struct Handed(Arc<Part>);
+
+impl Handed {
+    fn over(part: &Arc<Part>) -> Self {
+        if let Some((ledger, entry)) = &part.puts {
+            ledger.sent(entry);
+        }
+        Self(Arc::clone(part))
+    }
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        self.0.note_resolved();
+    }
+}
+
+impl Waiting {
+    pub(super) fn new(part: &Arc<Part>) -> (Self, oneshot::Receiver<Outcome>) {
+        let (outcome, receiver) = oneshot::channel();
+        (Self { part: Handed::over(part), outcome }, receiver)
+    }
+
+    /// What became of it: first that nothing of it is under way any more. Whoever waited may have been dropped.
+    pub(super) fn end(self, outcome: Outcome) {
+        drop(self.part);
+        drop(self.outcome.send(outcome));
+    }
+}
+
+impl Deref for Waiting {
+    type Target = Part;
+
+    fn deref(&self) -> &Part {
+        &self.part.0
+    }
 }
 
 impl Member for Waiting {
     fn lock(&self) -> &str {
-        &self.part.lock
+        &self.part.0.lock
     }
 
     fn weight(&self) -> usize {
-        self.part.request.then.len()
+        self.part.0.request.then.len()
     }
 
     fn is_wanted(&self) -> bool {
@@ -59,7 +100,7 @@ impl Part {
     /// It is sent, and unresolved until it has a definite answer.
     pub(super) fn note_sent(&self) {
         if let Some((ledger, entry)) = &self.puts {
-            ledger.sent(entry);
+            ledger.sent_again(entry.number);
         }
     }
 
@@ -67,5 +108,44 @@ impl Part {
         if let Some((ledger, entry)) = &self.puts {
             ledger.resolved(entry.number);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stores::etcd::queue;
+    use crate::values::holder::Holder;
+    use crate::values::key::Key;
+    use crate::values::options::Mode;
+
+    fn handed() -> (Arc<Ledger<EntryState>>, Arc<Entry>, Arc<Part>) {
+        let key = Key::new("k").unwrap();
+        let entry = Arc::new(Entry { key, number: 7, holder: Holder::default().into(), mode: Mode::Exclusive });
+        let (ledger, range) = (Arc::new(Ledger::default()), QueueRange::new("", &entry.key));
+        ledger.update(&entry, |_: &mut EntryState| ());
+        let part = Part::of(&range, queue::join(&range, "k/1-7", Vec::new(), 1)).putting(&entry, &ledger);
+        (ledger, entry, Arc::new(part))
+    }
+
+    /// As when its sender waits for a connection, and its caller is dropped meanwhile.
+    #[test]
+    fn an_entry_that_left_before_it_was_sent_is_an_orphan() {
+        let (ledger, entry, part) = handed();
+        let handed = Handed::over(&part);
+        ledger.left(entry.number);
+        part.note_sent();
+        part.note_resolved();
+        drop(handed);
+        assert!(!ledger.contains(entry.number), "nobody would let it leave");
+        assert_eq!(ledger.orphans().len(), 1);
+    }
+
+    #[test]
+    fn one_that_is_never_sent_is_resolved() {
+        let (ledger, entry, part) = handed();
+        drop(Handed::over(&part));
+        ledger.left(entry.number);
+        assert_eq!(ledger.orphans().len(), 0);
     }
 }
