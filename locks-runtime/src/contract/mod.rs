@@ -3,13 +3,13 @@
 
 mod async_session;
 mod backoff;
+#[cfg(any(feature = "etcd", feature = "postgres"))]
+pub(crate) mod batches;
 mod capabilities;
 mod changes;
 #[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
 mod endpoint;
 mod entry;
-#[cfg(any(feature = "etcd", feature = "postgres"))]
-pub(crate) mod lanes;
 mod ledger;
 mod line;
 mod native;

@@ -1,4 +1,4 @@
-//! Requests that share a transaction: see [lanes](crate::contract::lanes).
+//! Requests that share a transaction: see [batches](crate::contract::batches).
 //!
 //! A shared transaction has every part's condition, or nothing of it happens: then each part is sent alone, as it is when
 //! anything about it is refused. All that it puts is created at one revision, so that no lock is in it twice.
@@ -7,18 +7,18 @@ use super::client::Client;
 use super::error::{Failure, Verdict};
 use super::part::{Outcome, Part, Waiting};
 use super::queue::{self, Carried};
-use crate::contract::lanes::{self, Arrival, Lanes, Sender};
+use crate::contract::batches::{self, Arrival, Batches, SendsBatches};
 use crate::values::shared_error;
 use crate::world::World;
 use etcd_client::{Txn, TxnResponse};
 use std::sync::Arc;
 
-impl Sender for Client {
-    type Member = Waiting;
+impl SendsBatches for Client {
+    type Request = Waiting;
     /// In operations: etcd refuses more than 128 by default.
     const ROOM: usize = 126;
 
-    fn lanes(&self) -> &Lanes<Waiting> {
+    fn batches(&self) -> &Batches<Waiting> {
         &self.batches
     }
 
@@ -37,7 +37,7 @@ impl Sender for Client {
         let conditions: Vec<_> = parts.iter().map(|part| part.request.condition.clone()).collect();
         let then: Vec<_> = parts.iter().flat_map(|part| part.request.then.iter().cloned()).collect();
         let answer = send(&self, &Txn::new().when(conditions).and_then(then), &parts).await;
-        tell(members, answer);
+        report(members, answer);
     }
 }
 
@@ -46,7 +46,7 @@ impl Sender for Client {
 /// If this is dropped while the part waits, it is never sent; after that, it may be carried out.
 pub(super) async fn carry_out(client: &Arc<Client>, part: Part) -> Result<Carried, Failure> {
     let part = Arc::new(part);
-    match lanes::arrive(client, || Waiting::new(&part)) {
+    match batches::arrive(client, || Waiting::new(&part)) {
         Arrival::First(_direct) => alone(client, &part).await,
         Arrival::Behind(outcome) => match outcome.await {
             Ok(Outcome::Carried(carried)) => Ok(carried),
@@ -82,7 +82,7 @@ async fn send(client: &Client, transaction: &Txn, parts: &[&Part]) -> Result<Txn
         .await
 }
 
-fn tell(members: Vec<Waiting>, answer: Result<TxnResponse, Failure>) {
+fn report(members: Vec<Waiting>, answer: Result<TxnResponse, Failure>) {
     match answer {
         Ok(answer) if answer.succeeded() => {
             let revision = queue::revision(answer.header());

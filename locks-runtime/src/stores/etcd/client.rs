@@ -11,7 +11,7 @@ use super::limit::ConcurrencyLimit;
 use super::member::{ConnectionCell, Member};
 use super::multiplexer::{Notification, Subscription};
 use super::part::Waiting;
-use crate::contract::lanes::Lanes;
+use crate::contract::batches::Batches;
 use crate::values::error::Error;
 use crate::world::World;
 use etcd_client::{
@@ -39,7 +39,7 @@ pub(super) struct Client {
     preferred: AtomicUsize,
     limit: ConcurrencyLimit,
     /// What shares a transaction.
-    pub(super) batches: Lanes<Waiting>,
+    pub(super) batches: Batches<Waiting>,
     pub(super) identity: Identity,
     /// Permits to begin a watch that is not urgent.
     pub(super) background_watches: Semaphore,
@@ -57,7 +57,7 @@ impl Client {
             members,
             preferred: AtomicUsize::new(first),
             limit: ConcurrencyLimit::default(),
-            batches: Lanes::default(),
+            batches: Batches::default(),
             identity: Identity::default(),
             background_watches: Semaphore::new(BACKGROUND_WATCHES),
         })

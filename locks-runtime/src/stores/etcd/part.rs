@@ -4,7 +4,7 @@ use super::entries::EntryState;
 use super::error::Failure;
 use super::names::QueueRange;
 use super::queue::{Carried, Conditional};
-use crate::contract::lanes::Member;
+use crate::contract::batches::Batched;
 use crate::contract::{Entry, Ledger};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(super) struct Part {
     puts: Option<(Arc<Ledger<EntryState>>, Arc<Entry>)>,
 }
 
-/// What one of those who wait for a shared transaction is told.
+/// What becomes of a part in a transaction that others share.
 pub(super) enum Outcome {
     Carried(Carried),
     Failed(Failure),
@@ -73,7 +73,7 @@ impl Deref for Waiting {
     }
 }
 
-impl Member for Waiting {
+impl Batched for Waiting {
     fn lock(&self) -> &str {
         &self.part.0.lock
     }

@@ -1,4 +1,4 @@
-//! What the entries of a session do at one moment, in one statement: see [lanes](crate::contract::lanes).
+//! What the entries of a session do at one moment, in one statement: see [batches](crate::contract::batches).
 //!
 //! Only what nobody else has to do with: locks that are free, or released without a waiter. What is not among the rows of the
 //! answer has another holder, a queue, or a row that somebody has locked, and is done alone.
@@ -8,9 +8,9 @@ use super::connection::Value;
 use super::error::{Failure, Verdict};
 use super::row::{column, fence, number};
 use super::shared::Shared;
-use super::waiting::{Shares, Waiting};
+use super::waiting::{Outcome, Waiting};
 use crate::contract::Entry;
-use crate::contract::lanes::{self, Arrival, Direct, Lanes, Sender};
+use crate::contract::batches::{self, Arrival, Batches, Direct, SendsBatches};
 use crate::values::error::Error;
 use crate::world::World;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ pub(super) enum Way<'a> {
     /// Alone, and nothing is shared meanwhile.
     First(Direct<'a, Waiting>),
     /// It was part of a statement.
-    Shared(Shares),
+    Shared(Outcome),
 }
 
 /// Acquires the lock for the entry, with this record, if it is free; `None`: releases it, if nobody waits.
@@ -34,15 +34,15 @@ pub(super) async fn shared<'a>(
     record: Option<&String>,
 ) -> Result<Way<'a>, Failure> {
     let waiting = || {
-        let (told, outcome) = oneshot::channel();
+        let (outcome, receiver) = oneshot::channel();
         let (name, record) = (name.to_owned(), record.cloned());
-        (Waiting { name, entry: Arc::clone(entry), record, told }, outcome)
+        (Waiting { name, entry: Arc::clone(entry), record, outcome }, receiver)
     };
-    match lanes::arrive(session, waiting) {
+    match batches::arrive(session, waiting) {
         Arrival::First(direct) => Ok(Way::First(direct)),
-        // A lane that is gone has told nobody what became of this.
+        // A task that is gone has reported nothing.
         Arrival::Behind(outcome) => {
-            outcome.await.unwrap_or(Ok(Shares { done: None, is_unresolved: true })).map(Way::Shared)
+            outcome.await.unwrap_or(Ok(Outcome { done: None, is_unresolved: true })).map(Way::Shared)
         }
     }
 }
@@ -56,20 +56,20 @@ pub(super) async fn leave(session: &Arc<Shared>, entry: &Arc<Entry>) -> Result<b
     let name = client.name(&entry.key)?;
     let _direct = match shared(session, entry, &name, None).await? {
         Way::First(direct) => direct,
-        Way::Shared(shares) => return Ok(shares.done.is_some()),
+        Way::Shared(outcome) => return Ok(outcome.done.is_some()),
     };
     let values = [(&name as _, Type::TEXT), (&session.id as _, Type::TEXT), (&number(entry) as _, Type::INT8)];
     let answer = client.change(|statements| &statements.leave_unqueued, &values).await?;
     Ok(!answer.rows.is_empty())
 }
 
-impl Sender for Shared {
-    type Member = Waiting;
+impl SendsBatches for Shared {
+    type Request = Waiting;
     /// In rows, which are all locked until the last of them is written.
     const ROOM: usize = 64;
 
-    fn lanes(&self) -> &Lanes<Waiting> {
-        &self.lanes
+    fn batches(&self) -> &Batches<Waiting> {
+        &self.batches
     }
 
     fn world(&self) -> &World {
@@ -95,7 +95,7 @@ impl Shared {
             (&records as _, Type::TEXT_ARRAY),
             (&self.ttl_micros() as _, Type::FLOAT8),
         ];
-        tell(members, self.client.change_if_unlocked(|statements| &statements.enter_many, &values).await);
+        report(members, self.client.change_if_unlocked(|statements| &statements.enter_many, &values).await);
     }
 
     async fn leave_many(&self, members: Vec<Waiting>) {
@@ -106,7 +106,7 @@ impl Shared {
         let values: [Value<'_>; 3] =
             [(&names as _, Type::TEXT_ARRAY), (&self.id as _, Type::TEXT), (&numbers as _, Type::INT8_ARRAY)];
         let client = &self.client;
-        tell(members, client.ask(&client.work, |statements| &statements.leave_many, &values).await);
+        report(members, client.ask(&client.work, |statements| &statements.leave_many, &values).await);
     }
 }
 
@@ -128,17 +128,17 @@ impl Columns {
 }
 
 /// Whoever waited for it may have been dropped.
-fn tell(members: Vec<Waiting>, answer: Result<Answer, Failure>) {
+fn report(members: Vec<Waiting>, answer: Result<Answer, Failure>) {
     let (done, is_unresolved) = match answer.and_then(|answer| Ok((done(&answer)?, answer.is_unresolved))) {
         Err(failure) if failure.verdict == Verdict::Reconnect => {
-            return members.into_iter().for_each(|member| drop(member.told.send(Err(failure.clone()))));
+            return members.into_iter().for_each(|member| drop(member.outcome.send(Err(failure.clone()))));
         }
         // Because of one of them, perhaps: each alone finds out.
         Err(failure) => (BTreeMap::new(), failure.is_unresolved),
         Ok(answered) => answered,
     };
-    for Waiting { name, told, .. } in members {
-        drop(told.send(Ok(Shares { done: done.get(&name).copied(), is_unresolved })));
+    for Waiting { name, outcome, .. } in members {
+        drop(outcome.send(Ok(Outcome { done: done.get(&name).copied(), is_unresolved })));
     }
 }
 

@@ -7,7 +7,7 @@ use super::entries::Status;
 use super::error::{ENTRY_LAPSED, Failure};
 use super::row::{View, column, number};
 use super::shared::Shared;
-use super::waiting::Shares;
+use super::waiting::Outcome;
 use crate::contract::{Entered, Entry, WhenBusy};
 use crate::values::error::Error;
 use std::sync::Arc;
@@ -90,8 +90,8 @@ async fn send(
     }
     let way = batch::shared(shared, entry, name, Some(record)).await?;
     let was_unresolved = match way {
-        Way::Shared(Shares { done: Some(fence), is_unresolved }) => return Ok(Sent::Shared(fence, is_unresolved)),
-        Way::Shared(shares) => shares.is_unresolved,
+        Way::Shared(Outcome { done: Some(fence), is_unresolved }) => return Ok(Sent::Shared(fence, is_unresolved)),
+        Way::Shared(outcome) => outcome.is_unresolved,
         Way::First(_) => false,
     };
     let answer = alone(shared, entry, values, when_busy, matches!(way, Way::First(_))).await;

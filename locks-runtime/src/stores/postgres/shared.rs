@@ -7,7 +7,7 @@ use super::row::{column, number};
 use super::sql::Statements;
 use super::waiting::Waiting;
 use crate::contract::Entry;
-use crate::contract::lanes::Lanes;
+use crate::contract::batches::Batches;
 use crate::values::error::Error;
 use crate::world::clock::{AtomicMoment, Moment};
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ pub(super) struct Shared {
     pub(super) ttl: Duration,
     pub(super) entries: Arc<Entries>,
     /// What shares a statement.
-    pub(super) lanes: Lanes<Waiting>,
+    pub(super) batches: Batches<Waiting>,
     /// Until then at least the database keeps the entries. Afterwards the session is over, whatever it still shows.
     deadline: AtomicMoment,
     closed: AtomicBool,
@@ -42,7 +42,7 @@ impl Shared {
             id: format!("{:016x}{:016x}", world.bits(), world.bits()),
             ttl,
             entries: Arc::default(),
-            lanes: Lanes::default(),
+            batches: Batches::default(),
             deadline: AtomicMoment::new(world.now() + ttl),
             closed: AtomicBool::new(false),
             client,

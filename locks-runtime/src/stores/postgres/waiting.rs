@@ -2,7 +2,7 @@
 
 use super::error::Failure;
 use crate::contract::Entry;
-use crate::contract::lanes::Member;
+use crate::contract::batches::Batched;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -13,19 +13,19 @@ pub(super) struct Waiting {
     pub(super) entry: Arc<Entry>,
     /// Of one that acquires the lock; `None` of one that releases it.
     pub(super) record: Option<String>,
-    pub(super) told: oneshot::Sender<Result<Shares, Failure>>,
+    pub(super) outcome: oneshot::Sender<Result<Outcome, Failure>>,
 }
 
 /// What became of one.
 #[derive(Clone, Copy)]
-pub(super) struct Shares {
+pub(super) struct Outcome {
     /// With this fence it acquired the lock, or released it; `None` if nothing was done.
     pub(super) done: Option<u64>,
     /// An earlier attempt had no definite answer and may still be carried out.
     pub(super) is_unresolved: bool,
 }
 
-impl Member for Waiting {
+impl Batched for Waiting {
     fn lock(&self) -> &str {
         &self.name
     }
@@ -35,6 +35,6 @@ impl Member for Waiting {
     }
 
     fn is_wanted(&self) -> bool {
-        !self.told.is_closed()
+        !self.outcome.is_closed()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A database agrees on each transaction by itself and writes it to its log, whatever is in it, so that many locks at once
 //! cost as much as there are transactions. Who comes while nothing is under way is sent at once, alone, by whoever calls. All
-//! others are gathered by a few lanes, each of which sends what has come since another one did.
+//! others are gathered by a few tasks, each of which sends what has come since another one did.
 
 use crate::values::mutex::Mutex;
 use crate::world::World;
@@ -11,14 +11,14 @@ use std::future::Future;
 use std::sync::Arc;
 
 /// How many are under way at once. With one, the way there and back would be lost between two.
-const LANES: usize = 4;
+const AT_ONCE: usize = 4;
 
 /// One of those that wait to be sent.
-pub(crate) trait Member: Send + 'static {
+pub(crate) trait Batched: Send + 'static {
     /// Of each lock one at most is sent at a time.
     fn lock(&self) -> &str;
 
-    /// How much of the [room](Sender::ROOM) it takes.
+    /// How much of the [room](SendsBatches::ROOM) it takes.
     fn weight(&self) -> usize;
 
     /// Whether anybody still waits for what becomes of it.
@@ -26,35 +26,35 @@ pub(crate) trait Member: Send + 'static {
 }
 
 /// Sends what waits.
-pub(crate) trait Sender: Send + Sync + 'static {
-    type Member: Member;
+pub(crate) trait SendsBatches: Send + Sync + 'static {
+    type Request: Batched;
 
     /// How much one request takes.
     const ROOM: usize;
 
-    fn lanes(&self) -> &Lanes<Self::Member>;
+    fn batches(&self) -> &Batches<Self::Request>;
 
     fn world(&self) -> &World;
 
-    /// Sends these together, and tells each what became of it.
-    fn send(self: Arc<Self>, members: Vec<Self::Member>) -> impl Future<Output = ()> + Send;
+    /// Sends these together, and reports to each its outcome.
+    fn send(self: Arc<Self>, members: Vec<Self::Request>) -> impl Future<Output = ()> + Send;
 }
 
 /// What is gathered.
-pub(crate) struct Lanes<M>(Mutex<Gathered<M>>);
+pub(crate) struct Batches<M>(Mutex<Gathered<M>>);
 
 struct Gathered<M> {
     waiting: VecDeque<M>,
     /// Requests that were sent at once, and are under way. Nobody waits for one of them: its caller may not poll it.
     direct: usize,
-    lanes: usize,
-    /// A lane is about to begin.
-    is_lane_due: bool,
+    tasks: usize,
+    /// A task is about to begin.
+    is_task_due: bool,
 }
 
-impl<M> Default for Lanes<M> {
+impl<M> Default for Batches<M> {
     fn default() -> Self {
-        Self(Mutex::new(Gathered { waiting: VecDeque::new(), direct: 0, lanes: 0, is_lane_due: false }))
+        Self(Mutex::new(Gathered { waiting: VecDeque::new(), direct: 0, tasks: 0, is_task_due: false }))
     }
 }
 
@@ -62,41 +62,41 @@ impl<M> Default for Lanes<M> {
 pub(crate) enum Arrival<'a, M, T> {
     /// By whoever calls, now: nothing is under way.
     First(Direct<'a, M>),
-    /// By a lane, which tells what became of it.
+    /// In a batch; this is how its outcome is reported.
     Behind(T),
 }
 
-/// Whether a request is the first, or else waits; `member` makes it wait, and is how to be told.
-pub(crate) fn arrive<S: Sender, T>(
+/// Whether a request is the first, or else waits; `member` makes it wait, and returns how its outcome is reported.
+pub(crate) fn arrive<S: SendsBatches, T>(
     sender: &Arc<S>,
-    member: impl FnOnce() -> (S::Member, T),
-) -> Arrival<'_, S::Member, T> {
-    let lanes = sender.lanes();
-    let mut gathered = lanes.0.lock();
-    if gathered.direct + gathered.lanes == 0 && gathered.waiting.is_empty() {
+    member: impl FnOnce() -> (S::Request, T),
+) -> Arrival<'_, S::Request, T> {
+    let batches = sender.batches();
+    let mut gathered = batches.0.lock();
+    if gathered.direct + gathered.tasks == 0 && gathered.waiting.is_empty() {
         gathered.direct += 1;
-        return Arrival::First(Direct(lanes));
+        return Arrival::First(Direct(batches));
     }
-    let (member, told) = member();
+    let (member, outcome) = member();
     gathered.waiting.push_back(member);
-    gathered.begin_lane(sender);
-    Arrival::Behind(told)
+    gathered.begin_task(sender);
+    Arrival::Behind(outcome)
 }
 
 /// Sends what waits, until nothing does.
-async fn drive<S: Sender>(sender: Arc<S>) {
+async fn drive<S: SendsBatches>(sender: Arc<S>) {
     // Whoever made this necessary is seldom the only one.
     tokio::task::yield_now().await;
-    let lane = Lane::begin(&sender);
-    while let Some(members) = lane.take() {
+    let sending = Sending::begin(&sender);
+    while let Some(members) = sending.take() {
         Arc::clone(&sender).send(members).await;
     }
 }
 
-impl<M: Member> Gathered<M> {
-    /// Begins another lane if something waits and there may be one.
-    fn begin_lane<S: Sender<Member = M>>(&mut self, sender: &Arc<S>) {
-        if !self.waiting.is_empty() && self.lanes < LANES && !std::mem::replace(&mut self.is_lane_due, true) {
+impl<M: Batched> Gathered<M> {
+    /// Begins another task if something waits and there may be one.
+    fn begin_task<S: SendsBatches<Request = M>>(&mut self, sender: &Arc<S>) {
+        if !self.waiting.is_empty() && self.tasks < AT_ONCE && !std::mem::replace(&mut self.is_task_due, true) {
             sender.world().spawn(drive(Arc::clone(sender)));
         }
     }
@@ -126,7 +126,7 @@ impl<M: Member> Gathered<M> {
 }
 
 /// A request that was sent at once.
-pub(crate) struct Direct<'a, M>(&'a Lanes<M>);
+pub(crate) struct Direct<'a, M>(&'a Batches<M>);
 
 impl<M> Drop for Direct<'_, M> {
     fn drop(&mut self) {
@@ -135,30 +135,30 @@ impl<M> Drop for Direct<'_, M> {
 }
 
 /// A task that sends what waits.
-struct Lane<'a, S: Sender>(&'a Arc<S>);
+struct Sending<'a, S: SendsBatches>(&'a Arc<S>);
 
-impl<'a, S: Sender> Lane<'a, S> {
+impl<'a, S: SendsBatches> Sending<'a, S> {
     fn begin(sender: &'a Arc<S>) -> Self {
-        let mut gathered = sender.lanes().0.lock();
-        gathered.is_lane_due = false;
-        gathered.lanes += 1;
+        let mut gathered = sender.batches().0.lock();
+        gathered.is_task_due = false;
+        gathered.tasks += 1;
         Self(sender)
     }
 
-    /// What to send next. If something is left, another lane begins.
-    fn take(&self) -> Option<Vec<S::Member>> {
-        let mut gathered = self.0.lanes().0.lock();
+    /// What to send next. If something is left, another task begins.
+    fn take(&self) -> Option<Vec<S::Request>> {
+        let mut gathered = self.0.batches().0.lock();
         let taken = gathered.take(S::ROOM);
-        gathered.begin_lane(self.0);
+        gathered.begin_task(self.0);
         (!taken.is_empty()).then_some(taken)
     }
 }
 
-impl<S: Sender> Drop for Lane<'_, S> {
+impl<S: SendsBatches> Drop for Sending<'_, S> {
     fn drop(&mut self) {
-        let mut gathered = self.0.lanes().0.lock();
-        gathered.lanes -= 1;
-        gathered.begin_lane(self.0);
+        let mut gathered = self.0.batches().0.lock();
+        gathered.tasks -= 1;
+        gathered.begin_task(self.0);
     }
 }
 
@@ -170,10 +170,10 @@ mod tests {
 
     struct Request {
         lock: String,
-        told: oneshot::Sender<usize>,
+        outcome: oneshot::Sender<usize>,
     }
 
-    impl Member for Request {
+    impl Batched for Request {
         fn lock(&self) -> &str {
             &self.lock
         }
@@ -183,23 +183,23 @@ mod tests {
         }
 
         fn is_wanted(&self) -> bool {
-            !self.told.is_closed()
+            !self.outcome.is_closed()
         }
     }
 
     /// Answers after a millisecond, with how many were sent together.
     struct Slow {
         world: World,
-        lanes: Lanes<Request>,
+        batches: Batches<Request>,
         sent: Mutex<Vec<Vec<String>>>,
     }
 
-    impl Sender for Slow {
-        type Member = Request;
+    impl SendsBatches for Slow {
+        type Request = Request;
         const ROOM: usize = 21;
 
-        fn lanes(&self) -> &Lanes<Request> {
-            &self.lanes
+        fn batches(&self) -> &Batches<Request> {
+            &self.batches
         }
 
         fn world(&self) -> &World {
@@ -211,23 +211,23 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
             let count = members.len();
             for member in members {
-                let _ = member.told.send(count);
+                let _ = member.outcome.send(count);
             }
         }
     }
 
     fn slow() -> Arc<Slow> {
-        Arc::new(Slow { world: World::simulated(1), lanes: Lanes::default(), sent: Mutex::default() })
+        Arc::new(Slow { world: World::simulated(1), batches: Batches::default(), sent: Mutex::default() })
     }
 
     fn request(slow: &Arc<Slow>, lock: &str) -> Option<oneshot::Receiver<usize>> {
         let member = || {
-            let (told, receiver) = oneshot::channel();
-            (Request { lock: lock.to_owned(), told }, receiver)
+            let (outcome, receiver) = oneshot::channel();
+            (Request { lock: lock.to_owned(), outcome }, receiver)
         };
         match arrive(slow, member) {
             Arrival::First(_) => None,
-            Arrival::Behind(told) => Some(told),
+            Arrival::Behind(outcome) => Some(outcome),
         }
     }
 
@@ -246,8 +246,8 @@ mod tests {
         let mut waiting: Vec<_> = (0..25).map(|number| request(&slow, &number.to_string()).unwrap()).collect();
         let twice = request(&slow, "3").unwrap();
         drop(waiting.remove(5));
-        for told in waiting {
-            assert!(told.await.unwrap() <= 10);
+        for outcome in waiting {
+            assert!(outcome.await.unwrap() <= 10);
         }
         assert!(twice.await.is_ok());
         let sent = slow.sent.lock().clone();
