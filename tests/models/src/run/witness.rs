@@ -314,12 +314,10 @@ impl Drop for Body {
     fn drop(&mut self) {
         let now = self.witness.network.now();
         let mut seen = self.witness.seen();
-        let Seen { live, released, .. } = &mut *seen;
-        live.retain(|live| {
-            if live.id == self.id && live.guard.is_held() {
-                released.insert(live.key, now);
-            }
-            live.id != self.id
-        });
+        let held = seen.live.iter().find(|live| live.id == self.id && live.guard.is_held());
+        if let Some(key) = held.map(|live| live.key) {
+            seen.released.insert(key, now);
+        }
+        seen.live.retain(|live| live.id != self.id);
     }
 }
