@@ -72,7 +72,7 @@ pub async fn a_hundred_and_thirty_at_one_moment_are_held_and_given_back<P: Progr
     nothing_is_left(&*server, &key).await;
 }
 
-/// Two sessions of one client, each with an entry of the same locks.
+/// Two sessions of one client, each of which is to have the same locks.
 /// The first request is sent at once, and the others while it is under way: in a fraction of the requests that each would
 /// cost alone.
 pub async fn those_of_one_moment_share_requests(server: &impl Server, locks: &Locks) {

@@ -15,6 +15,12 @@ pub const CHILD: char = '+';
 /// What comes between the name of a worker and the number of its process: one that has ended is replaced.
 pub const GENERATION: char = '.';
 
+/// The worker whose process this is, or a child that one has forked.
+#[must_use]
+pub fn worker_of(process: &str) -> &str {
+    process.split_once([GENERATION, CHILD]).map_or(process, |(worker, _)| worker)
+}
+
 /// A history, for the rules.
 #[derive(Debug, Default)]
 pub struct History {

@@ -22,7 +22,7 @@ mod termination;
 mod windows;
 
 pub use excuses::Excuse;
-pub use history::{CHILD, Call, Fault, GENERATION, History, Hold};
+pub use history::{CHILD, Call, Fault, GENERATION, History, Hold, worker_of};
 pub use spans::Span;
 
 /// The rules.

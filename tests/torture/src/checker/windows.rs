@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Limits;
-use super::history::{CHILD, GENERATION, History};
+use super::history::{CHILD, History, worker_of};
 use super::spans::{Span, Timeline};
 use crate::history::Scope;
 
@@ -66,8 +66,7 @@ fn of_faults(
 /// Whether `name` is this process, or a child that it has forked, which uses the same network; or any process of this worker.
 fn is_meant_by(name: &str, meant: &str) -> bool {
     let (parent, _) = name.split_once(CHILD).unwrap_or((name, ""));
-    let (worker, _) = parent.split_once(GENERATION).unwrap_or((parent, ""));
-    [name, parent, worker].contains(&meant)
+    [name, parent, worker_of(parent)].contains(&meant)
 }
 
 /// The processes that ever requested this lock.

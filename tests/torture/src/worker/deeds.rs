@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::{Worker, child};
-use crate::checker::GENERATION;
+use crate::checker::worker_of;
 use crate::history::{EventKind, Options, Scope};
 use crate::matrix::{Deed, Phase, Row};
 use crate::random::Random;
@@ -175,8 +175,8 @@ impl Happening {
             }
             Deed::Cut => {
                 // Whichever process has the place of this one by then.
-                let route = name.split_once(GENERATION).map_or(name.as_str(), |(worker, _)| worker);
-                let (length, fault) = (self.length(), self.fault("cut off", Scope::Route(route.to_owned())));
+                let route = Scope::Route(worker_of(name).to_owned());
+                let (length, fault) = (self.length(), self.fault("cut off", route));
                 let mode = *self.random().one_of(&["silent", "unanswered", "refuse"]);
                 self.worker.driver.cut(fault, length, mode).await;
             }
