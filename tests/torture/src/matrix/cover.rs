@@ -42,6 +42,15 @@ pub(super) fn cover(design: &impl Design, random: &mut Random) -> Vec<Vec<usize>
     rows
 }
 
+/// For each of these pairs a row whose other values are random: what one of them has besides is no pair's obstacle for long.
+pub(super) fn singly(design: &impl Design, missing: &BTreeSet<Pair>, random: &mut Random) -> Vec<Vec<usize>> {
+    let mut shuffled = |mut values: Vec<Value>| {
+        random.shuffle(&mut values);
+        values
+    };
+    missing.iter().filter_map(|pair| row_with(design, *pair, &mut shuffled)).collect()
+}
+
 /// All pairs that a row can cover.
 pub(super) fn pairs(design: &impl Design) -> BTreeSet<Pair> {
     all(&design.sizes()).into_iter().filter(|pair| row_with(design, *pair, &mut |values| values).is_some()).collect()

@@ -23,9 +23,17 @@ impl Matrix {
     /// Rows that together have every pair that makes sense, in random order.
     #[must_use]
     pub fn rows(&self, random: &mut Random) -> Vec<Row> {
-        let mut rows: Vec<Row> = cover::cover(self, random).iter().map(|values| Row::from_values(values)).collect();
-        random.shuffle(&mut rows);
-        rows
+        in_random_order(&cover::cover(self, random), random)
+    }
+
+    /// A row for each of these pairs, in random order.
+    fn rows_for_each(&self, missing: &BTreeSet<Pair>, random: &mut Random) -> Vec<Row> {
+        in_random_order(&cover::singly(self, missing, random), random)
+    }
+
+    /// The pairs that this row has.
+    fn pairs_of(&self, row: &Row) -> Vec<Pair> {
+        cover::covered(self, &row.values())
     }
 
     /// Every pair that makes sense.
@@ -38,11 +46,17 @@ impl Matrix {
     #[must_use]
     pub fn count(&self, rows: &[Row]) -> BTreeMap<Pair, usize> {
         let mut counts: BTreeMap<Pair, usize> = self.pairs().into_iter().map(|pair| (pair, 0)).collect();
-        for pair in rows.iter().flat_map(|row| cover::covered(self, &row.values())) {
+        for pair in rows.iter().flat_map(|row| self.pairs_of(row)) {
             *counts.entry(pair).or_default() += 1;
         }
         counts
     }
+}
+
+fn in_random_order(rows: &[Vec<usize>], random: &mut Random) -> Vec<Row> {
+    let mut rows: Vec<Row> = rows.iter().map(|values| Row::from_values(values)).collect();
+    random.shuffle(&mut rows);
+    rows
 }
 
 impl cover::Design for Matrix {

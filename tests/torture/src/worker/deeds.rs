@@ -202,11 +202,12 @@ impl Happening {
         self.worker.driver.met(self.id);
     }
 
-    /// Some faults are over before anything lapses, and some long after.
+    /// Some faults are over before anything lapses, and some long after: after those there is no body, if it had not begun.
     fn length(&self) -> Duration {
         let mut random = self.random();
         let ttl = u64::try_from(TTL.as_millis()).unwrap_or(0);
-        if random.percent(40) { random.millis(200, 900) } else { random.millis(ttl + 200, ttl * 2) }
+        let brief = if matches!(self.row.phase, Phase::Granted | Phase::Kept) { 70 } else { 40 };
+        if random.percent(brief) { random.millis(200, 900) } else { random.millis(ttl + 200, ttl * 2) }
     }
 
     /// Records that a fault of this process begins, and returns its number. The driver records its end.

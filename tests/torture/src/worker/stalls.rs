@@ -25,13 +25,14 @@ pub fn watch(recorder: &Arc<Recorder>) {
     });
 }
 
-/// Watches the process until it ends.
+/// Watches the process for as long as anybody else records what happens in it.
 pub(super) fn watch_process(recorder: &Arc<Recorder>) {
-    let process = recorder.clone();
+    let process = Arc::downgrade(recorder);
     std::thread::spawn(move || {
         let mut last = now();
         loop {
             std::thread::sleep(TICK);
+            let Some(process) = process.upgrade() else { return };
             last = record_if_stalled(&process, last, true);
         }
     });
