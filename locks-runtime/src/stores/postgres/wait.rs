@@ -50,29 +50,37 @@ pub(super) async fn wait_turn(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Resul
             Status::Queued { .. } if turns != hinted => Duration::ZERO,
             Status::Queued { ahead, until } => pause(world, shared.ttl, arrive_now, ahead, until),
         };
-        tokio::select! {
-            biased;
-            changed = known.changed() => changed.map_err(|_| unknown())?,
-            () = changed => {}
-            () = tokio::time::sleep(pause.max(quiet_until.since(world.now()))) => match look_and_enter(shared, entry).await {
-                Ok(is_turn) => {
-                    retries.reset();
-                    if turns == hinted {
-                        backoff.reset();
-                        if is_turn && arrive_now && known.borrow().turns == hinted {
-                            shared.client.recheck_notifications();
-                        }
-                    } else if !is_turn {
-                        quiet_until = world.now() + backoff.pause();
+        let pause = pause.max(quiet_until.since(world.now()));
+        // A timer of no time fires with the next tick of the clock: up to a millisecond late.
+        if !pause.is_zero() {
+            tokio::select! {
+                biased;
+                changed = known.changed() => {
+                    changed.map_err(|_| unknown())?;
+                    continue;
+                }
+                () = changed => continue,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        match look_and_enter(shared, entry).await {
+            Ok(is_turn) => {
+                retries.reset();
+                if turns == hinted {
+                    backoff.reset();
+                    if is_turn && arrive_now && known.borrow().turns == hinted {
+                        shared.client.recheck_notifications();
                     }
-                    hinted = turns;
+                } else if !is_turn {
+                    quiet_until = world.now() + backoff.pause();
                 }
-                Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    tracing::debug!(target: TARGET, error = %error.chain(), "waiting for a lock although PostgreSQL does not answer");
-                    quiet_until = world.now() + retries.pause();
-                }
-                Err(error) => return Err(error),
-            },
+                hinted = turns;
+            }
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                tracing::debug!(target: TARGET, error = %error.chain(), "waiting for a lock although PostgreSQL does not answer");
+                quiet_until = world.now() + retries.pause();
+            }
+            Err(error) => return Err(error),
         }
     }
 }
