@@ -40,8 +40,8 @@ pub(super) fn first_impossible(writes: &[&Write]) -> Option<usize> {
 
 /// The possible states in which `ended` has taken effect, with any of the other `open` operations before it.
 fn after(writes: &[&Write], open: &BTreeSet<usize>, before: HashSet<Possible>, ended: usize) -> HashSet<Possible> {
-    let mut seen = before.clone();
-    let mut todo: Vec<Possible> = before.into_iter().collect();
+    let mut todo: Vec<Possible> = before.into_iter().map(|before| with_refused(writes, open, before)).collect();
+    let mut seen: HashSet<Possible> = todo.iter().cloned().collect();
     let mut possible = HashSet::new();
     while let Some((state, mut effective)) = todo.pop() {
         if effective.remove(&ended) {
@@ -52,13 +52,21 @@ fn after(writes: &[&Write], open: &BTreeSet<usize>, before: HashSet<Possible>, e
             let Some(state) = apply(state, writes[*next]) else { continue };
             let mut effective = effective.clone();
             effective.insert(*next);
-            let new = (state, effective);
+            let new = with_refused(writes, open, (state, effective));
             if seen.insert(new.clone()) {
                 todo.push(new);
             }
         }
     }
     possible
+}
+
+/// The same state, in which each open operation has taken effect that was refused and could be in it: that changes nothing for
+/// the others, so that none of them need be tried both before and after it.
+fn with_refused(writes: &[&Write], open: &BTreeSet<usize>, (state, mut effective): Possible) -> Possible {
+    let refused = |index: &&usize| apply(state, writes[**index]) == Some(state) && !writes[**index].accepted;
+    effective.extend(open.iter().filter(refused));
+    (state, effective)
 }
 
 /// The specification: a write is accepted exactly if no greater fence has written, and returns the previous state.

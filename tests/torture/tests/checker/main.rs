@@ -218,6 +218,20 @@ mod register {
         assert_eq!(history.violated(), []);
     }
 
+    /// Each of them may have come at any moment: trying every order of them would take for ever.
+    #[test]
+    fn many_refused_writes_at_the_same_time_are_soon_judged() {
+        let many = |previous| {
+            let history = two_workers().writes(1, 2, 99, 0, true).writes(500, 510, 100, 99, true);
+            (0..40)
+                .fold(history, |history, write| history.writes(10 + write, 600 + write, 3, previous, false))
+                .violated()
+        };
+        assert_eq!(many(99), []);
+        assert_eq!(many(100), []);
+        assert_eq!(many(98), [Rule::Register]);
+    }
+
     #[test]
     fn a_lost_write_is_rejected() {
         let history = two_workers().writes(20, 30, 5, 0, true).writes(40, 50, 6, 0, true);
