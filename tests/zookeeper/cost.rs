@@ -1,16 +1,20 @@
 //! What a lock costs, by the server's own count.
 
 use crate::{Case, Fixture};
-use distributed_locks::Guard;
+use distributed_locks::{ErrorKind, Guard};
 use std::time::{Duration, Instant};
 use support::scenarios::cost::{self, RENEWED, RENEWED_URL, acquire_many, at_most, cost, quiet, quiet_client};
-use support::scenarios::{connect, granted};
+use support::scenarios::{acquire_and_release, connect, granted};
 use support::zookeeper::Setup;
-use support::{Server, cases, eventually, in_time};
+use support::{Cost, Server, cases, eventually, in_time};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
         an_uncontended_pair_is_one_round_trip_each,
+        a_new_key_is_one_transaction_however_deep,
+        a_key_that_others_made_is_one_transaction,
+        a_lock_whose_node_was_deleted_is_made_again,
+        nobody_is_overlooked_when_the_queue_is_not_listed,
         a_busy_try_leaves_nothing,
         a_release_wakes_one,
         a_lapsing_lock_has_no_connection,
@@ -23,11 +27,101 @@ pub(crate) fn cases() -> Vec<Case> {
 
 async fn an_uncontended_pair_is_one_round_trip_each(fixture: Fixture) {
     let (server, locks) = quiet(&fixture).await;
-    // Create and list, at once; and delete.
-    let (acquire, release) =
-        (cost([("requests", 2), ("transactions", 1)]), cost([("requests", 1), ("transactions", 1)]));
+    let (acquire, release) = (pair(1), pair(1));
+    // The first makes the lock's node, the second lists the queue, and from the third on that node is watched.
+    for requests in [2, 2, 3] {
+        let before = server.cost();
+        let guard = locks.lock("/pair").acquire().await.unwrap();
+        assert_eq!(server.cost_since(&before), pair(requests));
+        guard.release().await.unwrap();
+    }
     cost::an_uncontended_pair_costs(&server, &locks, &acquire, &release).await;
     cost::an_uncontended_pair_is_two_round_trips(&server).await;
+}
+
+/// One transaction, in so many requests.
+fn pair(requests: u64) -> Cost {
+    cost([("requests", requests), ("transactions", 1)])
+}
+
+/// The nodes above are made in the transaction of the entry. A client that has made none before looks first.
+async fn a_new_key_is_one_transaction_however_deep(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    for depth in 1..=6 {
+        let key = format!("/{depth}{}", "/deep".repeat(depth - 1));
+        for key in [&key, &format!("{key}/sibling/a"), &format!("{key}/sibling/b")] {
+            let before = server.cost();
+            let guard = locks.lock(key).acquire().await.unwrap();
+            // Its transaction number is asked for at the same time.
+            assert_eq!(server.cost_since(&before), pair(2), "{key}");
+            let before = server.cost();
+            guard.release().await.unwrap();
+            assert_eq!(server.cost_since(&before), pair(1), "{key}");
+        }
+    }
+    let first = connect(&server.url_with(cost::RARE));
+    let before = server.cost();
+    let guard = first.lock("/first/of/its/kind").acquire().await.unwrap();
+    assert_eq!(server.cost_since(&before)["transactions"], 2, "one of them opens the session");
+    guard.release().await.unwrap();
+}
+
+/// What is there is found by reading.
+async fn a_key_that_others_made_is_one_transaction(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    let other = quiet_client(&server).await;
+    for key in ["/made/by/others", "/made/by/them"] {
+        acquire_and_release(&locks, key).await;
+    }
+    let before = server.cost();
+    let guard = other.lock("/made/by/others").acquire().await.unwrap();
+    // Three to look, and to create and to list.
+    assert_eq!(server.cost_since(&before), pair(5));
+    let before = server.cost();
+    let further = other.lock("/made/by/them").acquire().await.unwrap();
+    assert_eq!(server.cost_since(&before), pair(3), "only its own node is unknown");
+    guard.release().await.unwrap();
+    further.release().await.unwrap();
+}
+
+/// The failure is a transaction too, and there is one more.
+async fn a_lock_whose_node_was_deleted_is_made_again(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    for _ in 0..5 {
+        acquire_and_release(&locks, "/deleted/by/others").await;
+    }
+    for gone in ["/deleted/by/others", "/deleted"] {
+        server.command_line(&["deleteall", gone]);
+        let before = server.cost();
+        let guard = locks.lock("/deleted/by/others").acquire().await.unwrap();
+        assert_eq!(server.cost_since(&before)["transactions"], 2);
+        assert_eq!(server.left("/deleted").len(), 1);
+        guard.release().await.unwrap();
+    }
+}
+
+/// An entry whose number follows that of the last hold is alone; unless another client was there in between, or the lock's
+/// node was deleted, and counts anew.
+async fn nobody_is_overlooked_when_the_queue_is_not_listed(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    let other = quiet_client(&server).await;
+    for made_again in [false, true] {
+        // The last of them has the number 4.
+        for _ in 0..5 {
+            acquire_and_release(&locks, "/alone").await;
+        }
+        if made_again {
+            server.command_line(&["delete", "/alone"]);
+            for _ in 0..4 {
+                acquire_and_release(&other, "/alone").await;
+            }
+        }
+        let guard = other.lock("/alone").acquire().await.unwrap();
+        let error = locks.lock("/alone").wait(Duration::ZERO).acquire().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy, "made again: {made_again}");
+        guard.release().await.unwrap();
+        server.command_line(&["delete", "/alone"]);
+    }
 }
 
 async fn a_busy_try_leaves_nothing(fixture: Fixture) {
@@ -35,6 +129,7 @@ async fn a_busy_try_leaves_nothing(fixture: Fixture) {
     // Create and list, read the holder's record, and delete.
     let work = cost([("requests", 4), ("transactions", 2)]);
     let other = quiet_client(&server).await;
+    acquire_and_release(&locks, "/pair").await;
     cost::a_busy_try_costs(&server, &locks, &other, &work).await;
 }
 

@@ -45,7 +45,11 @@ async fn a_lost_answer_is_the_same_position_in_the_queue(fixture: Fixture) {
     acquire_and_release(&client(&fixture), &key).await;
     let proxy = Proxy::to(server.address());
     let session = zookeeper_at(&proxy.addr().to_string(), String::new()).open(Duration::from_secs(90)).await.unwrap();
-    let entry = Arc::new(Entry::new(Key::new(&key).unwrap(), 7, Holder::unknown().into()));
+    let [first, entry] =
+        [6, 7].map(|number| Arc::new(Entry::new(Key::new(&key).unwrap(), number, Holder::unknown().into())));
+    // From now on the session knows that the lock's node is there: it does not look first.
+    session.enter(first.clone(), WhenBusy::Queue).await.unwrap();
+    session.leave(first).await.unwrap();
     proxy.set(Mode::Unanswered);
     let error = session.enter(entry.clone(), WhenBusy::Queue).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");

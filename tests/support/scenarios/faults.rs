@@ -62,10 +62,11 @@ pub async fn the_next_renewal_stops_the_body<S: Server>(server: &S, end: impl Fn
 const WITHDRAWN: &str = "ttl=90s&connect_timeout=6s";
 
 pub async fn a_lost_answer_to_an_acquire_leaves_nothing<P: Program>(fixture: Fixture<P>) {
-    let (server, key) = (fixture.server(), fixture.key("k"));
-    // In ZooKeeper, the lock's own node: the first request is then the one that matters.
-    acquire_and_release(&client(&fixture), &key).await;
+    let (server, keys) = (fixture.server(), fixture.key("k"));
+    let key = format!("{keys}/2");
     let (proxy, locks) = behind_proxy(&*server, WITHDRAWN).await;
+    // In ZooKeeper, the node above: the next request below it is then the one that matters.
+    acquire_and_release(&locks, &format!("{keys}/1")).await;
     proxy.set(Mode::Unanswered);
     not_answered(&locks, &key).await;
     something_is_there(&*server, &key).await;

@@ -36,6 +36,8 @@ pub struct Setup {
     pub connections: u32,
     /// How often empty containers are looked for: by itself every minute.
     pub containers: Option<Duration>,
+    /// Keep the data on disk, and sync it, with a heap and a compiler for many clients: as in production, and slower.
+    pub fsync: bool,
 }
 
 impl Default for Setup {
@@ -47,6 +49,7 @@ impl Default for Setup {
             sync_limit: 4,
             connections: 0,
             containers: None,
+            fsync: false,
         }
     }
 }
@@ -172,7 +175,8 @@ fn prepare(program: &Installed, size: usize, setup: &Setup) -> Vec<ZooKeeper> {
 }
 
 fn prepare_one(program: &Installed, number: usize, peers: &str, setup: &Setup) -> ZooKeeper {
-    let directory = fast_directory("locks-zookeeper-");
+    let fsync = setup.fsync;
+    let directory = if fsync { tempfile::tempdir().unwrap() } else { fast_directory("locks-zookeeper-") };
     let path = directory.path().to_owned();
     let plain = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()));
     let tls = setup.tls.then(|| (SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free())), Certificates::create(&path)));
@@ -206,8 +210,13 @@ fn prepare_one(program: &Installed, number: usize, peers: &str, setup: &Setup) -
         command: Box::new(move || {
             let mut command = java.java(&[]);
             command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "JAVA_HOME"));
-            // Nothing is synced, and the log does not take 64 MB at once.
-            command.args(["-Dzookeeper.forceSync=no", "-Dzookeeper.preAllocSize=64"]);
+            if fsync {
+                // The last one counts.
+                command.args(["-Xmx1g", "-XX:TieredStopAtLevel=4"]);
+            } else {
+                // Nothing is synced, and the log does not take 64 MB at once.
+                command.args(["-Dzookeeper.forceSync=no", "-Dzookeeper.preAllocSize=64"]);
+            }
             // A member that missed an election tells its vote again soon, and not after a minute.
             command.arg("-Dzookeeper.fastleader.maxNotificationInterval=2000");
             command.args(containers.map(|every| format!("-Dznode.container.checkIntervalMs={}", every.as_millis())));

@@ -8,6 +8,7 @@ use super::config::Config;
 use super::diagnosis::no_session;
 use super::error::Failure;
 use super::history::History;
+use super::parents::Parents;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::mutex::Mutex;
 use crate::values::target::TARGET;
@@ -15,7 +16,9 @@ use crate::world::World;
 use crate::world::process::PerProcess;
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::sync::watch;
 use zookeeper_client::{Client as ZkClient, Error as ZkError, SessionState, StateWatcher};
@@ -41,11 +44,22 @@ pub(super) struct Client {
     /// For how long the servers keep the session without hearing from us: what they granted, not what was asked.
     pub(super) timeout: Duration,
     pub(super) history: Arc<History>,
+    /// The nodes above the entries.
+    pub(super) parents: Parents,
     /// How often the ensemble had gone back when the session was opened.
     restarts: u64,
     client: Mutex<Option<ZkClient>>,
     state: StateWatcher,
+    connections: Mutex<Connections>,
     closing: watch::Sender<bool>,
+}
+
+/// Tells the connections of a session apart.
+struct Connections {
+    /// Nobody else uses up its changes.
+    state: StateWatcher,
+    /// How often the state was seen to have changed.
+    changes: u64,
 }
 
 /// What is added to a TTL for the timeout that is asked for. A follower reports its clients to the leader only every
@@ -76,6 +90,8 @@ impl Client {
             id: client.session_id().0,
             timeout: client.session_timeout(),
             state: client.state_watcher(),
+            connections: Mutex::new(Connections { state: client.state_watcher(), changes: 0 }),
+            parents: Parents::default(),
             client: Mutex::new(Some(client)),
             closing: watch::Sender::new(false),
             restarts: history.restarts(),
@@ -146,6 +162,19 @@ impl Client {
     pub(super) fn is_open(&self) -> bool {
         let is_of_now = self.history.restarts() == self.restarts;
         is_of_now && self.client.lock().is_some() && !self.state.peek_state().is_terminated()
+    }
+
+    /// Tells this connection apart from those before it. As long as it is the same, so are the server and its data.
+    pub(super) fn connection(&self) -> u64 {
+        let mut connections = self.connections.lock();
+        let has_changed = {
+            let changed = pin!(connections.state.changed());
+            changed.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        };
+        if has_changed {
+            connections.changes += 1;
+        }
+        connections.changes
     }
 
     /// Waits until the session is closed from here.

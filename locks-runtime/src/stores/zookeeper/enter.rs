@@ -1,30 +1,30 @@
-//! Joining the queue: the node is created and the queue listed, both in one round trip.
+//! Joining the queue, and whether the lock is held with that.
 
+use super::create::{Joined, create};
 use super::entries::{EntryNode, is_entry};
 use super::error::{ENTRY_GONE, Failure};
 use super::names::{self, QueueNode};
 use super::record;
 use super::shared::Shared;
 use crate::contract::{Entered, Entry, WhenBusy};
-use crate::values::error::{Error, ErrorKind};
+use crate::values::error::Error;
 use crate::values::holder::Holder;
 use std::sync::Arc;
-use zookeeper_client::{CreateMode, Error as ZkError};
+use zookeeper_client::Error as ZkError;
 
-/// How often the attempt is repeated: when the lock's node vanishes before the entry is created (servers remove empty
-/// ones), and when the entry ahead leaves while a try is refused because of it.
+/// How often the attempt is repeated when the entry ahead leaves while a try is refused because of it.
 const ROUNDS: u32 = 5;
 
-/// The server closes the connection at more: its `jute.maxbuffer` is a little more than a megabyte.
-const LONGEST_RECORD: usize = 1_000_000;
-
-pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
+pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
     let mut trust = Trust::Names;
     for _ in 0..ROUNDS {
-        let (node, queue) = join(shared, entry).await?;
+        let Joined { node, queue, turn } = join(shared, entry).await?;
         let ahead = first_ahead(shared, entry, &queue, node.sequence, trust).await;
         match (ahead.map_err(|failure| shared.error(failure, entry))?, when_busy) {
-            (None, _) => return Ok(Entered::held(node.fence())),
+            (None, _) => {
+                shared.ledger.get(entry.number, |state| state.turn = turn);
+                return Ok(Entered::held(node.fence()));
+            }
             (Some(_), WhenBusy::Queue) => return Ok(Entered::Queued),
             (Some(first), WhenBusy::Refuse) => match withdraw(shared, entry, &node, &first).await? {
                 Ahead::Holds(holder) => return Ok(Entered::Busy(holder.into())),
@@ -55,8 +55,8 @@ enum Ahead {
     IsNoEntry,
 }
 
-/// Puts the entry into the queue if it is not there, and returns its node and the queue.
-async fn join(shared: &Shared, entry: &Arc<Entry>) -> Result<(EntryNode, Vec<QueueNode>), Error> {
+/// Puts the entry into the queue if it is not there.
+async fn join(shared: &Shared, entry: &Arc<Entry>) -> Result<Joined, Error> {
     let explain = |failure| shared.error(failure, entry);
     let node = match shared.node(entry) {
         None if shared.ledger.is_unresolved(entry.number) => resolve(shared, entry).await.map_err(explain)?,
@@ -70,7 +70,7 @@ async fn join(shared: &Shared, entry: &Arc<Entry>) -> Result<(EntryNode, Vec<Que
     if !children.contains(&node.name) {
         return Err(Error::lost(ENTRY_GONE));
     }
-    Ok((node, names::queue(&children)))
+    Ok(Joined { node, queue: names::queue(&children), turn: None })
 }
 
 /// Finds out what became of an unresolved creation: returns the node, or `None` if it was not created.
@@ -79,82 +79,6 @@ async fn resolve(shared: &Shared, entry: &Arc<Entry>) -> Result<Option<EntryNode
     shared.ledger.update(entry, |state| state.node.clone_from(&node));
     shared.ledger.resolved(entry.number);
     Ok(node)
-}
-
-/// Creates the entry's node, and the lock's if it is not there.
-async fn create(shared: &Shared, entry: &Arc<Entry>) -> Result<(EntryNode, Vec<QueueNode>), Error> {
-    let explain = |failure| shared.error(failure, entry);
-    let record = entry.holder.to_json();
-    if record.len() > LONGEST_RECORD {
-        let message = format!(
-            "the holder record has {} bytes, and ZooKeeper accepts at most a million; shorten the labels",
-            record.len()
-        );
-        return Err(Error::new(ErrorKind::Unsupported, message));
-    }
-    for _ in 0..ROUNDS {
-        shared.ledger.sent(entry);
-        match create_and_list(shared, entry, &record).await {
-            Ok((node, listed)) => {
-                shared.ledger.update(entry, |state| state.node = Some(node.clone()));
-                shared.ledger.resolved(entry.number);
-                let children = listed.map_err(explain)?;
-                return Ok((node, names::queue(&children)));
-            }
-            Err(failure) if failure.is_no_node() => {
-                shared.ledger.resolved(entry.number);
-                create_lock_node(shared, entry).await.map_err(explain)?;
-            }
-            Err(failure) => {
-                if failure.is_definite() {
-                    shared.ledger.resolved(entry.number);
-                }
-                return Err(explain(failure));
-            }
-        }
-    }
-    Err(Error::unavailable(
-        "the lock's node was deleted each time after it was created; check whether another program deletes it",
-    ))
-}
-
-/// Sends both requests before either answer is awaited; returns the node and the lock's children.
-async fn create_and_list(
-    shared: &Shared,
-    entry: &Entry,
-    record: &[u8],
-) -> Result<(EntryNode, Result<Vec<String>, Failure>), Failure> {
-    let (parent, prefix) = (shared.lock_path(entry), shared.name_prefix(entry));
-    let (acls, path) = (shared.config().acls(), format!("{parent}/{prefix}"));
-    let before = shared.client.history.latest();
-    let answers = shared.client.request(|client| async move {
-        let mode = CreateMode::EphemeralSequential.with_acls(acls);
-        let (created, listed) = (client.create(&path, record, &mode), client.list_children(&parent));
-        Ok((created.await, listed.await))
-    });
-    let (created, listed) = answers.await?;
-    let (stat, sequence) = created?;
-    if !shared.client.history.note(before, stat.czxid) {
-        return Err(shared.client.gone_back(before, stat.czxid));
-    }
-    let node = EntryNode {
-        name: format!("{prefix}{sequence}"),
-        sequence: i32::try_from(sequence.into_i64()).unwrap_or_default(),
-        created: stat.czxid,
-    };
-    Ok((node, listed.map_err(Failure::from)))
-}
-
-/// Creates the lock's node and those above it, as containers: the server removes those that are empty for a while.
-async fn create_lock_node(shared: &Shared, entry: &Entry) -> Result<(), Failure> {
-    let (path, acls) = (shared.lock_path(entry), shared.config().acls());
-    let request = shared.client.request(|client| async move {
-        match client.mkdir(&path, &CreateMode::Container.with_acls(acls)).await {
-            Err(ZkError::Unimplemented) => client.mkdir(&path, &CreateMode::Persistent.with_acls(acls)).await,
-            other => other,
-        }
-    });
-    request.await
 }
 
 /// The name of the first entry before `sequence`, if there is one.

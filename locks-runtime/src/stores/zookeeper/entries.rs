@@ -1,5 +1,6 @@
 //! What is known of each entry of a session.
 
+use super::turns::Turn;
 use crate::world::clock::Moment;
 use std::sync::Arc;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
@@ -9,6 +10,8 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 pub(super) struct EntryState {
     /// The entry's node, once its creation is known.
     pub(super) node: Option<EntryNode>,
+    /// There if nobody was ahead when the entry was created.
+    pub(super) turn: Option<Turn>,
     /// Notified when the entry begins to leave.
     pub(super) leaves: Arc<Notify>,
     /// There once the entry was extended, or lapses.

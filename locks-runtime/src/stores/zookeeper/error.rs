@@ -75,6 +75,15 @@ impl Failure {
         self.verdict == Verdict::NoNode
     }
 
+    /// Whether what was believed of the nodes above an entry is wrong: one is missing, or there already.
+    pub(super) fn concerns_parents(&self) -> bool {
+        matches!(self.cause, Cause::Client(ZkError::NoNode | ZkError::NodeExists))
+    }
+
+    pub(super) fn is_unimplemented(&self) -> bool {
+        matches!(self.cause, Cause::Client(ZkError::Unimplemented))
+    }
+
     /// Whether the request is known to have changed nothing that is still there.
     pub(super) fn is_definite(&self) -> bool {
         !matches!(self.verdict, Verdict::Unresolved | Verdict::Closed)

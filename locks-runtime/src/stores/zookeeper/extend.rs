@@ -122,7 +122,11 @@ async fn move_to_own_session(
             ),
         ));
     }
-    shared.ledger.update(entry, |state| state.own_sessions.push(client.id));
+    shared.ledger.update(entry, |state| {
+        state.own_sessions.push(client.id);
+        // To move the node counts as creating another one.
+        state.turn = None;
+    });
     match move_node(shared, &client, entry).await {
         Ok(()) => Ok(NodeOwner::Own { until }),
         Err(failure) if failure.is_no_node() => Err(Error::lost(ENTRY_GONE)),

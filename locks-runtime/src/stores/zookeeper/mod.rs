@@ -2,9 +2,12 @@
 //!
 //! An entry is an ephemeral sequential child of the lock's node; the one with the lowest sequence holds the lock. This is
 //! the recipe of Apache Curator's `InterProcessMutex` and Kazoo's `Lock`, each with its own names; ours are named as
-//! [`Layout`] says. Every ephemeral child that ends in ten digits is in the queue here, whoever created it. Acquiring a
-//! free lock takes one round trip (the node is created and the queue listed without waiting in between), and releasing
-//! it takes one.
+//! [`Layout`] says. Every ephemeral child that ends in ten digits is in the queue here, whoever created it.
+//!
+//! Acquiring a free lock takes one round trip and one transaction, and releasing it takes the same. The node is created and the
+//! queue listed without waiting in between; it is not listed at all when the node's number shows that nobody else was there since
+//! the last hold ([`turns`]). What is missing of a new lock's path is made in the transaction of its first entry, and what is there
+//! is remembered, or looked for, which costs no transaction ([`parents`]).
 //!
 //! | event | what happens |
 //! |---|---|
@@ -16,7 +19,7 @@
 //! | the process ends after its body, with time of `hold_at_least` left | the node is in a session of that length which nobody renews: it goes then, or after two ticks (4 s by default) if that is later |
 //! | the ensemble loses its data, or an older copy is put in its place | the sessions of before end as `Lost` once that shows; fences begin again with smaller ones, and a `warn` event says so |
 //! | the process forks after its first lock | the child is refused with `Unsupported`: the client crate does not survive that |
-//! | an entry's node is deleted by hand, or another client's is put in its place | the holder is notified at once by its watch |
+//! | an entry's node is deleted by hand, or another client's is put in its place | the holder is notified at once by its watch; of the holds beyond about a thousand, which are polled, within a few seconds, or as many milliseconds as there are |
 //! | the lock's node is deleted by hand while its queue is empty | none: it is created again, and fences go on, since they are transaction numbers of the whole ensemble |
 //!
 //! Weaker than in etcd: a try that meets another try may be refused although the lock is free, since both are in the
@@ -35,6 +38,7 @@
 
 mod client;
 mod config;
+mod create;
 mod diagnosis;
 mod enter;
 mod entries;
@@ -48,6 +52,7 @@ mod history;
 mod inspect;
 mod names;
 mod node_watch;
+mod parents;
 mod record;
 mod removed;
 mod renew;
@@ -55,8 +60,10 @@ mod session;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod wait;
 mod watch;
+mod watched;
 
 pub use config::Config;
 pub use names::Layout;

@@ -5,6 +5,8 @@ use super::client::{Client, Purpose, failover_margin};
 use super::config::Config;
 use super::history::History;
 use super::shared::Shared;
+use super::turns::Turns;
+use super::watched::WatchedBytes;
 use super::{enter, extend, removed, renew, wait};
 use crate::contract::{AsyncSession, Entered, Entry, Grant, Ledger, Native, Renewal, WhenBusy};
 use crate::values::error::{Error, ErrorKind};
@@ -12,7 +14,7 @@ use crate::world::World;
 use crate::world::clock::AtomicMoment;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -43,7 +45,9 @@ impl ZooKeeperSession {
             ttl,
             renewed: AtomicMoment::new(sent),
             ledger: Ledger::default(),
-            watched_bytes: AtomicUsize::new(0),
+            watched: WatchedBytes::default(),
+            turns: Turns::default(),
+            polled: AtomicU32::new(0),
         });
         renew::close_when_overdue(&shared);
         Ok(Self(shared))
@@ -100,9 +104,9 @@ impl AsyncSession for ZooKeeperSession {
 async fn leave(shared: &Shared, entry: &Arc<Entry>) -> Result<(), Error> {
     let begun = shared.ledger.leaving(entry.number, |state| {
         state.leaves.notify_one();
-        (state.node.is_some(), !state.own_sessions.is_empty())
+        (state.node.is_some(), !state.own_sessions.is_empty(), state.turn.take())
     });
-    let Some((has_node, may_outlive)) = begun else { return Ok(()) };
+    let Some((has_node, may_outlive, turn)) = begun else { return Ok(()) };
     if may_outlive && !shared.client.is_open() {
         shared.delete_by_another(entry).await?;
         shared.ledger.resolved(entry.number);
@@ -110,6 +114,9 @@ async fn leave(shared: &Shared, entry: &Arc<Entry>) -> Result<(), Error> {
         shared.delete(entry).await.map_err(|failure| shared.error(failure, entry))?;
         // Nothing that was sent before the deletion can be carried out after it: see `Shared::find`.
         shared.ledger.resolved(entry.number);
+        if let Some(turn) = turn {
+            shared.turns.left(shared.lock_path(entry), turn);
+        }
     }
     shared.ledger.left(entry.number);
     Ok(())

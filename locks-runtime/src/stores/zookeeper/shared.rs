@@ -5,13 +5,15 @@ use super::config::Config;
 use super::entries::{EntryNode, EntryState};
 use super::error::Failure;
 use super::names::{self, QueueNode};
+use super::turns::Turns;
+use super::watched::WatchedBytes;
 use crate::contract::{Entry, Ledger};
 use crate::values::error::Error;
 use crate::world::World;
 use crate::world::clock::AtomicMoment;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 pub(super) struct Shared {
@@ -20,8 +22,10 @@ pub(super) struct Shared {
     /// When the last acknowledged renewal was sent.
     pub(super) renewed: AtomicMoment,
     pub(super) ledger: Ledger<EntryState>,
-    /// How many bytes the paths of all watched nodes have.
-    pub(super) watched_bytes: AtomicUsize,
+    pub(super) watched: WatchedBytes,
+    pub(super) turns: Turns,
+    /// How many entries are polled, since there is no room to watch them.
+    pub(super) polled: AtomicU32,
 }
 
 impl Shared {

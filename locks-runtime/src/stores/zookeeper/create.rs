@@ -1,0 +1,258 @@
+//! Creating an entry's node, in one transaction and one round trip where that is possible.
+//!
+//! A new lock's node and those above it are made in the same transaction as the entry: it is the only one in the queue then.
+//! What is there is found out by reading, which costs no transaction; or it is known, and then nothing is asked. Below a node
+//! that is known the queue is listed in the same round trip, unless [`Turn`] tells that nobody can be ahead.
+
+use super::entries::EntryNode;
+use super::error::Failure;
+use super::names::{self, QueueNode};
+use super::parents::Path;
+use super::shared::Shared;
+use super::turns::{Turn, Watch};
+use crate::contract::Entry;
+use crate::values::error::{Error, ErrorKind};
+use std::sync::Arc;
+use zookeeper_client::{
+    CreateMode, CreateSequence, Error as ZkError, MultiWriteError, MultiWriteResult, OneshotWatcher, Stat,
+};
+
+/// How often it is tried: what is known of the nodes above may be wrong, and they may vanish meanwhile.
+const ROUNDS: u32 = 5;
+
+/// The server closes the connection at more: its `jute.maxbuffer` is a little more than a megabyte.
+const LONGEST_RECORD: usize = 1_000_000;
+
+/// What the server appends to the name of a node's first child.
+const FIRST: &str = "0000000000";
+
+/// With a longer one the nodes above are made in a transaction of their own: their paths may have half a megabyte too.
+const LONGEST_IN_TRANSACTION: usize = 400_000;
+
+/// An entry's node, and who is in the queue.
+pub(super) struct Joined {
+    pub(super) node: EntryNode,
+    /// Without those of whom it is known that they are not ahead.
+    pub(super) queue: Vec<QueueNode>,
+    /// If nobody is ahead, what the next entry may conclude from that.
+    pub(super) turn: Option<Turn>,
+}
+
+/// Creates the entry's node, and the lock's if it is not there.
+pub(super) async fn create(shared: &Shared, entry: &Arc<Entry>) -> Result<Joined, Error> {
+    let explain = |failure| shared.error(failure, entry);
+    let record = entry.holder.to_json();
+    if record.len() > LONGEST_RECORD {
+        let message = format!(
+            "the holder record has {} bytes, and ZooKeeper accepts at most a million; shorten the labels",
+            record.len()
+        );
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    let new = NewEntry { shared, entry, path: shared.lock_path(entry), record: &record };
+    for _ in 0..ROUNDS {
+        let missing = new.missing().await.map_err(explain)?;
+        let before = shared.client.history.latest();
+        shared.ledger.sent(entry);
+        let created = match missing.as_slice() {
+            [] => new.create_below().await,
+            missing if record.len() > LONGEST_IN_TRANSACTION => match new.commit(missing, None).await {
+                Ok(_) => new.create_below().await,
+                Err(failure) => Err(failure),
+            },
+            missing => new.create_with(missing).await,
+        };
+        match created {
+            Ok(Created { node, queue, turn }) => {
+                if !shared.client.history.note(before, node.created) {
+                    return Err(explain(shared.client.gone_back(before, node.created)));
+                }
+                shared.ledger.update(entry, |state| state.node = Some(node.clone()));
+                shared.ledger.resolved(entry.number);
+                return Ok(Joined { node, queue: queue.map_err(explain)?, turn });
+            }
+            Err(failure) => {
+                if failure.is_definite() {
+                    shared.ledger.resolved(entry.number);
+                }
+                let parents = &shared.client.parents;
+                if !failure.concerns_parents() && !(failure.is_unimplemented() && parents.refused_containers()) {
+                    return Err(explain(failure));
+                }
+            }
+        }
+    }
+    Err(Error::unavailable(
+        "the lock's node was deleted each time after it was created; check whether another program deletes it",
+    ))
+}
+
+/// An entry whose node is to be created.
+struct NewEntry<'a> {
+    shared: &'a Shared,
+    entry: &'a Entry,
+    /// The lock's node.
+    path: String,
+    record: &'a [u8],
+}
+
+/// As [`Joined`], before it is noted.
+struct Created {
+    node: EntryNode,
+    queue: Result<Vec<QueueNode>, Failure>,
+    turn: Option<Turn>,
+}
+
+/// To a creation, and to what was sent with it.
+type Answers = (
+    Result<(Stat, CreateSequence), ZkError>,
+    Option<Result<Vec<String>, ZkError>>,
+    Option<(Option<Stat>, OneshotWatcher)>,
+);
+
+impl NewEntry<'_> {
+    /// The nodes that have to be made for it, from the top.
+    async fn missing(&self) -> Result<Vec<String>, Failure> {
+        let (client, parents) = (&self.shared.client, &self.shared.client.parents);
+        let mut unknown = match parents.path(&self.path) {
+            Path::Known => return Ok(Vec::new()),
+            Path::New(nodes) => return Ok(nodes),
+            Path::Unknown(nodes) => nodes,
+        };
+        let there = client.request(|client| {
+            // All are sent before any is awaited.
+            let looks: Vec<_> = unknown.iter().map(|node| Box::pin(client.check_stat(node))).collect();
+            async move {
+                let mut stats = Vec::new();
+                for look in looks {
+                    stats.push(look.await?);
+                }
+                Ok(stats.into_iter().take_while(Option::is_some).count())
+            }
+        });
+        let missing = unknown.split_off(there.await?);
+        if !unknown.is_empty() {
+            parents.found(&unknown);
+        }
+        Ok(missing)
+    }
+
+    /// Creates it below a node that is known to be there.
+    async fn create_below(&self) -> Result<Created, Failure> {
+        let (shared, path) = (self.shared, self.path.as_str());
+        let (prefix, connection) = (shared.name_prefix(self.entry), shared.client.connection());
+        let mut last = shared.turns.take(path);
+        if let Some(turn) = last.as_mut().filter(|turn| turn.connection != connection) {
+            turn.watch = None;
+        }
+        let is_watched = last.as_ref().is_some_and(|turn| turn.watch.is_some());
+        let room = last.as_ref().filter(|turn| turn.in_a_row && !is_watched);
+        let room = room.and_then(|_| shared.watched.reserve_to_save(path));
+        let (created, listed, watched) = self.send(&prefix, !is_watched, room.is_some()).await?;
+        let (stat, sequence) = created.map_err(|error| self.forget(error))?;
+        let name = format!("{prefix}{sequence}");
+        let sequence = i32::try_from(sequence.into_i64()).unwrap_or_default();
+        let node = EntryNode { name, sequence, created: stat.czxid };
+        let in_a_row = last.as_ref().is_some_and(|last| last.is_followed_by(sequence));
+        let next = |watch| Turn { sequence, in_a_row, connection, watch };
+        let queue = |children: Vec<String>| names::queue(&children);
+        if let Some(listed) = listed {
+            let watch = watched
+                .zip(room)
+                .map(|((_, watcher), room)| Watch::new(async move { drop(watcher.changed().await) }, room));
+            return Ok(Created { queue: listed.map(queue).map_err(Failure::from), turn: Some(next(watch)), node });
+        }
+        let connection = shared.client.connection();
+        if in_a_row && last.as_mut().is_some_and(|last| last.is_of_same_node(connection)) {
+            let watch = last.and_then(|last| last.watch);
+            return Ok(Created { queue: Ok(Vec::new()), turn: Some(next(watch)), node });
+        }
+        // Others use the lock too.
+        let listed = shared.client.request(|client| async move { client.list_children(path).await }).await;
+        Ok(Created { queue: listed.map(queue), turn: None, node })
+    }
+
+    /// Sends all requests before any answer is awaited.
+    async fn send(&self, prefix: &str, lists: bool, watches: bool) -> Result<Answers, Failure> {
+        let (path, record, acls) = (self.path.as_str(), self.record, self.shared.config().acls());
+        let node = format!("{path}/{prefix}");
+        let answers = self.shared.client.request(|client| async move {
+            let mode = CreateMode::EphemeralSequential.with_acls(acls);
+            let created = client.create(&node, record, &mode);
+            let listed = lists.then(|| client.list_children(path));
+            let watched = watches.then(|| client.check_and_watch_stat(path));
+            let created = created.await;
+            let listed = if let Some(listed) = listed { Some(listed.await) } else { None };
+            let watched = if let Some(watched) = watched { watched.await.ok() } else { None };
+            Ok((created, listed, watched))
+        });
+        answers.await
+    }
+
+    /// Creates it together with the nodes that are missing, the lock's among them.
+    async fn create_with(&self, missing: &[String]) -> Result<Created, Failure> {
+        let (shared, connection) = (self.shared, self.shared.client.connection());
+        let prefix = shared.name_prefix(self.entry);
+        let node = format!("{}/{prefix}", self.path);
+        // It may have been deleted at once, by others.
+        let stat = self.commit(missing, Some(&node)).await?.ok_or_else(Failure::no_node)?;
+        let node = EntryNode { name: format!("{prefix}{FIRST}"), sequence: 0, created: stat.czxid };
+        let turn = Some(Turn { sequence: node.sequence, in_a_row: false, connection, watch: None });
+        Ok(Created { queue: Ok(Vec::new()), turn, node })
+    }
+
+    /// Makes the nodes that are missing in one transaction, and the first entry below them if it is given: returns what it has.
+    async fn commit(&self, missing: &[String], entry: Option<&str>) -> Result<Option<Stat>, Failure> {
+        let Self { shared, record, .. } = self;
+        let (acls, mode) = (shared.config().acls(), shared.client.parents.mode());
+        let first = entry.map(|entry| format!("{entry}{FIRST}"));
+        let answers = shared.client.request(|client| async move {
+            let committed = {
+                let mut writer = client.new_multi_writer();
+                for parent in missing {
+                    writer.add_create(parent, &[], &mode.with_acls(acls))?;
+                }
+                if let Some(entry) = entry {
+                    writer.add_create(entry, record, &CreateMode::EphemeralSequential.with_acls(acls))?;
+                }
+                writer.commit()
+            };
+            // ZooKeeper 3.8 leaves it out of the answer to the transaction.
+            let looked = first.as_ref().map(|first| client.check_stat(first));
+            let results = match committed.await {
+                Ok(results) => results,
+                Err(error) => return Ok(Err(error)),
+            };
+            let (Some(looked), Some(first)) = (looked, &first) else { return Ok(Ok(None)) };
+            match results.last() {
+                Some(MultiWriteResult::Create { path, .. }) if path == first => Ok(Ok(looked.await?)),
+                // The entry may be there.
+                _ => Err(ZkError::UnexpectedError(format!("the answer does not say that {first} was created"))),
+            }
+        });
+        let stat = answers.await?.map_err(|error| self.learn(missing, error))?;
+        shared.client.parents.made(missing);
+        Ok(stat)
+    }
+
+    /// The lock's node was believed to be there.
+    fn forget(&self, error: ZkError) -> Failure {
+        if error == ZkError::NoNode {
+            self.shared.client.parents.forget(&self.path);
+        }
+        error.into()
+    }
+
+    /// These nodes were believed to be missing, and the first of them to have one above it.
+    fn learn(&self, missing: &[String], error: MultiWriteError) -> Failure {
+        let parents = &self.shared.client.parents;
+        match error {
+            MultiWriteError::OperationFailed { index, source: ZkError::NodeExists } => {
+                parents.found(missing.get(..=index).unwrap_or(missing));
+            }
+            MultiWriteError::OperationFailed { source: ZkError::NoNode, .. } => parents.forget(&self.path),
+            _ => {}
+        }
+        Failure::from(ZkError::from(error))
+    }
+}
