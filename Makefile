@@ -39,8 +39,8 @@ lint: servers ## format, clippy, documentation, and each feature alone
 deny: ## licences, sources and known vulnerabilities of all dependencies
 	@.ci/deny
 
-bench: servers ## against the floor of the same store: ROUNDS=5 STORES=etcd-1,redis KEEP=1 (in the docs)
-	cargo bench --package locks-benches
+bench: servers ## against the floor of the same store: ROUNDS=3 STORES=etcd-1,redis CASE=pair (or compile) KEEP=1 (in the docs)
+	cargo bench --package locks-benches --bench $(if $(filter compile,$(CASE)),compile,locks)
 
 torture: servers ## faults that try to break it: MINUTES=3 STORE=etcd-3.5 (redis, postgres, file, …) SEED=1 BROKEN=each
 	cargo run --quiet --package locks-torture --bin torture

@@ -1,17 +1,17 @@
-//! What 10,000 held locks cost when nothing else happens.
+//! What many held locks cost when nothing else happens.
 
 use crate::settings::Settings;
 use crate::store::{OURS, Store};
 use distributed_locks::{Guard, Locks};
 use rustix::time::{ClockId, clock_gettime};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use support::child::Child;
 use tokio::task::JoinSet;
 
-const HELD: u32 = 10_000;
 /// How many tasks acquire them.
-const TASKS: u32 = 32;
+const TASKS: u32 = 128;
 /// Until their entries are watched.
 const SETTLE: Duration = Duration::from_secs(4);
 /// Enough for a few renewals, which come every third of the TTL.
@@ -24,6 +24,8 @@ const HANG_LIMIT: Duration = Duration::from_secs(300);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     pub(crate) locks: u32,
+    /// How many of them were lost meanwhile.
+    pub(crate) lost: u32,
     pub(crate) leases: u64,
     /// Per second.
     pub(crate) renewals: f64,
@@ -36,10 +38,16 @@ pub(crate) struct Held {
     pub(crate) observed: Duration,
 }
 
-pub(crate) fn measure(store: &Store, settings: &Settings) -> Held {
+/// `None` if the process that was to hold them has failed, which is shown.
+pub(crate) fn measure(store: &Store, settings: &Settings) -> Option<Held> {
+    eprintln!("{}: {} held locks", store.name, settings.held);
+    catch_unwind(AssertUnwindSafe(|| measure_held(store, settings))).ok()
+}
+
+fn measure_held(store: &Store, settings: &Settings) -> Held {
     let ours = store.contestants.iter().find(|contestant| contestant.name == OURS).unwrap();
     let count = || (store.count)(ours);
-    let (locks, observed) = (settings.count(HELD), settings.length(OBSERVE));
+    let (locks, observed) = (settings.held, settings.length(OBSERVE));
     let mut command = Command::new(std::env::current_exe().unwrap());
     let times = [settings.length(SETTLE), observed].map(|time| time.as_millis().to_string());
     let leases = count().leases;
@@ -48,10 +56,12 @@ pub(crate) fn measure(store: &Store, settings: &Settings) -> Held {
     let (before, begun) = (count(), Instant::now());
     let processor: f64 = child.expect_line("processor", observed + HANG_LIMIT).parse().unwrap();
     let (after, elapsed) = (count(), begun.elapsed());
+    let lost: u32 = child.expect_line("lost", HANG_LIMIT).parse().unwrap();
     #[expect(clippy::cast_precision_loss, reason = "thousands")]
     let per_second = |counted: u64| counted as f64 / elapsed.as_secs_f64();
     Held {
         locks,
+        lost,
         leases: before.leases - leases,
         renewals: per_second(after.renewals - before.renewals),
         work: per_second(after.work - before.work),
@@ -76,11 +86,11 @@ pub(crate) fn run(arguments: &[String]) {
         let (begun, used) = (Instant::now(), processor());
         tokio::time::sleep(observe).await;
         println!("processor {}", (processor() - used).as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0);
-        assert!(guards.iter().all(Guard::is_held));
+        println!("lost {}", guards.iter().filter(|guard| !guard.is_held()).count());
     });
 }
 
-/// One after the other by a few tasks: the memory of 10,000 requests at once would hide that of the holds.
+/// One after the other by a few tasks: the memory of all requests at once would hide that of the holds.
 async fn acquire_all(locks: &Locks, count: u32) -> Vec<Guard> {
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {

@@ -1,5 +1,6 @@
 //! Compares the attribute with each store's floor and with other clients, interleaved: `make bench`, with `ROUNDS=` (5),
-//! `STORES=` (`etcd-1,etcd-3,redis,postgres,file`) and `KEEP=1`, which puts the result into the documentation.
+//! `STORES=` (all of [`settings::STORES`]), `CASE=` (only what has this in its name: a case, `held`, `inside`,
+//! `instructions`), `HELD=` (100000) and `KEEP=1`, which puts the result into the documentation.
 //!
 //! The floor of a case is the same case with the fewest requests, see [`lockers`]; for many tasks on one key it is the
 //! floor's uncontended pair of the same round, because no lock with a request for each hold can be faster. Every process of
@@ -11,6 +12,7 @@
 
 mod case;
 mod held;
+mod instructions;
 mod local;
 mod lockers;
 mod machine;
@@ -23,14 +25,15 @@ mod worker;
 use case::{CASES, Case};
 use report::{Measured, Report, Row};
 use round::Outcome;
-use settings::Settings;
-use store::{FLOOR, Store};
+use settings::{HELD, Settings};
+use store::{Contestant, FLOOR, Store};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("worker") if arguments.len() > 1 => worker::run(&arguments[1..]),
         Some("held") if arguments.len() > 1 => held::run(&arguments[1..]),
+        Some("instructions") if arguments.len() > 1 => instructions::run(&arguments[1..]),
         None => run(&Settings::trial()),
         Some(_) if arguments.iter().any(|argument| argument == "--bench") => run(&Settings::from_environment()),
         // The name of a test, or another argument of `cargo test`.
@@ -39,8 +42,18 @@ fn main() {
 }
 
 fn run(settings: &Settings) {
-    let mut report = Report::new(settings, local::measure(settings));
-    for name in &settings.stores {
+    let mut report = Report::new(settings);
+    if settings.wants("inside one process") {
+        eprintln!("inside one process");
+        report.local = local::measure(settings);
+    }
+    if settings.wants("instructions") && !settings.is_trial {
+        match instructions::measure() {
+            Ok(instructions) => report.instructions = instructions,
+            Err(missing) => report.missing.push(missing),
+        }
+    }
+    for name in settings.stores.iter().filter(|_| settings.wants_stores()) {
         match store::start(name, settings) {
             Ok(store) => report.stores.push(measure(store, settings)),
             Err(missing) => report.missing.push(missing),
@@ -52,17 +65,27 @@ fn run(settings: &Settings) {
 /// All cases with all contestants, round by round, so that noise of the machine affects all of them.
 fn measure(store: Store, settings: &Settings) -> Measured {
     // First, while no leases of killed processes are expiring.
-    let held = store.units.is_some().then(|| held::measure(&store, settings));
+    let held = (store.units.is_some() && settings.wants(HELD)).then(|| held::measure(&store, settings));
     let mut rows: Vec<Row> = Vec::new();
     for round in 0..settings.rounds {
         let mut pair: Option<Outcome> = None;
-        for case in &CASES {
+        for case in CASES.iter().filter(|case| settings.wants(case.name) && !(case.is_far && store.links.is_empty())) {
+            let run = |contestant: &Contestant| {
+                let outcome = round::run(case, contestant, &store, round, settings);
+                let progress = format!("{}, round {} of {}", store.name, round + 1, settings.rounds);
+                eprintln!("{progress}, {}, {}: p50 {:.3} ms", case.name, contestant.name, outcome.p50);
+                outcome
+            };
+            if !case.has_floor && pair.is_none() {
+                pair = Some(round::run(&CASES[0], &store.contestants[0], &store, round, settings));
+            }
             let mut floor = pair;
             for contestant in store.contestants.iter().filter(|one| case.has_floor || one.name != FLOOR) {
-                let outcome = round::run(case, contestant, &store, round, settings);
+                let outcome = run(contestant);
                 if contestant.name == FLOOR {
                     floor = Some(outcome);
-                    pair.get_or_insert(outcome);
+                    // The first case is the pair.
+                    pair = pair.or(floor.filter(|_| case.name == CASES[0].name));
                 }
                 let Some(floor) = floor else { continue };
                 let row = row_of(&mut rows, case, contestant.name);
@@ -70,8 +93,8 @@ fn measure(store: Store, settings: &Settings) -> Measured {
                 row.ratios.push(report::ratio(case, &outcome, &floor));
             }
         }
-        eprintln!("{}: round {} of {} done", store.name, round + 1, settings.rounds);
     }
+    let held = held.flatten();
     Measured { name: store.name, title: store.title, units: store.units, missing: store.missing, rows, held }
 }
 

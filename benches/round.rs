@@ -26,7 +26,7 @@ pub(crate) fn run(case: &Case, contestant: &Contestant, store: &Store, round: us
     let key = format!("/bench/{}/{round}/{}", case.name, contestant.name).replace([' ', ',', '(', ')'], "-");
     let mut workers: Vec<Child> = (0..case.processes)
         .map(|_| {
-            let mut command = contestant.command();
+            let mut command = contestant.command(case.is_far);
             command.arg(&key).arg(case.tasks.to_string()).arg(if case.own_keys { "own" } else { "one" });
             command.arg(case.body.as_millis().to_string());
             Child::start(&mut command)

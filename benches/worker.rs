@@ -2,7 +2,8 @@
 //! (microseconds since 1970), and then prints the times of every hold. The Go program does the same.
 
 use crate::lockers::{
-    EtcdFloor, EtcdLock, Flock, Hold, Locker, Micros, Ours, PostgresAdvisory, PostgresFloor, RedisFloor, Rslock, now,
+    EtcdFloor, EtcdLock, Flock, Hold, Locker, Micros, Ours, PostgresAdvisory, PostgresFloor, RedisFloor, Rslock,
+    ZookeeperFloor, now,
 };
 use std::io::Write;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(crate) fn run(arguments: &[String]) {
             "rslock" => case.run(Rslock::connect(address)).await,
             "postgres-floor" => case.run(PostgresFloor::connect(address).await).await,
             "postgres-advisory" => case.run(PostgresAdvisory::connect(address).await).await,
+            "zookeeper-floor" => case.run(ZookeeperFloor::connect(address).await).await,
             "flock" => case.run(Flock::at(address)).await,
             _ => panic!("unknown locker `{locker}`"),
         }

@@ -46,6 +46,15 @@ impl Figures {
     }
 }
 
+/// As in "Rust 1.95".
+pub(crate) fn version() -> String {
+    let output = Command::new("rustc").arg("--version").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let version =
+        text.split(' ').nth(1).and_then(|version| version.rsplit_once('.')).map_or("", |(version, _)| version);
+    format!("Rust {version}")
+}
+
 /// Builds all that `name` depends on.
 pub(crate) fn warm(workspace: &Workspace, name: &str) {
     cargo(workspace, &["check", "--lib", "--package", name]);

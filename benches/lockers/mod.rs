@@ -12,6 +12,7 @@ mod postgres_advisory;
 mod postgres_floor;
 mod redis_floor;
 mod rslock;
+mod zookeeper_floor;
 
 pub(crate) use etcd_floor::EtcdFloor;
 pub(crate) use etcd_lock::EtcdLock;
@@ -21,6 +22,7 @@ pub(crate) use postgres_advisory::PostgresAdvisory;
 pub(crate) use postgres_floor::{PostgresFloor, TABLE as POSTGRES_FLOOR_TABLE};
 pub(crate) use redis_floor::RedisFloor;
 pub(crate) use rslock::Rslock;
+pub(crate) use zookeeper_floor::ZookeeperFloor;
 
 /// Microseconds since 1970, on a clock that the processes of one machine share.
 pub(crate) type Micros = u64;

@@ -2,6 +2,7 @@
 
 use crate::case::{Case, Figure};
 use crate::held::Held;
+use crate::instructions::Instructions;
 use crate::local::Local;
 use crate::machine;
 use crate::round::Outcome;
@@ -40,6 +41,7 @@ pub(crate) struct Report {
     pub(crate) rounds: usize,
     pub(crate) machine: String,
     pub(crate) local: Vec<Local>,
+    pub(crate) instructions: Vec<Instructions>,
     pub(crate) stores: Vec<Measured>,
     /// Stores that are not installed.
     pub(crate) missing: Vec<String>,
@@ -78,9 +80,9 @@ impl Measured {
 }
 
 impl Report {
-    pub(crate) fn new(settings: &Settings, local: Vec<Local>) -> Self {
-        let (stores, missing) = (Vec::new(), Vec::new());
-        Self { rounds: settings.rounds, machine: machine::description(), local, stores, missing }
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let (local, instructions, stores, missing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { rounds: settings.rounds, machine: machine::description(), local, instructions, stores, missing }
     }
 
     /// Prints the page, writes it and the plot below `target/bench`, and puts them into the documentation if requested.
@@ -98,7 +100,9 @@ impl Report {
         let readme = fs::read_to_string(root.join("README.md")).unwrap();
         let readme_with_excerpt = excerpt::replace_in(&readme, self);
         assert!(self.rows().all(Row::has_figures), "{page}");
-        if settings.keep {
+        if settings.keep && !settings.is_whole() {
+            println!("only a part was measured: KEEP=1 has kept nothing");
+        } else if settings.keep {
             let kept = root.join("docs/BENCHMARK.md");
             let page = page + page::compile_time(&fs::read_to_string(&kept).unwrap());
             fs::write(kept, page).unwrap();

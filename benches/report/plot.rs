@@ -1,25 +1,46 @@
-//! The ratios as bars, for the README; readable on light and on dark pages.
+//! The ratios as bars, for the README; readable on light and on dark pages, since it brings its own background.
 
 use super::{Measured, Report, shown};
 use crate::case::{CASES, Case};
 use crate::store::OURS;
 use std::fmt::Write as _;
 
-/// Halfway between white and black, for text and lines on either.
-const INK: &str = "#7a828c";
+/// For the colours of the page that the reader prefers.
+const STYLE: &str = "<style>
+.page { fill: #ffffff } text { fill: #1f2328 } path { stroke: #8c959f }
+@media (prefers-color-scheme: dark) { .page { fill: #0d1117 } text { fill: #e6edf3 } path { stroke: #6e7681 } }
+</style>
+";
+/// These stand out from either background.
 const OUR_COLOUR: &str = "#2f86d9";
-const COLOURS: [&str; 3] = ["#a0a6ad", "#d0913a", "#9a6fc0"];
+const COLOURS: [&str; 5] = ["#7d8590", "#bc7a00", "#8f63e0", "#1f8f6f", "#d1495b"];
 
-const WIDTH: f64 = 830.0;
-/// The width of the column with the names of the cases.
-const LEFT: f64 = 160.0;
-const TOP: f64 = 62.0;
+const WIDTH: f64 = 860.0;
+/// Around everything.
+const PADDING: f64 = 14.0;
+/// Where the panels begin: before them are the names of the cases.
+const LEFT: f64 = 190.0;
+/// The panels of a row.
+const COLUMNS: usize = 3;
+/// Above the first row of panels, for the legend.
+const LEGEND: f64 = 48.0;
+/// Above the bars of a panel, for its title.
+const TOP: f64 = 36.0;
+/// Below the bars of a panel, for its scale.
+const BOTTOM: f64 = 32.0;
 /// The height of a case.
-const ROW: f64 = 38.0;
+const ROW: f64 = 42.0;
 /// The height of a bar.
 const BAR: f64 = 10.0;
 /// On either side of a panel, for figures beyond the ends of the bars.
 const MARGIN: f64 = 38.0;
+
+/// Where a panel is, with its logarithmic axis.
+#[derive(Clone, Copy)]
+struct Panel {
+    axis: Axis,
+    top: f64,
+}
 
 /// A logarithmic axis.
 #[derive(Clone, Copy)]
@@ -40,45 +61,65 @@ impl Axis {
 
 pub(super) fn svg(report: &Report) -> String {
     let stores: Vec<&Measured> = report.stores.iter().filter(|store| store.units.is_some()).collect();
-    let height = TOP + ROW * count(CASES.len()) + 26.0;
+    let below = TOP + ROW * count(cases().count()) + BOTTOM;
+    let height = LEGEND + below * count(stores.len().div_ceil(COLUMNS)) + PADDING;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
-         font-family=\"system-ui, sans-serif\" font-size=\"12\" fill=\"{INK}\">\n\
-         <title>Holds compared with the store's own floor</title>\n"
+         font-family=\"system-ui, sans-serif\" font-size=\"12\">\n\
+         <title>Holds compared with the store's own floor</title>\n{STYLE}\
+         <rect class=\"page\" width=\"{WIDTH}\" height=\"{height}\" rx=\"6\"/>\n"
     );
     legend(&mut svg, &contestants(&stores));
-    for (at, case) in CASES.iter().enumerate() {
-        text(&mut svg, 0.0, TOP + ROW * count(at) + ROW / 2.0 + 4.0, "start", case.name);
-    }
     let (from, to) = range(&stores);
-    let width = (WIDTH - LEFT) / count(stores.len().max(1));
+    let width = (WIDTH - LEFT - PADDING) / count(COLUMNS);
     for (at, store) in stores.iter().enumerate() {
-        panel(&mut svg, store, Axis { from, to, left: LEFT + width * count(at), width }, &contestants(&stores));
+        let (column, row) = (at % COLUMNS, at / COLUMNS);
+        let top = LEGEND + below * count(row) + TOP;
+        if column == 0 {
+            names(&mut svg, top);
+        }
+        let axis = Axis { from, to, left: LEFT + width * count(column), width };
+        panel(&mut svg, store, Panel { axis, top }, &contestants(&stores));
     }
     svg.push_str("</svg>\n");
     svg
 }
 
-fn legend(svg: &mut String, contestants: &[&'static str]) {
-    let mut x = 0.0;
-    for contestant in contestants {
-        bar(svg, x, 6.0, BAR, colour(contestant, contestants));
-        text(svg, x + BAR + 6.0, 15.0, "start", contestant);
-        x += 44.0 + 6.6 * count(contestant.len());
-    }
-    text(svg, WIDTH, 15.0, "end", "1 is the store's floor; more is better");
+fn cases() -> impl Iterator<Item = &'static Case> {
+    CASES.iter().filter(|case| case.is_plotted())
 }
 
-fn panel(svg: &mut String, store: &Measured, axis: Axis, contestants: &[&'static str]) {
-    let bottom = TOP + ROW * count(CASES.len());
+fn names(svg: &mut String, top: f64) {
+    for (at, case) in cases().enumerate() {
+        text(svg, PADDING, top + ROW * count(at) + ROW / 2.0 + 4.0, "start", case.name);
+    }
+}
+
+fn legend(svg: &mut String, contestants: &[&'static str]) {
+    let mut x = PADDING;
+    for contestant in contestants {
+        bar(svg, x, 12.0, BAR, colour(contestant, contestants));
+        text(svg, x + BAR + 6.0, 21.0, "start", contestant);
+        x += 40.0 + 6.6 * count(contestant.len());
+    }
+    text(svg, PADDING, 41.0, "start", "1 is the store's floor, on a logarithmic scale; more is better");
+}
+
+fn panel(svg: &mut String, store: &Measured, panel: Panel, contestants: &[&'static str]) {
+    let Panel { axis, top } = panel;
+    let bottom = top + ROW * count(cases().count());
     let middle = axis.left + axis.width / 2.0;
-    writeln!(svg, "<text x=\"{middle:.0}\" y=\"42\" text-anchor=\"middle\" font-weight=\"600\">{}</text>", store.name)
-        .unwrap();
+    writeln!(
+        svg,
+        "<text x=\"{middle:.0}\" y=\"{:.0}\" text-anchor=\"middle\" font-weight=\"600\">{}</text>",
+        top - 14.0,
+        store.name
+    )
+    .unwrap();
     let mut decade = axis.from.ceil();
     while decade <= axis.to {
         let (x, width) = (axis.at(10_f64.powf(decade)), if decade == 0.0 { 1.5 } else { 0.4 });
-        writeln!(svg, "<path d=\"M{x:.1} {} V{bottom:.1}\" stroke=\"{INK}\" stroke-width=\"{width}\"/>", TOP - 8.0)
-            .unwrap();
+        writeln!(svg, "<path d=\"M{x:.1} {:.1} V{bottom:.1}\" stroke-width=\"{width}\"/>", top - 8.0).unwrap();
         let label = 10_f64.powf(decade);
         writeln!(
             svg,
@@ -89,8 +130,8 @@ fn panel(svg: &mut String, store: &Measured, axis: Axis, contestants: &[&'static
         decade += 1.0;
     }
     let own = store.contestants();
-    for (at, case) in CASES.iter().enumerate() {
-        let first = TOP + ROW * count(at) + (ROW - BAR * count(own.len())) / 2.0;
+    for (at, case) in cases().enumerate() {
+        let first = top + ROW * count(at) + (ROW - BAR * count(own.len())) / 2.0;
         for (number, contestant) in own.iter().enumerate() {
             if let Some(ratio) = ratio(store, case, contestant) {
                 ratio_bar(svg, axis, first + BAR * count(number), ratio, colour(contestant, contestants));

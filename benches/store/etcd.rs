@@ -1,6 +1,6 @@
 //! etcd, and its client for Go.
 
-use super::{Contestant, Counts, FLOOR, OURS, Store};
+use super::{Addresses, Contestant, Counts, FLOOR, OURS, Store, link};
 use crate::machine;
 use std::path::Path;
 use std::process::Command;
@@ -12,12 +12,14 @@ const UNARY: [&str; 9] =
 pub(super) fn start(name: &'static str, nodes: usize, with_go: bool) -> Result<Store, String> {
     let binary = Binary::all().last().ok_or("etcd (install it with `make servers`)")?;
     let cluster = Cluster::start_with(binary, nodes, &Setup { fsync: true, ..Setup::default() });
-    let endpoints: Vec<String> = cluster.members().iter().map(Etcd::endpoint).collect();
-    let endpoints = endpoints.join(",");
-    let url = format!("etcd://{endpoints}");
+    let near: Vec<String> = cluster.members().iter().map(Etcd::endpoint).collect();
+    let links: Vec<_> = cluster.members().iter().map(|member| link(member.address())).collect();
+    let far: Vec<String> = links.iter().map(|link| link.addr().to_string()).collect();
+    let endpoints = Addresses { near: near.join(","), far: far.join(",") };
+    let urls = endpoints.map(|endpoints| format!("etcd://{endpoints}"));
     let mut contestants = vec![
         Contestant::here(FLOOR, "etcd-floor", &endpoints),
-        Contestant::here(OURS, "ours", &url),
+        Contestant::here(OURS, "ours", &urls),
         Contestant::here("etcd-client lock()", "etcd-lock", &endpoints),
     ];
     let mut clients = format!("etcd-client {}", machine::crate_version("etcd-client"));
@@ -34,7 +36,8 @@ pub(super) fn start(name: &'static str, nodes: usize, with_go: bool) -> Result<S
     let members = if nodes == 1 { "1 member".to_owned() } else { format!("{nodes} members") };
     let title = format!("etcd {} with fsync, {members}; {clients}", binary.version());
     let count = Box::new(move |_: &Contestant| counts(&cluster));
-    Ok(Store { name, title, url, contestants, missing, units: Some(["RPCs", "proposals"]), count })
+    let (url, units) = (urls.near, Some(["RPCs", "proposals"]));
+    Ok(Store { name, title, url, contestants, missing, units, links, count })
 }
 
 fn counts(cluster: &Cluster) -> Counts {
@@ -51,7 +54,7 @@ fn counts(cluster: &Cluster) -> Counts {
 }
 
 /// Builds the Go program, and returns it with its versions; the error names what is not installed.
-fn go(endpoints: &str) -> Result<(Contestant, String), String> {
+fn go(endpoints: &Addresses) -> Result<(Contestant, String), String> {
     const NEEDED: &str = "Go's concurrency.Mutex (Debian: golang golang-etcd-server-dev)";
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = package.join("../target/bench");
@@ -68,5 +71,6 @@ fn go(endpoints: &str) -> Result<(Contestant, String), String> {
     }
     let version = Command::new(&program).arg("version").output().unwrap();
     let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
-    Ok((Contestant { name: "Go concurrency.Mutex", program, arguments: vec![endpoints.to_owned()] }, version))
+    let (name, arguments, addresses) = ("Go concurrency.Mutex", Vec::new(), endpoints.clone());
+    Ok((Contestant { name, program, arguments, addresses }, version))
 }

@@ -1,13 +1,17 @@
 //! The stores: their servers, the contestants on each, and what the servers count.
 
+use crate::case::DELAY;
 use crate::settings::Settings;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use support::proxy::{Mode, Proxy};
 
 mod etcd;
 mod file;
 mod postgres;
 mod redis;
+mod zookeeper;
 
 /// The contestant with the fewest requests.
 pub(crate) const FLOOR: &str = "floor";
@@ -28,6 +32,8 @@ pub(crate) struct Store {
     pub(crate) missing: Vec<String>,
     /// What requests and the server's work are called; `None` where they are not counted.
     pub(crate) units: Option<[&'static str; 2]>,
+    /// The slow links to the servers; empty where there is none.
+    pub(crate) links: Vec<Proxy>,
     /// What the server has counted until now, for this contestant. Owns the server.
     pub(crate) count: Box<dyn Fn(&Contestant) -> Counts>,
 }
@@ -37,7 +43,35 @@ pub(crate) struct Store {
 pub(crate) struct Contestant {
     pub(crate) name: &'static str,
     program: PathBuf,
+    /// Before the address.
     arguments: Vec<String>,
+    addresses: Addresses,
+}
+
+/// Where a store is.
+#[derive(Clone, Debug)]
+struct Addresses {
+    near: String,
+    /// The same behind the slow links.
+    far: String,
+}
+
+impl Addresses {
+    /// `address` of a server that is at `near`, and behind `link`.
+    fn of(near: &str, link: &Proxy, address: impl Fn(&str) -> String) -> Self {
+        Self { near: address(near), far: address(&link.addr().to_string()) }
+    }
+
+    fn map(&self, address: impl Fn(&str) -> String) -> Self {
+        Self { near: address(&self.near), far: address(&self.far) }
+    }
+}
+
+/// A slow link to a server.
+fn link(server: SocketAddr) -> Proxy {
+    let proxy = Proxy::to(server);
+    proxy.set(Mode::Delay(DELAY));
+    proxy
 }
 
 /// What the server has counted: in all members together, but work only in one of them.
@@ -55,28 +89,32 @@ pub(crate) struct Counts {
 
 /// Starts a store; the error names what is not installed.
 pub(crate) fn start(name: &str, settings: &Settings) -> Result<Store, String> {
-    // The first build of the Go program takes longer than a trial.
-    let with_go = !settings.is_trial;
+    // The first build of a Go or Java program takes longer than a trial.
+    let with_builds = !settings.is_trial;
     match name {
-        "etcd-1" => etcd::start("etcd, one node", 1, with_go),
-        "etcd-3" => etcd::start("etcd, three nodes", 3, with_go),
+        "etcd-1" => etcd::start("etcd, one node", 1, with_builds),
+        "etcd-3" => etcd::start("etcd, three nodes", 3, with_builds),
         "redis" => redis::start("Redis"),
         "postgres" => postgres::start("PostgreSQL"),
+        "zookeeper" => zookeeper::start("ZooKeeper", with_builds),
         "file" => Ok(file::start("file")),
-        _ => panic!("STORES has `{name}`: expected some of `etcd-1`, `etcd-3`, `redis`, `postgres`, `file`"),
+        _ => {
+            panic!("STORES has `{name}`: expected some of `etcd-1`, `etcd-3`, `redis`, `postgres`, `zookeeper`, `file`")
+        }
     }
 }
 
 impl Contestant {
-    /// A locker of [`worker`](crate::worker), for this address.
-    fn here(name: &'static str, locker: &str, address: &str) -> Self {
-        let arguments = ["worker", locker, address].map(str::to_owned).to_vec();
-        Self { name, program: std::env::current_exe().unwrap(), arguments }
+    /// A locker of [`worker`](crate::worker).
+    fn here(name: &'static str, locker: &str, addresses: &Addresses) -> Self {
+        let arguments = ["worker", locker].map(str::to_owned).to_vec();
+        Self { name, program: std::env::current_exe().unwrap(), arguments, addresses: addresses.clone() }
     }
 
-    pub(crate) fn command(&self) -> Command {
+    pub(crate) fn command(&self, is_far: bool) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments);
+        let Addresses { near, far } = &self.addresses;
+        command.args(&self.arguments).arg(if is_far { far } else { near });
         command
     }
 }

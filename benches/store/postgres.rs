@@ -1,6 +1,6 @@
 //! PostgreSQL on disk, with its defaults.
 
-use super::{Contestant, Counts, FLOOR, OURS, Store};
+use super::{Addresses, Contestant, Counts, FLOOR, OURS, Store, link};
 use crate::lockers::POSTGRES_FLOOR_TABLE;
 use crate::machine;
 use support::cases::Program;
@@ -13,11 +13,13 @@ pub(super) fn start(name: &'static str) -> Result<Store, String> {
     let binary = Binary::all().last().ok_or("PostgreSQL (install it with `make servers`)")?;
     let server = binary.start(&Setup { fsync: true, connections: CONNECTIONS, ..Setup::default() });
     server.psql_as("app", POSTGRES_FLOOR_TABLE).unwrap();
-    let url = format!("postgres://app@{}/locks", server.address());
+    let links = vec![link(server.address())];
+    let near = server.address().to_string();
+    let urls = Addresses::of(&near, &links[0], |address| format!("postgres://app@{address}/locks"));
     let contestants = vec![
-        Contestant::here(FLOOR, "postgres-floor", &url),
-        Contestant::here(OURS, "ours", &url),
-        Contestant::here("advisory lock", "postgres-advisory", &url),
+        Contestant::here(FLOOR, "postgres-floor", &urls),
+        Contestant::here(OURS, "ours", &urls),
+        Contestant::here("session advisory lock", "postgres-advisory", &urls),
     ];
     let (version, client) = (binary.label().replace("postgres-", ""), machine::crate_version("tokio-postgres"));
     let title = format!("PostgreSQL {version} on disk; tokio-postgres {client}, `pg_advisory_lock` of a session");
@@ -25,5 +27,6 @@ pub(super) fn start(name: &'static str) -> Result<Store, String> {
         let statements = server.statements();
         Counts { requests: statements, work: server.log_bytes(), leases: 0, renewals: statements }
     });
-    Ok(Store { name, title, url, contestants, missing: Vec::new(), units: Some(["statements", "WAL bytes"]), count })
+    let (url, units) = (urls.near, Some(["statements", "WAL bytes"]));
+    Ok(Store { name, title, url, contestants, missing: Vec::new(), units, links, count })
 }

@@ -1,6 +1,6 @@
 //! Redis with its defaults, but without snapshots.
 
-use super::{Contestant, Counts, FLOOR, OURS, Store};
+use super::{Addresses, Contestant, Counts, FLOOR, OURS, Store, link};
 use crate::machine;
 use support::cases::Program;
 use support::redis::{Binary, Redis, Setup};
@@ -9,17 +9,20 @@ pub(super) fn start(name: &'static str) -> Result<Store, String> {
     let binary = Binary::all().iter().rfind(|binary| binary.label().starts_with("redis"));
     let binary = binary.ok_or("redis-server (install it with `make servers`)")?;
     let server = Redis::start(binary, &Setup::default());
-    let url = server.url();
+    let links = vec![link(server.address())];
+    let near = server.address().to_string();
+    let urls = Addresses::of(&near, &links[0], |address| format!("redis://{address}"));
     let contestants = vec![
-        Contestant::here(FLOOR, "redis-floor", &url),
-        Contestant::here(OURS, "ours", &url),
-        Contestant::here("rslock", "rslock", &url),
+        Contestant::here(FLOOR, "redis-floor", &urls),
+        Contestant::here(OURS, "ours", &urls),
+        Contestant::here("rslock", "rslock", &urls),
     ];
     let [client, rslock] = ["redis", "rslock"].map(machine::crate_version);
     let version = binary.version();
     let title = format!("Redis {version}, one server without persistence; redis {client}, rslock {rslock}");
     let count = Box::new(move |contestant: &Contestant| counts(&server, contestant));
-    Ok(Store { name, title, url, contestants, missing: Vec::new(), units: Some(["requests", "commands"]), count })
+    let (url, units) = (urls.near, Some(["requests", "commands"]));
+    Ok(Store { name, title, url, contestants, missing: Vec::new(), units, links, count })
 }
 
 /// Redis counts the commands of scripts like those of clients. Ours sends only scripts, which contain plain SETs; the others
