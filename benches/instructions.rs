@@ -58,7 +58,9 @@ fn collected(url: &str, holds: u32) -> Result<f64, String> {
     let output = command.args(["instructions", url, &holds.to_string()]).output();
     let output = output.map_err(|_| "valgrind (Debian: valgrind)".to_owned())?;
     let said = String::from_utf8_lossy(&output.stderr);
-    let collected = said.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
+    // A process that has crashed is counted too.
+    let mut lines = said.lines().filter(|_| output.status.success());
+    let collected = lines.find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
     collected.ok_or_else(|| format!("instructions by callgrind: {}", said.lines().last().unwrap_or_default()))
 }
 

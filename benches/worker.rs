@@ -41,12 +41,21 @@ struct Case {
 }
 
 impl Case {
+    fn key_of(&self, task: usize) -> String {
+        if self.own_keys { format!("{}-{task}", self.key) } else { self.key.clone() }
+    }
+
     async fn run(self, locker: impl Locker) {
         // Opens connections and sessions, and loads scripts: these are not measured.
         locker.hold(&format!("{}-warm-up-{}", self.key, std::process::id()), Duration::ZERO).await;
         let mut lockers = Vec::new();
-        for _ in 0..self.tasks {
-            lockers.push(locker.for_task().await);
+        for task in 0..self.tasks {
+            let locker = locker.for_task().await;
+            // Nor is what a new key costs.
+            if self.own_keys {
+                locker.hold(&self.key_of(task), Duration::ZERO).await;
+            }
+            lockers.push(locker);
         }
         println!("ready");
         let mut line = String::new();
@@ -55,10 +64,7 @@ impl Case {
         let tasks: Vec<_> = lockers
             .into_iter()
             .enumerate()
-            .map(|(task, locker)| {
-                let key = if self.own_keys { format!("{}-{task}", self.key) } else { self.key.clone() };
-                tokio::spawn(holds(locker, key, self.body, end))
-            })
+            .map(|(task, locker)| tokio::spawn(holds(locker, self.key_of(task), self.body, end)))
             .collect();
         let mut out = std::io::stdout().lock();
         for task in tasks {

@@ -19,8 +19,9 @@ fn excerpt(report: &Report) -> String {
     let mut text = "![Holds compared with the store's floor](docs/bench.svg)\n\n".to_owned();
     let pairs: Vec<String> = report.stores.iter().filter(|store| store.units.is_some()).filter_map(pair).collect();
     if !pairs.is_empty() {
-        let introduction = "Compared with the **floor**, the least that a safe lock has to send to the same store, an uncontended \
-                            pair of acquire and\nrelease has\n";
+        // The README has no room for more lines.
+        let introduction = "Compared with the **floor**, the least that is sent to the same store for a lock, acquire and release \
+                            together have\n";
         writeln!(text, "{introduction}{}\n", pairs.join("\n")).unwrap();
     }
     text.push_str(&sentences(report));
@@ -39,7 +40,7 @@ fn sentences(report: &Report) -> String {
     let servers = report.stores.iter().filter(|store| store.units.is_some());
     let servers: Vec<&str> = servers.filter_map(|store| store.title.split(';').next()).collect();
     format!(
-        "Medians of {} rounds on {}. {}.\nAll figures, and other clients: [BENCHMARK](docs/BENCHMARK.md).\n",
+        "Medians of {} rounds on {}. {}. All figures, and other clients: [BENCHMARK](docs/BENCHMARK.md).\n",
         report.rounds,
         report.machine,
         servers.join("; ")

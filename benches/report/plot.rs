@@ -5,12 +5,14 @@ use crate::case::{CASES, Case};
 use crate::store::OURS;
 use std::fmt::Write as _;
 
-/// For the colours of the page that the reader prefers.
+/// For readers who prefer dark pages; without it the background is white.
 const STYLE: &str = "<style>
-.page { fill: #ffffff } text { fill: #1f2328 } path { stroke: #8c959f }
 @media (prefers-color-scheme: dark) { .page { fill: #0d1117 } text { fill: #e6edf3 } path { stroke: #6e7681 } }
 </style>
 ";
+const PAGE: &str = "#ffffff";
+const INK: &str = "#1f2328";
+const LINE: &str = "#8c959f";
 /// These stand out from either background.
 const OUR_COLOUR: &str = "#2f86d9";
 const COLOURS: [&str; 5] = ["#7d8590", "#bc7a00", "#8f63e0", "#1f8f6f", "#d1495b"];
@@ -65,9 +67,9 @@ pub(super) fn svg(report: &Report) -> String {
     let height = LEGEND + below * count(stores.len().div_ceil(COLUMNS)) + PADDING;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
-         font-family=\"system-ui, sans-serif\" font-size=\"12\">\n\
+         font-family=\"system-ui, sans-serif\" font-size=\"12\" fill=\"{INK}\">\n\
          <title>Holds compared with the store's own floor</title>\n{STYLE}\
-         <rect class=\"page\" width=\"{WIDTH}\" height=\"{height}\" rx=\"6\"/>\n"
+         <rect class=\"page\" width=\"{WIDTH}\" height=\"{height}\" rx=\"6\" fill=\"{PAGE}\"/>\n"
     );
     legend(&mut svg, &contestants(&stores));
     let (from, to) = range(&stores);
@@ -119,7 +121,8 @@ fn panel(svg: &mut String, store: &Measured, panel: Panel, contestants: &[&'stat
     let mut decade = axis.from.ceil();
     while decade <= axis.to {
         let (x, width) = (axis.at(10_f64.powf(decade)), if decade == 0.0 { 1.5 } else { 0.4 });
-        writeln!(svg, "<path d=\"M{x:.1} {:.1} V{bottom:.1}\" stroke-width=\"{width}\"/>", top - 8.0).unwrap();
+        writeln!(svg, "<path d=\"M{x:.1} {:.1} V{bottom:.1}\" stroke=\"{LINE}\" stroke-width=\"{width}\"/>", top - 8.0)
+            .unwrap();
         let label = 10_f64.powf(decade);
         writeln!(
             svg,

@@ -15,6 +15,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases![
         faults::a_late_request_is_withdrawn,
         a_deletion_is_noticed_by_a_watch,
+        a_deletion_is_noticed_where_there_are_too_many_to_watch,
         a_lost_answer_is_the_same_position_in_the_queue,
         a_watch_goes_on_after_a_broken_connection,
         an_ensemble_that_has_gone_back_ends_the_sessions_of_before,
@@ -37,6 +38,33 @@ async fn a_deletion_is_noticed_by_a_watch(fixture: Fixture) {
     assert!(error.to_string().contains("deleted"), "{error}");
     // The client still works.
     acquire_and_release(&locks, &key).await;
+}
+
+/// One session watches 96 KiB of paths at most; the others are polled.
+async fn a_deletion_is_noticed_where_there_are_too_many_to_watch(fixture: Fixture) {
+    const HOLDS: usize = 300;
+    let server = fixture.start(&Setup::default());
+    let locks = connect(&server.url_with("ttl=6s"));
+    let above = format!("/{}", "long".repeat(100));
+    let mut guards = Vec::new();
+    for number in 0..HOLDS {
+        guards.push(locks.lock(format!("{above}/{number}")).acquire().await.unwrap());
+    }
+    eventually(async || match server.count("zk_watch_count") {
+        watches if watches > 100 => Ok(()),
+        watches => Err(watches),
+    })
+    .await;
+    assert!(server.count("zk_watch_count") < 250, "some are not watched");
+    let other = connect(&server.url());
+    for number in 0..HOLDS {
+        assert!(other.force_release(format!("{above}/{number}")).await.unwrap());
+    }
+    eventually(async || match guards.iter().filter(|guard| guard.is_held()).count() {
+        0 => Ok(()),
+        held => Err(held),
+    })
+    .await;
 }
 
 /// The entry whose creation was not answered is found by its name, and keeps its position.
