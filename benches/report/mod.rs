@@ -101,7 +101,7 @@ impl Report {
         let readme_with_excerpt = excerpt::replace_in(&readme, self);
         assert!(self.rows().all(Row::has_figures), "{page}");
         if settings.keep && !settings.is_whole() {
-            println!("only a part was measured: KEEP=1 has kept nothing");
+            println!("only CASE was measured: KEEP=1 has kept nothing");
         } else if settings.keep {
             let kept = root.join("docs/BENCHMARK.md");
             let page = page + page::compile_time(&fs::read_to_string(&kept).unwrap());
