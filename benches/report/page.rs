@@ -61,8 +61,10 @@ pub(super) fn markdown(report: &Report) -> String {
     for missing in report.missing() {
         write!(page, "\nNot installed: {missing}.\n").unwrap();
     }
-    glance(&mut page, report);
-    report.stores.iter().for_each(|store| cases(&mut page, store));
+    if report.rows().next().is_some() {
+        glance(&mut page, report);
+    }
+    report.stores.iter().filter(|store| !store.rows.is_empty()).for_each(|store| cases(&mut page, store));
     held(&mut page, report);
     if !report.local.is_empty() {
         local(&mut page, report);

@@ -76,7 +76,9 @@ pub(super) async fn create(shared: &Shared, entry: &Arc<Entry>) -> Result<Joined
                     shared.ledger.resolved(entry.number);
                 }
                 let parents = &shared.client.parents;
-                if !failure.concerns_parents() && !(failure.is_unimplemented() && parents.refused_containers()) {
+                let may_retry =
+                    failure.concerns_parents() || (failure.is_unimplemented() && parents.refused_containers());
+                if !may_retry {
                     return Err(explain(failure));
                 }
             }
