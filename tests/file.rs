@@ -120,6 +120,175 @@ fn processes_in_turn_exclude_each_other_and_fences_grow() {
     );
 }
 
+/// The line of those who wait, whatever process they are of.
+mod line {
+    use super::*;
+    use distributed_locks::Guard;
+
+    const KEY: &str = "k";
+
+    /// How many wait, according to the store.
+    async fn until_waiting(locks: &Locks, count: usize) {
+        support::eventually(async || {
+            let line = locks.inspect(KEY).await.unwrap().unwrap();
+            if line.waiters.len() == count { Ok(()) } else { Err(line) }
+        })
+        .await;
+    }
+
+    /// A process that waits, and then holds until it is killed.
+    async fn waiting(store: &Store, locks: &Locks, place: usize) -> Child {
+        let worker = store.worker(&["hold", "600", "URL", KEY]);
+        until_waiting(locks, place).await;
+        worker
+    }
+
+    async fn held(locks: &Locks) -> Guard {
+        support::in_time(locks.lock(KEY).acquire()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn processes_are_served_as_they_came_and_the_killed_are_passed_over() {
+        let store = Store::new();
+        let locks = store.client();
+        let guard = held(&locks).await;
+        let mut workers = Vec::new();
+        for place in 1..=4 {
+            workers.push(waiting(&store, &locks, place).await);
+        }
+        // One in the middle.
+        workers.remove(1).kill();
+        until_waiting(&locks, 3).await;
+        guard.release().await.unwrap();
+        for mut worker in workers {
+            worker.next_line("start");
+            let line = locks.inspect(KEY).await.unwrap().unwrap();
+            assert_eq!(line.holders[0].pid, worker.id());
+            // A holder that is killed is free at once, and the next one has the lock.
+            worker.kill();
+        }
+        held(&locks).await.release().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_asks_again_at_once_queues_behind_another_process() {
+        let store = Store::new();
+        let locks = store.client();
+        let guard = held(&locks).await;
+        let mut worker = waiting(&store, &locks, 1).await;
+        guard.release().await.unwrap();
+        let again = tokio::spawn({
+            let locks = locks.clone();
+            async move { held(&locks).await.release().await.unwrap() }
+        });
+        worker.next_line("start");
+        until_waiting(&locks, 1).await;
+        assert!(!again.is_finished(), "two hold the lock");
+        let busy = locks.lock(KEY).wait(Duration::ZERO).acquire().await.unwrap_err();
+        assert_eq!(busy.kind(), ErrorKind::Busy);
+        worker.kill();
+        support::in_time(again).await.unwrap();
+    }
+
+    /// It took a second and more, when whoever tried first had the lock, and no waiter tried in the moment in which it was free.
+    #[tokio::test]
+    async fn a_hand_off_to_another_process_takes_milliseconds_though_the_holder_asks_again() {
+        let store = Store::new();
+        let locks = store.client();
+        let turns = store.worker(&["turns", "1000000", "URL", KEY]);
+        support::eventually(async || locks.inspect(KEY).await.unwrap().ok_or("nobody holds it")).await;
+        once_within(Duration::from_millis(10), async || {
+            let asked = Instant::now();
+            let guard = held(&locks).await;
+            let took = asked.elapsed();
+            guard.release().await.unwrap();
+            // A turn takes a millisecond, and its holder may just have begun one.
+            took
+        })
+        .await;
+        drop(turns);
+    }
+
+    /// With more in front than there are threads to wait in.
+    #[tokio::test]
+    async fn many_waiters_of_many_locks_need_few_threads() {
+        const MANY: usize = 100;
+        let store = Store::new();
+        let (ours, theirs) = (store.client(), store.client());
+        let key = |number: usize| format!("many/{number}");
+        let mut guards = Vec::new();
+        for number in 0..MANY {
+            guards.push(ours.lock(key(number)).acquire().await.unwrap());
+        }
+        let waiters: Vec<_> = (0..MANY)
+            .map(|number| {
+                let theirs = theirs.clone();
+                tokio::spawn(async move { theirs.lock(key(number)).acquire().await.unwrap() })
+            })
+            .collect();
+        support::eventually(async || {
+            let lines = ours.list("many/").await.unwrap();
+            let count: usize = lines.iter().map(|line| line.waiters.len()).sum();
+            if count == MANY { Ok(()) } else { Err(count) }
+        })
+        .await;
+        let threads = std::fs::read_dir("/proc/self/task").unwrap().count();
+        assert!(threads < MANY / 2, "{threads} threads");
+        for guard in guards {
+            guard.release().await.unwrap();
+        }
+        for waiter in waiters {
+            support::in_time(waiter).await.unwrap().release().await.unwrap();
+        }
+    }
+
+    /// It is passed over, and queues again when it goes on.
+    #[tokio::test]
+    async fn a_stopped_process_at_the_head_keeps_nobody_from_the_lock() {
+        let store = Store::new();
+        let locks = store.client();
+        let guard = held(&locks).await;
+        let mut stopped = waiting(&store, &locks, 1).await;
+        let mut next = waiting(&store, &locks, 2).await;
+        assert!(stopped.pause());
+        guard.release().await.unwrap();
+        next.next_line("start");
+        assert!(stopped.resume());
+        next.kill();
+        stopped.next_line("start");
+    }
+
+    /// Neither files nor room: `/run/lock` is small.
+    #[tokio::test]
+    async fn nothing_of_a_line_stays() {
+        let store = Store::new();
+        let locks = store.client();
+        for killed in [false, true] {
+            let guard = held(&locks).await;
+            let mut worker = waiting(&store, &locks, 1).await;
+            if killed {
+                worker.kill();
+            }
+            guard.release().await.unwrap();
+            if !killed {
+                worker.next_line("start");
+                worker.kill();
+            }
+            held(&locks).await.release().await.unwrap();
+            let files = std::fs::read_dir(store.0.path().join("locks")).unwrap();
+            let lines: Vec<_> = files.map(|file| file.unwrap().path()).filter(|path| path.is_dir()).collect();
+            assert_eq!(lines, Vec::<std::path::PathBuf>::new(), "killed: {killed}");
+        }
+        locks.close().await;
+        for file in std::fs::read_dir(store.0.path().join("locks")).unwrap() {
+            let file = file.unwrap();
+            if file.path().extension().is_some_and(|extension| extension == "lock") {
+                assert_eq!(file.metadata().unwrap().len(), 0, "a released lock's file takes no room");
+            }
+        }
+    }
+}
+
 /// What another user makes in the place of the directory, or of a lock's file, must not be used.
 mod neighbours {
     use super::*;

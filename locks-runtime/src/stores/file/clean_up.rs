@@ -5,6 +5,8 @@
 //! that were idle for long, and not those of locks that are released now.
 
 use super::counter;
+use super::emptying;
+use super::line::Line;
 use super::lock_file::LockFile;
 use super::shared::Shared;
 use crate::values::error::Error;
@@ -44,6 +46,7 @@ pub(super) fn is_full(error: &Error) -> bool {
 
 /// Removes what can be removed, for who found no room.
 pub(super) async fn make_room(store: &Arc<Shared>) {
+    emptying::empty_all(store);
     let (world, store) = (store.world.clone(), Arc::clone(store));
     if let Some(Err(error)) = world.block(move || remove_idle(&store, IDLE_IF_FULL)).await {
         tracing::debug!(target: TARGET, error = %error.chain(), "no room could be made for another lock");
@@ -74,6 +77,10 @@ pub(super) fn remove_idle(store: &Shared, idle: Duration) -> Result<(), Error> {
         if let Ok(Some(lock)) = store.directory.existing(&key, true) {
             remove_if_idle(store, &lock, idle)?;
         }
+    }
+    // What killed waiters have left where nobody asked since.
+    for key in store.directory.keys_of_lines()? {
+        let _ = Line::at(store.directory.line(&key)?).first()?;
     }
     Ok(())
 }

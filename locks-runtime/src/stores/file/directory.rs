@@ -3,17 +3,22 @@
 use super::error::refused;
 use super::file_system;
 use super::lock_file::{LockFile, Rights};
-use super::trust::{self, Missing};
+use super::trust::{self, Missing, Trusted};
 use crate::values::error::Error;
 use crate::values::key::Key;
+use crate::values::mutex::Mutex;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use std::fs;
+use std::ffi::OsString;
+use std::fs::{self, DirEntry};
+use std::io;
 use std::path::PathBuf;
 
 /// What of a key is not itself in a file's name. Beyond ASCII everything is encoded too: some file systems take
 /// two spellings of one letter for the same name.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 const SUFFIX: &str = ".lock";
+/// The directory of those who wait for a lock; as long as [`SUFFIX`].
+const LINE: &str = ".line";
 /// What file systems allow, in bytes.
 const LONGEST_NAME: usize = 255;
 
@@ -27,11 +32,15 @@ const CLEAN_UP: &str = "clean-up";
 /// Whether it is this user's alone is looked at before each access: somebody may have removed it, and somebody else may
 /// have made another one in its place.
 #[derive(Debug)]
-pub(super) struct Directory(PathBuf);
+pub(super) struct Directory {
+    path: PathBuf,
+    /// What was there when the whole way to it was looked at.
+    trusted: Mutex<Option<Trusted>>,
+}
 
 impl Directory {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self(path)
+        Self { path, trusted: Mutex::default() }
     }
 
     /// Makes the directory, unless it is there; returns whether it was.
@@ -42,8 +51,9 @@ impl Directory {
     /// as [`refused`] says.
     pub(super) fn create(&self) -> Result<bool, Error> {
         let was_there = self.is_there()?;
-        trust::walk(&self.0, Missing::Make)?;
-        file_system::check(&self.0)?;
+        let made = trust::walk(&self.path, Missing::Make)?;
+        file_system::check(&self.path)?;
+        *self.trusted.lock() = made;
         Ok(was_there)
     }
 
@@ -71,15 +81,36 @@ impl Directory {
         LockFile::open(path, if write { Rights::Write } else { Rights::Read })
     }
 
+    /// Where those stand who wait for the lock: a directory that is there while somebody does.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidKey` if the key makes no file name.
+    pub(super) fn line(&self, key: &Key) -> Result<PathBuf, Error> {
+        self.path_of(key).map(|path| path.with_extension(LINE.trim_start_matches('.')))
+    }
+
+    /// The keys whose locks somebody may wait for.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create).
+    pub(super) fn keys_of_lines(&self) -> Result<Vec<Key>, Error> {
+        let key = |name: Result<OsString, Error>| {
+            name.map(|name| name.to_str().and_then(|name| key_of(name, LINE))).transpose()
+        };
+        self.names()?.filter_map(key).collect()
+    }
+
     /// The file with the last fence.
     pub(super) fn counter(&self) -> Result<LockFile, Error> {
         self.prepare()?;
-        LockFile::create(self.0.join(COUNTER))
+        LockFile::create(self.path.join(COUNTER))
     }
 
     /// The file that is locked while idle files are removed; none if there is no directory.
     pub(super) fn clean_up_turn(&self) -> Result<Option<LockFile>, Error> {
-        if self.is_there()? { LockFile::create(self.0.join(CLEAN_UP)).map(Some) } else { Ok(None) }
+        if self.is_there()? { LockFile::create(self.path.join(CLEAN_UP)).map(Some) } else { Ok(None) }
     }
 
     /// The keys whose locks have a file here, in no order.
@@ -88,27 +119,46 @@ impl Directory {
     ///
     /// Those of [`create`](Self::create).
     pub(super) fn keys(&self) -> Result<impl Iterator<Item = Result<Key, Error>> + use<>, Error> {
-        let entries = match self.is_there()? {
-            true => Some(fs::read_dir(&self.0).map_err(|error| refused("list", &self.0, error))?),
-            false => None,
-        };
-        let path = self.0.clone();
-        let keys = entries.into_iter().flatten().filter_map(move |entry| match entry {
-            Ok(entry) => entry.file_name().to_str().and_then(key_of).map(Ok),
-            Err(error) => Some(Err(refused("list", &path, error))),
+        let keys = self.names()?.filter_map(|name| match name {
+            Ok(name) => name.to_str().and_then(|name| key_of(name, SUFFIX)).map(Ok),
+            Err(error) => Some(Err(error)),
         });
         Ok(keys)
     }
 
+    fn names(&self) -> Result<impl Iterator<Item = Result<OsString, Error>> + use<>, Error> {
+        let entries = match self.is_there()? {
+            true => Some(fs::read_dir(&self.path).map_err(|error| refused("list", &self.path, error))?),
+            false => None,
+        };
+        let path = self.path.clone();
+        let name = move |entry: io::Result<DirEntry>| {
+            entry.map(|entry| entry.file_name()).map_err(|error| refused("list", &path, error))
+        };
+        Ok(entries.into_iter().flatten().map(name))
+    }
+
+    /// Whether it is there. The way to it is looked at again when the path leads to anything else than it did.
     fn is_there(&self) -> Result<bool, Error> {
-        trust::walk(&self.0, Missing::Leave)
+        let trusted = *self.trusted.lock();
+        if trusted.is_some() && trusted == Trusted::at(&self.path) {
+            return Ok(true);
+        }
+        let found = trust::walk(&self.path, Missing::Leave)?;
+        *self.trusted.lock() = found;
+        Ok(found.is_some())
     }
 
     fn prepare(&self) -> Result<(), Error> {
         if self.is_there()? { Ok(()) } else { self.create().map(drop) }
     }
 
-    fn path_of(&self, key: &Key) -> Result<PathBuf, Error> {
+    /// The lock's file.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidKey` if the key makes no file name.
+    pub(super) fn path_of(&self, key: &Key) -> Result<PathBuf, Error> {
         let name = name_of(key);
         if name.len() > LONGEST_NAME {
             let why = format!(
@@ -118,18 +168,23 @@ impl Directory {
             );
             return Err(Error::invalid_key(key.as_str(), why));
         }
-        Ok(self.0.join(name))
+        Ok(self.path.join(name))
     }
 }
 
 fn name_of(key: &Key) -> String {
-    format!("{}{SUFFIX}", utf8_percent_encode(key.as_str(), ENCODED))
+    format!("{}{SUFFIX}", encoded_name(key))
+}
+
+fn encoded_name(key: &Key) -> String {
+    utf8_percent_encode(key.as_str(), ENCODED).to_string()
 }
 
 /// The key of a file's name, if it is one that this store would have given.
-fn key_of(name: &str) -> Option<Key> {
-    let decoded = percent_decode_str(name.strip_suffix(SUFFIX)?).decode_utf8().ok()?;
-    Key::new(decoded).ok().filter(|key| name_of(key) == name)
+fn key_of(name: &str, suffix: &str) -> Option<Key> {
+    let encoded = name.strip_suffix(suffix)?;
+    let key = Key::new(percent_decode_str(encoded).decode_utf8().ok()?).ok()?;
+    (encoded_name(&key) == encoded).then_some(key)
 }
 
 #[cfg(test)]
@@ -144,19 +199,19 @@ mod tests {
             let key = Key::new(key).unwrap();
             let name = name_of(&key);
             prop_assert!(!name.contains('/') && name.is_ascii());
-            prop_assert_eq!(key_of(&name), Some(key));
+            prop_assert_eq!(key_of(&name, SUFFIX), Some(key));
         }
 
         #[test]
         fn any_name_is_read_without_a_panic(name in "\\PC{0,20}(\\.lock)?") {
-            let _ = key_of(&name);
+            let _ = key_of(&name, SUFFIX);
         }
     }
 
     #[test]
     fn other_programs_files_are_no_locks_of_ours() {
         for name in ["a", ".lock", "a b.lock", "%2f.lock", "%FF.lock", "%00.lock", "é.lock"] {
-            assert_eq!(key_of(name), None, "{name}");
+            assert_eq!(key_of(name, SUFFIX), None, "{name}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Who holds what, and releasing it by force.
 
+use super::line::Line as Waiters;
 use super::lock_file::LockFile;
 use super::shared::{LOOKS, Shared};
 use crate::contract::poll::Held;
@@ -19,8 +20,34 @@ const BATCH: usize = 64;
 pub(super) type HoldId = (u64, bool);
 
 pub(super) async fn inspect(store: Arc<Shared>, scope: Scope) -> Result<Vec<Line>, Error> {
-    let held = scan(store, scope).await?;
-    Ok(held.into_iter().map(|(key, (_, holder))| Line::new(key, vec![holder], Vec::new())).collect())
+    let mut lines: BTreeMap<Key, Line> = BTreeMap::new();
+    // First those who wait: by the time of the second look one of them may hold the lock, and is no waiter any more.
+    let waited_for = waited_for(&store, &scope)?;
+    let held = scan(Arc::clone(&store), scope).await?;
+    for (key, (_, holder)) in held {
+        lines.insert(key.clone(), Line::new(key, vec![holder], Vec::new()));
+    }
+    for (key, waiters) in waited_for {
+        let line = lines.entry(key.clone()).or_insert_with(|| Line::new(key, Vec::new(), Vec::new()));
+        line.waiters = waiters.into_iter().filter(|waiter| !line.holders.contains(waiter)).collect();
+    }
+    Ok(lines.into_values().collect())
+}
+
+/// Those who wait for the locks in `scope`.
+fn waited_for(store: &Shared, scope: &Scope) -> Result<BTreeMap<Key, Vec<Holder>>, Error> {
+    let keys = match scope {
+        Scope::Key(key) => vec![key.clone()],
+        Scope::Prefix(_) => store.directory.keys_of_lines()?,
+    };
+    let mut waited_for = BTreeMap::new();
+    for key in keys.into_iter().filter(|key| scope.contains(key.as_str())) {
+        let waiters = Waiters::at(store.directory.line(&key).map_err(|error| error.with_key(&key))?).waiters()?;
+        if !waiters.is_empty() {
+            waited_for.insert(key, waiters);
+        }
+    }
+    Ok(waited_for)
 }
 
 /// The locks in `scope` that are held.

@@ -48,7 +48,46 @@ async fn the_file_names_the_holder_until_the_release() {
     let lines = || fs::read_to_string(lock_file(directory.path())).unwrap().lines().map(str::len).collect::<Vec<_>>();
     assert_eq!(lines()[2..], [mine.holder.to_json().len()]);
     session.leave(mine).await.unwrap();
+    let record = Record::parse(&fs::read(lock_file(directory.path())).unwrap());
+    assert!(record.fence.is_some() && record.holder.is_none(), "{record:?}");
+    session.close().await.unwrap();
     assert_eq!(lines().len(), 0, "a released lock's file takes no room");
+}
+
+#[tokio::test]
+async fn the_record_of_a_released_lock_goes_soon() {
+    let directory = TempDir::new().unwrap();
+    let session = session(directory.path()).await;
+    let length = || fs::metadata(lock_file(directory.path())).unwrap().len();
+    for turn in 0..2 {
+        let mine = entry("mine");
+        held(&session, &mine).await;
+        session.leave(mine).await.unwrap();
+        while length() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // Another program may have it by then.
+        let other = fs::File::open(lock_file(directory.path())).unwrap();
+        assert!(other.try_lock().is_ok(), "turn {turn}");
+    }
+}
+
+/// What is kept open is used again only if it is still the lock's file.
+#[tokio::test]
+async fn a_file_that_was_removed_after_the_release_is_not_used_again() {
+    let directory = TempDir::new().unwrap();
+    let session = session(directory.path()).await;
+    for _ in 0..3 {
+        let mine = entry("mine");
+        let fence = held(&session, &mine).await;
+        assert_eq!(busy(&super::tests::session(directory.path()).await, &entry("theirs")).await, *mine.holder);
+        session.leave(mine).await.unwrap();
+        fs::remove_file(lock_file(directory.path())).unwrap();
+        let next = entry("next");
+        assert!(held(&session, &next).await > fence);
+        assert_eq!(busy(&super::tests::session(directory.path()).await, &entry("theirs")).await, *next.holder);
+        session.leave(next).await.unwrap();
+    }
 }
 
 #[tokio::test]

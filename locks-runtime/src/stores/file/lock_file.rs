@@ -4,14 +4,14 @@
 //! thread too. Nothing is flushed to the disk.
 
 use super::error::refused;
-use super::record::{EXTENSION_AT, HOLDER_AT, Record, extension_line};
+use super::record::{EXTENSION_AT, HEAD, HOLDER_AT, Record, extension_line};
 use super::timeline::Extension;
 use super::trust;
 use crate::values::error::{Error, ErrorKind};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io;
+use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -19,6 +19,10 @@ use std::time::Duration;
 
 /// How much of a file is read: more than any record.
 const LONGEST: usize = 64 * 1024;
+const LONGEST_TEXT: u64 = 64 * 1024;
+
+/// What a released holder's line begins with: no record does.
+const NOBODY: &[u8] = b"-";
 
 /// The mode of a lock's file.
 const OWN: u32 = 0o600;
@@ -28,8 +32,22 @@ const OWN: u32 = 0o600;
 pub(super) struct LockFile {
     file: File,
     path: PathBuf,
+    /// Which file it is, whatever its name leads to.
+    identity: Identity,
     /// The process that opened it, which a forked child is not.
     process: u32,
+}
+
+/// The number of a file's device, and its own.
+type Identity = (u64, u64);
+
+/// What is at a file's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InPlace {
+    /// In bytes.
+    pub(super) length: u64,
+    /// When the file was last changed, by the system's clock: in nanoseconds, as far as the file system has them.
+    pub(super) changed: i128,
 }
 
 /// What a file is opened for.
@@ -48,6 +66,19 @@ impl LockFile {
     pub(super) fn create(path: PathBuf) -> Result<Self, Error> {
         let opened = options(Rights::Write).create(true).truncate(false).mode(OWN).open(&path);
         opened.map_err(|error| not_opened(&path, error)).and_then(|file| Self::of(file, path))
+    }
+
+    /// Makes the file at `path`, for its owner alone; `None` if there is one, or no directory for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub(super) fn create_new(path: PathBuf) -> Result<Option<Self>, Error> {
+        match options(Rights::Write).create_new(true).mode(OWN).open(&path) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => Ok(None),
+            Err(error) => Err(not_opened(&path, error)),
+            Ok(file) => Self::of(file, path).map(Some),
+        }
     }
 
     /// Opens the file at `path`, if there is one.
@@ -83,7 +114,7 @@ impl LockFile {
             let closed = file.set_permissions(Permissions::from_mode(OWN));
             closed.map_err(|error| refused("take the rights of others from", &path, error))?;
         }
-        Ok(Self { file, path, process: process::id() })
+        Ok(Self { identity: identity(&found), file, path, process: process::id() })
     }
 
     /// Whether this process has the file from the one that forked it. The lock is then the parent's.
@@ -126,13 +157,25 @@ impl LockFile {
     ///
     /// If it was deleted, or another was put in its place, a lock on it excludes no one.
     pub(super) fn is_in_place(&self) -> Result<bool, Error> {
-        let identity = |file: &fs::Metadata| (file.dev(), file.ino());
+        self.in_place().map(|found| found.is_some())
+    }
+
+    /// What the name leads to, if that is still this file.
+    pub(super) fn in_place(&self) -> Result<Option<InPlace>, Error> {
         let found = match fs::symlink_metadata(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             found => found.map_err(|error| refused("look at", &self.path, error))?,
         };
-        let ours = self.file.metadata().map_err(|error| refused("look at", &self.path, error))?;
-        Ok(identity(&found) == identity(&ours))
+        let changed = i128::from(found.ctime()) * 1_000_000_000 + i128::from(found.ctime_nsec());
+        Ok((identity(&found) == self.identity).then_some(InPlace { length: found.len(), changed }))
+    }
+
+    /// Waits until nobody has it locked, on this thread. It may return sooner, and others may be faster to lock it then.
+    pub(super) fn wait_until_free(&self) {
+        // Not shared: a program that shares the lock for long would keep whoever waits busy.
+        if self.file.lock().is_ok() {
+            self.unlock();
+        }
     }
 
     /// The file's content, and its length in bytes.
@@ -154,6 +197,39 @@ impl LockFile {
                 bytes.resize(LONGEST, 0);
             }
         }
+    }
+
+    /// The file's content but for the holder.
+    pub(super) fn read_head(&self) -> Result<Record, Error> {
+        let mut bytes = [0; HEAD];
+        let mut length = 0;
+        while length < HEAD {
+            let offset = u64::try_from(length).unwrap_or(u64::MAX);
+            match self.file.read_at(&mut bytes[length..], offset) {
+                Ok(0) => break,
+                Ok(read) => length += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(refused("read", &self.path, error)),
+            }
+        }
+        Ok(Record::parse(&bytes[..length]))
+    }
+
+    /// Writes over a holder that it holds no more. The rest stays, and with it the room that the next record takes.
+    pub(super) fn unname(&self) -> Result<(), Error> {
+        self.file.write_all_at(NOBODY, HOLDER_AT).map_err(|error| refused("write to", &self.path, error))
+    }
+
+    /// Writes a text into a file that was empty.
+    pub(super) fn write_text(&self, text: &[u8]) -> Result<(), Error> {
+        self.file.write_all_at(text, 0).map_err(|error| refused("write to", &self.path, error))
+    }
+
+    /// What was written as a text.
+    pub(super) fn read_text(&self) -> Result<Vec<u8>, Error> {
+        let mut text = Vec::new();
+        let read = (&self.file).take(LONGEST_TEXT).read_to_end(&mut text);
+        read.map(|_| text).map_err(|error| refused("read", &self.path, error))
     }
 
     /// Writes a new hold over what was there, which took `former` bytes.
@@ -203,6 +279,10 @@ impl LockFile {
     }
 }
 
+fn identity(found: &Metadata) -> Identity {
+    (found.dev(), found.ino())
+}
+
 /// Links are not followed, and nothing is waited for: what is in the place of the file may be anything.
 fn options(rights: Rights) -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -226,7 +306,7 @@ fn no_lock_file(path: &Path, kind: &str) -> Error {
     Error::new(ErrorKind::Unsupported, message)
 }
 
-fn kind_of(found: &fs::Metadata) -> &'static str {
+fn kind_of(found: &Metadata) -> &'static str {
     let kind = found.file_type();
     if kind.is_fifo() {
         "a FIFO"

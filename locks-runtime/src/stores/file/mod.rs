@@ -17,27 +17,35 @@
 //! nobody else may write: it is made with mode 0700, and the files with 0600. So processes share a directory only if
 //! they run as one user; for several users take a store with users of its own.
 //!
-//! **Files.** One for each key, named by the percent-encoded key and `.lock`. A released lock's file is empty, and goes when
-//! nobody has held the lock for ten minutes. `fences` has the last fence, so that the next one is greater whatever was
-//! removed. A killed holder's file keeps its record, a page, for as long. Whoever removes files by hand holds their locks
+//! **Files.** One for each key, named by the percent-encoded key and `.lock`. A released lock's file is emptied soon, and goes when
+//! nobody has held the lock for ten minutes. `fences` has a number that no fence is above, so that the next one is greater whatever
+//! was removed. A killed holder's file keeps its record, a page, for as long. Whoever removes files by hand holds their locks
 //! meanwhile: `flock -n FILE rm FILE`.
+//!
+//! **The line.** Whoever has to wait takes a ticket, in a directory that is named as the file and ends in `.line`: the first in the
+//! line tries, and who asks while there is a line stands behind it. A ticket is locked for as long as its process lives; one that
+//! nobody has locked is removed by whoever finds it. The line is about fairness alone: the lock itself is the kernel's lock on the
+//! file, as ever, and so it excludes versions of this store that know of no line, and other programs. They do not queue.
+//! A waiter whose process is stopped when its turn comes loses its ticket after a second in which the lock is free.
 //!
 //! A file is locked as by flock(1), so a shell script may take part, as a holder without a record, if it runs as the same
 //! user and looks whether the file is still there: `exec 9>>FILE; flock 9; [ FILE -ef /dev/fd/9 ]`, or it begins anew.
-//! Waiters of one process are served in order; between processes whoever tries first gets it, each about every 4 ms.
 //!
 //! On a file system that ignores case, keys that differ in nothing else share one lock.
 
 mod clean_up;
 mod counter;
 mod directory;
+mod emptying;
 mod entries;
 mod error;
 mod file_system;
 mod inspect;
 #[cfg(test)]
 mod leftovers;
+mod line;
 mod lock_file;
+mod parked;
 mod record;
 mod session;
 mod shared;
@@ -45,6 +53,7 @@ mod shared;
 mod tests;
 mod timeline;
 mod trust;
+mod wait;
 
 use crate::contract::{Capabilities, Change, Line, Native, Pending, Scope, Session, Store, boxed, poll};
 use crate::values::error::Error;
@@ -81,7 +90,7 @@ impl FileStore {
 
 impl Store for FileStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { fencing: true, notices_removal: true, ..Capabilities::default() }
+        Capabilities { fencing: true, queue_order: true, notices_removal: true, ..Capabilities::default() }
     }
 
     fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {

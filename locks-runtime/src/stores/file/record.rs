@@ -17,8 +17,10 @@ const EXTENSION_LINE: usize = "kept ".len() + TIMELINE_WIDTH + 1 + DIGITS + 1;
 
 /// Where the `kept` line starts.
 pub(super) const EXTENSION_AT: u64 = FENCE_LINE as u64;
-/// Where the holder's line starts: a released lock's file is this long.
-pub(super) const HOLDER_AT: u64 = (FENCE_LINE + EXTENSION_LINE) as u64;
+/// Where the holder's line starts.
+pub(super) const HOLDER_AT: u64 = HEAD as u64;
+/// How long the two lines before it are.
+pub(super) const HEAD: usize = FENCE_LINE + EXTENSION_LINE;
 
 /// A lock file's content, as far as it can be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,14 +62,19 @@ impl Record {
         bytes
     }
 
+    /// The fence of the last hold, unless no number can follow it.
+    pub(super) fn last_fence(&self) -> Option<u64> {
+        let packed = |fence| Fence::new(fence, 0).to_u64();
+        self.fence.filter(|fence| packed(*fence) < packed(u64::MAX))
+    }
+
     /// The fence of the next hold: above the last, and not below the wall clock in microseconds.
     ///
     /// Nothing is flushed to the disk for a lock, so a power failure may take the last holds' fences with it, and
     /// somebody may delete the file. Either way the clock carries the fence over what is lost, unless it was set back
     /// meanwhile.
     pub(super) fn next_fence(&self, wall_ms: u64) -> u64 {
-        let packed = |fence| Fence::new(fence, 0).to_u64();
-        match self.fence.filter(|fence| packed(*fence) < packed(u64::MAX)) {
+        match self.last_fence() {
             Some(last) => (last + 1).max(wall_ms.saturating_mul(1000)),
             // The file may have been lost within this millisecond: step over what could be granted in the rest of it.
             None => wall_ms.saturating_add(1).saturating_mul(1000),

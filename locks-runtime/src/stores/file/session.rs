@@ -1,9 +1,11 @@
 //! A session: the lock files that one client has open.
 
 use super::clean_up;
-use super::entries::OpenEntry;
+use super::emptying;
+use super::entries::{Next, OpenEntry};
 use super::shared::{LOOKS, Shared};
-use crate::contract::poll::{self, Outcome, Rhythm};
+use super::wait::Waiting;
+use crate::contract::poll::Outcome;
 use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, Renewal, WhenBusy};
 use crate::values::error::Error;
 use crate::values::mutex::Mutex;
@@ -11,15 +13,9 @@ use crate::values::options::Mode;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry::Vacant;
 use std::convert::Infallible;
-use std::future::{pending, ready};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// With the timer's millisecond on top, a hand-off stays below 10 ms.
-const RHYTHM: Rhythm = Rhythm { first: Duration::from_millis(1), longest: Duration::from_millis(5) };
-
-/// An extended lock is tried this often nevertheless: it may be released by force.
-const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
 /// A process is not called paused for less: its threads may have to wait for their turn that long.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -38,9 +34,12 @@ pub(super) struct FileSession {
 #[derive(Debug, Default)]
 struct Entries {
     /// By number. Once the session is closed, only those that lapse.
-    known: BTreeMap<u64, OpenEntry>,
+    known: BTreeMap<u64, Known>,
     is_closed: bool,
 }
+
+/// Each entry has a mutex of its own: the system is called under it.
+type Known = Arc<Mutex<OpenEntry>>;
 
 impl FileSession {
     pub(super) fn new(store: Arc<Shared>, asked: Duration) -> Self {
@@ -58,7 +57,7 @@ impl AsyncSession for FileSession {
     }
 
     async fn renew(self: Arc<Self>) -> Result<Renewal, Error> {
-        self.with(|_| Ok(Renewal::complete()))
+        if self.entries.lock().is_closed { Err(closed()) } else { Ok(Renewal::complete()) }
     }
 
     async fn enter(self: Arc<Self>, entry: Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
@@ -74,8 +73,14 @@ impl AsyncSession for FileSession {
     }
 
     async fn wait_turn(self: Arc<Self>, entry: Arc<Entry>) -> Result<Grant, Error> {
-        let attempt = || ready(self.attempt(&entry).map(often_enough));
-        poll::until_acquired(&self.store.world, RHYTHM, attempt).await.map(Grant::new)
+        let mut waiting = Waiting::new(&self.store);
+        loop {
+            match self.at(&entry, OpenEntry::next)? {
+                Next::Held(fence) => return Ok(Grant::new(fence)),
+                Next::Awaits(awaited) => waiting.until_unlocked(awaited).await?,
+                Next::Sleeps(pause) => tokio::time::sleep(pause).await,
+            }
+        }
     }
 
     async fn extend(self: Arc<Self>, entry: Arc<Entry>, least: Duration) -> Result<(), Error> {
@@ -89,8 +94,8 @@ impl AsyncSession for FileSession {
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
         loop {
             // One that is not known has left.
-            let left = self.entries.lock().known.get_mut(&entry.number).map_or(Ok(true), OpenEntry::leave);
-            if left? {
+            let known = self.entries.lock().known.get(&entry.number).cloned();
+            if known.map_or(Ok(true), |known| known.lock().leave())? {
                 self.close_entry(&entry);
                 return Ok(());
             }
@@ -114,9 +119,14 @@ impl AsyncSession for FileSession {
     }
 
     async fn close(self: Arc<Self>) -> Result<(), Error> {
-        let mut entries = self.entries.lock();
-        entries.is_closed = true;
-        entries.known.retain(|_, entry| entry.stays());
+        let known = {
+            let mut entries = self.entries.lock();
+            entries.is_closed = true;
+            std::mem::take(&mut entries.known)
+        };
+        let staying: Vec<_> = known.into_iter().filter(|(_, entry)| entry.lock().stays()).collect();
+        self.entries.lock().known.extend(staying);
+        emptying::empty_all(&self.store);
         Ok(())
     }
 
@@ -125,18 +135,20 @@ impl AsyncSession for FileSession {
     }
 }
 
-fn often_enough(answer: Outcome<u64>) -> Outcome<u64> {
-    match answer {
-        Outcome::BusyFor(left) => Outcome::BusyFor(left.min(LONGEST_SLEEP)),
-        other => other,
-    }
-}
-
 impl FileSession {
     async fn try_to_enter(&self, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
         self.open(entry)?;
         for look in 1.. {
-            let left = match self.attempt(entry)? {
+            // Whoever asks does not overtake those who wait, though the lock is free for a moment between two holds.
+            if let Some(first) = self.at(entry, |entry| entry.waits_behind())? {
+                if when_busy == WhenBusy::Queue {
+                    break;
+                }
+                let (holder, left) = self.at(entry, |entry| entry.holder_now())?.unwrap_or_default();
+                self.close_entry(entry);
+                return Ok(Entered::Busy(self.store.describe(Some(holder.unwrap_or(first)), left).into()));
+            }
+            let left = match self.at(entry, OpenEntry::attempt)? {
                 Outcome::Acquired(fence) => return Ok(Entered::held(fence)),
                 Outcome::Busy | Outcome::BusyFor(_) if when_busy == WhenBusy::Queue => break,
                 Outcome::Busy => None,
@@ -150,21 +162,20 @@ impl FileSession {
             // Another process looks who holds it, or acquires it and has not written its record yet.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        self.at(entry, OpenEntry::queue)?;
         Ok(Entered::Queued)
     }
 
-    /// Opens the lock's file for the entry, unless it is open.
+    /// Makes the entry known, unless it is.
     fn open(&self, entry: &Arc<Entry>) -> Result<(), Error> {
-        self.with(|entries| {
-            if let Vacant(vacant) = entries.entry(entry.number) {
-                vacant.insert(OpenEntry::new(&self.store, entry)?);
-            }
-            Ok(())
-        })
-    }
-
-    fn attempt(&self, entry: &Entry) -> Result<Outcome<u64>, Error> {
-        self.at(entry, OpenEntry::attempt)
+        let mut entries = self.entries.lock();
+        if entries.is_closed {
+            return Err(closed());
+        }
+        if let Vacant(vacant) = entries.known.entry(entry.number) {
+            vacant.insert(Arc::new(Mutex::new(OpenEntry::new(&self.store, entry)?)));
+        }
+        Ok(())
     }
 
     fn close_entry(&self, entry: &Entry) {
@@ -176,17 +187,20 @@ impl FileSession {
 
     /// Works on the entry; `Lost` if it is not open.
     fn at<T>(&self, entry: &Entry, work: impl FnOnce(&mut OpenEntry) -> Result<T, Error>) -> Result<T, Error> {
-        self.with(|entries| match entries.get_mut(&entry.number) {
-            Some(entry) => work(entry),
+        let known = {
+            let entries = self.entries.lock();
+            if entries.is_closed {
+                return Err(closed());
+            }
+            entries.known.get(&entry.number).cloned()
+        };
+        match known {
+            Some(entry) => work(&mut entry.lock()),
             None => Err(Error::lost("the entry has left the queue")),
-        })
-    }
-
-    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<u64, OpenEntry>) -> Result<T, Error>) -> Result<T, Error> {
-        let mut entries = self.entries.lock();
-        match entries.is_closed {
-            false => work(&mut entries.known),
-            true => Err(Error::lost("the session is closed")),
         }
     }
+}
+
+fn closed() -> Error {
+    Error::lost("the session is closed")
 }

@@ -2,6 +2,7 @@
 
 use super::counter;
 use super::directory::Directory;
+use super::parked::Parked;
 use super::record::Record;
 use super::timeline::Timeline;
 use crate::values::error::Error;
@@ -11,11 +12,14 @@ use crate::world::World;
 use crate::world::clock::Moment;
 use rustix::process::{Pid, test_kill_process};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How often a lock is looked at, a millisecond apart, before a process that left no record counts as its holder.
 pub(super) const LOOKS: u32 = 5;
+
+/// How far the directory's counter is ahead of the clock after it was raised, in microseconds.
+const COUNTED_AHEAD: u64 = 50_000;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -25,6 +29,11 @@ pub(super) struct Shared {
     host: &'static str,
     /// The greatest fence that was granted here, whatever becomes of the directory meanwhile.
     granted: AtomicU64,
+    /// A fence that the directory's counter is not below.
+    counted: AtomicU64,
+    /// How many threads wait for a file to be unlocked.
+    pub(super) waiting: AtomicUsize,
+    pub(super) parked: Parked,
     /// When this process last looked for idle files.
     cleaned_up: Mutex<Option<Moment>>,
 }
@@ -32,15 +41,33 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(directory: PathBuf, world: &World) -> Self {
         let (directory, timeline) = (Directory::new(directory), Timeline::new(world));
-        let (granted, cleaned_up) = (AtomicU64::new(0), Mutex::new(None));
-        Self { directory, timeline, world: world.clone(), host: host(), granted, cleaned_up }
+        let (granted, counted, waiting) = (AtomicU64::new(0), AtomicU64::new(0), AtomicUsize::new(0));
+        let (cleaned_up, parked) = (Mutex::new(None), Parked::default());
+        let (world, host) = (world.clone(), host());
+        Self { directory, timeline, world, host, granted, counted, waiting, parked, cleaned_up }
     }
 
     /// The fence of a hold that follows on `former`.
+    ///
+    /// A file with the last hold's fence in it has all that is needed. One that is new, or was emptied, has not: the directory's
+    /// counter is never below any fence, so that the next one is above it. It is raised ahead of the clock, rarely.
     pub(super) fn next_fence(&self, former: &Record) -> Result<u64, Error> {
-        let granted = self.granted.load(Ordering::Relaxed);
-        let former = Record { fence: former.fence.max((granted > 0).then_some(granted)), ..Record::default() };
-        let fence = counter::next(&self.directory, &former, self.world.wall_ms())?;
+        let wall_ms = self.world.wall_ms();
+        let fence = if former.last_fence().is_some() {
+            let fence = former.next_fence(wall_ms);
+            if fence > self.counted.load(Ordering::Relaxed) {
+                let ahead = fence.max(wall_ms.saturating_mul(1000).saturating_add(COUNTED_AHEAD));
+                counter::raise(&self.directory, ahead)?;
+                self.counted.fetch_max(ahead, Ordering::Relaxed);
+            }
+            fence
+        } else {
+            let granted = self.granted.load(Ordering::Relaxed);
+            let granted = Record { fence: (granted > 0).then_some(granted), ..Record::default() };
+            let fence = counter::next(&self.directory, &granted, wall_ms)?;
+            self.counted.fetch_max(fence, Ordering::Relaxed);
+            fence
+        };
         self.granted.fetch_max(fence, Ordering::Relaxed);
         Ok(fence)
     }

@@ -30,21 +30,41 @@ pub(super) enum Missing {
     Leave,
 }
 
-/// Follows the path to a directory; returns whether it is there.
+/// A directory that the path led to, and that was found to be this user's alone. No other user can make the path lead to it
+/// in another way, or change what was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Trusted {
+    file: (u64, u64),
+    owner: (u32, u32),
+    user: u32,
+}
+
+impl Trusted {
+    /// What the path leads to, links included, without a look at the way there.
+    pub(super) fn at(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().map(|found| Self::of(&found))
+    }
+
+    fn of(found: &Metadata) -> Self {
+        Self { file: (found.dev(), found.ino()), owner: (found.uid(), found.mode()), user: user() }
+    }
+}
+
+/// Follows the path to a directory; returns what is there, if it is.
 ///
 /// # Errors
 ///
 /// `Unauthorized` if other users own or may replace a part of it, and as [`refused`] says.
-pub(super) fn walk(path: &Path, missing: Missing) -> Result<bool, Error> {
+pub(super) fn walk(path: &Path, missing: Missing) -> Result<Option<Trusted>, Error> {
     let mut walk = Walk { at: PathBuf::from("/"), here: look_at(Path::new("/"))?, links: 0, rest: Vec::new() };
     walk.push(path);
     while let Some(name) = walk.rest.pop() {
         if !walk.step(name, missing)? {
-            return Ok(false);
+            return Ok(None);
         }
     }
     judge(&walk.at, &walk.here, Place::Last)?;
-    Ok(true)
+    Ok(Some(Trusted::of(&walk.here)))
 }
 
 /// This process's user, whose files and directories are trusted.
@@ -228,8 +248,8 @@ mod tests {
     fn what_is_missing_is_made_for_its_owner_alone() {
         let directory = tempfile::tempdir().unwrap();
         let deep = directory.path().join("a/b");
-        assert!(!walk(&deep, Missing::Leave).unwrap() && !deep.exists());
-        assert!(walk(&deep, Missing::Make).unwrap());
+        assert!(walk(&deep, Missing::Leave).unwrap().is_none() && !deep.exists());
+        assert_eq!(walk(&deep, Missing::Make).unwrap(), Trusted::at(&deep));
         for made in [&deep, &directory.path().join("a")] {
             assert_eq!(fs::metadata(made).unwrap().mode() & 0o777, 0o700);
         }
@@ -248,7 +268,7 @@ mod tests {
             assert!(error.to_string().contains("mode 0775") && error.to_string().contains("chmod go-w"), "{error}");
         }
         chmod(&open, 0o1777);
-        assert!(walk(&last, Missing::Leave).unwrap());
+        assert!(walk(&last, Missing::Leave).unwrap().is_some());
         let error = walk(&open, Missing::Leave).unwrap_err();
         assert!(error.to_string().contains("below it"), "{error}");
     }
@@ -263,7 +283,7 @@ mod tests {
         symlink(&real, directory.path().join("absolute")).unwrap();
         symlink("loop", directory.path().join("loop")).unwrap();
         for good in ["absolute", "absolute/relative/relative", "real/../absolute"] {
-            assert!(walk(&directory.path().join(good), Missing::Leave).unwrap(), "{good}");
+            assert!(walk(&directory.path().join(good), Missing::Leave).unwrap().is_some(), "{good}");
         }
         chmod(&real, 0o777);
         assert_eq!(
