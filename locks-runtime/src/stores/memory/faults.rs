@@ -64,12 +64,16 @@ impl Faults {
         };
     }
 
+    pub(super) fn blocks_renewals(&self) -> bool {
+        !self.blocked.lock().is_empty()
+    }
+
     pub(super) fn blocks_renewal_of(&self, key: &Key) -> bool {
         self.blocked.lock().contains(key.as_str())
     }
 
     pub(super) async fn before(&self) -> Result<(), Error> {
-        loop {
+        while self.silent.load(Ordering::SeqCst) {
             let woken = self.woken.notified();
             tokio::pin!(woken);
             woken.as_mut().enable();

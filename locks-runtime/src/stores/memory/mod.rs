@@ -80,7 +80,7 @@ impl Memory {
     pub fn expire_sessions(&self) {
         self.0.with(|state, now| {
             state.sessions.clear();
-            state.sweep(now);
+            state.sweep_all(now);
         });
     }
 }

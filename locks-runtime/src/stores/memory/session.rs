@@ -1,11 +1,12 @@
 //! A session: the entries of one client with one TTL.
 
-use super::shared::Shared;
+use super::shared::{Lapses, Shared};
 use super::state::State;
 #[cfg(any(test, feature = "testing"))]
 use crate::contract::Uncovered;
 use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, Renewal, WhenBusy};
 use crate::values::error::Error;
+use crate::world::clock::Moment;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,9 @@ impl MemorySession {
     /// The entries of this session whose renewal a test has blocked.
     #[cfg(any(test, feature = "testing"))]
     fn blocked(&self, state: &State) -> Vec<Uncovered> {
+        if !self.shared.faults.blocks_renewals() {
+            return Vec::new();
+        }
         let places = state.queues.iter().filter(|(key, _)| self.shared.faults.blocks_renewal_of(key));
         let own = places.flat_map(|(_, queue)| &queue.places).filter(|place| place.session == self.id);
         own.map(|place| Uncovered::new(place.number, Error::unavailable("the entry is blocked: a test said so")))
@@ -62,16 +66,14 @@ impl AsyncSession for MemorySession {
             Some(place) => place.fence.map(|fence| Ok(Grant::new(fence))),
             None => Some(Err(Error::lost(REMOVED))),
         };
-        self.shared.until(&entry.key, held).await
+        self.shared.until(&entry.key, Lapses::Awaited, held).await
     }
 
     async fn extend(self: Arc<Self>, entry: Arc<Entry>, least: Duration) -> Result<(), Error> {
         self.shared.room()?;
         let extend = |state: &mut State, now| {
             let until = state.lapses(now + least);
-            let place = state.find(self.id, &entry).ok_or_else(|| Error::lost(REMOVED))?;
-            place.extended_until = Some(until);
-            Ok(())
+            if state.extend(self.id, &entry, until) { Ok(()) } else { Err(Error::lost(REMOVED)) }
         };
         self.shared.request(extend).await
     }
@@ -87,26 +89,29 @@ impl AsyncSession for MemorySession {
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
         self.shared.release()?;
-        let leave = |state: &mut State, now| {
-            state.leave(self.id, &entry, now);
+        let leave = |state: &mut State, now: &dyn Fn() -> Moment| {
+            if !state.leave_alone(self.id, &entry) {
+                state.leave(self.id, &entry, now());
+            }
             Ok(())
         };
-        self.shared.request(leave).await
+        self.shared.request_untimed(leave).await
     }
 
     async fn removed(self: Arc<Self>, entry: Arc<Entry>) -> Result<Infallible, Error> {
         let gone = |state: &mut State| match (state.find(self.id, &entry).is_some(), state.session(self.id)) {
             (true, _) => None,
-            (false, Ok(session)) if !session.entries.contains(&entry.number) => None,
+            (false, Ok(session)) if !session.removed.contains(&entry.number) => None,
             (false, _) => Some(Err(Error::lost("the lock was released by force in the store"))),
         };
-        self.shared.until(&entry.key, gone).await
+        // Its session's renewals notice what lapses.
+        self.shared.until(&entry.key, Lapses::Noticed, gone).await
     }
 
     async fn close(self: Arc<Self>) -> Result<(), Error> {
         let close = |state: &mut State, now| {
             state.sessions.remove(&self.id);
-            state.sweep(now);
+            state.sweep_all(now);
             Ok(())
         };
         self.shared.request(close).await

@@ -18,6 +18,15 @@ pub(super) struct Shared {
     pub(super) faults: Faults,
 }
 
+/// Who sees to it that what lapses is removed in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lapses {
+    /// Whoever waits.
+    Awaited,
+    /// Others.
+    Noticed,
+}
+
 impl Shared {
     pub(super) fn new(world: &World) -> Self {
         Self {
@@ -51,6 +60,19 @@ impl Shared {
         result
     }
 
+    /// The same for what needs no time in most cases: nothing of what has lapsed is removed before.
+    pub(super) async fn request_untimed<T>(
+        &self,
+        work: impl FnOnce(&mut State, &dyn Fn() -> Moment) -> Result<T, Error> + Send,
+    ) -> Result<T, Error> {
+        #[cfg(any(test, feature = "testing"))]
+        self.faults.before().await?;
+        let result = work(&mut self.state.lock(), &|| self.world.now());
+        #[cfg(any(test, feature = "testing"))]
+        self.faults.after()?;
+        result
+    }
+
     /// Whether a test lets something new in.
     pub(super) fn room(&self) -> Result<(), Error> {
         #[cfg(any(test, feature = "testing"))]
@@ -65,8 +87,13 @@ impl Shared {
         Ok(())
     }
 
-    /// Asks `ready` about the queue of `key` at every change to it, and whenever something lapses.
-    pub(super) async fn until<T>(&self, key: &Key, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {
+    /// Asks `ready` about the queue of `key` at every change to it, and whenever something lapses if nobody else notices that.
+    pub(super) async fn until<T>(
+        &self,
+        key: &Key,
+        lapses: Lapses,
+        mut ready: impl FnMut(&mut State) -> Option<T>,
+    ) -> T {
         loop {
             let changed = self.with(|state, _| state.queues.get_mut(key).map(Queue::changes)).unwrap_or_default();
             let changed = changed.notified();
@@ -77,6 +104,10 @@ impl Shared {
                 return value;
             }
             // A millisecond more, so that the timer's rounding does not wake it too early again and again.
+            if lapses == Lapses::Noticed {
+                changed.await;
+                continue;
+            }
             let pause = pause.min(Duration::from_secs(3600)) + Duration::from_millis(1);
             let _ = tokio::time::timeout(pause, changed).await;
         }

@@ -5,7 +5,8 @@ use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::world::clock::Moment;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::hash_map::{Entry as Slot, HashMap};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
 
@@ -15,6 +16,8 @@ pub(super) struct State {
     pub(super) sessions: BTreeMap<u64, Alive>,
     /// By hash for speed: nothing depends on their order but what is sorted first.
     pub(super) queues: HashMap<Key, Queue>,
+    /// The locks in whose queues something lapses by itself, before its session does.
+    timed: BTreeSet<Key>,
     watchers: Vec<(Scope, mpsc::Sender<Change>)>,
     /// Nothing lapses before this: until then a request touches only its own queue.
     pub(super) next_lapse: Moment,
@@ -24,8 +27,8 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct Alive {
     until: Moment,
-    /// The entries that were put in and have not left.
-    pub(super) entries: HashSet<u64>,
+    /// The entries that were taken from it, by number.
+    pub(super) removed: BTreeSet<u64>,
 }
 
 /// One lock's queue, its holder first.
@@ -61,7 +64,7 @@ pub(super) struct Place {
 impl Default for State {
     fn default() -> Self {
         let (sessions, queues) = (BTreeMap::new(), HashMap::new());
-        Self { counter: 0, sessions, queues, watchers: Vec::new(), next_lapse: Moment::NEVER }
+        Self { counter: 0, sessions, queues, timed: BTreeSet::new(), watchers: Vec::new(), next_lapse: Moment::NEVER }
     }
 }
 
@@ -70,7 +73,7 @@ impl State {
     pub(super) fn open(&mut self, until: Moment) -> u64 {
         self.counter += 1;
         let until = self.lapses(until);
-        self.sessions.insert(self.counter, Alive { until, entries: HashSet::new() });
+        self.sessions.insert(self.counter, Alive { until, removed: BTreeSet::new() });
         self.counter
     }
 
@@ -79,12 +82,22 @@ impl State {
         let until = self.lapses(until);
         let session = self.session(id)?;
         let before = std::mem::replace(&mut session.until, until);
-        if uncovered.is_empty() && !self.queues.values().flat_map(|queue| &queue.places).any(Place::is_uncovered) {
+        if uncovered.is_empty() && self.timed.is_empty() {
             return Ok(());
         }
-        for place in self.queues.values_mut().flat_map(|queue| &mut queue.places).filter(|place| place.session == id) {
-            let is_covered = !uncovered.contains(&place.number);
-            place.uncovered_until = (!is_covered).then(|| place.uncovered_until.unwrap_or(before));
+        let keys: Vec<Key> = match uncovered.is_empty() {
+            true => self.timed.iter().cloned().collect(),
+            false => self.queues.keys().cloned().collect(),
+        };
+        for key in keys {
+            let Some(queue) = self.queues.get_mut(&key) else { continue };
+            for place in queue.places.iter_mut().filter(|place| place.session == id) {
+                let is_covered = !uncovered.contains(&place.number);
+                place.uncovered_until = (!is_covered).then(|| place.uncovered_until.unwrap_or(before));
+                if !is_covered {
+                    self.timed.insert(key.clone());
+                }
+            }
         }
         self.lapses(before);
         Ok(())
@@ -99,31 +112,45 @@ impl State {
         now: Moment,
     ) -> Result<Entered, Error> {
         self.session(session)?;
+        if self.watchers.is_empty()
+            && let Slot::Vacant(free) = self.queues.entry(entry.key.clone())
+        {
+            self.counter += 1;
+            let mut places = VecDeque::with_capacity(1);
+            places.push_back(Place { fence: Some(self.counter), ..Place::new(session, entry) });
+            free.insert(Queue { places, changed: None });
+            return Ok(Entered::Held(Grant::new(self.counter)));
+        }
         if self.find(session, entry).is_none() {
             let queue = &mut self.queues.entry(entry.key.clone()).or_default().places;
             if let (WhenBusy::Refuse, Some(head)) = (when_busy, queue.front()) {
                 return Ok(Entered::Busy(Arc::clone(&head.holder)));
             }
-            queue.push_back(Place {
-                session,
-                number: entry.number,
-                holder: Arc::clone(&entry.holder),
-                fence: None,
-                extended_until: None,
-                uncovered_until: None,
-                left: false,
-            });
-            self.session(session)?.entries.insert(entry.number);
+            queue.push_back(Place::new(session, entry));
             self.settle(&entry.key, now);
         }
         let fence = self.find(session, entry).and_then(|place| place.fence);
         Ok(fence.map_or(Entered::Queued, |fence| Entered::Held(Grant::new(fence))))
     }
 
+    /// Takes an entry out of its queue, if it is alone there and nobody listens; returns whether it was.
+    pub(super) fn leave_alone(&mut self, session: u64, entry: &Entry) -> bool {
+        if !self.watchers.is_empty() {
+            return false;
+        }
+        let Slot::Occupied(queue) = self.queues.entry(entry.key.clone()) else { return false };
+        let Queue { places, changed: None } = queue.get() else { return false };
+        let is_alone = places.len() == 1 && places[0].is_of(session, entry) && !places[0].left;
+        if is_alone {
+            queue.remove();
+        }
+        is_alone
+    }
+
     /// Takes an entry out of its queue.
     pub(super) fn leave(&mut self, session: u64, entry: &Entry, now: Moment) {
         if let Ok(session) = self.session(session) {
-            session.entries.remove(&entry.number);
+            session.removed.remove(&entry.number);
         }
         if let Some(place) = self.find_any(session, entry) {
             (place.left, place.extended_until) = (true, None);
@@ -135,9 +162,7 @@ impl State {
     pub(super) fn lapse(&mut self, session: u64, entry: &Entry, until: Moment, now: Moment) -> bool {
         let Some(place) = self.find_any(session, entry).filter(|place| place.fence.is_some()) else { return false };
         (place.left, place.extended_until) = (true, Some(until));
-        if let Ok(session) = self.session(session) {
-            session.entries.remove(&entry.number);
-        }
+        self.timed.insert(entry.key.clone());
         self.settle(&entry.key, now);
         true
     }
@@ -146,7 +171,13 @@ impl State {
     pub(super) fn force_release(&mut self, key: &Key, now: Moment) -> usize {
         let Some(queue) = self.queues.get_mut(key) else { return 0 };
         let held = queue.places.iter_mut().filter(|place| place.fence.is_some());
-        let count = held.map(|place| (place.left, place.extended_until) = (true, None)).count();
+        let take_away = |place: &mut Place| {
+            if let Some(session) = self.sessions.get_mut(&place.session).filter(|_| !place.left) {
+                session.removed.insert(place.number);
+            }
+            (place.left, place.extended_until) = (true, None);
+        };
+        let count = held.map(take_away).count();
         self.settle(key, now);
         count
     }
@@ -160,17 +191,41 @@ impl State {
 
     /// Removes everything that lapsed, and lets the next entries hold.
     pub(super) fn sweep(&mut self, now: Moment) {
+        let before = self.sessions.len();
         self.sessions.retain(|_, session| session.until > now);
-        let mut keys: Vec<Key> = self.queues.keys().cloned().collect();
+        if self.sessions.len() < before {
+            return self.sweep_all(now);
+        }
+        let keys = self.timed.iter().cloned().collect();
+        self.sweep_keys(keys, now);
+    }
+
+    /// The same after a session has ended: its entries may be anywhere.
+    pub(super) fn sweep_all(&mut self, now: Moment) {
+        let keys = self.queues.keys().cloned().collect();
+        self.sweep_keys(keys, now);
+    }
+
+    fn sweep_keys(&mut self, mut keys: Vec<Key>, now: Moment) {
         // One order, so that a simulation repeats itself.
         keys.sort_unstable();
         for key in keys {
             self.settle(&key, now);
         }
-        let places = self.queues.values().flat_map(|queue| &queue.places);
+        let queues = &self.queues;
+        self.timed.retain(|key| queues.get(key).is_some_and(|queue| queue.places.iter().any(Place::is_timed)));
+        let places = self.timed.iter().filter_map(|key| self.queues.get(key)).flat_map(|queue| &queue.places);
         let ends = places.flat_map(|place| [place.extended_until, place.uncovered_until]).flatten();
         let sessions = self.sessions.values().map(|session| session.until);
         self.next_lapse = sessions.chain(ends).filter(|at| *at > now).min().unwrap_or(Moment::NEVER);
+    }
+
+    /// The entry stays until then though its session lapses; returns whether it is there.
+    pub(super) fn extend(&mut self, session: u64, entry: &Entry, until: Moment) -> bool {
+        let Some(place) = self.find(session, entry) else { return false };
+        place.extended_until = Some(until);
+        self.timed.insert(entry.key.clone());
+        true
     }
 
     /// Notes that something lapses at `at`.
@@ -189,6 +244,12 @@ impl State {
                 || (!place.left && !place.has_lapsed_at(now) && self.sessions.contains_key(&place.session));
             if is_watched && !stays && place.fence.is_some() {
                 changes.push(Change::Released(key.clone()));
+            }
+            if !stays
+                && !place.left
+                && let Some(session) = self.sessions.get_mut(&place.session)
+            {
+                session.removed.insert(place.number);
             }
             stays
         });
@@ -225,17 +286,35 @@ impl State {
     /// The entry's place, lapsing or not.
     fn find_any(&mut self, session: u64, entry: &Entry) -> Option<&mut Place> {
         let places = &mut self.queues.get_mut(&entry.key)?.places;
-        places.iter_mut().find(|place| (place.session, place.number) == (session, entry.number))
+        places.iter_mut().find(|place| place.is_of(session, entry))
     }
 }
 
 impl Place {
+    /// Of an entry that waits.
+    fn new(session: u64, entry: &Entry) -> Self {
+        Self {
+            session,
+            number: entry.number,
+            holder: Arc::clone(&entry.holder),
+            fence: None,
+            extended_until: None,
+            uncovered_until: None,
+            left: false,
+        }
+    }
+
+    fn is_of(&self, session: u64, entry: &Entry) -> bool {
+        (self.session, self.number) == (session, entry.number)
+    }
+
     fn is_extended_at(&self, now: Moment) -> bool {
         self.extended_until.is_some_and(|until| until > now)
     }
 
-    fn is_uncovered(&self) -> bool {
-        self.uncovered_until.is_some()
+    /// Whether it lapses by itself.
+    fn is_timed(&self) -> bool {
+        self.extended_until.is_some() || self.uncovered_until.is_some()
     }
 
     fn has_lapsed_at(&self, now: Moment) -> bool {
