@@ -18,8 +18,8 @@ use crate::values::error::Error;
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::Moment;
-use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::DerefMut;
 use std::sync::{Arc, Weak};
 use turn::Giver;
@@ -51,6 +51,8 @@ struct State<H> {
     queues: HashMap<QueueName, Queue<H>>,
     waits: Waits,
     arrivals: u64,
+    /// The queues in which a turn was given that may not have been taken: nobody looks at the others.
+    given: BTreeSet<QueueName>,
     /// Whether a background task looks after turns that were given.
     is_watched: bool,
 }
@@ -112,7 +114,13 @@ async fn look_after<H: Send + 'static>(world: World, shared: Weak<Shared<H>>) {
 
 impl<H> Queues<H> {
     fn overseen_by(overseer: Option<Overseer<H>>) -> Self {
-        let state = State { queues: HashMap::new(), waits: Waits::default(), arrivals: 0, is_watched: false };
+        let state = State {
+            queues: HashMap::new(),
+            waits: Waits::default(),
+            arrivals: 0,
+            given: BTreeSet::new(),
+            is_watched: false,
+        };
         Self(Arc::new(Shared { state: Mutex::new(state), overseer }))
     }
 
@@ -149,7 +157,7 @@ impl<H> Queues<H> {
     /// Lets the next one of the queue move if `member` was its head; otherwise takes it out of the queue.
     fn leave(&self, member: &Member) {
         let mut locked = self.0.state.lock();
-        let State { queues, waits, .. } = &mut *locked;
+        let State { queues, waits, given, .. } = &mut *locked;
         let Some(queue) = queues.get_mut(&member.name) else { return };
         if queue.head.id != member.id {
             if queue.waiting.remove(&member.arrival).is_some() {
@@ -163,6 +171,7 @@ impl<H> Queues<H> {
             queue.head = next;
             if giver.give(None).is_ok() {
                 queue.given = self.due(&queue.head).map(|due| (giver, due));
+                note_given(given, queue);
                 return self.watch(locked);
             }
         }
@@ -172,7 +181,7 @@ impl<H> Queues<H> {
     fn hand_off(&self, member: &Member, held: H, fits: impl Fn(&Request) -> bool) -> Option<H> {
         let mut held = Some(held);
         let mut locked = self.0.state.lock();
-        let State { queues, waits, .. } = &mut *locked;
+        let State { queues, waits, given, .. } = &mut *locked;
         let Some(queue) = queues.get_mut(&member.name).filter(|queue| queue.head.id == member.id) else { return held };
         while queue.waiting.first_key_value().is_some_and(|(_, (next, _))| fits(&next.request)) {
             let Some((_, (next, giver))) = queue.waiting.pop_first() else { break };
@@ -183,6 +192,7 @@ impl<H> Queues<H> {
                 Ok(()) => {
                     queue.given = self.due(&next).map(|due| (giver, due));
                     queue.head = next;
+                    note_given(given, queue);
                     self.watch(locked);
                     member.has_changed();
                     return None;
@@ -216,8 +226,10 @@ impl<H> Queues<H> {
         let (mut passed, mut next) = (Vec::new(), None);
         {
             let mut locked = self.0.state.lock();
-            for queue in locked.queues.values_mut() {
-                let Some((giver, due)) = &queue.given else { continue };
+            let State { queues, given, .. } = &mut *locked;
+            given.retain(|name| {
+                let Some(queue) = queues.get_mut(name) else { return false };
+                let Some((giver, due)) = &queue.given else { return false };
                 if !giver.is_given() {
                     queue.given = None;
                 } else if *due > now {
@@ -226,7 +238,8 @@ impl<H> Queues<H> {
                     queue.given = None;
                     passed.push((Arc::clone(&queue.head), held));
                 }
-            }
+                queue.given.is_some()
+            });
             // Whoever is given a turn by a drop below begins to watch again.
             locked.is_watched = next.is_some();
         }
@@ -326,6 +339,13 @@ impl<H> Drop for Position<H> {
     fn drop(&mut self) {
         self.queues.leave(&self.member);
         self.member.has_changed();
+    }
+}
+
+/// Notes a queue in which a turn was given that somebody looks after. One with many turns in a row is noted already.
+fn note_given<H>(given: &mut BTreeSet<QueueName>, queue: &Queue<H>) {
+    if queue.given.is_some() && !given.contains(&queue.head.name) {
+        given.insert(queue.head.name.clone());
     }
 }
 
