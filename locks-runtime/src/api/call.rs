@@ -12,7 +12,6 @@ use crate::values::error::Error;
 use crate::values::key::Key;
 use crate::values::naming::{self, Value};
 use crate::values::options::Options;
-use crate::world::panic::with_contained_wakers;
 use crate::world::runtime::blocking;
 use std::fmt::Display;
 
@@ -187,7 +186,7 @@ impl Given {
             let acquired = async {
                 let (locks, key, options) = prepared?;
                 let acquired = acquire(&locks.engine, key, options, site.into(), Joins::Body);
-                let guard = with_contained_wakers(acquired).await.map(Guard::from)?;
+                let guard = acquired.await.map(Guard::from)?;
                 Ok(Held::new(guard, &options, Some(site.name)))
             };
             acquired.await.map_err(|error: Error| error.with_function(site.name))

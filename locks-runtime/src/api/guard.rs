@@ -4,8 +4,7 @@
 use crate::contract::NativeKind;
 use crate::engine::acquire::{Acquired, Position};
 use crate::engine::context::{self, Outer};
-use crate::engine::hold::Hold;
-use crate::values::end::EndReason;
+use crate::engine::hold::{Hold, Release, Released};
 use crate::values::error::Error;
 #[cfg(feature = "etcd")]
 use crate::values::error::ErrorKind;
@@ -154,19 +153,23 @@ impl Guard {
     /// # Cancel safety
     ///
     /// The release is under way from the first poll; dropping the future does not stop it.
-    pub async fn release(self) -> Result<(), Error> {
-        if !self.owner {
+    pub async fn release(mut self) -> Result<(), Error> {
+        if !std::mem::take(&mut self.owner) {
             return Ok(());
         }
-        match with_contained_wakers(self.hold.release()).await {
+        let released = match self.hold.begin_release().done() {
+            Ok(released) => released,
+            Err(release) => with_contained_wakers(self.hold.answer(release)).await,
+        };
+        match released {
             (Some(reason), _) => Err(self.hold.lost_error(&reason)),
             (None, left) => left,
         }
     }
 
-    /// As [`release`](Guard::release), with the reason why the hold had been lost before apart from the store's answer.
-    pub(crate) async fn end(self) -> (Option<EndReason>, Result<(), Error>) {
-        if self.owner { self.hold.release().await } else { (self.hold.loss(), Ok(())) }
+    /// Begins to [`release`](Guard::release), with the reason why the hold had been lost before apart from the store's answer.
+    pub(crate) fn end(mut self) -> Result<Released, Release> {
+        if std::mem::take(&mut self.owner) { self.hold.begin_release().done() } else { Ok((self.hold.loss(), Ok(()))) }
     }
 
     /// A condition that is true in etcd exactly while this hold's entry exists, for the caller's own

@@ -8,7 +8,6 @@ use crate::engine::request::Caller;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::key::Key;
 use crate::values::options::{OnLost, Options};
-use crate::world::panic::with_contained_wakers;
 use std::borrow::Cow;
 use std::future::Future;
 use std::panic::Location;
@@ -237,7 +236,6 @@ impl Lock {
     }
 
     async fn acquire_as(self, joins: Joins) -> Result<Guard, Error> {
-        let acquired = acquire(&self.engine, self.key?, self.options, self.caller, joins);
-        with_contained_wakers(acquired).await.map(Guard::from)
+        acquire(&self.engine, self.key?, self.options, self.caller, joins).await.map(Guard::from)
     }
 }

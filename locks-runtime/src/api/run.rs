@@ -4,12 +4,14 @@
 //! so that a program with hundreds of them compiles.
 
 use super::guard::Guard;
-use super::running::{Ending, Running, Runs, within};
+use super::running::{Ending, Proof, Running, Runs, within};
 use crate::engine::context::nest;
-use crate::engine::hold::Hold;
+use crate::engine::hold::{Hold, Release};
 use crate::engine::observe;
+use crate::values::end::EndReason;
 use crate::values::error::Error;
 use crate::values::options::Options;
+use crate::world::panic::with_contained_wakers;
 use crate::world::runtime::blocking;
 use std::fmt;
 use std::future::Future;
@@ -147,7 +149,9 @@ impl Stage {
 
     /// `None` if the body has returned.
     fn poll(&mut self, context: &mut Context<'_>, body: &mut dyn Runs) -> Poll<Option<Error>> {
+        let mut proof = Proof::None;
         if let Self::Acquiring(acquiring) = self {
+            proof = Proof::JustAcquired;
             match ready!(acquiring.as_mut().poll(context)) {
                 Ok(held) => *self = Self::Held(held.life),
                 Err(error) => {
@@ -157,7 +161,7 @@ impl Stage {
             }
         }
         let Self::Held(life) = self else { return Poll::Pending };
-        let error = ready!(life.poll(context, body));
+        let error = ready!(life.poll(context, body, proof));
         *self = Self::Over;
         Poll::Ready(error)
     }
@@ -173,7 +177,7 @@ impl Stage {
 /// its future is `Send`.
 trait Surrounds {
     /// `None` if the body has returned.
-    fn poll(&mut self, context: &mut Context<'_>, body: &mut dyn Runs) -> Poll<Option<Error>>;
+    fn poll(&mut self, context: &mut Context<'_>, body: &mut dyn Runs, proof: Proof) -> Poll<Option<Error>>;
     /// Drops the body as its caller drops the call: its destructors see the hold, as the body did.
     fn drop_body(&mut self, body: &mut dyn Runs);
 }
@@ -185,16 +189,21 @@ enum Life {
 }
 
 impl Surrounds for Life {
-    fn poll(&mut self, context: &mut Context<'_>, body: &mut dyn Runs) -> Poll<Option<Error>> {
+    fn poll(&mut self, context: &mut Context<'_>, body: &mut dyn Runs, proof: Proof) -> Poll<Option<Error>> {
         loop {
             *self = match self {
                 Self::Running(running) => {
-                    let ending = ready!(running.poll(context, body));
+                    let ending = ready!(running.poll(context, body, proof));
                     let Self::Running(running) = mem::replace(self, Self::Over) else { continue };
-                    Self::Releasing(Box::pin(async move {
-                        let function = running.function();
-                        finish(running.into_guard(), ending).await.map_err(|error| named(error, function))
-                    }))
+                    let function = running.function();
+                    match begin_to_finish(running.into_guard(), ending) {
+                        Finishing::Done(result) => {
+                            return Poll::Ready(result.err().map(|error| named(error, function)));
+                        }
+                        Finishing::Goes(rest) => Self::Releasing(Box::pin(async move {
+                            with_contained_wakers(rest.finish()).await.map_err(|error| named(error, function))
+                        })),
+                    }
                 }
                 Self::Releasing(releasing) => {
                     let result = ready!(releasing.as_mut().poll(context));
@@ -225,7 +234,10 @@ pub(crate) fn run_under_blocking<T>(guard: Guard, body: impl FnOnce(Guard) -> T)
             within(&guard, &nest(guard.body()), work).map_or_else(Ending::Panicked, |()| Ending::Returned)
         }
     };
-    blocking(finish(guard, ending))?;
+    match begin_to_finish(guard, ending) {
+        Finishing::Done(result) => result?,
+        Finishing::Goes(rest) => blocking(rest.finish())?,
+    }
     match value {
         Some(value) => Ok(value),
         None => without_a_value(),
@@ -236,11 +248,39 @@ fn without_a_value() -> ! {
     unreachable!("a body that has returned has a value")
 }
 
-/// Releases the lock; `Ok` if the body has returned.
-async fn finish(guard: Guard, ending: Ending) -> Result<(), Error> {
-    let (hold, is_owner) = (guard.hold().clone(), guard.is_owner());
-    // The value stands: a release that failed is logged there, and goes on in the background.
-    let (lost, _) = guard.end().await;
+/// The release of a lock; `Ok` if the body has returned.
+enum Finishing {
+    Done(Result<(), Error>),
+    Goes(Rest),
+}
+
+/// What is left of it.
+struct Rest {
+    hold: Arc<Hold>,
+    is_owner: bool,
+    ending: Ending,
+    release: Release,
+}
+
+/// Begins to release the lock.
+fn begin_to_finish(guard: Guard, ending: Ending) -> Finishing {
+    let (hold, is_owner) = (Arc::clone(guard.hold()), guard.is_owner());
+    match guard.end() {
+        Ok((lost, _)) => Finishing::Done(outcome(&hold, is_owner, ending, lost)),
+        Err(release) => Finishing::Goes(Rest { hold, is_owner, ending, release }),
+    }
+}
+
+impl Rest {
+    async fn finish(self) -> Result<(), Error> {
+        let Self { hold, is_owner, ending, release } = self;
+        // The value stands: a release that failed is logged there, and goes on in the background.
+        let (lost, _) = hold.answer(release).await;
+        outcome(&hold, is_owner, ending, lost)
+    }
+}
+
+fn outcome(hold: &Hold, is_owner: bool, ending: Ending, lost: Option<EndReason>) -> Result<(), Error> {
     match ending {
         Ending::Returned => {
             if let Some(reason) = lost {

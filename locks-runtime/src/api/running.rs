@@ -22,6 +22,14 @@ pub(super) trait Runs {
     fn stop(&mut self);
 }
 
+/// What is known of the hold when a body is polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// It was acquired a moment ago, in the same poll, and the clock was looked at then.
+    JustAcquired,
+    None,
+}
+
 /// How a body ended.
 pub(super) enum Ending {
     Returned,
@@ -90,10 +98,10 @@ impl Running {
     }
 
     /// Polls the body, unless it has to stop.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>, body: &mut dyn Runs) -> Poll<Ending> {
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, body: &mut dyn Runs, proof: Proof) -> Poll<Ending> {
         // Before the body gets a turn: after a pause of the process the clock knows first. One that goes on after a loss
         // does not begin after it.
-        let must_be_held = self.watched.is_some() || !self.has_begun;
+        let must_be_held = (self.watched.is_some() || !self.has_begun) && proof == Proof::None;
         self.has_begun = true;
         if let Some(reason) = must_be_held.then(|| self.guard.hold().loss()).flatten() {
             return Poll::Ready(self.stop(body, Ending::Stopped(reason)));

@@ -64,7 +64,13 @@ impl Engine {
             origin,
             mode: options.mode.name().into(),
             requested_at_ms: self.world.wall_ms(),
-            ..self.identity.clone()
+            // Only what is not given above.
+            version: self.identity.version,
+            host: self.identity.host.clone(),
+            pid: self.identity.pid,
+            instance: self.identity.instance.clone(),
+            labels: self.identity.labels.clone(),
+            remark: None,
         };
         let ttl = options.ttl.unwrap_or(self.defaults.ttl);
         Request { key, options, ttl, holder: Arc::new(holder), template, under }

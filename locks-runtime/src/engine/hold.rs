@@ -27,6 +27,8 @@ pub(crate) struct Hold {
     engine: Arc<Engine>,
     held: Arc<HeldEntry>,
     session: Arc<ActiveSession>,
+    /// Its place among the holds of the session.
+    place: usize,
     /// Until it is released.
     owned: Mutex<Option<OwnedEntry>>,
     position: PositionId,
@@ -56,6 +58,19 @@ pub(crate) struct Release {
     pub(crate) left: Started<Result<(), Error>>,
 }
 
+/// Why a hold had been lost before its release, if it had, and the store's answer.
+pub(crate) type Released = (Option<EndReason>, Result<(), Error>);
+
+impl Release {
+    /// How it went, if the store has answered already.
+    pub(crate) fn done(self) -> Result<Released, Self> {
+        match self.left.value() {
+            Some(Ok(())) => Ok((self.lost, Ok(()))),
+            _ => Err(self),
+        }
+    }
+}
+
 impl Hold {
     /// The hold of `owned`, which the store has granted at `granted` and this hold has from `acquired` on.
     pub(crate) fn begin(
@@ -69,9 +84,11 @@ impl Hold {
     ) -> Arc<Self> {
         let session = Arc::clone(owned.session());
         let options = request.options;
+        let held = Arc::new(HeldEntry::new(Arc::clone(owned.entry()), request, span));
         let hold = Arc::new(Self {
             engine: Arc::clone(engine),
-            held: Arc::new(HeldEntry::new(Arc::clone(owned.entry()), request, span)),
+            place: session.register(&held),
+            held,
             session,
             owned: Mutex::new(Some(owned)),
             position,
@@ -83,7 +100,6 @@ impl Hold {
             bound: AtomicBool::new(false),
             released: AtomicBool::new(false),
         });
-        hold.session.register(&hold.held);
         if let Some(most) = options.hold_at_most {
             hold.world().spawn(Self::end_after(Arc::clone(&hold), most));
         }
@@ -206,10 +222,9 @@ impl Hold {
         observe::limit_passed(&self.held.span, self.held.request.labels(), self.key().shown());
     }
 
-    /// Releases the lock and waits for the store, for a bounded time. Returns why it had been lost before, if it had, and
-    /// the store's answer.
-    pub(crate) async fn release(&self) -> (Option<EndReason>, Result<(), Error>) {
-        let Release { lost, left } = self.begin_release();
+    /// Waits for the store's answer, for a bounded time.
+    pub(crate) async fn answer(&self, release: Release) -> Released {
+        let Release { lost, left } = release;
         let left = self.world().runtime().within(self.engine.defaults.connect_timeout, left).await.flatten();
         let unknown = || {
             let error =
@@ -236,12 +251,13 @@ impl Hold {
             (reason != EndReason::Released).then_some(reason)
         });
         self.report_end(now, lost.clone());
-        self.session.unregister(self.held.number());
+        self.session.unregister(self.place);
         let Some(owned) = self.hand_off(owned, lost.is_none(), now) else {
             return Release { lost, left: Started::done(Ok(())) };
         };
         let until = self.extended_until.load();
         let left = match Some(until).filter(|until| *until > now) {
+            None if lost.is_none() => owned.begin_release(now),
             None => self.world().runtime().start(Box::pin(owned.release())),
             Some(until) => {
                 self.engine.client.lapses(self.key(), until);

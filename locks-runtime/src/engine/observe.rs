@@ -15,6 +15,7 @@ use crate::values::options::{Mode, Options};
 use crate::values::shown::Chain;
 use crate::values::target::TARGET;
 use crate::world::panic::contain;
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::Once;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use tracing::field::{self, DisplayValue};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Labels<'a> {
     /// What the holder calls itself.
-    pub(crate) name: &'a str,
+    pub(crate) name: &'a Cow<'static, str>,
     /// The key's template, or for the builder API nothing.
     #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "only metrics read it"))]
     pub(crate) template: &'static str,
@@ -93,7 +94,7 @@ pub(crate) fn ended(span: &Span, labels: Labels<'_>, held: Duration, ended: Opti
 /// A hold ended while it was wanted. Only what nobody asked for is a loss.
 pub(crate) fn ended_early(span: &Span, labels: Labels<'_>, key: &Key, reason: &EndReason) {
     contain(|| {
-        let (key, name) = (key.shown(), labels.name);
+        let (key, name) = (key.shown(), &**labels.name);
         span.record("cause", field::display(reason));
         if !reason.is_loss() {
             match reason {
@@ -113,7 +114,7 @@ pub(crate) fn ended_early(span: &Span, labels: Labels<'_>, key: &Key, reason: &E
 /// A body, or a hold, has had all the time that it may.
 pub(crate) fn limit_passed(span: &Span, labels: Labels<'_>, key: impl Display) {
     contain(|| {
-        tracing::warn!(target: TARGET, parent: span, %key, lock.name = labels.name, "`hold_at_most` passed: the body is stopped");
+        tracing::warn!(target: TARGET, parent: span, %key, lock.name = &**labels.name, "`hold_at_most` passed: the body is stopped");
     });
 }
 
@@ -289,5 +290,12 @@ fn count_outcome(labels: Labels<'_>, outcome: &'static str) {
 
 #[cfg(feature = "metrics")]
 fn tags(labels: Labels<'_>) -> Vec<metrics::Label> {
-    vec![metrics::Label::from_static_parts("key", labels.template), metrics::Label::new("name", labels.name.to_owned())]
+    let name = match labels.name {
+        Cow::Borrowed(name) => metrics::Label::from_static_parts("name", name),
+        Cow::Owned(name) => metrics::Label::new("name", name.clone()),
+    };
+    // Room for the outcome.
+    let mut tags = Vec::with_capacity(3);
+    tags.extend([metrics::Label::from_static_parts("key", labels.template), name]);
+    tags
 }

@@ -9,11 +9,12 @@ use crate::contract::{Backoff, Entered, Entry, Grant, Pending, WhenBusy};
 use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
-use crate::world::World;
 use crate::world::clock::Moment;
 use crate::world::departure::Departure;
 use crate::world::panic::contained;
 use crate::world::runtime::Started;
+use std::future::ready;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -39,7 +40,6 @@ struct Parts {
     session: SessionRef,
     /// The position in this process's queue, given up once the store's is; none for a moment while it is handed off.
     position: Option<Arc<Position<HandOff>>>,
-    world: World,
     entering: Option<Started<Result<Entered, Error>>>,
     waiting: Option<Started<Result<Grant, Error>>>,
     extending: Option<Started<Result<(), Error>>>,
@@ -51,10 +51,10 @@ struct Parts {
 
 impl OwnedEntry {
     /// An entry that is not in the store yet.
-    pub(crate) fn new(entry: Arc<Entry>, session: SessionRef, position: Arc<Position<HandOff>>, world: World) -> Self {
+    pub(crate) fn new(entry: Arc<Entry>, session: SessionRef, position: Arc<Position<HandOff>>) -> Self {
         let (entering, waiting, extending, extended) = (None, None, None, AtomicBool::new(false));
         let (position, is_held) = (Some(position), false);
-        Self(Some(Parts { entry, session, position, world, entering, waiting, extending, extended, is_held }))
+        Self(Some(Parts { entry, session, position, entering, waiting, extending, extended, is_held }))
     }
 
     pub(crate) fn entry(&self) -> &Arc<Entry> {
@@ -65,11 +65,29 @@ impl OwnedEntry {
         &self.parts().session
     }
 
-    /// Puts the entry into the store's queue.
-    pub(crate) async fn enter(&mut self, when_busy: WhenBusy) -> Result<Entered, Error> {
+    /// Begins to put the entry into the store's queue. Returns the grant if the store has answered at once that it holds.
+    ///
+    /// For who has just found that this process is the client's.
+    pub(crate) fn begin_to_enter(&mut self, when_busy: WhenBusy) -> Option<Grant> {
         let parts = self.parts_mut();
         let entering = parts.session.session.enter(Arc::clone(&parts.entry), when_busy);
-        let entering = parts.entering.insert(parts.world.runtime().start(entering));
+        let entering = parts.entering.insert(parts.session.world().runtime().start_here(entering));
+        match entering.value() {
+            Some(Ok(Entered::Held(grant))) => Some(*grant),
+            _ => None,
+        }
+    }
+
+    /// Puts the entry into the store's queue, unless that has begun, and returns the store's answer.
+    pub(crate) async fn enter(&mut self, when_busy: WhenBusy) -> Result<Entered, Error> {
+        let parts = self.parts_mut();
+        let entering = match &mut parts.entering {
+            Some(begun) => begun,
+            none => {
+                let entering = parts.session.session.enter(Arc::clone(&parts.entry), when_busy);
+                none.insert(parts.session.world().runtime().start(entering))
+            }
+        };
         let entered = entering.await.unwrap_or_else(|| Err(Error::store_panicked("enter")));
         if let Err(error) = &entered
             && error.kind() == ErrorKind::Lost
@@ -84,7 +102,7 @@ impl OwnedEntry {
     pub(crate) async fn wait_turn(&mut self) -> Result<Grant, Error> {
         let parts = self.parts_mut();
         let waiting = parts.session.session.wait_turn(Arc::clone(&parts.entry));
-        let waiting = parts.waiting.insert(parts.world.runtime().start(waiting));
+        let waiting = parts.waiting.insert(parts.session.world().runtime().start(waiting));
         tokio::select! {
             biased;
             reason = parts.session.lost() => Err(Error::lost(reason.to_string())),
@@ -97,7 +115,7 @@ impl OwnedEntry {
         let parts = self.parts_mut();
         parts.extended.store(true, Ordering::Relaxed);
         let extending = parts.session.session.extend(Arc::clone(&parts.entry), least);
-        let extending = parts.extending.insert(parts.world.runtime().start(extending));
+        let extending = parts.extending.insert(parts.session.world().runtime().start(extending));
         extending.await.unwrap_or_else(|| Err(Error::store_panicked("extend")))
     }
 
@@ -154,17 +172,34 @@ impl OwnedEntry {
         self.parts_mut().position = Some(Arc::clone(position));
     }
 
+    /// Begins to [release](Self::release) an entry whose session lives at `now`, which may be done by then. For who has just
+    /// found that this process is the client's.
+    pub(crate) fn begin_release(mut self, now: Moment) -> Started<Result<(), Error>> {
+        let Some(parts) = self.0.take() else { return Started::done(Ok(())) };
+        parts.note_leaving(now);
+        let runtime = parts.session.world().runtime();
+        let leaving = parts.session.session.leave(Arc::clone(&parts.entry));
+        let polled = catch_unwind(AssertUnwindSafe(|| runtime.poll_first(leaving)));
+        let begun: Pending<()> = match polled {
+            Ok(Ok(Ok(()))) => {
+                parts.answered();
+                parts.session.forget(parts.entry.number);
+                return Started::done(Ok(()));
+            }
+            Ok(Ok(Err(error))) => Box::pin(ready(Err(error))),
+            Ok(Err(leaving)) => leaving,
+            Err(_) => Box::pin(ready(Err(Error::store_panicked("leave")))),
+        };
+        let runtime = runtime.clone();
+        runtime.start_here(Box::pin(release(parts, Some(begun))))
+    }
+
     /// Takes the entry out of the store, and then lets the next one of this process's queue move. If the store refuses that,
     /// it is tried again in the background for as long as the session lives.
     pub(crate) async fn release(mut self) -> Result<(), Error> {
-        let Some(parts) = self.0.take() else { return Ok(()) };
-        match leave(&parts, IfRefused::Report).await {
-            Err(error) => {
-                let world = parts.world.clone();
-                world.spawn(async move { drop(leave(&parts, IfRefused::RetryReported).await) });
-                Err(error)
-            }
-            Ok(()) => Ok(()),
+        match self.0.take() {
+            Some(parts) => release(parts, None).await,
+            None => Ok(()),
         }
     }
 
@@ -172,9 +207,9 @@ impl OwnedEntry {
     pub(crate) async fn lapse(&self, until: Moment) -> Result<(), Error> {
         let parts = self.parts();
         let _until_done = Departure::begin();
-        let rest = || until.since(parts.world.now());
+        let rest = || until.since(parts.session.world().now());
         let lapse = || parts.session.session.lapse(Arc::clone(&parts.entry), rest());
-        definite(parts, ("lapse", lapse), IfRefused::Report).await
+        definite(parts, None, ("lapse", lapse), IfRefused::Report).await
     }
 
     fn parts(&self) -> &Parts {
@@ -191,14 +226,14 @@ const UNTIL_CONSUMED: &str = "only what consumes the owner takes its parts";
 impl Drop for OwnedEntry {
     fn drop(&mut self) {
         let Some(mut parts) = self.0.take() else { return };
-        if parts.world.is_inherited() {
+        if parts.session.world().is_inherited() {
             // The entry is the parent's, and all that it hangs on.
             return std::mem::forget(parts);
         }
         if let Some(waiting) = parts.waiting.take() {
             waiting.abort();
         }
-        let runtime = parts.world.runtime().clone();
+        let runtime = parts.session.world().runtime().clone();
         drop(runtime.start(Box::pin(async move {
             let _until_done = Departure::begin();
             // Whatever they answer, the entry goes.
@@ -209,8 +244,20 @@ impl Drop for OwnedEntry {
                 let _ = extending.await;
             }
             // A failure is logged there; the session's end frees the lock at the latest.
-            let _ = leave(&parts, IfRefused::Retry).await;
+            let _ = leave(&parts, None, IfRefused::Retry).await;
         })));
+    }
+}
+
+/// See [`OwnedEntry::release`]; the request to leave may have begun.
+async fn release(parts: Parts, begun: Option<Pending<()>>) -> Result<(), Error> {
+    match leave(&parts, begun, IfRefused::Report).await {
+        Err(error) => {
+            let world = parts.session.world().clone();
+            world.spawn(async move { drop(leave(&parts, None, IfRefused::RetryReported).await) });
+            Err(error)
+        }
+        Ok(()) => Ok(()),
     }
 }
 
@@ -235,15 +282,13 @@ enum IfRefused {
 }
 
 /// Takes the entry out of the store, until the answer is definite or the session is over: then its end takes the entry.
-async fn leave(parts: &Parts, if_refused: IfRefused) -> Result<(), Error> {
+async fn leave(parts: &Parts, begun: Option<Pending<()>>, if_refused: IfRefused) -> Result<(), Error> {
     let _until_done = Departure::begin();
-    // Earlier entries of its request may still be on their way out, and keep the position.
-    let of_hold = parts.position.as_deref().filter(|_| parts.is_held);
-    if let Some(position) = of_hold.or_else(|| parts.last_position()) {
-        position.leaves(parts.world.now());
+    if begun.is_none() {
+        parts.note_leaving(parts.session.world().now());
     }
     let leave = || parts.session.session.leave(Arc::clone(&parts.entry));
-    match definite(parts, ("leave", leave), if_refused).await {
+    match definite(parts, begun, ("leave", leave), if_refused).await {
         Err(error) if error.kind() != ErrorKind::Lost => Err(error),
         _ => {
             parts.session.forget(parts.entry.number);
@@ -255,15 +300,16 @@ async fn leave(parts: &Parts, if_refused: IfRefused) -> Result<(), Error> {
 /// Sends `request` until its answer is definite or the session is over.
 async fn definite(
     parts: &Parts,
+    mut begun: Option<Pending<()>>,
     (step, request): (&str, impl Fn() -> Pending<()>),
     if_refused: IfRefused,
 ) -> Result<(), Error> {
-    let mut backoff = Backoff::new(&parts.world, schedule::SHORTEST_PAUSE, schedule::LONGEST_PAUSE);
+    let mut backoff = Backoff::new(parts.session.world(), schedule::SHORTEST_PAUSE, schedule::LONGEST_PAUSE);
     // The end of its session takes an entry with it, but not one that is extended.
     let is_extended = parts.extended.load(Ordering::Relaxed);
     let mut is_reported = if_refused == IfRefused::RetryReported;
     loop {
-        let answer = contained(request());
+        let answer = contained(begun.take().unwrap_or_else(&request));
         let answer = async { answer.await.unwrap_or_else(|| Err(Error::store_panicked(step))) };
         let answer = match is_extended {
             true => answer.await,
@@ -289,7 +335,7 @@ async fn definite(
         if error.kind() != ErrorKind::Unavailable && if_refused == IfRefused::Report {
             return Err(error);
         }
-        if parts.session.loss_at(parts.world.now()).is_some() {
+        if parts.session.loss_at(parts.session.world().now()).is_some() {
             return Ok(());
         }
         backoff.wait().await;
@@ -297,6 +343,15 @@ async fn definite(
 }
 
 impl Parts {
+    /// The entry is on its way out of the store from `now` on.
+    fn note_leaving(&self, now: Moment) {
+        // Earlier entries of its request may still be on their way out, and keep the position.
+        let of_hold = self.position.as_deref().filter(|_| self.is_held);
+        if let Some(position) = of_hold.or_else(|| self.last_position()) {
+            position.leaves(now);
+        }
+    }
+
     /// The store did what it was asked: those behind in the queue have no reason to think that it does not answer.
     fn answered(&self) {
         if let Some(position) = self.last_position() {

@@ -89,7 +89,7 @@ impl Runtime {
     ///
     /// The first poll saves a change of threads: a store in memory answers in it, and a store on the network gets its
     /// request out.
-    pub(crate) fn start<T, F>(&self, mut future: Pin<Box<F>>) -> Started<T>
+    pub(crate) fn start<T, F>(&self, future: Pin<Box<F>>) -> Started<T>
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + ?Sized + 'static,
@@ -98,13 +98,41 @@ impl Runtime {
             std::mem::forget(future);
             return Started(State::Done(None));
         }
+        self.start_here(future)
+    }
+
+    /// As [`start`](Runtime::start), for who has just found that this process is the runtime's own.
+    pub(crate) fn start_here<T, F>(&self, future: Pin<Box<F>>) -> Started<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + ?Sized + 'static,
+    {
+        match self.poll_first(future) {
+            Ok(value) => Started::done(value),
+            Err(future) => self.go_on(future),
+        }
+    }
+
+    /// Polls `future` once on this thread; returns it if it did not end.
+    pub(crate) fn poll_first<T, F>(&self, mut future: Pin<Box<F>>) -> Result<T, Pin<Box<F>>>
+    where
+        F: Future<Output = T> + ?Sized,
+    {
         // A thread that ends may have no room for it any more.
         if !has_no_context() && !self.is_stopped() {
             let _inside = self.handle.enter();
             if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                return Started::done(value);
+                return Ok(value);
             }
         }
+        Err(future)
+    }
+
+    fn go_on<T, F>(&self, future: Pin<Box<F>>) -> Started<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + ?Sized + 'static,
+    {
         let (sender, receiver) = oneshot::channel();
         let task = self.spawn_task(async move {
             // Nobody may be waiting any more; then the result is of no interest.
@@ -219,6 +247,14 @@ impl<T> Started<T> {
     /// What has ended already, with `value`.
     pub(crate) fn done(value: T) -> Self {
         Self(State::Done(Some(value)))
+    }
+
+    /// The value, if the work has ended.
+    pub(crate) fn value(&self) -> Option<&T> {
+        match &self.0 {
+            State::Done(value) => value.as_ref(),
+            State::Running(..) => None,
+        }
     }
 
     /// Cancels the work.

@@ -30,7 +30,11 @@ impl Attempt {
         }
     }
 
-    async fn wait_behind(&self, position: Position, mut turn: Turn<HandOff>) -> Result<Option<AtHead>, Error> {
+    pub(super) async fn wait_behind(
+        &self,
+        position: Position,
+        mut turn: Turn<HandOff>,
+    ) -> Result<Option<AtHead>, Error> {
         let _waiting = Waiting::begin(self.request.labels());
         loop {
             let event = async {

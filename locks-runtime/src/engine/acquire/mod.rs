@@ -14,15 +14,19 @@ use super::hold::Hold;
 use super::observe;
 use super::offer::{NoResult, Offer};
 use super::owned::{HandOff, OwnedEntry};
-use super::queue::QueueName;
-use super::request::Caller;
+use super::queue::{Joined, QueueName, Turn};
+use super::request::{Caller, PositionId};
 use crate::values::error::Error;
 use crate::values::fence::Fence;
 use crate::values::key::Key;
 use crate::values::options::Options;
 use crate::world::clock::Moment;
+use crate::world::panic::with_contained_wakers;
 use attempt::Attempt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use store::Granted;
 
 /// A hold, and whether the caller owns it.
@@ -34,38 +38,73 @@ pub(crate) enum Acquired {
     Joined(Arc<Hold>, Option<Position>),
 }
 
-/// Takes the lock `key`, or joins the hold on it that this task runs under.
+/// A request for a lock; a future. It has begun already, and may have ended.
+pub(crate) enum Acquiring {
+    Ended(Option<Result<Acquired, Error>>),
+    GoesOn(Pin<Box<dyn Future<Output = Result<Acquired, Error>> + Send>>),
+}
+
+impl Acquiring {
+    fn ended(result: Result<Acquired, Error>) -> Self {
+        Self::Ended(Some(result))
+    }
+
+    fn goes_on(future: impl Future<Output = Result<Acquired, Error>> + Send + 'static) -> Self {
+        Self::GoesOn(Box::pin(with_contained_wakers(future)))
+    }
+}
+
+impl Future for Acquiring {
+    type Output = Result<Acquired, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Ended(result) => result.take().map_or(Poll::Pending, Poll::Ready),
+            Self::GoesOn(future) => future.as_mut().poll(context),
+        }
+    }
+}
+
+/// Takes the lock `key`, or joins the hold on it that this task runs under. A store that answers at once is done with here:
+/// only what has to wait becomes a future.
 ///
 /// Dropping the future at any point leaves nothing behind: the [`OwnedEntry`](super::owned::OwnedEntry) that it has, here or
 /// in the background, withdraws whatever was sent to the store.
-pub(crate) async fn acquire(
-    engine: &Arc<Engine>,
-    key: Key,
-    options: Options,
-    caller: Caller,
-    joins: Joins,
-) -> Result<Acquired, Error> {
-    options.check().and_then(|()| engine.check_open()).map_err(|error| error.with_key(&key))?;
+pub(crate) fn acquire(engine: &Arc<Engine>, key: Key, options: Options, caller: Caller, joins: Joins) -> Acquiring {
+    if let Err(error) = options.check().and_then(|()| engine.check_open()) {
+        return Acquiring::ended(Err(error.with_key(&key)));
+    }
     let outer = context::joinable(engine, &key);
     let attempt = Attempt::new(engine, engine.request(key, options, caller, context::positions(engine)));
-    let request = &attempt.request;
     if let Some(outer) = outer {
-        let joined = Box::pin(join::join(&attempt, &outer, joins)).await;
-        let turn = joined.map_err(|error| error.with_key(&request.key))?;
-        return Ok(Acquired::Joined(outer.hold, turn));
+        return Acquiring::goes_on(async move {
+            let turn =
+                join::join(&attempt, &outer, joins).await.map_err(|error| error.with_key(&attempt.request.key))?;
+            Ok(Acquired::Joined(outer.hold, turn))
+        });
     }
-    let span = observe::span(&request.key, &request.holder.name, &options);
-    match attempt.run(&span).await {
-        Ok(hold) => {
-            observe::acquired(&span, request.labels(), hold.fence(), hold.acquired().since(attempt.begun));
-            Ok(Acquired::Own(hold))
-        }
-        Err(error) => {
-            let error = error.with_key(&request.key);
-            observe::refused(&span, request.labels(), &error);
-            Err(error)
-        }
+    let span = observe::span(&attempt.request.key, &attempt.request.holder.name, &options);
+    match attempt.begin_to_acquire(&span) {
+        Ok(Begun::Hold(hold)) => Acquiring::ended(attempt.report(&span, Ok(hold))),
+        Ok(Begun::Place(place)) => Acquiring::goes_on(async move {
+            let hold = attempt.run(place, &span).await;
+            attempt.report(&span, hold)
+        }),
+        Err(error) => Acquiring::ended(attempt.report(&span, Err(error))),
     }
+}
+
+/// How far a request has come at once.
+enum Begun {
+    Hold(Arc<Hold>),
+    Place(Place),
+}
+
+/// Where a request is in the queue of this process.
+enum Place {
+    /// At the head; its entry may be on its way into the store already.
+    Head(Arc<Position>, Option<OwnedEntry>),
+    Behind(Position, Turn<HandOff>),
 }
 
 /// What came of a request at the head of its queue.
@@ -78,28 +117,73 @@ enum Taken {
 }
 
 impl Attempt {
-    /// Joins the queue of this process, and at its head takes over what was handed off, or goes to the store: again if the
-    /// lock came and went because the caller was not polled.
-    async fn run(self: &Arc<Self>, span: &tracing::Span) -> Result<Arc<Hold>, Error> {
+    /// Joins the queue of this process, and at its head asks the store, if there is a session with it.
+    fn begin_to_acquire(self: &Arc<Self>, span: &tracing::Span) -> Result<Begun, Error> {
         let name = QueueName::Lock(self.request.key.clone());
-        let mut at_head = None;
+        let position = match self.engine.queues.join(&name, self.engine.next_number(), &self.request)? {
+            Joined::Behind(position, turn) => return Ok(Begun::Place(Place::Behind(position, turn))),
+            Joined::Head(position) => Arc::new(position),
+        };
+        // What needs more than one answer has time to wait for it.
+        let session = match self.request.options.hold_at_least {
+            None => self.engine.sessions.open_at(self.request.ttl, self.begun),
+            Some(_) => None,
+        };
+        let Some(session) = session else { return Ok(Begun::Place(Place::Head(position, None))) };
+        let mut owned = self.new_entry(&position, session);
+        position.asks(self.begun);
+        if let Some(grant) = owned.begin_to_enter(self.when_busy()) {
+            let at = self.now();
+            if owned.check(at).is_ok() {
+                owned.note_held(at);
+                let fence = Fence::new(grant.fence, 0);
+                return Ok(Begun::Hold(self.hold(owned, position.id(), fence, (at, at), span)));
+            }
+        }
+        Ok(Begun::Place(Place::Head(position, Some(owned))))
+    }
+
+    fn report(&self, span: &tracing::Span, hold: Result<Arc<Hold>, Error>) -> Result<Acquired, Error> {
+        let request = &self.request;
+        match hold {
+            Ok(hold) => {
+                observe::acquired(span, request.labels(), hold.fence(), hold.acquired().since(self.begun));
+                Ok(Acquired::Own(hold))
+            }
+            Err(error) => {
+                let error = error.with_key(&request.key);
+                observe::refused(span, request.labels(), &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Goes on from its place in the queue of this process, and at its head takes over what was handed off, or goes to the
+    /// store: again if the lock came and went because the caller was not polled.
+    async fn run(self: &Arc<Self>, place: Place, span: &tracing::Span) -> Result<Arc<Hold>, Error> {
+        let name = QueueName::Lock(self.request.key.clone());
+        let mut place = Some(place);
         loop {
-            let (position, handed_off) = match at_head.take() {
-                Some(position) => (position, None),
-                None => match self.join(&name).await? {
-                    Some((position, handed_off)) => (Arc::new(position), handed_off),
-                    None if self.is_over() => return Err(self.timeout(None)),
-                    None => continue,
-                },
+            let at_head = match place.take() {
+                Some(Place::Head(position, entry)) => Some((position, None, entry)),
+                Some(Place::Behind(position, turn)) => {
+                    let at_head = Box::pin(self.wait_behind(position, turn)).await?;
+                    at_head.map(|(position, handed_off)| (Arc::new(position), handed_off, None))
+                }
+                None => {
+                    let at_head = self.join(&name).await?;
+                    at_head.map(|(position, handed_off)| (Arc::new(position), handed_off, None))
+                }
             };
-            let taken = match handed_off {
-                Some(handed_off) => self.take_over(&position, handed_off, span),
-                None => self.take(position, span).await?,
+            let taken = match at_head {
+                None => Taken::Unclaimed,
+                Some((position, Some(handed_off), _)) => self.take_over(&position, handed_off, span),
+                Some((position, None, entry)) => self.take(position, entry, span).await?,
             };
             match taken {
                 Taken::Hold(hold) => return Ok(hold),
                 _ if self.is_over() => return Err(self.timeout(None)),
-                Taken::Lost(position) => at_head = Some(position),
+                Taken::Lost(position) => place = Some(Place::Head(position, None)),
                 Taken::Unclaimed => {}
             }
         }
@@ -114,10 +198,15 @@ impl Attempt {
     }
 
     /// Gets the lock from the store.
-    async fn take(self: &Arc<Self>, position: Arc<Position>, span: &tracing::Span) -> Result<Taken, Error> {
+    async fn take(
+        self: &Arc<Self>,
+        position: Arc<Position>,
+        entry: Option<OwnedEntry>,
+        span: &tracing::Span,
+    ) -> Result<Taken, Error> {
         let limit = self.request.unclaimed_limit();
         // The position goes with the work: a caller that is not polled must not keep it.
-        let work = Box::pin(Arc::clone(self).at_the_store(position));
+        let work = Box::pin(Arc::clone(self).at_the_store(position, entry));
         match Offer::begin(&self.engine.world, limit, work, unclaimed).await {
             Ok(granted) => {
                 let Granted { owned, fence, at } = granted?;
@@ -135,11 +224,22 @@ impl Attempt {
         if owned.check(acquired).is_err() {
             return Taken::Lost(position);
         }
-        let (request, span) = (Arc::clone(&self.request), span.clone());
         let id = position.id();
         // Only the entry keeps it from now on.
         drop(position);
-        Taken::Hold(Hold::begin(&self.engine, request, span, id, owned, fence, (granted, acquired)))
+        Taken::Hold(self.hold(owned, id, fence, (granted, acquired), span))
+    }
+
+    fn hold(
+        &self,
+        owned: OwnedEntry,
+        position: PositionId,
+        fence: Fence,
+        (granted, acquired): (Moment, Moment),
+        span: &tracing::Span,
+    ) -> Arc<Hold> {
+        let (request, span) = (Arc::clone(&self.request), span.clone());
+        Hold::begin(&self.engine, request, span, position, owned, fence, (granted, acquired))
     }
 }
 

@@ -5,6 +5,7 @@ use crate::contract::{Entered, Entry, Grant};
 use crate::engine::observe;
 use crate::engine::owned::OwnedEntry;
 use crate::engine::queue::{Progress, Stage};
+use crate::engine::session::SessionRef;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
 use crate::world::clock::Moment;
@@ -61,9 +62,15 @@ impl From<Error> for Failure {
 impl Attempt {
     /// Gets the lock from the store. It runs in the background once it has to wait, so that it goes on, and its time passes,
     /// whether the caller is polled or not.
-    pub(super) async fn at_the_store(self: Arc<Self>, position: Arc<Position>) -> Result<Granted, Error> {
+    ///
+    /// `entry` may be on its way into the store's queue already.
+    pub(super) async fn at_the_store(
+        self: Arc<Self>,
+        position: Arc<Position>,
+        entry: Option<OwnedEntry>,
+    ) -> Result<Granted, Error> {
         let mut ends = Ends { attempt: &self, position, is_granted: false };
-        let granting = self.until_granted(&ends.position);
+        let granting = self.until_granted(&ends.position, entry);
         let result = match self.time_left() {
             None => Some(granting.await),
             Some(left) => self.engine.world.runtime().within(left, granting).await,
@@ -80,12 +87,12 @@ impl Attempt {
     }
 
     /// Enters the store's queue, again if the session is lost or the store fails meanwhile.
-    async fn until_granted(&self, position: &Arc<Position>) -> Result<Granted, Error> {
+    async fn until_granted(&self, position: &Arc<Position>, mut entry: Option<OwnedEntry>) -> Result<Granted, Error> {
         let mut backoff = self.backoff();
         let mut past = Past::default();
         loop {
             self.engine.check_open()?;
-            match self.enter_once(position).await {
+            match self.enter_once(position, entry.take()).await {
                 Ok(granted) => return Ok(granted),
                 Err(failure) => self.survive(position, failure, &mut past)?,
             }
@@ -94,9 +101,9 @@ impl Attempt {
     }
 
     /// One entry's way into the store's queue and to its head.
-    async fn enter_once(&self, position: &Arc<Position>) -> Result<Granted, Failure> {
+    async fn enter_once(&self, position: &Arc<Position>, entry: Option<OwnedEntry>) -> Result<Granted, Failure> {
         position.asks(self.now());
-        let (mut owned, entered) = self.within_timeout(position, self.enter(position)).await?;
+        let (mut owned, entered) = self.within_timeout(position, self.enter(position, entry)).await?;
         let grant = match entered {
             Entered::Held(grant) => grant,
             Entered::Busy(holder) => {
@@ -114,12 +121,19 @@ impl Attempt {
         Ok(Granted { owned, fence: grant.fence, at })
     }
 
-    async fn enter(&self, position: &Arc<Position>) -> Result<(OwnedEntry, Entered), Error> {
+    /// An entry of this request, which is not in the store yet.
+    pub(super) fn new_entry(&self, position: &Arc<Position>, session: SessionRef) -> OwnedEntry {
         let engine = &self.engine;
-        let session = engine.sessions.get(self.request.ttl).await?;
         let mut entry = Entry::new(self.request.key.clone(), engine.next_number(), Arc::clone(&self.request.holder));
         entry.mode = self.request.options.mode;
-        let mut owned = OwnedEntry::new(Arc::new(entry), session, Arc::clone(position), engine.world.clone());
+        OwnedEntry::new(Arc::new(entry), session, Arc::clone(position))
+    }
+
+    async fn enter(&self, position: &Arc<Position>, entry: Option<OwnedEntry>) -> Result<(OwnedEntry, Entered), Error> {
+        let mut owned = match entry {
+            Some(begun) => begun,
+            None => self.new_entry(position, self.engine.sessions.get(self.request.ttl).await?),
+        };
         let entered = owned.enter(self.when_busy()).await?;
         Ok((owned, entered))
     }

@@ -38,11 +38,56 @@ struct Users {
     count: usize,
     /// Whether it was used since the last renewal.
     used: bool,
-    /// Held entries, by number. Whether the store removes them is not watched yet: a short hold never costs a watch.
-    unwatched: BTreeMap<u64, Weak<HeldEntry>>,
-    watched: BTreeMap<u64, Weak<HeldEntry>>,
+    holds: Holds,
     /// Entries that the last renewal did not cover, each with its deadline and the cause.
     uncovered: BTreeMap<u64, (Moment, Arc<str>)>,
+}
+
+/// The held entries of a session, each at a place of its own: most are over before anybody looks for one.
+#[derive(Debug, Default)]
+struct Holds {
+    places: Vec<Option<Registered>>,
+    free: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Registered {
+    held: Weak<HeldEntry>,
+    /// Whether the store is watched for its removal: not at first, so that a short hold never costs a watch.
+    is_watched: bool,
+}
+
+impl Holds {
+    fn add(&mut self, held: &Arc<HeldEntry>) -> usize {
+        let registered = Some(Registered { held: Arc::downgrade(held), is_watched: false });
+        match self.free.pop() {
+            Some(place) => {
+                self.places[place] = registered;
+                place
+            }
+            None => {
+                self.places.push(registered);
+                self.places.len() - 1
+            }
+        }
+    }
+
+    fn remove(&mut self, place: usize) {
+        if self.places.get_mut(place).and_then(Option::take).is_some() {
+            self.free.push(place);
+        }
+        if self.free.len() == self.places.len() && self.free.len() > Self::ROOM {
+            *self = Self::default();
+        }
+    }
+
+    /// For how many there is room although nothing is held.
+    const ROOM: usize = 1024;
+
+    fn by_number(&self) -> BTreeMap<u64, Arc<HeldEntry>> {
+        let held = self.places.iter().flatten().filter_map(|registered| registered.held.upgrade());
+        held.map(|held| (held.number(), held)).collect()
+    }
 }
 
 impl ActiveSession {
@@ -59,6 +104,11 @@ impl ActiveSession {
             users: Mutex::default(),
             wake: Notify::new(),
         }
+    }
+
+    /// The world that it lives in.
+    pub(crate) fn world(&self) -> &World {
+        &self.world
     }
 
     /// Whether the session can still be proved: not lost, and before its deadline.
@@ -127,6 +177,7 @@ impl ActiveSession {
         if renewal.uncovered.is_empty() && users.uncovered.is_empty() {
             return;
         }
+        let held = users.holds.by_number();
         let mut covered = std::mem::take(&mut users.uncovered);
         for entry in renewal.uncovered {
             let known = covered.remove(&entry.number);
@@ -134,10 +185,10 @@ impl ActiveSession {
             let (deadline, _) = known.unwrap_or((before, Arc::default()));
             let cause: Arc<str> = entry.cause.chain().to_string().into();
             users.uncovered.insert(entry.number, (deadline, Arc::clone(&cause)));
-            if let Some(held) = users.held(entry.number) {
+            if let Some(held) = held.get(&entry.number) {
                 held.uncover(deadline, cause);
                 if is_new {
-                    self.end_in_time(&held, deadline);
+                    self.end_in_time(held, deadline);
                 }
             }
         }
@@ -145,7 +196,7 @@ impl ActiveSession {
             if sent >= deadline {
                 // It may have lapsed before: the store has no such entry to leave out, and a loss is final.
                 users.uncovered.insert(number, (deadline, cause));
-            } else if let Some(held) = users.held(number) {
+            } else if let Some(held) = held.get(&number) {
                 held.cover();
             }
         }
@@ -161,21 +212,19 @@ impl ActiveSession {
         });
     }
 
-    /// A hold has begun: its entry is watched once it has lasted until the next renewal.
-    pub(crate) fn register(&self, held: &Arc<HeldEntry>) {
+    /// A hold has begun: its entry is watched once it has lasted until the next renewal. Returns its place among the holds.
+    pub(crate) fn register(&self, held: &Arc<HeldEntry>) -> usize {
         let mut users = self.users.lock();
         if let Some((deadline, cause)) = users.uncovered.get(&held.number()) {
             held.uncover(*deadline, Arc::clone(cause));
             self.end_in_time(held, *deadline);
         }
-        users.unwatched.insert(held.number(), Arc::downgrade(held));
+        users.holds.add(held)
     }
 
-    /// The hold of the entry with this number is over. A deadline of its own stays with the entry, which may be handed off.
-    pub(crate) fn unregister(&self, number: u64) {
-        let mut users = self.users.lock();
-        users.unwatched.remove(&number);
-        users.watched.remove(&number);
+    /// The hold at this place is over. A deadline of its own stays with the entry, which may be handed off.
+    pub(crate) fn unregister(&self, place: usize) {
+        self.users.lock().holds.remove(place);
     }
 
     /// The entry with this number is out of the session.
@@ -193,9 +242,14 @@ impl ActiveSession {
     /// The held entries that are not watched yet; they count as watched from now on.
     pub(super) fn take_unwatched(&self) -> Vec<Arc<HeldEntry>> {
         let mut users = self.users.lock();
-        let unwatched = std::mem::take(&mut users.unwatched);
-        let held = unwatched.values().filter_map(Weak::upgrade).collect();
-        users.watched.extend(unwatched);
+        let unwatched = users.holds.places.iter_mut().flatten().filter(|registered| !registered.is_watched);
+        let watch = |registered: &mut Registered| {
+            registered.is_watched = true;
+            registered.held.upgrade()
+        };
+        let mut held: Vec<_> = unwatched.filter_map(watch).collect();
+        // In one order, so that a simulation repeats itself.
+        held.sort_unstable_by_key(|held| held.number());
         held
     }
 
@@ -237,12 +291,6 @@ impl ActiveSession {
     /// Returns when the session has left the store, or could not be made to.
     pub(super) async fn ended(&self) {
         self.ended.wait().await;
-    }
-}
-
-impl Users {
-    fn held(&self, number: u64) -> Option<Arc<HeldEntry>> {
-        self.watched.get(&number).or_else(|| self.unwatched.get(&number))?.upgrade()
     }
 }
 

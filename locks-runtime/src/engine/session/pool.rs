@@ -72,6 +72,13 @@ impl Sessions {
         }
     }
 
+    /// The session for `ttl`, if there is one at `now`.
+    pub(crate) fn open_at(&self, ttl: Duration, now: Moment) -> Option<SessionRef> {
+        let open = self.open.lock();
+        let session = open.by_ttl.get(&ttl).filter(|session| session.loss_at(now).is_none())?;
+        SessionRef::to(Arc::clone(session))
+    }
+
     async fn get_or_open(
         self: &Arc<Self>,
         ttl: Duration,
