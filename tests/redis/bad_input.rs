@@ -168,7 +168,7 @@ async fn a_replica_is_called_one(fixture: Fixture) {
 
 async fn the_names_beside_another_lock_are_no_keys(fixture: Fixture) {
     let locks = client(&fixture);
-    for beside in ["{k}:fence", "{k}:holder", "{k}:queue", "{k}:waiters"] {
+    for beside in ["{k}:fence", "{k}:holder", "{k}:queue", "{k}:waiters", "{}:watch"] {
         assert_eq!(locks.lock(beside).acquire().await.unwrap_err().kind(), ErrorKind::InvalidKey, "{beside}");
         assert_eq!(locks.inspect(beside).await.unwrap_err().kind(), ErrorKind::InvalidKey, "{beside}");
     }
@@ -184,7 +184,12 @@ async fn corrupt_records_are_survived(fixture: Fixture) {
     }
     for record in ["", "{", "[1]", "\u{1}"] {
         let guard = locks.lock(&key).acquire().await.unwrap();
-        redis.ask(&["HSET", &beside("holder"), "record", record]);
+        let (token, _) = redis.holder(&key);
+        redis.ask(&["SET", &key, &format!("{token}\n{record}"), "KEEPTTL"]);
+        bad_input::the_holder_is_unknown(&locks, &key, record).await;
+        // The same of a hold that is divided.
+        redis.ask(&["SET", &key, &token, "KEEPTTL"]);
+        redis.ask(&["HSET", &beside("holder"), "token", &token, "record", record]);
         bad_input::the_holder_is_unknown(&locks, &key, record).await;
         guard.release().await.unwrap();
     }

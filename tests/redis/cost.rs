@@ -11,7 +11,8 @@ use support::{Server, cases, eventually, in_time};
 pub(crate) fn cases() -> Vec<Case> {
     cases![
         uncontended_pair_is_two_commands,
-        a_busy_try_is_one_command_and_leaves_nothing;
+        a_busy_try_is_one_command_and_leaves_nothing,
+        an_uncontended_pair_is_seven_commands_in_its_scripts;
         slow:
         a_thousand_locks_are_one_command_each_third,
         a_thousand_waiters_of_as_many_keys_are_one_subscription,
@@ -36,6 +37,30 @@ async fn a_busy_try_is_one_command_and_leaves_nothing(fixture: Fixture) {
     let (redis, locks) = quiet(&fixture).await;
     let other = quiet_client(&redis).await;
     cost::a_busy_try_costs(&redis, &locks, &other, &cost([("evalsha", 1)])).await;
+}
+
+/// What the server has carried out since, for this question too.
+fn carried_out(redis: &Redis, before: &Counts, of: &[&str]) -> Vec<u64> {
+    let now = redis.counts();
+    of.iter().map(|name| now.of(name) - before.of(name)).collect()
+}
+
+async fn an_uncontended_pair_is_seven_commands_in_its_scripts(fixture: Fixture) {
+    let (redis, locks) = quiet(&fixture).await;
+    for _ in 0..20 {
+        let before = redis.counts();
+        let guard = locks.lock("/pair").acquire().await.unwrap();
+        let all = redis.counts().all() - before.all() - 1;
+        let counts = carried_out(&redis, &before, &["evalsha", "exists", "incrby", "time"]);
+        assert_eq!(counts, [1, 1, 1, 1]);
+        // The lock, and if the last one was acquired more than a millisecond ago, the fence.
+        let sets = carried_out(&redis, &before, &["set"])[0];
+        assert!((1..=2).contains(&sets) && all == 4 + sets, "{sets}, {all}");
+        let before = redis.counts();
+        guard.release().await.unwrap();
+        assert_eq!(redis.counts().all() - before.all() - 1, 3);
+        assert_eq!(carried_out(&redis, &before, &["evalsha", "mget", "del"]), [1, 1, 1]);
+    }
 }
 
 async fn a_thousand_locks_are_one_command_each_third(fixture: Fixture) {

@@ -7,6 +7,7 @@
 mod bad_input;
 mod cluster;
 mod cost;
+mod earlier;
 mod endings;
 mod faults;
 mod messages;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         bad_input::cases(),
         cluster::cases(),
         cost::cases(),
+        earlier::cases(),
         endings::cases(),
         faults::cases(),
         messages::cases(),

@@ -82,23 +82,28 @@ fn sent(redis: &Redis) -> u64 {
 
 async fn a_value_of_twenty_megabytes_is_not_fetched(fixture: Fixture) {
     const HUGE: &str = "redis.call('SET', ARGV[1], string.rep('x', 20000000))";
-    const RECORD: &str = "redis.call('HSET', ARGV[1], 'record', string.rep('x', 20000000))";
+    const WHOLE: &str = "local value = redis.call('GET', ARGV[1])
+        redis.call('SET', ARGV[1], value .. string.rep('x', 20000000), 'KEEPTTL')";
+    const DIVIDED: &str = "redis.call('HSET', ARGV[1], 'record', string.rep('x', 20000000))";
     let redis = fixture.start(&Setup::default());
     let locks = connect(&redis.url());
-    let guard = locks.lock("record").acquire().await.unwrap();
+    let guard = locks.lock("whole").acquire().await.unwrap();
+    let divided = locks.lock("divided").hold_at_least(Duration::from_millis(1)).acquire().await.unwrap();
     redis.ask(&["EVAL", HUGE, "0", "k"]);
-    redis.ask(&["EVAL", RECORD, "0", "{record}:holder"]);
+    redis.ask(&["EVAL", WHOLE, "0", "whole"]);
+    redis.ask(&["EVAL", DIVIDED, "0", "{divided}:holder"]);
     let before = sent(&redis);
-    for key in ["k", "record"] {
+    for key in ["k", "whole", "divided"] {
         let busy = locks.lock(key).wait(Duration::ZERO).name("another").acquire().await.unwrap_err();
         assert!(busy.kind() == ErrorKind::Busy && busy.to_string().len() < 2000, "{key}: {:?}", busy.kind());
         assert_eq!(locks.inspect(key).await.unwrap().unwrap().holders.len(), 1);
     }
-    assert_eq!(locks.list("").await.unwrap().len(), 1);
+    assert_eq!(locks.list("").await.unwrap().len(), 2);
     assert_eq!(locks.force_release("k").await.unwrap_err().kind(), ErrorKind::InvalidKey);
     let sent = sent(&redis) - before;
     assert!(sent < 100_000, "{sent} bytes");
     guard.release().await.unwrap();
+    divided.release().await.unwrap();
 }
 
 async fn a_right_that_is_taken_away_for_one_key_ends_that_hold_alone(fixture: Fixture) {

@@ -35,7 +35,12 @@ async fn a_hostile_record_is_escaped_and_cut(fixture: Fixture) {
     let (redis, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
     let guard = client(&fixture).lock(&key).acquire().await.unwrap();
     for record in [hostile_record(), "x\r\n".repeat(7_000_000), format!("{{\"v\":1,\"a\":{}", "[".repeat(1_000_000))] {
-        redis.ask(&["HSET", &format!("{{{key}}}:holder"), "record", &record]);
+        let (token, _) = redis.holder(&key);
+        redis.ask(&["SET", &key, &format!("{token}\n{record}"), "KEEPTTL"]);
+        a_hostile_record_is_shown_in_one_short_line(&locks, &key).await;
+        // The same of a hold that is divided.
+        redis.ask(&["SET", &key, &token, "KEEPTTL"]);
+        redis.ask(&["HSET", &format!("{{{key}}}:holder"), "token", &token, "record", &record]);
         a_hostile_record_is_shown_in_one_short_line(&locks, &key).await;
     }
     drop(guard);

@@ -120,10 +120,11 @@ impl Redis {
         keys
     }
 
-    /// Whatever in the store belongs to locks, and every other key: sorted, without the one fence that stays.
+    /// Whatever in the store belongs to locks, and every other key: sorted, without the one fence that stays, and what shows
+    /// for some seconds that somebody has watched.
     pub fn all_keys(&self) -> Vec<String> {
         let mut keys = self.keys("*");
-        keys.retain(|key| key != "{}:fence");
+        keys.retain(|key| !OF_NAMESPACE.contains(&key.as_str()));
         keys
     }
 
@@ -142,7 +143,8 @@ impl Redis {
 
     /// The token of the holder of a lock, and the channel on which its client is notified.
     pub fn holder(&self, key: &str) -> (String, String) {
-        with_channel(self.ask(&["GET", key]).text().expect("a token"))
+        let value = self.ask(&["GET", key]).text().expect("a token");
+        with_channel(value.split('\n').next().unwrap_or_default().to_owned())
     }
 
     /// What the server has counted so far.
@@ -201,6 +203,9 @@ impl Setup {
     }
 }
 
+/// What belongs to the namespace and to no lock.
+const OF_NAMESPACE: [&str; 2] = ["{}:fence", "{}:watch"];
+
 fn with_channel(token: String) -> (String, String) {
     let client = token.split('.').next().expect("a client");
     let channel = format!("locks@0:{client}");
@@ -229,15 +234,19 @@ impl Deref for Redis {
 impl Server for Redis {
     const DELETED: &'static str = "gone from Redis";
 
-    /// Keys in which `key` is, but the last fences, which stay.
+    /// Keys in which `key` is, but the last fences, which stay, and what shows for some seconds that somebody has watched.
     fn left(&self, key: &str) -> Vec<String> {
         let mut keys = self.keys(&format!("*{key}*"));
-        keys.retain(|key| !key.ends_with("}:fence"));
+        keys.retain(|key| !key.ends_with("}:fence") && !key.ends_with("}:watch"));
         keys
     }
 
     fn record(&self, key: &str) -> String {
-        self.ask(&["HGET", &format!("{{{key}}}:holder"), "record"]).text().unwrap()
+        let value = self.ask(&["GET", key]).text().expect("a holder");
+        match value.split_once('\n') {
+            Some((_, record)) => record.to_owned(),
+            None => self.ask(&["HGET", &format!("{{{key}}}:holder"), "record"]).text().unwrap(),
+        }
     }
 
     fn lapse(&self, key: &str) -> Duration {

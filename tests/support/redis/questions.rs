@@ -95,6 +95,9 @@ pub struct Counts(BTreeMap<String, u64>);
 const NOT_SENT: &[&str] = &[
     "time",
     "get",
+    "mget",
+    "strlen",
+    "incrby",
     "getrange",
     "exists",
     "type",

@@ -52,6 +52,12 @@ pub(super) struct Response {
     pub(super) is_unresolved: bool,
 }
 
+/// What came of several: a result for each, or one error if the server did not answer.
+pub(super) struct Responses {
+    pub(super) results: Result<Vec<Result<Value, Error>>, Error>,
+    pub(super) is_unresolved: bool,
+}
+
 /// What is sent.
 #[derive(Clone, Copy)]
 enum Message<'a> {
@@ -85,17 +91,14 @@ impl Client {
         Response { result, is_unresolved: sent.is_unresolved }
     }
 
-    /// Runs several commands of the script, pipelined, each attempt within `limit`: a result for each, or one error if the
-    /// server did not answer.
-    pub(super) async fn run_all(
-        &self,
-        limit: Duration,
-        requests: &[Request],
-    ) -> Result<Vec<Result<Value, Error>>, Error> {
-        match self.send(limit, Message::Run(requests)).await.result? {
-            Value::Array(values) => Ok(values.into_iter().map(|value| self.answer(value)).collect()),
-            _ => Ok(Vec::new()),
-        }
+    /// Runs several commands of the script, pipelined, each attempt within `limit`.
+    pub(super) async fn run_all(&self, limit: Duration, requests: &[Request]) -> Responses {
+        let Response { result, is_unresolved } = self.send(limit, Message::Run(requests)).await;
+        let results = result.map(|value| match value {
+            Value::Array(values) => values.into_iter().map(|value| self.answer(value)).collect(),
+            _ => Vec::new(),
+        });
+        Responses { results, is_unresolved }
     }
 
     /// Sends one plain command, each attempt within `limit`.
@@ -212,7 +215,12 @@ impl Client {
 
     fn evalsha(&self, script: &str, request: &Request) -> Cmd {
         let mut run = redis::cmd("EVALSHA");
-        run.arg(script).arg(request.locks.len()).arg(&request.locks).arg(request.command).arg(self.channel_prefix());
+        run.arg(script).arg(request.locks.len()).arg(&request.locks).arg(request.command).arg(&self.config.namespace);
+        if self.is_by_slot() {
+            run.arg("");
+        } else {
+            run.arg(self.config.database);
+        }
         for argument in &request.arguments {
             run.arg(argument);
         }

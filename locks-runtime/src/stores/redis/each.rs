@@ -35,7 +35,7 @@ pub(super) async fn run(
     let mut due: VecDeque<Vec<Vec<usize>>> = batches(client, items).into();
     while let Some(batches) = due.pop_front() {
         let requests: Vec<Request> = batches.iter().map(|batch| request(command, argument, items, batch)).collect();
-        let results = client.run_all(limit, &requests).await?;
+        let results = client.run_all(limit, &requests).await.results?;
         for (batch, result) in batches.iter().zip(results) {
             if is_refused_for_one(batch, &result) {
                 due.push_back(batch.iter().map(|number| vec![*number]).collect());

@@ -1,8 +1,10 @@
 //! Entering the queue, in one request.
 
+use super::batch::{self, Part, Work};
 use super::client::milliseconds;
 use super::entries::Status;
 use super::error;
+use super::names;
 use super::reply::{self, EntryReply};
 use super::shared::Shared;
 use super::wait;
@@ -22,8 +24,14 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
     let value = request(shared, entry, lock.clone(), when_busy).await?;
     match reply::entry(&value)? {
         EntryReply::Held(fence) => {
-            shared.entries.note(entry.number, Status::Held(fence));
-            Ok(Entered::held(fence))
+            shared.entries.ledger.get(entry.number, |state| {
+                state.note(Status::Held(fence));
+            });
+            // Of a hold in one piece the server does not know the fence, and makes another one when it is asked again.
+            match shared.entries.status(entry.number) {
+                Some(Status::Held(first)) => Ok(Entered::held(first)),
+                _ => Ok(Entered::held(fence)),
+            }
         }
         EntryReply::Busy(busy) => {
             shared.entries.ledger.left(entry.number);
@@ -47,11 +55,11 @@ async fn request(shared: &Shared, entry: &Arc<Entry>, lock: String, when_busy: W
         WhenBusy::Refuse => "refuse",
         WhenBusy::Queue => "queue",
     };
-    let ttl = milliseconds(shared.ttl).to_string();
-    let arguments = vec![ttl.into(), shared.token(entry).into(), entry.holder.to_json(), when_busy.into()];
+    let value = names::value(&shared.token(entry), &entry.holder.to_json());
+    let work = Work::Acquire { ttl: milliseconds(shared.ttl), value, when_busy };
     let ledger = &shared.entries.ledger;
     ledger.sent(entry);
-    let response = shared.run("enter", lock, arguments).await;
+    let response = batch::alone(&shared.client, &Part { lock, work }, false).await;
     if !response.is_unresolved {
         ledger.resolved(entry.number);
     }

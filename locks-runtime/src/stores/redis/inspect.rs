@@ -1,7 +1,7 @@
 //! Reading locks from the store, and releasing them by force.
 //!
-//! A prefix finds a lock by the other keys that belong to it, so it shows only locks that a client of this project holds
-//! or waits for: any other key might be anything. A lock that is asked for by its own name shows any holder.
+//! A prefix finds a lock by the value of its key, or by the other keys that belong to it, so it shows only locks that a client
+//! of this project holds or waits for: any other key might be anything. A lock that is asked for by its own name shows any holder.
 
 use super::client::{Client, Request};
 use super::each;
@@ -46,22 +46,54 @@ pub(super) async fn read(client: &Client, keys: &[Key]) -> Result<Vec<(Key, Lock
     Ok(all)
 }
 
+/// What is scanned for. In this order a hold that is divided meanwhile is found in one of the two.
+const SCANS: [Scan; 2] = [Scan::Whole, Scan::Divided];
+
+#[derive(Clone, Copy)]
+enum Scan {
+    /// Holds in one piece.
+    Whole,
+    /// Holders and waiters that have keys of their own, which are hashes; fences, of which there may be many more, are not.
+    Divided,
+}
+
 async fn scan(client: &Client, scope: &Scope, prefix: &str) -> Result<Vec<Key>, Error> {
     let namespace = &client.config.namespace;
-    let (mut cursor, mut keys) = (b"0".to_vec(), BTreeSet::new());
-    loop {
-        let mut scan = redis::cmd("SCAN");
-        // Holders and waiters are hashes; fences, of which there are many more, are not.
-        scan.arg(&cursor).arg("MATCH").arg(names::pattern(namespace, prefix));
-        scan.arg("COUNT").arg(SCANNED).arg("TYPE").arg("hash");
-        let value = client.send_within(client.config.request_timeout(), &scan).await?;
-        let [next, found] = reply::items(&value)? else { return Err(reply::unexpected(&value)) };
-        let found = reply::items(found)?.iter().filter_map(reply::bytes);
-        let found = found.filter_map(|name| std::str::from_utf8(name).ok());
-        keys.extend(found.filter_map(|name| names::key_of_related(namespace, scope, name)));
-        cursor = reply::bytes(next).ok_or_else(|| reply::unexpected(&value))?.to_vec();
-        if cursor == b"0" {
-            return Ok(keys.into_iter().collect());
+    let mut keys = BTreeSet::new();
+    for scan in SCANS {
+        let mut cursor = b"0".to_vec();
+        loop {
+            let value = step(client, scan, prefix, cursor).await?;
+            let [next, found] = reply::items(&value)? else { return Err(reply::unexpected(&value)) };
+            let found = reply::items(found)?.iter().filter_map(reply::bytes);
+            let found = found.filter_map(|name| std::str::from_utf8(name).ok());
+            keys.extend(found.filter_map(|name| match scan {
+                Scan::Whole => names::key_of_lock(namespace, name).filter(|key| scope.contains(key.as_str())),
+                Scan::Divided => names::key_of_related(namespace, scope, name),
+            }));
+            cursor = reply::bytes(next).ok_or_else(|| reply::unexpected(&value))?.to_vec();
+            if cursor == b"0" {
+                break;
+            }
+        }
+    }
+    Ok(keys.into_iter().collect())
+}
+
+/// Some names, and the next cursor.
+async fn step(client: &Client, scan: Scan, prefix: &str, cursor: Vec<u8>) -> Result<Value, Error> {
+    let namespace = &client.config.namespace;
+    match scan {
+        Scan::Whole => {
+            let pattern = names::pattern_of_locks(namespace, prefix).into_bytes();
+            let arguments = vec![cursor, pattern, SCANNED.to_string().into_bytes()];
+            client.run(&Request { command: "scan", locks: Vec::new(), arguments }).await.result
+        }
+        Scan::Divided => {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(names::pattern(namespace, prefix));
+            scan.arg("COUNT").arg(SCANNED).arg("TYPE").arg("hash");
+            client.send_within(client.config.request_timeout(), &scan).await
         }
     }
 }

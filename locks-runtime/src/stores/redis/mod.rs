@@ -1,16 +1,20 @@
 //! Locks in Redis or Valkey: one server, one primary with replicas, or a cluster of one shard.
 //!
 //! The lock is a plain string key named `<namespace><key>` that holds a token and expires, as redis-py's `Lock`, redsync
-//! and ShedLock have it: they exclude us and we them, and any value that is not ours is an unknown holder. Other keys belong
-//! to it: `{name}:holder` (record, fence), `{name}:queue` and `{name}:waiters` (our waiters in the order of their arrival),
-//! which end with their entries. What stays is one key for each namespace, `{namespace}:fence`, the greatest fence so far.
-//! Acquiring a free lock takes one request. So does releasing it, which hands it off to the first waiter in the same step;
-//! that waiter's client is notified, and asks the server. Whoever may publish can forge a notification, so it is a reason to
-//! ask, and never a grant or a loss.
+//! and ShedLock have it: they exclude us and we them, and any value that is not ours is an unknown holder. A hold that nobody
+//! waits for is in one piece: its record follows the token in that value, and nothing else belongs to it. Whoever queues
+//! behind it divides it: then other keys belong to the lock, `{name}:holder` (record, fence), `{name}:queue` and
+//! `{name}:waiters` (our waiters in the order of their arrival), which end with their entries. Earlier versions know
+//! divided holds only, and one in one piece is a foreign lock to them, which their waiters poll for. What stays is one key for each
+//! namespace, `{namespace}:fence`, the greatest fence so far.
+//!
+//! Acquiring a free lock takes one request, and so does releasing it. Other
+//! releases hand the lock off to the first waiter in the same step; that waiter's client is notified, and asks the server.
+//! Whoever may publish can forge a notification, so it is a reason to ask, and never a grant or a loss.
 //!
 //! | event | what happens |
 //! |---|---|
-//! | this process crashes | its locks expire within the TTL, and the first waiter acquires them some milliseconds later |
+//! | this process crashes | its locks expire within the TTL and the first waiter acquires them some milliseconds later |
 //! | this process is paused for longer than the TTL | as after a crash; on resume the engine's deadline has passed already |
 //! | the network is partitioned | nothing is granted and nothing renewed; holds end at their deadline, before the keys expire |
 //! | the server is restarted with its data | expiries are moments, so what was due meanwhile is over; the rest goes on |
@@ -35,6 +39,7 @@
 //! done to an entry is conditional on its token; so the worst is an orphaned entry, which is withdrawn with the next
 //! renewals, and lapses by itself.
 
+mod batch;
 mod client;
 mod cluster;
 mod config;
@@ -63,6 +68,7 @@ mod subscription;
 mod tests;
 mod wait;
 mod watch;
+mod watched;
 
 pub use config::Config;
 

@@ -8,7 +8,7 @@ use crate::values::error::Error;
 use crate::values::key::Key;
 
 /// How the names of the keys end that belong to a lock.
-const ENDINGS: [&str; 4] = ["}:fence", "}:holder", "}:queue", "}:waiters"];
+const ENDINGS: [&str; 5] = ["}:fence", "}:holder", "}:queue", "}:waiters", "}:watch"];
 
 /// The name of the lock: its key in the store.
 pub(super) fn lock(namespace: &str, key: &Key) -> Result<String, Error> {
@@ -32,6 +32,11 @@ pub(super) fn key_of_related(namespace: &str, scope: &Scope, name: &str) -> Opti
     let inside = name.strip_prefix('{')?;
     let lock = ENDINGS.iter().find_map(|ending| inside.strip_suffix(ending))?;
     key_of_lock(namespace, lock).filter(|key| scope.contains(key.as_str()))
+}
+
+/// A pattern for the keys of all locks whose keys start with `prefix`.
+pub(super) fn pattern_of_locks(namespace: &str, prefix: &str) -> String {
+    format!("{}{}*", escaped(namespace), escaped(prefix))
 }
 
 /// A pattern for all keys that belong to locks whose keys start with `prefix`.
@@ -80,6 +85,11 @@ pub(super) fn client_channel(channel_prefix: &str, client: u64) -> String {
 /// The token of an entry: its client, its session, its number.
 pub(super) fn token(client: u64, session: u64, entry: &Entry) -> String {
     format!("{client:016x}.{session:016x}.{}", entry.number)
+}
+
+/// The value of the key of a lock that is held by the entry with this token: a hold in one piece.
+pub(super) fn value(token: &str, record: &[u8]) -> Vec<u8> {
+    [token.as_bytes(), b"\n", record].concat()
 }
 
 /// The session and the number in a token.

@@ -156,7 +156,10 @@ async fn poll(shared: &Shared, due: &[Due]) -> bool {
 }
 
 async fn replies(shared: &Shared, due: &[Due]) -> Result<Vec<Result<EntryReply, Error>>, Error> {
-    let item = |due: &Due| Ok(each::Item { lock: shared.lock(&due.entry)?, argument: shared.token(&due.entry) });
+    let item = |due: &Due| {
+        let sign = if matches!(due.status, Status::Held(_)) { "=" } else { "" };
+        Ok(each::Item { lock: shared.lock(&due.entry)?, argument: format!("{sign}{}", shared.token(&due.entry)) })
+    };
     let items: Vec<each::Item> = due.iter().map(item).collect::<Result<_, Error>>()?;
     let limit = shared.client.config.request_timeout();
     let replies = each::run(&shared.client, limit, "poll", "", &items).await?;

@@ -1,20 +1,105 @@
 -- Everything that is done to locks, each call in one step. KEYS are the names of locks. The keys that belong to a lock are
 -- named after it, in the same slot of a cluster: naming all of them in each request would make it five times as long.
--- ARGV: the command, the prefix of all channels, and the arguments of the command.
+-- ARGV: the command, the namespace, the database (nothing in a cluster, where the keys of one command share a slot), and the
+-- arguments of the command.
+--
+-- The value of a lock's key is the holder's token. While nobody else has to do with the hold, it is in one piece: the record
+-- follows after a line feed, and no other key belongs to the lock. Whoever has more to note of it divides it first.
 --
 -- The server refuses a script's first write if it needs room and there is none (`maxmemory`), and none after it. So what
 -- takes room comes first in a grant, which is then all or nothing; and what only renews or releases begins with a command
 -- that needs none, so that it is never refused.
-local command, channels = ARGV[1], ARGV[2]
+local command, namespace, database = ARGV[1], ARGV[2], ARGV[3]
+local by_slot = database == ''
+-- The greatest fence of all locks in the namespace. The server's time is greater unless its clock was set back.
+local FENCES = '{' .. namespace .. '}:fence'
+-- It is there while somebody watches the locks of the namespace.
+local WATCHED = '{' .. namespace .. '}:watch'
+-- Above this no number can be counted on exactly: up to the year 2255.
+local GREATEST = 9e15
+
+-- First the two commands that most calls are, before anything is made that they do not need.
+
+-- enter TTL refuse|queue VALUE…: acquires each lock if it is free and nobody waits for it, or watches. Several: the fence of
+-- each, 0 if it is to be asked for alone. One: more than that, see below.
+if command == 'enter' then
+  local beside, names, numbers, fences = {}, {}, {}, {}
+  for number = 1, #KEYS do
+    local prefix = '{' .. KEYS[number] .. '}:'
+    beside[2 * number - 1] = prefix .. 'queue'
+    -- Of a user who has no right to the one of the namespace.
+    beside[2 * number] = prefix .. 'fence'
+    fences[number] = 0
+  end
+  local is_watched
+  if by_slot then
+    is_watched = redis.pcall('EXISTS', WATCHED) ~= 0
+  else
+    beside[#beside + 1] = WATCHED
+  end
+  local is_free = not is_watched and redis.pcall('EXISTS', unpack(beside)) == 0
+  if not is_free and #KEYS > 1 then is_watched = is_watched or redis.pcall('EXISTS', WATCHED) ~= 0 end
+  if is_free or (#KEYS > 1 and not is_watched) then
+    for number = 1, #KEYS do
+      if is_free or redis.pcall('EXISTS', beside[2 * number - 1], beside[2 * number]) == 0 then
+        -- There may be no room.
+        local set = redis.pcall('SET', KEYS[number], ARGV[5 + number], 'NX', 'PX', ARGV[4])
+        if set and set.ok then names[#names + 1], numbers[#numbers + 1] = KEYS[number], number end
+      end
+    end
+  end
+  if #names > 0 then
+    local fence = redis.pcall('INCRBY', FENCES, #names)
+    if type(fence) == 'number' and fence <= GREATEST then
+      local time = redis.call('TIME')
+      local micros = time[1] * 1000000 + time[2]
+      -- It never stays more than a millisecond behind the clock: whatever a server has forgotten in a restart or a failover
+      -- was less than what it grants afterwards, and costs no write of its own where many locks are acquired.
+      if fence < micros - 1000 then
+        fence = micros + #names
+        redis.call('SET', FENCES, string.format('%.0f', fence))
+      end
+      for at, number in ipairs(numbers) do fences[number] = fence - #names + at end
+    else
+      -- The user has no right to it, or it is no number.
+      redis.call('DEL', unpack(names))
+    end
+  end
+  if #KEYS > 1 then return fences end
+  if fences[1] > 0 then return { 'held', string.format('%.0f', fences[1]) } end
+end
+
+-- leave TOKEN…: releases each lock that the entry with this token holds, if the hold is in one piece and nobody watches.
+-- Several: 1 for each that is released, 0 if it is to be asked for alone. One: more than that, see below.
+if command == 'leave' then
+  local asked, names, done = {}, {}, {}
+  for number = 1, #KEYS do asked[number] = KEYS[number] end
+  local is_watched = false
+  if by_slot then is_watched = redis.pcall('EXISTS', WATCHED) ~= 0 else asked[#asked + 1] = WATCHED end
+  local values = redis.pcall('MGET', unpack(asked))
+  is_watched = is_watched or (not by_slot and values[#asked])
+  for number = 1, #KEYS do
+    local value, token = values[number], ARGV[3 + number] .. '\n'
+    local is_whole = value and not is_watched and string.sub(value, 1, #token) == token
+    if is_whole then names[#names + 1] = KEYS[number] end
+    done[number] = is_whole and 1 or 0
+  end
+  if #names > 0 then redis.call('DEL', unpack(names)) end
+  if #KEYS > 1 then return done end
+  if done[1] == 1 then return 1 end
+end
+
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local now = math.floor(micros / 1000)
--- The greatest fence of all locks in the namespace. The server's time is greater unless its clock was set back.
-local FENCES = '{' .. string.match(channels, '^(.*)locks@%d+:$') .. '}:fence'
+-- The prefix of all channels: the database is in it because channels have none.
+local channels = namespace .. 'locks@' .. (by_slot and '0' or database) .. ':'
 -- For how long a lock's own fence is remembered, of a user who has no right to the one of the namespace.
 local REMEMBERED = 10 * 60 * 1000
 -- No token is longer than this many bytes, and no record: what is longer is somebody else's, and is not read.
 local LONGEST_TOKEN, LONGEST_RECORD = 512, 65536
+-- The beginning of a value in one piece: client, session and number.
+local WHOLE = '^(%x+%.%x+%.%d+)\n'
 -- How many waiters of a lock are shown, and for how many bytes their records.
 local SHOWN, SHOWN_BYTES = 10000, 1048576
 
@@ -27,8 +112,8 @@ local function lock(number)
   }
 end
 
--- The value of the lock's key, or a little more of it than any token has: `false` if the lock is free, an empty text if
--- the key is of another type, as Redisson's is.
+-- The holder's token. Of somebody else's key its value, or a little more of it than any token has: an empty text if the key
+-- is of another type, as Redisson's is; `false` if the lock is free.
 local function owner(lock)
   local value = redis.pcall('GETRANGE', lock.name, 0, LONGEST_TOKEN)
   if type(value) == 'table' then
@@ -37,7 +122,8 @@ local function owner(lock)
     return redis.call('GETRANGE', lock.name, 0, LONGEST_TOKEN)
   end
   if value == '' and redis.call('EXISTS', lock.name) == 0 then return false end
-  return value
+  lock.whole = string.match(value, WHOLE)
+  return lock.whole or value
 end
 
 -- What the lock's key is although it is none of ours: its type, or `redisson` for a hash such as that project's locks are.
@@ -61,11 +147,11 @@ local function notify(token, sign, number)
   if client then publish(client, sign, token, number or 0) end
 end
 
--- Up to the year 2255; what is greater is no fence, and could not be counted on exactly.
+-- What is greater than the greatest is no fence.
 local function fence_in(key)
   local fence = redis.pcall('GETRANGE', key, 0, 16)
   if type(fence) ~= 'string' or #fence > 16 or not string.match(fence, '^%d+$') then return 0 end
-  return tonumber(fence) <= 9e15 and tonumber(fence) or 0
+  return tonumber(fence) <= GREATEST and tonumber(fence) or 0
 end
 
 -- A fence greater than all before. The lock's own one may be of an earlier version of this script.
@@ -81,6 +167,7 @@ end
 
 -- What is known of the hold with this token, if it is one of ours: its fence, until when it is extended.
 local function hold(lock, token)
+  if lock.whole == token then return '', 0 end
   local known = redis.call('HMGET', lock.holder, 'token', 'fence', 'kept')
   if known[1] ~= token then return nil end
   return known[2] or '', tonumber(known[3] or 0) or 0
@@ -89,8 +176,23 @@ end
 -- The record of the holder with this token; `false` if it is none of ours.
 local function record_of(lock, token)
   if not hold(lock, token) then return false end
+  if lock.whole == token then
+    if redis.call('STRLEN', lock.name) > #token + 1 + LONGEST_RECORD then return 'too long' end
+    return redis.call('GETRANGE', lock.name, #token + 1, -1)
+  end
   if redis.call('HSTRLEN', lock.holder, 'record') > LONGEST_RECORD then return 'too long' end
   return redis.call('HGET', lock.holder, 'record') or ''
+end
+
+-- Divides a hold that is in one piece. From now on its release is more than a deletion.
+local function divide(lock)
+  local token = lock.whole
+  if not token then return end
+  redis.call('HSET', lock.holder, 'token', token, 'record', record_of(lock, token))
+  redis.call('HDEL', lock.holder, 'fence', 'kept')
+  redis.call('PEXPIRE', lock.holder, math.max(1, redis.call('PTTL', lock.name)))
+  redis.call('SET', lock.name, token, 'KEEPTTL')
+  lock.whole = nil
 end
 
 local function grant(lock, token, record, px)
@@ -175,6 +277,7 @@ local function lapse(lock, token, px)
   local current = owner(lock)
   if current ~= token and current ~= kept then return 0 end
   redis.call('PEXPIRE', lock.name, px)
+  divide(lock)
   redis.call('SET', lock.name, kept, 'PX', px)
   redis.call('HSET', lock.holder, 'token', kept)
   redis.call('PEXPIRE', lock.holder, px)
@@ -197,16 +300,18 @@ local function fence_of(lock, token)
   if fence and #fence <= 16 and string.match(fence, '^%d+$') then return fence end
   local ahead
   fence, ahead = next_fence(lock)
+  divide(lock)
   redis.call('HSET', lock.holder, 'token', token, 'fence', fence)
   redis.call('PEXPIRE', lock.holder, math.max(1, redis.call('PTTL', lock.name)))
   remember(lock, fence, ahead)
   return fence
 end
 
--- The state of an entry: held with its fence, queued with what decides when its client has to poll, or gone.
-local function state(lock, token)
+-- The state of an entry: held with its fence, or with any if it `is_known`; queued with what decides when its client has to
+-- poll; or gone.
+local function state(lock, token, is_known)
   local current = current_owner(lock)
-  if current == token then return { 'held', fence_of(lock, token) } end
+  if current == token then return { 'held', is_known and '0' or fence_of(lock, token) } end
   if waiter(lock, token) <= now then return { 'gone' } end
   if not redis.call('ZSCORE', lock.queue, token) then
     -- The queue was deleted by hand, or evicted. The client has to enter again: nobody would call this entry.
@@ -223,7 +328,7 @@ local function renew(lock, token, px)
   local current = owner(lock)
   if current == token then
     expire_no_sooner(px, lock.name)
-    expire_no_sooner(px, lock.holder)
+    if not lock.whole then expire_no_sooner(px, lock.holder) end
     return { 'held' }
   end
   local lapses, record = waiter(lock, token)
@@ -234,11 +339,11 @@ local function renew(lock, token, px)
   return { (current or hand_off(lock)) == token and 'held' or 'queued' }
 end
 
--- What `work` returns for each lock. What the server refuses for one of them is reported for that one alone.
+-- What `work` returns for the number of each lock. What the server refuses for one of them is reported for that one alone.
 local function each(work)
   local replies = {}
   for number = 1, #KEYS do
-    local done, reply = pcall(work, lock(number), ARGV[3 + number])
+    local done, reply = pcall(work, number, ARGV[4 + number])
     if not done then
       local text = type(reply) == 'table' and reply.err or tostring(reply)
       reply = { 'failed', string.sub(text, 1, 300) }
@@ -248,11 +353,27 @@ local function each(work)
   return replies
 end
 
+-- The values of the keys of all locks whose item begins with `*` or `=`, by their numbers, in one command.
+local function values_of_held()
+  local names, numbers, values = {}, {}, {}
+  for number = 1, #KEYS do
+    if string.find(ARGV[4 + number], '^[*=]') then
+      names[#names + 1], numbers[#numbers + 1] = KEYS[number], number
+    end
+  end
+  if #names == 0 then return values end
+  -- It may be refused because of one of them: then each is read alone.
+  local found = redis.pcall('MGET', unpack(names))
+  for at, number in ipairs(numbers) do values[number] = found[at] end
+  return values
+end
+
 local commands = {}
 
--- enter TTL TOKEN RECORD refuse|queue
+-- enter TTL refuse|queue VALUE: acquires the lock, or enters the queue
 function commands.enter()
-  local lock, px, token, record, when_busy = lock(1), tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
+  local lock, px, when_busy = lock(1), tonumber(ARGV[4]), ARGV[5]
+  local token, record = string.match(ARGV[6], '^([^\n]*)\n(.*)$')
   local current = current_owner(lock)
   if not current then return { 'held', grant(lock, token, record, px) } end
   if current == token then return state(lock, token) end
@@ -261,6 +382,7 @@ function commands.enter()
     local known = record_of(lock, current)
     return { 'busy', known, redis.call('PTTL', lock.name), not known and foreign(lock) or '' }
   end
+  divide(lock)
   if waiter(lock, token) == 0 then
     local last = redis.call('ZRANGE', lock.queue, -1, -1, 'WITHSCORES')[2]
     redis.call('ZADD', lock.queue, (last or 0) + 1, token)
@@ -271,17 +393,41 @@ function commands.enter()
   return state(lock, token)
 end
 
--- poll 0 TOKEN…: the state of each entry
-function commands.poll()
-  return each(state)
+-- leave TOKEN: takes the entry out, whatever it does
+function commands.leave()
+  local lock, token = lock(1), ARGV[4]
+  leave(lock, token)
+  leave(lock, token .. '.kept')
+  return 1
 end
 
--- renew TTL +TOKEN|-TOKEN|!TOKEN|.TOKEN…: renews each entry; takes it out unless it lapses, or whatever it does; closes it
+-- poll 0 TOKEN|=TOKEN…: the state of each entry; `=` of one whose fence is known if it holds
+function commands.poll()
+  return each(function(number, item)
+    local known, token = string.match(item, '^(=?)(.*)$')
+    return state(lock(number), token, known == '=')
+  end)
+end
+
+-- renew TTL/HELD *TOKEN|=TOKEN|+TOKEN|-TOKEN|!TOKEN|.TOKEN…: renews each entry; takes it out unless it lapses, or whatever
+-- it does; closes it. One that is said to hold gets HELD milliseconds, or what it has is enough and it is looked at only.
 function commands.renew()
-  local px = tonumber(ARGV[3])
-  return each(function(lock, item)
+  local ttl, held = string.match(ARGV[4], '^(%d+)/(%d+)$')
+  local px, held_px, values = tonumber(ttl), tonumber(held), values_of_held()
+  return each(function(number, item)
     local sign, token = string.match(item, '^(.)(.*)$')
-    if sign == '+' then return renew(lock, token, px) end
+    local value = values[number]
+    if value and (sign == '=' or sign == '*') then
+      local is_whole = string.sub(value, 1, #token + 1) == token .. '\n'
+      if sign == '=' and (is_whole or value == token) then return { 'held' } end
+      if is_whole then
+        redis.call('PEXPIRE', KEYS[number], held_px)
+        return { 'held' }
+      end
+    end
+    local lock = lock(number)
+    if sign == '*' then return renew(lock, token, held_px) end
+    if sign == '+' or sign == '=' then return renew(lock, token, px) end
     if sign == '.' then close(lock, token) else leave(lock, token) end
     if sign == '!' then leave(lock, token .. '.kept') end
     return { 'gone' }
@@ -290,8 +436,9 @@ end
 
 -- extend PX TOKEN: the lock stays taken for so long even if its holder dies, or closes its session
 function commands.extend()
-  local lock, px, token = lock(1), tonumber(ARGV[3]), ARGV[4]
+  local lock, px, token = lock(1), tonumber(ARGV[4]), ARGV[5]
   if owner(lock) ~= token then return 0 end
+  divide(lock)
   redis.call('HSET', lock.holder, 'kept', string.format('%.0f', now + px))
   expire_no_sooner(px, lock.name)
   expire_no_sooner(px, lock.holder)
@@ -300,13 +447,13 @@ end
 
 -- lapse PX TOKEN: the hold is over, and its lock free only after so long
 function commands.lapse()
-  return lapse(lock(1), ARGV[4], tonumber(ARGV[3]))
+  return lapse(lock(1), ARGV[5], tonumber(ARGV[4]))
 end
 
 -- force_release VALUE: releases the lock by force if its key still has this value, which the client knows for a token;
 -- with an empty one, if it is Redisson's
 function commands.force_release()
-  local lock, value = lock(1), ARGV[3]
+  local lock, value = lock(1), ARGV[4]
   if owner(lock) ~= value or (value == '' and foreign(lock) ~= 'redisson') then return 0 end
   if hold(lock, value) then notify(value, '-') end
   release(lock, value)
@@ -316,7 +463,8 @@ end
 -- inspect: for each lock its value, its PTTL, the holder's record, the waiters' records in order, and what the key is if
 -- it is none of ours
 function commands.inspect()
-  return each(function(lock)
+  return each(function(number)
+    local lock = lock(number)
     local current, waiters, left = owner(lock), {}, SHOWN_BYTES
     for _, token in ipairs(redis.call('ZRANGE', lock.queue, 0, SHOWN - 1)) do
       local lapses, record = waiter(lock, token)
@@ -330,6 +478,23 @@ function commands.inspect()
     local kind = current and not known and foreign(lock) or ''
     return { current, redis.call('PTTL', lock.name), known, waiters, kind }
   end)
+end
+
+-- scan CURSOR PATTERN COUNT: the names of some keys whose value is a hold in one piece, and the next cursor. No lock of KEYS.
+function commands.scan()
+  local found, names = redis.call('SCAN', ARGV[4], 'MATCH', ARGV[5], 'COUNT', ARGV[6], 'TYPE', 'string'), {}
+  for _, name in ipairs(found[2]) do
+    local value = redis.pcall('GETRANGE', name, 0, LONGEST_TOKEN)
+    if type(value) == 'string' and string.find(value, WHOLE) then names[#names + 1] = name end
+  end
+  return { found[1], names }
+end
+
+-- watch PX: for so long nothing happens to a lock of the namespace that is not published. Whether that was so until now.
+function commands.watch()
+  if redis.call('PEXPIRE', WATCHED, ARGV[4]) == 1 then return 1 end
+  redis.call('SET', WATCHED, '', 'PX', ARGV[4])
+  return 0
 end
 
 return commands[command]()

@@ -100,12 +100,6 @@ fn note(shared: &Shared, item: &Item, renewed: Renewed) -> bool {
     false
 }
 
-/// Withdraws one entry, whether it lapses or not.
-pub(super) async fn withdraw(shared: &Shared, entry: &Entry) -> Result<(), Error> {
-    let item = Item::new(shared, entry, Action::Withdraw)?;
-    all_done(send(shared, &[item], shared.client.config.request_timeout()).await?)
-}
-
 /// Withdraws all entries that are, or may be, in the store, for the end of the session.
 pub(super) async fn withdraw_all(shared: &Shared) -> Result<(), Error> {
     let close = |item: Item| match item.action {
@@ -141,7 +135,8 @@ fn all(shared: &Shared) -> Vec<Item> {
 }
 
 async fn send(shared: &Shared, items: &[Item], limit: Duration) -> Result<Vec<Result<Renewed, Error>>, Error> {
-    let ttl = milliseconds(shared.ttl).to_string();
+    let ttl = milliseconds(shared.ttl);
+    let ttl = format!("{ttl}/{ttl}");
     let each =
         |item: &Item| each::Item { lock: item.lock.clone(), argument: format!("{}{}", item.action.sign(), item.token) };
     let all: Vec<each::Item> = items.iter().map(each).collect();
@@ -156,7 +151,8 @@ impl Action {
 
     fn sign(self) -> char {
         match self {
-            Self::RenewHeld | Self::RenewQueued | Self::RenewRequested => '+',
+            Self::RenewHeld => '*',
+            Self::RenewQueued | Self::RenewRequested => '+',
             Self::Withdraw => '!',
             Self::WithdrawOrphan => '-',
             Self::Close => '.',
@@ -259,7 +255,7 @@ mod tests {
         shared.entries.note(3, Status::Held(7));
         shared.entries.note(4, Status::Held(7));
         shared.entries.note(4, Status::Lapsing);
-        assert_eq!(next(&shared), ["+3", "+1", "+2"]);
+        assert_eq!(next(&shared), ["*3", "+1", "+2"]);
     }
 
     #[tokio::test(start_paused = true)]

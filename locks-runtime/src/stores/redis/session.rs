@@ -3,6 +3,7 @@
 //! Redis has nothing like a session. Ours is a number in the tokens of its entries; it lapses, by our own clock, when
 //! no renewal was acknowledged for its TTL, and each of its keys does so in the server, no sooner.
 
+use super::batch::{self, Part, Work};
 use super::client::{Client, milliseconds};
 use super::entries::Status;
 use super::shared::Shared;
@@ -62,7 +63,8 @@ impl AsyncSession for RedisSession {
         let ledger = &self.0.entries.ledger;
         // From now on each renewal withdraws it too, until the server has confirmed that it is out.
         ledger.leaving(entry.number, |state| state.note(Status::Leaving));
-        renew::withdraw(&self.0, &entry).await?;
+        let part = Part { lock: self.0.lock(&entry)?, work: Work::Leave { token: self.0.token(&entry) } };
+        batch::alone(&self.0.client, &part, false).await.result?;
         ledger.left(entry.number);
         Ok(())
     }

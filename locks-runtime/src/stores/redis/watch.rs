@@ -1,6 +1,6 @@
 //! Reporting every change of holder.
 //!
-//! Our own clients publish the name of each lock that changes; who holds it then is what the server replies, whatever else
+//! Our own clients publish the name of each lock that changes while [somebody watches](super::watched); who holds it then is what the server replies, whatever else
 //! was published, by whom ever. What is not published, such as a hold that lapses and what other projects do, is found by
 //! reading those locks again of which a holder is known.
 
@@ -9,6 +9,7 @@ use super::names;
 use super::pace::HintPace;
 use super::reply::LockReply;
 use super::subscription::Subscription;
+use super::watched::Watched;
 use crate::contract::{Change, Holders, Scope};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
@@ -44,8 +45,9 @@ pub(super) async fn watch(subscription: Arc<Subscription>, scope: Scope) -> Resu
         )));
     };
     let (changes, receiver) = channel(UNREAD);
+    let watched = Watched::begin(&client).await?;
     let (holders, changed) = (Holders::default(), BTreeSet::new());
-    let mut watcher = Watcher { subscription, scope, holders, events, missed, changed, changes };
+    let mut watcher = Watcher { subscription, scope, watched, holders, events, missed, changed, changes };
     // What is held already is no change.
     watcher.read(None).await?;
     client.world.spawn(async move {
@@ -63,6 +65,7 @@ struct Watcher {
     /// Events come for as long as it is there.
     subscription: Arc<Subscription>,
     scope: Scope,
+    watched: Watched,
     /// By the tokens of their entries.
     holders: Holders<Vec<u8>>,
     events: Receiver<Arc<str>>,
@@ -81,7 +84,8 @@ impl Watcher {
         loop {
             let now = world.now();
             let changed_due = (!self.changed.is_empty()).then(|| pace.not_before(now));
-            let next = changed_due.map_or(due, |at| at.min(due));
+            let watched_due = self.watched.next;
+            let next = changed_due.map_or(due, |at| at.min(due)).min(watched_due);
             tokio::select! {
                 biased;
                 () = tokio::time::sleep(next.since(now)) => {}
@@ -93,12 +97,25 @@ impl Watcher {
                     None => return,
                 },
             }
-            if changed_due.is_some_and(|at| at <= due) {
+            if watched_due == next {
+                self.say_again().await;
+            } else if changed_due.is_some_and(|at| at <= due) {
                 let any = self.read_changed().await;
                 pace.looked(world.now(), any);
             } else {
                 due = self.read_again(&world).await;
             }
+        }
+    }
+
+    /// What happened while nobody knew that somebody watches was not published.
+    async fn say_again(&mut self) {
+        let is_unbroken = self.watched.again(&self.subscription.client).await;
+        if let Err(error) = &is_unbroken {
+            tracing::debug!(target: TARGET, error = %error.chain(), "locks cannot be watched for now");
+        }
+        if !is_unbroken.is_ok_and(|is_unbroken| is_unbroken) {
+            self.missed.store(true, Ordering::Release);
         }
     }
 

@@ -19,10 +19,10 @@ pub(super) enum Kind {
 /// The kind of a command on keys; `None` if the model has no such command.
 pub(super) fn kind(command: &str) -> Option<Kind> {
     Some(match command {
-        "GET" | "GETRANGE" | "EXISTS" | "TYPE" | "PTTL" | "HGET" | "HMGET" | "HGETALL" | "HLEN" | "HSTRLEN"
-        | "ZRANGE" | "ZSCORE" | "KEYS" => Kind::Read,
+        "GET" | "MGET" | "GETRANGE" | "STRLEN" | "EXISTS" | "TYPE" | "PTTL" | "HGET" | "HMGET" | "HGETALL" | "HLEN"
+        | "HSTRLEN" | "ZRANGE" | "ZSCORE" | "KEYS" => Kind::Read,
         "DEL" | "PEXPIRE" | "HDEL" | "ZREM" => Kind::Write,
-        "SET" | "HSET" | "ZADD" => Kind::Grow,
+        "SET" | "INCRBY" | "HSET" | "ZADD" => Kind::Grow,
         _ => return None,
     })
 }
@@ -39,13 +39,22 @@ fn apply(keys: &mut Keyspace, command: &str, arguments: &[Bytes]) -> Result<Repl
     match (command, rest) {
         ("GET", []) => text(keys, key).map(|text| text.map_or(Reply::Nil, |text| Reply::Bulk(text.clone()))),
         ("GETRANGE", [from, to]) => get_range(text(keys, key)?, integer(from)?, integer(to)?),
-        ("EXISTS", []) => Ok(count(keys.value(key).is_some())),
+        ("MGET", _) => {
+            let text = |key: &Bytes| match keys.value(key) {
+                Some(Value::Text(text)) => Reply::Bulk(text.clone()),
+                _ => Reply::Nil,
+            };
+            Ok(Reply::Array(arguments.iter().map(text).collect()))
+        }
+        ("STRLEN", []) => Ok(size(text(keys, key)?.map_or(0, Vec::len))),
+        ("EXISTS", _) => Ok(size(arguments.iter().filter(|key| keys.value(key).is_some()).count())),
         ("TYPE", []) => Ok(Reply::Status(keys.value(key).map_or("none", Value::kind))),
         ("KEYS", []) if key == b"*" => {
             Ok(Reply::Array(keys.iter().map(|(name, _)| Reply::text(name.clone())).collect()))
         }
         ("PTTL", []) => Ok(Reply::Int(keys.pttl(key))),
-        ("DEL", []) => Ok(count(keys.delete(key))),
+        ("DEL", _) => Ok(size(arguments.iter().filter(|key| keys.delete(key)).count())),
+        ("INCRBY", [by]) => increase(keys, key, integer(by)?),
         ("PEXPIRE", [px]) => {
             let px = integer(px)?;
             Ok(count(keys.pexpire(key, px)))
@@ -57,14 +66,29 @@ fn apply(keys: &mut Keyspace, command: &str, arguments: &[Bytes]) -> Result<Repl
     }
 }
 
+/// The key keeps its expiry.
+fn increase(keys: &mut Keyspace, key: &[u8], by: i64) -> Result<Reply, String> {
+    let before = text(keys, key)?.map_or(Ok(0), |text| strict_integer(text))?;
+    let after = before.checked_add(by).ok_or("ERR increment or decrement would overflow")?;
+    *keys.value_mut(key, || Value::Text(Vec::new())) = Value::Text(after.to_string().into());
+    Ok(Reply::Int(after))
+}
+
+/// As the server would write it: no sign, no zero and no space in front of it.
+fn strict_integer(text: &[u8]) -> Result<i64, String> {
+    let number = integer(text)?;
+    if number.to_string().as_bytes() == text { Ok(number) } else { Err(NOT_AN_INTEGER.to_owned()) }
+}
+
 fn set(keys: &mut Keyspace, key: &[u8], value: &[u8], options: &[Bytes]) -> Result<Reply, String> {
     let (mut px, mut rest) = (None, options);
-    let (mut must_be_absent, mut must_exist) = (false, false);
+    let (mut must_be_absent, mut must_exist, mut keeps_ttl) = (false, false, false);
     while let [option, more @ ..] = rest {
         rest = more;
         match option.as_slice() {
             b"NX" => must_be_absent = true,
             b"XX" => must_exist = true,
+            b"KEEPTTL" => keeps_ttl = true,
             b"PX" => {
                 let [time, more @ ..] = more else { return Err("ERR syntax error".to_owned()) };
                 let time = u64::try_from(integer(time)?).ok().filter(|time| *time > 0);
@@ -78,7 +102,11 @@ fn set(keys: &mut Keyspace, key: &[u8], value: &[u8], options: &[Bytes]) -> Resu
     if (must_be_absent && exists) || (must_exist && !exists) {
         return Ok(Reply::Nil);
     }
-    keys.set(key, Value::Text(value.to_vec()), px);
+    if keeps_ttl {
+        *keys.value_mut(key, || Value::Text(Vec::new())) = Value::Text(value.to_vec());
+    } else {
+        keys.set(key, Value::Text(value.to_vec()), px);
+    }
     Ok(Reply::Status("OK"))
 }
 

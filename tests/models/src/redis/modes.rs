@@ -28,7 +28,7 @@ pub struct Modes {
 pub struct Rights {
     /// Publish.
     pub publish: bool,
-    /// Use the namespace's fence.
+    /// Use the keys of the namespace itself.
     pub fence: bool,
     /// Use any key.
     pub keys: bool,
@@ -56,10 +56,10 @@ impl Default for Modes {
     }
 }
 
-/// Why the user may not use the first key.
+/// Why the user may not use one of the keys. No other argument of a command is such a name.
 pub(super) fn refused_key(modes: &Modes, arguments: &[Bytes]) -> Option<Reply> {
-    let is_fence = arguments.first().is_some_and(|key| key == b"{}:fence");
-    (is_fence && !modes.rights.fence)
+    let is_of_namespace = arguments.iter().any(|key| key == b"{}:fence" || key == b"{}:watch");
+    (!modes.rights.keys || (is_of_namespace && !modes.rights.fence))
         .then(|| Reply::error("NOPERM ACL failure in script: No permissions to access a key"))
 }
 

@@ -1,7 +1,7 @@
 //! A model of one Redis server: what it answers to each request. No task, no clock and no network is in it.
 
 use super::commands::{self, Kind};
-use super::keyspace::{Bytes, Keyspace};
+use super::keyspace::{Bytes, Keyspace, Stored};
 use super::modes::{Modes, refused, refused_key};
 use super::reply::Reply;
 use super::script::Scripts;
@@ -165,7 +165,7 @@ impl Server {
             ("CLUSTER", _) => self.cluster_slots(),
             ("SCRIPT", [_, text]) => self.scripts.load(text),
             ("EVALSHA", [script, count, rest @ ..]) => self.run_script(script, count, rest),
-            ("SCAN", [_, _, pattern, ..]) => self.scan(pattern),
+            ("SCAN", [_, _, pattern, ..]) => scan(&self.keys, pattern, arguments.last()),
             ("PUBLISH", [channel, message]) => {
                 publish(&self.modes, &self.connections, &mut self.messages, channel, message)
             }
@@ -200,6 +200,7 @@ impl Server {
         let mut call = |command: &str, arguments: &[Bytes]| match (command, arguments) {
             ("TIME", []) => time(*micros),
             ("PUBLISH", [channel, message]) => publish(modes, connections, messages, channel, message),
+            ("SCAN", [_, _, pattern, ..]) => scan(keyspace, pattern, arguments.last()),
             _ => {
                 let kind = commands::kind(command).unwrap_or_else(|| panic!("the model has no {command}"));
                 if let Some(refused) = refused_key(modes, arguments).or_else(|| refused(modes, kind, has_written)) {
@@ -299,16 +300,16 @@ impl Server {
         ]);
         Reply::Array(vec![Reply::Array(vec![Reply::Int(0), Reply::Int(16_383), member])])
     }
+}
 
-    /// Everything at once: patterns are `{prefix*}:*` here, and of hashes only.
-    fn scan(&self, pattern: &[u8]) -> Reply {
-        let pattern = String::from_utf8_lossy(pattern).replace('\\', "");
-        let prefix = pattern.split('*').next().unwrap_or_default().as_bytes().to_vec();
-        let found =
-            self.keys.iter().filter(|(name, stored)| name.starts_with(&prefix) && stored.value.kind() == "hash");
-        let names = found.map(|(name, _)| Reply::Bulk(name.clone())).collect();
-        Reply::Array(vec![Reply::text("0"), Reply::Array(names)])
-    }
+/// Everything at once: patterns are `{prefix*}:*` here, or `prefix*`; the last argument is the type.
+fn scan(keys: &Keyspace, pattern: &[u8], kind: Option<&Bytes>) -> Reply {
+    let pattern = String::from_utf8_lossy(pattern).replace('\\', "");
+    let prefix = pattern.split('*').next().unwrap_or_default().as_bytes().to_vec();
+    let is_of_kind = |stored: &Stored| kind.is_some_and(|kind| kind == stored.value.kind().as_bytes());
+    let found = keys.iter().filter(|(name, stored)| name.starts_with(&prefix) && is_of_kind(stored));
+    let names = found.map(|(name, _)| Reply::Bulk(name.clone())).collect();
+    Reply::Array(vec![Reply::text("0"), Reply::Array(names)])
 }
 
 fn time(micros: u64) -> Reply {

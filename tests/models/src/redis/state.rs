@@ -62,7 +62,7 @@ impl RedisState {
     pub fn answer(&mut self, connection: u64, request: &[Bytes]) -> super::Reply {
         if let [_, _, count, rest @ ..] = request
             && let Some(arguments) = number(count).and_then(|count| rest.get(usize::try_from(count).ok()?..))
-            && let [command, _, ttl, ..] = arguments
+            && let [command, _, _, ttl, ..] = arguments
             && command == b"enter"
         {
             self.longest = self.longest.max(number(ttl).unwrap_or(0));
@@ -116,7 +116,12 @@ impl RedisState {
     }
 
     fn holder(&self, key: &str) -> Option<QueuedEntry> {
-        let id = self.text(key)?;
+        let value = self.text(key)?;
+        if let Some((id, record)) = value.split_once('\n') {
+            // A hold in one piece.
+            return Some(QueuedEntry { name: name_in(record.as_bytes()), id: id.to_owned() });
+        }
+        let id = value;
         let related = format!("{{{key}}}:holder");
         let is_ours = self.field(&related, b"token").is_some_and(|token| *token == id.as_bytes());
         let record = self.field(&related, b"record").filter(|_| is_ours);
@@ -144,11 +149,11 @@ impl State for RedisState {
         self.holder(key).into_iter().chain(self.waiters(key)).collect()
     }
 
-    /// Everything but the one fence that stays.
+    /// Everything but the one fence that stays, and what shows for some seconds that somebody has watched.
     fn everything(&self) -> Vec<String> {
         let name = |(name, _): (&Bytes, &Stored)| String::from_utf8_lossy(name).into_owned();
         // A user without the right to that one has one for each lock, which stays for some minutes.
-        self.server.keys.iter().map(name).filter(|name| !name.ends_with("}:fence")).collect()
+        self.server.keys.iter().map(name).filter(|name| !name.ends_with("}:fence") && name != "{}:watch").collect()
     }
 
     fn sessions(&self) -> usize {

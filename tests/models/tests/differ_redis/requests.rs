@@ -98,20 +98,33 @@ impl Steps {
         let count = if random.chance(40) { 1 + random.index(4) } else { 1 };
         let locks: Vec<&str> = (0..count).map(|_| random.pick(&LOCKS)).collect();
         let mut one = vec![random.pick(&LOCKS)];
-        let (command, arguments) = match random.below(13) {
+        let (command, arguments) = match random.below(17) {
             0..4 => {
-                let record = record(random);
-                ("enter", vec![px, token(random), record, random.pick(&["refuse", "queue", "queue"]).to_owned()])
+                let value = value(random);
+                ("enter", vec![px, random.pick(&["refuse", "queue", "queue"]).to_owned(), value])
+            }
+            13 => {
+                // Several have different locks.
+                one = some_locks(random);
+                let values = one.iter().map(|_| value(random)).collect::<Vec<_>>();
+                ("enter", [px, "queue".to_owned()].into_iter().chain(values).collect())
+            }
+            14 | 15 => {
+                one = some_locks(random);
+                ("leave", one.iter().map(|_| token(random)).collect())
             }
             4..6 => {
                 one = locks;
-                ("poll", [String::new()].into_iter().chain(one.iter().map(|_| token(random))).collect())
+                let item = |random: &mut Random| format!("{}{}", random.pick(&["", "="]), token(random));
+                ("poll", [String::new()].into_iter().chain(one.iter().map(|_| item(random))).collect())
             }
             6..9 => {
                 one = locks;
-                let item =
-                    |random: &mut Random| format!("{}{}", random.pick(&["+", "+", "+", "-", "!", "."]), token(random));
-                ("renew", [px].into_iter().chain(one.iter().map(|_| item(random))).collect())
+                let item = |random: &mut Random| {
+                    format!("{}{}", random.pick(&["+", "*", "*", "=", "-", "!", "."]), token(random))
+                };
+                let longer = if is_short { SHORT } else { random.pick(&LONG) };
+                ("renew", [format!("{px}/{longer}")].into_iter().chain(one.iter().map(|_| item(random))).collect())
             }
             9 => ("extend", vec![px, token(random)]),
             10 => ("lapse", vec![px, token(random)]),
@@ -122,14 +135,21 @@ impl Steps {
                     .map(|value| if random.chance(60) { token(random) } else { value })
                     .collect(),
             ),
-            _ => {
+            12 => {
                 one = locks;
                 ("inspect", [String::new()].into_iter().chain(one.iter().map(|_| String::new())).collect())
+            }
+            _ => {
+                one = Vec::new();
+                match random.below(2) {
+                    0 => ("scan", ["0", random.pick(&["a*", "b*", "{*"]), "1000"].map(str::to_owned).into()),
+                    _ => ("watch", vec![px]),
+                }
             }
         };
         let mut request = words(&["EVALSHA", SCRIPT_NAME, &one.len().to_string()]);
         request.extend(words(&one));
-        request.extend(words(&[command, "locks@0:"]));
+        request.extend(words(&[command, "", "0"]));
         request.extend(arguments.into_iter().map(String::into_bytes));
         if is_short { Step::Moment(request) } else { Step::Request(request) }
     }
@@ -191,6 +211,15 @@ pub(crate) const SCRIPT_NAME: &str = "(script)";
 fn token(random: &mut Random) -> String {
     let kept = if random.chance(5) { ".kept" } else { "" };
     format!("{}.0000000000000007.{}{kept}", random.pick(&CLIENTS), 1 + random.below(3))
+}
+
+fn some_locks(random: &mut Random) -> Vec<&'static str> {
+    if random.chance(70) { vec!["a", "b/c"] } else { vec![random.pick(&LOCKS)] }
+}
+
+/// Of a hold in one piece: its token, and its record.
+fn value(random: &mut Random) -> String {
+    format!("{}\n{}", token(random), record(random))
 }
 
 fn record(random: &mut Random) -> String {

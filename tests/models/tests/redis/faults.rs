@@ -19,8 +19,8 @@ fn a_waiters_write_stops_renewals_at_maxmemory() {
         "+full +tasks -bad -events -stops -forgets -rights -strangers -outages -dozen",
         &[
             (
-                "    local done, reply = pcall(work, lock(number), ARGV[3 + number])",
-                "    local done, reply = true, work(lock(number), ARGV[3 + number])",
+                "    local done, reply = pcall(work, number, ARGV[4 + number])",
+                "    local done, reply = true, work(number, ARGV[4 + number])",
             ),
             (
                 "  expire_no_sooner(px, lock.queue)\n  expire_no_sooner(px, lock.waiters)\n  redis.call('HSET', lock.waiters, token, string.format('%.0f ', now + px) .. record)\n  return { (current",
@@ -29,6 +29,10 @@ fn a_waiters_write_stops_renewals_at_maxmemory() {
             (
                 "  if current == token then\n    expire_no_sooner(px, lock.name)",
                 "  if current == token then\n    redis.call('SET', lock.name, token, 'PX', px)",
+            ),
+            (
+                "        redis.call('PEXPIRE', KEYS[number], held_px)",
+                "        redis.call('SET', KEYS[number], value, 'PX', held_px)",
             ),
         ],
     );
@@ -46,15 +50,57 @@ fn a_release_that_does_not_compare() {
     );
 }
 
+/// The same of a hold in one piece.
+#[test]
+fn a_release_that_does_not_compare_a_hold_in_one_piece() {
+    assert_found(
+        "+bad",
+        &[(
+            "not is_watched and string.sub(value, 1, #token) == token",
+            "not is_watched and string.find(value, '\\n', 1, true)",
+        )],
+    );
+}
+
+/// Who waits behind a hold in one piece is not seen by its release.
+#[test]
+fn a_hold_that_is_not_divided() {
+    assert_found(
+        "-bad -events -stops",
+        &[("  divide(lock)\n  if waiter(lock, token) == 0", "  if waiter(lock, token) == 0")],
+    );
+}
+
+/// A free lock is acquired although others have waited for longer.
+#[test]
+fn a_lock_that_is_acquired_before_its_waiters() {
+    assert_found(
+        "+stops +events +tasks",
+        &[("redis.pcall('EXISTS', unpack(beside)) == 0", "redis.pcall('EXISTS', unpack(beside)) ~= nil")],
+    );
+}
+
+/// After a restart without data the number begins anew.
+#[test]
+fn a_fence_that_is_only_counted() {
+    assert_found("+forgets -bad", &[("      if fence < micros - 1000 then", "      if false then")]);
+}
+
 /// Who has lost the lock is told that it holds it.
 #[test]
 fn a_renewal_that_does_not_compare() {
     assert_found(
         "+bad +strangers",
-        &[(
-            "  if current == token then\n    expire_no_sooner(px, lock.name)",
-            "  if current then\n    expire_no_sooner(px, lock.name)",
-        )],
+        &[
+            (
+                "  if current == token then\n    expire_no_sooner(px, lock.name)",
+                "  if current then\n    expire_no_sooner(px, lock.name)",
+            ),
+            (
+                "      local is_whole = string.sub(value, 1, #token + 1) == token .. '\\n'\n      if sign",
+                "      local is_whole = true\n      if sign",
+            ),
+        ],
     );
 }
 
