@@ -5,14 +5,15 @@ use distributed_locks::Guard;
 use std::time::{Duration, Instant};
 use support::redis::{Answer, Counts, Redis, Setup};
 use support::scenarios::cost::{self, RENEWED, RENEWED_URL, acquire_many, at_most, cost, quiet, quiet_client};
-use support::scenarios::{connect, granted, nothing_is_left};
+use support::scenarios::{connect, granted, many, nothing_is_left};
 use support::{Server, cases, eventually, in_time};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
         uncontended_pair_is_two_commands,
         a_busy_try_is_one_command_and_leaves_nothing,
-        an_uncontended_pair_is_seven_commands_in_its_scripts;
+        an_uncontended_pair_is_seven_commands_in_its_scripts,
+        locks_that_are_wanted_at_one_moment_share_commands;
         slow:
         a_thousand_locks_are_one_command_each_third,
         a_thousand_waiters_of_as_many_keys_are_one_subscription,
@@ -61,6 +62,16 @@ async fn an_uncontended_pair_is_seven_commands_in_its_scripts(fixture: Fixture) 
         assert_eq!(redis.counts().all() - before.all() - 1, 3);
         assert_eq!(carried_out(&redis, &before, &["evalsha", "mget", "del"]), [1, 1, 1]);
     }
+}
+
+async fn locks_that_are_wanted_at_one_moment_share_commands(fixture: Fixture) {
+    let (redis, locks) = quiet(&fixture).await;
+    let before = redis.counts();
+    many::those_of_one_moment_share_requests(&redis, &locks).await;
+    // A SET for each, and few that many have in common: the questions of this test are among them.
+    let (all, sets) = (redis.counts().all() - before.all(), carried_out(&redis, &before, &["set"])[0]);
+    println!("64 holds: {all} commands, of which {sets} are SET");
+    assert!(all - sets <= 64 * 3, "{all} commands, of which {sets} are SET");
 }
 
 async fn a_thousand_locks_are_one_command_each_third(fixture: Fixture) {

@@ -1,6 +1,19 @@
-//! Acquiring and releasing one lock, in one request.
+//! What the entries of a client do at one moment, in one request: see [batches](crate::contract::batches).
+//!
+//! Only what nobody else has to do with: locks that are free, and holds that nobody waits for. What is anything else is not
+//! done, and its request is sent alone.
 
 use super::client::{Client, Request, Response};
+use super::names;
+use super::reply;
+use crate::contract::batches::{self, Arrival, Batched, Batches, SendsBatches};
+use crate::values::error::Error;
+use crate::values::shared_error;
+use crate::world::World;
+use redis::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// What is to be done to one lock.
 pub(super) struct Part {
@@ -15,10 +28,137 @@ pub(super) enum Work {
     Leave { token: String },
 }
 
+/// A part that waits for others.
+pub(super) struct Waiting {
+    part: Arc<Part>,
+    outcome: oneshot::Sender<Outcome>,
+}
+
+/// What becomes of it.
+enum Outcome {
+    Answered(Response),
+    /// It was not done, unless an attempt that had no answer does it yet.
+    Alone {
+        is_unresolved: bool,
+    },
+}
+
+/// Sends the part as soon as possible, with others if there are any. Its repetition must do no harm.
+///
+/// If this is dropped while the part waits, it is not sent; after that, it may be carried out.
+pub(super) async fn carry_out(client: &Arc<Client>, part: Part) -> Response {
+    let part = Arc::new(part);
+    let waiting = || {
+        let (outcome, receiver) = oneshot::channel();
+        (Waiting { part: Arc::clone(&part), outcome }, receiver)
+    };
+    let (_direct, is_unresolved) = match batches::arrive(client, waiting) {
+        Arrival::First(direct) => (Some(direct), false),
+        Arrival::Behind(outcome) => match outcome.await {
+            Ok(Outcome::Answered(response)) => return response,
+            Ok(Outcome::Alone { is_unresolved }) => (None, is_unresolved),
+            // The task is gone, with whatever it had sent.
+            Err(_) => (None, true),
+        },
+    };
+    alone(client, &part, is_unresolved).await
+}
+
 /// Sends the part in a request of its own. Whether an earlier one is unresolved is in the response too.
 pub(super) async fn alone(client: &Client, part: &Part, is_unresolved: bool) -> Response {
     let response = client.run(&Request::of(&[part])).await;
     Response { is_unresolved: response.is_unresolved || is_unresolved, ..response }
+}
+
+impl Batched for Waiting {
+    fn lock(&self) -> &str {
+        &self.part.lock
+    }
+
+    fn weight(&self) -> usize {
+        1
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.outcome.is_closed()
+    }
+}
+
+impl SendsBatches for Client {
+    type Request = Waiting;
+    /// In locks. The server does nothing else meanwhile.
+    const ROOM: usize = 64;
+
+    fn batches(&self) -> &Batches<Waiting> {
+        &self.batches
+    }
+
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    async fn send(self: Arc<Self>, members: Vec<Waiting>) {
+        let groups = groups(&self, members);
+        let parts = |group: &Vec<Waiting>| group.iter().map(|member| Arc::clone(&member.part)).collect::<Vec<_>>();
+        let requests: Vec<Request> = groups.iter().map(|group| Request::of(&parts(group))).collect();
+        let responses = self.run_all(self.config.request_timeout(), &requests).await;
+        let is_unresolved = responses.is_unresolved;
+        match responses.results {
+            Ok(mut results) => groups.into_iter().rev().for_each(|group| report(group, results.pop(), is_unresolved)),
+            Err(error) => {
+                let error = Arc::new(error);
+                for member in groups.into_iter().flatten() {
+                    member
+                        .end(Outcome::Answered(Response { result: Err(shared_error::copy_of(&error)), is_unresolved }));
+                }
+            }
+        }
+    }
+}
+
+/// Those that go into one request: of one kind and TTL, and on a server in cluster mode, of one slot.
+fn groups(client: &Client, members: Vec<Waiting>) -> Vec<Vec<Waiting>> {
+    let mut groups: BTreeMap<_, Vec<Waiting>> = BTreeMap::new();
+    for member in members {
+        let ttl = match member.part.work {
+            Work::Acquire { ttl, .. } => Some(ttl),
+            Work::Leave { .. } => None,
+        };
+        let slot = client.is_by_slot().then(|| names::slot(&member.part.lock));
+        groups.entry((ttl, slot)).or_default().push(member);
+    }
+    groups.into_values().collect()
+}
+
+/// Whoever waited for it may have been dropped.
+fn report(mut members: Vec<Waiting>, result: Option<Result<Value, Error>>, is_unresolved: bool) {
+    let mut values = match result {
+        // It is all of its request.
+        Some(result) if members.len() == 1 => {
+            let answered = |member: Waiting| member.end(Outcome::Answered(Response { result, is_unresolved }));
+            return members.pop().map_or((), answered);
+        }
+        Some(Ok(Value::Array(values))) if values.len() == members.len() => values.into_iter(),
+        // It was refused because of one of them, perhaps: each alone finds out.
+        _ => Vec::new().into_iter(),
+    };
+    for member in members {
+        let result = match (values.next(), &member.part.work) {
+            (Some(Value::Int(fence @ 1..)), Work::Acquire { .. }) => Some(reply::held(fence)),
+            (Some(Value::Int(1)), Work::Leave { .. }) => Some(Value::Int(1)),
+            _ => None,
+        };
+        member.end(match result {
+            Some(value) => Outcome::Answered(Response { result: Ok(value), is_unresolved }),
+            None => Outcome::Alone { is_unresolved },
+        });
+    }
+}
+
+impl Waiting {
+    fn end(self, outcome: Outcome) {
+        drop(self.outcome.send(outcome));
+    }
 }
 
 impl Request {

@@ -4,10 +4,12 @@
 //! neither retries nor reconnects: after a failure a request is repeated once, on a new connection, because the first
 //! one after an outage always fails. Whatever is sent here may be repeated.
 
+use super::batch::Waiting;
 use super::cluster;
 use super::config::Config;
 use super::error::{self, Verdict};
 use super::names;
+use crate::contract::batches::Batches;
 use crate::values::error::Error;
 use crate::values::mutex::Mutex;
 use crate::world::World;
@@ -34,6 +36,8 @@ pub(super) struct Client {
     script: Mutex<Option<String>>,
     /// Locks of different slots do not go into one request: the server is in cluster mode.
     by_slot: AtomicBool,
+    /// What shares a request.
+    pub(super) batches: Batches<Waiting>,
 }
 
 /// A command of the script.
@@ -78,6 +82,7 @@ impl Client {
             connection: Mutex::default(),
             script: Mutex::default(),
             by_slot: AtomicBool::new(false),
+            batches: Batches::default(),
         })
     }
 

@@ -1,4 +1,4 @@
-//! Entering the queue, in one request.
+//! Entering the queue, in one request, which may be that of others too.
 
 use super::batch::{self, Part, Work};
 use super::client::milliseconds;
@@ -26,6 +26,7 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
         EntryReply::Held(fence) => {
             shared.entries.ledger.get(entry.number, |state| {
                 state.note(Status::Held(fence));
+                state.is_unqueued = true;
             });
             // Of a hold in one piece the server does not know the fence, and makes another one when it is asked again.
             match shared.entries.status(entry.number) {
@@ -49,7 +50,7 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
     }
 }
 
-/// The entry is in the ledger before the request is sent, so that every renewal from then on covers it.
+/// The entry is in the ledger before the request is sent, or waits for others, so that every renewal from then on covers it.
 async fn request(shared: &Shared, entry: &Arc<Entry>, lock: String, when_busy: WhenBusy) -> Result<Value, Error> {
     let when_busy = match when_busy {
         WhenBusy::Refuse => "refuse",
@@ -59,7 +60,7 @@ async fn request(shared: &Shared, entry: &Arc<Entry>, lock: String, when_busy: W
     let work = Work::Acquire { ttl: milliseconds(shared.ttl), value, when_busy };
     let ledger = &shared.entries.ledger;
     ledger.sent(entry);
-    let response = batch::alone(&shared.client, &Part { lock, work }, false).await;
+    let response = batch::carry_out(&shared.client, Part { lock, work }).await;
     if !response.is_unresolved {
         ledger.resolved(entry.number);
     }

@@ -26,6 +26,8 @@ pub(super) struct EntryState {
     pub(super) hinted_at: Option<Moment>,
     /// Only the holder is before it, as the server replied last.
     pub(super) is_first: bool,
+    /// It has not waited: probably nobody else has to do with the hold, and its release may be sent with others.
+    pub(super) is_unqueued: bool,
     /// What was seen last of a holder that does not notify, and since when it has been there.
     pub(super) holder: Option<(Vec<u8>, Moment)>,
 }

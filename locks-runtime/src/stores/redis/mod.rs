@@ -8,7 +8,7 @@
 //! divided holds only, and one in one piece is a foreign lock to them, which their waiters poll for. What stays is one key for each
 //! namespace, `{namespace}:fence`, the greatest fence so far.
 //!
-//! Acquiring a free lock takes one request, and so does releasing it. Other
+//! Acquiring a free lock takes one request, and so does releasing it; those of many locks at one moment share requests. Other
 //! releases hand the lock off to the first waiter in the same step; that waiter's client is notified, and asks the server.
 //! Whoever may publish can forge a notification, so it is a reason to ask, and never a grant or a loss.
 //!

@@ -64,6 +64,11 @@ pub(super) fn entry(value: &Value) -> Result<EntryReply, Error> {
     reply.ok_or_else(|| unexpected(value))
 }
 
+/// The script's reply about an entry that holds with this fence.
+pub(super) fn held(fence: i64) -> Value {
+    Value::Array(vec![Value::BulkString(b"held".into()), Value::BulkString(fence.to_string().into())])
+}
+
 pub(super) fn lock(value: &Value) -> Result<LockReply, Error> {
     match items(value)? {
         [owner, left, record, waiters, kind] => Ok(LockReply {

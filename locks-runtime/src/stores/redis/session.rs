@@ -62,9 +62,16 @@ impl AsyncSession for RedisSession {
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
         let ledger = &self.0.entries.ledger;
         // From now on each renewal withdraws it too, until the server has confirmed that it is out.
-        ledger.leaving(entry.number, |state| state.note(Status::Leaving));
+        let is_unqueued = ledger.leaving(entry.number, |state| {
+            state.note(Status::Leaving);
+            state.is_unqueued
+        });
         let part = Part { lock: self.0.lock(&entry)?, work: Work::Leave { token: self.0.token(&entry) } };
-        batch::alone(&self.0.client, &part, false).await.result?;
+        let response = match is_unqueued {
+            Some(true) => batch::carry_out(&self.0.client, part).await,
+            _ => batch::alone(&self.0.client, &part, false).await,
+        };
+        response.result?;
         ledger.left(entry.number);
         Ok(())
     }
