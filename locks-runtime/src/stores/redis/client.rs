@@ -17,7 +17,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, RedisError, Value};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
@@ -36,6 +36,8 @@ pub(super) struct Client {
     script: Mutex<Option<String>>,
     /// Locks of different slots do not go into one request: the server is in cluster mode.
     by_slot: AtomicBool,
+    /// How many connections are over.
+    disconnected: AtomicU64,
     /// What shares a request.
     pub(super) batches: Batches<Waiting>,
 }
@@ -82,6 +84,7 @@ impl Client {
             connection: Mutex::default(),
             script: Mutex::default(),
             by_slot: AtomicBool::new(false),
+            disconnected: AtomicU64::new(0),
             batches: Batches::default(),
         })
     }
@@ -126,6 +129,11 @@ impl Client {
     /// Whether locks of different slots do not go into one request.
     pub(super) fn is_by_slot(&self) -> bool {
         self.by_slot.load(Ordering::Acquire)
+    }
+
+    /// How many connections are over: what was written before another one began may be forgotten, by a failover.
+    pub(super) fn disconnected(&self) -> u64 {
+        self.disconnected.load(Ordering::Acquire)
     }
 
     /// The prefix of all our channels.
@@ -264,6 +272,7 @@ impl Client {
         let mut current = self.connection.lock();
         if Arc::ptr_eq(&current, cell) {
             *current = Arc::default();
+            self.disconnected.fetch_add(1, Ordering::AcqRel);
         }
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct EntryState {
     pub(super) is_first: bool,
     /// It has not waited: probably nobody else has to do with the hold, and its release may be sent with others.
     pub(super) is_unqueued: bool,
+    /// Until when the key of a held lock lasts, as far as that is known.
+    pub(super) lasts_until: Option<Moment>,
     /// What was seen last of a holder that does not notify, and since when it has been there.
     pub(super) holder: Option<(Vec<u8>, Moment)>,
 }

@@ -14,7 +14,7 @@
 //!
 //! | event | what happens |
 //! |---|---|
-//! | this process crashes | its locks expire within the TTL and the first waiter acquires them some milliseconds later |
+//! | this process crashes | its locks expire within the TTL (of more than a thousand in one session, within twice the TTL and a tenth), and the first waiter acquires them some milliseconds later |
 //! | this process is paused for longer than the TTL | as after a crash; on resume the engine's deadline has passed already |
 //! | the network is partitioned | nothing is granted and nothing renewed; holds end at their deadline, before the keys expire |
 //! | the server is restarted with its data | expiries are moments, so what was due meanwhile is over; the rest goes on |
@@ -54,6 +54,7 @@ mod foreign;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod inspect;
+mod lasting;
 mod names;
 mod notification;
 mod pace;

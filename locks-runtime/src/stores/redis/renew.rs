@@ -3,10 +3,14 @@
 use super::client::milliseconds;
 use super::each;
 use super::entries::{EntryState, Status};
+use super::lasting::Lasting;
 use super::reply::{self, Renewed};
 use super::shared::Shared;
 use crate::contract::{Entry, Renewal, Uncovered};
 use crate::values::error::{Error, ErrorKind};
+use crate::world::clock::Moment;
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What is to be done to one entry.
@@ -16,12 +20,16 @@ pub(super) struct Item {
     lock: String,
     token: String,
     action: Action,
+    /// Until when the key of a held lock lasts, as far as that is known.
+    lasts_until: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Action {
     /// The holders are first: what renews a waiter must not keep the server from renewing them.
     RenewHeld,
+    /// It lasts long enough.
+    LookAtHeld,
     Withdraw,
     /// As `Withdraw`, but not if it lapses by itself: a late request has put it there, or will.
     WithdrawOrphan,
@@ -36,14 +44,40 @@ pub(super) async fn renew(shared: &Shared) -> Result<Renewal, Error> {
     shared.check()?;
     let limit = limit(shared);
     let sent = shared.client.world.now();
-    let items = all(shared);
+    let mut items = all(shared);
     if items.is_empty() {
         shared.client.send_within(limit, &redis::cmd("PING")).await?;
     }
-    let replies = send(shared, &items, limit).await?;
+    let length = choose(shared, sent, &mut items);
+    let replies = send(shared, &items, length, limit).await?;
     let renewal = unless_all_failed(shared, &items, replies)?;
+    note_prolonged(shared, &items, sent + length, &renewal);
     shared.renewed(sent);
     Ok(renewal)
+}
+
+/// Which holds are prolonged, and for how long: all of them after the end of a connection.
+fn choose(shared: &Shared, now: Moment, items: &mut [Item]) -> Duration {
+    let disconnected = shared.client.disconnected();
+    let is_same_server = shared.disconnected.swap(disconnected, Ordering::AcqRel) == disconnected;
+    let held = || items.iter().filter(|item| item.action == Action::RenewHeld);
+    let until: Vec<_> = held().map(|item| item.lasts_until.filter(|_| is_same_server)).collect();
+    let lasting = Lasting::of(shared.ttl, now, &until);
+    let held = items.iter_mut().filter(|item| item.action == Action::RenewHeld);
+    for (item, is_prolonged) in held.zip(lasting.is_prolonged) {
+        if !is_prolonged {
+            item.action = Action::LookAtHeld;
+        }
+    }
+    items.sort_by_key(|item| item.action);
+    lasting.length
+}
+
+fn note_prolonged(shared: &Shared, items: &[Item], until: Moment, renewal: &Renewal) {
+    let uncovered: BTreeSet<u64> = renewal.uncovered.iter().map(|entry| entry.number).collect();
+    for item in items.iter().filter(|item| item.action == Action::RenewHeld && !uncovered.contains(&item.number)) {
+        shared.entries.ledger.get(item.number, |state| state.lasts_until = Some(until));
+    }
 }
 
 /// Half of the time after which the engine would renew again, as there are two attempts; less only for what is
@@ -81,7 +115,8 @@ fn note(shared: &Shared, item: &Item, renewed: Renewed) -> bool {
     match (item.action, renewed) {
         (Action::Withdraw | Action::WithdrawOrphan | Action::Close, _) => ledger.left(item.number),
         // What the server does not show as held is not, whatever was believed.
-        (Action::RenewHeld, Renewed::Gone | Renewed::Queued) | (Action::RenewQueued, Renewed::Gone) => {
+        (Action::RenewHeld | Action::LookAtHeld, Renewed::Gone | Renewed::Queued)
+        | (Action::RenewQueued, Renewed::Gone) => {
             shared.entries.note(item.number, Status::Gone);
         }
         // Its turn came, and the notification did not.
@@ -107,10 +142,7 @@ pub(super) async fn withdraw_all(shared: &Shared) -> Result<(), Error> {
         _ => Item { action: Action::Close, ..item },
     };
     let items: Vec<Item> = all(shared).into_iter().map(close).collect();
-    all_done(send(shared, &items, shared.client.config.request_timeout()).await?)
-}
-
-fn all_done(replies: Vec<Result<Renewed, Error>>) -> Result<(), Error> {
+    let replies = send(shared, &items, shared.ttl, shared.client.config.request_timeout()).await?;
     replies.into_iter().try_for_each(|reply| reply.map(drop))
 }
 
@@ -126,32 +158,38 @@ fn all(shared: &Shared) -> Vec<Item> {
     };
     let mut items = shared.entries.ledger.collect(|entry, state, is_leaving| {
         let action = if is_leaving { Some(Action::Withdraw) } else { action(state.status()) };
-        Item::new(shared, entry, action?).ok()
+        Item::new(shared, entry, action?, state.lasts_until).ok()
     });
     let orphans = shared.entries.ledger.orphans();
-    items.extend(orphans.iter().filter_map(|entry| Item::new(shared, entry, Action::WithdrawOrphan).ok()));
+    items.extend(orphans.iter().filter_map(|entry| Item::new(shared, entry, Action::WithdrawOrphan, None).ok()));
     items.sort_by_key(|item| item.action);
     items
 }
 
-async fn send(shared: &Shared, items: &[Item], limit: Duration) -> Result<Vec<Result<Renewed, Error>>, Error> {
-    let ttl = milliseconds(shared.ttl);
-    let ttl = format!("{ttl}/{ttl}");
+/// The keys of held locks are to last for `length`.
+async fn send(
+    shared: &Shared,
+    items: &[Item],
+    length: Duration,
+    limit: Duration,
+) -> Result<Vec<Result<Renewed, Error>>, Error> {
+    let times = format!("{}/{}", milliseconds(shared.ttl), milliseconds(length));
     let each =
         |item: &Item| each::Item { lock: item.lock.clone(), argument: format!("{}{}", item.action.sign(), item.token) };
     let all: Vec<each::Item> = items.iter().map(each).collect();
-    let replies = each::run(&shared.client, limit, "renew", &ttl, &all).await?;
+    let replies = each::run(&shared.client, limit, "renew", &times, &all).await?;
     Ok(replies.into_iter().map(|reply| reply.and_then(|value| reply::renewed(&value))).collect())
 }
 
 impl Action {
     fn is_renewal(self) -> bool {
-        matches!(self, Self::RenewHeld | Self::RenewQueued | Self::RenewRequested)
+        matches!(self, Self::RenewHeld | Self::LookAtHeld | Self::RenewQueued | Self::RenewRequested)
     }
 
     fn sign(self) -> char {
         match self {
             Self::RenewHeld => '*',
+            Self::LookAtHeld => '=',
             Self::RenewQueued | Self::RenewRequested => '+',
             Self::Withdraw => '!',
             Self::WithdrawOrphan => '-',
@@ -161,8 +199,9 @@ impl Action {
 }
 
 impl Item {
-    fn new(shared: &Shared, entry: &Entry, action: Action) -> Result<Self, Error> {
-        Ok(Self { number: entry.number, lock: shared.lock(entry)?, token: shared.token(entry), action })
+    fn new(shared: &Shared, entry: &Entry, action: Action, lasts_until: Option<Moment>) -> Result<Self, Error> {
+        let (lock, token) = (shared.lock(entry)?, shared.token(entry));
+        Ok(Self { number: entry.number, lock, token, action, lasts_until })
     }
 }
 

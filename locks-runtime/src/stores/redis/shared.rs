@@ -9,7 +9,7 @@ use crate::contract::Entry;
 use crate::values::error::Error;
 use crate::world::clock::{AtomicMoment, Moment};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What the futures of one session share.
@@ -23,6 +23,8 @@ pub(super) struct Shared {
     /// When the last renewal was sent that was acknowledged.
     renewed_at: AtomicMoment,
     closed: AtomicBool,
+    /// How many connections were over at the last renewal.
+    pub(super) disconnected: AtomicU64,
     /// Whether a task polls for the queued entries.
     pub(super) polls: AtomicBool,
 }
@@ -45,6 +47,7 @@ impl Shared {
             id,
             renewed_at: AtomicMoment::new(opened_at),
             closed: AtomicBool::new(false),
+            disconnected: AtomicU64::new(0),
             polls: AtomicBool::new(false),
         })
     }
