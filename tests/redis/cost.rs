@@ -53,11 +53,12 @@ async fn an_uncontended_pair_is_seven_commands_in_its_scripts(fixture: Fixture) 
         let before = redis.counts();
         let guard = locks.lock("/pair").acquire().await.unwrap();
         let all = redis.counts().all() - before.all() - 1;
-        let counts = carried_out(&redis, &before, &["evalsha", "exists", "incrby", "time"]);
-        assert_eq!(counts, [1, 1, 1, 1]);
+        assert_eq!(carried_out(&redis, &before, &["evalsha", "exists", "incrby"]), [1, 1, 1]);
         // The lock, and if the last one was acquired more than a millisecond ago, the fence.
-        let sets = carried_out(&redis, &before, &["set"])[0];
-        assert!((1..=2).contains(&sets) && all == 4 + sets, "{sets}, {all}");
+        let [sets, looks] = carried_out(&redis, &before, &["set", "time"])[..] else {
+            unreachable!("two were asked for")
+        };
+        assert!((1..=2).contains(&sets) && looks <= 1 && all == 3 + sets + looks, "{sets}, {looks}, {all}");
         let before = redis.counts();
         guard.release().await.unwrap();
         assert_eq!(redis.counts().all() - before.all() - 1, 3);
@@ -77,18 +78,20 @@ async fn locks_that_are_wanted_at_one_moment_share_commands(fixture: Fixture) {
 
 /// At a TTL of ten seconds: here it is longer, for a busy machine, and the bound is less.
 async fn ten_thousand_locks_are_renewed_by_less_than_a_thousand_commands_a_second(fixture: Fixture) {
-    const TTL: Duration = Duration::from_secs(20);
+    const TTL: Duration = Duration::from_secs(30);
     let redis = fixture.start(&Setup::default());
-    let locks = connect(&redis.url_with("ttl=20s&connect_timeout=60s"));
+    let locks = connect(&redis.url_with("ttl=30s&connect_timeout=60s"));
     let guards = many::all(&locks, "/many", 10_000).await;
     let looks = || redis.counts().of("mget");
     let after = async |renewals: u64| {
-        let before = looks();
-        eventually(async || {
-            tokio::time::sleep(TTL / 20).await;
-            if looks() >= before + 10 * renewals { Ok(()) } else { Err("not renewed") }
-        })
-        .await;
+        for _ in 0..renewals {
+            let before = looks();
+            eventually(async || {
+                tokio::time::sleep(TTL / 30).await;
+                if looks() >= before + 10 { Ok(()) } else { Err("not renewed") }
+            })
+            .await;
+        }
     };
     // Each is prolonged by its first renewal, and looked at once, as it is watched for its removal.
     eventually(async || if redis.counts().of("subscribe") == 1 { Ok(()) } else { Err("not subscribed") }).await;
@@ -99,11 +102,11 @@ async fn ten_thousand_locks_are_renewed_by_less_than_a_thousand_commands_a_secon
     let prolonged = carried_out(&redis, &before, &["pexpire"])[0];
     println!("four renewals of 10,000: {all} commands in {during:?}, {prolonged} of which are PEXPIRE");
     assert!(prolonged >= 7500, "{prolonged}");
-    assert!(all * 2 <= at_most(during, Duration::from_millis(1)), "{all} commands in {during:?}");
+    assert!(all * 3 <= at_most(during, Duration::from_millis(1)), "{all} commands in {during:?}");
     assert!(guards.iter().all(Guard::is_held));
     let longest =
         guards.iter().enumerate().map(|(number, _)| redis.ask(&["PTTL", &format!("/many/{number}")]).number());
-    assert!(longest.take(100).all(|left| left <= 2 * 20_000 + 2000));
+    assert!(longest.take(100).all(|left| left <= 2 * 30_000 + 3000));
     many::release(guards).await;
     assert_eq!(redis.left("/many/"), [""; 0]);
 }

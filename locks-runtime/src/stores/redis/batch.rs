@@ -3,45 +3,20 @@
 //! Only what nobody else has to do with: locks that are free, and holds that nobody waits for. What is anything else is not
 //! done, and its request is sent alone.
 
-use super::client::{Client, Request, Response};
+use super::client::Client;
 use super::names;
-use super::reply;
-use crate::contract::batches::{self, Arrival, Batched, Batches, SendsBatches};
+use super::part::{Outcome, Part, Waiting, Work};
+use super::reply::{self, EntryReply};
+use super::request::{Request, Response};
+use crate::contract::batches::{self, Arrival, Batches, SendsBatches};
 use crate::values::error::Error;
 use crate::values::shared_error;
 use crate::world::World;
+use crate::world::clock::Moment;
 use redis::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-
-/// What is to be done to one lock.
-pub(super) struct Part {
-    pub(super) lock: String,
-    pub(super) work: Work,
-}
-
-pub(super) enum Work {
-    /// To acquire it with this value, for so many milliseconds; alone, if it is not free, to do what `when_busy` says.
-    Acquire { ttl: u64, value: Vec<u8>, when_busy: &'static str },
-    /// To take the entry with this token out; alone, wherever it is in the queue.
-    Leave { token: String },
-}
-
-/// A part that waits for others.
-pub(super) struct Waiting {
-    part: Arc<Part>,
-    outcome: oneshot::Sender<Outcome>,
-}
-
-/// What becomes of it.
-enum Outcome {
-    Answered(Response),
-    /// It was not done, unless an attempt that had no answer does it yet.
-    Alone {
-        is_unresolved: bool,
-    },
-}
 
 /// Sends the part as soon as possible, with others if there are any. Its repetition must do no harm.
 ///
@@ -66,22 +41,14 @@ pub(super) async fn carry_out(client: &Arc<Client>, part: Part) -> Response {
 
 /// Sends the part in a request of its own. Whether an earlier one is unresolved is in the response too.
 pub(super) async fn alone(client: &Client, part: &Part, is_unresolved: bool) -> Response {
-    let response = client.run(&Request::of(&[part])).await;
+    let sent = client.world.now();
+    let response = client.run(&Request::of(client, sent, &[part])).await;
+    if let Ok(value) = &response.result
+        && let Ok(EntryReply::Held(fence)) = reply::entry(value)
+    {
+        client.fences.granted(sent, fence);
+    }
     Response { is_unresolved: response.is_unresolved || is_unresolved, ..response }
-}
-
-impl Batched for Waiting {
-    fn lock(&self) -> &str {
-        &self.part.lock
-    }
-
-    fn weight(&self) -> usize {
-        1
-    }
-
-    fn is_wanted(&self) -> bool {
-        !self.outcome.is_closed()
-    }
 }
 
 impl SendsBatches for Client {
@@ -100,11 +67,16 @@ impl SendsBatches for Client {
     async fn send(self: Arc<Self>, members: Vec<Waiting>) {
         let groups = groups(&self, members);
         let parts = |group: &Vec<Waiting>| group.iter().map(|member| Arc::clone(&member.part)).collect::<Vec<_>>();
-        let requests: Vec<Request> = groups.iter().map(|group| Request::of(&parts(group))).collect();
+        let sent = self.world.now();
+        let requests: Vec<Request> = groups.iter().map(|group| Request::of(&self, sent, &parts(group))).collect();
         let responses = self.run_all(self.config.request_timeout(), &requests).await;
         let is_unresolved = responses.is_unresolved;
         match responses.results {
-            Ok(mut results) => groups.into_iter().rev().for_each(|group| report(group, results.pop(), is_unresolved)),
+            Ok(mut results) => {
+                for group in groups.into_iter().rev() {
+                    report(group, results.pop(), is_unresolved, |fence| self.fences.granted(sent, fence));
+                }
+            }
             Err(error) => {
                 let error = Arc::new(error);
                 for member in groups.into_iter().flatten() {
@@ -130,8 +102,8 @@ fn groups(client: &Client, members: Vec<Waiting>) -> Vec<Vec<Waiting>> {
     groups.into_values().collect()
 }
 
-/// Whoever waited for it may have been dropped.
-fn report(mut members: Vec<Waiting>, result: Option<Result<Value, Error>>, is_unresolved: bool) {
+/// Reports to each what became of it. `granted` is told of the fences.
+fn report(mut members: Vec<Waiting>, result: Option<Result<Value, Error>>, is_unresolved: bool, granted: impl Fn(u64)) {
     let mut values = match result {
         // It is all of its request.
         Some(result) if members.len() == 1 => {
@@ -144,7 +116,10 @@ fn report(mut members: Vec<Waiting>, result: Option<Result<Value, Error>>, is_un
     };
     for member in members {
         let result = match (values.next(), &member.part.work) {
-            (Some(Value::Int(fence @ 1..)), Work::Acquire { .. }) => Some(reply::held(fence)),
+            (Some(Value::Int(fence @ 1..)), Work::Acquire { .. }) => {
+                granted(fence.unsigned_abs());
+                Some(reply::held(fence))
+            }
             (Some(Value::Int(1)), Work::Leave { .. }) => Some(Value::Int(1)),
             _ => None,
         };
@@ -155,15 +130,9 @@ fn report(mut members: Vec<Waiting>, result: Option<Result<Value, Error>>, is_un
     }
 }
 
-impl Waiting {
-    fn end(self, outcome: Outcome) {
-        drop(self.outcome.send(outcome));
-    }
-}
-
 impl Request {
     /// What these parts, which are of one kind, have to be done.
-    fn of(parts: &[impl AsRef<Part>]) -> Self {
+    fn of(client: &Client, now: Moment, parts: &[impl AsRef<Part>]) -> Self {
         let locks = parts.iter().map(|part| part.as_ref().lock.clone()).collect();
         let each = parts.iter().map(|part| match &part.as_ref().work {
             Work::Acquire { value, .. } => value.clone(),
@@ -171,16 +140,11 @@ impl Request {
         });
         match parts.first().map(|part| &part.as_ref().work) {
             Some(Work::Acquire { ttl, when_busy, .. }) => {
-                let common = [ttl.to_string().into_bytes(), when_busy.as_bytes().to_vec()];
+                let look = client.fences.look_below(now).into_bytes();
+                let common = [ttl.to_string().into_bytes(), when_busy.as_bytes().to_vec(), look];
                 Self { command: "enter", locks, arguments: common.into_iter().chain(each).collect() }
             }
             _ => Self { command: "leave", locks, arguments: each.collect() },
         }
-    }
-}
-
-impl AsRef<Self> for Part {
-    fn as_ref(&self) -> &Self {
-        self
     }
 }

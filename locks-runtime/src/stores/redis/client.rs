@@ -4,11 +4,13 @@
 //! neither retries nor reconnects: after a failure a request is repeated once, on a new connection, because the first
 //! one after an outage always fails. Whatever is sent here may be repeated.
 
-use super::batch::Waiting;
 use super::cluster;
 use super::config::Config;
 use super::error::{self, Verdict};
+use super::fences::Fences;
 use super::names;
+use super::part::Waiting;
+use super::request::{Request, Response, Responses};
 use crate::contract::batches::Batches;
 use crate::values::error::Error;
 use crate::values::mutex::Mutex;
@@ -38,30 +40,10 @@ pub(super) struct Client {
     by_slot: AtomicBool,
     /// How many connections are over.
     disconnected: AtomicU64,
+    /// When the script has to look at the server's clock.
+    pub(super) fences: Fences,
     /// What shares a request.
     pub(super) batches: Batches<Waiting>,
-}
-
-/// A command of the script.
-#[derive(Debug)]
-pub(super) struct Request {
-    pub(super) command: &'static str,
-    /// The names of the locks.
-    pub(super) locks: Vec<String>,
-    pub(super) arguments: Vec<Vec<u8>>,
-}
-
-/// What came of a request.
-pub(super) struct Response {
-    pub(super) result: Result<Value, Error>,
-    /// An attempt had no answer, and may still be carried out.
-    pub(super) is_unresolved: bool,
-}
-
-/// What came of several: a result for each, or one error if the server did not answer.
-pub(super) struct Responses {
-    pub(super) results: Result<Vec<Result<Value, Error>>, Error>,
-    pub(super) is_unresolved: bool,
 }
 
 /// What is sent.
@@ -85,6 +67,7 @@ impl Client {
             script: Mutex::default(),
             by_slot: AtomicBool::new(false),
             disconnected: AtomicU64::new(0),
+            fences: Fences::default(),
             batches: Batches::default(),
         })
     }
@@ -273,6 +256,7 @@ impl Client {
         if Arc::ptr_eq(&current, cell) {
             *current = Arc::default();
             self.disconnected.fetch_add(1, Ordering::AcqRel);
+            self.fences.forget();
         }
     }
 }

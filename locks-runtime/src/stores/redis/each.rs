@@ -1,9 +1,10 @@
 //! One command of the script for many locks: as few requests as the server takes.
 
-use super::client::{Client, Request};
+use super::client::Client;
 use super::error;
 use super::names;
 use super::reply;
+use super::request::Request;
 use crate::values::error::{Error, ErrorKind};
 use redis::Value;
 use std::collections::{BTreeMap, VecDeque};

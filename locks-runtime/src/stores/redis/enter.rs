@@ -1,10 +1,11 @@
 //! Entering the queue, in one request, which may be that of others too.
 
-use super::batch::{self, Part, Work};
+use super::batch;
 use super::client::milliseconds;
 use super::entries::Status;
 use super::error;
 use super::names;
+use super::part::{Part, Work};
 use super::reply::{self, EntryReply};
 use super::shared::Shared;
 use super::wait;

@@ -32,9 +32,14 @@ pub(crate) fn redis_reply(bytes: &[u8]) {
     }
     match reply::entry(&value) {
         Ok(EntryReply::Held(fence)) => {
-            let words: Vec<_> = reply::items(&value).into_iter().flatten().filter_map(reply::bytes).collect();
-            assert!(words.len() == 2 && words[0] == b"held", "{value:?}");
-            assert_eq!(std::str::from_utf8(words[1]).ok().and_then(|text| text.parse().ok()), Some(fence));
+            let Ok([word, number]) = reply::items(&value) else { panic!("{value:?}") };
+            assert_eq!(reply::bytes(word), Some(b"held".as_slice()));
+            let text = reply::bytes(number).and_then(|text| std::str::from_utf8(text).ok());
+            let number = match number {
+                redis::Value::Int(number) => u64::try_from(*number).ok(),
+                _ => text.and_then(|text| text.parse().ok()),
+            };
+            assert_eq!(number, Some(fence));
         }
         Ok(EntryReply::Busy(found)) => {
             found.holder("k").into_iter().for_each(|holder| assert_line(&holder.to_string()))

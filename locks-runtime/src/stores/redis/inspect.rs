@@ -3,10 +3,11 @@
 //! A prefix finds a lock by the value of its key, or by the other keys that belong to it, so it shows only locks that a client
 //! of this project holds or waits for: any other key might be anything. A lock that is asked for by its own name shows any holder.
 
-use super::client::{Client, Request};
+use super::client::Client;
 use super::each;
 use super::names;
 use super::reply::{self, LockReply};
+use super::request::Request;
 use crate::contract::{Line, Scope};
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;

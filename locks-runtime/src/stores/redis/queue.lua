@@ -18,75 +18,95 @@ local WATCHED = '{' .. namespace .. '}:watch'
 -- Above this no number can be counted on exactly: up to the year 2255.
 local GREATEST = 9e15
 
--- First the two commands that most calls are, before anything is made that they do not need.
+-- First the two commands that most calls are, of locks with which nobody else has to do. Nothing is made before that they do
+-- not need, and no more is done than they need: each step here is a part of what every lock costs.
 
--- enter TTL refuse|queue VALUE…: acquires each lock if it is free and nobody waits for it, or watches. Several: the fence of
--- each, 0 if it is to be asked for alone. One: more than that, see below.
 if command == 'enter' then
-  local beside, names, numbers, fences = {}, {}, {}, {}
-  for number = 1, #KEYS do
-    local prefix = '{' .. KEYS[number] .. '}:'
-    beside[2 * number - 1] = prefix .. 'queue'
-    -- Of a user who has no right to the one of the namespace.
-    beside[2 * number] = prefix .. 'fence'
-    fences[number] = 0
-  end
-  local is_watched
-  if by_slot then
-    is_watched = redis.pcall('EXISTS', WATCHED) ~= 0
-  else
-    beside[#beside + 1] = WATCHED
-  end
-  local is_free = not is_watched and redis.pcall('EXISTS', unpack(beside)) == 0
-  if not is_free and #KEYS > 1 then is_watched = is_watched or redis.pcall('EXISTS', WATCHED) ~= 0 end
-  if is_free or (#KEYS > 1 and not is_watched) then
-    for number = 1, #KEYS do
-      if is_free or redis.pcall('EXISTS', beside[2 * number - 1], beside[2 * number]) == 0 then
-        -- There may be no room.
-        local set = redis.pcall('SET', KEYS[number], ARGV[5 + number], 'NX', 'PX', ARGV[4])
-        if set and set.ok then names[#names + 1], numbers[#numbers + 1] = KEYS[number], number end
-      end
-    end
-  end
-  if #names > 0 then
-    local fence = redis.pcall('INCRBY', FENCES, #names)
-    if type(fence) == 'number' and fence <= GREATEST then
+  -- The last of so many further fences; nothing if the user has no right to count them, or they are no number.
+  --
+  -- It never stays more than a millisecond behind the server's clock, so that what a server has forgotten in a restart or a
+  -- failover is less than what it grants afterwards. Whoever calls knows below which number it has to be looked at, which
+  -- is everything for the first call on a connection.
+  local function next_fences(count)
+    local fence = redis.pcall('INCRBY', FENCES, count)
+    if type(fence) ~= 'number' or fence > GREATEST then return nil end
+    if fence < tonumber(ARGV[6]) then
       local time = redis.call('TIME')
       local micros = time[1] * 1000000 + time[2]
-      -- It never stays more than a millisecond behind the clock: whatever a server has forgotten in a restart or a failover
-      -- was less than what it grants afterwards, and costs no write of its own where many locks are acquired.
       if fence < micros - 1000 then
-        fence = micros + #names
+        fence = micros + count
         redis.call('SET', FENCES, string.format('%.0f', fence))
       end
-      for at, number in ipairs(numbers) do fences[number] = fence - #names + at end
-    else
-      -- The user has no right to it, or it is no number.
-      redis.call('DEL', unpack(names))
+    end
+    return fence
+  end
+
+  -- enter TTL refuse|queue LOOK VALUE: acquires the lock if it is free and nobody waits for it, or watches; and if not, see
+  -- below
+  if #KEYS == 1 then
+    local name, prefix = KEYS[1], '{' .. KEYS[1] .. '}:'
+    -- A lock's own fence is that of a user who has no right to the namespace's.
+    local beside = by_slot and redis.pcall('EXISTS', prefix .. 'queue', prefix .. 'fence')
+      or redis.pcall('EXISTS', prefix .. 'queue', prefix .. 'fence', WATCHED)
+    if beside == 0 and not (by_slot and redis.pcall('EXISTS', WATCHED) ~= 0) then
+      -- There may be no room.
+      local set = redis.pcall('SET', name, ARGV[7], 'NX', 'PX', ARGV[4])
+      if set and set.ok then
+        local fence = next_fences('1')
+        if fence then return { 'held', fence } end
+        redis.call('DEL', name)
+      end
     end
   end
-  if #KEYS > 1 then return fences end
-  if fences[1] > 0 then return { 'held', string.format('%.0f', fences[1]) } end
+
+  -- enter TTL refuse|queue LOOK VALUE…: the same for several; the fence of each, 0 of one that is to be asked for alone
+  if #KEYS > 1 then
+    local beside, names, numbers, fences = {}, {}, {}, {}
+    for number, name in ipairs(KEYS) do
+      local prefix = '{' .. name .. '}:'
+      beside[2 * number - 1], beside[2 * number], fences[number] = prefix .. 'queue', prefix .. 'fence', 0
+    end
+    if redis.pcall('EXISTS', WATCHED) ~= 0 then return fences end
+    local is_free = redis.pcall('EXISTS', unpack(beside)) == 0
+    for number, name in ipairs(KEYS) do
+      if is_free or redis.pcall('EXISTS', beside[2 * number - 1], beside[2 * number]) == 0 then
+        local set = redis.pcall('SET', name, ARGV[6 + number], 'NX', 'PX', ARGV[4])
+        if set and set.ok then names[#names + 1], numbers[#numbers + 1] = name, number end
+      end
+    end
+    local last = #names > 0 and next_fences(tostring(#names))
+    for at, number in ipairs(numbers) do fences[number] = last and last - #names + at or 0 end
+    if #names > 0 and not last then redis.call('DEL', unpack(names)) end
+    return fences
+  end
 end
 
--- leave TOKEN…: releases each lock that the entry with this token holds, if the hold is in one piece and nobody watches.
--- Several: 1 for each that is released, 0 if it is to be asked for alone. One: more than that, see below.
 if command == 'leave' then
-  local asked, names, done = {}, {}, {}
-  for number = 1, #KEYS do asked[number] = KEYS[number] end
-  local is_watched = false
-  if by_slot then is_watched = redis.pcall('EXISTS', WATCHED) ~= 0 else asked[#asked + 1] = WATCHED end
-  local values = redis.pcall('MGET', unpack(asked))
-  is_watched = is_watched or (not by_slot and values[#asked])
-  for number = 1, #KEYS do
-    local value, token = values[number], ARGV[3 + number] .. '\n'
-    local is_whole = value and not is_watched and string.sub(value, 1, #token) == token
-    if is_whole then names[#names + 1] = KEYS[number] end
-    done[number] = is_whole and 1 or 0
+  -- leave TOKEN: releases the lock that the entry with this token holds, if the hold is in one piece and nobody watches; and
+  -- if not, see below
+  if #KEYS == 1 then
+    local values = by_slot and { redis.pcall('GET', KEYS[1]), redis.pcall('GET', WATCHED) }
+      or redis.pcall('MGET', KEYS[1], WATCHED)
+    local value, token = values[1], ARGV[4] .. '\n'
+    if type(value) == 'string' and not values[2] and string.sub(value, 1, #token) == token then
+      return redis.call('DEL', KEYS[1])
+    end
   end
-  if #names > 0 then redis.call('DEL', unpack(names)) end
-  if #KEYS > 1 then return done end
-  if done[1] == 1 then return 1 end
+
+  -- leave TOKEN…: the same for several; 1 for each that is released, 0 for one that is to be asked for alone
+  if #KEYS > 1 then
+    local names, done = {}, {}
+    local is_watched = redis.pcall('EXISTS', WATCHED) ~= 0
+    local values = redis.pcall('MGET', unpack(KEYS))
+    for number, name in ipairs(KEYS) do
+      local value, token = values[number], ARGV[3 + number] .. '\n'
+      local is_whole = value and not is_watched and string.sub(value, 1, #token) == token
+      if is_whole then names[#names + 1] = name end
+      done[number] = is_whole and 1 or 0
+    end
+    if #names > 0 then redis.call('DEL', unpack(names)) end
+    return done
+  end
 end
 
 local time = redis.call('TIME')
@@ -370,10 +390,10 @@ end
 
 local commands = {}
 
--- enter TTL refuse|queue VALUE: acquires the lock, or enters the queue
+-- enter TTL refuse|queue LOOK VALUE: acquires the lock, or enters the queue
 function commands.enter()
   local lock, px, when_busy = lock(1), tonumber(ARGV[4]), ARGV[5]
-  local token, record = string.match(ARGV[6], '^([^\n]*)\n(.*)$')
+  local token, record = string.match(ARGV[7], '^([^\n]*)\n(.*)$')
   local current = current_owner(lock)
   if not current then return { 'held', grant(lock, token, record, px) } end
   if current == token then return state(lock, token) end

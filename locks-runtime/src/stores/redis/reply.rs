@@ -44,6 +44,7 @@ pub(super) struct LockReply {
 
 pub(super) fn entry(value: &Value) -> Result<EntryReply, Error> {
     let reply = match items(value)? {
+        [word, Value::Int(fence)] if is(word, "held") => u64::try_from(*fence).ok().map(EntryReply::Held),
         [word, fence] if is(word, "held") => Some(EntryReply::Held(number(fence)?)),
         [word, first, ours, left, mark] if is(word, "queued") => Some(EntryReply::Queued(QueuePosition {
             is_first: *first == Value::Int(1),
@@ -66,7 +67,7 @@ pub(super) fn entry(value: &Value) -> Result<EntryReply, Error> {
 
 /// The script's reply about an entry that holds with this fence.
 pub(super) fn held(fence: i64) -> Value {
-    Value::Array(vec![Value::BulkString(b"held".into()), Value::BulkString(fence.to_string().into())])
+    Value::Array(vec![Value::BulkString(b"held".into()), Value::Int(fence)])
 }
 
 pub(super) fn lock(value: &Value) -> Result<LockReply, Error> {
@@ -195,6 +196,8 @@ mod tests {
     fn what_the_script_replies_is_read_and_nothing_else() {
         let held = Value::Array(vec![text("held"), text("1763733600000000")]);
         assert_eq!(entry(&held).unwrap(), EntryReply::Held(1_763_733_600_000_000));
+        assert_eq!(entry(&super::held(7)).unwrap(), EntryReply::Held(7));
+        assert!(entry(&super::held(-1)).is_err());
         let queued = Value::Array(vec![text("queued"), Value::Int(1), Value::Int(0), Value::Int(-1), text("x")]);
         let position = QueuePosition { is_first: true, notifies: false, expires_in: None, mark: b"x".into() };
         assert_eq!(entry(&queued).unwrap(), EntryReply::Queued(position));

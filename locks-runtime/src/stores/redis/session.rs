@@ -3,9 +3,10 @@
 //! Redis has nothing like a session. Ours is a number in the tokens of its entries; it lapses, by our own clock, when
 //! no renewal was acknowledged for its TTL, and each of its keys does so in the server, no sooner.
 
-use super::batch::{self, Part, Work};
+use super::batch;
 use super::client::{Client, milliseconds};
 use super::entries::Status;
+use super::part::{Part, Work};
 use super::shared::Shared;
 use super::subscription::Subscription;
 use super::{enter, extend, removed, renew, wait};

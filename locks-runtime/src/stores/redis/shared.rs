@@ -1,9 +1,10 @@
 //! What the futures of one session share.
 
-use super::client::{Client, Request, Response};
+use super::client::Client;
 use super::entries::Entries;
 use super::error;
 use super::names;
+use super::request::{Request, Response};
 use super::subscription::Subscription;
 use crate::contract::Entry;
 use crate::values::error::Error;

@@ -1,6 +1,7 @@
 //! Letting it be known in the store that somebody watches: who acquires or releases a free lock publishes it only then.
 
-use super::client::{Client, Request, milliseconds};
+use super::client::{Client, milliseconds};
+use super::request::Request;
 use crate::values::error::{Error, ErrorKind};
 use crate::world::clock::Moment;
 use redis::Value;

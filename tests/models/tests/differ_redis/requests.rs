@@ -101,13 +101,13 @@ impl Steps {
         let (command, arguments) = match random.below(17) {
             0..4 => {
                 let value = value(random);
-                ("enter", vec![px, random.pick(&["refuse", "queue", "queue"]).to_owned(), value])
+                ("enter", vec![px, random.pick(&["refuse", "queue", "queue"]).to_owned(), look(random), value])
             }
             13 => {
                 // Several have different locks.
                 one = some_locks(random);
                 let values = one.iter().map(|_| value(random)).collect::<Vec<_>>();
-                ("enter", [px, "queue".to_owned()].into_iter().chain(values).collect())
+                ("enter", [px, "queue".to_owned(), look(random)].into_iter().chain(values).collect())
             }
             14 | 15 => {
                 one = some_locks(random);
@@ -211,6 +211,11 @@ pub(crate) const SCRIPT_NAME: &str = "(script)";
 fn token(random: &mut Random) -> String {
     let kept = if random.chance(5) { ".kept" } else { "" };
     format!("{}.0000000000000007.{}{kept}", random.pick(&CLIENTS), 1 + random.below(3))
+}
+
+/// Below which fence the script looks at the clock.
+fn look(random: &mut Random) -> String {
+    random.pick(&["0", "9000000000000000", "9000000000000000"]).to_owned()
 }
 
 fn some_locks(random: &mut Random) -> Vec<&'static str> {
