@@ -3,8 +3,8 @@
 
 use crate::values::mutex::Mutex;
 use crate::world::World;
-use crate::world::runtime::Started;
-use std::future::{Future, poll_fn};
+use crate::world::started::Started;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 /// The result of work in the background, for whoever polls it. Dropping it cancels the work, and drops the result.
 #[derive(Debug)]
 pub(crate) struct Offer<T> {
-    /// The work; its value is there if it ended at the first poll.
-    work: Option<Started<Option<T>>>,
+    /// The work. Its value is offered if it ended in the background.
+    work: Option<Started<T>>,
     offered: Arc<Mutex<Offered<T>>>,
 }
 
@@ -41,33 +41,25 @@ enum Offered<T> {
 }
 
 impl<T: Send + Unpin + 'static> Offer<T> {
-    /// Begins `work` on this thread, and goes on in the background if it does not end at the first poll. A result that is not
-    /// taken within `limit` goes to `unclaimed`.
-    pub(crate) fn begin<F>(world: &World, limit: Duration, mut work: Pin<Box<F>>, unclaimed: fn(T)) -> Self
+    /// Begins `work` on this thread. If it ends in the background, a result that is not taken within `limit` goes to
+    /// `unclaimed`.
+    pub(crate) fn begin<F>(world: &World, limit: Duration, work: Pin<Box<F>>, unclaimed: fn(T)) -> Self
     where
         F: Future<Output = T> + Send + 'static,
     {
         let offered = Arc::new(Mutex::new(Offered::Pending(None)));
         let theirs = Arc::clone(&offered);
-        let work = world.runtime().start(Box::pin(async move {
-            let mut is_first_poll = true;
-            let result = poll_fn(|context| {
-                let polled = work.as_mut().poll(context);
-                is_first_poll &= polled.is_ready();
-                polled
-            });
-            let result = result.await;
-            if is_first_poll {
-                return Some(result);
-            }
-            let taken = Offered::offer(&theirs, result);
-            tokio::select! {
-                biased;
-                _ = taken => {}
-                () = tokio::time::sleep(limit) => Offered::take_back(&theirs).map_or((), unclaimed),
-            }
-            None
-        }));
+        let work = world.runtime().start_or(work, move |work| {
+            Box::pin(async move {
+                let taken = Offered::offer(&theirs, work.await);
+                tokio::select! {
+                    biased;
+                    _ = taken => {}
+                    () = tokio::time::sleep(limit) => Offered::take_back(&theirs).map_or((), unclaimed),
+                }
+                None
+            })
+        });
         Self { work: Some(work), offered }
     }
 }
@@ -112,16 +104,13 @@ impl<T: Unpin> Future for Offer<T> {
             return taken;
         }
         let Some(work) = &mut self.work else { return Poll::Pending };
-        match Pin::new(work).poll(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Some(value))) => Poll::Ready(Ok(value)),
+        let Some(value) = std::task::ready!(Pin::new(work).poll(context)) else {
+            self.work = None;
             // It has offered its result since the look above.
-            Poll::Ready(Some(None)) => {
-                self.work = None;
-                self.offered.lock().take(context)
-            }
-            Poll::Ready(None) => Poll::Ready(Err(NoResult::Panicked)),
-        }
+            let taken = self.offered.lock().take(context);
+            return if taken.is_pending() { Poll::Ready(Err(NoResult::Panicked)) } else { taken };
+        };
+        Poll::Ready(Ok(value))
     }
 }
 
@@ -136,6 +125,7 @@ impl<T> Drop for Offer<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::poll_fn;
     use tokio::time::sleep;
 
     const LIMIT: Duration = Duration::from_secs(10);
@@ -171,7 +161,8 @@ mod tests {
         assert!(poll_fn(|context| Poll::Ready(Pin::new(&mut offer).poll(context).is_pending())).await);
         sleep(LIMIT * 2 - Duration::from_millis(1)).await;
         assert_eq!(Arc::strong_count(&value), 2);
-        sleep(Duration::from_millis(2)).await;
+        // It was left to its caller for a moment first.
+        sleep(Duration::from_millis(30)).await;
         assert_eq!(Arc::strong_count(&value), 1);
         assert_eq!(offer.await, Err(NoResult::Unclaimed));
     }

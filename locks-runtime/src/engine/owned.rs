@@ -12,7 +12,7 @@ use crate::values::fence::Fence;
 use crate::world::clock::Moment;
 use crate::world::departure::Departure;
 use crate::world::panic::contained;
-use crate::world::runtime::Started;
+use crate::world::started::Started;
 use std::future::ready;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

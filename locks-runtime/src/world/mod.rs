@@ -6,12 +6,15 @@
 pub(crate) mod clock;
 pub(crate) mod departure;
 mod dial;
+mod first_timer;
 #[cfg(feature = "testing")]
 mod gate;
 pub(crate) mod panic;
 pub(crate) mod process;
 mod random;
 pub(crate) mod runtime;
+pub(crate) mod started;
+mod unpolled;
 
 #[cfg(all(feature = "testing", feature = "etcd"))]
 pub use dial::EtcdDial;
@@ -130,6 +133,12 @@ impl World {
     /// The work goes on and its result is dropped.
     pub async fn block<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         self.runtime.block(work).await
+    }
+
+    /// `future`, unless it takes longer than `limit`.
+    #[cfg(feature = "etcd")]
+    pub(crate) async fn within<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+        self.runtime.within(limit, future).await
     }
 
     /// Whether this process was forked from the one that the world is of.

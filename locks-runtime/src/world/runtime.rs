@@ -1,14 +1,17 @@
 //! The background thread: the only room that spawns.
 
+use super::first_timer::FirstTimer;
 use super::process::{PerProcess, Process};
+use super::unpolled::{AllUnpolled, Unpolled};
 use crate::values::error::{Error, ErrorKind};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::runtime::Handle;
+use tokio::runtime::{EnterGuard, Handle};
 use tokio::sync::oneshot;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
 
 /// Where the engine's own work runs: one thread of its own, named `locks`, whatever runtimes the application has.
 ///
@@ -21,6 +24,8 @@ use tokio::task::{AbortHandle, JoinHandle};
 pub(crate) struct Runtime {
     handle: Handle,
     process: Process,
+    unpolled: Arc<AllUnpolled>,
+    first_timer: Arc<FirstTimer>,
     /// What a simulated process is paused by.
     #[cfg(feature = "testing")]
     gate: Option<super::gate::Gate>,
@@ -36,13 +41,16 @@ impl Runtime {
             )
             .with_source(cause)
         })?;
-        Ok(Self::of(thread.handle.clone()))
+        let (unpolled, first_timer) = (Arc::clone(&thread.unpolled), Arc::clone(&thread.first_timer));
+        Ok(Self { unpolled, first_timer, ..Self::of(thread.handle.clone()) })
     }
 
     fn of(handle: Handle) -> Self {
         Self {
             handle,
             process: Process::current(),
+            unpolled: Arc::default(),
+            first_timer: Arc::default(),
             #[cfg(feature = "testing")]
             gate: None,
         }
@@ -84,43 +92,19 @@ impl Runtime {
         drop(self.spawn_task(future));
     }
 
-    /// Begins `future` on this thread, and if it does not end at the first poll, moves it to the background, where it
-    /// runs to its end even if the result is not awaited.
-    ///
-    /// The first poll saves a change of threads: a store in memory answers in it, and a store on the network gets its
-    /// request out.
-    pub(crate) fn start<T, F>(&self, future: Pin<Box<F>>) -> Started<T>
-    where
-        T: Send + 'static,
-        F: Future<Output = T> + Send + ?Sized + 'static,
-    {
-        if self.is_inherited() {
-            std::mem::forget(future);
-            return Started(State::Done(None));
-        }
-        self.start_here(future)
+    /// Whether work may be polled on this thread.
+    pub(super) fn can_poll_here(&self) -> bool {
+        // A thread that ends may have no room for it any more.
+        !has_no_context() && !self.is_stopped()
     }
 
-    /// As [`start`](Runtime::start), for who has just found that this process is the runtime's own.
-    pub(crate) fn start_here<T, F>(&self, future: Pin<Box<F>>) -> Started<T>
-    where
-        T: Send + 'static,
-        F: Future<Output = T> + Send + ?Sized + 'static,
-    {
-        match self.poll_first(future) {
-            Ok(value) => Started::done(value),
-            Err(future) => self.go_on(future),
-        }
-    }
-
-    /// Polls `future` once on this thread; returns it if it did not end.
+    /// Polls `future` once on this thread; returns it if it did not end. Nobody is woken for it yet.
     pub(crate) fn poll_first<T, F>(&self, mut future: Pin<Box<F>>) -> Result<T, Pin<Box<F>>>
     where
         F: Future<Output = T> + ?Sized,
     {
-        // A thread that ends may have no room for it any more.
-        if !has_no_context() && !self.is_stopped() {
-            let _inside = self.handle.enter();
+        if self.can_poll_here() {
+            let _inside = self.enter();
             if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 return Ok(value);
             }
@@ -128,20 +112,19 @@ impl Runtime {
         Err(future)
     }
 
-    fn go_on<T, F>(&self, future: Pin<Box<F>>) -> Started<T>
-    where
-        T: Send + 'static,
-        F: Future<Output = T> + Send + ?Sized + 'static,
-    {
-        let (sender, receiver) = oneshot::channel();
-        let task = self.spawn_task(async move {
-            // Nobody may be waiting any more; then the result is of no interest.
-            let _ = sender.send(future.await);
-        });
-        Started(State::Running(receiver, task.abort_handle()))
+    /// Timers that are made until this is dropped are the background's.
+    pub(super) fn enter(&self) -> EnterGuard<'_> {
+        self.handle.enter()
     }
 
-    fn spawn_task<F>(&self, future: F) -> JoinHandle<F::Output>
+    /// Takes the work over if the caller that was woken does not poll it.
+    pub(super) fn note_unpolled(&self, work: Weak<dyn Unpolled>) {
+        if self.unpolled.note(work) {
+            self.spawn(Arc::clone(&self.unpolled).watch());
+        }
+    }
+
+    pub(super) fn spawn_task<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
     {
@@ -182,7 +165,13 @@ impl Runtime {
         if self.is_inherited() {
             return None;
         }
-        let timer = self.sleep(limit);
+        if self.first_timer.is_due() {
+            self.spawn(Arc::clone(&self.first_timer).last());
+        }
+        let timer = {
+            let _inside = self.handle.enter();
+            tokio::time::sleep(limit)
+        };
         tokio::select! {
             biased;
             value = future => Some(value),
@@ -220,6 +209,8 @@ fn has_no_context() -> bool {
 /// The thread, for as long as this lives.
 struct BackgroundThread {
     handle: Handle,
+    unpolled: Arc<AllUnpolled>,
+    first_timer: Arc<FirstTimer>,
     _lives: oneshot::Sender<()>,
 }
 
@@ -229,55 +220,7 @@ impl BackgroundThread {
         let handle = runtime.handle().clone();
         let (lives, ended) = oneshot::channel::<()>();
         std::thread::Builder::new().name("locks".to_owned()).spawn(move || runtime.block_on(ended))?;
-        Ok(Self { handle, _lives: lives })
-    }
-}
-
-/// A future that was begun. Dropping it leaves the work running; [`abort`](Started::abort) ends it.
-#[derive(Debug)]
-pub(crate) struct Started<T>(State<T>);
-
-#[derive(Debug)]
-enum State<T> {
-    Done(Option<T>),
-    Running(oneshot::Receiver<T>, AbortHandle),
-}
-
-impl<T> Started<T> {
-    /// What has ended already, with `value`.
-    pub(crate) fn done(value: T) -> Self {
-        Self(State::Done(Some(value)))
-    }
-
-    /// The value, if the work has ended.
-    pub(crate) fn value(&self) -> Option<&T> {
-        match &self.0 {
-            State::Done(value) => value.as_ref(),
-            State::Running(..) => None,
-        }
-    }
-
-    /// Cancels the work.
-    pub(crate) fn abort(&self) {
-        if let State::Running(_, task) = &self.0 {
-            task.abort();
-        }
-    }
-}
-
-impl<T: Unpin> Future for Started<T> {
-    /// `None` if the work panicked or was aborted.
-    type Output = Option<T>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        match &mut self.0 {
-            State::Done(value) => Poll::Ready(value.take()),
-            State::Running(receiver, _) => {
-                let value = std::task::ready!(Pin::new(receiver).poll(context)).ok();
-                self.0 = State::Done(None);
-                Poll::Ready(value)
-            }
-        }
+        Ok(Self { handle, unpolled: Arc::default(), first_timer: Arc::default(), _lives: lives })
     }
 }
 
@@ -302,12 +245,12 @@ pub fn blocking<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
 
     impl std::task::Wake for Unpark {
-        fn wake(self: std::sync::Arc<Self>) {
+        fn wake(self: Arc<Self>) {
             self.0.unpark();
         }
     }
 
-    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let waker = Arc::new(Unpark(std::thread::current())).into();
     let mut context = Context::from_waker(&waker);
     let mut future = std::pin::pin!(future);
     loop {
@@ -321,24 +264,6 @@ pub fn blocking<F: Future>(future: F) -> F::Output {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_ready_at_once_needs_no_thread() {
-        let runtime = Runtime::background().unwrap();
-        let name = blocking(runtime.start(Box::pin(async { std::thread::current().name().map(str::to_owned) })));
-        assert_ne!(name.unwrap().as_deref(), Some("locks"));
-    }
-
-    #[test]
-    fn what_is_not_goes_on_in_the_background_though_dropped() {
-        let runtime = Runtime::background().unwrap();
-        let (sender, receiver) = std::sync::mpsc::channel();
-        drop(runtime.start(Box::pin(async move {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            sender.send(std::thread::current().name().map(str::to_owned)).unwrap();
-        })));
-        assert_eq!(receiver.recv().unwrap().as_deref(), Some("locks"));
-    }
 
     #[test]
     fn a_timer_works_without_a_runtime() {
