@@ -255,24 +255,25 @@ impl Client {
         let member = &self.members[at];
         let cell = member.connection();
         let before = self.identity.before();
-        let answer = async { ask(self.connected(&cell, at).await?).await };
-        let answer = tokio::time::timeout(timeout, answer).await;
-        if answer.is_ok() {
+        // Boxed, because it is large, and whatever awaits it would be as large.
+        let answer = Box::pin(async { ask(self.connected(&cell, at).await?).await });
+        let answer = self.world.within(timeout, answer).await;
+        if answer.is_some() {
             self.limit.answered();
         }
         match answer {
-            Ok(Ok(answer)) => {
+            Some(Ok(answer)) => {
                 let Some(seen) = answer.header().map(|header| Seen::new(at, header)) else { return Ok(answer) };
                 let fits = self.identity.check(&self.config.endpoints, before, seen, T::IS_CURRENT);
                 fits.map(|()| answer).map_err(AttemptError::OtherStore)
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 if Verdict::about(&error, self.can_log_in()) == Verdict::LogIn {
                     member.forget_connection(&cell);
                 }
                 Err(AttemptError::Client(error))
             }
-            Err(_) => {
+            None => {
                 // The connection may be dead, which TCP would notice only after a quarter of an hour.
                 member.forget_connection(&cell);
                 Err(AttemptError::TimedOut(timeout))

@@ -1,5 +1,6 @@
 //! How an etcd cluster is reached, checked before anything is sent.
 
+use super::pings::{PING_EVERY, PING_TIMEOUT};
 use crate::contract::{Tls, endpoint_parts, request_timeout};
 use crate::values::error::Error;
 use crate::values::secret::Credentials;
@@ -21,10 +22,6 @@ pub struct Config {
     /// TLS, which needs the feature `etcd-tls`; `None` for plain text.
     pub tls: Option<Tls>,
 }
-
-/// etcd's servers allow HTTP/2 pings every five seconds, and close connections that ping more often.
-const PING_EVERY: Duration = Duration::from_secs(10);
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Config {
     /// How long one request to one member may take.

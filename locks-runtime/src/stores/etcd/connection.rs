@@ -1,9 +1,12 @@
 //! A connection to one member.
 
+use super::channel::Channel;
 use super::config::Config;
+use super::dial::Dial;
 use super::error::Verdict;
 use crate::world::World;
 use etcd_client::{Client, Error as ClientError, KvClient, LeaseClient, MaintenanceClient, WatchClient};
+use tower::util::BoxCloneSyncService;
 
 /// A connection to one member: the parts of the client crate's client that are used here.
 #[derive(Clone)]
@@ -18,11 +21,11 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects to the member with this index in the settings.
     pub(super) async fn open(config: &Config, world: &World, member: usize) -> Result<Self, ClientError> {
-        let url = config.url(&config.endpoints[member]);
-        let client = match connect(config, world, &url, true).await {
+        let endpoint = &config.endpoints[member];
+        let client = match connect(config, world, endpoint, true).await {
             // Go's client does the same: credentials are no reason to insist on authentication.
             Err(error) if Verdict::about(&error, true) == Verdict::AuthenticationOff => {
-                connect(config, world, &url, false).await?
+                connect(config, world, endpoint, false).await?
             }
             other => other?,
         };
@@ -36,15 +39,17 @@ impl Connection {
     }
 }
 
-#[cfg_attr(
-    not(feature = "testing"),
-    expect(unused_variables, reason = "only a test's world has connections of its own")
-)]
-async fn connect(config: &Config, world: &World, url: &str, authenticate: bool) -> Result<Client, ClientError> {
+async fn connect(config: &Config, world: &World, endpoint: &str, authenticate: bool) -> Result<Client, ClientError> {
     let options = config.options(authenticate).map_err(|error| ClientError::InvalidArgs(error.to_string()))?;
+    let channel = channel(config, world, endpoint).map_err(ClientError::InvalidArgs)?;
+    Box::pin(Client::from_channel(channel, Some(options))).await
+}
+
+fn channel(config: &Config, world: &World, endpoint: &str) -> Result<etcd_client::Channel, String> {
     #[cfg(feature = "testing")]
     if let Some(dial) = world.etcd_dial() {
-        return Box::pin(Client::from_channel((dial.0)(url), Some(options))).await;
+        return Ok((dial.0)(&config.url(endpoint)));
     }
-    Box::pin(Client::connect([url], Some(options))).await
+    let channel = Channel::new(Dial::new(config, world, endpoint)?).map_err(|error| error.to_string())?;
+    Ok(etcd_client::Channel::Custom(BoxCloneSyncService::new(channel)))
 }

@@ -52,7 +52,8 @@ impl Verdict {
     pub(super) fn about(error: &ClientError, can_log_in: bool) -> Self {
         match error {
             ClientError::GRpcStatus(status) => Self::about_status(status.code() as i32, status.message(), can_log_in),
-            // A transport error by itself, without a status, comes from settings with which no connection can be made.
+            // A transport error by itself, without a status, comes from settings with which no connection can be made, as do
+            // invalid arguments.
             ClientError::InvalidArgs(_)
             | ClientError::InvalidUri(_)
             | ClientError::InvalidMetadataValue(_)
@@ -108,6 +109,11 @@ impl AttemptError {
         }
     }
 
+    /// Whether no connection can be made with these settings.
+    fn is_from_settings(&self) -> bool {
+        matches!(self, Self::Client(ClientError::TransportError(_) | ClientError::InvalidArgs(_)))
+    }
+
     /// Whether the error comes from the server rather than from the connection.
     fn is_from_server(&self) -> bool {
         matches!(self, Self::Client(ClientError::GRpcStatus(status)) if status.message().starts_with("etcdserver:"))
@@ -153,7 +159,7 @@ impl Failure {
                     "etcd at {endpoint} refuses the user or what it asks for; check the user, its password and its role"
                 ),
             ),
-            Verdict::Unsupported if matches!(cause, AttemptError::Client(ClientError::TransportError(_))) => {
+            Verdict::Unsupported if cause.is_from_settings() => {
                 Error::invalid_url(format!("no connection to etcd at {endpoint} can be made with these TLS settings"))
             }
             Verdict::Unsupported => {

@@ -26,12 +26,18 @@
 
 mod audit;
 mod batch;
+mod channel;
+#[cfg(test)]
+mod channel_tests;
 mod client;
 mod config;
 mod connection;
+mod dial;
+mod driver;
 mod enter;
 mod entries;
 mod error;
+mod exchange;
 mod extend;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -46,6 +52,7 @@ mod multiplexer;
 mod names;
 mod own_lease;
 mod part;
+mod pings;
 mod queue;
 mod relocate;
 mod removed;
@@ -56,6 +63,8 @@ mod split;
 mod survey;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "etcd-tls")]
+mod tls;
 mod wait;
 mod watch;
 mod watch_cache;
