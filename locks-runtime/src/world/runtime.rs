@@ -265,6 +265,31 @@ pub fn blocking<F: Future>(future: F) -> F::Output {
 mod tests {
     use super::*;
 
+    /// Every request has a timeout, which ends before the background thread would wake of itself.
+    #[test]
+    fn timeouts_of_other_threads_seldom_wake_the_background() {
+        let thread = BackgroundThread::start().unwrap();
+        let runtime = Runtime::of(thread.handle.clone());
+        // Its timer begins at the second poll.
+        let timed = || {
+            let mut polls = 0;
+            let third_poll = poll_fn(|context| {
+                polls += 1;
+                context.waker().wake_by_ref();
+                if polls == 3 { Poll::Ready(()) } else { Poll::Pending }
+            });
+            blocking(runtime.within(Duration::from_secs(2), third_poll)).unwrap();
+        };
+        let parked = || thread.handle.metrics().worker_park_count(0);
+        timed();
+        // Whatever ends there has been woken.
+        blocking(runtime.within(Duration::from_millis(1), std::future::pending::<()>()));
+        let before = parked();
+        (0..1000).for_each(|_| timed());
+        let woken = parked() - before;
+        assert!(woken < 300, "{woken} times");
+    }
+
     #[test]
     fn a_timer_works_without_a_runtime() {
         let runtime = Runtime::background().unwrap();

@@ -203,6 +203,10 @@ where
     G: FnOnce(Pin<Box<F>>) -> InBackground<T> + Send + 'static,
 {
     fn poll(self: Arc<Self>, waker: &Waker) -> Poll<Option<T>> {
+        if self.runtime.is_inherited() {
+            // It goes on in the parent. Another thread may have had the state locked at the fork.
+            return Poll::Pending;
+        }
         let mut state = self.state.lock();
         if let Stage::Ended(value) = &mut state.stage {
             return Poll::Ready(value.take());
@@ -233,6 +237,9 @@ where
     }
 
     fn abort(self: Arc<Self>) {
+        if self.runtime.is_inherited() {
+            return;
+        }
         let mut state = self.state.lock();
         match &mut state.stage {
             Stage::Background { task, is_aborted } => {

@@ -60,8 +60,8 @@ impl From<Error> for Failure {
 }
 
 impl Attempt {
-    /// Gets the lock from the store. It runs in the background once it has to wait, so that it goes on, and its time passes,
-    /// whether the caller is polled or not.
+    /// Gets the lock from the store. The background takes it over from a caller that is not polled, so that it goes on, and
+    /// its time passes.
     ///
     /// `entry` may be on its way into the store's queue already.
     pub(super) async fn at_the_store(
