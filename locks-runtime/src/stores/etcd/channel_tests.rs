@@ -140,7 +140,10 @@ async fn a_request_that_nobody_waits_for_is_withdrawn() {
 
 #[tokio::test]
 async fn more_requests_than_the_server_allows_wait_for_each_other() {
-    let (open, mut served) = connected(|builder| drop(builder.max_concurrent_streams(1))).await;
+    let (open, mut served) = connected(|builder| {
+        builder.max_concurrent_streams(1);
+    })
+    .await;
     // The server's settings come before its first answer.
     let first = open.send(&World::here(), request("question"));
     let (_asked, to) = next(&mut served).await;

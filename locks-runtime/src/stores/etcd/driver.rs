@@ -41,7 +41,7 @@ const DRIVEN: u8 = 1;
 const AGAIN: u8 = 2;
 
 /// How often one caller drives the connection on because of what comes meanwhile. The rest is the background's.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 4;
 
 /// The connection, and who drives it.
 pub(super) struct Driver {
@@ -88,7 +88,7 @@ impl Driver {
     /// Runs `send`, and sends what it has put into the connection.
     pub(super) fn sending<T>(self: &Arc<Self>, send: impl FnOnce() -> T) -> T {
         // What `send` wakes is this driver, which then only notes that there is something to do.
-        let driving = self.begin();
+        let driving = self.begin(DRIVEN);
         let sent = send();
         if let Some(driving) = driving {
             let _ = driving.drive();
@@ -111,7 +111,7 @@ impl Driver {
             }
             drop(background);
             // If another thread drives it to its end, that wakes this task once more.
-            match self.begin() {
+            match self.begin(DRIVEN | AGAIN) {
                 Some(driving) => driving.drive(),
                 None => Poll::Pending,
             }
@@ -119,9 +119,9 @@ impl Driver {
         .await;
     }
 
-    /// `None` if somebody drives it already, who will see that there is something to do.
-    fn begin(self: &Arc<Self>) -> Option<Driving<'_>> {
-        let before = self.state.fetch_or(DRIVEN | AGAIN, Ordering::AcqRel);
+    /// `None` if somebody drives it already, who will see whether there is something to do.
+    fn begin(self: &Arc<Self>, state: u8) -> Option<Driving<'_>> {
+        let before = self.state.fetch_or(state, Ordering::AcqRel);
         (before & DRIVEN == 0).then_some(Driving(self))
     }
 
@@ -185,21 +185,21 @@ impl<T> Drop for Held<T> {
 struct Driving<'a>(&'a Arc<Driver>);
 
 impl Driving<'_> {
-    /// Drives it as far as it goes. Ready if it is over.
+    /// Drives it as far as it goes, if there is something to do. Ready if it is over.
     fn drive(self) -> Poll<()> {
         let waker = Waker::from(Arc::clone(self.0));
         let mut context = Context::from_waker(&waker);
         for _ in 0..ROUNDS {
-            self.0.state.store(DRIVEN, Ordering::Release);
+            if self.0.state.compare_exchange(DRIVEN, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                std::mem::forget(self);
+                return Poll::Pending;
+            }
+            self.0.state.swap(DRIVEN, Ordering::AcqRel);
             let mut connection = self.0.connection.lock();
             let polled = connection.as_mut().map_or(Poll::Ready(Ok(())), |open| Pin::new(open).poll(&mut context));
             drop(connection);
             if polled.is_ready() {
                 return Poll::Ready(());
-            }
-            if self.0.state.compare_exchange(DRIVEN, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                std::mem::forget(self);
-                return Poll::Pending;
             }
         }
         Poll::Pending
