@@ -150,7 +150,12 @@ impl Holder {
     /// The record as the store keeps it.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+        // Most are shorter, and the buffer does not grow while it is written.
+        let mut record = Vec::with_capacity(320);
+        match serde_json::to_writer(&mut record, self) {
+            Ok(()) => record,
+            Err(_) => Vec::new(),
+        }
     }
 }
 
