@@ -40,6 +40,24 @@ impl Runtime {
             std::mem::forget(work);
             return Started(State::Ended(None));
         }
+        self.start_here_or(work, take_over)
+    }
+
+    /// As [`start`](Runtime::start), for who has just found that this process is the runtime's own.
+    pub(crate) fn start_here<T, F>(&self, work: Pin<Box<F>>) -> Started<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + ?Sized + 'static,
+    {
+        self.start_here_or(work, |work| Box::pin(async move { Some(work.await) }))
+    }
+
+    fn start_here_or<T, F, G>(&self, work: Pin<Box<F>>, take_over: G) -> Started<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + ?Sized + 'static,
+        G: FnOnce(Pin<Box<F>>) -> InBackground<T> + Send + 'static,
+    {
         let state = Mutex::new(Progress { stage: Stage::Polled { is_woken: false }, waiter: None });
         let begun = Arc::new(Begun { runtime: self.clone(), state });
         match begun.poll_here((work, take_over)) {
@@ -61,6 +79,14 @@ impl<T> Started<T> {
     /// What has ended already, with `value`.
     pub(crate) fn done(value: T) -> Self {
         Self(State::Ended(Some(value)))
+    }
+
+    /// The value, if the work ended when it was begun.
+    pub(crate) fn value(&self) -> Option<&T> {
+        match &self.0 {
+            State::Ended(value) => value.as_ref(),
+            State::Begun(_) => None,
+        }
     }
 
     /// Cancels the work.
