@@ -23,7 +23,7 @@ pub(crate) struct Args {
     pub(crate) on_lost: Option<Argument<OnLost>>,
     pub(crate) hold_at_least: Option<Argument<Expr>>,
     pub(crate) hold_at_most: Option<Argument<Expr>>,
-    pub(crate) mode: Option<Argument<Expr>>,
+    pub(crate) mode: Option<Argument<ModeWord>>,
     pub(crate) permits: Option<Argument<Expr>>,
     pub(crate) keys: Option<Argument<Expr>>,
     pub(crate) guard: Option<Argument<Ident>>,
@@ -39,6 +39,13 @@ pub(crate) struct Args {
 pub(crate) enum OnLost {
     Cancel(Ident),
     Continue,
+}
+
+/// The value of `mode`.
+#[derive(Clone, Copy)]
+pub(crate) enum ModeWord {
+    Exclusive,
+    Shared,
 }
 
 /// Parses all arguments. An error in one of them does not hide the errors in the next ones.
@@ -92,7 +99,7 @@ fn argument(input: ParseStream<'_>, args: &mut Args) -> Result<()> {
         "on_lost" => set(&mut args.on_lost, name, on_lost(input)),
         "hold_at_least" => set(&mut args.hold_at_least, name, input.parse()),
         "hold_at_most" => set(&mut args.hold_at_most, name, input.parse()),
-        "mode" => set(&mut args.mode, name, input.parse()),
+        "mode" => set(&mut args.mode, name, mode(input)),
         "permits" => set(&mut args.permits, name, input.parse()),
         "keys" => set(&mut args.keys, name, input.parse()),
         "guard" => set(&mut args.guard, name, identifier(input)),
@@ -120,6 +127,25 @@ fn on_lost(input: ParseStream<'_>) -> Result<OnLost> {
         "cancel" => Ok(OnLost::Cancel(word)),
         "continue" => Ok(OnLost::Continue),
         other => Err(Error::new(word.span(), format!("`on_lost` must be `cancel` or `continue`, not `{other}`"))),
+    }
+}
+
+fn mode(input: ParseStream<'_>) -> Result<ModeWord> {
+    let span = input.span();
+    let not_a_word = |_| Error::new(span, "`mode` must be `exclusive` or `shared`, without quotes");
+    let word = input.call(Ident::parse_any).map_err(not_a_word)?;
+    match word.to_string().as_str() {
+        "exclusive" => Ok(ModeWord::Exclusive),
+        "shared" => Ok(ModeWord::Shared),
+        other => {
+            let meant = match other {
+                "read" | "reader" | "share" | "Shared" => "; for a reader, write `mode = shared`",
+                "write" | "writer" | "Exclusive" | "mutex" => "; for a writer, write `mode = exclusive`",
+                "semaphore" | "permit" | "permits" => "; for a semaphore, write `permits = 3`",
+                _ => "",
+            };
+            Err(Error::new(word.span(), format!("`mode` must be `exclusive` or `shared`, not `{other}`{meant}")))
+        }
     }
 }
 
@@ -187,7 +213,7 @@ mod tests {
         assert!(matches!(args.on_lost.unwrap().value, OnLost::Continue));
         assert_eq!(text(args.hold_at_least), "1");
         assert_eq!(text(args.hold_at_most), "LONG");
-        assert_eq!(text(args.mode), "shared");
+        assert!(matches!(args.mode.unwrap().value, ModeWord::Shared));
         assert_eq!(text(args.permits), "3");
         assert_eq!(text(args.keys), "[\"/a\" , \"/b\"]");
         assert_eq!(args.guard.unwrap().value, "held");

@@ -7,6 +7,7 @@ use crate::facade;
 use crate::function::{Frame, Function};
 use crate::kept::{self, Uses};
 use crate::key::{self, Key};
+use crate::mode::{self, Mode};
 use crate::scope::Scope;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
@@ -25,6 +26,7 @@ pub(crate) struct Locked {
     pub(crate) wait: Option<Length>,
     pub(crate) hold_at_least: Option<Length>,
     pub(crate) hold_at_most: Option<Length>,
+    pub(crate) mode: Mode,
     /// Whether the body continues after the lock is lost.
     pub(crate) continues: bool,
     pub(crate) guard: Option<Ident>,
@@ -40,7 +42,10 @@ pub(crate) struct Locked {
 ///
 /// All errors: those in `errors`, and those found here.
 pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) -> syn::Result<Locked> {
-    check_reserved(&args, &mut errors);
+    if let Some(keys) = &args.keys {
+        errors.at(&keys.name, "`keys` is not supported yet; use one `key` that covers them all");
+    }
+    let mode = mode::check(args.mode, args.permits, &mut errors);
     let least_name = args.hold_at_least.as_ref().map(|argument| argument.name.clone());
     let most_name = args.hold_at_most.as_ref().map(|argument| argument.name.clone());
     let ttl = duration::check(args.ttl, Zero::Refused, &mut errors);
@@ -77,10 +82,14 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
             Length::Expression(expression) => Some(Length::Expression(Expr::Verbatim(code(expression)))),
             literal @ Length::Literal(_) => Some(literal),
         });
+    let mode = match mode {
+        Mode::Expression(expression) => Mode::Expression(scope.resolved(expression, None)),
+        other => other,
+    };
     // Without a key there was an error above.
     let key = key.unwrap_or(Key::Expression(TokenStream::new()));
     let lengths = [&ttl, &wait, &hold_at_least, &hold_at_most].into_iter().flatten().map(Length::code);
-    let before = lengths.chain([key.code()]).chain(client.clone()).collect();
+    let before = lengths.chain(mode.code().cloned()).chain([key.code()]).chain(client.clone()).collect();
     let uses = Uses { before, after: or.clone().unwrap_or_default() };
     let kept = kept::keep(&mut function, &uses);
     Ok(Locked {
@@ -92,26 +101,13 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
         wait,
         hold_at_least,
         hold_at_most,
+        mode,
         continues,
         guard,
         client,
         or,
         kept,
     })
-}
-
-/// The arguments that are reserved for a later version.
-fn check_reserved(args: &Args, errors: &mut Errors) {
-    let reserved = [
-        (&args.mode, "`mode` is not supported yet; remove it: every lock is exclusive"),
-        (&args.permits, "`permits` is not supported yet; remove it: every lock has one holder"),
-        (&args.keys, "`keys` is not supported yet; use one `key` that covers them all"),
-    ];
-    for (argument, message) in reserved {
-        if let Some(argument) = argument {
-            errors.at(&argument.name, message);
-        }
-    }
 }
 
 fn check_name(name: LitStr, errors: &mut Errors) -> LitStr {

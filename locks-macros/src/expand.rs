@@ -24,6 +24,7 @@ use crate::duration::Length;
 use crate::function::{Frame, Function};
 use crate::future::{self, Tail};
 use crate::key::{Key, Part};
+use crate::mode::Mode;
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
@@ -136,7 +137,8 @@ fn given(locked: &Locked, private: &Private<'_>) -> Option<TokenStream> {
         Some(Length::Expression(code)) => Some(quote_spanned!(here=> .#name(#code))),
         _ => None,
     });
-    let computed: TokenStream = client.chain(lengths).collect();
+    let permits = locked.mode.code().map(|code| quote_spanned!(here=> .permits(#code)));
+    let computed: TokenStream = client.chain(lengths).chain(permits).collect();
     let given = quote_spanned!(here=> let __given = #private::Given::new(__site.options) #computed;);
     (!computed.is_empty()).then_some(given)
 }
@@ -154,7 +156,12 @@ fn options(locked: &Locked, private: &Private<'_>) -> TokenStream {
         Some(quote_spanned!(here=> #name: ::core::option::Option::Some(#length),))
     });
     let on_lost = locked.continues.then(|| quote_spanned!(here=> on_lost: #private::OnLost::Continue,));
-    let fields: TokenStream = literals.chain(on_lost).collect();
+    let mode = match locked.mode {
+        Mode::Shared => Some(quote_spanned!(here=> mode: #private::Mode::Shared,)),
+        Mode::Permits(permits) => Some(quote_spanned!(here=> mode: #private::Mode::Permits(#permits),)),
+        Mode::Exclusive | Mode::Expression(_) => None,
+    };
+    let fields: TokenStream = literals.chain(on_lost).chain(mode).collect();
     match fields.is_empty() {
         true => quote_spanned!(here=> #private::Options::DEFAULT),
         false => quote_spanned!(here=> #private::Options { #fields ..#private::Options::DEFAULT }),

@@ -13,6 +13,7 @@ mod future;
 mod fuzz;
 mod kept;
 mod key;
+mod mode;
 mod names;
 mod scan;
 mod scope;

@@ -11,7 +11,7 @@ pub(crate) const ARGUMENTS: [(&str, &str); 14] = [
     ("on_lost", "continue"),
     ("hold_at_least", "\"1m30s\""),
     ("hold_at_most", "\"1m30s\""),
-    ("mode", "exclusive"),
+    ("mode", "shared"),
     ("permits", "3"),
     ("keys", "[\"/a/{from}\", \"/a/{to}\"]"),
     ("guard", "guard"),
@@ -21,7 +21,7 @@ pub(crate) const ARGUMENTS: [(&str, &str); 14] = [
 ];
 
 /// The arguments that are parsed and not supported yet.
-const RESERVED: [&str; 3] = ["mode", "permits", "keys"];
+const RESERVED: [&str; 1] = ["keys"];
 
 /// A value that is valid for the argument `name`; `None` if there is no such argument.
 pub(crate) fn example(name: &str) -> Option<&'static str> {
@@ -29,7 +29,7 @@ pub(crate) fn example(name: &str) -> Option<&'static str> {
 }
 
 /// What other libraries call their arguments, in lower case and without `_`, and what to write here instead.
-const ELSEWHERE: [(&[&str], &str); 9] = [
+const ELSEWHERE: [(&[&str], &str); 11] = [
     (
         &["lockatmostfor", "lockatmost", "defaultlockatmostfor"],
         "`ttl` is how long the lock outlives a dead process, and `hold_at_most` stops the body",
@@ -49,6 +49,8 @@ const ELSEWHERE: [(&[&str], &str); 9] = [
         &["retry", "retries", "retrycount", "retrydelay", "retryinterval"],
         "write `wait`: the call waits in a queue, without retries",
     ),
+    (&["shared", "read", "reader", "readlock", "rwlock"], "for a reader, write `mode = shared`"),
+    (&["semaphore", "maxcount", "limit", "slots", "concurrency", "maxconcurrency"], "write `permits`"),
     (&["lockname", "lockkey", "resource", "id"], WRITE_KEY),
     (&["prefix", "namespace"], "write it into the store's URL, such as `etcd://host/namespace`"),
 ];

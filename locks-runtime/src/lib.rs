@@ -23,7 +23,8 @@ pub use values::error::{Error, ErrorKind};
 pub use values::fence::Fence;
 pub use values::holder::Holder;
 pub use values::key::Key;
-pub use values::options::{Mode, OnLost, Options};
+pub use values::mode::Mode;
+pub use values::options::{OnLost, Options};
 pub use world::runtime::blocking;
 
 /// The contract that a store of locks fulfils, and everything else that a store needs: for stores in crates of their own.
@@ -73,6 +74,7 @@ pub mod store {
         Orphans, Pem, Pending, Renewal, Scope, Session, Store, Tls, Uncovered, WhenBusy, boxed, poll,
     };
     pub use crate::values::defaults::Defaults;
+    pub use crate::values::mode::Ahead;
     pub use crate::values::mutex::Mutex;
     pub use crate::values::secret::{Credentials, Secret};
     pub use crate::values::url::StoreUrl;
@@ -95,11 +97,12 @@ pub mod __private {
     pub use crate::api::call::{KeyValue, Site, acquiring, call_blocking, key, key_of, skipped, skipped_in, value};
     pub use crate::api::guard::Guard;
     pub use crate::api::kind::{AFuture, Kind, NoFuture, Other, RunsUnderTheLock, runs_under_the_lock};
-    pub use crate::api::length::{Given, Length};
+    pub use crate::api::length::{Count, Given, Length};
     pub use crate::api::locks::Locks;
     pub use crate::api::run::{Acquiring, Held, Run, run};
     pub use crate::values::error::Error;
     pub use crate::values::key::Key;
-    pub use crate::values::options::{Mode, OnLost, Options};
+    pub use crate::values::mode::Mode;
+    pub use crate::values::options::{OnLost, Options};
     pub use std::time::Duration;
 }

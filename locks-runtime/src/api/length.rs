@@ -2,7 +2,9 @@
 
 use super::locks::Locks;
 use crate::values::error::Error;
+use crate::values::mode::Mode;
 use crate::values::options::Options;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// A duration as the expression of an argument has it: a [`Duration`], a whole number of seconds, or an `Option` of these.
@@ -72,6 +74,37 @@ lent!(Duration i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
 signed!(i8 i16 i32 i64 i128 isize);
 unsigned!(u8 u16 u32 u64 u128 usize);
 
+/// A number as the expression of an argument has it.
+#[diagnostic::on_unimplemented(message = "`{Self}` is not a whole number", label = "expected an integer")]
+pub trait Count {
+    /// The number, if it is not negative and not too large.
+    fn count(self) -> Option<u32>;
+}
+
+macro_rules! counts {
+    ($($number:ty)*) => {$(
+        impl Count for $number {
+            fn count(self) -> Option<u32> {
+                u32::try_from(self).ok()
+            }
+        }
+
+        impl Count for &$number {
+            fn count(self) -> Option<u32> {
+                (*self).count()
+            }
+        }
+    )*};
+}
+
+counts!(i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
+
+impl Count for NonZeroU32 {
+    fn count(self) -> Option<u32> {
+        Some(self.get())
+    }
+}
+
 /// What the expressions of an attribute evaluated to: the client, and options as far as they were valid.
 #[derive(Debug)]
 #[must_use]
@@ -111,6 +144,20 @@ impl Given {
         self.with("hold_at_most", most.length(), |options| &mut options.hold_at_most)
     }
 
+    /// With a number of permits: [`Options::check`] refuses one of 0.
+    pub fn permits(mut self, permits: impl Count) -> Self {
+        if let Ok(options) = &mut self.options {
+            match permits.count() {
+                Some(permits) => options.mode = Mode::Permits(permits),
+                None => {
+                    let message = format!("`permits` must be from 1 to {}", u32::MAX);
+                    self.options = Err(Error::invalid_option(message));
+                }
+            }
+        }
+        self
+    }
+
     /// The client and the options.
     pub(super) fn into_parts(self) -> (Option<Locks>, Result<Options, Error>) {
         (self.client, self.options)
@@ -146,6 +193,22 @@ mod tests {
         assert_eq!((options.ttl, options.wait), (seconds(10), seconds(20)));
         assert_eq!((options.hold_at_most, options.hold_at_least), (seconds(30), None));
         assert_eq!(Given::new(Options::default()).wait(0).into_parts().1.unwrap().wait, Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn permits_are_a_number_of_any_type_that_is_not_too_large() {
+        let permits = |given: Given| given.into_parts().1.and_then(|options| options.check().map(|()| options.mode));
+        let given = || Given::new(Options::default());
+        for five in [given().permits(5), given().permits(5_u64), given().permits(&5_usize), given().permits(5_i8)] {
+            assert_eq!(permits(five).unwrap(), Mode::Permits(5));
+        }
+        for none in [given().permits(-1), given().permits(u64::MAX), given().permits(0)] {
+            let refused = permits(none).unwrap_err();
+            assert!(
+                refused.kind() == ErrorKind::InvalidOption && refused.to_string().contains("`permits`"),
+                "{refused}"
+            );
+        }
     }
 
     #[test]

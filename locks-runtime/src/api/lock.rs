@@ -7,6 +7,7 @@ use crate::engine::core::Engine;
 use crate::engine::request::Caller;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::key::Key;
+use crate::values::mode::Mode;
 use crate::values::options::{OnLost, Options};
 use std::borrow::Cow;
 use std::future::Future;
@@ -121,6 +122,30 @@ impl Lock {
     /// ```
     pub fn hold_at_most(mut self, most: impl Into<Option<Duration>>) -> Self {
         self.options.hold_at_most = most.into();
+        self
+    }
+
+    /// Who else may hold the lock meanwhile: nobody by default, other readers with [`Mode::Shared`], and with
+    /// [`Mode::Permits`] so many at a time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// use distributed_locks::{Locks, Mode};
+    ///
+    /// let locks = Locks::connect("memory:mode")?;
+    /// let call = || locks.lock("/limits/geocoder").mode(Mode::Permits(2)).try_acquire();
+    /// let (first, second) = (call().await?, call().await?);
+    /// assert!(first.is_some() && second.is_some());
+    /// assert!(call().await?.is_none(), "two at a time");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.options.mode = mode;
         self
     }
 

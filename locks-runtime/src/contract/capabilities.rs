@@ -23,9 +23,9 @@ pub struct Capabilities {
     pub force_release: bool,
     /// The store notices by itself that an entry is gone ([`Session::removed`](super::Session::removed)).
     pub notices_removal: bool,
-    /// [`Mode`](crate::Mode) may be shared.
+    /// [`Mode::Shared`](crate::Mode::Shared): readers beside each other.
     pub shared: bool,
-    /// More than one holder at once.
+    /// [`Mode::Permits`](crate::Mode::Permits): a limited number of holders beside each other.
     pub permits: bool,
     /// Several keys in one step.
     pub multi_key: bool,

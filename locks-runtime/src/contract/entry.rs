@@ -2,7 +2,7 @@
 
 use crate::values::holder::Holder;
 use crate::values::key::Key;
-use crate::values::options::Mode;
+use crate::values::mode::Mode;
 use std::sync::Arc;
 
 /// One place in one lock's queue. Made before anything is sent, so that a repeated or unanswered request can be found.
@@ -15,7 +15,8 @@ pub struct Entry {
     pub number: u64,
     /// Who asks; the store keeps it as JSON.
     pub holder: Arc<Holder>,
-    /// Whether the hold may be shared.
+    /// Who else may hold the lock meanwhile: [`Mode::holds_behind`] is the rule. Not exclusive only where the store
+    /// [claims](super::Capabilities) it.
     pub mode: Mode,
 }
 

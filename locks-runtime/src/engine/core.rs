@@ -10,6 +10,7 @@ use crate::values::defaults::Defaults;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
 use crate::values::key::Key;
+use crate::values::mode::Mode;
 use crate::values::options::Options;
 use crate::world::World;
 use crate::world::panic::with_contained_wakers;
@@ -63,6 +64,7 @@ impl Engine {
             name,
             origin,
             mode: options.mode.name().into(),
+            permits: if let Mode::Permits(limit) = options.mode { limit } else { 0 },
             requested_at_ms: self.world.wall_ms(),
             // Only what is not given above.
             version: self.identity.version,
@@ -87,6 +89,20 @@ impl Engine {
             false => Ok(()),
             true => Err(Error::new(ErrorKind::Closed, "the client was closed; connect a new one")),
         }
+    }
+
+    /// Whether the store knows this mode.
+    pub(crate) fn check_mode(&self, mode: Mode) -> Result<(), Error> {
+        let (is_known, what) = match mode {
+            Mode::Exclusive => return Ok(()),
+            Mode::Shared => (self.store.capabilities().shared, "share a lock: remove `mode = shared`"),
+            Mode::Permits(_) => (self.store.capabilities().permits, "limit the holders of a lock: remove `permits`"),
+        };
+        if is_known {
+            return Ok(());
+        }
+        let message = format!("{} cannot {what}, or use another store", self.defaults.store());
+        Err(Error::new(ErrorKind::Unsupported, message))
     }
 
     /// Who holds `key`, if the store answers soon.

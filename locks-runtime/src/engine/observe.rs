@@ -11,7 +11,7 @@ use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
-use crate::values::options::{Mode, Options};
+use crate::values::options::Options;
 use crate::values::shown::Chain;
 use crate::values::target::TARGET;
 use crate::world::panic::contain;
@@ -39,7 +39,7 @@ pub(crate) fn span(key: &Key, name: &str, options: &Options) -> Span {
         "lock",
         key = %key.shown(),
         lock.name = name,
-        mode = %Mode::default(),
+        mode = %options.mode,
         wait = options.wait.map(field::debug),
         wait_ms = field::Empty,
         fence = field::Empty,

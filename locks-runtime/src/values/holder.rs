@@ -39,9 +39,12 @@ pub struct Holder {
     /// One client of one process: two clients never share it, a restart changes it.
     #[serde(deserialize_with = "lenient")]
     pub instance: Cow<'static, str>,
-    /// `exclusive`, or `shared`.
+    /// `exclusive`, `shared`, or `permit`.
     #[serde(deserialize_with = "lenient")]
     pub mode: Cow<'static, str>,
+    /// Of a `permit`: how many there are at the same time, as far as this holder knows; 0 otherwise.
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "lenient")]
+    pub permits: u32,
     /// When the lock was asked for, by the holder's own wall clock, in milliseconds since 1970.
     #[serde(rename = "at", deserialize_with = "lenient")]
     pub requested_at_ms: u64,
@@ -73,6 +76,12 @@ where
 {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(value).unwrap_or_default())
+}
+
+/// What most records do not have is not written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Holder {
@@ -259,8 +268,10 @@ mod tests {
         ];
         leaf.prop_recursive(3, 24, 6, |inner| {
             let name = prop_oneof![
-                prop::sample::select(vec!["v", "name", "origin", "host", "pid", "instance", "mode", "at", "labels"])
-                    .prop_map(str::to_owned),
+                prop::sample::select(vec![
+                    "v", "name", "origin", "host", "pid", "instance", "mode", "permits", "at", "labels"
+                ])
+                .prop_map(str::to_owned),
                 any::<String>(),
             ];
             prop_oneof![
@@ -274,8 +285,8 @@ mod tests {
     fn any_holder() -> impl Strategy<Value = Holder> {
         let texts: [_; 5] = std::array::from_fn(|_| any::<String>().prop_map(Cow::Owned));
         let labels = prop::collection::btree_map(any::<String>(), any::<String>(), 0..5);
-        (1..u32::MAX, texts, any::<u32>(), any::<u64>(), labels).prop_map(
-            |(version, [name, origin, host, instance, mode], pid, requested_at_ms, labels)| Holder {
+        (1..u32::MAX, texts, [any::<u32>(), any::<u32>()], any::<u64>(), labels).prop_map(
+            |(version, [name, origin, host, instance, mode], [pid, permits], requested_at_ms, labels)| Holder {
                 version,
                 name,
                 origin,
@@ -283,6 +294,7 @@ mod tests {
                 pid,
                 instance,
                 mode,
+                permits,
                 requested_at_ms,
                 labels,
                 remark: None,

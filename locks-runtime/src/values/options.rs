@@ -2,32 +2,8 @@
 
 use crate::values::duration;
 use crate::values::error::Error;
-use std::fmt;
+use crate::values::mode::Mode;
 use std::time::Duration;
-
-/// Whether a hold shares the lock with others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Mode {
-    /// One holder at a time.
-    #[default]
-    Exclusive,
-}
-
-impl Mode {
-    /// As holder records and spans have it.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Exclusive => "exclusive",
-        }
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// What happens to a body whose lock is lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -55,7 +31,7 @@ pub struct Options {
     /// The body is stopped after this long, and the lock released: an error of kind `LimitPassed`. A body that does not await
     /// cannot be stopped; its hold is over all the same, and the lock released a twentieth of the TTL later.
     pub hold_at_most: Option<Duration>,
-    /// Whether others may hold it too.
+    /// Who else may hold it meanwhile.
     pub mode: Mode,
 }
 
@@ -81,7 +57,7 @@ impl Options {
     /// # Errors
     ///
     /// `InvalidOption` naming the argument: a `ttl`, `hold_at_least` or `hold_at_most` of 0 or, as `wait`, of more than a year;
-    /// a `hold_at_least` above `hold_at_most`.
+    /// a `hold_at_least` above `hold_at_most`; `permits` of 0.
     pub fn check(&self) -> Result<(), Error> {
         let limits = [("ttl", self.ttl), ("hold_at_least", self.hold_at_least), ("hold_at_most", self.hold_at_most)];
         for (name, value) in limits {
@@ -89,6 +65,9 @@ impl Options {
         }
         if let Some(wait) = self.wait.filter(|wait| !wait.is_zero()) {
             duration::check("wait", wait).map_err(Error::invalid_option)?;
+        }
+        if self.mode == Mode::Permits(0) {
+            return Err(Error::invalid_option("`permits` must not be 0: nobody could ever hold the lock"));
         }
         match (self.hold_at_least, self.hold_at_most) {
             (Some(least), Some(most)) if least > most => {

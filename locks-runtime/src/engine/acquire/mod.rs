@@ -71,7 +71,8 @@ impl Future for Acquiring {
 /// Dropping the future at any point leaves nothing behind: the [`OwnedEntry`](super::owned::OwnedEntry) that it has, here or
 /// in the background, withdraws whatever was sent to the store.
 pub(crate) fn acquire(engine: &Arc<Engine>, key: Key, options: Options, caller: Caller, joins: Joins) -> Acquiring {
-    if let Err(error) = options.check().and_then(|()| engine.check_open()) {
+    let checked = options.check().and_then(|()| engine.check_open()).and_then(|()| engine.check_mode(options.mode));
+    if let Err(error) = checked {
         return Acquiring::ended(Err(error.with_key(&key)));
     }
     let outer = context::joinable(engine, &key);

@@ -1,4 +1,4 @@
-//! The queue explored: every order of what can happen to four members, and long orders by chance.
+//! The queue explored: every order of what can happen to four members of several modes, and long orders by chance.
 //!
 //! Each operation is one critical section of one mutex, or the end of one receiver, so that what threads could do to each
 //! other is some order of these operations. A model says what each must show.
@@ -6,6 +6,7 @@
 use super::*;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
+use crate::values::mode::Mode;
 use crate::values::options::Options;
 use proptest::prelude::*;
 use std::collections::{HashSet, VecDeque};
@@ -27,7 +28,7 @@ enum Step {
     Leave(usize),
     /// Hands off what it has, to whom it fits.
     HandOff(usize, Fits),
-    /// The head did not take its turn in time.
+    /// Those at the head did not take their turns in time.
     PassOver,
 }
 
@@ -54,7 +55,7 @@ impl Fits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Hhears {
     Nothing,
-    /// It is the head's, with something handed off or without.
+    /// It is at the head, with something handed off or without.
     Turn {
         handed_off: bool,
     },
@@ -66,16 +67,18 @@ enum Hhears {
     Deaf,
 }
 
-/// What the queue must look like: who is in it, the head first, and what each member that has a position hears.
+/// What the queue must look like: who is at its head and who waits, in order, and what each member that has a position hears.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Model {
-    queue: Vec<usize>,
+    modes: &'static [Mode],
+    heads: Vec<usize>,
+    waiting: Vec<usize>,
     hears: Vec<Option<Hhears>>,
 }
 
 impl Model {
-    fn new(members: usize) -> Self {
-        Self { queue: Vec::new(), hears: vec![None; members] }
+    fn new(modes: &'static [Mode]) -> Self {
+        Self { modes, heads: Vec::new(), waiting: Vec::new(), hears: vec![None; modes.len()] }
     }
 
     /// What can happen next.
@@ -94,52 +97,79 @@ impl Model {
                 Some(Hhears::Deaf) => steps.push(Step::Leave(member)),
             }
         }
-        if let Some(Hhears::Turn { .. }) = self.queue.first().and_then(|head| self.hears[*head]) {
+        if !self.given().is_empty() {
             steps.push(Step::PassOver);
         }
         steps
     }
 
-    fn pass_over(&mut self) {
-        let head = self.queue.remove(0);
-        self.hears[head] = Some(Hhears::Passed);
-        self.notify_next(false);
+    /// Those at the head who have not taken their turns.
+    fn given(&self) -> Vec<usize> {
+        let is_given = |head: &usize| matches!(self.hears[*head], Some(Hhears::Turn { .. }));
+        self.heads.iter().copied().filter(is_given).collect()
     }
 
-    /// The head of the queue is gone: the next one that listens is woken.
-    fn notify_next(&mut self, handed_off: bool) {
-        while let Some(next) = self.queue.first() {
-            if let Some(hears @ Hhears::Nothing) = &mut self.hears[*next] {
-                *hears = Hhears::Turn { handed_off };
-                return;
+    /// Whether this member would hold the lock behind those.
+    fn would_hold(&self, member: usize, ahead: &[usize]) -> bool {
+        self.modes[member].holds_behind(ahead.iter().map(|other| self.modes[*other]))
+    }
+
+    /// Returns whether it is at the head.
+    fn join(&mut self, member: usize) -> bool {
+        let is_head = self.would_hold(member, &[self.heads.as_slice(), &self.waiting].concat());
+        if is_head {
+            self.heads.push(member)
+        } else {
+            self.waiting.push(member)
+        }
+        is_head
+    }
+
+    fn pass_over(&mut self) {
+        let mut passed = self.given();
+        passed.iter().for_each(|member| self.hears[*member] = Some(Hhears::Passed));
+        // As they came.
+        passed.sort_by_key(|member| self.heads.iter().position(|head| head == member));
+        for member in passed {
+            self.heads.retain(|head| *head != member);
+            self.let_move();
+        }
+    }
+
+    /// Those who may be at the head now, and listen, are woken.
+    fn let_move(&mut self) {
+        while let Some(next) = self.waiting.first().copied().filter(|next| self.would_hold(*next, &self.heads)) {
+            self.waiting.remove(0);
+            if let Some(hears @ Hhears::Nothing) = &mut self.hears[next] {
+                *hears = Hhears::Turn { handed_off: false };
+                self.heads.push(next);
             }
-            self.queue.remove(0);
         }
     }
 
     /// What is handed off is with the next one now; `false` if it comes back.
     fn hand_off(&mut self, member: usize, fits: Fits) -> bool {
-        if self.queue.first() != Some(&member) {
-            return false;
-        }
-        while let Some(next) = self.queue.get(1).copied().filter(|next| fits.fits(*next)) {
+        let Some(place) = self.heads.iter().position(|head| *head == member) else { return false };
+        let fits = |next: usize| fits.fits(next) && self.modes[next] == self.modes[member];
+        while let Some(next) = self.waiting.first().copied().filter(|next| fits(*next)) {
+            self.waiting.remove(0);
             if self.hears[next] == Some(Hhears::Nothing) {
-                self.queue.remove(0);
-                self.notify_next(true);
+                self.hears[next] = Some(Hhears::Turn { handed_off: true });
+                self.heads[place] = next;
                 return true;
             }
-            self.queue.remove(1);
         }
         false
     }
 
     fn leave(&mut self, member: usize) {
         self.hears[member] = None;
-        if self.queue.first() == Some(&member) {
-            self.queue.remove(0);
-            self.notify_next(false);
-        } else {
-            self.queue.retain(|other| *other != member);
+        let was = (self.heads.len(), self.waiting.len());
+        self.heads.retain(|other| *other != member);
+        self.waiting.retain(|other| *other != member);
+        // One that was passed over is in no queue.
+        if was != (self.heads.len(), self.waiting.len()) {
+            self.let_move();
         }
     }
 }
@@ -186,15 +216,17 @@ pub(super) fn request(key: &Key, holder: Holder, under: &[PositionId]) -> Reques
 }
 
 impl Stage {
-    fn new(members: usize) -> Self {
-        let waiters = (0..members).map(|_| Waiter::default()).collect();
+    fn new(modes: &'static [Mode]) -> Self {
+        let waiters = modes.iter().map(|_| Waiter::default()).collect();
         let queues = Queues::new(World::here(), |position, held| drop((held, position)));
-        Self { model: Model::new(members), queues, waiters, held: Arc::new(()) }
+        Self { model: Model::new(modes), queues, waiters, held: Arc::new(()) }
     }
 
-    fn member(number: usize) -> Arc<Request> {
+    fn member(&self, number: usize) -> Arc<Request> {
         let holder = Holder { version: 1, name: number.to_string().into(), ..Holder::default() };
-        Arc::new(request(&key(), holder, &[]))
+        let mut request = request(&key(), holder, &[]);
+        request.options.mode = self.model.modes[number];
+        Arc::new(request)
     }
 
     /// Does the same to both, and compares what is to be seen.
@@ -223,7 +255,9 @@ impl Stage {
             }
             Step::HandOff(member, fits) => {
                 let held = Arc::clone(&self.held);
-                let fits_member = |next: &Request| fits.fits(next.holder.name.parse().unwrap());
+                let mode = self.model.modes[member];
+                let fits_member =
+                    |next: &Request| fits.fits(next.holder.name.parse().unwrap()) && next.options.mode == mode;
                 let mut back = None;
                 let woken = self.woken_by(|stage| {
                     back = stage.waiters[member].position.as_ref().unwrap().hand_off(held, fits_member);
@@ -236,24 +270,24 @@ impl Stage {
     }
 
     fn join(&mut self, member: usize) {
+        let request = self.member(member);
         let waiter = &mut self.waiters[member];
         *waiter = Waiter::default();
-        match self.queues.join(&QueueName::Lock(key()), member as u64, &Self::member(member)).unwrap() {
+        let is_head = self.model.join(member);
+        match self.queues.join(&QueueName::Lock(key()), member as u64, &request).unwrap() {
             Joined::Head(position) => {
-                assert!(self.model.queue.is_empty(), "first behind others");
+                assert!(is_head, "at the head behind others");
                 waiter.position = Some(position);
                 self.model.hears[member] = Some(Hhears::Knows);
             }
             Joined::Behind(position, turn) => {
-                assert!(!self.model.queue.is_empty(), "behind an empty queue");
+                assert!(!is_head, "behind those that it may be beside");
                 (waiter.position, waiter.turn) = (Some(position), Some(turn));
                 self.model.hears[member] = Some(Hhears::Nothing);
-                self.model.queue.push(member);
                 // As its task does: it looks, and goes to sleep.
-                return self.look(member);
+                self.look(member);
             }
         }
-        self.model.queue.push(member);
     }
 
     fn look(&mut self, member: usize) {
@@ -284,23 +318,27 @@ impl Stage {
         (0..self.waiters.len()).filter(is_new).collect()
     }
 
-    /// Only the one whose turn it is was woken.
+    /// Only those whose turn it is were woken.
     fn expect_woken(&self, woken: &[usize]) {
-        let head =
-            self.model.queue.first().filter(|head| matches!(self.model.hears[**head], Some(Hhears::Turn { .. })));
+        let given = self.model.given();
         for member in woken {
-            assert_eq!(Some(member), head, "woken without a turn");
+            assert!(given.contains(member), "{member} was woken without a turn");
         }
-        if let Some(head) = head {
-            assert!(self.waiters[*head].woken.0.load(Ordering::SeqCst), "a turn without waking {head}");
+        for head in given {
+            assert!(self.waiters[head].woken.0.load(Ordering::SeqCst), "a turn without waking {head}");
         }
     }
 
     fn compare(&self) {
-        let head =
-            self.queues.head(&QueueName::Lock(key())).map(|head| head.request.holder.name.parse::<usize>().unwrap());
-        assert_eq!(head, self.model.queue.first().copied());
-        assert_eq!(self.queues.is_empty(), self.model.queue.is_empty(), "an empty queue is kept");
+        let number = |head: &Arc<Member>| head.request.holder.name.parse::<usize>().unwrap();
+        let queues = self.queues.0.state.lock();
+        let queue = queues.queues.get(&QueueName::Lock(key()));
+        let heads: Vec<usize> =
+            queue.iter().flat_map(|queue| queue.heads.iter()).map(|head| number(&head.member)).collect();
+        let waiting: Vec<usize> =
+            queue.iter().flat_map(|queue| queue.waiting.values()).map(|(waiter, _)| number(waiter)).collect();
+        assert_eq!((&heads, &waiting), (&self.model.heads, &self.model.waiting));
+        assert_eq!(queue.is_none(), heads.is_empty(), "an empty queue is kept");
         let handed_off =
             self.model.hears.iter().filter(|hears| matches!(hears, Some(Hhears::Turn { handed_off: true }))).count();
         assert_eq!(Arc::strong_count(&self.held), 1 + handed_off, "what was handed off has no owner");
@@ -312,29 +350,27 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
-fn replayed(members: usize, path: &[Step]) -> Stage {
-    let mut stage = Stage::new(members);
+fn replayed(modes: &'static [Mode], path: &[Step]) -> Stage {
+    let mut stage = Stage::new(modes);
     for step in path {
         stage.take(*step);
     }
     stage
 }
 
-/// From every state that four members can be in, everything that can happen next.
-#[test]
-fn every_order_of_events() {
+/// From every state that these members can be in, everything that can happen next.
+fn every_order(modes: &'static [Mode]) {
     let runtime = runtime();
     let _inside = runtime.enter();
-    const MEMBERS: usize = 4;
-    let mut known = HashSet::from([Model::new(MEMBERS)]);
+    let mut known = HashSet::from([Model::new(modes)]);
     let mut open = VecDeque::from([Vec::new()]);
     let mut taken = 0;
     while let Some(path) = open.pop_front() {
-        for step in replayed(MEMBERS, &path).model.steps() {
+        for step in replayed(modes, &path).model.steps() {
             let mut path = path.clone();
             path.push(step);
             taken += 1;
-            let stage = std::panic::catch_unwind(|| replayed(MEMBERS, &path)).unwrap_or_else(|_| panic!("{path:?}"));
+            let stage = std::panic::catch_unwind(|| replayed(modes, &path)).unwrap_or_else(|_| panic!("{path:?}"));
             if known.insert(stage.model) {
                 open.push_back(path);
             }
@@ -343,12 +379,41 @@ fn every_order_of_events() {
     assert!(known.len() > 1000 && taken > 5000, "{} states and {taken} steps are too few", known.len());
 }
 
+const EXCLUSIVE: [Mode; 4] = [Mode::Exclusive; 4];
+const READERS_AND_WRITERS: [Mode; 4] = [Mode::Shared, Mode::Shared, Mode::Exclusive, Mode::Shared];
+const PERMITS: [Mode; 4] = [Mode::Permits(2), Mode::Permits(2), Mode::Permits(3), Mode::Exclusive];
+const OF_EACH_KIND: [Mode; 8] = [
+    Mode::Shared,
+    Mode::Exclusive,
+    Mode::Permits(2),
+    Mode::Shared,
+    Mode::Permits(2),
+    Mode::Shared,
+    Mode::Permits(1),
+    Mode::Exclusive,
+];
+
+#[test]
+fn every_order_of_events() {
+    every_order(&EXCLUSIVE);
+}
+
+#[test]
+fn every_order_of_events_of_readers_and_writers() {
+    every_order(&READERS_AND_WRITERS);
+}
+
+#[test]
+fn every_order_of_events_of_permits() {
+    every_order(&PERMITS);
+}
+
 proptest! {
     #[test]
     fn long_orders_by_chance(choices: Vec<prop::sample::Index>) {
         let runtime = runtime();
         let _inside = runtime.enter();
-        let mut stage = Stage::new(7);
+        let mut stage = Stage::new(&OF_EACH_KIND);
         for choice in choices {
             let steps = stage.model.steps();
             stage.take(*choice.get(&steps));

@@ -3,6 +3,7 @@
 use crate::engine::request::{PositionId, Request};
 use crate::values::error::Error;
 use crate::values::key::Key;
+use crate::values::mode::Mode;
 use crate::values::mutex::Mutex;
 use crate::world::clock::Moment;
 use std::error::Error as StdError;
@@ -95,6 +96,14 @@ impl Member {
     pub(super) fn new(id: PositionId, request: &Arc<Request>, name: QueueName, arrival: u64) -> Arc<Self> {
         let (request, reported) = (Arc::clone(request), AtomicBool::new(false));
         Arc::new(Self { id, request, name, arrival, progress: Mutex::default(), reported, changed: Notify::new() })
+    }
+
+    /// Who may be at the head beside it: nobody inside a body.
+    pub(super) fn mode(&self) -> Mode {
+        match self.name {
+            QueueName::Lock(_) => self.request.options.mode,
+            QueueName::Body(_) => Mode::Exclusive,
+        }
     }
 
     pub(crate) fn progress(&self) -> Progress {

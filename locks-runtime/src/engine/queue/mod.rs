@@ -1,11 +1,13 @@
-//! The queue of this process for each key: first in, first out, so that the process is in the store's queue once.
+//! The queue of this process for each key: first in, first out, so that the process is in the store's queue once, or as often
+//! as it may hold the lock at the same time.
 //!
-//! Whoever leaves the head may hand off what it has there (a held entry, for which the next one then need not ask the
-//! store).
+//! Who is at the head goes to the store. Others are there beside it where [`Mode`] lets them hold together. Whoever leaves the
+//! head may hand off what it has there (a held entry, for which the next one then need not ask the store).
 //!
 //! It also sees what no store can: that a wait can never end because it depends on a hold of the waiting task itself; and
 //! that a turn is not taken, because nobody polls the future whose turn it is.
 
+mod heads;
 mod member;
 mod turn;
 mod waits;
@@ -15,9 +17,11 @@ pub(crate) use turn::{Passed, Turn};
 
 use super::request::{PositionId, Request};
 use crate::values::error::Error;
+use crate::values::mode::Ahead;
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::Moment;
+use heads::{Heads, Members};
 use std::collections::hash_map::{Entry, HashMap};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::DerefMut;
@@ -60,10 +64,10 @@ struct State<H> {
 #[derive(Debug)]
 struct Queue<H> {
     /// Who is at the store for this key, waiting there or holding.
-    head: Arc<Member>,
-    /// The head's turn, and when it has to be taken at the latest.
-    given: Option<(Giver<H>, Moment)>,
+    heads: Heads<H>,
     waiting: BTreeMap<u64, (Arc<Member>, Giver<H>)>,
+    /// What is ahead of whoever joins.
+    members: Members,
 }
 
 /// A position in one queue; dropping it gives the position up and lets the next one move.
@@ -80,6 +84,12 @@ pub(crate) enum Joined<H> {
     Head(Position<H>),
     /// Behind others: the turn comes when the head is reached, with what was handed off there.
     Behind(Position<H>, Turn<H>),
+}
+
+impl<H> Queue<H> {
+    fn new() -> Self {
+        Self { heads: Heads::default(), waiting: BTreeMap::new(), members: Members::default() }
+    }
 }
 
 impl<H> Default for Queues<H> {
@@ -136,53 +146,82 @@ impl<H> Queues<H> {
         *arrivals += 1;
         let member = Member::new(id, request, name.clone(), *arrivals);
         let position = |member| Position { queues: self.clone(), member };
-        if let Entry::Vacant(none) = queues.entry(name.clone()) {
-            none.insert(Queue { head: Arc::clone(&member), given: None, waiting: BTreeMap::new() });
+        let queue = match queues.entry(name.clone()) {
+            Entry::Vacant(none) => none.insert(Queue::new()),
+            Entry::Occupied(queue) => queue.into_mut(),
+        };
+        if queue.members.let_hold(member.mode()) {
+            queue.members.add(member.mode());
+            queue.heads.push(Arc::clone(&member), None);
             return Ok(Joined::Head(position(member)));
         }
         let (giver, turn) = turn::turn();
         if !request.under.is_empty() {
-            let head = |name: &QueueName| queues.get(name).map(|queue| &*queue.head);
-            if let Some(way) = waits.circle(name, request, head) {
+            let heads = |name: &QueueName| queues.get(name).map(|queue| &queue.heads);
+            if let Some(way) = waits.circle(name, request, heads) {
                 return Err(waits::deadlock(request, &steps(queues, &way)));
             }
             waits.begin(&member);
         }
         if let Some(queue) = queues.get_mut(name) {
+            queue.members.add(member.mode());
             queue.waiting.insert(member.arrival, (Arc::clone(&member), giver));
         }
         Ok(Joined::Behind(position(member), turn))
     }
 
-    /// Lets the next one of the queue move if `member` was its head; otherwise takes it out of the queue.
+    /// Takes `member` out of the queue, and lets those move whose turn it is then.
     fn leave(&self, member: &Member) {
         let mut locked = self.0.state.lock();
         let State { queues, waits, given, .. } = &mut *locked;
         let Some(queue) = queues.get_mut(&member.name) else { return };
-        if queue.head.id != member.id {
-            if queue.waiting.remove(&member.arrival).is_some() {
-                waits.end(member);
-            }
+        if queue.waiting.remove(&member.arrival).is_some() {
+            waits.end(member);
+        } else if !queue.heads.remove(member.id) {
             return;
         }
-        while let Some((_, (next, giver))) = queue.waiting.pop_first() {
-            waits.end(&next);
-            next.inherit(&queue.head);
-            queue.head = next;
-            if giver.give(None).is_ok() {
-                queue.given = self.due(&queue.head).map(|due| (giver, due));
-                note_given(given, queue);
-                return self.watch(locked);
-            }
+        queue.members.remove(member.mode());
+        let is_given = self.let_move(queue, waits, member);
+        if queue.heads.is_empty() {
+            queues.remove(&member.name);
         }
-        queues.remove(&member.name);
+        if is_given {
+            self.note_given(given, &member.name);
+            self.watch(locked);
+        }
+    }
+
+    /// Gives their turn to those that are next and may be at the head now that `gone` has left. Returns whether any is.
+    ///
+    /// The first that may not stops it: of permits with several limits, one that would do with more may be behind it.
+    fn let_move(&self, queue: &mut Queue<H>, waits: &mut Waits, gone: &Member) -> bool {
+        let (mut ahead, mut is_given) = (None::<Ahead>, false);
+        while let Some(next) = queue.waiting.first_entry() {
+            let ahead = ahead.get_or_insert_with(|| queue.heads.ahead());
+            if !ahead.let_hold(next.get().0.mode()) {
+                break;
+            }
+            let (next, giver) = next.remove();
+            waits.end(&next);
+            next.inherit(gone);
+            if giver.give(None).is_err() {
+                // That waiter has gone.
+                queue.members.remove(next.mode());
+                continue;
+            }
+            ahead.push(next.mode());
+            let given = self.due(&next).map(|due| (giver, due));
+            queue.heads.push(next, given);
+            is_given = true;
+        }
+        is_given
     }
 
     fn hand_off(&self, member: &Member, held: H, fits: impl Fn(&Request) -> bool) -> Option<H> {
         let mut held = Some(held);
         let mut locked = self.0.state.lock();
         let State { queues, waits, given, .. } = &mut *locked;
-        let Some(queue) = queues.get_mut(&member.name).filter(|queue| queue.head.id == member.id) else { return held };
+        let Some(queue) = queues.get_mut(&member.name).filter(|queue| queue.heads.has(member.id)) else { return held };
         while queue.waiting.first_key_value().is_some_and(|(_, (next, _))| fits(&next.request)) {
             let Some((_, (next, giver))) = queue.waiting.pop_first() else { break };
             waits.end(&next);
@@ -190,15 +229,19 @@ impl<H> Queues<H> {
             next.change(|progress| progress.stage = stage);
             match giver.give(held) {
                 Ok(()) => {
-                    queue.given = self.due(&next).map(|due| (giver, due));
-                    queue.head = next;
-                    note_given(given, queue);
+                    let turn = self.due(&next).map(|due| (giver, due));
+                    queue.members.remove(member.mode());
+                    queue.heads.replace(member.id, next, turn);
+                    self.note_given(given, &member.name);
                     self.watch(locked);
                     member.has_changed();
                     return None;
                 }
                 // That waiter has gone.
-                Err(back) => held = back,
+                Err(back) => {
+                    queue.members.remove(next.mode());
+                    held = back;
+                }
             }
         }
         held
@@ -207,6 +250,13 @@ impl<H> Queues<H> {
     /// Until when the turn that is given now has to be taken.
     fn due(&self, member: &Member) -> Option<Moment> {
         self.0.overseer.as_ref().map(|overseer| overseer.world.now() + member.request.unclaimed_limit())
+    }
+
+    /// Notes a queue in which a turn was given that somebody looks after. One with many turns in a row is noted already.
+    fn note_given(&self, given: &mut BTreeSet<QueueName>, name: &QueueName) {
+        if self.0.overseer.is_some() && !given.contains(name) {
+            given.insert(name.clone());
+        }
     }
 
     /// Has the turns that were given looked after. The lock is given up first.
@@ -229,16 +279,20 @@ impl<H> Queues<H> {
             let State { queues, given, .. } = &mut *locked;
             given.retain(|name| {
                 let Some(queue) = queues.get_mut(name) else { return false };
-                let Some((giver, due)) = &queue.given else { return false };
-                if !giver.is_given() {
-                    queue.given = None;
-                } else if *due > now {
-                    next = Some(next.map_or(*due, |next| Moment::min(next, *due)));
-                } else if let Some(held) = giver.take_back() {
-                    queue.given = None;
-                    passed.push((Arc::clone(&queue.head), held));
+                let mut is_any = false;
+                for head in queue.heads.iter_mut() {
+                    let Some((giver, due)) = &head.given else { continue };
+                    if !giver.is_given() {
+                        head.given = None;
+                    } else if *due > now {
+                        next = Some(next.map_or(*due, |next| Moment::min(next, *due)));
+                    } else if let Some(held) = giver.take_back() {
+                        head.given = None;
+                        passed.push((Arc::clone(&head.member), held));
+                    }
+                    is_any |= head.given.is_some();
                 }
-                queue.given.is_some()
+                is_any
             });
             // Whoever is given a turn by a drop below begins to watch again.
             locked.is_watched = next.is_some();
@@ -279,9 +333,9 @@ impl<H> Queues<H> {
         WeakQueues(Arc::downgrade(&self.0))
     }
 
-    /// Who is at the head of the queue, if there is one.
+    /// Who is at the head of the queue, if there is one: of several, one that holds the lock.
     pub(crate) fn head(&self, name: &QueueName) -> Option<Arc<Member>> {
-        self.0.state.lock().queues.get(name).map(|queue| Arc::clone(&queue.head))
+        self.0.state.lock().queues.get(name).and_then(|queue| queue.heads.foremost().cloned())
     }
 }
 
@@ -342,24 +396,15 @@ impl<H> Drop for Position<H> {
     }
 }
 
-/// Notes a queue in which a turn was given that somebody looks after. One with many turns in a row is noted already.
-fn note_given<H>(given: &mut BTreeSet<QueueName>, queue: &Queue<H>) {
-    if queue.given.is_some() && !given.contains(&queue.head.name) {
-        given.insert(queue.head.name.clone());
-    }
-}
-
-/// The circle that goes through the queues `way`, for the error that describes it.
-fn steps<'a, H>(queues: &'a HashMap<QueueName, Queue<H>>, way: &[QueueName]) -> Vec<Step<'a>> {
-    let queues: Vec<&Queue<H>> = way.iter().filter_map(|name| queues.get(name)).collect();
-    let waiter_under = |head: &Member, queue: &'a Queue<H>| {
-        queue.waiting.values().map(|(waiter, _)| &**waiter).find(|waiter| waiter.request.under.contains(&head.id))
+/// The circle that goes through the queues `way`, by these of their heads, for the error that describes it.
+fn steps<'a, H>(queues: &'a HashMap<QueueName, Queue<H>>, way: &[(QueueName, PositionId)]) -> Vec<Step<'a>> {
+    let step = |(number, (name, id)): (usize, &(QueueName, PositionId))| {
+        let head = queues.get(name)?.heads.iter().find(|head| head.member.id == *id)?;
+        let next = way.get(number + 1).and_then(|(next, _)| queues.get(next));
+        let mut waiting = next.into_iter().flat_map(|next| next.waiting.values()).map(|(waiter, _)| &**waiter);
+        Some(Step { head: &head.member, waiter: waiting.find(|waiter| waiter.request.under.contains(id)) })
     };
-    let step = |(number, queue): (usize, &&'a Queue<H>)| {
-        let next = queues.get(number + 1);
-        Step { head: &queue.head, waiter: next.and_then(|next| waiter_under(&queue.head, next)) }
-    };
-    queues.iter().enumerate().map(step).collect()
+    way.iter().enumerate().filter_map(step).collect()
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 //! For each hold there is a list of the queues in which requests under it wait, so that looking for a circle costs as much
 //! as the waits that it goes through, however many others there are. A wait with a limit of its own is not in it: it ends.
 
+use super::heads::Heads;
 use super::member::{Member, QueueName};
 use crate::engine::request::{PositionId, Request};
 use crate::values::error::{Error, ErrorKind};
+use crate::values::mode::Mode;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -49,15 +51,16 @@ impl Waits {
         }
     }
 
-    /// The names of the queues through which `request`, waiting in `first`, would wait for a hold that it is under itself.
+    /// The queues through which `request`, waiting in `first`, would wait for a hold that it is under itself, and the head of
+    /// each that is on the way.
     ///
     /// A request under no hold blocks no other, and one with a limit ends: the search costs nothing in the common case.
-    pub(super) fn circle<'a>(
+    pub(super) fn circle<'a, H: 'a>(
         &self,
         first: &QueueName,
         request: &Request,
-        head: impl Fn(&QueueName) -> Option<&'a Member>,
-    ) -> Option<Vec<QueueName>> {
+        heads: impl Fn(&QueueName) -> Option<&'a Heads<H>>,
+    ) -> Option<Vec<(QueueName, PositionId)>> {
         if request.under.is_empty() || request.options.wait.is_some() {
             return None;
         }
@@ -67,14 +70,21 @@ impl Waits {
         while let Some(name) = open.pop() {
             #[cfg(test)]
             self.looks.set(self.looks.get() + 1);
-            let Some(head) = head(&name) else { continue };
-            if around.contains(&head.id) {
-                return Some(way_to(name, &came_from));
+            let Some(heads) = heads(&name) else { continue };
+            // Any of several permits may come back.
+            let are_permits = heads.iter().nth(1).is_some_and(|head| matches!(head.member.mode(), Mode::Permits(_)));
+            if are_permits && !heads.iter().all(|head| around.contains(&head.member.id)) {
+                continue;
             }
-            for next in self.by_hold.get(&head.id).into_iter().flat_map(BTreeMap::keys) {
-                if reached.insert(next.clone()) {
-                    came_from.insert(next.clone(), name.clone());
-                    open.push(next.clone());
+            for head in heads.iter().map(|head| &head.member) {
+                if around.contains(&head.id) {
+                    return Some(way_to((name, head.id), &came_from));
+                }
+                for next in self.by_hold.get(&head.id).into_iter().flat_map(BTreeMap::keys) {
+                    if reached.insert(next.clone()) {
+                        came_from.insert(next.clone(), (name.clone(), head.id));
+                        open.push(next.clone());
+                    }
                 }
             }
         }
@@ -87,9 +97,12 @@ impl Waits {
     }
 }
 
-fn way_to(last: QueueName, came_from: &BTreeMap<QueueName, QueueName>) -> Vec<QueueName> {
+fn way_to(
+    last: (QueueName, PositionId),
+    came_from: &BTreeMap<QueueName, (QueueName, PositionId)>,
+) -> Vec<(QueueName, PositionId)> {
     let mut way = vec![last];
-    while let Some(before) = way.last().and_then(|name| came_from.get(name)) {
+    while let Some(before) = way.last().and_then(|(name, _)| came_from.get(name)) {
         way.push(before.clone());
     }
     way.reverse();

@@ -117,7 +117,7 @@ mod tests {
     use crate::stores::etcd::queue;
     use crate::values::holder::Holder;
     use crate::values::key::Key;
-    use crate::values::options::Mode;
+    use crate::values::mode::Mode;
 
     fn handed() -> (Arc<Ledger<EntryState>>, Arc<Entry>, Arc<Part>) {
         let key = Key::new("k").unwrap();

@@ -9,7 +9,6 @@ use crate::contract::poll::Outcome;
 use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, Renewal, WhenBusy};
 use crate::values::error::Error;
 use crate::values::mutex::Mutex;
-use crate::values::options::Mode;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry::Vacant;
 use std::convert::Infallible;
@@ -61,8 +60,6 @@ impl AsyncSession for FileSession {
     }
 
     async fn enter(self: Arc<Self>, entry: Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
-        // A mode more and this does not compile: sharing needs a shared kernel lock.
-        let Mode::Exclusive = entry.mode;
         match self.try_to_enter(&entry, when_busy).await {
             Err(error) if clean_up::is_full(&error) => {
                 clean_up::make_room(&self.store).await;

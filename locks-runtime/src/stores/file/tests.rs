@@ -5,7 +5,7 @@ use super::*;
 use crate::contract::{Entered, Entry, WhenBusy};
 use crate::values::error::ErrorKind;
 use crate::values::holder::Holder;
-use crate::values::options::Mode;
+use crate::values::mode::Mode;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -92,6 +92,8 @@ impl Store for Memory {
             queue_order: true,
             force_release: true,
             notices_removal: true,
+            shared: true,
+            permits: true,
             ..Capabilities::default()
         }
     }

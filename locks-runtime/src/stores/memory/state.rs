@@ -4,6 +4,7 @@ use crate::contract::{Change, Entered, Entry, Grant, Scope, WhenBusy};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
+use crate::values::mode::{Ahead, Mode};
 use crate::world::clock::Moment;
 use std::collections::hash_map::{Entry as Slot, HashMap};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -31,7 +32,7 @@ pub(super) struct Alive {
     pub(super) removed: BTreeSet<u64>,
 }
 
-/// One lock's queue, its holder first.
+/// One lock's queue, its holders among the first.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pub(super) places: VecDeque<Place>,
@@ -52,6 +53,7 @@ pub(super) struct Place {
     pub(super) session: u64,
     pub(super) number: u64,
     pub(super) holder: Arc<Holder>,
+    mode: Mode,
     /// The fencing number, once it holds.
     pub(super) fence: Option<u64>,
     pub(super) extended_until: Option<Moment>,
@@ -123,7 +125,9 @@ impl State {
         }
         if self.find(session, entry).is_none() {
             let queue = &mut self.queues.entry(entry.key.clone()).or_default().places;
-            if let (WhenBusy::Refuse, Some(head)) = (when_busy, queue.front()) {
+            if let (WhenBusy::Refuse, Some(head)) = (when_busy, queue.front())
+                && !entry.mode.holds_behind(queue.iter().map(|place| place.mode))
+            {
                 return Ok(Entered::Busy(Arc::clone(&head.holder)));
             }
             queue.push_back(Place::new(session, entry));
@@ -234,7 +238,7 @@ impl State {
         at
     }
 
-    /// Removes the entries that left or lapsed from the queue of `key`, and lets its head hold.
+    /// Removes the entries that left or lapsed from the queue of `key`, and lets those hold whose turn it is.
     fn settle(&mut self, key: &Key, now: Moment) {
         let Some(Queue { places, changed }) = self.queues.get_mut(key) else { return };
         let is_watched = !self.watchers.is_empty();
@@ -253,11 +257,18 @@ impl State {
             }
             stays
         });
-        if let Some(head) = places.front_mut().filter(|head| head.fence.is_none()) {
-            self.counter += 1;
-            head.fence = Some(self.counter);
-            if is_watched {
-                changes.push(Change::Acquired(key.clone(), Holder::clone(&head.holder)));
+        let mut ahead = Ahead::default();
+        for place in places.iter_mut() {
+            if place.fence.is_none() && ahead.let_hold(place.mode) {
+                self.counter += 1;
+                place.fence = Some(self.counter);
+                if is_watched {
+                    changes.push(Change::Acquired(key.clone(), Holder::clone(&place.holder)));
+                }
+            }
+            ahead.push(place.mode);
+            if ahead.is_final() {
+                break;
             }
         }
         if let Some(changed) = changed {
@@ -297,6 +308,7 @@ impl Place {
             session,
             number: entry.number,
             holder: Arc::clone(&entry.holder),
+            mode: entry.mode,
             fence: None,
             extended_until: None,
             uncovered_until: None,

@@ -7,7 +7,7 @@ use crate::values::defaults::Defaults;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
 use crate::values::key::Key;
-use crate::values::options::Mode;
+use crate::values::mode::Mode;
 use crate::world::World;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -118,14 +118,18 @@ impl Fixture {
         self.numbered(label, name, 1 + self.numbers.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// The same, of a mode.
+    pub(super) fn entry_as(&self, label: &str, name: &str, mode: Mode) -> Arc<Entry> {
+        self.entry_of(label, name, 1 + self.numbers.fetch_add(1, Ordering::Relaxed), mode)
+    }
+
     pub(super) fn numbered(&self, label: &str, name: &str, number: u64) -> Arc<Entry> {
+        self.entry_of(label, name, number, Mode::Exclusive)
+    }
+
+    fn entry_of(&self, label: &str, name: &str, number: u64, mode: Mode) -> Arc<Entry> {
         let holder = Holder { version: Holder::VERSION, name: name.to_owned().into(), ..Holder::default() };
-        Arc::new(Entry {
-            key: Key::new(self.key(label)).unwrap(),
-            number,
-            holder: holder.into(),
-            mode: Mode::Exclusive,
-        })
+        Arc::new(Entry { key: Key::new(self.key(label)).unwrap(), number, holder: holder.into(), mode })
     }
 
     /// The holders and the waiters of the lock with this label, by the store; empty if it is free.
@@ -162,6 +166,26 @@ impl Fixture {
                     return;
                 }
                 let what = format!("{holders:?} to hold `{label}` and {waiters} to wait, at {caller}");
+                assert!(self.world.now().since(begun) < SOON, "not within {SOON:?}: {what}; last seen: {seen:?}");
+                sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+
+    /// Waits until the store shows these holders, in whatever order.
+    #[track_caller]
+    pub(super) fn until_held_by(&self, label: &str, holders: &[&str]) -> impl Future<Output = ()> + Send {
+        let (caller, label) = (std::panic::Location::caller(), label.to_owned());
+        let holders: Vec<String> = holders.iter().map(|&holder| holder.to_owned()).collect();
+        async move {
+            let begun = self.world.now();
+            loop {
+                let (mut seen, _) = self.line(&label).await;
+                seen.sort_unstable();
+                if seen == holders {
+                    return;
+                }
+                let what = format!("{holders:?} to hold `{label}`, at {caller}");
                 assert!(self.world.now().since(begun) < SOON, "not within {SOON:?}: {what}; last seen: {seen:?}");
                 sleep(Duration::from_millis(5)).await;
             }

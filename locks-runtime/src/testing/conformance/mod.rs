@@ -10,6 +10,7 @@
 //! | `waiting` | the queue: its order, who leaves it, who gets the lock next |
 //! | `holding` | for how long: renewal, limits, closing, taking away |
 //! | `exclusion` | many at once: two never hold, fences grow, nothing stays |
+//! | `modes` | readers beside readers and not beside a writer; so many permits and no more |
 //! | `keys` | keys: which are one lock, which are two, which are none |
 //! | `inspecting` | what the store shows: holders, waiters, records, changes |
 //! | `contract` | [`Store`] and [`Session`](crate::contract::Session) asked directly: every call repeated, late, or in vain |
@@ -72,6 +73,7 @@ mod fixture;
 mod holding;
 mod inspecting;
 mod keys;
+mod modes;
 mod polling;
 mod sessions;
 mod waiting;
@@ -147,6 +149,7 @@ fn all() -> Vec<Case> {
         waiting::cases(),
         holding::cases(),
         exclusion::cases(),
+        modes::cases(),
         keys::cases(),
         inspecting::cases(),
         contract::cases(),
