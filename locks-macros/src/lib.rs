@@ -58,6 +58,8 @@ use quote::quote;
 /// | `on_lost` | `cancel` or `continue` | what happens to the body when the lock is lost | `cancel`; in a plain `fn`, `continue` |
 /// | `hold_at_least` | duration | the lock is held at least this long, even if the body or the process ends sooner | none |
 /// | `hold_at_most` | duration | the body is stopped and the lock released after this long; not in a plain `fn` | none |
+/// | `mode` | `exclusive` or `shared` | a writer, or a reader beside other readers | `exclusive` |
+/// | `permits` | integer | at most so many hold the lock at once | one |
 /// | `guard` | identifier | the name of the `&Guard` in the body: fence, check, loss | none |
 /// | `client` | expression of type `&Locks` | the client to use | the global one |
 /// | `name` | string literal | the name in spans, metrics and the holder record | `module::function` |

@@ -12,6 +12,7 @@ mod generics;
 mod guard;
 mod impl_future;
 mod methods;
+mod modes;
 mod options;
 mod patterns;
 mod plain;

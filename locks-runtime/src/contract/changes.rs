@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// Who was last reported to hold each lock. `Id` tells two holds apart: a fence, a revision, a node's name.
 #[derive(Debug)]
-pub struct Holders<Id>(BTreeMap<Key, (Id, Holder)>);
+pub struct Holders<Id>(BTreeMap<Key, Vec<(Id, Holder)>>);
 
 impl<Id> Default for Holders<Id> {
     fn default() -> Self {
@@ -21,25 +21,27 @@ impl<Id: PartialEq> Holders<Id> {
         self.0.keys()
     }
 
-    /// The hold of `key` that was last reported.
+    /// The first hold of `key` that was last reported.
     pub fn id(&self, key: &Key) -> Option<&Id> {
-        self.0.get(key).map(|(id, _)| id)
+        self.0.get(key)?.first().map(|(id, _)| id)
     }
 
-    /// Notes who holds `key` now, and returns what has changed by it: nothing, a hold that began or ended, or both.
-    pub fn update(&mut self, key: &Key, now: Option<(Id, Holder)>) -> Vec<Change> {
-        if self.id(key) == now.as_ref().map(|(id, _)| id) {
-            return Vec::new();
+    /// Notes who holds `key` now, and returns what has changed by it: holds that ended, and then holds that began.
+    pub fn update(&mut self, key: &Key, now: impl IntoIterator<Item = (Id, Holder)>) -> Vec<Change> {
+        let now: Vec<(Id, Holder)> = now.into_iter().collect();
+        let before = self.0.remove(key).unwrap_or_default();
+        let is_in = |holds: &[(Id, Holder)], id: &Id| holds.iter().any(|(other, _)| other == id);
+        let released = before.iter().filter(|(id, _)| !is_in(&now, id)).map(|_| Change::Released(key.clone()));
+        let acquired = now.iter().filter(|(id, _)| !is_in(&before, id));
+        let acquired = acquired.map(|(_, holder)| Change::Acquired(key.clone(), holder.clone()));
+        let changes = released.chain(acquired).collect();
+        if !now.is_empty() {
+            self.0.insert(key.clone(), now);
         }
-        let released = self.0.remove(key).map(|_| Change::Released(key.clone()));
-        let acquired = now.map(|(id, holder)| {
-            self.0.insert(key.clone(), (id, holder.clone()));
-            Change::Acquired(key.clone(), holder)
-        });
-        released.into_iter().chain(acquired).collect()
+        changes
     }
 
-    /// Notes who holds every lock now, and returns what has changed, in the order of the keys.
+    /// Notes who holds every lock now, one each, and returns what has changed, in the order of the keys.
     pub fn replace(&mut self, now: BTreeMap<Key, (Id, Holder)>) -> Vec<Change> {
         let gone: Vec<Key> = self.0.keys().filter(|key| !now.contains_key(*key)).cloned().collect();
         let mut changes: Vec<Change> = gone.iter().flat_map(|key| self.update(key, None)).collect();
@@ -69,10 +71,22 @@ mod tests {
     }
 
     #[test]
+    fn of_several_holders_each_is_reported_once() {
+        let mut holders = Holders::default();
+        let held = |ids: &[u32]| ids.iter().map(|id| (*id, Holder::default())).collect::<Vec<_>>();
+        let (acquired, released) = (Change::Acquired(key("a"), Holder::default()), Change::Released(key("a")));
+        assert_eq!(holders.update(&key("a"), held(&[1, 2])), [acquired.clone(), acquired.clone()]);
+        assert_eq!(holders.update(&key("a"), held(&[2, 3])), [released.clone(), acquired]);
+        assert_eq!(holders.update(&key("a"), held(&[])), [released.clone(), released]);
+        assert_eq!(holders.keys().count(), 0);
+    }
+
+    #[test]
     fn a_look_at_everything_reports_what_is_missing_too() {
         let mut holders = Holders::default();
-        holders.replace([(key("a"), (1, Holder::default())), (key("b"), (1, Holder::default()))].into());
-        let now = [(key("b"), (1, Holder::default())), (key("c"), (1, Holder::default()))].into();
+        let held = |name, id| (key(name), (id, Holder::default()));
+        holders.replace([held("a", 1), held("b", 1)].into());
+        let now = [held("b", 1), held("c", 1)].into();
         let changes = [Change::Released(key("a")), Change::Acquired(key("c"), Holder::default())];
         assert_eq!(holders.replace(now), changes);
     }

@@ -13,6 +13,7 @@ use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
 use crate::values::key::Key;
+use crate::values::mode::Mode;
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::{AtomicMoment, Moment};
@@ -109,6 +110,10 @@ impl Hold {
 
     pub(crate) fn key(&self) -> &Key {
         &self.held.entry.key
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.held.entry.mode
     }
 
     pub(crate) fn fence(&self) -> Fence {

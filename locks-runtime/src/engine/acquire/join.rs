@@ -4,6 +4,7 @@ use super::attempt::{Attempt, Position};
 use crate::engine::context::Outer;
 use crate::engine::queue::{QueueName, Stage};
 use crate::values::error::{Error, ErrorKind};
+use crate::values::mode::Mode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub(crate) enum Joins {
 pub(super) async fn join(attempt: &Arc<Attempt>, outer: &Outer, joins: Joins) -> Result<Option<Position>, Error> {
     let hold = &outer.hold;
     hold.check()?;
+    attempt.check_mode_inside(hold.mode())?;
     let turn = match joins {
         Joins::Guard => None,
         Joins::Body | Joins::BlockingBody => tokio::select! {
@@ -40,6 +42,26 @@ pub(super) async fn join(attempt: &Arc<Attempt>, outer: &Outer, joins: Joins) ->
 }
 
 impl Attempt {
+    /// Inside a writer everybody is alone already. Others would have to wait for the hold that they are inside.
+    fn check_mode_inside(&self, outer: Mode) -> Result<(), Error> {
+        let inner = self.request.options.mode;
+        let joins = match outer {
+            Mode::Exclusive => true,
+            Mode::Shared => inner == Mode::Shared,
+            Mode::Permits(_) => matches!(inner, Mode::Permits(_)),
+        };
+        if joins {
+            return Ok(());
+        }
+        let holder = &self.request.holder;
+        let text = format!(
+            "waiting in {} ({}) for the lock as {inner} would never end: it runs inside a body that has the lock as {outer}; \
+             take it as {inner} there, or end that body first",
+            holder.name, holder.origin
+        );
+        Err(Error::new(ErrorKind::Deadlock, text))
+    }
+
     /// Waits until no other body runs inside the one that has the hold.
     async fn turn_inside(&self, outer: &Outer, joins: Joins) -> Result<Position, Error> {
         let name = QueueName::Body(outer.id);

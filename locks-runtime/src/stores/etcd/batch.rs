@@ -34,7 +34,7 @@ impl SendsBatches for Client {
             return member.end(outcome);
         }
         let parts: Vec<&Part> = members.iter().map(|member| &**member).collect();
-        let conditions: Vec<_> = parts.iter().map(|part| part.request.condition.clone()).collect();
+        let conditions: Vec<_> = parts.iter().flat_map(|part| part.request.conditions.iter().cloned()).collect();
         let then: Vec<_> = parts.iter().flat_map(|part| part.request.then.iter().cloned()).collect();
         let answer = send(&self, &Txn::new().when(conditions).and_then(then), &parts).await;
         report(members, answer);

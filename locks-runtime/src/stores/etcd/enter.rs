@@ -1,15 +1,17 @@
 //! Putting an entry into its queue, in one transaction.
 
 use super::batch;
+use super::beside;
 use super::error::{ENTRY_DELETED, Failure};
 use super::part::Part;
-use super::queue::{self, Ahead, Carried, QueueView};
+use super::queue::{self, Ahead, Carried, Conditional, QueueView};
 use super::relocate;
 use super::shared::Shared;
 use super::wait;
 use crate::contract::{Entered, Entry, WhenBusy};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
+use crate::values::mode::Mode;
 use std::sync::Arc;
 
 pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
@@ -18,11 +20,12 @@ pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBu
     let lease = shared.lease();
     let is_first = shared.entries.update(entry, |state| state.lease.replace(state.lease.unwrap_or(lease)).is_none());
     if when_busy == WhenBusy::Refuse {
-        let part =
-            Part::of(&range, queue::join_if_empty(&range, &key, record.clone(), lease)).putting(entry, &shared.entries);
-        let view = noted(shared, entry, batch::alone(&shared.client, &part).await)?;
-        match (view.own, view.first_other(&range, view.own)) {
-            (Some(own), _) => return hold_or_withdraw(shared, entry, &view, own).await,
+        let tried = match entry.mode {
+            Mode::Exclusive => alone(shared, entry, queue::join_if_empty(&range, &key, record.clone(), lease)).await?,
+            _ => beside::try_to_join(shared, entry, &record, lease).await?,
+        };
+        match (tried.own, tried.first_other(&range, tried.own)) {
+            (Some(own), _) => return hold_or_withdraw(shared, entry, &tried, own).await,
             (None, Some(holder)) => {
                 shared.entries.left(entry.number);
                 return Ok(Entered::Busy(holder.holder().into()));
@@ -31,7 +34,7 @@ pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBu
             (None, None) => {}
         }
     }
-    let part = Part::of(&range, queue::join(&range, &key, record, lease)).putting(entry, &shared.entries);
+    let part = Part::of(&range, queue::join(&range, entry.mode, &key, record, lease)).putting(entry, &shared.entries);
     // A repetition needs to know whether the entry is there already, which says only a transaction of its own.
     let is_shared = is_first && when_busy == WhenBusy::Queue;
     let client = &shared.client;
@@ -47,6 +50,12 @@ pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBu
             Ok(queued_or_held(shared, entry, ahead))
         }
     }
+}
+
+/// Sends the request that may put the entry into the queue by itself.
+pub(super) async fn alone(shared: &Shared, entry: &Arc<Entry>, request: Conditional) -> Result<QueueView, Failure> {
+    let part = Part::of(&shared.range(entry), request).putting(entry, &shared.entries);
+    noted(shared, entry, batch::alone(&shared.client, &part).await)
 }
 
 /// Notes what the answer shows of the entry. A request that got no answer stays unresolved.
@@ -69,7 +78,7 @@ fn noted(shared: &Shared, entry: &Arc<Entry>, carried: Result<Carried, Failure>)
 
 /// The entries ahead, from the first page unless that is full of nested locks' keys.
 async fn ahead(shared: &Shared, entry: &Entry, view: &QueueView, own: i64) -> Result<Option<Ahead>, Failure> {
-    match view.ahead(&shared.range(entry), own) {
+    match view.ahead(&shared.range(entry), entry.mode, own) {
         Some(ahead) => Ok(Some(ahead)),
         None => wait::read_ahead(shared, entry, own).await,
     }
@@ -77,7 +86,7 @@ async fn ahead(shared: &Shared, entry: &Entry, view: &QueueView, own: i64) -> Re
 
 fn queued_or_held(shared: &Shared, entry: &Arc<Entry>, ahead: Option<Ahead>) -> Entered {
     match ahead {
-        Some(ahead) if ahead.is_empty() => Entered::held(queue::fence(ahead.revision)),
+        Some(ahead) if ahead.lets_hold() => Entered::held(queue::fence(ahead.revision)),
         // If the entry is gone already, `wait_turn` will report it.
         ahead => {
             shared.entries.update(entry, |state| state.ahead = ahead);
@@ -89,7 +98,7 @@ fn queued_or_held(shared: &Shared, entry: &Arc<Entry>, ahead: Option<Ahead>) -> 
 /// The entry is in the queue although the caller does not want to wait: it holds the lock, or is withdrawn.
 async fn hold_or_withdraw(shared: &Shared, entry: &Entry, view: &QueueView, own: i64) -> Result<Entered, Error> {
     match ahead(shared, entry, view, own).await? {
-        Some(ahead) if ahead.is_empty() => return Ok(Entered::held(queue::fence(ahead.revision))),
+        Some(ahead) if ahead.lets_hold() => return Ok(Entered::held(queue::fence(ahead.revision))),
         Some(_) => {}
         None => return Err(Error::lost(ENTRY_DELETED)),
     }

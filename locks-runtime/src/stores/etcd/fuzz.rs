@@ -8,6 +8,7 @@ use crate::contract::Scope;
 use crate::values::error::Error;
 use crate::values::fuzz::{Input, assert_line};
 use crate::values::key::Key;
+use crate::values::mode::Mode;
 use etcd_client::Error as ClientError;
 
 /// An answer of a transaction never makes a hold of an entry that is not the first, and every key in it can be removed.
@@ -23,12 +24,15 @@ pub(crate) fn etcd_answer(bytes: &[u8]) {
     let range = QueueRange::new("", &lock);
     let own_key = keys.get(..usize::from(first_range)).unwrap_or_default().to_vec();
     let view = queue::view_of(revision, succeeded, vec![(own_key, false), (keys.clone(), more)]);
-    if let Some(mut ahead) = view.ahead(&range, own) {
-        let older = keys.iter().any(|key| key.created < own && range.contains(&key.key));
-        assert_eq!(ahead.is_empty(), ahead.complete && !older);
-        // Whatever is deleted: it holds only if all of them are gone.
+    for mode in [Mode::Exclusive, Mode::Shared, Mode::Permits(2)] {
+        let Some(mut ahead) = view.ahead(&range, mode, own) else { continue };
+        // Whoever is not known to may be in the way.
+        let older = view.page.iter().filter(|key| key.created < own && range.contains(&key.key));
+        let modes: Vec<Mode> = older.map(|key| names::mode_of(&key.key)).collect();
+        assert_eq!(ahead.lets_hold(), ahead.complete && mode.holds_behind(modes));
+        // Whatever is deleted: it holds only if those that are left let it.
         let deleted: Vec<_> = keys.iter().rev().map(|key| (key.key.clone(), key.modified)).collect();
-        assert!(ahead.remove(&deleted).is_none() || ahead.is_empty());
+        assert!(ahead.remove(&deleted).is_none() || ahead.lets_hold());
     }
     view.first_other(&range, Some(own)).into_iter().for_each(|other| assert_line(&other.holder().to_string()));
     queues(&keys);
@@ -49,7 +53,7 @@ fn queues(keys: &[QueueKey]) {
         let _ = names::entry_number(&key.key, key.lease);
     }
     for lock in queues.locks() {
-        queues.holder(&all, lock).into_iter().for_each(|holder| assert_line(&holder.holder().to_string()));
+        queues.holders(&all, lock).into_iter().for_each(|holder| assert_line(&holder.holder().to_string()));
     }
     for key in keys {
         queues.remove("", &key.key);

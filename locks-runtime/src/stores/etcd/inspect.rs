@@ -12,6 +12,7 @@ use crate::contract::{Line, Scope};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
+use crate::values::mode::Ahead;
 use etcd_client::{Compare, CompareOp, GetOptions, SortOrder, SortTarget};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -92,13 +93,23 @@ fn scope_name(namespace: &str, scope: &Scope) -> String {
     }
 }
 
-/// Deletes the entry that holds the lock, and no other: returns how many entries that were.
+/// Deletes the entries that hold the lock, and no others: returns how many that were.
 pub(super) async fn force_release(client: &Client, key: &Key) -> Result<usize, Error> {
     let range = QueueRange::new(&client.config.namespace, key);
     let all =
         GetOptions::new().with_range(range.end()).with_keys_only().with_sort(SortTarget::Create, SortOrder::Ascend);
     let answer = client.get(range.start(), &all).await.map_err(|failure| failure.about(range.start()))?;
-    let Some(holder) = queue::keys(&answer).into_iter().find(|found| range.contains(&found.key)) else { return Ok(0) };
+    let keys = queue::keys(&answer);
+    let (holders, _) = split(keys.iter().filter(|found| range.contains(&found.key)));
+    let mut deleted = 0;
+    for holder in holders {
+        deleted += usize::from(delete(client, &range, holder).await?);
+    }
+    Ok(deleted)
+}
+
+/// Whether the key was there, and is no more.
+async fn delete(client: &Client, range: &QueueRange, holder: &QueueKey) -> Result<bool, Error> {
     let holder_key = String::from_utf8_lossy(&holder.key).into_owned();
     let is_there = Compare::create_revision(holder_key.clone(), CompareOp::Equal, holder.created);
     let delete = queue::delete(is_there, &holder_key).transaction();
@@ -112,7 +123,7 @@ pub(super) async fn force_release(client: &Client, key: &Key) -> Result<usize, E
         .await
         .map_err(|failure| failure.about(range.start()))?;
     // If the entry was gone at the second attempt, the first one deleted it. Whoever holds the lock by now is another.
-    Ok(usize::from(answer.succeeded() || attempts.load(Ordering::Relaxed) > 1))
+    Ok(answer.succeeded() || attempts.load(Ordering::Relaxed) > 1)
 }
 
 impl Queues {
@@ -134,10 +145,10 @@ impl Queues {
         Some(lock)
     }
 
-    /// The key whose entry holds `lock`.
-    pub(super) fn holder(&self, scope: &Scope, lock: &Key) -> Option<&QueueKey> {
-        let queue = self.0.get(lock)?;
-        if is_a_lock(scope, queue) { queue.values().next() } else { None }
+    /// The keys whose entries hold `lock`.
+    pub(super) fn holders(&self, scope: &Scope, lock: &Key) -> Vec<&QueueKey> {
+        let queue = self.0.get(lock).filter(|queue| is_a_lock(scope, queue));
+        queue.map_or_else(Vec::new, |queue| split(queue.values()).0)
     }
 
     pub(super) fn locks(&self) -> impl Iterator<Item = &Key> {
@@ -148,12 +159,23 @@ impl Queues {
         let locks = self.0.into_iter().filter(|(_, queue)| is_a_lock(scope, queue));
         locks
             .map(|(lock, queue)| {
-                let mut holders: Vec<Holder> = queue.values().map(QueueKey::holder).collect();
-                let waiters = holders.split_off(1.min(holders.len()));
-                Line::new(lock, holders, waiters)
+                let (holders, waiters) = split(queue.values());
+                let records = |keys: Vec<&QueueKey>| keys.into_iter().map(QueueKey::holder).collect();
+                Line::new(lock, records(holders), records(waiters))
             })
             .collect()
     }
+}
+
+/// Who holds the lock, and who waits for it, of the keys of its queue in order.
+fn split<'a>(keys: impl Iterator<Item = &'a QueueKey>) -> (Vec<&'a QueueKey>, Vec<&'a QueueKey>) {
+    let mut ahead = Ahead::default();
+    keys.partition(|key| {
+        let mode = names::mode_of(&key.key);
+        let holds = ahead.let_hold(mode);
+        ahead.push(mode);
+        holds
+    })
 }
 
 fn is_a_lock(scope: &Scope, queue: &Queue) -> bool {

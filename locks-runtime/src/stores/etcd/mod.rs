@@ -26,6 +26,7 @@
 
 mod audit;
 mod batch;
+mod beside;
 mod channel;
 #[cfg(test)]
 mod channel_tests;
@@ -105,6 +106,8 @@ impl Store for Etcd {
             outlives_process: true,
             force_release: true,
             notices_removal: true,
+            shared: true,
+            permits: true,
             ..Capabilities::default()
         }
     }

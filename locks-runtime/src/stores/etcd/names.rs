@@ -1,10 +1,12 @@
-//! How entries are named: `<namespace><key>/<lease in hex>-<number>`.
+//! How entries are named: `<namespace><key>/<lease in hex>-<number>`, that of a reader `<key>/s<lease>-<number>`, and that of a
+//! permit `<key>/p<limit>-<lease>-<number>`. So a list of names shows who may hold the lock beside whom.
 //!
 //! Every key directly under `<key>/` is an entry, whichever client created it; a key with one more `/` belongs to another
 //! lock, whose own key starts like this one (`a` and `a/b`). Go's clients do not make that difference.
 
 use crate::contract::Entry;
 use crate::values::key::Key;
+use crate::values::mode::Mode;
 
 /// The range of etcd's keys in which one lock's queue is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +32,24 @@ impl QueueRange {
         end
     }
 
+    /// The ranges in which everything is that an entry of this mode may have to wait for. A reader's leave out the readers,
+    /// however many there are: other clients' names begin with a hexadecimal digit.
+    pub(super) fn in_the_way_of(&self, mode: Mode) -> Vec<(String, String)> {
+        let (start, end) = (self.prefix.clone(), self.end());
+        match mode {
+            Mode::Shared => vec![(start.clone(), format!("{start}s")), (format!("{start}t"), end)],
+            _ => vec![(start, end)],
+        }
+    }
+
     /// The name of an entry of this crate. Other clients use the lease alone; nothing reads the name but this crate.
     pub(super) fn entry(&self, lease: i64, entry: &Entry) -> String {
-        format!("{}{lease:x}-{}", self.prefix, entry.number)
+        let (prefix, number) = (&self.prefix, entry.number);
+        match entry.mode {
+            Mode::Exclusive => format!("{prefix}{lease:x}-{number}"),
+            Mode::Shared => format!("{prefix}s{lease:x}-{number}"),
+            Mode::Permits(limit) => format!("{prefix}p{limit}-{lease:x}-{number}"),
+        }
     }
 
     /// Whether `key` is an entry of this lock. The range also has the keys of nested locks.
@@ -43,9 +60,25 @@ impl QueueRange {
 
 /// The number of the entry that `key` names, if it is one of the session with this lease.
 pub(super) fn entry_number(key: &[u8], lease: i64) -> Option<u64> {
-    let suffix = key.rsplit(|&byte| byte == b'/').next()?;
-    let number = std::str::from_utf8(suffix).ok()?.strip_prefix(&format!("{lease:x}-"))?;
-    number.parse().ok()
+    let (_, name) = read(key)?;
+    name.strip_prefix(&format!("{lease:x}-"))?.parse().ok()
+}
+
+/// Who may hold the lock beside the entry that `key` names: nobody, if it is another client's.
+pub(super) fn mode_of(key: &[u8]) -> Mode {
+    read(key).map_or(Mode::Exclusive, |(mode, _)| mode)
+}
+
+/// The mode, and the rest of the name.
+fn read(key: &[u8]) -> Option<(Mode, &str)> {
+    let name = std::str::from_utf8(key.rsplit(|&byte| byte == b'/').next()?).ok()?;
+    if let Some(rest) = name.strip_prefix('s') {
+        return Some((Mode::Shared, rest));
+    }
+    match name.strip_prefix('p').and_then(|rest| rest.split_once('-')) {
+        Some((limit, rest)) => Some((Mode::Permits(limit.parse().ok()?), rest)),
+        None => Some((Mode::Exclusive, name)),
+    }
 }
 
 /// The lock to which `key` belongs: everything up to the last `/`, without the namespace.
@@ -72,6 +105,22 @@ mod tests {
         assert_eq!(entry_number(key.as_bytes(), 0x2a), Some(7));
         assert_eq!(entry_number(key.as_bytes(), 0x2), None);
         assert_eq!(lock_of(key.as_bytes(), "ns/"), Some(entry.key));
+    }
+
+    #[test]
+    fn a_name_shows_who_may_hold_the_lock_too() {
+        for mode in [Mode::Exclusive, Mode::Shared, Mode::Permits(12)] {
+            let entry = Entry { mode, ..Entry::new(Key::new("/a").unwrap(), 7, Holder::unknown().into()) };
+            let key = range().entry(0x5a, &entry);
+            assert_eq!((mode_of(key.as_bytes()), entry_number(key.as_bytes(), 0x5a)), (mode, Some(7)), "{key}");
+            let ranges = range().in_the_way_of(Mode::Shared);
+            let is_in_the_way = ranges.iter().any(|(start, end)| *start <= key && key < *end);
+            assert_eq!(is_in_the_way, mode != Mode::Shared, "{key}");
+        }
+        for foreign in ["ns//a/2a", "ns//a/px-1", "ns//a/p-", "ns//a/", "ns//a/\u{e9}"] {
+            assert_eq!(mode_of(foreign.as_bytes()), Mode::Exclusive, "{foreign}");
+        }
+        assert_eq!(mode_of(b"ns//a/\xff"), Mode::Exclusive);
     }
 
     #[test]

@@ -124,7 +124,8 @@ mod tests {
         let entry = Arc::new(Entry { key, number: 7, holder: Holder::default().into(), mode: Mode::Exclusive });
         let (ledger, range) = (Arc::new(Ledger::default()), QueueRange::new("", &entry.key));
         ledger.update(&entry, |_: &mut EntryState| ());
-        let part = Part::of(&range, queue::join(&range, "k/1-7", Vec::new(), 1)).putting(&entry, &ledger);
+        let part =
+            Part::of(&range, queue::join(&range, Mode::Exclusive, "k/1-7", Vec::new(), 1)).putting(&entry, &ledger);
         (ledger, entry, Arc::new(part))
     }
 

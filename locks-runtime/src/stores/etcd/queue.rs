@@ -1,7 +1,8 @@
 //! A lock's queue as etcd keeps it: the transactions that change it, and what the answers say.
 
-use super::names::QueueRange;
+use super::names::{self, QueueRange};
 use crate::values::holder::Holder;
+use crate::values::mode::Mode;
 use etcd_client::{
     Compare, CompareOp, GetOptions, GetResponse, KeyValue, PutOptions, ResponseHeader, SortOrder, SortTarget, Txn,
     TxnOp, TxnOpResponse, TxnResponse,
@@ -35,9 +36,11 @@ pub(super) struct QueueView {
     pub(super) more: bool,
 }
 
-/// The entries that must leave before ours holds the lock.
+/// The entries ahead of ours, as far as it may have to wait for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ahead {
+    /// Of ours.
+    pub(super) mode: Mode,
     /// The revision at which this was so.
     pub(super) revision: i64,
     /// Their keys, the nearest to ours first.
@@ -46,18 +49,18 @@ pub(super) struct Ahead {
     pub(super) complete: bool,
 }
 
-/// A transaction of one condition.
+/// A transaction with conditions, all of which must be true.
 #[derive(Debug)]
 pub(super) struct Conditional {
-    pub(super) condition: Compare,
+    pub(super) conditions: Vec<Compare>,
     pub(super) then: Vec<TxnOp>,
     pub(super) otherwise: Vec<TxnOp>,
 }
 
 impl Conditional {
     pub(super) fn transaction(&self) -> Txn {
-        let Self { condition, then, otherwise } = self;
-        Txn::new().when([condition.clone()]).and_then(then.clone()).or_else(otherwise.clone())
+        let Self { conditions, then, otherwise } = self;
+        Txn::new().when(conditions.clone()).and_then(then.clone()).or_else(otherwise.clone())
     }
 }
 
@@ -69,30 +72,73 @@ pub(super) struct Carried {
 }
 
 /// Puts the entry into the queue, unless it is there already.
-pub(super) fn join(range: &QueueRange, key: &str, record: Vec<u8>, lease: i64) -> Conditional {
-    let page = GetOptions::new()
-        .with_range(range.end())
-        .with_keys_only()
-        .with_sort(SortTarget::Create, SortOrder::Ascend)
-        .with_limit(PAGE);
-    let page = TxnOp::get(range.start(), Some(page));
+pub(super) fn join(range: &QueueRange, mode: Mode, key: &str, record: Vec<u8>, lease: i64) -> Conditional {
+    let pages = pages(range, mode, SortOrder::Ascend, None);
     Conditional {
-        condition: Compare::create_revision(key, CompareOp::Equal, 0),
-        then: vec![put(key, record, lease), page.clone()],
-        otherwise: vec![TxnOp::get(key, Some(GetOptions::new().with_keys_only())), page],
+        conditions: vec![Compare::create_revision(key, CompareOp::Equal, 0)],
+        then: [put(key, record, lease)].into_iter().chain(pages.clone()).collect(),
+        otherwise: [own(key)].into_iter().chain(pages).collect(),
     }
 }
 
 /// Puts the entry into the queue only if the whole range is empty.
 pub(super) fn join_if_empty(range: &QueueRange, key: &str, record: Vec<u8>, lease: i64) -> Conditional {
     Conditional {
-        condition: Compare::create_revision(range.start(), CompareOp::Equal, 0).with_range(range.end()),
+        conditions: vec![Compare::create_revision(range.start(), CompareOp::Equal, 0).with_range(range.end())],
         then: vec![put(key, record, lease)],
-        otherwise: vec![
-            TxnOp::get(key, Some(GetOptions::new().with_keys_only())),
-            TxnOp::get(range.start(), Some(first_records(range))),
-        ],
+        otherwise: vec![own(key), TxnOp::get(range.start(), Some(first_records(range)))],
     }
+}
+
+/// Puts the entry of a lock that others may hold too into the queue, only if nothing that may be in its way was put there
+/// after `revision`; shows what is, otherwise.
+pub(super) fn join_if_unchanged(
+    range: &QueueRange,
+    mode: Mode,
+    revision: i64,
+    key: &str,
+    record: Vec<u8>,
+    lease: i64,
+) -> Conditional {
+    let is_older =
+        |(start, end): (String, String)| Compare::create_revision(start, CompareOp::Less, revision + 1).with_range(end);
+    let mut conditions = vec![Compare::create_revision(key, CompareOp::Equal, 0)];
+    conditions.extend(range.in_the_way_of(mode).into_iter().map(is_older));
+    Conditional {
+        conditions,
+        then: vec![put(key, record, lease)],
+        otherwise: [own(key)].into_iter().chain(pages(range, mode, SortOrder::Ascend, None)).collect(),
+    }
+}
+
+/// What may be in the way of an entry of this mode: all of it, or what was created up to some revision.
+fn pages(range: &QueueRange, mode: Mode, order: SortOrder, up_to: Option<i64>) -> Vec<TxnOp> {
+    let options = GetOptions::new().with_keys_only().with_sort(SortTarget::Create, order).with_limit(page(mode));
+    let options = match up_to {
+        Some(revision) => options.with_max_create_revision(revision),
+        None => options,
+    };
+    let page = |(start, end)| TxnOp::get(start, Some(options.clone().with_range(end)));
+    range.in_the_way_of(mode).into_iter().map(page).collect()
+}
+
+/// So many keys that a page which is full decides: as many permits ahead as there are, for instance.
+pub(super) fn page(mode: Mode) -> i64 {
+    match mode {
+        Mode::Permits(limit) => PAGE.saturating_add(limit.into()),
+        _ => PAGE,
+    }
+}
+
+/// Our own key.
+fn own(key: &str) -> TxnOp {
+    TxnOp::get(key, Some(GetOptions::new().with_keys_only()))
+}
+
+/// Reads our own key, and what may be in the way of a reader that was created at `own_created`.
+pub(super) fn up_to_reader(range: &QueueRange, key: &str, own_created: i64) -> Txn {
+    let pages = pages(range, Mode::Shared, SortOrder::Descend, Some(own_created));
+    Txn::new().and_then([own(key)].into_iter().chain(pages).collect::<Vec<_>>())
 }
 
 /// The oldest keys with their records.
@@ -118,29 +164,57 @@ pub(super) fn tie(condition: Compare, key: &str, record: Vec<u8>, lease: i64) ->
 
 /// Deletes the key, only while `condition` is true of it.
 pub(super) fn delete(condition: Compare, key: &str) -> Conditional {
-    Conditional { condition, then: vec![TxnOp::delete(key, None)], otherwise: Vec::new() }
+    Conditional { conditions: vec![condition], then: vec![TxnOp::delete(key, None)], otherwise: Vec::new() }
 }
 
 fn put(key: &str, record: Vec<u8>, lease: i64) -> TxnOp {
     TxnOp::put(key, record, Some(PutOptions::new().with_lease(lease)))
 }
 
-/// Reads what came of [`join`] or [`join_if_empty`].
+/// Reads what came of one of those that put an entry into the queue.
 pub(super) fn view(carried: &Carried) -> QueueView {
-    let ranges = carried.responses.iter().filter_map(|response| match response {
+    view_of(carried.revision, carried.succeeded, ranges(&carried.responses))
+}
+
+/// The keys of each range that an answer has, and whether there is more of it.
+pub(super) fn ranges(responses: &[TxnOpResponse]) -> Vec<(Vec<QueueKey>, bool)> {
+    let ranges = responses.iter().filter_map(|response| match response {
         TxnOpResponse::Get(range) => Some((keys(range), range.more())),
         _ => None,
     });
-    view_of(carried.revision, carried.succeeded, ranges.collect())
+    ranges.collect()
 }
 
-/// Reads the ranges of such an answer, each with whether there is more of it.
-pub(super) fn view_of(revision: i64, succeeded: bool, mut ranges: Vec<(Vec<QueueKey>, bool)>) -> QueueView {
-    // The page comes last; before it, if nothing was put, our own key.
-    let (page, more) = ranges.pop().unwrap_or_default();
-    let found = ranges.first().and_then(|(found, _)| found.first());
-    let own = if succeeded { Some(revision) } else { found.map(|found| found.created) };
+/// Reads the ranges of such an answer, each with whether there is more of it: first, if nothing was put, our own key.
+pub(super) fn view_of(revision: i64, succeeded: bool, ranges: Vec<(Vec<QueueKey>, bool)>) -> QueueView {
+    let mut ranges = ranges.into_iter();
+    let own = match succeeded {
+        true => Some(revision),
+        false => ranges.next().and_then(|(found, _)| found.first().map(|found| found.created)),
+    };
+    let (page, more) = merged(ranges, |key| key.created);
     QueueView { revision, own, page, more }
+}
+
+/// The keys of several pages as one, in the order of `by`; and whether there is more of it. Where a page ends, so does the
+/// whole: what comes after it may be missing.
+pub(super) fn merged(
+    pages: impl IntoIterator<Item = (Vec<QueueKey>, bool)>,
+    by: impl Fn(&QueueKey) -> i64,
+) -> (Vec<QueueKey>, bool) {
+    let (mut all, mut last) = (Vec::new(), None::<i64>);
+    for (keys, more) in pages {
+        if more {
+            let end = keys.last().map_or(i64::MIN, &by);
+            last = Some(last.map_or(end, |last| last.min(end)));
+        }
+        all.extend(keys);
+    }
+    all.sort_by_key(&by);
+    if let Some(last) = last {
+        all.retain(|key| by(key) <= last);
+    }
+    (all, last.is_some())
 }
 
 /// The key that the else branch of [`tie`] read.
@@ -191,11 +265,11 @@ impl QueueKey {
 }
 
 impl QueueView {
-    /// The entries ahead of the one created at `own`; `None` if the page has only keys of nested locks.
-    pub(super) fn ahead(&self, range: &QueueRange, own: i64) -> Option<Ahead> {
+    /// The entries ahead of the one of this mode created at `own`; `None` if the page says nothing of them.
+    pub(super) fn ahead(&self, range: &QueueRange, mode: Mode, own: i64) -> Option<Ahead> {
         let reaches_own = self.page.iter().any(|key| key.created >= own);
         let nearest_first: Vec<&QueueKey> = self.page.iter().rev().collect();
-        ahead(range, &nearest_first, own, self.revision, reaches_own || !self.more)
+        Ahead::of(range, mode, &nearest_first, own, self.revision, reaches_own || !self.more)
     }
 
     /// The first entry in the queue other than the one created at `own`.
@@ -204,32 +278,48 @@ impl QueueView {
     }
 }
 
-/// Picks from `keys`, the nearest first, the entries of this very lock that were created before `own`.
-pub(super) fn ahead(range: &QueueRange, keys: &[&QueueKey], own: i64, revision: i64, complete: bool) -> Option<Ahead> {
-    let keys: Vec<_> =
-        keys.iter().filter(|key| key.created < own && range.contains(&key.key)).map(|key| key.key.clone()).collect();
-    (complete || !keys.is_empty()).then_some(Ahead { revision, keys, complete })
-}
-
 impl Ahead {
-    /// Whether there is certainly no entry ahead, so that ours holds the lock.
-    pub(super) fn is_empty(&self) -> bool {
-        self.complete && self.keys.is_empty()
+    /// Picks from `keys`, the nearest first, the entries of this very lock that were created before `own`. `None` if they say
+    /// nothing: the page has keys of nested locks instead.
+    pub(super) fn of(
+        range: &QueueRange,
+        mode: Mode,
+        keys: &[&QueueKey],
+        own: i64,
+        revision: i64,
+        complete: bool,
+    ) -> Option<Self> {
+        let older = keys.iter().filter(|key| key.created < own && range.contains(&key.key));
+        let keys: Vec<_> = older.map(|key| key.key.clone()).collect();
+        let ahead = Self { mode, revision, keys, complete };
+        (complete || !ahead.would_let_hold()).then_some(ahead)
     }
 
-    /// Removes the entries that were deleted; returns the revision of the last deletion if that made ours the holder.
+    /// Whether ours holds the lock.
+    pub(super) fn lets_hold(&self) -> bool {
+        self.complete && self.would_let_hold()
+    }
+
+    /// Whether it would if there were no others.
+    fn would_let_hold(&self) -> bool {
+        self.mode.holds_behind(self.keys.iter().map(|key| names::mode_of(key)))
+    }
+
+    /// Removes the entries that were deleted; returns the revision of the deletion by which ours became a holder.
     ///
     /// What happened up to `self.revision` is known already: a watch may repeat it.
     pub(super) fn remove(&mut self, deleted: &[(Vec<u8>, i64)]) -> Option<i64> {
-        let mut held_since = None;
+        if self.lets_hold() {
+            return None;
+        }
         for (key, at) in deleted.iter().filter(|(_, at)| *at > self.revision) {
             let before = self.keys.len();
             self.keys.retain(|ahead| ahead != key);
-            if before > 0 && self.is_empty() {
-                held_since = Some(*at);
+            if self.keys.len() < before && self.lets_hold() {
+                return Some(*at);
             }
         }
-        held_since
+        None
     }
 }
 
@@ -253,29 +343,30 @@ mod tests {
     #[test]
     fn only_older_keys_of_the_same_lock_are_ahead() {
         let page = [key("a/b/1", 2), key("a/1", 3), key("a/2", 5), key("a/3", 9), key("a/4", 10)];
-        let ahead = view(&page, false).ahead(&range(), 9).unwrap();
+        let ahead = view(&page, false).ahead(&range(), Mode::Exclusive, 9).unwrap();
         assert_eq!(ahead.keys, [b"a/2".to_vec(), b"a/1".to_vec()]);
-        assert!(ahead.complete && !ahead.is_empty());
+        assert!(ahead.complete && !ahead.lets_hold());
     }
 
     #[test]
     fn nested_locks_do_not_block() {
-        let ahead = view(&[key("a/b/1", 2), key("a/3", 9)], false).ahead(&range(), 9).unwrap();
-        assert!(ahead.is_empty());
+        let ahead = view(&[key("a/b/1", 2), key("a/3", 9)], false).ahead(&range(), Mode::Exclusive, 9).unwrap();
+        assert!(ahead.lets_hold());
     }
 
     #[test]
     fn a_page_full_of_nested_keys_says_nothing() {
-        assert_eq!(view(&[key("a/b/1", 2)], true).ahead(&range(), 9), None);
-        let some = view(&[key("a/b/1", 2), key("a/1", 3)], true).ahead(&range(), 9).unwrap();
-        assert!(!some.complete && !some.is_empty());
+        assert_eq!(view(&[key("a/b/1", 2)], true).ahead(&range(), Mode::Exclusive, 9), None);
+        let some = view(&[key("a/b/1", 2), key("a/1", 3)], true).ahead(&range(), Mode::Exclusive, 9).unwrap();
+        assert!(!some.complete && !some.lets_hold());
         // The page reached our own key: what is behind it does not matter.
-        assert!(view(&[key("a/b/1", 2), key("a/3", 9)], true).ahead(&range(), 9).unwrap().is_empty());
+        assert!(view(&[key("a/b/1", 2), key("a/3", 9)], true).ahead(&range(), Mode::Exclusive, 9).unwrap().lets_hold());
     }
 
     #[test]
     fn the_last_deletion_makes_the_entry_the_holder_and_old_deletions_are_ignored() {
-        let mut ahead = Ahead { revision: 9, keys: vec![b"a/2".to_vec(), b"a/1".to_vec()], complete: true };
+        let mut ahead =
+            Ahead { mode: Mode::Exclusive, revision: 9, keys: vec![b"a/2".to_vec(), b"a/1".to_vec()], complete: true };
         assert_eq!(ahead.remove(&[(b"a/1".to_vec(), 8)]), None);
         assert_eq!(ahead.keys.len(), 2);
         assert_eq!(ahead.remove(&[(b"a/1".to_vec(), 11), (b"a/7".to_vec(), 12)]), None);

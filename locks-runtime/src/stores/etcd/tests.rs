@@ -4,15 +4,17 @@ use super::inspect::{self, Queues};
 use super::lease;
 use super::names::{self, QueueRange};
 use super::queue::{self, Ahead, QueueKey};
-use crate::contract::Scope;
+use crate::contract::{Entry, Scope};
+use crate::values::holder::Holder;
 use crate::values::key::Key;
+use crate::values::mode::Mode;
 use proptest::prelude::*;
 use std::time::Duration;
 
 /// A key near the lock `a`, or any.
 fn any_key() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
-        4 => "(ns)?/?a{0,2}/?(b/)?[0-9a-f]{0,3}-?[0-9]{0,2}".prop_map(String::into_bytes),
+        4 => "(ns)?/?a{0,2}/?(b/)?(s|p[0-9]-)?[0-9a-f]{0,3}-?[0-9]{0,2}".prop_map(String::into_bytes),
         1 => any::<Vec<u8>>(),
     ]
 }
@@ -33,20 +35,25 @@ fn scope() -> impl Strategy<Value = Scope> {
     prop_oneof![Just(Scope::Key(Key::new("a").unwrap())), "[a/\u{10ffff}]{0,3}".prop_map(Scope::Prefix),]
 }
 
+fn any_mode() -> impl Strategy<Value = Mode> {
+    prop_oneof![Just(Mode::Exclusive), Just(Mode::Shared), (1..4_u32).prop_map(Mode::Permits)]
+}
+
 proptest! {
     #[test]
     fn any_answer_is_read(
         (revision, succeeded) in (any::<i64>(), any::<bool>()),
         ranges in prop::collection::vec((prop::collection::vec(any_queue_key(), 0..5), any::<bool>()), 0..4),
-        own in -1..20_i64,
+        (own, mode) in (-1..20_i64, any_mode()),
     ) {
         let range = QueueRange::new("", &Key::new("a").unwrap());
         let view = queue::view_of(revision, succeeded, ranges.clone());
-        prop_assert_eq!(view.own.is_some(), succeeded || (ranges.len() > 1 && !ranges[0].0.is_empty()));
-        if let Some(ahead) = view.ahead(&range, own) {
-            // If it says that no entry is ahead, that is right as far as the answer goes.
-            let older = view.page.iter().any(|key| key.created < own && range.contains(&key.key));
-            prop_assert_eq!(ahead.is_empty(), ahead.complete && !older);
+        prop_assert_eq!(view.own.is_some(), succeeded || ranges.first().is_some_and(|(own, _)| !own.is_empty()));
+        if let Some(ahead) = view.ahead(&range, mode, own) {
+            // If it says that no entry is in the way, that is right as far as the answer goes.
+            let older = view.page.iter().filter(|key| key.created < own && range.contains(&key.key));
+            let holds = mode.holds_behind(older.map(|key| names::mode_of(&key.key)));
+            prop_assert_eq!(ahead.lets_hold(), ahead.complete && holds);
         }
         if let Some(holder) = view.first_other(&range, Some(own)) {
             let _ = holder.holder().to_string();
@@ -66,9 +73,8 @@ proptest! {
         }
         for lock in queues.locks() {
             prop_assert!(scope.contains(lock.as_str()));
-            if let Some(holder) = queues.holder(&scope, lock) {
-                let _ = holder.holder().to_string();
-            }
+            let holders = queues.holders(&scope, lock);
+            prop_assert!(holders.iter().all(|holder| !holder.holder().to_string().is_empty()));
         }
         prop_assert!(queues.locks().count() <= locks);
         for key in &keys {
@@ -88,29 +94,35 @@ proptest! {
         }
     }
 
-    /// The entry becomes the holder exactly when the last entry ahead is gone, in whatever portions and order that is
-    /// reported.
+    /// The entry becomes a holder exactly when the last entry is gone that was in its way, in whatever portions and order
+    /// that is reported.
     #[test]
-    fn the_last_deletion_makes_the_entry_the_holder(
-        count in 1..6_usize,
+    fn the_last_deletion_makes_the_entry_a_holder(
+        mode in any_mode(),
+        ahead in prop::collection::vec(any_mode(), 1..6_usize),
         portions in prop::collection::vec(prop::collection::vec((0..8_usize, 0..30_i64), 0..4), 0..12),
     ) {
-        let key = |number: usize| format!("a/{number}").into_bytes();
-        let mut ahead = Ahead { revision: 9, keys: (0..count).map(key).collect(), complete: true };
-        let mut left: Vec<usize> = (0..count).collect();
+        let key = |number: usize| {
+            let mode = ahead.get(number).copied().unwrap_or_default();
+            let entry = Entry { mode, ..Entry::new(Key::new("a").unwrap(), number as u64, Holder::unknown().into()) };
+            QueueRange::new("", &entry.key).entry(1, &entry).into_bytes()
+        };
+        let mut left: Vec<usize> = (0..ahead.len()).collect();
+        let holds = |left: &[usize]| mode.holds_behind(left.iter().map(|number| ahead[*number]));
+        let mut known = Ahead { mode, revision: 9, keys: left.iter().map(|number| key(*number)).collect(), complete: true };
         for portion in portions {
             let deleted: Vec<_> = portion.iter().map(|(number, at)| (key(*number), *at)).collect();
-            let held_since = ahead.remove(&deleted);
+            let held_since = known.remove(&deleted);
             let mut expected = None;
             for (number, at) in portion.into_iter().filter(|(_, at)| *at > 9) {
-                let waited = !left.is_empty();
+                let waited = !holds(&left);
                 left.retain(|other| *other != number);
-                if waited && left.is_empty() {
+                if waited && holds(&left) {
                     expected = Some(at);
                 }
             }
             prop_assert_eq!(held_since, expected);
-            prop_assert_eq!(ahead.is_empty(), left.is_empty());
+            prop_assert_eq!(known.lets_hold(), holds(&left));
         }
     }
 

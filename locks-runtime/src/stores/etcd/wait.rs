@@ -7,10 +7,11 @@
 
 use super::error::{ENTRY_DELETED, Failure};
 use super::multiplexer::{Notification, Subscription};
-use super::queue::{self, Ahead, PAGE};
+use super::queue::{self, Ahead};
 use super::shared::Shared;
 use crate::contract::{Backoff, Entry, Grant};
 use crate::values::error::Error;
+use crate::values::mode::Mode;
 use crate::values::target::TARGET;
 
 /// With more than this many entries ahead only the nearest is watched: each deletion would wake every waiter behind it.
@@ -48,8 +49,13 @@ pub(super) async fn wait_turn(shared: &Shared, entry: &Entry) -> Result<Grant, E
 
 /// Reads the queue up to the entry; `None` if the entry is not there.
 pub(super) async fn read_ahead(shared: &Shared, entry: &Entry, own: i64) -> Result<Option<Ahead>, Failure> {
+    if entry.mode == Mode::Shared
+        && let Some(read) = read_ahead_of_reader(shared, entry, own).await?
+    {
+        return Ok(read);
+    }
     let (range, key) = (shared.range(entry), shared.key(entry));
-    let mut limit = PAGE;
+    let mut limit = queue::page(entry.mode);
     loop {
         let answer = shared.client.get(range.start(), &queue::up_to(&range, own, limit)).await;
         let answer = answer.map_err(|failure| failure.about(range.start()))?;
@@ -58,7 +64,8 @@ pub(super) async fn read_ahead(shared: &Shared, entry: &Entry, own: i64) -> Resu
         if !keys.iter().any(|read| read.key == key.as_bytes()) {
             return Ok(None);
         }
-        match queue::ahead(&range, &keys.iter().collect::<Vec<_>>(), own, revision, !answer.more()) {
+        let nearest_first: Vec<_> = keys.iter().collect();
+        match Ahead::of(&range, entry.mode, &nearest_first, own, revision, !answer.more()) {
             Some(ahead) => return Ok(Some(ahead)),
             // The page has only keys of nested locks: read everything.
             None => limit = 0,
@@ -66,12 +73,28 @@ pub(super) async fn read_ahead(shared: &Shared, entry: &Entry, own: i64) -> Resu
     }
 }
 
+/// The same for a reader, which costs the same however many readers there are; `None` if the keys of nested locks hide what
+/// is ahead.
+async fn read_ahead_of_reader(shared: &Shared, entry: &Entry, own: i64) -> Result<Option<Option<Ahead>>, Failure> {
+    let (range, key) = (shared.range(entry), shared.key(entry));
+    let answer = shared.transaction(entry, &queue::up_to_reader(&range, &key, own)).await?;
+    let mut ranges = queue::ranges(&answer.op_responses()).into_iter();
+    if ranges.next().is_none_or(|(found, _)| found.is_empty()) {
+        return Ok(Some(None));
+    }
+    // The nearest first.
+    let (keys, more) = queue::merged(ranges, |key| -key.created);
+    let nearest_first: Vec<_> = keys.iter().collect();
+    let revision = queue::revision(answer.header());
+    Ok(Ahead::of(&range, entry.mode, &nearest_first, own, revision, !more).map(Some))
+}
+
 /// As [`read_ahead`], for a waiter, which has time: if etcd does not answer, the position is unknown.
 async fn read_position(shared: &Shared, entry: &Entry) -> Result<Position, Error> {
     let Some(created) = shared.created(entry) else { return Err(Error::lost("the entry is not in the queue")) };
     match read_ahead(shared, entry, created).await {
         Ok(None) => Ok(Position::Gone),
-        Ok(Some(ahead)) if ahead.is_empty() => Ok(Position::Holds(ahead.revision)),
+        Ok(Some(ahead)) if ahead.lets_hold() => Ok(Position::Holds(ahead.revision)),
         Ok(Some(ahead)) => Ok(Position::Behind(ahead)),
         Err(failure) if failure.verdict.is_permanent() => Err(failure.error),
         Err(failure) => {
@@ -118,7 +141,9 @@ impl Watch {
     /// Begins to watch the entries in `ahead`; returns the revision after which every deletion will be reported.
     async fn begin(shared: &Shared, entry: &Entry, ahead: &Ahead) -> Option<(Self, i64)> {
         let (range, own) = (shared.range(entry), shared.key(entry));
-        if ahead.complete && ahead.keys.len() <= WATCH_ALL {
+        // Whichever permit comes back, it may be ours.
+        let is_any = matches!(entry.mode, Mode::Permits(_));
+        if is_any || (ahead.complete && ahead.keys.len() <= WATCH_ALL) {
             if let Some(queue) = shared.watches.take(&entry.key) {
                 // It began before the entry was put into the queue.
                 return Some((Self::All { own: own.into_bytes(), queue }, 0));
@@ -169,8 +194,13 @@ impl Watch {
                 if deleted.iter().any(|(key, _)| key == own) {
                     return Position::Gone;
                 }
+                let before = ahead.keys.len();
                 if let Some(at) = ahead.remove(&deleted) {
                     return Position::Holds(at);
+                }
+                // There are others, of which nothing is known.
+                if !ahead.complete && ahead.keys.len() < before {
+                    return Position::Changed;
                 }
             },
             Self::Nearest { own, ahead, .. } => {

@@ -1,4 +1,4 @@
-//! Reporting every change of holder, from the events of a range of keys.
+//! Reporting every change of holders, from the events of a range of keys.
 
 use super::client::Client;
 use super::error::Verdict;
@@ -138,8 +138,8 @@ impl Tracker {
         locks.dedup();
         let mut changes = Vec::new();
         for lock in locks {
-            let holder = self.queues.holder(&self.scope, &lock);
-            changes.extend(self.holders.update(&lock, holder.map(identified)));
+            let holders = self.queues.holders(&self.scope, &lock);
+            changes.extend(self.holders.update(&lock, holders.into_iter().map(identified)));
         }
         changes
     }

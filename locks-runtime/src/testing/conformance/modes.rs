@@ -13,6 +13,9 @@ use tokio::task::JoinHandle;
 
 list! {
     modes:
+    |can| !can.shared || !can.permits => [
+        a_mode_that_the_store_does_not_know_is_refused,
+    ]
     |can| can.shared => [
         readers_hold_at_once,
         a_writer_waits_for_every_reader,
@@ -60,6 +63,17 @@ fn wait_as(locks: &Locks, key: &str, name: &'static str, mode: Mode) -> JoinHand
 async fn is_busy(locks: &Locks, key: &str, mode: Mode) {
     let tried = locks.lock(key).mode(mode).wait(Duration::ZERO).acquire();
     refused(soon("the answer to a try", tried).await, ErrorKind::Busy);
+}
+
+async fn a_mode_that_the_store_does_not_know_is_refused(fixture: &Fixture) {
+    let (locks, key) = (fixture.client(), fixture.key("k"));
+    for (mode, is_known) in [(READER, fixture.can().shared), (Mode::Permits(2), fixture.can().permits)] {
+        if !is_known {
+            let error = refused(locks.lock(&key).mode(mode).acquire().await, ErrorKind::Unsupported);
+            assert!(error.to_string().contains("remove `"), "what to do: {error}");
+        }
+    }
+    fixture.is_free("k").await;
 }
 
 async fn readers_hold_at_once(fixture: &Fixture) {
