@@ -1,6 +1,6 @@
 //! What a lock costs, by the server's own count.
 
-use distributed_locks::{Guard, Locks};
+use distributed_locks::{Guard, Locks, Mode};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 use support::Server;
@@ -14,6 +14,9 @@ use support::scenarios::many;
 pub(crate) fn cases() -> Vec<Case> {
     cases![
         uncontended_pair_is_two_calls_and_two_proposals,
+        a_reader_or_a_permit_beside_others_is_two_calls_and_two_proposals,
+        a_try_of_a_reader_beside_others_is_two_calls_at_most,
+        a_reader_reads_no_other_reader,
         a_busy_try_is_one_call_and_leaves_nothing,
         hold_at_least_within_the_ttl_costs_two_calls_at_its_end,
         many_tasks_of_one_process_send_a_pair_of_calls_in_ten_milliseconds,
@@ -28,6 +31,49 @@ async fn uncontended_pair_is_two_calls_and_two_proposals(fixture: Fixture) {
     let (etcd, locks) = quiet(&fixture).await;
     let one = cost([("calls", 1), ("proposals", 1)]);
     cost::an_uncontended_pair_costs(&etcd, &locks, &one, &one).await;
+}
+
+async fn a_reader_or_a_permit_beside_others_is_two_calls_and_two_proposals(fixture: Fixture) {
+    let (etcd, locks) = quiet(&fixture).await;
+    let one = cost([("calls", 1), ("proposals", 1)]);
+    cost::a_pair_beside_others_costs(&etcd, &locks, &one, &one).await;
+}
+
+/// A permit has to be counted first.
+async fn a_try_of_a_reader_beside_others_is_two_calls_at_most(fixture: Fixture) {
+    let (etcd, locks) = quiet(&fixture).await;
+    for (key, mode, calls) in [("/readers", Mode::Shared, 1), ("/permits", Mode::Permits(2), 2)] {
+        let first = locks.lock(key).mode(mode).try_acquire().await.unwrap().unwrap();
+        let before = etcd.cost();
+        let second = locks.lock(key).mode(mode).try_acquire().await.unwrap().unwrap();
+        // A transaction that puts nothing is a proposal, too.
+        assert_eq!(etcd.cost_since(&before), cost([("calls", calls), ("proposals", calls)]), "{mode}");
+        let before = etcd.cost();
+        let refused = locks.lock(key).try_acquire().await.unwrap();
+        assert!(refused.is_none() && etcd.cost_since(&before) == cost([("calls", 1), ("proposals", 1)]), "{mode}");
+        first.release().await.unwrap();
+        second.release().await.unwrap();
+    }
+}
+
+/// However many there are, nothing of theirs is sent to it.
+async fn a_reader_reads_no_other_reader(fixture: Fixture) {
+    const READERS: usize = 300;
+    let (etcd, locks) = quiet(&fixture).await;
+    let other = quiet_client(&etcd).await;
+    let read = async |locks: &Locks| {
+        let before = etcd.metrics().sent_bytes();
+        locks.lock("/readers").mode(Mode::Shared).acquire().await.unwrap().release().await.unwrap();
+        etcd.metrics().sent_bytes() - before
+    };
+    let alone = read(&other).await;
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        readers.push(locks.lock("/readers").mode(Mode::Shared).acquire().await.unwrap());
+    }
+    let beside = read(&other).await;
+    assert!(beside <= 2 * alone, "{beside} bytes beside {READERS} readers, {alone} alone");
+    many::release(readers).await;
 }
 
 async fn a_busy_try_is_one_call_and_leaves_nothing(fixture: Fixture) {

@@ -2,13 +2,14 @@
 
 use std::process::Command;
 
+use distributed_locks::Mode;
 use serde_json::json;
 use support::cases;
 use support::cases::{Case, Fixture};
 use support::child::Child;
 use support::etcd::{decode, encode};
 use support::peers::Peer;
-use support::scenarios::peers::{ForOneLock, Release, Waits, each_excludes_the_other};
+use support::scenarios::peers::{ForOneLock, Release, Waits, each_excludes_the_other, each_excludes_the_other_as};
 use support::scenarios::{client, queued};
 
 mod driven;
@@ -16,6 +17,7 @@ mod driven;
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = cases![
         etcdctl_excludes_us_and_we_etcdctl,
+        etcdctl_excludes_our_readers_and_permits_and_they_etcdctl,
         the_gateway_excludes_us,
         we_exclude_the_gateway,
         fences_are_in_order_with_the_gateway,
@@ -36,6 +38,15 @@ fn etcdctl(mut command: Command, key: &str) -> ForOneLock {
 async fn etcdctl_excludes_us_and_we_etcdctl(fixture: Fixture) {
     let (key, locks) = (fixture.key("k"), client(&fixture));
     each_excludes_the_other(&locks, &key, Waits::InTheQueue, || etcdctl(fixture.server().ctl_command(&[]), &key)).await;
+}
+
+async fn etcdctl_excludes_our_readers_and_permits_and_they_etcdctl(fixture: Fixture) {
+    let locks = client(&fixture);
+    for (key, mode) in [("readers", Mode::Shared), ("permits", Mode::Permits(3))] {
+        let key = fixture.key(key);
+        let begin = || etcdctl(fixture.server().ctl_command(&[]), &key);
+        each_excludes_the_other_as(mode, &locks, &key, Waits::InTheQueue, begin).await;
+    }
 }
 
 /// Of the version of Go's client, against every version of the server.

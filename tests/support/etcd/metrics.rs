@@ -40,6 +40,11 @@ impl Metrics {
         self.count("grpc_server_msg_received_total", &[("grpc_method", method)])
     }
 
+    /// The bytes of all answers to clients.
+    pub fn sent_bytes(&self) -> u64 {
+        self.count("etcd_network_client_grpc_sent_bytes_total", &[])
+    }
+
     /// Entries in the raft log: what costs an fsync on every member.
     pub fn proposals(&self) -> u64 {
         self.count("etcd_server_proposals_committed_total", &[])

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use distributed_locks::{ErrorKind, Guard, Locks};
+use distributed_locks::{ErrorKind, Guard, Locks, Mode};
 
 use super::{acquire_and_release, behind_proxy, connect};
 use crate::cases::{Fixture, Program};
@@ -42,6 +42,21 @@ pub async fn an_uncontended_pair_costs(server: &impl Server, locks: &Locks, acqu
         let before = server.cost();
         guard.release().await.unwrap();
         assert_eq!(server.cost_since(&before), *release, "release {round}");
+    }
+}
+
+/// Acquires and releases a lock as a reader, and as one who has a permit, each beside another.
+pub async fn a_pair_beside_others_costs(server: &impl Server, locks: &Locks, acquire: &Cost, release: &Cost) {
+    for (key, mode) in [("/readers", Mode::Shared), ("/permits", Mode::Permits(3))] {
+        let _beside = locks.lock(key).mode(mode).acquire().await.unwrap();
+        for round in 0..10 {
+            let before = server.cost();
+            let guard = locks.lock(key).mode(mode).acquire().await.unwrap();
+            assert_eq!(server.cost_since(&before), *acquire, "acquire {round} of {mode}");
+            let before = server.cost();
+            guard.release().await.unwrap();
+            assert_eq!(server.cost_since(&before), *release, "release {round} of {mode}");
+        }
     }
 }
 

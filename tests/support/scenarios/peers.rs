@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use distributed_locks::{ErrorKind, Locks};
+use distributed_locks::{ErrorKind, Locks, Mode};
 use tempfile::TempPath;
 
 use super::{granted, holding, queued};
@@ -105,17 +105,29 @@ pub enum Waits {
 
 /// Both directions, twice; `begin` starts the other client.
 pub async fn each_excludes_the_other<T: Other>(locks: &Locks, key: &str, waits: Waits, begin: impl Fn() -> T) {
+    each_excludes_the_other_as(Mode::Exclusive, locks, key, waits, begin).await;
+}
+
+/// The same for our readers, or for those of us who have permits: the other client knows of neither.
+pub async fn each_excludes_the_other_as<T: Other>(
+    mode: Mode,
+    locks: &Locks,
+    key: &str,
+    waits: Waits,
+    begin: impl Fn() -> T,
+) {
+    let lock = || locks.lock(key).mode(mode);
     let mut last = None;
     for _ in 0..2 {
         let mut peer = begin();
         peer.holds();
-        let busy = locks.lock(key).wait(Duration::ZERO).acquire().await.unwrap_err();
+        let busy = lock().wait(Duration::ZERO).acquire().await.unwrap_err();
         assert_eq!(busy.kind(), ErrorKind::Busy);
         assert!(!busy.holder().unwrap().is_known(), "{busy}");
         // Long enough for an answer on the busiest machine.
-        let late = locks.lock(key).wait(Duration::from_secs(2)).acquire().await.unwrap_err();
+        let late = lock().wait(Duration::from_secs(2)).acquire().await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::Timeout);
-        let waiting = tokio::spawn(locks.lock(key).acquire());
+        let waiting = tokio::spawn(lock().acquire());
         queued(locks, key, 1).await;
         assert_eq!(locks.inspect(key).await.unwrap().unwrap().holders.len(), 1);
         // One that polls may be faster than a waiter, and is started only when that holds the lock.
@@ -136,7 +148,7 @@ pub async fn each_excludes_the_other<T: Other>(locks: &Locks, key: &str, waits: 
         guard.check().unwrap();
         guard.release().await.unwrap();
         next.holds();
-        assert!(locks.lock(key).try_acquire().await.unwrap().is_none(), "two hold `{key}`");
+        assert!(lock().try_acquire().await.unwrap().is_none(), "two hold `{key}`");
         next.release();
         peer.has_released();
         next.has_released();
