@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use distributed_locks::{ErrorKind, Guard, Locks, Mode};
+use distributed_locks::{ErrorKind, Guard, Locks};
 
 use super::{acquire_and_release, behind_proxy, connect};
 use crate::cases::{Fixture, Program};
@@ -47,6 +47,7 @@ pub async fn an_uncontended_pair_costs(server: &impl Server, locks: &Locks, acqu
 
 /// Acquires and releases a lock as a reader, and as one who has a permit, each beside another.
 pub async fn a_pair_beside_others_costs(server: &impl Server, locks: &Locks, acquire: &Cost, release: &Cost) {
+    use distributed_locks::Mode;
     for (key, mode) in [("/readers", Mode::Shared), ("/permits", Mode::Permits(3))] {
         let _beside = locks.lock(key).mode(mode).acquire().await.unwrap();
         for round in 0..10 {
