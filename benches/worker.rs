@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &[String]) {
         };
         match locker.as_str() {
             "ours" => case.run(Ours::connect(address)).await,
-            "etcd-floor" => case.run(EtcdFloor::connect(address).await).await,
+            "etcd-floor" => Box::pin(case.run(EtcdFloor::connect(address).await)).await,
             "etcd-lock" => Box::pin(case.run(EtcdLock::connect(address).await)).await,
             "redis-floor" => case.run(RedisFloor::connect(address).await).await,
             "rslock" => case.run(Rslock::connect(address)).await,
