@@ -84,9 +84,9 @@ async fn locks_that_are_wanted_at_one_moment_share_commands(fixture: Fixture) {
 
 /// At a TTL of ten seconds: here it is longer, for a busy machine, and the bound is less.
 async fn ten_thousand_locks_are_renewed_by_less_than_a_thousand_commands_a_second(fixture: Fixture) {
-    const TTL: Duration = Duration::from_secs(30);
+    const TTL: Duration = Duration::from_secs(45);
     let redis = fixture.start(&Setup::default());
-    let locks = connect(&redis.url_with("ttl=30s&connect_timeout=60s"));
+    let locks = connect(&redis.url_with("ttl=45s&connect_timeout=60s"));
     let guards = many::all(&locks, "/many", 10_000).await;
     let looks = || redis.counts().of("mget");
     let after = async |renewals: u64| {
@@ -101,18 +101,18 @@ async fn ten_thousand_locks_are_renewed_by_less_than_a_thousand_commands_a_secon
     };
     // Each is prolonged by its first renewal, and looked at once, as it is watched for its removal.
     eventually(async || if redis.counts().of("subscribe") == 1 { Ok(()) } else { Err("not subscribed") }).await;
-    after(3).await;
+    after(2).await;
     let (begun, before) = (Instant::now(), redis.counts());
     after(4).await;
     let (all, during) = (redis.counts().all() - before.all(), begun.elapsed());
     let prolonged = carried_out(&redis, &before, &["pexpire"])[0];
     println!("four renewals of 10,000: {all} commands in {during:?}, {prolonged} of which are PEXPIRE");
     assert!(prolonged >= 7500, "{prolonged}");
-    assert!(all * 3 <= at_most(during, Duration::from_millis(1)), "{all} commands in {during:?}");
+    assert!(all * 45 / 10 <= at_most(during, Duration::from_millis(1)), "{all} commands in {during:?}");
     assert!(guards.iter().all(Guard::is_held));
     let longest =
         guards.iter().enumerate().map(|(number, _)| redis.ask(&["PTTL", &format!("/many/{number}")]).number());
-    assert!(longest.take(100).all(|left| left <= 2 * 30_000 + 3000));
+    assert!(longest.take(100).all(|left| left <= 2 * 45_000 + 4500));
     many::release(guards).await;
     assert_eq!(redis.left("/many/"), [""; 0]);
 }
