@@ -218,23 +218,23 @@ async fn a_peer_that_answers_no_ping_is_gone() {
     assert!(!open.is_usable());
 }
 
-fn channel(world: &World, endpoint: String) -> Channel {
+fn channel(world: &World, endpoint: &str) -> Channel {
     let timeout = Duration::from_secs(5);
     let config = Config {
-        endpoints: vec![endpoint.clone()],
+        endpoints: vec![endpoint.to_owned()],
         credentials: None,
         namespace: String::new(),
         connect_timeout: timeout,
         tls: None,
     };
-    Channel::new(Dial::new(&config, world, &endpoint).unwrap()).unwrap()
+    Channel::new(Dial::new(&config, world, endpoint).unwrap()).unwrap()
 }
 
 /// A proxy may cut a connection anywhere: here in the middle of a frame.
 #[tokio::test]
 async fn after_a_cut_the_next_request_makes_another_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut channel = channel(&World::here(), listener.local_addr().unwrap().to_string());
+    let mut channel = channel(&World::here(), &listener.local_addr().unwrap().to_string());
     let cutting = async {
         let mut socket = listener.accept().await.unwrap().0;
         // The beginning of the server's settings.
@@ -274,7 +274,7 @@ fn a_request_is_sent_while_the_background_thread_is_busy() {
         });
     });
     let world = World::background().unwrap();
-    let mut channel = channel(&world, endpoint);
+    let mut channel = channel(&world, &endpoint);
     crate::world::runtime::blocking(read(channel.call(request("first")))).unwrap();
     requests.recv().unwrap();
     let (go_on, may_go_on) = mpsc::channel::<()>();

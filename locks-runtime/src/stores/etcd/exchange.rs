@@ -65,6 +65,7 @@ impl Open {
 
 impl Exchange {
     /// Sends the request when there is a connection.
+    #[expect(clippy::async_yields_async, reason = "the request is sent in the one, and answered in the other")]
     pub(super) fn after(mut dialled: Dialled, world: World, request: Request<Body>) -> Self {
         Self::Waiting(Box::pin(async move {
             let open = match dialled.wait_for(Option::is_some).await {
