@@ -53,6 +53,9 @@ struct Held {
     lapses: bool,
 }
 
+/// Who has the lock, as far as its file says so, and for how long an extension keeps it.
+pub(super) type Taken = (Option<Holder>, Option<Duration>);
+
 /// What comes next for an entry in the line.
 #[derive(Debug)]
 pub(super) enum Next {
@@ -291,7 +294,7 @@ impl OpenEntry {
     }
 
     /// Who has the lock, if somebody does, and for how long it stays taken by what is written down.
-    pub(super) fn holder_now(&self) -> Result<Option<(Option<Holder>, Option<Duration>)>, Error> {
+    pub(super) fn holder_now(&self) -> Result<Option<Taken>, Error> {
         let Some(lock) = self.store.directory.existing(&self.entry.key, false)? else { return Ok(None) };
         let (record, _) = lock.read()?;
         let left = self.store.extended_for(&record);

@@ -31,8 +31,11 @@ pub(super) struct Awaited {
 pub(super) struct Waiting {
     store: Arc<Shared>,
     /// A thread that waits for this file to be unlocked. It goes on if nobody waits for it any more.
-    thread: Option<(PathBuf, Pin<Box<dyn Future<Output = Option<()>> + Send>>)>,
+    thread: Option<(PathBuf, Thread)>,
 }
+
+/// Ends when the thread has.
+type Thread = Pin<Box<dyn Future<Output = Option<()>> + Send>>;
 
 impl Waiting {
     pub(super) fn new(store: &Arc<Shared>) -> Self {
@@ -56,7 +59,7 @@ impl Waiting {
         }
     }
 
-    fn start(&self, slot: Slot, path: PathBuf) -> Pin<Box<dyn Future<Output = Option<()>> + Send>> {
+    fn start(&self, slot: Slot, path: PathBuf) -> Thread {
         let world = self.store.world.clone();
         let wait = move || {
             let _taken = slot;
