@@ -48,10 +48,10 @@ impl<'a> Earlier<'a> {
 
     /// What a command for many locks replies for this one.
     fn one(&self, command: &str, argument: &str, item: &str) -> Vec<Answer> {
-        match self.run(command, &[argument, item]).remove(0) {
-            Answer::List(items) => items,
-            other => panic!("{other:?}"),
-        }
+        let Answer::List(items) = self.run(command, &[argument, item]).remove(0) else {
+            unreachable!("a list for each")
+        };
+        items
     }
 
     fn poll(&self) -> Vec<Answer> {
@@ -63,11 +63,8 @@ impl<'a> Earlier<'a> {
     }
 }
 
-fn word(reply: &[Answer]) -> &str {
-    match &reply[0] {
-        Answer::Text(word) => word,
-        other => panic!("{other:?}"),
-    }
+fn word(reply: &[Answer]) -> String {
+    reply[0].clone().text().unwrap()
 }
 
 /// Of an entry that holds.
