@@ -78,14 +78,8 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
     let code = |expression: Expr| scope.resolved(expression.into_token_stream(), None);
     let (client, or) = (args.client.map(|argument| code(argument.value)), args.or.map(|argument| code(argument.value)));
     let [ttl, wait, hold_at_least, hold_at_most] =
-        [ttl, wait, hold_at_least, hold_at_most].map(|length| match length? {
-            Length::Expression(expression) => Some(Length::Expression(Expr::Verbatim(code(expression)))),
-            literal @ Length::Literal(_) => Some(literal),
-        });
-    let mode = match mode {
-        Mode::Expression(expression) => Mode::Expression(scope.resolved(expression, None)),
-        other => other,
-    };
+        [ttl, wait, hold_at_least, hold_at_most].map(|length| Some(length?.map(code)));
+    let mode = mode.map(|expression| scope.resolved(expression, None));
     // Without a key there was an error above.
     let key = key.unwrap_or(Key::Expression(TokenStream::new()));
     let lengths = [&ttl, &wait, &hold_at_least, &hold_at_most].into_iter().flatten().map(Length::code);

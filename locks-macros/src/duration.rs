@@ -16,6 +16,14 @@ pub(crate) enum Length {
 }
 
 impl Length {
+    /// With `code` of an expression in its place.
+    pub(crate) fn map(self, code: impl FnOnce(Expr) -> TokenStream) -> Self {
+        match self {
+            Self::Expression(expression) => Self::Expression(Expr::Verbatim(code(expression))),
+            literal @ Self::Literal(_) => literal,
+        }
+    }
+
     /// The code in it.
     pub(crate) fn code(&self) -> TokenStream {
         match self {

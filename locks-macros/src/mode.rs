@@ -17,6 +17,14 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    /// With `code` of an expression in its place.
+    pub(crate) fn map(self, code: impl FnOnce(TokenStream) -> TokenStream) -> Self {
+        match self {
+            Self::Expression(expression) => Self::Expression(code(expression)),
+            other => other,
+        }
+    }
+
     /// The code in it.
     pub(crate) fn code(&self) -> Option<&TokenStream> {
         if let Self::Expression(code) = self { Some(code) } else { None }

@@ -9,6 +9,7 @@
 
 mod heads;
 mod member;
+mod single;
 mod turn;
 mod waits;
 
@@ -17,17 +18,15 @@ pub(crate) use turn::{Passed, Turn};
 
 use super::request::{PositionId, Request};
 use crate::values::error::Error;
-use crate::values::mode::Ahead;
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::Moment;
-use heads::{Heads, Members};
+use single::{Queue, steps};
+use std::collections::BTreeSet;
 use std::collections::hash_map::{Entry, HashMap};
-use std::collections::{BTreeMap, BTreeSet};
 use std::ops::DerefMut;
 use std::sync::{Arc, Weak};
-use turn::Giver;
-use waits::{Step, Waits};
+use waits::Waits;
 
 /// The queues of one client. `H` is what the one at the head may hand off to the next.
 #[derive(Debug)]
@@ -61,15 +60,6 @@ struct State<H> {
     is_watched: bool,
 }
 
-#[derive(Debug)]
-struct Queue<H> {
-    /// Who is at the store for this key, waiting there or holding.
-    heads: Heads<H>,
-    waiting: BTreeMap<u64, (Arc<Member>, Giver<H>)>,
-    /// What is ahead of whoever joins.
-    members: Members,
-}
-
 /// A position in one queue; dropping it gives the position up and lets the next one move.
 #[derive(Debug)]
 pub(crate) struct Position<H> {
@@ -84,12 +74,6 @@ pub(crate) enum Joined<H> {
     Head(Position<H>),
     /// Behind others: the turn comes when the head is reached, with what was handed off there.
     Behind(Position<H>, Turn<H>),
-}
-
-impl<H> Queue<H> {
-    fn new() -> Self {
-        Self { heads: Heads::default(), waiting: BTreeMap::new(), members: Members::default() }
-    }
 }
 
 impl<H> Default for Queues<H> {
@@ -181,7 +165,7 @@ impl<H> Queues<H> {
             return;
         }
         queue.members.remove(member.mode());
-        let is_given = self.let_move(queue, waits, member);
+        let is_given = queue.let_move(waits, member, |next| self.due(next));
         if queue.heads.is_empty() {
             queues.remove(&member.name);
         }
@@ -189,32 +173,6 @@ impl<H> Queues<H> {
             self.note_given(given, &member.name);
             self.watch(locked);
         }
-    }
-
-    /// Gives their turn to those that are next and may be at the head now that `gone` has left. Returns whether any is.
-    ///
-    /// The first that may not stops it: of permits with several limits, one that would do with more may be behind it.
-    fn let_move(&self, queue: &mut Queue<H>, waits: &mut Waits, gone: &Member) -> bool {
-        let (mut ahead, mut is_given) = (None::<Ahead>, false);
-        while let Some(next) = queue.waiting.first_entry() {
-            let ahead = ahead.get_or_insert_with(|| queue.heads.ahead());
-            if !ahead.let_hold(next.get().0.mode()) {
-                break;
-            }
-            let (next, giver) = next.remove();
-            waits.end(&next);
-            next.inherit(gone);
-            if giver.give(None).is_err() {
-                // That waiter has gone.
-                queue.members.remove(next.mode());
-                continue;
-            }
-            ahead.push(next.mode());
-            let given = self.due(&next).map(|due| (giver, due));
-            queue.heads.push(next, given);
-            is_given = true;
-        }
-        is_given
     }
 
     fn hand_off(&self, member: &Member, held: H, fits: impl Fn(&Request) -> bool) -> Option<H> {
@@ -394,17 +352,6 @@ impl<H> Drop for Position<H> {
         self.queues.leave(&self.member);
         self.member.has_changed();
     }
-}
-
-/// The circle that goes through the queues `way`, by these of their heads, for the error that describes it.
-fn steps<'a, H>(queues: &'a HashMap<QueueName, Queue<H>>, way: &[(QueueName, PositionId)]) -> Vec<Step<'a>> {
-    let step = |(number, (name, id)): (usize, &(QueueName, PositionId))| {
-        let head = queues.get(name)?.heads.iter().find(|head| head.member.id == *id)?;
-        let next = way.get(number + 1).and_then(|(next, _)| queues.get(next));
-        let mut waiting = next.into_iter().flat_map(|next| next.waiting.values()).map(|(waiter, _)| &**waiter);
-        Some(Step { head: &head.member, waiter: waiting.find(|waiter| waiter.request.under.contains(id)) })
-    };
-    way.iter().enumerate().filter_map(step).collect()
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! A transaction has no condition about how many keys there are. So the queue is looked at, and the entry is put into it if
 //! nothing has been put there since: what leaves meanwhile is in nobody's way.
 
-use super::enter;
 use super::error::Failure;
+use super::put;
 use super::queue::{self, QueueView};
 use super::shared::Shared;
 use crate::contract::Entry;
@@ -26,7 +26,7 @@ pub(super) async fn try_to_join(
     let mut revision = 0;
     for _ in 0..ATTEMPTS {
         let request = queue::join_if_unchanged(&range, entry.mode, revision, &key, record.to_vec(), lease);
-        let mut view = enter::alone(shared, entry, request).await?;
+        let mut view = put::alone(shared, entry, request).await?;
         if view.own.is_some() {
             // Whoever is ahead was there at the last look, and was not in the way.
             return Ok(view);

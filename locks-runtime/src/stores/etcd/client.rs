@@ -152,7 +152,7 @@ impl Client {
     /// store has gone back: that is found out in the background.
     pub(super) fn heard(self: &Arc<Self>, member: usize, header: Option<&ResponseHeader>) {
         let Some(seen) = header.map(|header| Seen::new(member, header)) else { return };
-        let fits = self.identity.check(&self.config.endpoints, self.identity.before(), seen, false);
+        let fits = self.identity.check(&self.config.endpoints, self.identity.before(), seen, i64::MIN);
         if fits.is_ok() && self.identity.is_behind(seen) {
             self.confirm_soon();
         }
@@ -264,7 +264,7 @@ impl Client {
         match answer {
             Some(Ok(answer)) => {
                 let Some(seen) = answer.header().map(|header| Seen::new(at, header)) else { return Ok(answer) };
-                let fits = self.identity.check(&self.config.endpoints, before, seen, T::IS_CURRENT);
+                let fits = self.identity.check(&self.config.endpoints, before, seen, answer.least(before.revision));
                 fits.map(|()| answer).map_err(AttemptError::OtherStore)
             }
             Some(Err(error)) => {

@@ -4,8 +4,8 @@ use super::batch;
 use super::beside;
 use super::error::{ENTRY_DELETED, Failure};
 use super::part::Part;
-use super::queue::{self, Ahead, Carried, Conditional, QueueView};
-use super::relocate;
+use super::put::{alone, noted};
+use super::queue::{self, Ahead, QueueView};
 use super::shared::Shared;
 use super::wait;
 use crate::contract::{Entered, Entry, WhenBusy};
@@ -48,30 +48,6 @@ pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBu
         WhenBusy::Queue => {
             let ahead = ahead(shared, entry, &view, own).await?;
             Ok(queued_or_held(shared, entry, ahead))
-        }
-    }
-}
-
-/// Sends the request that may put the entry into the queue by itself.
-pub(super) async fn alone(shared: &Shared, entry: &Arc<Entry>, request: Conditional) -> Result<QueueView, Failure> {
-    let part = Part::of(&shared.range(entry), request).putting(entry, &shared.entries);
-    noted(shared, entry, batch::alone(&shared.client, &part).await)
-}
-
-/// Notes what the answer shows of the entry. A request that got no answer stays unresolved.
-fn noted(shared: &Shared, entry: &Arc<Entry>, carried: Result<Carried, Failure>) -> Result<QueueView, Failure> {
-    match carried {
-        Ok(carried) => {
-            let view = queue::view(&carried);
-            shared.entries.update(entry, |state| {
-                state.created = view.own.or(state.created);
-                relocate::note_lease(shared, state);
-            });
-            Ok(view)
-        }
-        Err(failure) => {
-            shared.entries.forget_if(entry.number, |state| state.created.is_none());
-            Err(failure.about(shared.range(entry).start()))
         }
     }
 }

@@ -8,7 +8,8 @@
 
 use crate::values::mutex::Mutex;
 use etcd_client::{
-    GetResponse, LeaseGrantResponse, LeaseRevokeResponse, LeaseTimeToLiveResponse, ResponseHeader, TxnResponse,
+    GetResponse, LeaseGrantResponse, LeaseRevokeResponse, LeaseTimeToLiveResponse, ResponseHeader, TxnOpResponse,
+    TxnResponse,
 };
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -50,7 +51,7 @@ pub(super) struct Seen {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
     era: Era,
-    revision: i64,
+    pub(super) revision: i64,
 }
 
 /// An answer, and whether it is current: not older than any that was seen before its request was sent. A member answers
@@ -59,6 +60,30 @@ pub(super) trait Answer {
     const IS_CURRENT: bool;
 
     fn header(&self) -> Option<&ResponseHeader>;
+
+    /// The least revision that it has, if nothing is to go back behind what was seen when its request was sent.
+    fn least(&self, seen: i64) -> i64 {
+        if Self::IS_CURRENT { seen } else { i64::MIN }
+    }
+}
+
+impl Answer for TxnResponse {
+    const IS_CURRENT: bool = true;
+
+    fn header(&self) -> Option<&ResponseHeader> {
+        TxnResponse::header(self)
+    }
+
+    /// A write has a revision of its own, which nobody has seen before.
+    fn least(&self, seen: i64) -> i64 {
+        let may_have_written = self.succeeded() && self.header().is_some_and(|header| header.revision() == seen);
+        let is_write = |response| match response {
+            TxnOpResponse::Put(_) => true,
+            TxnOpResponse::Delete(deleted) => deleted.deleted() > 0,
+            _ => false,
+        };
+        seen + i64::from(may_have_written && self.op_responses().into_iter().any(is_write))
+    }
 }
 
 macro_rules! answers {
@@ -75,7 +100,6 @@ macro_rules! answers {
 
 answers! {
     GetResponse: true,
-    TxnResponse: true,
     LeaseGrantResponse: true,
     LeaseTimeToLiveResponse: false,
     LeaseRevokeResponse: false,
@@ -98,18 +122,13 @@ impl Identity {
         self.known.lock().era
     }
 
-    /// Compares an answer with what was known before its request. One that does not fit ends the era.
+    /// Compares an answer with what was known before its request: below the revision `least` none fits. One that does not ends
+    /// the era.
     ///
     /// # Errors
     ///
     /// Why it does not fit, with the members named by `endpoints`.
-    pub(super) fn check(
-        &self,
-        endpoints: &[String],
-        before: Before,
-        seen: Seen,
-        is_current: bool,
-    ) -> Result<(), Arc<str>> {
+    pub(super) fn check(&self, endpoints: &[String], before: Before, seen: Seen, least: i64) -> Result<(), Arc<str>> {
         let mut known = self.known.lock();
         // An answer of an era that is over says nothing about this one, and a proxy may not know the cluster.
         if before.era != known.era || seen.cluster == 0 {
@@ -118,7 +137,7 @@ impl Identity {
         let first = *known.first.get_or_insert(seen);
         let why = if first.cluster != seen.cluster {
             another_cluster(endpoints, first, seen)
-        } else if is_current && seen.revision < before.revision {
+        } else if seen.revision < least {
             gone_back(endpoints, known.newest, seen)
         } else {
             if seen.revision > known.newest.revision {
@@ -214,48 +233,64 @@ mod tests {
         ["a:1".to_owned(), "b:2".to_owned()]
     }
 
+    /// As an answer is compared that reads, if it `is_current`.
+    fn check(identity: &Identity, before: Before, seen: Seen, is_current: bool) -> Result<(), Arc<str>> {
+        identity.check(&endpoints(), before, seen, if is_current { before.revision } else { i64::MIN })
+    }
+
     #[test]
     fn another_cluster_ends_the_era_and_the_next_one_may_have_it() {
         let identity = Identity::default();
         let (era, before) = (identity.era(), identity.before());
-        identity.check(&endpoints(), before, seen(0, 7, 10), true).unwrap();
-        let why = identity.check(&endpoints(), before, seen(1, 8, 12), true).unwrap_err();
+        check(&identity, before, seen(0, 7, 10), true).unwrap();
+        let why = check(&identity, before, seen(1, 8, 12), true).unwrap_err();
         assert!(["a:1", "b:2", "cluster 7", "cluster 8"].iter().all(|part| why.contains(part)), "{why}");
         assert_eq!(identity.why_over(era), Some(why));
-        assert!(identity.check(&endpoints(), before, seen(0, 7, 3), true).is_ok(), "an answer of the old era");
-        identity.check(&endpoints(), identity.before(), seen(1, 8, 12), true).unwrap();
+        assert!(check(&identity, before, seen(0, 7, 3), true).is_ok(), "an answer of the old era");
+        check(&identity, identity.before(), seen(1, 8, 12), true).unwrap();
     }
 
     #[test]
     fn a_current_answer_is_never_below_what_was_seen_before_its_request() {
         let identity = Identity::default();
         let early = identity.before();
-        identity.check(&endpoints(), early, seen(0, 7, 10), true).unwrap();
-        identity.check(&endpoints(), early, seen(1, 7, 9), true).unwrap();
+        check(&identity, early, seen(0, 7, 10), true).unwrap();
+        check(&identity, early, seen(1, 7, 9), true).unwrap();
         let later = identity.before();
-        identity.check(&endpoints(), later, seen(1, 7, 9), false).unwrap();
+        check(&identity, later, seen(1, 7, 9), false).unwrap();
         assert!(identity.is_behind(seen(1, 7, 9)));
-        let why = identity.check(&endpoints(), later, seen(1, 7, 9), true).unwrap_err();
+        let why = check(&identity, later, seen(1, 7, 9), true).unwrap_err();
         assert!(why.contains("revision 9") && why.contains("revision 10") && why.contains("--bump-revision"), "{why}");
         // Whatever cluster comes next: fences do not go back.
-        identity.check(&endpoints(), identity.before(), seen(1, 9, 9), true).unwrap_err();
-        identity.check(&endpoints(), identity.before(), seen(1, 9, 10), true).unwrap();
+        check(&identity, identity.before(), seen(1, 9, 9), true).unwrap_err();
+        check(&identity, identity.before(), seen(1, 9, 10), true).unwrap();
+    }
+
+    /// What was written after a snapshot was restored has a revision that was given before.
+    #[test]
+    fn a_write_is_above_what_was_seen_before_its_request() {
+        let identity = Identity::default();
+        check(&identity, identity.before(), seen(0, 7, 10), true).unwrap();
+        let before = identity.before();
+        let written = |revision| identity.check(&endpoints(), before, seen(1, 7, revision), before.revision + 1);
+        written(11).unwrap();
+        assert!(written(10).unwrap_err().contains("revision 10"));
     }
 
     #[test]
     fn a_fence_that_a_watch_reported_was_seen_too() {
         let identity = Identity::default();
-        identity.check(&endpoints(), identity.before(), seen(0, 7, 10), true).unwrap();
+        check(&identity, identity.before(), seen(0, 7, 10), true).unwrap();
         identity.saw(1, 12);
         identity.saw(1, 11);
-        let why = identity.check(&endpoints(), identity.before(), seen(0, 7, 11), true).unwrap_err();
+        let why = check(&identity, identity.before(), seen(0, 7, 11), true).unwrap_err();
         assert!(why.contains("revision 11") && why.contains("revision 12 of cluster 7 at b:2"), "{why}");
     }
 
     #[test]
     fn an_answer_without_a_cluster_says_nothing() {
         let identity = Identity::default();
-        identity.check(&endpoints(), identity.before(), seen(0, 7, 10), true).unwrap();
-        identity.check(&endpoints(), identity.before(), seen(1, 0, 0), true).unwrap();
+        check(&identity, identity.before(), seen(0, 7, 10), true).unwrap();
+        check(&identity, identity.before(), seen(1, 0, 0), true).unwrap();
     }
 }

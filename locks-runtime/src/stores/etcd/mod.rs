@@ -54,6 +54,7 @@ mod names;
 mod own_lease;
 mod part;
 mod pings;
+mod put;
 mod queue;
 mod relocate;
 mod removed;

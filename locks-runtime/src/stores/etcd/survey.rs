@@ -87,7 +87,7 @@ async fn ask(client: &Client, member: usize, era: Era) -> bool {
     let before = client.identity.before();
     let Ok(status) = connection.maintenance.status().await else { return false };
     if let Some(header) = status.header().filter(|_| client.identity.era() == era) {
-        let _ = client.identity.check(&client.config.endpoints, before, Seen::new(member, header), false);
+        let _ = client.identity.check(&client.config.endpoints, before, Seen::new(member, header), i64::MIN);
     }
     true
 }
