@@ -42,9 +42,7 @@ pub(crate) struct Locked {
 ///
 /// All errors: those in `errors`, and those found here.
 pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) -> syn::Result<Locked> {
-    if let Some(keys) = &args.keys {
-        errors.at(&keys.name, "`keys` is not supported yet; use one `key` that covers them all");
-    }
+    check_reserved(&args, &mut errors);
     let mode = mode::check(args.mode, args.permits, &mut errors);
     let least_name = args.hold_at_least.as_ref().map(|argument| argument.name.clone());
     let most_name = args.hold_at_most.as_ref().map(|argument| argument.name.clone());
@@ -102,6 +100,13 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
         or,
         kept,
     })
+}
+
+/// The argument that is reserved for a later version.
+fn check_reserved(args: &Args, errors: &mut Errors) {
+    if let Some(keys) = &args.keys {
+        errors.at(&keys.name, "`keys` is not supported yet; use one `key` that covers them all");
+    }
 }
 
 fn check_name(name: LitStr, errors: &mut Errors) -> LitStr {
