@@ -3,9 +3,10 @@
 use crate::{Case, Fixture};
 use distributed_locks::Guard;
 use std::time::{Duration, Instant};
+use support::proxy::Mode;
 use support::redis::{Answer, Counts, Redis, Setup};
-use support::scenarios::cost::{self, RENEWED, RENEWED_URL, acquire_many, at_most, cost, quiet, quiet_client};
-use support::scenarios::{connect, granted, many, nothing_is_left};
+use support::scenarios::cost::{self, RARE, RENEWED, RENEWED_URL, acquire_many, at_most, cost, quiet, quiet_client};
+use support::scenarios::{behind_proxy, connect, granted, many, nothing_is_left};
 use support::{Server, cases, eventually, in_time};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -73,7 +74,10 @@ async fn an_uncontended_pair_is_seven_commands_in_its_scripts(fixture: Fixture) 
 }
 
 async fn locks_that_are_wanted_at_one_moment_share_commands(fixture: Fixture) {
-    let (redis, locks) = quiet(&fixture).await;
+    let redis = fixture.start(&Setup::default());
+    let (proxy, locks) = behind_proxy(&redis, RARE).await;
+    // A server that answers at once may be faster than the tasks that ask it.
+    proxy.set(Mode::Delay(Duration::from_millis(30)));
     let before = redis.counts();
     many::those_of_one_moment_share_requests(&redis, &locks).await;
     // A SET for each, and few that many have in common: the questions of this test are among them.
@@ -165,9 +169,9 @@ async fn a_thousand_waiters_of_as_many_keys_are_one_subscription(fixture: Fixtur
     })
     .await;
     assert_eq!((redis.counts().of("subscribe"), subscribers(&redis)), (1, 1));
-    // One for each entry, and a look at all of them now and then.
+    // One for each entry, after one that several share, and a look at all of them now and then.
     let (sent, looks) = (scripts_since(&redis, &before), at_most(begun.elapsed(), UNSUBSCRIBED));
-    assert!((1000..=1002 + looks).contains(&sent), "{sent} requests for 1000 entries");
+    assert!((1000..=1500 + looks).contains(&sent), "{sent} requests for 1000 entries");
     let (begun, before) = (Instant::now(), redis.counts());
     eventually(async || if scripts_since(&redis, &before) >= 2 { Ok(()) } else { Err("no look") }).await;
     let (looks, most) = (scripts_since(&redis, &before), at_most(begun.elapsed(), BETWEEN_LOOKS));

@@ -199,7 +199,8 @@ mod tests {
     fn permits_are_a_number_of_any_type_that_is_not_too_large() {
         let permits = |given: Given| given.into_parts().1.and_then(|options| options.check().map(|()| options.mode));
         let given = || Given::new(Options::default());
-        for five in [given().permits(5), given().permits(5_u64), given().permits(&5_usize), given().permits(5_i8)] {
+        let lent = &5_usize;
+        for five in [given().permits(5), given().permits(5_u64), given().permits(lent), given().permits(5_i8)] {
             assert_eq!(permits(five).unwrap(), Mode::Permits(5));
         }
         for none in [given().permits(-1), given().permits(u64::MAX), given().permits(0)] {

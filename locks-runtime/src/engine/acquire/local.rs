@@ -13,7 +13,6 @@ use std::time::Duration;
 pub(super) type AtHead = (Position, Option<HandOff>);
 
 /// What ends, or interrupts, the wait for a turn.
-#[expect(clippy::large_enum_variant, reason = "it is matched where it is made")]
 enum Event {
     Turn(Result<Option<HandOff>, Passed>),
     /// Somebody has the lock, and this only tries.
