@@ -32,8 +32,9 @@ pub struct Directory {
 /// In milliseconds: who holds a file that is gone finds out by a look at the directory.
 const NOTICED_WITHIN: u64 = 250;
 
-/// A page for each of eight locks, twice as many in a directory that replaces another, and a few more.
-const SIZE: u32 = 128 * 1024;
+/// A page for each of eight locks, and for a ticket of each of nine clients that waits for one of them; as many again in a directory
+/// that replaces another.
+const SIZE: u32 = 640 * 1024;
 
 /// What is no lock's file, and stays.
 const OWN_FILES: [&str; 2] = ["fences", "clean-up"];
