@@ -3,7 +3,7 @@
 
 mod async_session;
 mod backoff;
-#[cfg(any(feature = "etcd", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
 pub(crate) mod batches;
 mod capabilities;
 mod changes;
