@@ -6,8 +6,8 @@
 //!
 //! Acquiring a free lock takes one round trip and one transaction, and releasing it takes the same. The node is created and the
 //! queue listed without waiting in between; it is not listed at all when the node's number shows that nobody else was there since
-//! the last hold ([`turns`]). What is missing of a new lock's path is made in the transaction of its first entry, and what is there
-//! is remembered, or looked for, which costs no transaction ([`parents`]).
+//! the last hold (`turns`). What is missing of a new lock's path is made in the transaction of its first entry, and what is there
+//! is remembered, or looked for, which costs no transaction (`parents`).
 //!
 //! | event | what happens |
 //! |---|---|
