@@ -43,16 +43,6 @@ impl Mode {
         all.let_hold(self)
     }
 
-    /// How many entries of this mode may hold at the same time; `None` if any number.
-    #[must_use]
-    pub const fn limit(self) -> Option<u32> {
-        match self {
-            Self::Exclusive => Some(1),
-            Self::Shared => None,
-            Self::Permits(limit) => Some(limit),
-        }
-    }
-
     /// As holder records and spans have it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -64,18 +54,11 @@ impl Mode {
 }
 
 /// The entries ahead of a place in a queue, as far as it matters whether that place holds the lock.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Ahead {
     entries: u32,
-    all_shared: bool,
-    all_permits: bool,
-}
-
-impl Default for Ahead {
-    /// Nobody is ahead.
-    fn default() -> Self {
-        Self { entries: 0, all_shared: true, all_permits: true }
-    }
+    shared: u32,
+    permits: u32,
 }
 
 impl Ahead {
@@ -85,22 +68,39 @@ impl Ahead {
         match mode {
             _ if self.entries == 0 => true,
             Mode::Exclusive => false,
-            Mode::Shared => self.all_shared,
-            Mode::Permits(limit) => self.all_permits && self.entries < limit,
+            Mode::Shared => self.shared == self.entries,
+            Mode::Permits(limit) => self.permits == self.entries && self.entries < limit,
         }
     }
 
     /// Whether nobody holds behind them, whatever its mode.
     #[must_use]
     pub const fn is_final(&self) -> bool {
-        !self.all_shared && !self.all_permits
+        self.shared < self.entries && self.permits < self.entries
     }
 
     /// One more is ahead.
     pub const fn push(&mut self, mode: Mode) {
-        self.entries = self.entries.saturating_add(1);
-        self.all_shared &= matches!(mode, Mode::Shared);
-        self.all_permits &= matches!(mode, Mode::Permits(_));
+        self.entries += 1;
+        if let Some(of_its_kind) = self.of_kind(mode) {
+            *of_its_kind += 1;
+        }
+    }
+
+    /// One that was [pushed](Ahead::push) has left.
+    pub const fn remove(&mut self, mode: Mode) {
+        self.entries -= 1;
+        if let Some(of_its_kind) = self.of_kind(mode) {
+            *of_its_kind -= 1;
+        }
+    }
+
+    const fn of_kind(&mut self, mode: Mode) -> Option<&mut u32> {
+        match mode {
+            Mode::Exclusive => None,
+            Mode::Shared => Some(&mut self.shared),
+            Mode::Permits(_) => Some(&mut self.permits),
+        }
     }
 }
 
@@ -148,7 +148,7 @@ mod tests {
             }
             for (place, mode) in queue.iter().enumerate().filter(|(place, _)| holds(&queue, *place)) {
                 let before = (0..place).filter(|&earlier| holds(&queue, earlier)).count();
-                assert!(mode.limit().is_none_or(|limit| before < limit as usize), "{queue:?}");
+                assert!(!matches!(mode, Mode::Permits(limit) if before >= *limit as usize), "{queue:?}");
             }
         }
     }
@@ -163,6 +163,24 @@ mod tests {
                 for place in (0..queue.len()).filter(|&place| place != gone && holds(&queue, place)) {
                     assert!(holds(&rest, place - usize::from(place > gone)), "{queue:?} without {gone}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn who_was_ahead_and_has_left_counts_no_more() {
+        for queue in queues(4) {
+            for gone in 0..queue.len() {
+                let mut ahead = Ahead::default();
+                queue.iter().for_each(|mode| ahead.push(*mode));
+                ahead.remove(queue[gone]);
+                let mut rest = queue.clone();
+                rest.remove(gone);
+                for mode in MODES {
+                    assert_eq!(ahead.let_hold(mode), mode.holds_behind(rest.iter().copied()), "{mode} behind {rest:?}");
+                }
+                let any = [Mode::Shared, Mode::Permits(u32::MAX)];
+                assert_eq!(ahead.is_final(), any.iter().all(|mode| !ahead.let_hold(*mode)), "{rest:?}");
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Each operation is one critical section of one mutex, or the end of one receiver, so that what threads could do to each
 //! other is some order of these operations. A model says what each must show.
 
+use super::model::{Hears, Model, Step};
 use super::*;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
@@ -15,164 +16,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake};
 use std::time::Duration;
-
-/// What happens to one member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    Join(usize),
-    /// Looks whether its turn has come, as its task does when woken.
-    Look(usize),
-    /// Its receiver goes, as the first part of a dropped future does.
-    StopListening(usize),
-    /// Its position goes.
-    Leave(usize),
-    /// Hands off what it has, to whom it fits.
-    HandOff(usize, Fits),
-    /// Those at the head did not take their turns in time.
-    PassOver,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fits {
-    All,
-    Odd,
-    Nobody,
-}
-
-impl Fits {
-    const EACH: [Self; 3] = [Self::All, Self::Odd, Self::Nobody];
-
-    fn fits(self, member: usize) -> bool {
-        match self {
-            Self::All => true,
-            Self::Odd => member % 2 == 1,
-            Self::Nobody => false,
-        }
-    }
-}
-
-/// What a member hears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Hhears {
-    Nothing,
-    /// It is at the head, with something handed off or without.
-    Turn {
-        handed_off: bool,
-    },
-    /// It knows that it is at the head.
-    Knows,
-    /// Its turn went to the next one, which it hears when it looks.
-    Passed,
-    /// It does not listen any more.
-    Deaf,
-}
-
-/// What the queue must look like: who is at its head and who waits, in order, and what each member that has a position hears.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Model {
-    modes: &'static [Mode],
-    heads: Vec<usize>,
-    waiting: Vec<usize>,
-    hears: Vec<Option<Hhears>>,
-}
-
-impl Model {
-    fn new(modes: &'static [Mode]) -> Self {
-        Self { modes, heads: Vec::new(), waiting: Vec::new(), hears: vec![None; modes.len()] }
-    }
-
-    /// What can happen next.
-    fn steps(&self) -> Vec<Step> {
-        let mut steps = Vec::new();
-        for (member, hears) in self.hears.iter().enumerate() {
-            match hears {
-                None => steps.push(Step::Join(member)),
-                Some(Hhears::Nothing | Hhears::Turn { .. } | Hhears::Passed) => {
-                    steps.extend([Step::Look(member), Step::StopListening(member), Step::Leave(member)]);
-                }
-                Some(Hhears::Knows) => {
-                    steps.push(Step::Leave(member));
-                    steps.extend(Fits::EACH.map(|fits| Step::HandOff(member, fits)));
-                }
-                Some(Hhears::Deaf) => steps.push(Step::Leave(member)),
-            }
-        }
-        if !self.given().is_empty() {
-            steps.push(Step::PassOver);
-        }
-        steps
-    }
-
-    /// Those at the head who have not taken their turns.
-    fn given(&self) -> Vec<usize> {
-        let is_given = |head: &usize| matches!(self.hears[*head], Some(Hhears::Turn { .. }));
-        self.heads.iter().copied().filter(is_given).collect()
-    }
-
-    /// Whether this member would hold the lock behind those.
-    fn would_hold(&self, member: usize, ahead: &[usize]) -> bool {
-        self.modes[member].holds_behind(ahead.iter().map(|other| self.modes[*other]))
-    }
-
-    /// Returns whether it is at the head.
-    fn join(&mut self, member: usize) -> bool {
-        let is_head = self.would_hold(member, &[self.heads.as_slice(), &self.waiting].concat());
-        if is_head {
-            self.heads.push(member)
-        } else {
-            self.waiting.push(member)
-        }
-        is_head
-    }
-
-    fn pass_over(&mut self) {
-        let mut passed = self.given();
-        passed.iter().for_each(|member| self.hears[*member] = Some(Hhears::Passed));
-        // As they came.
-        passed.sort_by_key(|member| self.heads.iter().position(|head| head == member));
-        for member in passed {
-            self.heads.retain(|head| *head != member);
-            self.let_move();
-        }
-    }
-
-    /// Those who may be at the head now, and listen, are woken.
-    fn let_move(&mut self) {
-        while let Some(next) = self.waiting.first().copied().filter(|next| self.would_hold(*next, &self.heads)) {
-            self.waiting.remove(0);
-            if let Some(hears @ Hhears::Nothing) = &mut self.hears[next] {
-                *hears = Hhears::Turn { handed_off: false };
-                self.heads.push(next);
-            }
-        }
-    }
-
-    /// What is handed off is with the next one now; `false` if it comes back.
-    fn hand_off(&mut self, member: usize, fits: Fits) -> bool {
-        let Some(place) = self.heads.iter().position(|head| *head == member) else { return false };
-        let fits = |next: usize| fits.fits(next) && self.modes[next] == self.modes[member];
-        while let Some(next) = self.waiting.first().copied().filter(|next| fits(*next)) {
-            self.waiting.remove(0);
-            if self.hears[next] == Some(Hhears::Nothing) {
-                self.hears[next] = Some(Hhears::Turn { handed_off: true });
-                self.heads[place] = next;
-                return true;
-            }
-        }
-        false
-    }
-
-    fn leave(&mut self, member: usize) {
-        self.hears[member] = None;
-        let was = (self.heads.len(), self.waiting.len());
-        self.heads.retain(|other| *other != member);
-        self.waiting.retain(|other| *other != member);
-        // One that was passed over is in no queue.
-        if was != (self.heads.len(), self.waiting.len()) {
-            self.let_move();
-        }
-    }
-}
 
 #[derive(Debug, Default)]
 struct Woken(AtomicBool);
@@ -236,7 +79,7 @@ impl Stage {
             Step::Look(member) => self.look(member),
             Step::StopListening(member) => {
                 self.waiters[member].turn = None;
-                self.model.hears[member] = Some(Hhears::Deaf);
+                self.model.hears[member] = Some(Hears::Deaf);
             }
             Step::Leave(member) => {
                 let mut woken = self.woken_by(|stage| stage.waiters[member].position = None);
@@ -278,12 +121,12 @@ impl Stage {
             Joined::Head(position) => {
                 assert!(is_head, "at the head behind others");
                 waiter.position = Some(position);
-                self.model.hears[member] = Some(Hhears::Knows);
+                self.model.hears[member] = Some(Hears::Knows);
             }
             Joined::Behind(position, turn) => {
                 assert!(!is_head, "behind those that it may be beside");
                 (waiter.position, waiter.turn) = (Some(position), Some(turn));
-                self.model.hears[member] = Some(Hhears::Nothing);
+                self.model.hears[member] = Some(Hears::Nothing);
                 // As its task does: it looks, and goes to sleep.
                 self.look(member);
             }
@@ -296,15 +139,15 @@ impl Stage {
         let turn = waiter.turn.as_mut().unwrap();
         let heard = Pin::new(turn).poll(&mut Context::from_waker(&waker));
         match (heard, self.model.hears[member]) {
-            (Poll::Pending, Some(Hhears::Nothing)) => {}
-            (Poll::Ready(Err(Passed)), Some(Hhears::Passed)) => {
+            (Poll::Pending, Some(Hears::Nothing)) => {}
+            (Poll::Ready(Err(Passed)), Some(Hears::Passed)) => {
                 (waiter.turn, waiter.position) = (None, None);
                 self.model.hears[member] = None;
             }
-            (Poll::Ready(Ok(held)), Some(Hhears::Turn { handed_off })) => {
+            (Poll::Ready(Ok(held)), Some(Hears::Turn { handed_off })) => {
                 assert_eq!(held.is_some(), handed_off);
                 waiter.turn = None;
-                self.model.hears[member] = Some(Hhears::Knows);
+                self.model.hears[member] = Some(Hears::Knows);
             }
             (heard, expected) => panic!("{member} heard {heard:?} instead of {expected:?}"),
         }
@@ -340,7 +183,7 @@ impl Stage {
         assert_eq!((&heads, &waiting), (&self.model.heads, &self.model.waiting));
         assert_eq!(queue.is_none(), heads.is_empty(), "an empty queue is kept");
         let handed_off =
-            self.model.hears.iter().filter(|hears| matches!(hears, Some(Hhears::Turn { handed_off: true }))).count();
+            self.model.hears.iter().filter(|hears| matches!(hears, Some(Hears::Turn { handed_off: true }))).count();
         assert_eq!(Arc::strong_count(&self.held), 1 + handed_off, "what was handed off has no owner");
     }
 }

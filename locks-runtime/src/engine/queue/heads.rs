@@ -3,7 +3,7 @@
 use super::member::{Member, Stage};
 use super::turn::Giver;
 use crate::engine::request::PositionId;
-use crate::values::mode::{Ahead, Mode};
+use crate::values::mode::Ahead;
 use crate::world::clock::Moment;
 use std::sync::Arc;
 
@@ -81,44 +81,6 @@ impl<H> Heads<H> {
     pub(super) fn replace(&mut self, id: PositionId, member: Arc<Member>, given: Option<(Giver<H>, Moment)>) {
         if let Some(head) = self.iter_mut().find(|head| head.member.id == id) {
             *head = Head { member, given };
-        }
-    }
-}
-
-/// How many members of a queue there are of each kind.
-#[derive(Debug, Default)]
-pub(super) struct Members {
-    all: usize,
-    shared: usize,
-    permits: usize,
-}
-
-impl Members {
-    /// Whether one that joins behind them would hold.
-    pub(super) fn let_hold(&self, mode: Mode) -> bool {
-        match mode {
-            _ if self.all == 0 => true,
-            Mode::Exclusive => false,
-            Mode::Shared => self.shared == self.all,
-            Mode::Permits(limit) => self.permits == self.all && u32::try_from(self.all).is_ok_and(|all| all < limit),
-        }
-    }
-
-    pub(super) fn add(&mut self, mode: Mode) {
-        self.all += 1;
-        match mode {
-            Mode::Exclusive => {}
-            Mode::Shared => self.shared += 1,
-            Mode::Permits(_) => self.permits += 1,
-        }
-    }
-
-    pub(super) fn remove(&mut self, mode: Mode) {
-        self.all -= 1;
-        match mode {
-            Mode::Exclusive => {}
-            Mode::Shared => self.shared -= 1,
-            Mode::Permits(_) => self.permits -= 1,
         }
     }
 }

@@ -135,7 +135,7 @@ impl<H> Queues<H> {
             Entry::Occupied(queue) => queue.into_mut(),
         };
         if queue.members.let_hold(member.mode()) {
-            queue.members.add(member.mode());
+            queue.members.push(member.mode());
             queue.heads.push(Arc::clone(&member), None);
             return Ok(Joined::Head(position(member)));
         }
@@ -148,7 +148,7 @@ impl<H> Queues<H> {
             waits.begin(&member);
         }
         if let Some(queue) = queues.get_mut(name) {
-            queue.members.add(member.mode());
+            queue.members.push(member.mode());
             queue.waiting.insert(member.arrival, (Arc::clone(&member), giver));
         }
         Ok(Joined::Behind(position(member), turn))
@@ -358,5 +358,7 @@ impl<H> Drop for Position<H> {
 mod circles;
 #[cfg(test)]
 mod explored;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! The queue for one key.
 
-use super::heads::{Heads, Members};
+use super::heads::Heads;
 use super::member::{Member, QueueName};
 use super::turn::Giver;
 use super::waits::{Step, Waits};
@@ -17,12 +17,12 @@ pub(super) struct Queue<H> {
     pub(super) heads: Heads<H>,
     pub(super) waiting: BTreeMap<u64, (Arc<Member>, Giver<H>)>,
     /// What is ahead of whoever joins.
-    pub(super) members: Members,
+    pub(super) members: Ahead,
 }
 
 impl<H> Queue<H> {
     pub(super) fn new() -> Self {
-        Self { heads: Heads::default(), waiting: BTreeMap::new(), members: Members::default() }
+        Self { heads: Heads::default(), waiting: BTreeMap::new(), members: Ahead::default() }
     }
 
     /// Gives their turn to those that are next and may be at the head now that `gone` has left. Returns whether any is.

@@ -26,17 +26,14 @@ pub(super) async fn try_to_join(
     let mut revision = 0;
     for _ in 0..ATTEMPTS {
         let request = queue::join_if_unchanged(&range, entry.mode, revision, &key, record.to_vec(), lease);
-        let mut view = put::alone(shared, entry, request).await?;
+        let view = put::alone(shared, entry, request).await?;
         if view.own.is_some() {
             // Whoever is ahead was there at the last look, and was not in the way.
             return Ok(view);
         }
         match view.ahead(&range, entry.mode, i64::MAX) {
             Some(ahead) if ahead.lets_hold() => revision = view.revision,
-            Some(_) => {
-                view.own = None;
-                return Ok(view);
-            }
+            Some(_) => return Ok(view),
             None => break,
         }
     }
