@@ -73,7 +73,7 @@ fn fence(reply: &[Answer]) -> u64 {
     reply[1].clone().text().unwrap().parse().unwrap()
 }
 
-/// Without what tells several holds of one entry apart.
+/// Without what distinguishes several holds of one entry.
 fn ours(guard: &Guard) -> u64 {
     guard.fence().to_u64() >> 12
 }

@@ -1,4 +1,4 @@
-//! Work that may go on, and whose caller was told so. A caller that does not poll is not waited for.
+//! Work that may go on, and whose caller was woken for it. A caller that does not poll is not waited for.
 
 use crate::values::mutex::Mutex;
 use std::fmt;

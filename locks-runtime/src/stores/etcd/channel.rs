@@ -24,11 +24,11 @@ struct Shared {
     dial: Dial,
     scheme: Scheme,
     authority: Authority,
-    link: Mutex<Link>,
+    current: Mutex<Current>,
 }
 
 /// The connection, if there is one.
-enum Link {
+enum Current {
     None,
     /// It is being made, for all who need it.
     Dialling(Dialled),
@@ -40,28 +40,28 @@ impl Channel {
     pub(super) fn new(dial: Dial) -> Result<Self, http::Error> {
         let authority = Authority::try_from(dial.endpoint())?;
         let scheme = if dial.is_encrypted() { Scheme::HTTPS } else { Scheme::HTTP };
-        Ok(Self(Arc::new(Shared { dial, scheme, authority, link: Mutex::new(Link::None) })))
+        Ok(Self(Arc::new(Shared { dial, scheme, authority, current: Mutex::new(Current::None) })))
     }
 
     /// The connection, or what will be known of it.
-    fn link(&self) -> Result<Open, Dialled> {
-        let mut link = self.0.link.lock();
-        match &*link {
-            Link::Open(open) if open.is_usable() => return Ok(open.clone()),
+    fn current(&self) -> Result<Open, Dialled> {
+        let mut current = self.0.current.lock();
+        match &*current {
+            Current::Open(open) if open.is_usable() => return Ok(open.clone()),
             // Whoever dialled may have been dropped with its runtime.
-            Link::Dialling(dialled) if dialled.has_changed().is_ok() => return Err(dialled.clone()),
-            Link::None | Link::Dialling(_) | Link::Open(_) => {}
+            Current::Dialling(dialled) if dialled.has_changed().is_ok() => return Err(dialled.clone()),
+            Current::None | Current::Dialling(_) | Current::Open(_) => {}
         }
         let (sender, dialled) = watch::channel(None);
-        *link = Link::Dialling(dialled.clone());
-        drop(link);
+        *current = Current::Dialling(dialled.clone());
+        drop(current);
         // In the background, whose sockets it is to be: the caller's runtime may end before.
         let shared = Arc::downgrade(&self.0);
         let dialling = self.0.dial.clone();
         self.0.dial.world().spawn(async move {
             let result = dialling.connect().await.map(|(send, driver)| Open { send, driver }).map_err(Arc::new);
             if let Some(shared) = shared.upgrade() {
-                *shared.link.lock() = result.as_ref().map_or(Link::None, |open| Link::Open(open.clone()));
+                *shared.current.lock() = result.as_ref().map_or(Current::None, |open| Current::Open(open.clone()));
             }
             let _ = sender.send(Some(result));
         });
@@ -96,7 +96,7 @@ impl Service<Request<Body>> for Channel {
     fn call(&mut self, request: Request<Body>) -> Exchange {
         let request = self.addressed(request);
         let world = self.0.dial.world();
-        match self.link() {
+        match self.current() {
             Ok(open) => open.send(world, request),
             Err(dialled) => Exchange::after(dialled, world.clone(), request),
         }

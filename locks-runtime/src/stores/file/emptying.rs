@@ -17,11 +17,12 @@ const EMPTIED_AFTER: Duration = Duration::from_millis(500);
 pub(super) fn keep(store: &Arc<Shared>, key: &Key, lock: LockFile, opened: Moment) {
     let released = store.world.now();
     if store.parked.put(key, Kept { lock, opened, released }) {
-        store.world.spawn(tend(Arc::clone(store)));
+        store.world.spawn(empty_in_time(Arc::clone(store)));
     }
 }
 
-async fn tend(store: Arc<Shared>) {
+/// Runs for as long as anything is kept.
+async fn empty_in_time(store: Arc<Shared>) {
     while !store.parked.is_done() {
         tokio::time::sleep(EMPTIED_AFTER).await;
         let now = store.world.now();

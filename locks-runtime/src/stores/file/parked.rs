@@ -12,6 +12,8 @@ use std::time::Duration;
 const MOST: usize = 64;
 /// For how long a file is used at the most, since a child of a fork has it open, too.
 const REUSED: Duration = Duration::from_secs(1);
+
+/// The files that one client keeps.
 #[derive(Debug, Default)]
 pub(super) struct Parked(Mutex<State>);
 
@@ -19,7 +21,7 @@ pub(super) struct Parked(Mutex<State>);
 struct State {
     files: BTreeMap<Key, Kept>,
     /// Whether a background task empties them.
-    is_tended: bool,
+    is_emptied: bool,
 }
 
 /// One of the files.
@@ -42,11 +44,11 @@ impl Parked {
         self.0.lock().files.len() < MOST
     }
 
-    /// Keeps a file; returns whether nobody tends what is kept.
+    /// Keeps a file; returns whether no task empties what is kept.
     pub(super) fn put(&self, key: &Key, kept: Kept) -> bool {
         let mut state = self.0.lock();
         state.files.insert(key.clone(), kept);
-        !std::mem::replace(&mut state.is_tended, true)
+        !std::mem::replace(&mut state.is_emptied, true)
     }
 
     /// Those that are due.
@@ -57,10 +59,10 @@ impl Parked {
         BTreeMap::into_values(due).collect()
     }
 
-    /// Whether nothing is left to be tended.
+    /// Whether nothing is left to be emptied.
     pub(super) fn is_done(&self) -> bool {
         let mut state = self.0.lock();
-        state.is_tended = !state.files.is_empty();
-        !state.is_tended
+        state.is_emptied = !state.files.is_empty();
+        !state.is_emptied
     }
 }

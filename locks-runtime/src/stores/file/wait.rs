@@ -1,6 +1,6 @@
 //! Waiting until a file is unlocked.
 //!
-//! The kernel tells only a thread that is blocked for it. A few of those are at hand, so that hand-offs take microseconds; with
+//! The kernel wakes only a thread that is blocked on the file. A few of those are at hand, so that hand-offs take microseconds; with
 //! more waiters than these, the others look every few milliseconds, and more rarely the more there are in front of them.
 
 use super::lock_file::{LockFile, Rights};

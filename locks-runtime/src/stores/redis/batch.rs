@@ -102,7 +102,7 @@ fn groups(client: &Client, members: Vec<Waiting>) -> Vec<Vec<Waiting>> {
     groups.into_values().collect()
 }
 
-/// Reports to each what became of it. `granted` is told of the fences.
+/// Reports to each what became of it. `granted` is called with each fence.
 fn report(mut members: Vec<Waiting>, result: Option<Result<Value, Error>>, is_unresolved: bool, granted: impl Fn(u64)) {
     let mut values = match result {
         // It is all of its request.

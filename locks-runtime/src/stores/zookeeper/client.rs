@@ -54,7 +54,7 @@ pub(super) struct Client {
     closing: watch::Sender<bool>,
 }
 
-/// Tells the connections of a session apart.
+/// Which of the connections of a session it is.
 struct Connections {
     /// Nobody else uses up its changes.
     state: StateWatcher,
@@ -164,7 +164,7 @@ impl Client {
         is_of_now && self.client.lock().is_some() && !self.state.peek_state().is_terminated()
     }
 
-    /// Tells this connection apart from those before it. As long as it is the same, so are the server and its data.
+    /// Distinguishes this connection from those before it. As long as it is the same, so are the server and its data.
     pub(super) fn connection(&self) -> u64 {
         let mut connections = self.connections.lock();
         let has_changed = {

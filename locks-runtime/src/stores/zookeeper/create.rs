@@ -2,7 +2,7 @@
 //!
 //! A new lock's node and those above it are made in the same transaction as the entry: it is the only one in the queue then.
 //! What is there is found out by reading, which costs no transaction; or it is known, and then nothing is asked. Below a node
-//! that is known the queue is listed in the same round trip, unless [`Turn`] tells that nobody can be ahead.
+//! that is known the queue is listed in the same round trip, unless [`Turn`] shows that nobody can be ahead.
 
 use super::entries::EntryNode;
 use super::error::Failure;

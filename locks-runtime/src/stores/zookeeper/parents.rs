@@ -134,7 +134,7 @@ mod tests {
         parents.made(&paths(&["/a/x"]));
         parents.forget("/a/b");
         assert_eq!(parents.path("/a/b"), Path::Unknown(paths(&["/a", "/a/b"])));
-        assert_eq!(parents.path("/a/x"), Path::Known, "it tells by itself if it is not there");
+        assert_eq!(parents.path("/a/x"), Path::Known, "a request shows it if it is not there");
         assert_eq!(parents.path("/"), Path::Known);
     }
 

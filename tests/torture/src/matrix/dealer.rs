@@ -19,8 +19,8 @@ const CYCLE: Duration = Duration::from_secs(60);
 /// The number of a row that need not be met.
 const UNCOUNTED: u64 = u64::MAX;
 
-/// A row that was dealt so often is not met by more of it: what only it had is asked for beside other values.
-const PATIENCE: usize = 3;
+/// A row that was dealt so often is not met by more of it: a pair that only it had is asked for beside other values.
+const DEALS: usize = 3;
 
 /// The rows that are still to be met.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Dealer {
 
     /// Whether anything would be met by the row.
     fn is_open(&self, dealt: &Dealt) -> bool {
-        dealt.times < PATIENCE && dealt.pairs.iter().any(|pair| self.missing.contains(pair))
+        dealt.times < DEALS && dealt.pairs.iter().any(|pair| self.missing.contains(pair))
     }
 
     /// The row that was dealt least often of those that are open, if it may be dealt now.
