@@ -49,9 +49,8 @@ the rate is high, and the long waits of the other tasks (up to 200 ms per retry 
 ";
 
 const WHY: &str = "
-Without contention, most of the gap to the floor is the background thread: the client lives there, so that a busy application
-does not starve its renewals, and each request changes threads twice. When the floor itself is moved to such a thread, it
-drops to 0.80 of its rate for a pair on one node of etcd, and to 0.72 for 64 tasks.
+Connections belong to a background thread, so that a busy application does not starve its renewals. On etcd a request is sent by
+whoever makes it; on the other stores it changes threads on its way out and back.
 ";
 
 pub(super) fn markdown(report: &Report) -> String {
