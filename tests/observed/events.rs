@@ -2,7 +2,7 @@
 
 use crate::log::{BACKGROUND, CAUSE, Log, logging, refusing};
 use distributed_locks::testing::TestStore;
-use distributed_locks::{ErrorKind, Locks, distributed_lock};
+use distributed_locks::{ErrorKind, Locks, Mode, distributed_lock};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -24,6 +24,19 @@ async fn the_span_is_around_the_body_and_tells_the_fence() {
         assert!(body.contains(part), "{part} in {body}");
     }
     assert!(text.contains("lock acquired") && text.contains("lock released") && text.contains("outcome=\"released\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_span_has_the_mode() {
+    LazyLock::force(&BACKGROUND);
+    for (mode, shown) in [(Mode::Shared, "mode=shared "), (Mode::Permits(3), "mode=a permit of 3 ")] {
+        let (log, _logging) = logging();
+        let locks = TestStore::new().client();
+        locks.lock("/observed/mode").mode(mode).run(async |_| tracing::info!("in the body")).await.unwrap();
+        let text = log.text();
+        let body = text.lines().find(|line| line.contains("in the body")).unwrap();
+        assert!(body.contains(shown), "{shown} in {body}");
+    }
 }
 
 /// A field called `name` would be overwritten there by the span's own.

@@ -5,6 +5,7 @@ use crate::api::locks::Watch;
 use crate::contract::Change;
 use crate::values::holder::Holder;
 use crate::values::holder::host;
+use crate::values::mode::Mode;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -17,6 +18,9 @@ list! {
         a_watch_reports_changes_in_order,
         a_watch_reports_a_holder_that_closes,
         an_unread_watch_blocks_no_one,
+    ]
+    |can| can.shared => [
+        a_watch_reports_every_reader,
     ]
     |can| can.queue_order => [
         holders_and_waiters_are_shown_in_order,
@@ -142,6 +146,23 @@ async fn a_watch_reports_changes_in_order(fixture: &Fixture) {
     assert_eq!(next(fixture, &mut watch).await, "-in/k");
     earlier.release().await.unwrap();
     assert_eq!(next(fixture, &mut watch).await, "-in/earlier");
+}
+
+async fn a_watch_reports_every_reader(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    let mut watch = fixture.client().watch(fixture.prefix()).await.unwrap();
+    let mut readers = Vec::new();
+    for (locks, name) in [(&ours, "one"), (&theirs, "another"), (&ours, "a third")] {
+        readers.push(soon(name, locks.lock(&key).name(name).mode(Mode::Shared).acquire()).await.unwrap());
+        assert_eq!(next(fixture, &mut watch).await, format!("+k {name}"));
+    }
+    for reader in readers {
+        reader.release().await.unwrap();
+        assert_eq!(next(fixture, &mut watch).await, "-k");
+    }
+    let writer = acquire(&theirs, &key, "writer").await;
+    assert_eq!(next(fixture, &mut watch).await, "+k writer");
+    writer.release().await.unwrap();
 }
 
 async fn a_watch_reports_a_holder_that_closes(fixture: &Fixture) {

@@ -10,7 +10,8 @@
 //! | `waiting` | the queue: its order, who leaves it, who gets the lock next |
 //! | `holding` | for how long: renewal, limits, closing, taking away |
 //! | `exclusion` | many at once: two never hold, fences grow, nothing stays |
-//! | `modes` | readers beside readers and not beside a writer; so many permits and no more |
+//! | `modes` | readers beside readers and not beside a writer |
+//! | `permits` | so many holders at once and no more |
 //! | `keys` | keys: which are one lock, which are two, which are none |
 //! | `inspecting` | what the store shows: holders, waiters, records, changes |
 //! | `contract` | [`Store`] and [`Session`](crate::contract::Session) asked directly: every call repeated, late, or in vain |
@@ -74,6 +75,7 @@ mod holding;
 mod inspecting;
 mod keys;
 mod modes;
+mod permits;
 mod polling;
 mod sessions;
 mod waiting;
@@ -150,6 +152,7 @@ fn all() -> Vec<Case> {
         holding::cases(),
         exclusion::cases(),
         modes::cases(),
+        permits::cases(),
         keys::cases(),
         inspecting::cases(),
         contract::cases(),

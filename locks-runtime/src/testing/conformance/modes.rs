@@ -1,9 +1,8 @@
-//! Who may hold a lock beside whom: readers and writers, permits.
+//! Who may hold a lock beside whom: readers and writers.
 
-use super::fixture::{Fixture, acquire, attempt, hold, leave, queue, refused, soon, turn};
+use super::fixture::{Fixture, PACES, acquire, refused, soon, too_busy};
 use crate::api::guard::Guard;
 use crate::api::locks::Locks;
-use crate::contract::Entered;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
 use crate::values::mode::Mode;
@@ -22,6 +21,7 @@ list! {
         readers_wait_for_a_writer_and_hold_together_after_it,
         a_reader_that_withdraws_is_no_reader,
         readers_never_hold_beside_a_writer,
+        a_reader_that_holds_at_least_keeps_only_writers_out,
     ]
     |can| can.shared && can.queue_order => [
         a_reader_does_not_overtake_a_writer_that_waits,
@@ -33,34 +33,22 @@ list! {
     |can| can.shared && can.force_release => [
         all_readers_are_released_by_force,
     ]
-    |can| can.permits => [
-        so_many_hold_at_once_and_no_more,
-        a_permit_comes_back_however_its_hold_ends,
-        never_more_hold_than_there_are_permits,
-        permits_are_of_no_use_beside_a_writer,
-    ]
-    |can| can.permits && can.queue_order => [
-        each_entry_counts_by_its_own_limit,
-    ]
-    |can| can.permits && can.shared => [
-        readers_and_permits_wait_for_each_other,
-    ]
 }
 
-const READER: Mode = Mode::Shared;
-const WRITER: Mode = Mode::Exclusive;
+pub(super) const READER: Mode = Mode::Shared;
+pub(super) const WRITER: Mode = Mode::Exclusive;
 
 /// Acquires a lock that is free for this mode, or will be soon, under a name.
-async fn acquire_as(locks: &Locks, key: &str, name: &'static str, mode: Mode) -> Guard {
+pub(super) async fn acquire_as(locks: &Locks, key: &str, name: &'static str, mode: Mode) -> Guard {
     soon(name, locks.lock(key).name(name).mode(mode).acquire()).await.unwrap()
 }
 
 /// Begins to wait for a lock under a name.
-fn wait_as(locks: &Locks, key: &str, name: &'static str, mode: Mode) -> JoinHandle<Result<Guard, Error>> {
+pub(super) fn wait_as(locks: &Locks, key: &str, name: &'static str, mode: Mode) -> JoinHandle<Result<Guard, Error>> {
     tokio::spawn(locks.lock(key).name(name).mode(mode).acquire())
 }
 
-async fn is_busy(locks: &Locks, key: &str, mode: Mode) {
+pub(super) async fn is_busy(locks: &Locks, key: &str, mode: Mode) {
     let tried = locks.lock(key).mode(mode).wait(Duration::ZERO).acquire();
     refused(soon("the answer to a try", tried).await, ErrorKind::Busy);
 }
@@ -206,96 +194,33 @@ async fn all_readers_are_released_by_force(fixture: &Fixture) {
     }
 }
 
-async fn so_many_hold_at_once_and_no_more(fixture: &Fixture) {
+/// The body is over, and the lock stays as it was. Returns what others get of it meanwhile, and then waits for it.
+pub(super) async fn held_at_least(fixture: &Fixture, mode: Mode, others: [Mode; 2]) -> [bool; 2] {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
-    let permit = Mode::Permits(3);
-    let guards = [
-        acquire_as(&ours, &key, "a", permit).await,
-        acquire_as(&theirs, &key, "b", permit).await,
-        acquire_as(&ours, &key, "c", permit).await,
-    ];
-    for client in [&ours, &theirs, &fixture.client()] {
-        is_busy(client, &key, permit).await;
-    }
-    let waiting = wait_as(&theirs, &key, "d", permit);
-    fixture.until("k", &["a", "b", "c"], 1).await;
-    let [first, second, third] = guards;
-    second.release().await.unwrap();
-    let fourth = soon("the permit that came back", waiting).await.unwrap().unwrap();
-    for guard in [first, third, fourth] {
-        guard.check().unwrap();
-        guard.release().await.unwrap();
-    }
-    fixture.is_free("k").await;
-}
-
-async fn a_permit_comes_back_however_its_hold_ends(fixture: &Fixture) {
-    let (ours, key) = (fixture.client(), fixture.key("k"));
-    let permit = Mode::Permits(2);
-    let _stays = acquire_as(&ours, &key, "stays", permit).await;
-    for round in 0..4 {
-        let theirs = fixture.client();
-        let guard = acquire_as(&theirs, &key, "ends", permit).await;
-        let waiting = wait_as(&ours, &key, "waits", permit);
-        fixture.until_held_by("k", &["ends", "stays"]).await;
-        match round {
-            0 => guard.release().await.unwrap(),
-            1 => drop(guard),
-            2 => theirs.close().await,
-            _ => {
-                let body = tokio::spawn(async move {
-                    let _guard = guard;
-                    std::future::pending::<()>().await;
-                });
-                tokio::task::yield_now().await;
-                body.abort();
-            }
+    for least in PACES {
+        let begun = fixture.world().now();
+        ours.lock(&key).mode(mode).hold_at_least(least).run(|_| async {}).await.unwrap();
+        let mut got = [false; 2];
+        for (got, other) in got.iter_mut().zip(others) {
+            let tried = soon("a try", theirs.lock(&key).mode(other).try_acquire()).await.unwrap();
+            *got = tried.is_some();
         }
-        soon("the permit", waiting).await.unwrap().unwrap().release().await.unwrap();
+        // Otherwise the time was over before the looks: the machine is too busy for it.
+        let in_time = fixture.world().now().since(begun) < least;
+        let writer = acquire(&theirs, &key, "writer").await;
+        let waited = fixture.world().now().since(begun);
+        assert!(waited >= least, "extended by {least:?}; acquired after {waited:?}");
+        writer.release().await.unwrap();
+        if in_time {
+            fixture.is_free("k").await;
+            return got;
+        }
     }
+    too_busy();
 }
 
-async fn permits_are_of_no_use_beside_a_writer(fixture: &Fixture) {
-    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
-    let permit = acquire_as(&ours, &key, "permit", Mode::Permits(5)).await;
-    is_busy(&theirs, &key, WRITER).await;
-    permit.release().await.unwrap();
-    let writer = acquire(&theirs, &key, "writer").await;
-    is_busy(&ours, &key, Mode::Permits(5)).await;
-    writer.release().await.unwrap();
-    fixture.is_free("k").await;
-}
-
-async fn readers_and_permits_wait_for_each_other(fixture: &Fixture) {
-    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
-    for (one, other) in [(READER, Mode::Permits(5)), (Mode::Permits(5), READER)] {
-        let held = acquire_as(&ours, &key, "held", one).await;
-        let waiting = wait_as(&theirs, &key, "waiting", other);
-        fixture.until("k", &["held"], 1).await;
-        held.release().await.unwrap();
-        soon("the other kind", waiting).await.unwrap().unwrap().release().await.unwrap();
-    }
-    fixture.is_free("k").await;
-}
-
-/// A new version of a program has another limit than the old one, for a while.
-async fn each_entry_counts_by_its_own_limit(fixture: &Fixture) {
-    let session = fixture.session().await;
-    let entry = |name: &str, limit: u32| fixture.entry_as("k", name, Mode::Permits(limit));
-    let (first, second, narrow, wide) = (entry("first", 3), entry("second", 3), entry("narrow", 2), entry("wide", 4));
-    hold(&session, &first).await;
-    hold(&session, &second).await;
-    queue(&session, &narrow).await;
-    // Three are ahead of it, and it allows four.
-    hold(&session, &wide).await;
-    // As many as it allows are ahead.
-    assert!(matches!(attempt(&session, &entry("refused", 4)).await, Entered::Busy(_)));
-    leave(&session, &first).await;
-    turn(&session, &narrow).await.unwrap();
-    for entry in [second, narrow, wide] {
-        leave(&session, &entry).await;
-    }
-    fixture.is_free("k").await;
+async fn a_reader_that_holds_at_least_keeps_only_writers_out(fixture: &Fixture) {
+    assert_eq!(held_at_least(fixture, READER, [WRITER, READER]).await, [false, true]);
 }
 
 /// Who is inside at this moment.
@@ -338,7 +263,7 @@ impl Drop for Body<'_> {
 }
 
 /// Many tasks of several clients, each with one of these modes at a time; returns how many were inside at once at most.
-async fn many(fixture: &Fixture, modes: &'static [Mode]) -> usize {
+pub(super) async fn many(fixture: &Fixture, modes: &'static [Mode]) -> usize {
     let (inside, key) = (Arc::new(Mutex::new(Inside::default())), fixture.key("k"));
     let mut tasks = Vec::new();
     for _ in 0..3 {
@@ -372,9 +297,4 @@ async fn many(fixture: &Fixture, modes: &'static [Mode]) -> usize {
 
 async fn readers_never_hold_beside_a_writer(fixture: &Fixture) {
     many(fixture, &[READER, READER, WRITER]).await;
-}
-
-async fn never_more_hold_than_there_are_permits(fixture: &Fixture) {
-    let most = many(fixture, &[Mode::Permits(3)]).await;
-    assert!(most > 1, "nobody held beside another");
 }
