@@ -6,7 +6,7 @@ use crate::errors::Errors;
 use crate::facade;
 use crate::function::{Frame, Function};
 use crate::kept::{self, Uses};
-use crate::key::{self, Key};
+use crate::key::{self, Key, Keys};
 use crate::mode::{self, Mode};
 use crate::scope::Scope;
 use proc_macro2::{Ident, Span, TokenStream};
@@ -21,7 +21,7 @@ pub(crate) struct Locked {
     pub(crate) facade: Path,
     /// `None` for `module::function`.
     pub(crate) name: Option<LitStr>,
-    pub(crate) key: Key,
+    pub(crate) keys: Keys,
     pub(crate) ttl: Option<Length>,
     pub(crate) wait: Option<Length>,
     pub(crate) hold_at_least: Option<Length>,
@@ -42,7 +42,6 @@ pub(crate) struct Locked {
 ///
 /// All errors: those in `errors`, and those found here.
 pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) -> syn::Result<Locked> {
-    check_reserved(&args, &mut errors);
     let mode = mode::check(args.mode, args.permits, &mut errors);
     let least_name = args.hold_at_least.as_ref().map(|argument| argument.name.clone());
     let most_name = args.hold_at_most.as_ref().map(|argument| argument.name.clone());
@@ -58,7 +57,7 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
     let name = args.name.map(|argument| check_name(argument.value, &mut errors));
     let facade = facade::path(args.facade, &mut errors);
     let Some(mut function) = function else {
-        key::check(args.key, None, &mut errors);
+        key::check(args.key, args.keys, None, &mut errors);
         errors.finish()?;
         return Err(syn::Error::new(Span::call_site(), "expected a function"));
     };
@@ -71,7 +70,7 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
     let continues = check_on_lost(&function, args.on_lost, most_name, &mut errors);
     let guard = args.guard.map(|argument| check_guard(argument.value, &function, &mut errors));
     let scope = Scope::of(&function);
-    let key = key::check(args.key, Some(&scope), &mut errors);
+    let keys = key::check(args.key, args.keys, Some(&scope), &mut errors);
     errors.finish()?;
     let code = |expression: Expr| scope.resolved(expression.into_token_stream(), None);
     let (client, or) = (args.client.map(|argument| code(argument.value)), args.or.map(|argument| code(argument.value)));
@@ -79,16 +78,16 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
         [ttl, wait, hold_at_least, hold_at_most].map(|length| Some(length?.map(code)));
     let mode = mode.map(|expression| scope.resolved(expression, None));
     // Without a key there was an error above.
-    let key = key.unwrap_or(Key::Expression(TokenStream::new()));
+    let keys = keys.unwrap_or(Keys::One(Key::Expression(TokenStream::new())));
     let lengths = [&ttl, &wait, &hold_at_least, &hold_at_most].into_iter().flatten().map(Length::code);
-    let before = lengths.chain(mode.code().cloned()).chain([key.code()]).chain(client.clone()).collect();
+    let before = lengths.chain(mode.code().cloned()).chain(keys.iter().map(Key::code)).chain(client.clone()).collect();
     let uses = Uses { before, after: or.clone().unwrap_or_default() };
     let kept = kept::keep(&mut function, &uses);
     Ok(Locked {
         function,
         facade,
         name,
-        key,
+        keys,
         ttl,
         wait,
         hold_at_least,
@@ -100,13 +99,6 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
         or,
         kept,
     })
-}
-
-/// The argument that is reserved for a later version.
-fn check_reserved(args: &Args, errors: &mut Errors) {
-    if let Some(keys) = &args.keys {
-        errors.at(&keys.name, "`keys` is not supported yet; use one `key` that covers them all");
-    }
 }
 
 fn check_name(name: LitStr, errors: &mut Errors) -> LitStr {

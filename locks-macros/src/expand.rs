@@ -23,7 +23,7 @@ use crate::check::Locked;
 use crate::duration::Length;
 use crate::function::{Frame, Function};
 use crate::future::{self, Tail};
-use crate::key::{Key, Part};
+use crate::key::{Key, Keys, Part};
 use crate::mode::Mode;
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -62,7 +62,7 @@ enum Capture {
 fn call(locked: &Locked, content: &Group, capture: Capture) -> TokenStream {
     let here = Span::mixed_site();
     let private = Private(&locked.facade);
-    let (key, site, skipped) = (key(locked, &private), site(locked, &private), skipped(locked, &private));
+    let (key, site, skipped) = (keys(locked, &private), site(locked, &private), skipped(locked, &private));
     let given = given(locked, &private);
     let (outcome, check) = match locked.function.frame {
         Frame::Blocking => (called(locked, &private, given.is_some(), content), not_a_future(locked, &private)),
@@ -95,10 +95,21 @@ fn not_a_future(locked: &Locked, private: &Private<'_>) -> TokenStream {
     }
 }
 
+/// That of [`key`], or `keys([key(…), key(…)])`.
+fn keys(locked: &Locked, private: &Private<'_>) -> TokenStream {
+    match &locked.keys {
+        Keys::One(one) => key(locked, one, private),
+        Keys::Several(several) => {
+            let keys = several.iter().map(|one| key(locked, one, private));
+            quote_spanned!(Span::mixed_site()=> #private::keys([#(#keys),*]))
+        }
+    }
+}
+
 /// `key(&["/cron/lock/", ""], &[("job", value(&(job)))])`: the texts around the values, and the values.
-fn key(locked: &Locked, private: &Private<'_>) -> TokenStream {
+fn key(locked: &Locked, key: &Key, private: &Private<'_>) -> TokenStream {
     let here = Span::mixed_site();
-    let parts = match &locked.key {
+    let parts = match key {
         Key::Template { parts, .. } => parts,
         Key::Expression(code) => {
             let span = here.located_at(code.span());
@@ -184,10 +195,11 @@ fn site(locked: &Locked, private: &Private<'_>) -> TokenStream {
             quote_spanned!(here=> ::core::concat!(::core::module_path!(), #function))
         }
     };
-    let template = match &locked.key {
+    let templates = locked.keys.iter().map(|key| match key {
         Key::Template { text, .. } => text.clone(),
         Key::Expression(code) => format!("{{{code}}}"),
-    };
+    });
+    let template = templates.collect::<Vec<_>>().join(", ");
     let origin = quote_spanned!(here=> ::core::concat!(::core::file!(), ":", ::core::line!()));
     let options = options(locked, private);
     quote_spanned! {here=>

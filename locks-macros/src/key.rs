@@ -1,4 +1,4 @@
-//! The value of `key`: a template whose expressions are code, or an expression.
+//! The values of `key` and `keys`: templates whose expressions are code, or expressions.
 
 use crate::args::Argument;
 use crate::errors::Errors;
@@ -18,6 +18,21 @@ pub(crate) enum Key {
     },
     /// An expression that is `Display`.
     Expression(TokenStream),
+}
+
+/// What the function locks: `key`, or all of `keys` at one moment.
+pub(crate) enum Keys {
+    One(Key),
+    Several(Vec<Key>),
+}
+
+impl Keys {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Key> {
+        match self {
+            Self::One(key) => std::slice::from_ref(key).iter(),
+            Self::Several(keys) => keys.iter(),
+        }
+    }
 }
 
 /// One piece of a template, with its expression as code.
@@ -42,9 +57,50 @@ impl Key {
     }
 }
 
-/// Checks the argument `key`. Without a scope, as there is no function, only the form of a literal is checked.
-pub(crate) fn check(argument: Option<Argument<Expr>>, scope: Option<&Scope<'_>>, errors: &mut Errors) -> Option<Key> {
-    match without_parentheses(argument?.value) {
+/// Checks the arguments `key` and `keys`, one of which there is. Without a scope, as there is no function, only the form of
+/// literals is checked.
+pub(crate) fn check(
+    key: Option<Argument<Expr>>,
+    keys: Option<Argument<Expr>>,
+    scope: Option<&Scope<'_>>,
+    errors: &mut Errors,
+) -> Option<Keys> {
+    match (key, keys) {
+        (Some(key), None) => check_one("key", key.value, scope, errors).map(Keys::One),
+        (None, Some(keys)) => check_several(keys, scope, errors).map(Keys::Several),
+        (Some(_), Some(keys)) => {
+            errors.at(&keys.name, "`keys` names all locks that are acquired at one moment; move `key` into it");
+            None
+        }
+        (None, None) => None,
+    }
+}
+
+fn check_several(argument: Argument<Expr>, scope: Option<&Scope<'_>>, errors: &mut Errors) -> Option<Vec<Key>> {
+    let value = without_parentheses(argument.value);
+    let Expr::Array(array) = &value else {
+        let example = "`keys = [\"/account/{from}\", \"/account/{to}\"]`";
+        let message =
+            format!("`keys` takes an array, such as {example}; for keys that are computed, use `Locks::lock_all`");
+        errors.at(&value, message);
+        return None;
+    };
+    if array.elems.is_empty() {
+        errors.at(&value, "`keys` is empty: name the locks to acquire");
+    }
+    if array.elems.len() > MOST {
+        errors.at(&value, format!("`keys` has {} keys; at most {MOST} are acquired at one moment", array.elems.len()));
+    }
+    // All of them before the first `None` is noticed: each one reports its own error.
+    let keys: Vec<_> = array.elems.iter().map(|key| check_one("keys", key.clone(), scope, errors)).collect();
+    keys.into_iter().collect()
+}
+
+/// As many keys as the runtime acquires at one moment.
+const MOST: usize = 16;
+
+fn check_one(argument: &str, value: Expr, scope: Option<&Scope<'_>>, errors: &mut Errors) -> Option<Key> {
+    match without_parentheses(value) {
         Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) => {
             let template = template::parse(&literal, errors);
             if let Some(scope) = scope {
@@ -63,8 +119,9 @@ pub(crate) fn check(argument: Option<Argument<Expr>>, scope: Option<&Scope<'_>>,
         }
         Expr::Lit(ExprLit { lit, .. }) if !matches!(lit, Lit::Int(_)) => {
             let literal = lit.to_token_stream();
-            errors
-                .at(&lit, format!("`key` takes a string literal or an expression that is `Display`, not `{literal}`"));
+            let what = if argument == "key" { "`key` takes" } else { "each of `keys` is" };
+            let message = format!("{what} a string literal or an expression that is `Display`, not `{literal}`");
+            errors.at(&lit, message);
             None
         }
         code => {

@@ -20,9 +20,6 @@ pub(crate) const ARGUMENTS: [(&str, &str); 14] = [
     ("crate", "::distributed_locks"),
 ];
 
-/// The arguments that are parsed and not supported yet.
-const RESERVED: [&str; 1] = ["keys"];
-
 /// A value that is valid for the argument `name`; `None` if there is no such argument.
 pub(crate) fn example(name: &str) -> Option<&'static str> {
     ARGUMENTS.into_iter().find(|(argument, _)| *argument == name).map(|(_, example)| example)
@@ -78,9 +75,6 @@ pub(crate) fn unknown(name: &str) -> String {
     let names = ARGUMENTS.map(|(name, _)| name);
     match similar(name, names) {
         Some(meant) => format!("`{name}` is not an argument of `distributed_lock`; did you mean `{meant}`?"),
-        None => {
-            let supported: Vec<_> = names.into_iter().filter(|name| !RESERVED.contains(name)).collect();
-            format!("`{name}` is not an argument of `distributed_lock`; expected {}", one_of(&supported))
-        }
+        None => format!("`{name}` is not an argument of `distributed_lock`; expected {}", one_of(&names)),
     }
 }

@@ -70,8 +70,8 @@ pub mod store {
     #[doc(inline)]
     pub use crate::api::connect::{Opener, register_scheme};
     pub use crate::contract::{
-        AsyncSession, Backoff, Capabilities, Change, Entered, Entry, Grant, Holders, Identity, Ledger, Line, Native,
-        Orphans, Pem, Pending, Renewal, Scope, Session, Store, Tls, Uncovered, WhenBusy, boxed, poll,
+        AsyncSession, Backoff, Capabilities, Change, Entered, Entry, Grant, Holders, Identity, Ledger, Line, Listed,
+        Native, Orphans, Pem, Pending, Renewal, Scope, Session, Store, Tls, Uncovered, WhenBusy, boxed, poll,
     };
     pub use crate::values::defaults::Defaults;
     pub use crate::values::mode::Ahead;
@@ -94,7 +94,9 @@ pub use etcd_client;
 /// What the attribute's expansion names; not for people, and without promises.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::api::call::{KeyValue, Site, acquiring, call_blocking, key, key_of, skipped, skipped_in, value};
+    pub use crate::api::call::{
+        KeyValue, Site, acquiring, call_blocking, key, key_of, keys, skipped, skipped_in, value,
+    };
     pub use crate::api::guard::Guard;
     pub use crate::api::kind::{AFuture, Kind, NoFuture, Other, RunsUnderTheLock, runs_under_the_lock};
     pub use crate::api::length::{Count, Given, Length};

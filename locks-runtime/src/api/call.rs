@@ -10,6 +10,7 @@ use crate::engine::observe;
 use crate::engine::request::Caller;
 use crate::values::error::Error;
 use crate::values::key::Key;
+use crate::values::keys::Keys;
 use crate::values::naming::{self, Value};
 use crate::values::options::Options;
 use crate::world::runtime::blocking;
@@ -127,8 +128,8 @@ pub fn value<T: KeyValue>(value: &T) -> &dyn Display {
 /// # Errors
 ///
 /// `InvalidKey`.
-pub fn key(texts: &[&'static str], values: &[Value<'_>]) -> Result<Key, Error> {
-    naming::render(texts, values)
+pub fn key(texts: &[&'static str], values: &[Value<'_>]) -> Result<Keys, Error> {
+    naming::render(texts, values).map(Keys::from)
 }
 
 /// The key that an expression evaluates to, used as it is. It is no template: what looks like one, with a name of the
@@ -137,15 +138,24 @@ pub fn key(texts: &[&'static str], values: &[Value<'_>]) -> Result<Key, Error> {
 /// # Errors
 ///
 /// `InvalidKey`.
-pub fn key_of(value: &dyn Display, arguments: &[&str]) -> Result<Key, Error> {
+pub fn key_of(value: &dyn Display, arguments: &[&str]) -> Result<Keys, Error> {
     let text = value.to_string();
     match arguments.iter().find(|name| naming::is_value_in(&text, name)) {
-        None => Key::new(text),
+        None => Key::new(text).map(Keys::from),
         Some(name) => {
             let why = format!("`{{{name}}}` is text here: only a literal `key = \"…\"` is a template");
             Err(Error::invalid_key(&text, why))
         }
     }
+}
+
+/// The keys of several templates or expressions.
+///
+/// # Errors
+///
+/// `InvalidKey`.
+pub fn keys<const COUNT: usize>(keys: [Result<Keys, Error>; COUNT]) -> Result<Keys, Error> {
+    Keys::new(keys.into_iter().map(|keys| keys.map(|keys| keys.first)))
 }
 
 /// Requests the lock of a function, whose body runs once it is [`Held`].
@@ -157,8 +167,8 @@ pub fn key_of(value: &dyn Display, arguments: &[&str]) -> Result<Key, Error> {
 /// # Cancel safety
 ///
 /// Dropping it withdraws from the queue, in the background.
-pub fn acquiring(site: &'static Site, key: Result<Key, Error>) -> Acquiring {
-    Given::new(site.options).acquiring(site, key)
+pub fn acquiring(site: &'static Site, keys: Result<Keys, Error>) -> Acquiring {
+    Given::new(site.options).acquiring(site, keys)
 }
 
 /// Runs `body` on this thread under the lock.
@@ -172,20 +182,20 @@ pub fn acquiring(site: &'static Site, key: Result<Key, Error>) -> Acquiring {
 /// When the body does, after the lock was released.
 pub fn call_blocking<T>(
     site: &'static Site,
-    key: Result<Key, Error>,
+    keys: Result<Keys, Error>,
     body: impl FnOnce(Guard) -> T,
 ) -> Result<T, Error> {
-    Given::new(site.options).call_blocking(site, key, body)
+    Given::new(site.options).call_blocking(site, keys, body)
 }
 
 impl Given {
     /// As [`acquiring`], with what expressions evaluated to.
-    pub fn acquiring(self, site: &'static Site, key: Result<Key, Error>) -> Acquiring {
-        let prepared = prepared(self, key);
+    pub fn acquiring(self, site: &'static Site, keys: Result<Keys, Error>) -> Acquiring {
+        let prepared = prepared(self, keys);
         Box::pin(async move {
             let acquired = async {
-                let (locks, key, options) = prepared?;
-                let acquired = acquire(&locks.engine, key, options, site.into(), Joins::Body);
+                let (locks, keys, options) = prepared?;
+                let acquired = acquire(&locks.engine, keys, options, site.into(), Joins::Body);
                 let guard = acquired.await.map(Guard::from)?;
                 Ok(Held::new(guard, &options, Some(site.name)))
             };
@@ -201,29 +211,29 @@ impl Given {
     pub fn call_blocking<T>(
         self,
         site: &'static Site,
-        key: Result<Key, Error>,
+        keys: Result<Keys, Error>,
         body: impl FnOnce(Guard) -> T,
     ) -> Result<T, Error> {
-        let guard = acquired_blocking(self, site, key).map_err(|error| error.with_function(site.name))?;
+        let guard = acquired_blocking(self, site, keys).map_err(|error| error.with_function(site.name))?;
         run_under_blocking(guard, body).map_err(|error| error.with_function(site.name))
     }
 }
 
-fn acquired_blocking(given: Given, site: &'static Site, key: Result<Key, Error>) -> Result<Guard, Error> {
-    let (locks, key, options) = prepared(given, key)?;
-    blocking(acquire(&locks.engine, key, options, site.into(), Joins::BlockingBody)).map(Guard::from)
+fn acquired_blocking(given: Given, site: &'static Site, keys: Result<Keys, Error>) -> Result<Guard, Error> {
+    let (locks, keys, options) = prepared(given, keys)?;
+    blocking(acquire(&locks.engine, keys, options, site.into(), Joins::BlockingBody)).map(Guard::from)
 }
 
-/// The client, the key and the options, or what is wrong with the first of them that is.
-fn prepared(given: Given, key: Result<Key, Error>) -> Result<(Locks, Key, Options), Error> {
+/// The client, the keys and the options, or what is wrong with the first of them that is.
+fn prepared(given: Given, keys: Result<Keys, Error>) -> Result<(Locks, Keys, Options), Error> {
     let (client, options) = given.into_parts();
-    let (locks, key) = match (client.map_or_else(global::client, Ok), key) {
-        (Ok(locks), Ok(key)) => (locks, key),
-        (Err(error), Ok(key)) => return Err(error.with_key(&key)),
+    let (locks, keys) = match (client.map_or_else(global::client, Ok), keys) {
+        (Ok(locks), Ok(keys)) => (locks, keys),
+        (Err(error), Ok(keys)) => return Err(error.with_key(&keys.first)),
         (Err(error), Err(_)) | (Ok(_), Err(error)) => return Err(error),
     };
     match options {
-        Ok(options) => Ok((locks, key, options)),
-        Err(error) => Err(error.with_key(&key)),
+        Ok(options) => Ok((locks, keys, options)),
+        Err(error) => Err(error.with_key(&keys.first)),
     }
 }

@@ -68,16 +68,43 @@ impl Guard {
         Outer { hold: Arc::clone(&self.hold), id }
     }
 
-    /// The lock's key.
+    /// The lock's key; of several locks the first, in the order of their names.
     #[must_use]
     pub fn key(&self) -> &Key {
         self.hold.key()
     }
 
-    /// The fencing token of this hold: see [`Fence`] for how a resource uses it.
+    /// The keys of all its locks, in the order of their names.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.hold.keys()
+    }
+
+    /// The fencing token of this hold: see [`Fence`] for how a resource uses it. Of several locks that of the
+    /// [first](Guard::key).
     #[must_use]
     pub fn fence(&self) -> Fence {
         self.hold.fence()
+    }
+
+    /// The fencing token for one of its locks, `None` if `key` is none of them. What one lock guards compares only that
+    /// lock's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// let locks = distributed_locks::Locks::connect("memory:fence_of")?;
+    /// let guard = locks.lock_all(["/account/3", "/account/7"]).acquire().await?;
+    /// let (from, to) = (guard.fence_of("/account/7"), guard.fence_of("/account/3"));
+    /// assert!(from.is_some() && to.is_some() && guard.fence_of("/account/9").is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn fence_of(&self, key: impl AsRef<str>) -> Option<Fence> {
+        self.hold.fence_of(key.as_ref())
     }
 
     /// Whether the hold can still be proved. It looks at the clock and sends nothing to the store.

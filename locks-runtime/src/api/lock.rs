@@ -6,7 +6,7 @@ use crate::engine::acquire::{Joins, acquire};
 use crate::engine::core::Engine;
 use crate::engine::request::Caller;
 use crate::values::error::{Error, ErrorKind};
-use crate::values::key::Key;
+use crate::values::keys::Keys;
 use crate::values::mode::Mode;
 use crate::values::options::{OnLost, Options};
 use std::borrow::Cow;
@@ -40,16 +40,16 @@ use std::time::Duration;
 #[must_use = "a lock that is only described is not acquired; call `acquire`, `try_acquire` or `run`"]
 pub struct Lock {
     engine: Arc<Engine>,
-    key: Result<Key, Error>,
+    keys: Result<Keys, Error>,
     options: Options,
     caller: Caller,
 }
 
 impl Lock {
-    pub(crate) fn new(engine: Arc<Engine>, key: Result<Key, Error>, caller: &'static Location<'static>) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, keys: Result<Keys, Error>, caller: &'static Location<'static>) -> Self {
         Self {
             engine,
-            key,
+            keys,
             options: Options::default(),
             caller: Caller {
                 name: Cow::Borrowed("a lock taken by hand"),
@@ -261,6 +261,6 @@ impl Lock {
     }
 
     async fn acquire_as(self, joins: Joins) -> Result<Guard, Error> {
-        acquire(&self.engine, self.key?, self.options, self.caller, joins).await.map(Guard::from)
+        acquire(&self.engine, self.keys?, self.options, self.caller, joins).await.map(Guard::from)
     }
 }

@@ -11,6 +11,7 @@ use crate::values::error::Error;
 #[cfg(feature = "etcd")]
 use crate::values::error::ErrorKind;
 use crate::values::key::Key;
+use crate::values::keys::Keys;
 use crate::values::secret::Secret;
 use crate::world::World;
 use std::fmt;
@@ -121,7 +122,33 @@ impl Locks {
     #[track_caller]
     pub fn lock(&self, key: impl AsRef<str>) -> Lock {
         let caller = Location::caller();
-        Lock::new(Arc::clone(&self.engine), Key::new(key), caller)
+        Lock::new(Arc::clone(&self.engine), Key::new(key).map(Keys::from), caller)
+    }
+
+    /// Begins to describe several locks that are acquired at one moment, all or none: no two calls for any of them wait for each
+    /// other in a circle, in whatever order they name them. Equal keys count once; at most 16 different ones.
+    ///
+    /// Stores that cannot refuse with `Unsupported`: [`Capabilities::multi_key`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// let locks = distributed_locks::Locks::connect("memory:lock_all")?;
+    /// let (from, to) = ("/account/7", "/account/3");
+    /// let guard = locks.lock_all([from, to]).acquire().await?;
+    /// assert!(guard.fence_of(from).is_some() && guard.fence_of(to).is_some());
+    /// assert!(locks.lock(to).try_acquire().await?.is_none());
+    /// guard.release().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn lock_all<K: AsRef<str>>(&self, keys: impl IntoIterator<Item = K>) -> Lock {
+        let caller = Location::caller();
+        Lock::new(Arc::clone(&self.engine), Keys::new(keys.into_iter().map(Key::new)), caller)
     }
 
     /// What the store behind this client can promise.
@@ -252,6 +279,40 @@ impl Locks {
     pub async fn force_release(&self, key: impl AsRef<str>) -> Result<bool, Error> {
         let key = Key::new(key)?;
         let answer = self.engine.ask(self.engine.store.force_release(key.clone())).await;
+        Ok(answer.map_err(|error| error.with_key(&key))? > 0)
+    }
+
+    /// As [`force_release`](Locks::force_release), if the holder is the one with this fencing number (that of
+    /// [`Listed::fence`](crate::store::Listed::fence), or of [`Fence::number`](crate::Fence::number)), and returns whether it was:
+    /// the store itself compares, so that a person who looked first does not break the next, healthy holder.
+    ///
+    /// # Errors
+    ///
+    /// As [`force_release`](Locks::force_release).
+    ///
+    /// # Cancel safety
+    ///
+    /// The request goes on in the background.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// let locks = distributed_locks::Locks::connect("memory:force_if")?;
+    /// let guard = locks.lock("/report/weekly").acquire().await?;
+    /// let seen = locks.inspect("/report/weekly").await?.expect("it is held").holders[0].fence.expect("memory shows it");
+    /// guard.release().await?;
+    /// let next = locks.lock("/report/weekly").acquire().await?;
+    /// assert!(!locks.force_release_if("/report/weekly", seen).await?, "that holder has gone");
+    /// next.check()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn force_release_if(&self, key: impl AsRef<str>, fence: u64) -> Result<bool, Error> {
+        let key = Key::new(key)?;
+        let answer = self.engine.ask(self.engine.store.force_release_if(key.clone(), fence)).await;
         Ok(answer.map_err(|error| error.with_key(&key))? > 0)
     }
 

@@ -27,6 +27,6 @@ pub struct Capabilities {
     pub shared: bool,
     /// [`Mode::Permits`](crate::Mode::Permits): a limited number of holders beside each other.
     pub permits: bool,
-    /// Several keys in one step.
+    /// Several locks in one step: [`Entry::others`](super::Entry::others).
     pub multi_key: bool,
 }

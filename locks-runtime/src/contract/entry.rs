@@ -1,16 +1,22 @@
-//! One place in one lock's queue, and what a store answers about it.
+//! A place in the queue of one lock, or of several at one moment, and what a store answers about it.
 
 use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::mode::Mode;
 use std::sync::Arc;
 
-/// One place in one lock's queue. Made before anything is sent, so that a repeated or unanswered request can be found.
+/// A place in the queue of a lock, or of several at one moment. Made before anything is sent, so that a repeated or unanswered
+/// request can be found.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Entry {
-    /// The lock.
+    /// The lock; of several the first, in the order of their names.
     pub key: Key,
+    /// The other locks, in the order of their names, each once. There only where the store [claims](super::Capabilities) it.
+    ///
+    /// The entry joins the queues of all of them in one step of the store, so that the order of any two such entries is the same in
+    /// each, and they never wait for each other. It holds when it holds each, and leaves them together.
+    pub others: Box<[Key]>,
     /// Unique in its session for as long as the process lives; together with the session it names the entry.
     pub number: u64,
     /// Who asks; the store keeps it as JSON.
@@ -24,7 +30,12 @@ impl Entry {
     /// An exclusive entry.
     #[must_use]
     pub fn new(key: Key, number: u64, holder: Arc<Holder>) -> Self {
-        Self { key, number, holder, mode: Mode::Exclusive }
+        Self { key, others: Box::default(), number, holder, mode: Mode::Exclusive }
+    }
+
+    /// All its locks, in the order of their names.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> + Clone {
+        std::iter::once(&self.key).chain(&self.others)
     }
 }
 
@@ -58,17 +69,26 @@ impl Entered {
 }
 
 /// What an entry got with the lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Grant {
     /// The store's fencing number.
     pub fence: u64,
+    /// Those of the [other locks](Entry::others), in their order.
+    pub others: Box<[u64]>,
 }
 
 impl Grant {
     /// The lock, with this fencing number.
     #[must_use]
     pub fn new(fence: u64) -> Self {
-        Self { fence }
+        Self { fence, others: Box::default() }
+    }
+
+    /// The locks of an entry, with these fencing numbers in the order of its [keys](Entry::keys): `None` if there are none.
+    #[must_use]
+    pub fn of_several(fences: impl IntoIterator<Item = u64>) -> Option<Self> {
+        let mut fences = fences.into_iter();
+        Some(Self { fence: fences.next()?, others: fences.collect() })
     }
 }

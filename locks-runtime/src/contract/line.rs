@@ -2,6 +2,9 @@
 
 use crate::values::holder::Holder;
 use crate::values::key::Key;
+use serde::Serialize;
+use std::fmt;
+use std::ops::Deref;
 
 /// Which locks a question is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,22 +27,69 @@ impl Scope {
 }
 
 /// One lock, its holders and its waiters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Line {
     /// The lock.
     pub key: Key,
     /// Who holds it; empty for a moment when one has gone and the next has not come.
-    pub holders: Vec<Holder>,
+    pub holders: Vec<Listed>,
     /// Who waits, in order, where the store knows.
-    pub waiters: Vec<Holder>,
+    pub waiters: Vec<Listed>,
 }
 
 impl Line {
     /// A line at `key`.
     #[must_use]
-    pub fn new(key: Key, holders: Vec<Holder>, waiters: Vec<Holder>) -> Self {
-        Self { key, holders, waiters }
+    pub fn new<H: Into<Listed>, W: Into<Listed>>(key: Key, holders: Vec<H>, waiters: Vec<W>) -> Self {
+        let (holders, waiters) = (holders.into_iter().map(Into::into), waiters.into_iter().map(Into::into));
+        Self { key, holders: holders.collect(), waiters: waiters.collect() }
+    }
+}
+
+/// An entry as a store lists it: its [holder](Holder), and what the store itself knows of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Listed {
+    /// Whose it is, according to the record: that of who waits, too.
+    #[serde(flatten)]
+    pub holder: Holder,
+    /// The store's fencing number, of an entry that holds: that of [`Fence::number`](crate::Fence::number).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fence: Option<u64>,
+    /// Since when it holds, by the store's clock, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since_ms: Option<u64>,
+    /// Until when the store keeps it if it is not renewed any more, by the store's clock, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
+}
+
+impl Listed {
+    /// The same, with the fencing number that the store gave it.
+    #[must_use]
+    pub fn with_fence(self, fence: u64) -> Self {
+        Self { fence: Some(fence), ..self }
+    }
+}
+
+impl From<Holder> for Listed {
+    fn from(holder: Holder) -> Self {
+        Self { holder, ..Self::default() }
+    }
+}
+
+impl Deref for Listed {
+    type Target = Holder;
+
+    fn deref(&self) -> &Holder {
+        &self.holder
+    }
+}
+
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.holder.fmt(f)
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) use endpoint::endpoint_parts;
 pub(crate) use endpoint::request_timeout;
 pub use entry::{Entered, Entry, Grant, WhenBusy};
 pub use ledger::{Ledger, Orphans};
-pub use line::{Change, Line, Scope};
+pub use line::{Change, Line, Listed, Scope};
 #[cfg(feature = "etcd")]
 pub(crate) use native::Kind as NativeKind;
 pub use native::Native;

@@ -6,6 +6,7 @@ use super::line::{Change, Line, Scope};
 use super::native::Native;
 use super::pending::Pending;
 use super::renewal::Renewal;
+use crate::values::error::{Error, ErrorKind};
 use crate::values::key::Key;
 use std::convert::Infallible;
 use std::fmt;
@@ -31,6 +32,16 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Releases the lock by force, whoever holds it, and returns how many entries were removed. Waiters move up.
     fn force_release(&self, key: Key) -> Pending<usize>;
+
+    /// As [`force_release`](Store::force_release), of the holder alone whose [fencing number](super::Listed::fence) this is: whoever
+    /// holds the lock by the time that the store is asked stays, unless it is that one.
+    ///
+    /// By default `Unsupported`.
+    fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
+        let _ = fence;
+        let what = "this store cannot release a lock by force on a condition; look again, and use `force_release`";
+        Box::pin(std::future::ready(Err(Error::new(ErrorKind::Unsupported, what).with_key(&key))))
+    }
 
     /// What only one store has (etcd's client). Stores of other crates return [`Native::none`].
     fn native(&self) -> Native;

@@ -2,8 +2,8 @@
 
 use super::core::Engine;
 use super::hold::Hold;
-use super::request::PositionId;
-use crate::values::key::Key;
+use super::request::{PositionId, Request};
+use crate::values::keys::Keys;
 use std::future::Future;
 use std::iter;
 use std::pin::Pin;
@@ -76,9 +76,14 @@ pub(crate) fn innermost() -> Option<Arc<Hold>> {
     innermost_nested().map(|nested| Arc::clone(&nested.body.hold))
 }
 
-/// The innermost body that has a hold on `key` and that this task is in.
-pub(crate) fn joinable(engine: &Engine, key: &Key) -> Option<Outer> {
-    bodies(engine).find(|body| body.hold.key() == key)
+/// The innermost body that has a hold on all of `keys` and that this task is in.
+pub(crate) fn joinable(engine: &Engine, keys: &Keys) -> Option<Outer> {
+    bodies(engine).find(|body| keys.iter().all(|key| body.hold.keys().any(|held| held == key)))
+}
+
+/// The innermost body that has a hold on one of the locks of `request`, and that this task is in.
+pub(crate) fn overlapping(engine: &Engine, request: &Request) -> Option<Outer> {
+    bodies(engine).find(|body| request.keys().any(|key| body.hold.keys().any(|held| held == key)))
 }
 
 /// The positions of the bodies that this task is in and that `engine` has given locks, innermost first.

@@ -10,6 +10,7 @@ use crate::values::defaults::Defaults;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
 use crate::values::key::Key;
+use crate::values::keys::Keys;
 use crate::values::mode::Mode;
 use crate::values::options::Options;
 use crate::world::World;
@@ -58,7 +59,7 @@ impl Engine {
     }
 
     /// The request of `caller`, whose task runs under the holds at these positions.
-    pub(crate) fn request(&self, key: Key, options: Options, caller: Caller, under: Vec<PositionId>) -> Request {
+    pub(crate) fn request(&self, keys: Keys, options: Options, caller: Caller, under: Vec<PositionId>) -> Request {
         let Caller { name, origin, template } = caller;
         let holder = Holder {
             name,
@@ -75,7 +76,7 @@ impl Engine {
             remark: None,
         };
         let ttl = options.ttl.unwrap_or(self.defaults.ttl);
-        Request { key, options, ttl, holder: Arc::new(holder), template, under }
+        Request { key: keys.first, others: keys.others, options, ttl, holder: Arc::new(holder), template, under }
     }
 
     /// A new number for a position or an entry, so that no retry is taken for another attempt.
@@ -91,16 +92,20 @@ impl Engine {
         }
     }
 
-    /// Whether the store knows this mode.
-    pub(crate) fn check_mode(&self, mode: Mode) -> Result<(), Error> {
-        let (is_known, what) = match mode {
-            Mode::Exclusive => return Ok(()),
-            Mode::Shared => (self.store.capabilities().shared, "share a lock: remove `mode = shared`"),
-            Mode::Permits(_) => (self.store.capabilities().permits, "limit the holders of a lock: remove `permits`"),
-        };
-        if is_known {
+    /// Whether the store knows this mode, and can acquire as many locks at one moment.
+    pub(crate) fn check_can(&self, mode: Mode, keys: &Keys) -> Result<(), Error> {
+        if mode == Mode::Exclusive && keys.others.is_empty() {
             return Ok(());
         }
+        let can = self.store.capabilities();
+        let what = match mode {
+            Mode::Shared if !can.shared => "share a lock: remove `mode = shared`",
+            Mode::Permits(_) if !can.permits => "limit the holders of a lock: remove `permits`",
+            _ if !keys.others.is_empty() && !can.multi_key => {
+                "acquire several locks at one moment: acquire one after the other, in one order everywhere"
+            }
+            _ => return Ok(()),
+        };
         let message = format!("{} cannot {what}, or use another store", self.defaults.store());
         Err(Error::new(ErrorKind::Unsupported, message))
     }
@@ -109,7 +114,7 @@ impl Engine {
     pub(crate) async fn holder_of(&self, key: &Key) -> Option<Holder> {
         let asked = self.ask(self.store.inspect(Scope::Key(key.clone())));
         let lines = self.world.runtime().within(Duration::from_secs(1), asked).await?.ok()?;
-        lines.into_iter().next()?.holders.into_iter().next()
+        lines.into_iter().next()?.holders.into_iter().next().map(|listed| listed.holder)
     }
 
     /// Asks the store, on the background thread.

@@ -11,7 +11,7 @@ use super::session::ActiveSession;
 use crate::contract::Native;
 use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
-use crate::values::fence::Fence;
+use crate::values::fence::{Fence, Fences};
 use crate::values::key::Key;
 use crate::values::mode::Mode;
 use crate::values::mutex::Mutex;
@@ -34,7 +34,7 @@ pub(crate) struct Hold {
     /// Until it is released.
     owned: Mutex<Option<OwnedEntry>>,
     position: PositionId,
-    fence: Fence,
+    fences: Fences,
     /// When the store granted the lock to this process.
     granted: Moment,
     /// When this hold began: later, if another of this process had the lock first.
@@ -81,7 +81,7 @@ impl Hold {
         span: tracing::Span,
         position: PositionId,
         owned: OwnedEntry,
-        fence: Fence,
+        fences: Fences,
         (granted, acquired): (Moment, Moment),
     ) -> Arc<Self> {
         let session = Arc::clone(owned.session());
@@ -94,7 +94,7 @@ impl Hold {
             session,
             owned: Mutex::new(Some(owned)),
             position,
-            fence,
+            fences,
             granted,
             acquired,
             extended_until: AtomicMoment::new(options.hold_at_least.map_or(NOT_EXTENDED, |least| acquired + least)),
@@ -108,8 +108,14 @@ impl Hold {
         hold
     }
 
+    /// The lock; of several the first.
     pub(crate) fn key(&self) -> &Key {
         &self.held.entry.key
+    }
+
+    /// Its locks, in order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.held.entry.keys()
     }
 
     pub(crate) fn mode(&self) -> Mode {
@@ -117,7 +123,17 @@ impl Hold {
     }
 
     pub(crate) fn fence(&self) -> Fence {
-        self.fence
+        self.fences.first
+    }
+
+    /// The fence of one of its locks.
+    pub(crate) fn fence_of(&self, key: &str) -> Option<Fence> {
+        let entry = &self.held.entry;
+        if entry.key.as_str() == key {
+            return Some(self.fences.first);
+        }
+        let others = entry.others.iter().zip(&self.fences.others);
+        others.into_iter().find(|(other, _)| other.as_str() == key).map(|(_, number)| Fence::new(*number, 0))
     }
 
     pub(crate) fn acquired(&self) -> Moment {
@@ -266,7 +282,7 @@ impl Hold {
             None if lost.is_none() => owned.begin_release(now),
             None => self.world().runtime().start(Box::pin(owned.release())),
             Some(until) => {
-                self.engine.client.lapses(self.key(), until);
+                self.keys().for_each(|key| self.engine.client.lapses(key, until));
                 owned.note_lapsing(self.granted, until);
                 let (world, session) = (self.world().clone(), Arc::clone(&self.session));
                 self.world().runtime().start(Box::pin(Self::lapse(world, session, owned, until)))
@@ -291,7 +307,9 @@ impl Hold {
     fn hand_off(&self, owned: OwnedEntry, is_proved: bool, now: Moment) -> Option<OwnedEntry> {
         let is_late = now.since(self.granted) >= schedule::HAND_OFF_WITHIN;
         let is_tied = self.extended_until.load() > NOT_EXTENDED || self.bound.load(Ordering::SeqCst);
-        let Some(fence) = self.fence.next().filter(|_| is_proved && !is_late && !is_tied) else { return Some(owned) };
+        let Some(fence) = self.fences.first.next().filter(|_| is_proved && !is_late && !is_tied) else {
+            return Some(owned);
+        };
         owned.hand_off(fence, self.granted, |next| next.could_take_over_from(&self.held.request))
     }
 

@@ -73,7 +73,7 @@ impl OwnedEntry {
         let entering = parts.session.session.enter(Arc::clone(&parts.entry), when_busy);
         let entering = parts.entering.insert(parts.session.world().runtime().start_here(entering));
         match entering.value() {
-            Some(Ok(Entered::Held(grant))) => Some(*grant),
+            Some(Ok(Entered::Held(grant))) => Some(grant.clone()),
             _ => None,
         }
     }

@@ -25,7 +25,10 @@ pub(crate) struct Caller {
 /// One call for a lock.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
+    /// The lock; of several the first.
     pub(crate) key: Key,
+    /// The other locks, in order, each once.
+    pub(crate) others: Box<[Key]>,
     pub(crate) options: Options,
     /// The TTL that is asked for: the caller's, or the client's.
     pub(crate) ttl: Duration,
@@ -40,6 +43,11 @@ impl Request {
         Labels { name: &self.holder.name, template: self.template }
     }
 
+    /// All its locks.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.key).chain(&self.others)
+    }
+
     /// For how long the lock may be granted to this request without anybody taking it: the future that asked is not polled.
     pub(crate) fn unclaimed_limit(&self) -> Duration {
         // Not less, so that a busy executor is not taken for one that has forgotten the future.
@@ -49,6 +57,7 @@ impl Request {
 
     /// Whether it could go on with the entry that serves `other`: there is no visible difference from an entry of its own.
     pub(crate) fn could_take_over_from(&self, other: &Self) -> bool {
-        self.options.hold_at_least.is_none() && self.ttl == other.ttl && self.holder.is_like(&other.holder)
+        let is_of_one = self.others.is_empty() && other.others.is_empty();
+        is_of_one && self.options.hold_at_least.is_none() && self.ttl == other.ttl && self.holder.is_like(&other.holder)
     }
 }

@@ -64,6 +64,20 @@ pub struct Fence {
     sequence: u16,
 }
 
+/// The fences of one hold, in the order of its locks.
+#[derive(Debug)]
+pub(crate) struct Fences {
+    pub(crate) first: Fence,
+    /// The store's numbers for the other locks.
+    pub(crate) others: Box<[u64]>,
+}
+
+impl From<Fence> for Fences {
+    fn from(first: Fence) -> Self {
+        Self { first, others: Box::default() }
+    }
+}
+
 /// How many low bits of [`Fence::to_u64`] the sequence takes.
 const SEQUENCE_BITS: u32 = 12;
 

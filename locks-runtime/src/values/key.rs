@@ -1,6 +1,7 @@
 //! The name of a lock.
 
 use crate::values::shown::Shown;
+use serde::{Serialize, Serializer};
 use std::borrow::Borrow;
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -40,6 +41,13 @@ impl Display for Key {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`", self.shown())
+    }
+}
+
+/// As text.
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod fence;
 pub(crate) mod fuzz;
 pub(crate) mod holder;
 pub(crate) mod key;
+pub(crate) mod keys;
 pub(crate) mod mode;
 pub(crate) mod mutex;
 pub(crate) mod naming;

@@ -1,9 +1,9 @@
 //! Joining a hold that the task runs under already.
 
 use crate::seconds;
-use locks_runtime::__private::{Given, Site};
+use locks_runtime::__private::{self as private, Given, Site};
 use locks_runtime::testing::TestStore;
-use locks_runtime::{Error, ErrorKind, Guard, Key, Locks, OnLost, Options};
+use locks_runtime::{Error, ErrorKind, Guard, Locks, OnLost, Options};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,14 +17,14 @@ async fn call<Fut: Future>(
     locks: &Locks,
     body: impl FnOnce(Guard) -> Fut,
 ) -> Result<Fut::Output, Error> {
-    let held = Given::new(options).client(locks).acquiring(&SITE, Key::new("k")).await?;
+    let held = Given::new(options).client(locks).acquiring(&SITE, private::key(&["k"], &[])).await?;
     let body = body(held.guard());
     held.run(body).await
 }
 
 /// As it runs a plain `fn`.
 fn call_blocking<T>(options: Options, locks: &Locks, body: impl FnOnce(Guard) -> T) -> Result<T, Error> {
-    Given::new(options).client(locks).call_blocking(&SITE, Key::new("k"), body)
+    Given::new(options).client(locks).call_blocking(&SITE, private::key(&["k"], &[]), body)
 }
 
 /// How many bodies run at the same time, at most.

@@ -1,7 +1,7 @@
 //! What is dropped, or goes wrong, at every step: requests, waits, releases.
 
-use locks_runtime::__private::{Given, Site};
-use locks_runtime::{Error, ErrorKind, Guard, Key, Lock, Locks, Options};
+use locks_runtime::__private::{self as private, Given, Site};
+use locks_runtime::{Error, ErrorKind, Guard, Lock, Locks, Options};
 use std::cell::Cell;
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -97,7 +97,7 @@ async fn attribute(locks: Locks, options: Options) {
     static SITE: Site =
         Site { name: "job", template: "k", origin: concat!(file!(), ":", line!()), options: Options::DEFAULT };
     let options = Options { ttl: Some(TTL), ..options };
-    let acquiring = Given::new(options).client(&locks).acquiring(&SITE, Key::new("k"));
+    let acquiring = Given::new(options).client(&locks).acquiring(&SITE, private::key(&["k"], &[]));
     drop(locks);
     unless_faulty(match acquiring.await {
         Ok(held) => {

@@ -1,11 +1,12 @@
 //! One request on its way, and what becomes of it when its time is up.
 
 use crate::contract::{Backoff, WhenBusy};
+use crate::engine::clients::HoldsNothing;
 use crate::engine::core::Engine;
 use crate::engine::observe::{self, Labels};
 use crate::engine::owned::HandOff;
 use crate::engine::queue::{self, Cause, Progress};
-use crate::engine::request::Request;
+use crate::engine::request::{PositionId, Request};
 use crate::engine::schedule;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
@@ -121,15 +122,13 @@ impl Attempt {
     pub(super) async fn queue_timeout(&self) -> Error {
         // What one of this process has just released is about to leave.
         const LOOKS: u32 = 3;
-        let key = &self.request.key;
         let mut cause = None;
         for _ in 0..LOOKS {
-            let holder = self.engine.holder_of(key).await;
             // The lock may have been granted at the last moment.
-            let Some(holder) = holder.filter(|holder| *holder != *self.request.holder) else {
+            let Some(holder) = self.other_holder().await else {
                 return self.timeout(None);
             };
-            match self.engine.client.holds_nothing(&holder, key, None) {
+            match self.holds_nothing(&holder, None) {
                 None => return self.timeout(Some(holder)),
                 Some(nothing) => cause = nothing.cause,
             }
@@ -139,6 +138,26 @@ impl Attempt {
             self.engine.world.runtime().sleep(schedule::SHORTEST_PAUSE).await;
         }
         withdrawn_later(cause.as_ref())
+    }
+}
+
+impl Attempt {
+    /// Who else holds one of its locks, if the store answers soon.
+    pub(super) async fn other_holder(&self) -> Option<Holder> {
+        for key in self.request.keys() {
+            let holder = self.engine.holder_of(key).await;
+            if let Some(other) = holder.filter(|holder| *holder != *self.request.holder) {
+                return Some(other);
+            }
+        }
+        None
+    }
+
+    /// Whether `holder`, whom the store names as that of one of its locks, is a client of this process that holds none of them.
+    pub(super) fn holds_nothing(&self, holder: &Holder, own: Option<PositionId>) -> Option<HoldsNothing> {
+        let mut looks = self.request.keys().map(|key| self.engine.client.holds_nothing(holder, key, own));
+        let first = looks.next().flatten()?;
+        looks.all(|look| look.is_some()).then_some(first)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Joining a hold that this task runs under already.
 
 use super::attempt::{Attempt, Position};
-use crate::engine::context::Outer;
+use crate::engine::context::{self, Outer};
 use crate::engine::queue::{QueueName, Stage};
 use crate::values::error::{Error, ErrorKind};
 use crate::values::mode::Mode;
@@ -57,6 +57,20 @@ impl Attempt {
         let text = format!(
             "waiting in {} ({}) for the lock as {inner} would never end: it runs inside a body that has the lock as {outer}; \
              take it as {inner} there, or end that body first",
+            holder.name, holder.origin
+        );
+        Err(Error::new(ErrorKind::Deadlock, text))
+    }
+
+    /// Who asks for several locks has none of them: otherwise it would wait for itself.
+    pub(super) fn check_apart(&self) -> Result<(), Error> {
+        if self.request.under.is_empty() || self.request.others.is_empty() {
+            return Ok(());
+        }
+        let Some(outer) = context::overlapping(&self.engine, &self.request) else { return Ok(()) };
+        let (holder, held) = (&self.request.holder, outer.hold.key().shown());
+        let text = format!(
+            "waiting in {} ({}) for several locks would never end: it runs inside a body that has one of them, {held}, and not all;              take all of them outside, at one moment",
             holder.name, holder.origin
         );
         Err(Error::new(ErrorKind::Deadlock, text))

@@ -78,6 +78,8 @@ impl Attempt {
                     Some(holder) => return busy(holder),
                     None => self.engine.world.runtime().sleep(schedule::SHORTEST_PAUSE).await,
                 },
+                // Nobody has the lock: who waits for it and others is first.
+                Stage::Waiting if head.waits_for_several() => return busy(None),
                 Stage::Waiting | Stage::Asking | Stage::Lapsing { .. } | Stage::Leaving => changed.await,
             }
         }
@@ -86,10 +88,8 @@ impl Attempt {
 
     /// Whom the store names as the holder, if it answers; `None` if that is one of this process that holds nothing.
     async fn real_holder(&self) -> Option<Option<Holder>> {
-        let key = &self.request.key;
-        let holder = self.engine.holder_of(key).await;
-        let is_real =
-            holder.as_ref().is_none_or(|holder| self.engine.client.holds_nothing(holder, key, None).is_none());
+        let holder = self.other_holder().await;
+        let is_real = holder.as_ref().is_none_or(|holder| self.holds_nothing(holder, None).is_none());
         is_real.then_some(holder)
     }
 

@@ -16,9 +16,10 @@ use super::offer::{NoResult, Offer};
 use super::owned::{HandOff, OwnedEntry};
 use super::queue::{Joined, QueueName, Turn};
 use super::request::{Caller, PositionId};
+use crate::contract::Grant;
 use crate::values::error::Error;
-use crate::values::fence::Fence;
-use crate::values::key::Key;
+use crate::values::fence::{Fence, Fences};
+use crate::values::keys::Keys;
 use crate::values::options::Options;
 use crate::world::clock::Moment;
 use crate::world::panic::with_contained_wakers;
@@ -65,24 +66,28 @@ impl Future for Acquiring {
     }
 }
 
-/// Takes the lock `key`, or joins the hold on it that this task runs under. A store that answers at once is done with here:
+/// Takes the locks `keys`, or joins the hold on them that this task runs under. A store that answers at once is done with here:
 /// only what has to wait becomes a future.
 ///
 /// Dropping the future at any point leaves nothing behind: the [`OwnedEntry`](super::owned::OwnedEntry) that it has, here or
 /// in the background, withdraws whatever was sent to the store.
-pub(crate) fn acquire(engine: &Arc<Engine>, key: Key, options: Options, caller: Caller, joins: Joins) -> Acquiring {
-    let checked = options.check().and_then(|()| engine.check_open()).and_then(|()| engine.check_mode(options.mode));
+pub(crate) fn acquire(engine: &Arc<Engine>, keys: Keys, options: Options, caller: Caller, joins: Joins) -> Acquiring {
+    let checked =
+        options.check().and_then(|()| engine.check_open()).and_then(|()| engine.check_can(options.mode, &keys));
     if let Err(error) = checked {
-        return Acquiring::ended(Err(error.with_key(&key)));
+        return Acquiring::ended(Err(error.with_key(&keys.first)));
     }
-    let outer = context::joinable(engine, &key);
-    let attempt = Attempt::new(engine, engine.request(key, options, caller, context::positions(engine)));
+    let outer = context::joinable(engine, &keys);
+    let attempt = Attempt::new(engine, engine.request(keys, options, caller, context::positions(engine)));
     if let Some(outer) = outer {
         return Acquiring::goes_on(async move {
             let turn =
                 join::join(&attempt, &outer, joins).await.map_err(|error| error.with_key(&attempt.request.key))?;
             Ok(Acquired::Joined(outer.hold, turn))
         });
+    }
+    if let Err(error) = attempt.check_apart() {
+        return Acquiring::ended(Err(error.with_key(&attempt.request.key)));
     }
     let span = observe::span(&attempt.request.key, &attempt.request.holder.name, &options);
     match attempt.begin_to_acquire(&span) {
@@ -137,8 +142,7 @@ impl Attempt {
             let at = self.now();
             if owned.check(at).is_ok() {
                 owned.note_held(at);
-                let fence = Fence::new(grant.fence, 0);
-                return Ok(Begun::Hold(self.hold(owned, position.id(), fence, (at, at), span)));
+                return Ok(Begun::Hold(self.hold(owned, position.id(), fences(grant), (at, at), span)));
             }
         }
         Ok(Begun::Place(Place::Head(position, Some(owned))))
@@ -195,7 +199,7 @@ impl Attempt {
         let HandOff { mut owned, fence, granted } = handed_off;
         owned.take_position(position);
         owned.note_held(granted);
-        self.begin(owned, fence, granted, span)
+        self.begin(owned, fence.into(), granted, span)
     }
 
     /// Gets the lock from the store.
@@ -210,8 +214,8 @@ impl Attempt {
         let work = Box::pin(Arc::clone(self).at_the_store(position, entry));
         match Offer::begin(&self.engine.world, limit, work, unclaimed).await {
             Ok(granted) => {
-                let Granted { owned, fence, at } = granted?;
-                Ok(self.begin(owned, Fence::new(fence, 0), at, span))
+                let Granted { owned, grant, at } = granted?;
+                Ok(self.begin(owned, fences(grant), at, span))
             }
             Err(NoResult::Unclaimed) => Ok(Taken::Unclaimed),
             Err(NoResult::Panicked) => Err(panicked()),
@@ -219,7 +223,7 @@ impl Attempt {
     }
 
     /// Begins the hold of what was granted then, unless it was lost meanwhile.
-    fn begin(&self, owned: OwnedEntry, fence: Fence, granted: Moment, span: &tracing::Span) -> Taken {
+    fn begin(&self, owned: OwnedEntry, fences: Fences, granted: Moment, span: &tracing::Span) -> Taken {
         let acquired = self.now();
         let Some(position) = owned.position() else { return Taken::Unclaimed };
         if owned.check(acquired).is_err() {
@@ -228,20 +232,24 @@ impl Attempt {
         let id = position.id();
         // Only the entry keeps it from now on.
         drop(position);
-        Taken::Hold(self.hold(owned, id, fence, (granted, acquired), span))
+        Taken::Hold(self.hold(owned, id, fences, (granted, acquired), span))
     }
 
     fn hold(
         &self,
         owned: OwnedEntry,
         position: PositionId,
-        fence: Fence,
+        fences: Fences,
         (granted, acquired): (Moment, Moment),
         span: &tracing::Span,
     ) -> Arc<Hold> {
         let (request, span) = (Arc::clone(&self.request), span.clone());
-        Hold::begin(&self.engine, request, span, position, owned, fence, (granted, acquired))
+        Hold::begin(&self.engine, request, span, position, owned, fences, (granted, acquired))
     }
+}
+
+fn fences(grant: Grant) -> Fences {
+    Fences { first: Fence::new(grant.fence, 0), others: grant.others }
 }
 
 /// The lock was granted to a caller that is not polled: it is withdrawn.

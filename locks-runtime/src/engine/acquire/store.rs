@@ -17,8 +17,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Granted {
     pub(super) owned: OwnedEntry,
-    /// The store's fencing number.
-    pub(super) fence: u64,
+    pub(super) grant: Grant,
     pub(super) at: Moment,
 }
 
@@ -118,14 +117,15 @@ impl Attempt {
         let at = self.now();
         owned.check(at)?;
         owned.note_held(at);
-        Ok(Granted { owned, fence: grant.fence, at })
+        Ok(Granted { owned, grant, at })
     }
 
     /// An entry of this request, which is not in the store yet.
     pub(super) fn new_entry(&self, position: &Arc<Position>, session: SessionRef) -> OwnedEntry {
         let engine = &self.engine;
-        let mut entry = Entry::new(self.request.key.clone(), engine.next_number(), Arc::clone(&self.request.holder));
-        entry.mode = self.request.options.mode;
+        let request = &self.request;
+        let mut entry = Entry::new(request.key.clone(), engine.next_number(), Arc::clone(&request.holder));
+        (entry.mode, entry.others) = (request.options.mode, request.others.clone());
         OwnedEntry::new(Arc::new(entry), session, Arc::clone(position))
     }
 
@@ -182,7 +182,7 @@ impl Attempt {
     }
 
     fn busy(&self, position: &Position, holder: &Holder) -> Failure {
-        match self.engine.client.holds_nothing(holder, &self.request.key, Some(position.id())) {
+        match self.holds_nothing(holder, Some(position.id())) {
             None => {
                 position.answered(Stage::Leaving);
                 Failure::Store(busy(Some(holder.clone())))

@@ -49,6 +49,7 @@ fn key() -> Key {
 
 pub(super) fn request(key: &Key, holder: Holder, under: &[PositionId]) -> Request {
     Request {
+        others: Box::default(),
         key: key.clone(),
         options: Options::default(),
         ttl: Duration::from_secs(10),

@@ -1,4 +1,4 @@
-//! One request in a queue of this process, and how far it has come there.
+//! One request in a queue of this process, or in several at one moment, and how far it has come there.
 
 use crate::engine::request::{PositionId, Request};
 use crate::values::error::Error;
@@ -21,12 +21,15 @@ pub(crate) enum QueueName {
     Body(PositionId),
 }
 
-/// One request in a queue.
+/// One request in its queues.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) id: PositionId,
     pub(crate) request: Arc<Request>,
+    /// Its queue; of several the first.
     pub(super) name: QueueName,
+    /// The other queues of a request for several locks.
+    pub(super) others: Box<[QueueName]>,
     /// Its number in the order in which the members of all queues joined.
     pub(super) arrival: u64,
     progress: Mutex<Progress>,
@@ -94,8 +97,23 @@ impl Cause {
 
 impl Member {
     pub(super) fn new(id: PositionId, request: &Arc<Request>, name: QueueName, arrival: u64) -> Arc<Self> {
+        let others = match name {
+            QueueName::Lock(_) => request.others.iter().cloned().map(QueueName::Lock).collect(),
+            QueueName::Body(_) => Box::default(),
+        };
         let (request, reported) = (Arc::clone(request), AtomicBool::new(false));
-        Arc::new(Self { id, request, name, arrival, progress: Mutex::default(), reported, changed: Notify::new() })
+        let (progress, changed) = (Mutex::default(), Notify::new());
+        Arc::new(Self { id, request, name, others, arrival, progress, reported, changed })
+    }
+
+    /// Its queues.
+    pub(super) fn names(&self) -> impl Iterator<Item = &QueueName> {
+        std::iter::once(&self.name).chain(&self.others)
+    }
+
+    /// Whether it is for several locks, and not yet at the head of all their queues: nobody has those where it is the first.
+    pub(crate) fn waits_for_several(&self) -> bool {
+        !self.others.is_empty() && self.progress.lock().stage == Stage::Waiting
     }
 
     /// Who may be at the head beside it: nobody inside a body.

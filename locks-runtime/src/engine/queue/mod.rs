@@ -9,6 +9,7 @@
 
 mod heads;
 mod member;
+mod several;
 mod single;
 mod turn;
 mod waits;
@@ -60,7 +61,7 @@ struct State<H> {
     is_watched: bool,
 }
 
-/// A position in one queue; dropping it gives the position up and lets the next one move.
+/// A position in a queue, or in several; dropping it gives the position up and lets the next one move.
 #[derive(Debug)]
 pub(crate) struct Position<H> {
     queues: Queues<H>,
@@ -130,26 +131,27 @@ impl<H> Queues<H> {
         *arrivals += 1;
         let member = Member::new(id, request, name.clone(), *arrivals);
         let position = |member| Position { queues: self.clone(), member };
-        let queue = match queues.entry(name.clone()) {
-            Entry::Vacant(none) => none.insert(Queue::new()),
-            Entry::Occupied(queue) => queue.into_mut(),
-        };
-        if queue.members.let_hold(member.mode()) {
-            queue.members.push(member.mode());
-            queue.heads.push(Arc::clone(&member), None);
+        if member.others.is_empty() {
+            let queue = match queues.entry(name.clone()) {
+                Entry::Vacant(none) => none.insert(Queue::new()),
+                Entry::Occupied(queue) => queue.into_mut(),
+            };
+            if queue.members.let_hold(member.mode()) {
+                queue.push_head(&member);
+                return Ok(Joined::Head(position(member)));
+            }
+        } else if several::begin_at_head(queues, &member) {
             return Ok(Joined::Head(position(member)));
         }
         let (giver, turn) = turn::turn();
-        if !request.under.is_empty() {
-            let heads = |name: &QueueName| queues.get(name).map(|queue| &queue.heads);
-            if let Some(way) = waits.circle(name, request, heads) {
-                return Err(waits::deadlock(request, &steps(queues, &way)));
-            }
-            waits.begin(&member);
+        if !request.under.is_empty()
+            && let Some(way) = waits.circle(member.names(), request, |name| queues.get(name))
+        {
+            return Err(waits::deadlock(request, &steps(queues, &way)));
         }
-        if let Some(queue) = queues.get_mut(name) {
-            queue.members.push(member.mode());
-            queue.waiting.insert(member.arrival, (Arc::clone(&member), giver));
+        waits.begin(&member);
+        for name in member.names() {
+            queues.entry(name.clone()).or_insert_with(Queue::new).push_waiting(&member, giver.clone());
         }
         Ok(Joined::Behind(position(member), turn))
     }
@@ -158,19 +160,36 @@ impl<H> Queues<H> {
     fn leave(&self, member: &Member) {
         let mut locked = self.0.state.lock();
         let State { queues, waits, given, .. } = &mut *locked;
-        let Some(queue) = queues.get_mut(&member.name) else { return };
-        if queue.waiting.remove(&member.arrival).is_some() {
-            waits.end(member);
-        } else if !queue.heads.remove(member.id) {
-            return;
+        let (mut is_waiting, mut is_given) = (false, false);
+        for name in member.names() {
+            let Some(queue) = queues.get_mut(name) else { return };
+            let was_waiting = queue.remove_waiting(member).is_some();
+            if !was_waiting && !queue.heads.remove(member.id) {
+                return;
+            }
+            is_waiting |= was_waiting;
+            queue.members.remove(member.mode());
         }
-        queue.members.remove(member.mode());
-        let is_given = queue.let_move(waits, member, |next| self.due(next));
-        if queue.heads.is_empty() {
-            queues.remove(&member.name);
+        if is_waiting {
+            waits.end(member);
+        }
+        for name in member.names() {
+            let Some(queue) = queues.get_mut(name) else { continue };
+            if queue.of_several > 0 {
+                let due = |next: &Member| self.due(next);
+                for name in several::let_move(queues, waits, (name, member), due) {
+                    self.note_given(given, &name);
+                    is_given = true;
+                }
+            } else if queue.let_move(waits, member, |next| self.due(next)) {
+                self.note_given(given, name);
+                is_given = true;
+            }
+            if queues.get(name).is_some_and(Queue::is_empty) {
+                queues.remove(name);
+            }
         }
         if is_given {
-            self.note_given(given, &member.name);
             self.watch(locked);
         }
     }
@@ -293,7 +312,7 @@ impl<H> Queues<H> {
 
     /// Who is at the head of the queue, if there is one: of several, one that holds the lock.
     pub(crate) fn head(&self, name: &QueueName) -> Option<Arc<Member>> {
-        self.0.state.lock().queues.get(name).and_then(|queue| queue.heads.foremost().cloned())
+        self.0.state.lock().queues.get(name).and_then(Queue::head).cloned()
     }
 }
 
@@ -310,9 +329,12 @@ impl<H> Position<H> {
         self.member.progress()
     }
 
-    /// Who is at the head of its queue.
+    /// Who is at the head of its queue: of several, of one that keeps it waiting.
     pub(crate) fn head(&self) -> Option<Arc<Member>> {
-        self.queues.head(&self.member.name)
+        match self.member.others.is_empty() {
+            true => self.queues.head(&self.member.name),
+            false => several::in_the_way(&self.queues.0.state.lock().queues, &self.member).cloned(),
+        }
     }
 
     /// At the head: hands `held`, and the head, off to the next one if it fits. Returns it if none fits.

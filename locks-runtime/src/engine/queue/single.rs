@@ -16,13 +16,45 @@ pub(super) struct Queue<H> {
     /// Who is at the store for this key, waiting there or holding.
     pub(super) heads: Heads<H>,
     pub(super) waiting: BTreeMap<u64, (Arc<Member>, Giver<H>)>,
+    /// How many of those that wait do so in other queues, too.
+    pub(super) of_several: usize,
     /// What is ahead of whoever joins.
     pub(super) members: Ahead,
 }
 
 impl<H> Queue<H> {
     pub(super) fn new() -> Self {
-        Self { heads: Heads::default(), waiting: BTreeMap::new(), members: Ahead::default() }
+        Self { heads: Heads::default(), waiting: BTreeMap::new(), of_several: 0, members: Ahead::default() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.heads.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Who holds the lock, or is at the head, or is the first to wait for it and others.
+    pub(super) fn head(&self) -> Option<&Arc<Member>> {
+        let waiting = || self.waiting.first_key_value().map(|(_, (member, _))| member);
+        self.heads.foremost().or_else(waiting)
+    }
+
+    /// `member` joins, and is at the head.
+    pub(super) fn push_head(&mut self, member: &Arc<Member>) {
+        self.members.push(member.mode());
+        self.heads.push(Arc::clone(member), None);
+    }
+
+    /// `member` joins, and waits.
+    pub(super) fn push_waiting(&mut self, member: &Arc<Member>, giver: Giver<H>) {
+        self.members.push(member.mode());
+        self.of_several += usize::from(!member.others.is_empty());
+        self.waiting.insert(member.arrival, (Arc::clone(member), giver));
+    }
+
+    /// Takes `member` out of those that wait; returns whether it was there.
+    pub(super) fn remove_waiting(&mut self, member: &Member) -> Option<Giver<H>> {
+        let (_, giver) = self.waiting.remove(&member.arrival)?;
+        self.of_several -= usize::from(!member.others.is_empty());
+        Some(giver)
     }
 
     /// Gives their turn to those that are next and may be at the head now that `gone` has left. Returns whether any is.
@@ -58,12 +90,18 @@ impl<H> Queue<H> {
 }
 
 /// The circle that goes through the queues `way`, by these of their heads, for the error that describes it.
-pub(super) fn steps<'a, H>(queues: &'a HashMap<QueueName, Queue<H>>, way: &[(QueueName, PositionId)]) -> Vec<Step<'a>> {
-    let step = |(number, (name, id)): (usize, &(QueueName, PositionId))| {
-        let head = queues.get(name)?.heads.iter().find(|head| head.member.id == *id)?;
+pub(super) fn steps<'a, H>(
+    queues: &'a HashMap<QueueName, Queue<H>>,
+    way: &'a [(QueueName, PositionId)],
+) -> Vec<Step<'a>> {
+    let step = |(number, (name, id)): (usize, &'a (QueueName, PositionId))| {
+        let queue = queues.get(name)?;
+        let heads = queue.heads.iter().map(|head| &head.member);
+        // Who waits for several locks keeps those behind it waiting, too.
+        let head = heads.chain(queue.waiting.values().map(|(waiting, _)| waiting)).find(|head| head.id == *id)?;
         let next = way.get(number + 1).and_then(|(next, _)| queues.get(next));
         let mut waiting = next.into_iter().flat_map(|next| next.waiting.values()).map(|(waiter, _)| &**waiter);
-        Some(Step { head: &head.member, waiter: waiting.find(|waiter| waiter.request.under.contains(id)) })
+        Some(Step { name, head, waiter: waiting.find(|waiter| waiter.id == *id || waiter.request.under.contains(id)) })
     };
     way.iter().enumerate().filter_map(step).collect()
 }

@@ -32,6 +32,12 @@ pub(super) fn turn<H>() -> (Giver<H>, Turn<H>) {
     (Giver(Arc::clone(&state)), Turn(state))
 }
 
+impl<H> Clone for Giver<H> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
 impl<H> Giver<H> {
     /// Gives the turn; returns what was handed off if nobody waits any more.
     pub(super) fn give(&self, held: Option<H>) -> Result<(), Option<H>> {

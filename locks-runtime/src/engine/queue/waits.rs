@@ -3,8 +3,9 @@
 //! For each hold there is a list of the queues in which requests under it wait, so that looking for a circle costs as much
 //! as the waits that it goes through, however many others there are. A wait with a limit of its own is not in it: it ends.
 
-use super::heads::Heads;
 use super::member::{Member, QueueName};
+use super::several;
+use super::single::Queue;
 use crate::engine::request::{PositionId, Request};
 use crate::values::error::{Error, ErrorKind};
 use crate::values::mode::Mode;
@@ -22,6 +23,8 @@ pub(super) struct Waits {
 
 /// One step of a circle: the head of a queue, and who waits under it in the next one.
 pub(super) struct Step<'a> {
+    pub(super) name: &'a QueueName,
+    /// The head, or who waits for several locks in a queue before the next one.
     pub(super) head: &'a Member,
     /// `None` at the last step, whose head is a hold around the new request.
     pub(super) waiter: Option<&'a Member>,
@@ -30,53 +33,58 @@ pub(super) struct Step<'a> {
 impl Waits {
     /// `member` waits in its queue from now on.
     pub(super) fn begin(&mut self, member: &Member) {
-        for hold in under(member) {
-            *self.by_hold.entry(*hold).or_default().entry(member.name.clone()).or_default() += 1;
+        for hold in depends(member) {
+            for name in member.names() {
+                *self.by_hold.entry(hold).or_default().entry(name.clone()).or_default() += 1;
+            }
         }
     }
 
     /// `member` waits no more.
     pub(super) fn end(&mut self, member: &Member) {
-        for hold in under(member) {
-            let Some(queues) = self.by_hold.get_mut(hold) else { continue };
-            if let Some(count) = queues.get_mut(&member.name) {
-                *count -= 1;
-                if *count == 0 {
-                    queues.remove(&member.name);
+        for hold in depends(member) {
+            let Some(queues) = self.by_hold.get_mut(&hold) else { continue };
+            for name in member.names() {
+                if let Some(count) = queues.get_mut(name) {
+                    *count -= 1;
+                    if *count == 0 {
+                        queues.remove(name);
+                    }
                 }
             }
             if queues.is_empty() {
-                self.by_hold.remove(hold);
+                self.by_hold.remove(&hold);
             }
         }
     }
 
-    /// The queues through which `request`, waiting in `first`, would wait for a hold that it is under itself, and the head of
+    /// The queues through which `request`, waiting in those that are `asked` for, would wait for a hold that it is under itself, and the head of
     /// each that is on the way.
     ///
     /// A request under no hold blocks no other, and one with a limit ends: the search costs nothing in the common case.
     pub(super) fn circle<'a, H: 'a>(
         &self,
-        first: &QueueName,
+        asked: impl Iterator<Item = &'a QueueName>,
         request: &Request,
-        heads: impl Fn(&QueueName) -> Option<&'a Heads<H>>,
+        queue: impl Fn(&QueueName) -> Option<&'a Queue<H>>,
     ) -> Option<Vec<(QueueName, PositionId)>> {
         if request.under.is_empty() || request.options.wait.is_some() {
             return None;
         }
         let around: BTreeSet<PositionId> = request.under.iter().copied().collect();
-        let (mut reached, mut came_from) = (BTreeSet::from([first.clone()]), BTreeMap::new());
-        let mut open = vec![first.clone()];
+        let mut open: Vec<QueueName> = asked.cloned().collect();
+        let (mut reached, mut came_from) = (open.iter().cloned().collect::<BTreeSet<_>>(), BTreeMap::new());
         while let Some(name) = open.pop() {
             #[cfg(test)]
             self.looks.set(self.looks.get() + 1);
-            let Some(heads) = heads(&name) else { continue };
+            let Some(queue) = queue(&name) else { continue };
+            let heads = &queue.heads;
             // Any of several permits may come back.
             let are_permits = heads.iter().nth(1).is_some_and(|head| matches!(head.member.mode(), Mode::Permits(_)));
             if are_permits && !heads.iter().all(|head| around.contains(&head.member.id)) {
                 continue;
             }
-            for head in heads.iter().map(|head| &head.member) {
+            for head in heads.iter().map(|head| &head.member).chain(several::waiting(queue)) {
                 if around.contains(&head.id) {
                     return Some(way_to((name, head.id), &came_from));
                 }
@@ -109,17 +117,33 @@ fn way_to(
     way
 }
 
-/// The holds that are not released before `member` has had its turn.
-fn under(member: &Member) -> &[PositionId] {
-    if member.request.options.wait.is_none() { &member.request.under } else { &[] }
+/// What is not released before `member` has had its turn: the holds that it is under, and what it is to hold itself, of
+/// several locks where it is ahead of others.
+fn depends(member: &Member) -> impl Iterator<Item = PositionId> {
+    let is_endless = member.request.options.wait.is_none();
+    let under: &[PositionId] = if is_endless { &member.request.under } else { &[] };
+    let own = (is_endless && !member.others.is_empty()).then_some(member.id);
+    under.iter().copied().chain(own)
 }
 
 /// The error of a request that would close the circle `steps`.
 pub(super) fn deadlock(waiter: &Request, steps: &[Step<'_>]) -> Error {
     let mut text = format!("waiting in {} would never end: ", Place(waiter));
-    for Step { head, waiter } in steps {
-        let key = &head.request.key;
-        text.push_str(&format!("`{key}` is held by {}", Place(&head.request)));
+    for Step { name, head, waiter } in steps {
+        let key = match name {
+            QueueName::Lock(key) => key,
+            QueueName::Body(_) => &head.request.key,
+        };
+        match waiter {
+            Some(waiter) if waiter.id == head.id => {
+                text.push_str(&format!(
+                    "`{key}` goes to {} first, which waits for others of its locks; ",
+                    Place(&head.request)
+                ));
+                continue;
+            }
+            _ => text.push_str(&format!("`{key}` is held by {}", Place(&head.request))),
+        }
         if let Some(waiter) = waiter {
             text.push_str(&format!(", under which {} waits; ", Place(&waiter.request)));
         }

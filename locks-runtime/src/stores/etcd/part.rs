@@ -121,7 +121,7 @@ mod tests {
 
     fn handed() -> (Arc<Ledger<EntryState>>, Arc<Entry>, Arc<Part>) {
         let key = Key::new("k").unwrap();
-        let entry = Arc::new(Entry { key, number: 7, holder: Holder::default().into(), mode: Mode::Exclusive });
+        let entry = Arc::new(Entry::new(key, 7, Holder::default().into()));
         let (ledger, range) = (Arc::new(Ledger::default()), QueueRange::new("", &entry.key));
         ledger.update(&entry, |_: &mut EntryState| ());
         let part =

@@ -25,11 +25,15 @@ pub(super) async fn inspect(store: Arc<Shared>, scope: Scope) -> Result<Vec<Line
     let waited_for = waited_for(&store, &scope)?;
     let held = scan(Arc::clone(&store), scope).await?;
     for (key, (_, holder)) in held {
-        lines.insert(key.clone(), Line::new(key, vec![holder], Vec::new()));
+        lines.insert(key.clone(), Line::new(key, vec![holder], Vec::<Holder>::new()));
     }
     for (key, waiters) in waited_for {
-        let line = lines.entry(key.clone()).or_insert_with(|| Line::new(key, Vec::new(), Vec::new()));
-        line.waiters = waiters.into_iter().filter(|waiter| !line.holders.contains(waiter)).collect();
+        let line =
+            lines.entry(key.clone()).or_insert_with(|| Line::new(key, Vec::<Holder>::new(), Vec::<Holder>::new()));
+        line.waiters = {
+            let holds = |waiter: &Holder| line.holders.iter().any(|listed| listed.holder == *waiter);
+            waiters.into_iter().filter(|waiter| !holds(waiter)).map(Into::into).collect()
+        };
     }
     Ok(lines.into_values().collect())
 }

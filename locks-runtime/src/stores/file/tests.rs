@@ -5,7 +5,6 @@ use super::*;
 use crate::contract::{Entered, Entry, WhenBusy};
 use crate::values::error::ErrorKind;
 use crate::values::holder::Holder;
-use crate::values::mode::Mode;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +26,7 @@ pub(super) fn entry(name: &str) -> Arc<Entry> {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     let holder = Holder { name: name.to_owned().into(), ..Holder::here() };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    Arc::new(Entry { key: Key::new("/cron/nightly").unwrap(), number, holder: holder.into(), mode: Mode::Exclusive })
+    Arc::new(Entry::new(Key::new("/cron/nightly").unwrap(), number, holder.into()))
 }
 
 pub(super) fn lock_file(directory: &Path) -> PathBuf {

@@ -11,6 +11,8 @@
 
 #[cfg(any(test, feature = "testing"))]
 mod faults;
+mod inspect;
+mod place;
 mod session;
 mod shared;
 mod state;
@@ -19,13 +21,13 @@ mod state;
 pub use faults::Faults;
 
 use crate::contract::{Capabilities, Change, Line, Native, Pending, Scope, Session, Store, boxed};
-use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::process::PerProcess;
 use session::MemorySession;
 use shared::Shared;
+use state::State;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Weak};
@@ -94,7 +96,8 @@ impl Store for Memory {
             notices_removal: true,
             shared: true,
             permits: true,
-            ..Capabilities::default()
+            multi_key: true,
+            outlives_process: false,
         }
     }
 
@@ -108,20 +111,10 @@ impl Store for Memory {
 
     fn inspect(&self, scope: Scope) -> Pending<Vec<Line>> {
         let shared = Arc::clone(&self.0);
-        let look = move |state: &mut state::State| {
-            let inside = state.queues.iter().filter(|(key, _)| scope.contains(key.as_str()));
-            let lines = inside.map(|(key, queue)| {
-                let holders_if = |held: bool| {
-                    let places = queue.places.iter().filter(move |place| place.fence.is_some() == held);
-                    places.map(|place| Holder::clone(&place.holder)).collect()
-                };
-                Line::new(key.clone(), holders_if(true), holders_if(false))
-            });
-            let mut lines: Vec<Line> = lines.collect();
-            lines.sort_unstable_by(|one, other| one.key.cmp(&other.key));
-            lines
-        };
-        Box::pin(async move { shared.request(|state, _| Ok(look(state))).await })
+        Box::pin(async move {
+            let look = |state: &mut State, now| Ok(inspect::lines(state, &scope, now, shared.wall_ms()));
+            shared.request(look).await
+        })
     }
 
     fn watch(&self, scope: Scope) -> Pending<mpsc::Receiver<Change>> {
@@ -131,7 +124,12 @@ impl Store for Memory {
 
     fn force_release(&self, key: Key) -> Pending<usize> {
         let shared = Arc::clone(&self.0);
-        Box::pin(async move { shared.request(|state, now| Ok(state.force_release(&key, now))).await })
+        Box::pin(async move { shared.request(|state, now| Ok(state.force_release(&key, None, now))).await })
+    }
+
+    fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { shared.request(|state, now| Ok(state.force_release(&key, Some(fence), now))).await })
     }
 
     fn native(&self) -> Native {

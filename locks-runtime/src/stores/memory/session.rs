@@ -31,7 +31,7 @@ impl MemorySession {
         }
         let places = state.queues.iter().filter(|(key, _)| self.shared.faults.blocks_renewal_of(key));
         let own = places.flat_map(|(_, queue)| &queue.places).filter(|place| place.session == self.id);
-        own.map(|place| Uncovered::new(place.number, Error::unavailable("the entry is blocked: a test said so")))
+        own.map(|place| Uncovered::new(place.number(), Error::unavailable("the entry is blocked: a test said so")))
             .collect()
     }
 
@@ -62,9 +62,9 @@ impl AsyncSession for MemorySession {
     }
 
     async fn wait_turn(self: Arc<Self>, entry: Arc<Entry>) -> Result<Grant, Error> {
-        let held = |state: &mut State| match state.find(self.id, &entry) {
-            Some(place) => place.fence.map(|fence| Ok(Grant::new(fence))),
-            None => Some(Err(Error::lost(REMOVED))),
+        let held = |state: &mut State| match state.is_there(self.id, &entry) {
+            true => state.grant_of(self.id, &entry).map(Ok),
+            false => Some(Err(Error::lost(REMOVED))),
         };
         self.shared.until(&entry.key, Lapses::Awaited, held).await
     }
@@ -99,7 +99,7 @@ impl AsyncSession for MemorySession {
     }
 
     async fn removed(self: Arc<Self>, entry: Arc<Entry>) -> Result<Infallible, Error> {
-        let gone = |state: &mut State| match (state.find(self.id, &entry).is_some(), state.session(self.id)) {
+        let gone = |state: &mut State| match (state.is_there(self.id, &entry), state.session(self.id)) {
             (true, _) => None,
             (false, Ok(session)) if !session.removed.contains(&entry.number) => None,
             (false, _) => Some(Err(Error::lost("the lock was released by force in the store"))),

@@ -37,6 +37,11 @@ impl Shared {
         }
     }
 
+    /// The time of the wall clock, in milliseconds since 1970.
+    pub(super) fn wall_ms(&self) -> u64 {
+        self.world.wall_ms()
+    }
+
     /// Does `work` on the state, once everything that has lapsed is gone.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut State, Moment) -> T) -> T {
         let mut state = self.state.lock();

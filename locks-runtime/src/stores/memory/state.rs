@@ -1,10 +1,11 @@
 //! What the memory store keeps: sessions, and a queue for each lock that has a holder or waiters.
 
+use super::place::Place;
 use crate::contract::{Change, Entered, Entry, Grant, Scope, WhenBusy};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
-use crate::values::mode::{Ahead, Mode};
+use crate::values::mode::Ahead;
 use crate::world::clock::Moment;
 use std::collections::hash_map::{Entry as Slot, HashMap};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -27,7 +28,7 @@ pub(super) struct State {
 /// A session that has not lapsed.
 #[derive(Debug)]
 pub(super) struct Alive {
-    until: Moment,
+    pub(super) until: Moment,
     /// The entries that were taken from it, by number.
     pub(super) removed: BTreeSet<u64>,
 }
@@ -45,22 +46,23 @@ impl Queue {
     pub(super) fn changes(&mut self) -> Arc<Notify> {
         Arc::clone(self.changed.get_or_insert_default())
     }
-}
 
-/// An entry in a queue.
-#[derive(Debug)]
-pub(super) struct Place {
-    pub(super) session: u64,
-    pub(super) number: u64,
-    pub(super) holder: Arc<Holder>,
-    mode: Mode,
-    /// The fencing number, once it holds.
-    pub(super) fence: Option<u64>,
-    pub(super) extended_until: Option<Moment>,
-    /// The end of an entry that its session's renewals do not cover.
-    uncovered_until: Option<Moment>,
-    /// No session renews it any more: it is there only until `extended_until`.
-    left: bool,
+    fn notify(&self) {
+        if let Some(changed) = &self.changed {
+            changed.notify_waiters();
+        }
+    }
+
+    /// The place of an entry, lapsing or not.
+    fn place(&mut self, session: u64, number: u64) -> Option<&mut Place> {
+        self.places.iter_mut().find(|place| place.is_of(session, number))
+    }
+
+    /// Whether the lock is granted to the entry, as far as this queue is concerned.
+    fn lets_hold(&self, session: u64, entry: &Entry) -> bool {
+        let ahead = self.places.iter().take_while(|place| !place.is_of(session, entry.number));
+        entry.mode.holds_behind(ahead.map(Place::mode))
+    }
 }
 
 impl Default for State {
@@ -94,7 +96,7 @@ impl State {
         for key in keys {
             let Some(queue) = self.queues.get_mut(&key) else { continue };
             for place in queue.places.iter_mut().filter(|place| place.session == id) {
-                let is_covered = !uncovered.contains(&place.number);
+                let is_covered = !uncovered.contains(&place.number());
                 place.uncovered_until = (!is_covered).then(|| place.uncovered_until.unwrap_or(before));
                 if !is_covered {
                     self.timed.insert(key.clone());
@@ -105,85 +107,106 @@ impl State {
         Ok(())
     }
 
-    /// Puts an entry into its queue, if it is not there, and says where it is.
+    /// Puts an entry into its queues, if it is not there, and says where it is.
     pub(super) fn enter(
         &mut self,
         session: u64,
-        entry: &Entry,
+        entry: &Arc<Entry>,
         when_busy: WhenBusy,
         now: Moment,
     ) -> Result<Entered, Error> {
         self.session(session)?;
         if self.watchers.is_empty()
+            && entry.others.is_empty()
             && let Slot::Vacant(free) = self.queues.entry(entry.key.clone())
         {
             self.counter += 1;
+            let mut place = Place::new(session, entry);
+            place.grant(self.counter, now);
             let mut places = VecDeque::with_capacity(1);
-            places.push_back(Place { fence: Some(self.counter), ..Place::new(session, entry) });
+            places.push_back(place);
             free.insert(Queue { places, changed: None });
             return Ok(Entered::Held(Grant::new(self.counter)));
         }
-        if self.find(session, entry).is_none() {
-            let queue = &mut self.queues.entry(entry.key.clone()).or_default().places;
-            if let (WhenBusy::Refuse, Some(head)) = (when_busy, queue.front())
-                && !entry.mode.holds_behind(queue.iter().map(|place| place.mode))
-            {
-                return Ok(Entered::Busy(Arc::clone(&head.holder)));
+        if !entry.keys().all(|key| self.find_at(key, session, entry.number).is_some()) {
+            if let Some(holder) = self.in_the_way(session, entry).filter(|_| when_busy == WhenBusy::Refuse) {
+                return Ok(Entered::Busy(holder));
             }
-            queue.push_back(Place::new(session, entry));
+            // One of several may have been taken away by force: all begin anew, at the same moment.
+            self.leave(session, entry, now);
+            for key in entry.keys() {
+                self.queues.entry(key.clone()).or_default().places.push_back(Place::new(session, entry));
+            }
             self.settle(&entry.key, now);
         }
-        let fence = self.find(session, entry).and_then(|place| place.fence);
-        Ok(fence.map_or(Entered::Queued, |fence| Entered::Held(Grant::new(fence))))
+        Ok(self.grant_of(session, entry).map_or(Entered::Queued, Entered::Held))
+    }
+
+    /// Who would keep the entry from holding at once, if anybody would.
+    fn in_the_way(&self, session: u64, entry: &Entry) -> Option<Arc<Holder>> {
+        let queues = entry.keys().filter_map(|key| self.queues.get(key));
+        let queue = queues.into_iter().find(|queue| !queue.lets_hold(session, entry))?;
+        queue.places.front().map(|place| Arc::clone(&place.entry.holder))
     }
 
     /// Takes an entry out of its queue, if it is alone there and nobody listens; returns whether it was.
     pub(super) fn leave_alone(&mut self, session: u64, entry: &Entry) -> bool {
-        if !self.watchers.is_empty() {
+        if !self.watchers.is_empty() || !entry.others.is_empty() {
             return false;
         }
         let Slot::Occupied(queue) = self.queues.entry(entry.key.clone()) else { return false };
         let Queue { places, changed: None } = queue.get() else { return false };
-        let is_alone = places.len() == 1 && places[0].is_of(session, entry) && !places[0].left;
+        let is_alone = places.len() == 1 && places[0].is_of(session, entry.number) && !places[0].left;
         if is_alone {
             queue.remove();
         }
         is_alone
     }
 
-    /// Takes an entry out of its queue.
+    /// Takes an entry out of its queues.
     pub(super) fn leave(&mut self, session: u64, entry: &Entry, now: Moment) {
         if let Ok(session) = self.session(session) {
             session.removed.remove(&entry.number);
         }
-        if let Some(place) = self.find_any(session, entry) {
-            (place.left, place.extended_until) = (true, None);
-            self.settle(&entry.key, now);
+        for key in entry.keys() {
+            if let Some(place) = self.find_any(key, session, entry.number) {
+                (place.left, place.extended_until) = (true, None);
+            }
         }
+        entry.keys().for_each(|key| self.settle(key, now));
     }
 
-    /// Lets the entry stay until then, and no session renew it; returns whether it holds the lock.
+    /// Lets the entry stay until then, and no session renew it; returns whether it holds its locks.
     pub(super) fn lapse(&mut self, session: u64, entry: &Entry, until: Moment, now: Moment) -> bool {
-        let Some(place) = self.find_any(session, entry).filter(|place| place.fence.is_some()) else { return false };
-        (place.left, place.extended_until) = (true, Some(until));
-        self.timed.insert(entry.key.clone());
-        self.settle(&entry.key, now);
+        let holds = |place: Option<&mut Place>| place.is_some_and(|place| place.fence.is_some());
+        if !entry.keys().all(|key| holds(self.find_any(key, session, entry.number))) {
+            return false;
+        }
+        for key in entry.keys() {
+            if let Some(place) = self.find_any(key, session, entry.number) {
+                (place.left, place.extended_until) = (true, Some(until));
+            }
+            self.timed.insert(key.clone());
+        }
+        entry.keys().for_each(|key| self.settle(key, now));
         true
     }
 
-    /// Removes whoever holds the lock, and returns how many that were.
-    pub(super) fn force_release(&mut self, key: &Key, now: Moment) -> usize {
+    /// Removes whoever holds the lock, or of them the one with this fencing number, and returns how many that were.
+    pub(super) fn force_release(&mut self, key: &Key, fence: Option<u64>, now: Moment) -> usize {
         let Some(queue) = self.queues.get_mut(key) else { return 0 };
-        let held = queue.places.iter_mut().filter(|place| place.fence.is_some());
+        let is_meant = |place: &&mut Place| place.fence.is_some() && (fence.is_none() || place.fence == fence);
         let take_away = |place: &mut Place| {
             if let Some(session) = self.sessions.get_mut(&place.session).filter(|_| !place.left) {
-                session.removed.insert(place.number);
+                session.removed.insert(place.number());
             }
             (place.left, place.extended_until) = (true, None);
+            Arc::clone(&place.entry)
         };
-        let count = held.map(take_away).count();
+        let taken: Vec<_> = queue.places.iter_mut().filter(is_meant).map(take_away).collect();
         self.settle(key, now);
-        count
+        taken.iter().for_each(|entry| self.notify_all(entry));
+        taken.len()
     }
 
     pub(super) fn watch(&mut self, scope: Scope) -> mpsc::Receiver<Change> {
@@ -226,9 +249,15 @@ impl State {
 
     /// The entry stays until then though its session lapses; returns whether it is there.
     pub(super) fn extend(&mut self, session: u64, entry: &Entry, until: Moment) -> bool {
-        let Some(place) = self.find(session, entry) else { return false };
-        place.extended_until = Some(until);
-        self.timed.insert(entry.key.clone());
+        if !self.is_there(session, entry) {
+            return false;
+        }
+        for key in entry.keys() {
+            if let Some(place) = self.find_at(key, session, entry.number) {
+                place.extended_until = Some(until);
+                self.timed.insert(key.clone());
+            }
+        }
         true
     }
 
@@ -240,9 +269,9 @@ impl State {
 
     /// Removes the entries that left or lapsed from the queue of `key`, and lets those hold whose turn it is.
     fn settle(&mut self, key: &Key, now: Moment) {
-        let Some(Queue { places, changed }) = self.queues.get_mut(key) else { return };
+        let Some(Queue { places, .. }) = self.queues.get_mut(key) else { return };
         let is_watched = !self.watchers.is_empty();
-        let mut changes = Vec::new();
+        let (mut changes, mut gone, mut several) = (Vec::new(), Vec::new(), Vec::new());
         places.retain(|place| {
             let stays = place.is_extended_at(now)
                 || (!place.left && !place.has_lapsed_at(now) && self.sessions.contains_key(&place.session));
@@ -253,35 +282,68 @@ impl State {
                 && !place.left
                 && let Some(session) = self.sessions.get_mut(&place.session)
             {
-                session.removed.insert(place.number);
+                session.removed.insert(place.number());
+                gone.push(Arc::clone(&place.entry));
             }
             stays
         });
         let mut ahead = Ahead::default();
         for place in places.iter_mut() {
-            if place.fence.is_none() && ahead.let_hold(place.mode) {
-                self.counter += 1;
-                place.fence = Some(self.counter);
-                if is_watched {
-                    changes.push(Change::Acquired(key.clone(), Holder::clone(&place.holder)));
+            if place.fence.is_none() && ahead.let_hold(place.mode()) {
+                if !place.entry.others.is_empty() {
+                    several.push((place.session, Arc::clone(&place.entry)));
+                } else {
+                    self.counter += 1;
+                    place.grant(self.counter, now);
+                    if is_watched {
+                        changes.push(Change::Acquired(key.clone(), Holder::clone(&place.entry.holder)));
+                    }
                 }
             }
-            ahead.push(place.mode);
+            ahead.push(place.mode());
             if ahead.is_final() {
                 break;
             }
         }
-        if let Some(changed) = changed {
-            changed.notify_waiters();
+        if let Some(queue) = self.queues.get(key) {
+            queue.notify();
+            if queue.places.is_empty() {
+                self.queues.remove(key);
+            }
         }
-        if places.is_empty() {
-            self.queues.remove(key);
+        changes.into_iter().for_each(|change| self.report(key, &change));
+        gone.iter().filter(|entry| !entry.others.is_empty()).for_each(|entry| self.notify_all(entry));
+        several.into_iter().for_each(|(session, entry)| self.grant_several(session, &entry, now));
+    }
+
+    /// Grants the locks of an entry if every queue lets it hold.
+    fn grant_several(&mut self, session: u64, entry: &Entry, now: Moment) {
+        let lets_hold = |key| self.queues.get(key).is_some_and(|queue| queue.lets_hold(session, entry));
+        if !entry.keys().all(lets_hold) || !self.is_there(session, entry) {
+            return;
         }
-        for change in changes {
-            // A watcher that does not keep up is dropped rather than waited for.
-            self.watchers
-                .retain(|(scope, watcher)| !scope.contains(key.as_str()) || watcher.try_send(change.clone()).is_ok());
+        self.counter += 1;
+        let fence = self.counter;
+        for key in entry.keys() {
+            if let Some(place) = self.find_at(key, session, entry.number) {
+                place.grant(fence, now);
+            }
+            if !self.watchers.is_empty() {
+                self.report(key, &Change::Acquired(key.clone(), Holder::clone(&entry.holder)));
+            }
         }
+        self.notify_all(entry);
+    }
+
+    /// A watcher that does not keep up is dropped rather than waited for.
+    fn report(&mut self, key: &Key, change: &Change) {
+        self.watchers
+            .retain(|(scope, watcher)| !scope.contains(key.as_str()) || watcher.try_send(change.clone()).is_ok());
+    }
+
+    /// Something happened to an entry of several locks: who listens does so at the first.
+    fn notify_all(&self, entry: &Entry) {
+        entry.keys().filter_map(|key| self.queues.get(key)).for_each(Queue::notify);
     }
 
     pub(super) fn session(&mut self, id: u64) -> Result<&mut Alive, Error> {
@@ -289,47 +351,26 @@ impl State {
         self.sessions.get_mut(&id).ok_or_else(lapsed)
     }
 
-    /// The entry's place, unless it has left.
-    pub(super) fn find(&mut self, session: u64, entry: &Entry) -> Option<&mut Place> {
-        self.find_any(session, entry).filter(|place| !place.left)
+    /// Whether the entry is in its queues, and has not left.
+    pub(super) fn is_there(&mut self, session: u64, entry: &Entry) -> bool {
+        entry.keys().all(|key| self.find_at(key, session, entry.number).is_some())
     }
 
-    /// The entry's place, lapsing or not.
-    fn find_any(&mut self, session: u64, entry: &Entry) -> Option<&mut Place> {
-        let places = &mut self.queues.get_mut(&entry.key)?.places;
-        places.iter_mut().find(|place| place.is_of(session, entry))
-    }
-}
-
-impl Place {
-    /// Of an entry that waits.
-    fn new(session: u64, entry: &Entry) -> Self {
-        Self {
-            session,
-            number: entry.number,
-            holder: Arc::clone(&entry.holder),
-            mode: entry.mode,
-            fence: None,
-            extended_until: None,
-            uncovered_until: None,
-            left: false,
-        }
+    /// What the entry got, if it holds.
+    pub(super) fn grant_of(&mut self, session: u64, entry: &Entry) -> Option<Grant> {
+        let mut fence = |key| self.find_at(key, session, entry.number).and_then(|place| place.fence);
+        let first = fence(&entry.key)?;
+        let others: Option<Vec<u64>> = entry.others.iter().map(fence).collect();
+        Grant::of_several(std::iter::once(first).chain(others?))
     }
 
-    fn is_of(&self, session: u64, entry: &Entry) -> bool {
-        (self.session, self.number) == (session, entry.number)
+    /// The entry's place in this queue, unless it has left.
+    fn find_at(&mut self, key: &Key, session: u64, number: u64) -> Option<&mut Place> {
+        self.find_any(key, session, number).filter(|place| !place.left)
     }
 
-    fn is_extended_at(&self, now: Moment) -> bool {
-        self.extended_until.is_some_and(|until| until > now)
-    }
-
-    /// Whether it lapses by itself.
-    fn is_timed(&self) -> bool {
-        self.extended_until.is_some() || self.uncovered_until.is_some()
-    }
-
-    fn has_lapsed_at(&self, now: Moment) -> bool {
-        self.uncovered_until.is_some_and(|until| until <= now)
+    /// The entry's place in this queue, lapsing or not.
+    fn find_any(&mut self, key: &Key, session: u64, number: u64) -> Option<&mut Place> {
+        self.queues.get_mut(key)?.place(session, number)
     }
 }

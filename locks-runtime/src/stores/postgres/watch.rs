@@ -21,7 +21,7 @@ pub(super) async fn watch(client: Arc<Client>, scope: Scope) -> Result<Receiver<
 async fn holds(client: Arc<Client>, scope: Scope) -> Result<poll::Held<i64>, Error> {
     let seen = look(&client, &scope).await?.into_iter();
     let held = seen.filter_map(|seen| {
-        let holder = seen.line.holders.into_iter().next()?;
+        let holder = seen.line.holders.into_iter().next()?.holder;
         Some((seen.line.key, (seen.fence, holder)))
     });
     Ok(held.collect())

@@ -2,7 +2,7 @@
 
 use crate::api::guard::Guard;
 use crate::api::locks::Locks;
-use crate::contract::{Capabilities, Entered, Entry, Line, Scope, Session, Store, WhenBusy};
+use crate::contract::{Capabilities, Entered, Entry, Line, Listed, Scope, Session, Store, WhenBusy};
 use crate::values::defaults::Defaults;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
@@ -129,7 +129,17 @@ impl Fixture {
 
     fn entry_of(&self, label: &str, name: &str, number: u64, mode: Mode) -> Arc<Entry> {
         let holder = Holder { version: Holder::VERSION, name: name.to_owned().into(), ..Holder::default() };
-        Arc::new(Entry { key: Key::new(self.key(label)).unwrap(), number, holder: holder.into(), mode })
+        let key = Key::new(self.key(label)).unwrap();
+        Arc::new(Entry { mode, ..Entry::new(key, number, holder.into()) })
+    }
+
+    /// An entry for several keys of this case.
+    pub(super) fn entry_for(&self, labels: &[&str], name: &str, mode: Mode) -> Arc<Entry> {
+        let mut keys: Vec<Key> = labels.iter().map(|label| Key::new(self.key(label)).unwrap()).collect();
+        keys.sort_unstable();
+        let first = self.entry_as(labels[0], name, mode);
+        let (number, holder) = (first.number, Arc::clone(&first.holder));
+        Arc::new(Entry { mode, others: keys.split_off(1).into(), ..Entry::new(keys.remove(0), number, holder) })
     }
 
     /// The holders and the waiters of the lock with this label, by the store; empty if it is free.
@@ -217,7 +227,7 @@ impl Fixture {
 
 /// The names of who holds and of who waits.
 pub(super) fn names(line: &Line) -> (Vec<String>, Vec<String>) {
-    let of = |holders: &[Holder]| holders.iter().map(|holder| holder.name.to_string()).collect();
+    let of = |listed: &[Listed]| listed.iter().map(|entry| entry.name.to_string()).collect();
     (of(&line.holders), of(&line.waiters))
 }
 

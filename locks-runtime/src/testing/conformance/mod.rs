@@ -78,6 +78,7 @@ mod modes;
 mod permits;
 mod polling;
 mod sessions;
+mod several;
 mod waiting;
 
 /// How long a case may take before it counts as hanging; most take milliseconds.
@@ -154,6 +155,7 @@ fn all() -> Vec<Case> {
         modes::cases(),
         permits::cases(),
         keys::cases(),
+        several::cases(),
         inspecting::cases(),
         contract::cases(),
         sessions::cases(),
