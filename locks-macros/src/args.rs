@@ -25,6 +25,7 @@ pub(crate) struct Args {
     pub(crate) hold_at_most: Option<Argument<Expr>>,
     pub(crate) mode: Option<Argument<ModeWord>>,
     pub(crate) permits: Option<Argument<Expr>>,
+    pub(crate) max_waiting: Option<Argument<Expr>>,
     pub(crate) keys: Option<Argument<Expr>>,
     pub(crate) guard: Option<Argument<Ident>>,
     pub(crate) client: Option<Argument<Expr>>,
@@ -101,6 +102,7 @@ fn argument(input: ParseStream<'_>, args: &mut Args) -> Result<()> {
         "hold_at_most" => set(&mut args.hold_at_most, name, input.parse()),
         "mode" => set(&mut args.mode, name, mode(input)),
         "permits" => set(&mut args.permits, name, input.parse()),
+        "max_waiting" => set(&mut args.max_waiting, name, input.parse()),
         "keys" => set(&mut args.keys, name, input.parse()),
         "guard" => set(&mut args.guard, name, identifier(input)),
         "client" => set(&mut args.client, name, input.parse()),
@@ -201,7 +203,7 @@ mod tests {
     fn reads_every_argument() {
         let (args, errors) = read(
             r#"key = "/a/{b}", ttl = 10, wait = "1m", or = Err(error.into()), on_lost = continue, hold_at_least = 1,
-               hold_at_most = LONG, mode = shared, permits = 3, keys = ["/a", "/b"], guard = held, client = &self.locks,
+               hold_at_most = LONG, mode = shared, permits = 3, max_waiting = 9, keys = ["/a", "/b"], guard = held, client = &self.locks,
                name = "nightly", crate = ::other::distributed_locks,"#,
         );
         assert_eq!(errors, [""; 0]);
@@ -215,6 +217,7 @@ mod tests {
         assert_eq!(text(args.hold_at_most), "LONG");
         assert!(matches!(args.mode.unwrap().value, ModeWord::Shared));
         assert_eq!(text(args.permits), "3");
+        assert_eq!(text(args.max_waiting), "9");
         assert_eq!(text(args.keys), "[\"/a\" , \"/b\"]");
         assert_eq!(args.guard.unwrap().value, "held");
         assert_eq!(text(args.client), "& self . locks");

@@ -1,6 +1,7 @@
 //! Arguments and function together, checked: either they can be expanded, or all their errors are known.
 
 use crate::args::{Args, Argument, OnLost};
+use crate::count::{self, Count, Instead};
 use crate::duration::{self, Length, Zero};
 use crate::errors::Errors;
 use crate::facade;
@@ -11,6 +12,7 @@ use crate::mode::{self, Mode};
 use crate::scope::Scope;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
+use std::time::Duration;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Attribute, Expr, LitStr, Path, Type};
@@ -27,6 +29,7 @@ pub(crate) struct Locked {
     pub(crate) hold_at_least: Option<Length>,
     pub(crate) hold_at_most: Option<Length>,
     pub(crate) mode: Mode,
+    pub(crate) max_waiting: Option<Count>,
     /// Whether the body continues after the lock is lost.
     pub(crate) continues: bool,
     pub(crate) guard: Option<Ident>,
@@ -43,12 +46,17 @@ pub(crate) struct Locked {
 /// All errors: those in `errors`, and those found here.
 pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) -> syn::Result<Locked> {
     let mode = mode::check(args.mode, args.permits, &mut errors);
+    let max_waiting_name = args.max_waiting.as_ref().map(|argument| argument.name.clone());
+    let max_waiting = args.max_waiting.and_then(|argument| count::check(argument, &MAX_WAITING, &mut errors));
     let least_name = args.hold_at_least.as_ref().map(|argument| argument.name.clone());
     let most_name = args.hold_at_most.as_ref().map(|argument| argument.name.clone());
     let ttl = duration::check(args.ttl, Zero::Refused, &mut errors);
     let wait = duration::check(args.wait, Zero::Allowed, &mut errors);
     let hold_at_least = duration::check(args.hold_at_least, Zero::Refused, &mut errors);
     let hold_at_most = duration::check(args.hold_at_most, Zero::Refused, &mut errors);
+    if let (Some(name), Some(Length::Literal(Duration::ZERO))) = (max_waiting_name, &wait) {
+        errors.at(name, "with `wait = 0` nobody waits; remove `max_waiting`, or let the call wait");
+    }
     if let (Some(Length::Literal(least)), Some(Length::Literal(most))) = (&hold_at_least, &hold_at_most)
         && least > most
     {
@@ -76,11 +84,17 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
     let (client, or) = (args.client.map(|argument| code(argument.value)), args.or.map(|argument| code(argument.value)));
     let [ttl, wait, hold_at_least, hold_at_most] =
         [ttl, wait, hold_at_least, hold_at_most].map(|length| Some(length?.map(code)));
-    let mode = mode.map(|expression| scope.resolved(expression, None));
+    let resolved = |count: Count| count.map(|expression| scope.resolved(expression, None));
+    let max_waiting = max_waiting.map(resolved);
+    let mode = if let Mode::Permits(permits) = mode { Mode::Permits(resolved(permits)) } else { mode };
     // Without a key there was an error above.
     let keys = keys.unwrap_or(Keys::One(Key::Expression(TokenStream::new())));
     let lengths = [&ttl, &wait, &hold_at_least, &hold_at_most].into_iter().flatten().map(Length::code);
-    let before = lengths.chain(mode.code().cloned()).chain(keys.iter().map(Key::code)).chain(client.clone()).collect();
+    let before = lengths
+        .chain([mode.permits(), max_waiting.as_ref()].into_iter().flatten().filter_map(Count::code).cloned())
+        .chain(keys.iter().map(Key::code))
+        .chain(client.clone())
+        .collect();
     let uses = Uses { before, after: or.clone().unwrap_or_default() };
     let kept = kept::keep(&mut function, &uses);
     Ok(Locked {
@@ -93,6 +107,7 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
         hold_at_least,
         hold_at_most,
         mode,
+        max_waiting,
         continues,
         guard,
         client,
@@ -100,6 +115,8 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
         kept,
     })
 }
+
+const MAX_WAITING: Instead = Instead { of_zero: "; to wait for nobody, write `wait = 0`", of_no_limit: "remove it" };
 
 fn check_name(name: LitStr, errors: &mut Errors) -> LitStr {
     let text = name.value();

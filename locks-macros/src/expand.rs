@@ -20,6 +20,7 @@
 //! for a `let` cannot have the name of a constant of the user's.
 
 use crate::check::Locked;
+use crate::count::Count;
 use crate::duration::Length;
 use crate::function::{Frame, Function};
 use crate::future::{self, Tail};
@@ -148,8 +149,10 @@ fn given(locked: &Locked, private: &Private<'_>) -> Option<TokenStream> {
         Some(Length::Expression(code)) => Some(quote_spanned!(here=> .#name(#code))),
         _ => None,
     });
-    let permits = locked.mode.code().map(|code| quote_spanned!(here=> .permits(#code)));
-    let computed: TokenStream = client.chain(lengths).chain(permits).collect();
+    let permits = locked.mode.permits().and_then(Count::code).map(|code| quote_spanned!(here=> .permits(#code)));
+    let waiting = locked.max_waiting.as_ref().and_then(Count::code);
+    let waiting = waiting.map(|code| quote_spanned!(here=> .max_waiting(#code)));
+    let computed: TokenStream = client.chain(lengths).chain(permits).chain(waiting).collect();
     let given = quote_spanned!(here=> let __given = #private::Given::new(__site.options) #computed;);
     (!computed.is_empty()).then_some(given)
 }
@@ -169,10 +172,14 @@ fn options(locked: &Locked, private: &Private<'_>) -> TokenStream {
     let on_lost = locked.continues.then(|| quote_spanned!(here=> on_lost: #private::OnLost::Continue,));
     let mode = match locked.mode {
         Mode::Shared => Some(quote_spanned!(here=> mode: #private::Mode::Shared,)),
-        Mode::Permits(permits) => Some(quote_spanned!(here=> mode: #private::Mode::Permits(#permits),)),
-        Mode::Exclusive | Mode::Expression(_) => None,
+        Mode::Permits(Count::Literal(permits)) => Some(quote_spanned!(here=> mode: #private::Mode::Permits(#permits),)),
+        Mode::Exclusive | Mode::Permits(Count::Expression(_)) => None,
     };
-    let fields: TokenStream = literals.chain(on_lost).chain(mode).collect();
+    let waiting = match locked.max_waiting {
+        Some(Count::Literal(most)) => Some(quote_spanned!(here=> max_waiting: ::core::option::Option::Some(#most),)),
+        Some(Count::Expression(_)) | None => None,
+    };
+    let fields: TokenStream = literals.chain(on_lost).chain(mode).chain(waiting).collect();
     match fields.is_empty() {
         true => quote_spanned!(here=> #private::Options::DEFAULT),
         false => quote_spanned!(here=> #private::Options { #fields ..#private::Options::DEFAULT }),

@@ -3,6 +3,7 @@
 mod args;
 mod async_trait;
 mod check;
+mod count;
 mod duration;
 mod errors;
 mod expand;
@@ -51,7 +52,7 @@ use quote::quote;
 ///
 /// | argument | value | meaning | default |
 /// |---|---|---|---|
-/// | `key` | template, or an expression that is `Display` | names the lock | required |
+/// | `key` | template, or an expression that is `Display` | names the lock | required, or `keys` |
 /// | `ttl` | duration | how long the lock outlives a dead process; renewed while the body runs | the client's (10 s) |
 /// | `wait` | duration; `0` tries once | how long to wait for the lock | no limit |
 /// | `or` | expression; `error` is in scope | what to return if the body did not run or was stopped | from the return type |
@@ -60,6 +61,8 @@ use quote::quote;
 /// | `hold_at_most` | duration | the body is stopped and the lock released after this long; not in a plain `fn` | none |
 /// | `mode` | `exclusive` or `shared` | a writer, or a reader beside other readers | `exclusive` |
 /// | `permits` | integer | at most so many hold the lock at once | one |
+/// | `max_waiting` | integer | more waiters than this in the process are refused at once (`Busy`) | no limit |
+/// | `keys` | array, each as `key` | several locks, all acquired at one moment, instead of `key` | – |
 /// | `guard` | identifier | the name of the `&Guard` in the body: fence, check, loss | none |
 /// | `client` | expression of type `&Locks` | the client to use | the global one |
 /// | `name` | string literal | the name in spans, metrics and the holder record | `module::function` |

@@ -1,33 +1,22 @@
-//! `mode` and `permits`: who else may hold the lock. The messages are those of the runtime.
+//! `mode` and `permits`: who else may hold the lock.
 
 use crate::args::{Argument, ModeWord};
+use crate::count::{self, Count, Instead};
 use crate::errors::Errors;
-use crate::syntax::without_parentheses;
-use proc_macro2::TokenStream;
-use quote::ToTokens;
-use syn::{Expr, ExprLit, ExprUnary, Lit, LitInt, UnOp};
+use syn::Expr;
 
 /// Who else may hold the lock.
 pub(crate) enum Mode {
     Exclusive,
     Shared,
-    Permits(u32),
-    /// An expression of an integer type: how many permits there are.
-    Expression(TokenStream),
+    /// How many permits there are.
+    Permits(Count),
 }
 
 impl Mode {
-    /// With `code` of an expression in its place.
-    pub(crate) fn map(self, code: impl FnOnce(TokenStream) -> TokenStream) -> Self {
-        match self {
-            Self::Expression(expression) => Self::Expression(code(expression)),
-            other => other,
-        }
-    }
-
-    /// The code in it.
-    pub(crate) fn code(&self) -> Option<&TokenStream> {
-        if let Self::Expression(code) = self { Some(code) } else { None }
+    /// The number of permits, if that is what it is.
+    pub(crate) fn permits(&self) -> Option<&Count> {
+        if let Self::Permits(count) = self { Some(count) } else { None }
     }
 }
 
@@ -49,43 +38,7 @@ pub(crate) fn check(mode: Option<Argument<ModeWord>>, permits: Option<Argument<E
         }
         None => {}
     }
-    let value = without_parentheses(value);
-    match number(&value) {
-        Ok(Some(permits)) => Mode::Permits(permits),
-        Ok(None) => Mode::Expression(value.into_token_stream()),
-        Err(message) => {
-            errors.at(&value, message);
-            Mode::Exclusive
-        }
-    }
+    count::check(Argument { name, value }, &INSTEAD, errors).map_or(Mode::Exclusive, Mode::Permits)
 }
 
-/// The number of a literal; `None` if `expression` is not a literal.
-fn number(expression: &Expr) -> Result<Option<u32>, String> {
-    let literal = match expression {
-        Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) if matches!(**expr, Expr::Lit(_)) => {
-            return Err("`permits` must not be negative".to_owned());
-        }
-        Expr::Lit(ExprLit { lit, .. }) => lit,
-        _ => return Ok(None),
-    };
-    let Lit::Int(number) = literal else {
-        let literal = literal.to_token_stream();
-        return Err(format!(
-            "`permits` takes a number such as `3`, or an expression of an integer type, not `{literal}`"
-        ));
-    };
-    whole(number).map(Some)
-}
-
-fn whole(number: &LitInt) -> Result<u32, String> {
-    let suffix = number.suffix();
-    if !suffix.is_empty() && !suffix.starts_with(['u', 'i']) {
-        return Err(format!("`permits` takes a number such as `3`, not `{number}`"));
-    }
-    match number.base10_parse() {
-        Ok(0) => Err("`permits` must not be 0: nobody could ever hold the lock".to_owned()),
-        Ok(permits) => Ok(permits),
-        Err(_) => Err(format!("`permits` must be at most {}; without a limit, write `mode = shared`", u32::MAX)),
-    }
-}
+const INSTEAD: Instead = Instead { of_zero: ": nobody could ever hold the lock", of_no_limit: "write `mode = shared`" };

@@ -3,7 +3,7 @@
 use crate::similar::{one_of, similar};
 
 /// Every argument in the order of the documentation, with a value that is valid for it.
-pub(crate) const ARGUMENTS: [(&str, &str); 14] = [
+pub(crate) const ARGUMENTS: [(&str, &str); 15] = [
     ("key", "\"/cron/lock/{job}\""),
     ("ttl", "\"1m30s\""),
     ("wait", "0"),
@@ -13,6 +13,7 @@ pub(crate) const ARGUMENTS: [(&str, &str); 14] = [
     ("hold_at_most", "\"1m30s\""),
     ("mode", "shared"),
     ("permits", "3"),
+    ("max_waiting", "100"),
     ("keys", "[\"/a/{from}\", \"/a/{to}\"]"),
     ("guard", "guard"),
     ("client", "&self.locks"),
@@ -26,7 +27,7 @@ pub(crate) fn example(name: &str) -> Option<&'static str> {
 }
 
 /// What other libraries call their arguments, in lower case and without `_`, and what to write here instead.
-const ELSEWHERE: [(&[&str], &str); 11] = [
+const ELSEWHERE: [(&[&str], &str); 12] = [
     (
         &["lockatmostfor", "lockatmost", "defaultlockatmostfor"],
         "`ttl` is how long the lock outlives a dead process, and `hold_at_most` stops the body",
@@ -48,6 +49,7 @@ const ELSEWHERE: [(&[&str], &str); 11] = [
     ),
     (&["shared", "read", "reader", "readlock", "rwlock"], "for a reader, write `mode = shared`"),
     (&["semaphore", "maxcount", "limit", "slots", "concurrency", "maxconcurrency"], "write `permits`"),
+    (&["maxqueue", "maxqueuelength", "queuelimit", "maxpending", "maxwaiters"], "write `max_waiting`"),
     (&["lockname", "lockkey", "resource", "id"], WRITE_KEY),
     (&["prefix", "namespace"], "write it into the store's URL, such as `etcd://host/namespace`"),
 ];

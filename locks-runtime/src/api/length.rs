@@ -158,6 +158,20 @@ impl Given {
         self
     }
 
+    /// With a limit to how many wait in this process: [`Options::check`] refuses 0.
+    pub fn max_waiting(mut self, most: impl Count) -> Self {
+        if let Ok(options) = &mut self.options {
+            match most.count() {
+                Some(most) => options.max_waiting = Some(most),
+                None => {
+                    let message = format!("`max_waiting` must be from 1 to {}", u32::MAX);
+                    self.options = Err(Error::invalid_option(message));
+                }
+            }
+        }
+        self
+    }
+
     /// The client and the options.
     pub(super) fn into_parts(self) -> (Option<Locks>, Result<Options, Error>) {
         (self.client, self.options)

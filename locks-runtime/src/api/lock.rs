@@ -125,6 +125,29 @@ impl Lock {
         self
     }
 
+    /// How many may wait for the lock in this process: one more is refused at once with `Busy`. Default: any number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// let locks = distributed_locks::Locks::connect("memory:max_waiting")?;
+    /// let held = locks.lock("/report").acquire().await?;
+    /// let waiting = tokio::spawn(locks.lock("/report").acquire());
+    /// tokio::task::yield_now().await;
+    /// let refused = locks.lock("/report").max_waiting(1).acquire().await.unwrap_err();
+    /// assert_eq!(refused.kind(), distributed_locks::ErrorKind::Busy);
+    /// held.release().await?;
+    /// # waiting.await.unwrap()?.release().await
+    /// # }
+    /// ```
+    pub fn max_waiting(mut self, most: impl Into<Option<u32>>) -> Self {
+        self.options.max_waiting = most.into();
+        self
+    }
+
     /// Who else may hold the lock meanwhile: nobody by default, other readers with [`Mode::Shared`], and with
     /// [`Mode::Permits`] so many at a time.
     ///

@@ -33,6 +33,9 @@ pub struct Options {
     pub hold_at_most: Option<Duration>,
     /// Who else may hold it meanwhile.
     pub mode: Mode,
+    /// How many may wait for it in this process: one more is refused at once with `Busy`, so that what cannot keep up sheds load.
+    /// `None`: any number.
+    pub max_waiting: Option<u32>,
 }
 
 impl Default for Options {
@@ -50,6 +53,7 @@ impl Options {
         hold_at_least: None,
         hold_at_most: None,
         mode: Mode::Exclusive,
+        max_waiting: None,
     };
 
     /// Checks what the compiler could not: durations that come from expressions.
@@ -57,7 +61,7 @@ impl Options {
     /// # Errors
     ///
     /// `InvalidOption` naming the argument: a `ttl`, `hold_at_least` or `hold_at_most` of 0 or, as `wait`, of more than a year;
-    /// a `hold_at_least` above `hold_at_most`; `permits` of 0.
+    /// a `hold_at_least` above `hold_at_most`; `permits` or `max_waiting` of 0.
     pub fn check(&self) -> Result<(), Error> {
         let limits = [("ttl", self.ttl), ("hold_at_least", self.hold_at_least), ("hold_at_most", self.hold_at_most)];
         for (name, value) in limits {
@@ -68,6 +72,9 @@ impl Options {
         }
         if self.mode == Mode::Permits(0) {
             return Err(Error::invalid_option("`permits` must not be 0: nobody could ever hold the lock"));
+        }
+        if self.max_waiting == Some(0) {
+            return Err(Error::invalid_option("`max_waiting` must not be 0; to wait for nobody, write `wait = 0`"));
         }
         match (self.hold_at_least, self.hold_at_most) {
             (Some(least), Some(most)) if least > most => {

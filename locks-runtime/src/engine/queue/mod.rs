@@ -123,7 +123,7 @@ impl<H> Queues<H> {
     ///
     /// # Errors
     ///
-    /// `Deadlock` if the head of the queue waits, directly or through others of this process, for a hold that `request`
+    /// `Busy` if more wait than `request` allows. `Deadlock` if the head of the queue waits, directly or through others of this process, for a hold that `request`
     /// is under, and `request` has no limit.
     pub(crate) fn join(&self, name: &QueueName, id: PositionId, request: &Arc<Request>) -> Result<Joined<H>, Error> {
         let mut locked = self.0.state.lock();
@@ -142,6 +142,12 @@ impl<H> Queues<H> {
             }
         } else if several::begin_at_head(queues, &member) {
             return Ok(Joined::Head(position(member)));
+        }
+        if let Some(most) = request.options.max_waiting {
+            let mut queues = member.names().filter_map(|name| queues.get(name));
+            if let Some(full) = queues.find(|queue| queue.count_waiting() >= most as usize) {
+                return Err(full.is_full(most));
+            }
         }
         let (giver, turn) = turn::turn();
         if !request.under.is_empty()

@@ -1,10 +1,12 @@
 //! The queue for one key.
 
 use super::heads::Heads;
-use super::member::{Member, QueueName};
+use super::member::{Member, QueueName, Stage};
 use super::turn::Giver;
 use super::waits::{Step, Waits};
 use crate::engine::request::PositionId;
+use crate::values::error::{Error, ErrorKind};
+use crate::values::holder::Holder;
 use crate::values::mode::Ahead;
 use crate::world::clock::Moment;
 use std::collections::{BTreeMap, HashMap};
@@ -35,6 +37,20 @@ impl<H> Queue<H> {
     pub(super) fn head(&self) -> Option<&Arc<Member>> {
         let waiting = || self.waiting.first_key_value().map(|(_, (member, _))| member);
         self.heads.foremost().or_else(waiting)
+    }
+
+    /// How many want the lock and have not got it.
+    pub(super) fn count_waiting(&self) -> usize {
+        let holds = |stage| matches!(stage, Stage::Held(_) | Stage::Lapsing { .. } | Stage::Leaving);
+        self.waiting.len() + self.heads.iter().filter(|head| !holds(head.member.progress().stage)).count()
+    }
+
+    /// The error of a request that would be one too many.
+    pub(super) fn is_full(&self, most: u32) -> Error {
+        let holder = self.head().filter(|head| matches!(head.progress().stage, Stage::Held(_)));
+        let holder = holder.map(|head| Holder::clone(&head.request.holder));
+        let text = format!("busy, and as many as `max_waiting` = {most} wait for it in this process");
+        Error::new(ErrorKind::Busy, text).with_holder(holder)
     }
 
     /// `member` joins, and is at the head.
