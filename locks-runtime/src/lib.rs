@@ -21,7 +21,7 @@ pub use api::lock::Lock;
 pub use api::locks::{Locks, Watch};
 pub use values::error::{Error, ErrorKind};
 pub use values::fence::Fence;
-pub use values::holder::Holder;
+pub use values::holder::{Holder, Under};
 pub use values::key::Key;
 pub use values::mode::Mode;
 pub use values::options::{OnLost, Options};

@@ -86,9 +86,9 @@ pub(crate) fn overlapping(engine: &Engine, request: &Request) -> Option<Outer> {
     bodies(engine).find(|body| request.keys().any(|key| body.hold.keys().any(|held| held == key)))
 }
 
-/// The positions of the bodies that this task is in and that `engine` has given locks, innermost first.
-pub(crate) fn positions(engine: &Engine) -> Vec<PositionId> {
-    bodies(engine).map(|body| body.id).collect()
+/// The bodies that this task is in and that `engine` has given locks, innermost first.
+pub(crate) fn outer(engine: &Engine) -> Vec<Outer> {
+    bodies(engine).collect()
 }
 
 fn bodies(engine: &Engine) -> impl Iterator<Item = Outer> {

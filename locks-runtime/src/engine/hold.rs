@@ -126,6 +126,11 @@ impl Hold {
         self.fences.first
     }
 
+    /// The id of the record that the store has of it: that of the request for which the entry was made.
+    pub(crate) fn record_id(&self) -> u64 {
+        self.held.entry.holder.id
+    }
+
     /// The fence of one of its locks.
     pub(crate) fn fence_of(&self, key: &str) -> Option<Fence> {
         let entry = &self.held.entry;

@@ -4,6 +4,7 @@ pub(crate) mod acquire;
 pub(crate) mod clients;
 pub(crate) mod context;
 pub(crate) mod core;
+pub(crate) mod deadlock;
 pub(crate) mod held;
 pub(crate) mod hold;
 pub(crate) mod observe;

@@ -48,6 +48,13 @@ pub struct Holder {
     /// When the lock was asked for, by the holder's own wall clock, in milliseconds since 1970.
     #[serde(rename = "at", deserialize_with = "lenient")]
     pub requested_at_ms: u64,
+    /// Tells this request from every other of the same [`instance`](Holder::instance).
+    #[serde(skip_serializing_if = "is_none", deserialize_with = "lenient")]
+    pub id: u64,
+    /// The holds that the request is made under, of the same instance, if it waits without a limit: they are not released before
+    /// it has had its turn.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient")]
+    pub under: Vec<Under>,
     /// The application's own labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "lenient")]
     pub labels: BTreeMap<String, String>,
@@ -55,6 +62,27 @@ pub struct Holder {
     #[serde(skip)]
     pub remark: Option<String>,
 }
+
+/// A hold, as the record of a request names it that is made under it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Under {
+    /// The lock.
+    pub key: String,
+    /// The [`id`](Holder::id) of the hold's own record.
+    pub id: u64,
+}
+
+impl Under {
+    /// The hold of this lock with this id.
+    #[must_use]
+    pub fn new(key: impl Into<String>, id: u64) -> Self {
+        Self { key: key.into(), id }
+    }
+}
+
+/// How many holds of a record are kept.
+const MOST_UNDER: usize = 64;
 
 /// The longest text of a record that is kept, in characters.
 const LONGEST_FIELD: usize = 2_048;
@@ -82,6 +110,12 @@ where
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+/// As [`is_zero`], of a number that is 0 where there is none.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(id: &u64) -> bool {
+    *id == 0
 }
 
 impl Holder {
@@ -119,10 +153,10 @@ impl Holder {
             .flatten()
     }
 
-    /// Whether the record of `other` says the same, but for the time.
+    /// Whether the record of `other` says the same, but for the time and the request.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
-        let requested_at_ms = self.requested_at_ms;
-        *self == Self { requested_at_ms, ..other.clone() }
+        let (requested_at_ms, id) = (self.requested_at_ms, self.id);
+        *self == Self { requested_at_ms, id, ..other.clone() }
     }
 
     /// Reads a record; bytes that are no record make an unknown holder.
@@ -150,6 +184,8 @@ impl Holder {
                 *text = short.into();
             }
         }
+        self.under.truncate(MOST_UNDER);
+        self.under.retain(|under| under.key.len() <= LONGEST_FIELD);
         let short = |text: String| shown::cut(&text, LONGEST_FIELD).unwrap_or(text);
         let labels = self.labels.into_iter().take(MOST_LABELS);
         self.labels = labels.map(|(name, value)| (short(name), short(value))).collect();
@@ -269,7 +305,7 @@ mod tests {
         leaf.prop_recursive(3, 24, 6, |inner| {
             let name = prop_oneof![
                 prop::sample::select(vec![
-                    "v", "name", "origin", "host", "pid", "instance", "mode", "permits", "at", "labels"
+                    "v", "name", "origin", "host", "pid", "instance", "mode", "permits", "at", "labels", "id", "under"
                 ])
                 .prop_map(str::to_owned),
                 any::<String>(),
@@ -296,6 +332,8 @@ mod tests {
                 mode,
                 permits,
                 requested_at_ms,
+                id: requested_at_ms / 3,
+                under: (0..permits % 3).map(|id| Under::new(id.to_string(), id.into())).collect(),
                 labels,
                 remark: None,
             },

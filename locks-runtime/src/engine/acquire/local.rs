@@ -1,6 +1,7 @@
 //! Waiting in a queue of this process.
 
 use super::attempt::{Attempt, Position, Waiting, busy, withdrawn_later};
+use crate::engine::deadlock::{self, Seen};
 use crate::engine::owned::HandOff;
 use crate::engine::queue::{Joined, Member, Passed, QueueName, Stage, Turn};
 use crate::engine::schedule;
@@ -15,7 +16,7 @@ pub(super) type AtHead = (Position, Option<HandOff>);
 /// What ends, or interrupts, the wait for a turn.
 enum Event {
     Turn(Result<Option<HandOff>, Passed>),
-    /// Somebody has the lock, and this only tries.
+    /// Somebody has the lock, and this only tries; or this waits for itself.
     Refused(Error),
     /// It is time to look how things are.
     Look,
@@ -36,12 +37,14 @@ impl Attempt {
         mut turn: Turn<HandOff>,
     ) -> Result<Option<AtHead>, Error> {
         let _waiting = Waiting::begin(self.request.labels());
+        let mut found = deadlock::found(&self.engine, &self.request, Seen::ByItself);
         loop {
             let event = async {
                 tokio::select! {
                     biased;
                     turn = &mut turn => Event::Turn(turn),
                     error = self.refused(&position) => Event::Refused(error),
+                    error = found.as_mut() => Event::Refused(error),
                 }
             };
             let pause = self.next_look(&position);

@@ -78,7 +78,7 @@ pub(crate) fn acquire(engine: &Arc<Engine>, keys: Keys, options: Options, caller
         return Acquiring::ended(Err(error.with_key(&keys.first)));
     }
     let outer = context::joinable(engine, &keys);
-    let attempt = Attempt::new(engine, engine.request(keys, options, caller, context::positions(engine)));
+    let attempt = Attempt::new(engine, engine.request(keys, options, caller, &context::outer(engine)));
     if let Some(outer) = outer {
         return Acquiring::goes_on(async move {
             let turn =

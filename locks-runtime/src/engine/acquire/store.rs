@@ -2,6 +2,7 @@
 
 use super::attempt::{Attempt, Position, Waiting, busy, withdrawn_later};
 use crate::contract::{Entered, Entry, Grant};
+use crate::engine::deadlock::{self, Seen};
 use crate::engine::observe;
 use crate::engine::owned::OwnedEntry;
 use crate::engine::queue::{Progress, Stage};
@@ -154,6 +155,19 @@ impl Attempt {
     async fn wait_in_queue(&self, position: &Position, owned: &mut OwnedEntry) -> Result<Grant, Error> {
         position.answered(Stage::Queued);
         let _waiting = Waiting::begin(self.request.labels());
+        if self.request.holder.under.is_empty() {
+            return self.wait_turn(owned).await;
+        }
+        let found = deadlock::found(&self.engine, &self.request, Seen::ByAll);
+        tokio::select! {
+            biased;
+            grant = self.wait_turn(owned) => grant,
+            error = found => Err(error),
+        }
+    }
+
+    /// Waits for the entry's turn, and reports if that takes long.
+    async fn wait_turn(&self, owned: &mut OwnedEntry) -> Result<Grant, Error> {
         let mut turn = std::pin::pin!(owned.wait_turn());
         if let Some(at) = self.report_at() {
             let runtime = self.engine.world.runtime();

@@ -68,6 +68,7 @@ macro_rules! list {
 }
 
 mod acquiring;
+mod circles;
 mod contract;
 mod exclusion;
 mod fixture;
@@ -158,6 +159,7 @@ fn all() -> Vec<Case> {
         keys::cases(),
         several::cases(),
         together::cases(),
+        circles::cases(),
         inspecting::cases(),
         contract::cases(),
         sessions::cases(),

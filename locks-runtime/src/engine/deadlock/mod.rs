@@ -1,0 +1,98 @@
+//! Waits that never end because of other processes: renewal makes such a deadlock last for ever, so it has to be found.
+//!
+//! A request that is under other holds, and waits without a limit, says so in its record. After a second of waiting it reads the
+//! lines of what it holds (nobody else pays for it): who waits there, under which holds, and who waits for those, until it comes
+//! to the holder of what it waits for itself. A circle that is the same in two looks is a deadlock, and of those that wait in it
+//! the youngest gets the error: all of them find the same one.
+
+mod search;
+
+use super::core::Engine;
+use super::request::Request;
+use crate::contract::{Line, Scope};
+use crate::values::error::{Error, ErrorKind};
+use crate::values::holder::Holder;
+use crate::values::key::Key;
+use search::{Step, Waiting, circle, is_same};
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a request waits before it looks for the first time.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// How long between two looks, and until a circle that was seen is looked for again.
+const NEXT: Duration = Duration::from_secs(3);
+const AGAIN: Duration = Duration::from_millis(300);
+
+/// How long one look at a line may take.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Whether others can see that a request waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// In the store's queue.
+    ByAll,
+    /// In the queue of its process only.
+    ByItself,
+}
+
+/// Returns when the request can never get its turn, and is the one of the circle that has to give way; never for one that is
+/// under no hold, or has a limit.
+///
+/// # Cancel safety
+///
+/// It only reads.
+pub(crate) fn found(engine: &Arc<Engine>, request: &Arc<Request>, seen: Seen) -> Found {
+    if request.holder.under.is_empty() {
+        return Box::pin(pending());
+    }
+    Box::pin(look_again_and_again(Arc::clone(engine), Arc::clone(request), seen))
+}
+
+type Found = Pin<Box<dyn Future<Output = Error> + Send>>;
+
+async fn look_again_and_again(engine: Arc<Engine>, request: Arc<Request>, seen: Seen) -> Error {
+    let keys: Vec<Key> = request.keys().cloned().collect();
+    let waiting = Waiting { record: &request.holder, keys: &keys };
+    let (runtime, world) = (engine.world.runtime(), &engine.world);
+    let (mut before, mut pause) = (None, world.between(FIRST, FIRST * 3 / 2));
+    loop {
+        runtime.sleep(pause).await;
+        let circle = circle(waiting, |key| line(Arc::clone(&engine), key)).await;
+        if let Some(steps) = &circle
+            && before == circle
+            && (seen == Seen::ByItself || is_youngest(&request.holder, steps))
+        {
+            return deadlock(&request.holder, &keys, steps);
+        }
+        let longest = if circle.is_some() && before != circle { AGAIN } else { NEXT };
+        pause = world.between(longest / 2, longest);
+        before = circle;
+    }
+}
+
+/// The line of the lock, if the store answers in time.
+async fn line(engine: Arc<Engine>, key: Key) -> Option<Line> {
+    let lines = engine.ask(engine.store.inspect(Scope::Key(key)));
+    engine.world.runtime().within(LOOK, lines).await?.ok()?.into_iter().next()
+}
+
+/// Whether of all that wait in the circle this one began last; if two began at one moment, the order of their names decides.
+fn is_youngest(own: &Holder, steps: &[Step]) -> bool {
+    let age = |holder: &Holder| (holder.requested_at_ms, holder.instance.to_string(), holder.id);
+    let others = steps.iter().map(|step| &step.waiter).filter(|waiter| !is_same(waiter, own));
+    others.into_iter().all(|other| age(other) < age(own))
+}
+
+/// The error of a request that waits for one of `keys`, which is held by the last one that waits in `steps`.
+fn deadlock(own: &Holder, keys: &[Key], steps: &[Step]) -> Error {
+    let wanted: Vec<String> = keys.iter().map(|key| format!("`{}`", key.shown())).collect();
+    let mut text = format!("waiting in {} ({}) would never end: {}", own.name, own.origin, wanted.join(" and "));
+    for step in steps.iter().rev() {
+        text.push_str(&format!(" is held by {}, which waits for `{}`, which", step.waiter, step.key()));
+    }
+    text.push_str(" is held around this wait; take the locks in one order everywhere, or several at one moment");
+    Error::new(ErrorKind::Deadlock, text)
+}
