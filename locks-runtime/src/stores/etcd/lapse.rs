@@ -20,10 +20,10 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 /// Takes the entry out of the store.
 pub(super) async fn leave(shared: &Shared, entry: &Entry) -> Result<(), Error> {
     let created = shared.entries.leaving(entry.number, |state| state.created).flatten();
-    let lease = shared.lease();
     let is_ours = |key: &str| match created {
         Some(created) => Compare::create_revision(key, CompareOp::Equal, created),
-        None => Compare::lease(key, CompareOp::Equal, lease),
+        // No other entry ever has its name. On which lease it is depends on which request was carried out.
+        None => Compare::create_revision(key, CompareOp::Greater, 0),
     };
     let keys = shared.keys(entry);
     let part = Part::about(&shared.ranges(entry), queue::delete(&keys, is_ours));
