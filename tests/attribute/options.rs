@@ -1,7 +1,7 @@
 //! Options reach the runtime, which has its own tests of their effects.
 
 use crate::store;
-use distributed_locks::{Error, ErrorKind, distributed_lock, scoped};
+use distributed_locks::{Error, ErrorKind, distributed_lock};
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -115,17 +115,20 @@ async fn crowded_by(most: u64) -> Result<(), Error> {
 async fn one_waiter_too_many_is_refused_at_once() {
     let locks = store("max_waiting");
     let held = locks.lock("/options/crowded").name("the holder").acquire().await.unwrap();
-    let waiting = [(); 2].map(|()| tokio::spawn(scoped(locks.clone(), crowded())));
+    let waiting = [(); 2].map(|()| tokio::spawn(distributed_locks::scoped(locks.clone(), crowded())));
     tokio::task::yield_now().await;
-    let refused = scoped(locks.clone(), crowded()).await.unwrap_err();
+    let refused = distributed_locks::scoped(locks.clone(), crowded()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Busy, "{refused}");
     assert!(refused.to_string().contains("`max_waiting` = 2"), "{refused}");
     assert!(refused.holder().is_some_and(|holder| holder.name == "the holder"), "{refused}");
-    assert_eq!(scoped(locks.clone(), crowded_by(1)).await.unwrap_err().kind(), ErrorKind::Busy);
-    assert_eq!(scoped(locks.clone(), crowded_by(0)).await.unwrap_err().kind(), ErrorKind::InvalidOption);
+    assert_eq!(distributed_locks::scoped(locks.clone(), crowded_by(1)).await.unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(
+        distributed_locks::scoped(locks.clone(), crowded_by(0)).await.unwrap_err().kind(),
+        ErrorKind::InvalidOption
+    );
     held.release().await.unwrap();
     for waiter in waiting {
         waiter.await.unwrap().unwrap();
     }
-    scoped(locks, crowded()).await.unwrap();
+    distributed_locks::scoped(locks, crowded()).await.unwrap();
 }

@@ -122,3 +122,33 @@ async fn a_store_that_does_not_answer_is_named() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains("the store did not answer within 3s"), "{error}");
 }
+
+#[distributed_lock(key = "/observed/order/first/{name}", client = locks)]
+async fn first(locks: &Locks, name: &str, then: bool) -> Result<(), distributed_locks::Error> {
+    if then { Box::pin(second(locks, name, false)).await } else { Ok(()) }
+}
+
+#[distributed_lock(key = "/observed/order/second/{name}", client = locks)]
+async fn second(locks: &Locks, name: &str, then: bool) -> Result<(), distributed_locks::Error> {
+    if then { Box::pin(first(locks, name, false)).await } else { Ok(()) }
+}
+
+/// They never met, and never had one lock: what they could do is reported all the same, and once.
+#[tokio::test(start_paused = true)]
+async fn locks_in_both_orders_are_reported_once_before_they_meet() {
+    LazyLock::force(&BACKGROUND);
+    let (log, _logging) = logging();
+    let locks = TestStore::new().client();
+    let reports = |log: &Log| log.text().lines().filter(|line| line.contains("in both orders")).count();
+    first(&locks, "a", true).await.unwrap();
+    assert_eq!(reports(&log), 0);
+    for name in ["b", "c"] {
+        second(&locks, name, true).await.unwrap();
+        first(&locks, name, true).await.unwrap();
+    }
+    let text = log.text();
+    assert_eq!(reports(&log), 1, "{text}");
+    for part in ["WARN", "/observed/order/first/{name}", "/observed/order/second/{name}", "tests/observed/events.rs:"] {
+        assert!(text.lines().any(|line| line.contains("in both orders") && line.contains(part)), "{part} in {text}");
+    }
+}

@@ -126,6 +126,11 @@ impl Hold {
         self.fences.first
     }
 
+    /// The request that it is the hold of.
+    pub(crate) fn request(&self) -> &Request {
+        &self.held.request
+    }
+
     /// The id of the record that the store has of it: that of the request for which the entry was made.
     pub(crate) fn record_id(&self) -> u64 {
         self.held.entry.holder.id

@@ -9,6 +9,7 @@ pub(crate) mod held;
 pub(crate) mod hold;
 pub(crate) mod observe;
 pub(crate) mod offer;
+pub(crate) mod order;
 pub(crate) mod owned;
 pub(crate) mod queue;
 pub(crate) mod request;

@@ -239,6 +239,13 @@ pub(crate) fn waits_long(key: &Key, waiter: &Holder, holder: Option<(&Holder, Du
     });
 }
 
+/// Locks of two templates are acquired inside each other in both orders: at `origin` the second inside the first.
+pub(crate) fn both_orders((outer, inner): (&str, &str), origin: &str, other: &str) {
+    contain(|| {
+        tracing::warn!(target: TARGET, outer, inner, origin, other_origin = other, "locks are acquired inside each other in both orders, and may wait for each other for ever; use one order, or `keys`");
+    });
+}
+
 /// The lock, or the turn, of `waiter` came, and the future that asked for it is not polled.
 pub(crate) fn unclaimed(key: &Key, waiter: &Holder) {
     contain(|| {

@@ -13,6 +13,7 @@ use super::core::Engine;
 use super::hold::Hold;
 use super::observe;
 use super::offer::{NoResult, Offer};
+use super::order;
 use super::owned::{HandOff, OwnedEntry};
 use super::queue::{Joined, QueueName, Turn};
 use super::request::{Caller, PositionId};
@@ -78,7 +79,8 @@ pub(crate) fn acquire(engine: &Arc<Engine>, keys: Keys, options: Options, caller
         return Acquiring::ended(Err(error.with_key(&keys.first)));
     }
     let outer = context::joinable(engine, &keys);
-    let attempt = Attempt::new(engine, engine.request(keys, options, caller, &context::outer(engine)));
+    let outer_bodies = context::outer(engine);
+    let attempt = Attempt::new(engine, engine.request(keys, options, caller, &outer_bodies));
     if let Some(outer) = outer {
         return Acquiring::goes_on(async move {
             let turn =
@@ -86,6 +88,7 @@ pub(crate) fn acquire(engine: &Arc<Engine>, keys: Keys, options: Options, caller
             Ok(Acquired::Joined(outer.hold, turn))
         });
     }
+    outer_bodies.iter().for_each(|body| order::note(body.hold.request(), &attempt.request));
     if let Err(error) = attempt.check_apart() {
         return Acquiring::ended(Err(error.with_key(&attempt.request.key)));
     }
