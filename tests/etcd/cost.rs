@@ -16,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
         uncontended_pair_is_two_calls_and_two_proposals,
         a_reader_or_a_permit_beside_others_is_two_calls_and_two_proposals,
         a_try_of_a_reader_beside_others_is_two_calls_at_most,
+        eight_locks_at_one_moment_are_two_calls_and_two_proposals,
         a_reader_reads_no_other_reader,
         a_busy_try_is_one_call_and_leaves_nothing,
         hold_at_least_within_the_ttl_costs_two_calls_at_its_end,
@@ -55,6 +56,30 @@ async fn a_try_of_a_reader_beside_others_is_two_calls_at_most(fixture: Fixture) 
         assert_eq!(etcd.cost_since(&before), cost([("calls", 1), ("proposals", 1)]), "a writer beside {mode}");
         first.release().await.unwrap();
         second.release().await.unwrap();
+    }
+}
+
+/// In whatever mode, and also if it only tries: one transaction each way, however many locks it is about.
+async fn eight_locks_at_one_moment_are_two_calls_and_two_proposals(fixture: Fixture) {
+    let (etcd, locks) = quiet(&fixture).await;
+    let other = quiet_client(&etcd).await;
+    let keys: Vec<String> = (0..8).map(|number| format!("/account/{number}")).collect();
+    let expected = || cost([("calls", 1), ("proposals", 1)]);
+    for mode in [Mode::Exclusive, Mode::Shared] {
+        for wait in [None, Some(Duration::ZERO)] {
+            let before = etcd.cost();
+            let guard = locks.lock_all(&keys).mode(mode).wait(wait).acquire().await.unwrap();
+            assert_eq!(etcd.cost_since(&before), expected(), "{mode}, {wait:?}");
+            if mode == Mode::Exclusive {
+                let before = etcd.cost();
+                let refused = other.lock_all(&keys[5..]).try_acquire().await.unwrap();
+                assert!(refused.is_none(), "three of eight that are held");
+                assert_eq!(etcd.cost_since(&before), expected(), "a busy try");
+            }
+            let before = etcd.cost();
+            guard.release().await.unwrap();
+            assert_eq!(etcd.cost_since(&before), expected(), "{mode}, {wait:?}, release");
+        }
     }
 }
 

@@ -31,7 +31,7 @@ fn with_users(fixture: &Fixture, prefix: &str) -> Etcd {
 }
 
 /// Whether this version looks at every key of a lease that it is to renew.
-fn looks_at_all_keys(fixture: &Fixture) -> bool {
+pub(crate) fn looks_at_all_keys(fixture: &Fixture) -> bool {
     ["etcd-3.4", "etcd-3.5"].iter().all(|old| !fixture.program().label().starts_with(old))
 }
 

@@ -1,5 +1,8 @@
 //! Entries that should be gone and are not: each is taken out as soon as the store allows it.
 
+use crate::users::looks_at_all_keys;
+use distributed_locks::ErrorKind;
+use std::time::{Duration, Instant};
 use support::cases;
 use support::cases::{Case, Fixture};
 use support::etcd::{Setup, Users};
@@ -8,7 +11,12 @@ use support::scenarios::{acquire_and_release, behind_proxy, connect, granted, no
 use support::{Server, eventually};
 
 pub(crate) fn cases() -> Vec<Case> {
-    cases![a_refused_release_is_tried_again, an_entry_that_came_back_is_withdrawn]
+    cases![
+        a_refused_release_is_tried_again,
+        an_entry_that_came_back_is_withdrawn;
+        slow:
+        an_entry_whose_put_was_never_answered_leaves_the_lease_that_it_is_on,
+    ]
 }
 
 async fn a_refused_release_is_tried_again(fixture: Fixture) {
@@ -53,4 +61,44 @@ async fn an_entry_that_came_back_is_withdrawn(fixture: Fixture) {
     other.check().unwrap();
     other.release().await.unwrap();
     acquire_and_release(&locks, "/k").await;
+}
+
+/// The answer to its put was lost, its repetition refused, and the session has another lease by then.
+async fn an_entry_whose_put_was_never_answered_leaves_the_lease_that_it_is_on(fixture: Fixture) {
+    const TTL: u64 = 60;
+    let users = Users::default();
+    let (role, etcd) = (users.name.clone(), fixture.start(&Setup { users: Some(users), ..Setup::default() }));
+    let grant = |prefix| {
+        etcd.ctl(&["role", "grant-permission", &role, "--prefix=true", "readwrite", prefix]);
+    };
+    let revoke = |prefix| {
+        etcd.ctl(&["role", "revoke-permission", &role, "--prefix=true", prefix]);
+    };
+    ["/warm", "/app/taken/", "/app/kept/"].into_iter().for_each(grant);
+    revoke("/app/");
+    let (proxy, locks) = behind_proxy(&etcd, &format!("ttl={TTL}s")).await;
+    let kept = locks.lock("/app/kept/k").acquire().await.unwrap();
+    proxy.set(Mode::Unanswered);
+    let asking = tokio::spawn(locks.lock("/app/taken/k").acquire());
+    eventually(async || if etcd.left("/app/taken").is_empty() { Err("the put") } else { Ok(()) }).await;
+    let lease = etcd.lease("/app/taken");
+    revoke("/app/taken/");
+    proxy.set(Mode::Refuse);
+    proxy.set(Mode::Pass);
+    let refused = asking.await.unwrap().unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unauthorized, "{refused}");
+    if looks_at_all_keys(&fixture) {
+        // The first renewal is refused because of that key.
+        let moved = async || if etcd.lease("/app/kept") == lease { Err("on the old lease") } else { Ok(()) };
+        eventually(moved).await;
+    }
+    grant("/app/taken/");
+    let begun = Instant::now();
+    while !etcd.left("/app/taken").is_empty() {
+        let left: Duration = Duration::from_secs(TTL / 2);
+        assert!(begun.elapsed() < left, "it stays until its lease expires: {:?}", etcd.left("/app/taken"));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    kept.check().unwrap();
+    kept.release().await.unwrap();
 }
