@@ -84,6 +84,11 @@ pub trait Model: Debug + Send + Sync + 'static {
     /// The parts of a plan that only this server has, by name.
     const PARTS: &'static [&'static str];
 
+    /// Whether its store knows readers and permits, and several locks at one moment.
+    const MODES: bool = false;
+    /// See [`MODES`](Model::MODES).
+    const SEVERAL: bool = false;
+
     /// Decides what it is.
     fn draw_setup(draw: &mut Draw) -> Self::Setup;
 

@@ -28,11 +28,13 @@ pub(super) async fn leave(shared: &Shared, entry: &Entry) -> Result<(), Error> {
     let keys = shared.keys(entry);
     let part = Part::about(&shared.ranges(entry), queue::delete(&keys, is_ours));
     let mut left = batch::carry_out(&shared.client, part).await.map(|carried| carried.succeeded);
-    // Of several one may be gone: each of the others is by itself.
-    for (key, range) in keys.iter().zip(shared.ranges(entry)).filter(|_| !entry.others.is_empty()) {
-        if matches!(left, Ok(false)) {
+    // Of several one may be gone, or forbidden: each of the others leaves by itself.
+    let is_whole = left.as_ref().map_or_else(|failure| !failure.verdict.is_permanent(), |is_whole| *is_whole);
+    if !is_whole && !entry.others.is_empty() {
+        left = Ok(false);
+        for (key, range) in keys.iter().zip(shared.ranges(entry)) {
             let part = Part::of(&range, queue::delete(std::slice::from_ref(key), is_ours));
-            left = batch::carry_out(&shared.client, part).await.map(|_| false);
+            left = left.and(batch::carry_out(&shared.client, part).await.map(|_| false));
         }
     }
     if let Err(failure) = left {

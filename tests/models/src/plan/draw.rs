@@ -1,9 +1,10 @@
 //! A plan from a seed.
 
-use super::{Act, Call, Event, KEYS, Plan};
+use super::{Act, Call, Event, KEYS, Plan, USUAL};
 use crate::model::Model;
 use crate::network::Weather;
 use crate::random::Random;
+use locks_runtime::Mode;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -23,6 +24,12 @@ const PARTS: [(&str, u64); 11] = [
     ("close", 50),
 ];
 
+/// Parts that vary the calls of a plan, which are the same otherwise: where the store knows them.
+const VARIED: [(&str, u64); 2] = [("modes", 25), ("several", 25)];
+
+/// As many permits as each lock has.
+const PERMITS: Mode = Mode::Permits(2);
+
 /// Which parts are in a plan for certain, and which are not. A seed means the same only with the same parts.
 #[derive(Clone, Debug, Default)]
 pub struct Parts(BTreeMap<String, bool>);
@@ -34,7 +41,8 @@ impl Parts {
     ///
     /// What is wrong, with the names that there are.
     pub fn read<M: Model>(words: &str) -> Result<Self, String> {
-        let known: Vec<&str> = PARTS.iter().map(|(name, _)| *name).chain(M::PARTS.iter().copied()).collect();
+        let known: Vec<&str> =
+            PARTS.iter().chain(&VARIED).map(|(name, _)| *name).chain(M::PARTS.iter().copied()).collect();
         let mut parts = BTreeMap::new();
         for word in words.split_whitespace() {
             let (name, value) = match (word.strip_prefix('+'), word.strip_prefix('-')) {
@@ -136,7 +144,8 @@ impl<S, F> Plan<S, F> {
             keys: if has["many"] { &KEYS } else { &[KEYS[0], KEYS[0], KEYS[0], KEYS[0], KEYS[1], KEYS[2]] },
             shares_names: has["tasks"] && draw.random.chance(50),
         };
-        let calls = draw.calls(&kind);
+        let mut calls = draw.calls(&kind);
+        draw.vary::<M>(seed, &kind, &mut calls);
         let mut events = draw.network(has["events"], M::SERVERS);
         events.extend(draw.stops(has["stops"]));
         let faults = M::draw_faults(draw, &setup, has["events"]);
@@ -184,6 +193,8 @@ impl Draw {
             id: *id,
             name,
             key: random.pick(kind.keys),
+            others: Vec::new(),
+            mode: Mode::Exclusive,
             after: if random.chance(50) { Duration::ZERO } else { random.millis(0, 8000) },
             act: random.pick(&[Act::Acquire, Act::Acquire, Act::Run, Act::Try]),
             body: random.pick(&[0, 1, 5]) * random.millis(0, 3000),
@@ -195,6 +206,30 @@ impl Draw {
                 let most = random.pick(&[30, 10_000]);
                 random.millis(0, most)
             }),
+        }
+    }
+
+    /// Makes readers and holders of permits of some calls, and lets some acquire several locks.
+    fn vary<M: Model>(&self, seed: u64, kind: &Calls, calls: &mut [Vec<Vec<Call>>]) {
+        // By numbers of its own, so that the rest of the plan is the same with and without it.
+        let mut random = Random::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x1405_7B7E_F767_814F);
+        let [modes, several] = VARIED.map(|(part, percent)| {
+            let by_chance = random.chance(percent);
+            self.parts.0.get(part).copied().unwrap_or(by_chance)
+        });
+        // Of calls that share a name nobody could say who is who.
+        if kind.shares_names {
+            return;
+        }
+        for call in calls.iter_mut().flatten().flatten() {
+            if modes && M::MODES {
+                call.mode = random.pick(&[Mode::Exclusive, Mode::Shared, Mode::Shared, PERMITS, PERMITS]);
+            }
+            if several && M::SEVERAL && random.chance(50) {
+                let mut others: Vec<&str> = USUAL.into_iter().filter(|key| *key != call.key).collect();
+                others.truncate(1 + random.index(2));
+                call.others = others;
+            }
         }
     }
 

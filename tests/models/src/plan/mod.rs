@@ -6,6 +6,7 @@ pub use draw::{Draw, Parts};
 
 use crate::model::{Effect, Model};
 use crate::network::Weather;
+use locks_runtime::Mode;
 use std::time::Duration;
 
 /// The locks of a plan: the second is nested in the first one's range, and the others have nothing to do with them. Where
@@ -33,6 +34,10 @@ pub struct Call {
     pub name: String,
     /// The lock.
     pub key: &'static str,
+    /// The other locks, acquired at the same moment.
+    pub others: Vec<&'static str>,
+    /// Who else may hold it meanwhile.
+    pub mode: Mode,
     /// How long after the task's last call.
     pub after: Duration,
     /// How it is acquired.
@@ -59,6 +64,8 @@ impl Call {
             id,
             name: format!("c{process}.{id}"),
             key: KEYS[0],
+            others: Vec::new(),
+            mode: Mode::Exclusive,
             after: Duration::ZERO,
             act: Act::Run,
             body: Duration::from_secs(1),
@@ -112,6 +119,11 @@ pub struct Plan<S, F> {
 }
 
 impl Call {
+    /// All its locks.
+    pub(crate) fn keys(&self) -> Vec<&'static str> {
+        [&[self.key], self.others.as_slice()].concat()
+    }
+
     /// A holder, whose body takes so long, and half a second later a waiter with another such.
     #[must_use]
     pub fn holder_and_waiter(body: Duration) -> Vec<Vec<Self>> {

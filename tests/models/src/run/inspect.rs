@@ -104,7 +104,9 @@ impl<M: Model> Inspector<M> {
             *known = (head.id.clone(), Instant::now());
         }
         // A name that several calls share says nothing.
-        let waits = seen.pending.values().any(|call| call.name == head.name && !call.name.ends_with('.'));
+        // One that wants several locks waits for the others.
+        let is_told = |call: &Pending| call.name == head.name && !call.name.ends_with('.') && call.keys.len() == 1;
+        let waits = seen.pending.values().any(is_told);
         if waits && known.1.elapsed() > KNOWS_WITHIN {
             seen.find("not told of its turn", || format!("{} is at the head of {key} for {KNOWS_WITHIN:?}", head.name));
         }
@@ -112,7 +114,7 @@ impl<M: Model> Inspector<M> {
 
     /// Who holds an entry that was removed finds out soon: its watch begins with the first renewal of the hold.
     fn look_at_removed(&mut self, key: &'static str, queue: &[QueuedEntry], seen: &mut Seen) {
-        for live in seen.live.iter().filter(|live| live.key == key).cloned().collect::<Vec<_>>() {
+        for live in seen.live.iter().filter(|live| live.keys.contains(&key)).cloned().collect::<Vec<_>>() {
             if !live.guard.is_held() || queue.iter().any(|entry| entry.name == live.name) {
                 self.removed.remove(&live.id);
             } else if self.removed.entry(live.id).or_insert_with(Instant::now).elapsed() > KNOWS_WITHIN + self.ttl / 3 {
@@ -124,7 +126,8 @@ impl<M: Model> Inspector<M> {
     fn suspects_of(&self, key: &'static str, state: &dyn State, seen: &Seen) -> Vec<Suspect> {
         let queue = state.queue(key);
         let mut suspects = Vec::new();
-        let is_meant = |call: &&Pending| call.key == key && !call.name.ends_with('.') && !seen.is_stopped(call.process);
+        let is_meant =
+            |call: &&Pending| call.keys.contains(&key) && !call.name.ends_with('.') && !seen.is_stopped(call.process);
         for call in seen.pending.values().filter(is_meant) {
             // The call waits with the newest of its entries. An older one may have come back behind that, by a late request.
             let own: Vec<&QueuedEntry> = queue.iter().filter(|entry| entry.name == call.name).collect();

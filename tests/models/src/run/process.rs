@@ -45,7 +45,8 @@ impl<M: Model> Process<M> {
     }
 
     fn lock(&self, call: &Call) -> Lock {
-        let mut lock = self.locks.lock(call.key).name(call.name.clone()).ttl(call.ttl);
+        let lock = self.locks.lock_all(call.keys()).mode(call.mode);
+        let mut lock = lock.name(call.name.clone()).ttl(call.ttl);
         if let Some(wait) = call.wait {
             lock = lock.wait(wait);
         }
@@ -107,7 +108,10 @@ impl<M: Model> Process<M> {
         if error.kind() == ErrorKind::Busy
             && self.is_alone
             && error.holder().is_some_and(is_own)
-            && seen.kept(self.index, call.key).is_none_or(|kept| kept.until + 3 * SECOND < Instant::now())
+            && call
+                .keys()
+                .into_iter()
+                .all(|key| seen.kept(self.index, key).is_none_or(|kept| kept.until + 3 * SECOND < Instant::now()))
         {
             let kind = if had { "busy by itself after a loss" } else { "busy by itself after a failure" };
             seen.find(kind, || format!("{}: {error}", call.name));
@@ -120,7 +124,7 @@ impl<M: Model> Process<M> {
         if self.keeps_holds && error.kind() == ErrorKind::Lost {
             seen.find("lost although it was renewed", || format!("{}: {error:?}", call.name));
         }
-        if self.good.contains(call.key) && !is_expected {
+        if call.keys().iter().all(|key| self.good.contains(key)) && !is_expected {
             seen.find("error on a good network", || format!("{}: {error:?}", call.name));
         }
     }

@@ -1,9 +1,9 @@
 //! Who runs, who waits, and what must hold at every change.
 
-use crate::model::State;
+use crate::model::{QueuedEntry, State};
 use crate::network::{Nanos, Network};
 use crate::plan::Call;
-use locks_runtime::{Fence, Guard};
+use locks_runtime::{Fence, Guard, Mode};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -43,10 +43,38 @@ pub(super) struct Seen {
     reserved: BTreeMap<&'static str, Reserved>,
     /// When the last body of each lock ended that had held it until then.
     released: BTreeMap<&'static str, Nanos>,
-    fences: BTreeMap<&'static str, (Nanos, Fence)>,
-    own_fences: BTreeMap<(usize, &'static str), Fence>,
+    fences: BTreeMap<&'static str, Fences>,
+    own_fences: BTreeMap<(usize, &'static str), Fences>,
+    /// How each call shares its locks, by name.
+    modes: BTreeMap<String, Mode>,
     stops: BTreeMap<usize, Stop>,
     findings: Findings,
+}
+
+/// The greatest fences of a lock so far.
+#[derive(Clone, Copy)]
+struct Fences {
+    at: Nanos,
+    /// Of who was alone.
+    exclusive: Option<Fence>,
+    any: Fence,
+}
+
+impl Fences {
+    /// Notes a fence; returns the one that it should be above, and is not: those of readers are in no order among themselves.
+    fn note(last: &mut Option<Self>, at: Nanos, mode: Mode, fence: Fence) -> Option<(Nanos, Fence)> {
+        let before = *last;
+        let is_alone = mode == Mode::Exclusive;
+        let exclusive = before.and_then(|before| before.exclusive);
+        *last = Some(Self {
+            at,
+            exclusive: if is_alone { Some(fence) } else { exclusive },
+            any: before.map_or(fence, |before| if is_alone { fence } else { before.any.max(fence) }),
+        });
+        let before = before?;
+        let bound = if is_alone { Some(before.any) } else { before.exclusive };
+        bound.filter(|bound| fence <= *bound).map(|bound| (before.at, bound))
+    }
 }
 
 /// A body that runs.
@@ -55,7 +83,8 @@ pub(super) struct Live {
     pub(super) id: usize,
     process: usize,
     pub(super) name: String,
-    pub(super) key: &'static str,
+    pub(super) keys: Vec<&'static str>,
+    mode: Mode,
     pub(super) guard: Arc<Guard>,
     /// When it was asked for.
     asked: Nanos,
@@ -79,12 +108,13 @@ struct Reserved {
     name: String,
     asked: Nanos,
     fence: Fence,
+    mode: Mode,
 }
 
 pub(super) struct Pending {
     pub(super) process: usize,
     pub(super) name: String,
-    pub(super) key: &'static str,
+    pub(super) keys: Vec<&'static str>,
     least: Option<Duration>,
     asked: Nanos,
 }
@@ -125,23 +155,23 @@ impl Seen {
     }
 
     /// Nobody else gets the lock before the call's `hold_at_least` is over.
-    fn reserve(&mut self, live: &Live, least: Option<Duration>) {
+    fn reserve(&mut self, live: &Live, key: &'static str, least: Option<Duration>) {
         let Some(least) = least.filter(|_| live.guard.is_held()) else { return };
         // It was not granted before; the time may have been counted from then.
-        let granted = self.released.get(live.key).copied().unwrap_or_default().max(live.asked);
+        let granted = self.released.get(key).copied().unwrap_or_default().max(live.asked);
         // A server's clock may be faster by a hundredth.
         let until = granted + (least.saturating_sub(least / 50 + APART)).as_nanos() as Nanos;
-        let (name, asked, fence) = (live.name.clone(), live.asked, live.guard.fence());
-        self.reserved.insert(live.key, Reserved { until, name, asked, fence });
+        let (name, asked, fence, mode) = (live.name.clone(), live.asked, live.fence_of(key), live.mode);
+        self.reserved.insert(key, Reserved { until, name, asked, fence, mode });
     }
 
-    fn look_at_reserved(&mut self, live: &Live, state: &dyn State) {
-        let Some(reserved) = self.reserved.get(live.key).cloned() else { return };
+    fn look_at_reserved(&mut self, live: &Live, key: &'static str, state: &dyn State) {
+        let Some(reserved) = self.reserved.get(key).cloned() else { return };
         // One that begins late, under a hold that was over before, is for the other rules.
-        let is_newer = live.guard.fence() > reserved.fence;
-        if is_newer && live.since < reserved.until && !is_disturbed(state, live.key, reserved.asked) {
+        let is_newer = live.fence_of(key) > reserved.fence && !may_be_together(live.mode, reserved.mode);
+        if is_newer && live.since < reserved.until && !is_disturbed(state, key, reserved.asked) {
             let early = Duration::from_nanos(reserved.until - live.since);
-            let Live { name, key, .. } = live;
+            let Live { name, .. } = live;
             self.find("free too soon", || {
                 format!("{name} has {key} {early:?} before the end of {}'s `hold_at_least`", reserved.name)
             });
@@ -153,49 +183,77 @@ impl Seen {
         self.reserved.retain(|key, reserved| !is_disturbed(state, key, reserved.asked));
         let believers: Vec<Live> = self.live.iter().filter(|live| live.guard.is_held()).cloned().collect();
         for live in believers.iter().filter(|live| !live.is_excused(state)) {
-            let head = state.queue(live.key).into_iter().next();
-            if head.as_ref().is_none_or(|head| head.name != live.name) {
-                let (Live { name, key, .. }, fence) = (live, live.guard.fence());
-                self.find("believed", || {
-                    format!("{name} believes in its hold of {key} ({fence:?}), the store has {head:?}")
-                });
+            for key in &live.keys {
+                let queue = state.queue(key);
+                if !self.lets_hold(&queue, live) {
+                    let (Live { name, mode, .. }, fence) = (live, live.fence_of(key));
+                    self.find("believed", || {
+                        format!("{name} believes in its hold of {key} as {mode} ({fence:?}), the store has {queue:?}")
+                    });
+                }
             }
         }
     }
 
-    fn begin(&mut self, live: &Live, state: &dyn State) {
-        let Live { key, name, process, .. } = live;
-        for other in self.live.iter().filter(|other| other.key == *key).cloned().collect::<Vec<_>>() {
+    /// Whether the body's entry holds the lock, by the rule for all modes. A stranger's entry is exclusive.
+    fn lets_hold(&self, queue: &[QueuedEntry], live: &Live) -> bool {
+        let Some(place) = queue.iter().position(|entry| entry.name == live.name) else { return false };
+        let mode_of = |entry: &QueuedEntry| self.modes.get(&entry.name).copied().unwrap_or_default();
+        live.mode.holds_behind(queue[..place].iter().map(mode_of))
+    }
+
+    fn begin(&mut self, live: &Live, key: &'static str, state: &dyn State) {
+        let Live { name, process, mode, .. } = live;
+        let others = self.live.iter().filter(|other| other.keys.contains(&key));
+        // A body that runs on after its hold was over is gone soon, unless its process is stopped.
+        let counts = |other: &&Live| other.guard.is_held() || !self.is_stopped(other.process);
+        let others: Vec<Live> = others.filter(|other| !other.is_excused(state)).filter(counts).cloned().collect();
+        let permits = others.iter().filter(|other| matches!(other.mode, Mode::Permits(_))).count();
+        let is_one_too_many = matches!(mode, Mode::Permits(limit) if permits >= *limit as usize);
+        for other in others {
             let is_held = other.guard.is_held();
-            if !other.is_excused(state) && (is_held || !self.is_stopped(other.process)) {
+            if !may_be_together(*mode, other.mode) || is_one_too_many {
                 self.find("two bodies", || {
-                    format!("{name} begins with {key} while {} runs (held: {is_held})", other.name)
+                    format!(
+                        "{name} begins with {key} as {mode} while {} runs as {} (held: {is_held})",
+                        other.name, other.mode
+                    )
                 });
             }
         }
-        let fence = live.guard.fence();
+        let fence = live.fence_of(key);
         // Whose entry a stranger has removed before its grant arrived begins late, under a hold that is over.
-        if !live.is_excused(state)
-            && let Some((at, last)) = self.fences.insert(key, (live.since, fence))
-            && fence <= last
-            && state.went_back().is_none_or(|back| back < at)
-        {
-            self.find("fence goes back", || format!("{name} has {fence:?} of {key}, after {last:?}"));
+        if !live.is_excused(state) {
+            let mut last = self.fences.get(key).copied();
+            let too_small = Fences::note(&mut last, live.since, *mode, fence);
+            self.fences.extend(last.map(|last| (key, last)));
+            if let Some((_, last)) = too_small.filter(|(at, _)| state.went_back().is_none_or(|back| back < *at)) {
+                self.find("fence goes back", || format!("{name} has {fence:?} of {key}, after {last:?}"));
+            }
         }
-        if let Some(last) = self.own_fences.insert((*process, key), fence)
-            && fence <= last
-        {
+        let mut last = self.own_fences.get(&(*process, key)).copied();
+        if let Some((_, last)) = Fences::note(&mut last, live.since, *mode, fence) {
             self.find("own fence goes back", || {
                 format!("{name} has {fence:?} of {key}, after {last:?} in one process")
             });
         }
+        self.own_fences.extend(last.map(|last| ((*process, key), last)));
     }
+}
+
+/// Whether bodies of these modes may run at the same time.
+fn may_be_together(one: Mode, other: Mode) -> bool {
+    matches!((one, other), (Mode::Shared, Mode::Shared) | (Mode::Permits(_), Mode::Permits(_)))
 }
 
 impl Live {
     /// Whether somebody who is no process of the plan took its entry away, perhaps before its grant had arrived.
     fn is_excused(&self, state: &dyn State) -> bool {
-        is_disturbed(state, self.key, self.asked)
+        self.keys.iter().any(|key| is_disturbed(state, key, self.asked))
+    }
+
+    fn fence_of(&self, key: &str) -> Fence {
+        self.guard.fence_of(key).unwrap_or_else(|| panic!("{} has no fence of {key}", self.name))
     }
 }
 
@@ -231,7 +289,8 @@ impl Witness {
 
     pub(super) fn pending(&self) -> String {
         let seen = self.seen();
-        let pending: Vec<_> = seen.pending.values().map(|call| format!("{} for {}", call.name, call.key)).collect();
+        let pending: Vec<_> =
+            seen.pending.values().map(|call| format!("{} for {}", call.name, call.keys.join(" and "))).collect();
         pending.join(", ")
     }
 
@@ -243,8 +302,10 @@ impl Witness {
     /// A call begins.
     pub(super) fn call(&self, process: usize, call: &Call) {
         let asked = self.network.now();
-        let pending = Pending { process, name: call.name.clone(), key: call.key, least: call.least, asked };
-        self.seen().pending.insert(call.id, pending);
+        let pending = Pending { process, name: call.name.clone(), keys: call.keys(), least: call.least, asked };
+        let mut seen = self.seen();
+        seen.modes.insert(call.name.clone(), call.mode);
+        seen.pending.insert(call.id, pending);
     }
 
     /// A call has ended.
@@ -254,15 +315,18 @@ impl Witness {
 
     /// A body begins, and runs until what this returns is dropped.
     pub(super) fn begin(self: &Arc<Self>, process: usize, call: &Call, guard: Arc<Guard>, state: &dyn State) -> Body {
-        self.network.note("begin", || format!("{} {} {:?}", call.name, call.key, guard.fence()));
+        self.network.note("begin", || format!("{} {} {:?}", call.name, call.keys().join(" and "), guard.fence()));
         let mut seen = self.seen();
         let since = self.network.now();
         let asked = seen.pending.get(&call.id).map_or(since, |pending| pending.asked);
-        let live = Live { id: call.id, process, name: call.name.clone(), key: call.key, guard, asked, since };
-        seen.begin(&live, state);
-        seen.look_at_reserved(&live, state);
-        seen.reserve(&live, call.least);
-        seen.keep(process, call.key, call.least);
+        let (name, keys, mode) = (call.name.clone(), call.keys(), call.mode);
+        let live = Live { id: call.id, process, name, keys, mode, guard, asked, since };
+        for key in live.keys.clone() {
+            seen.begin(&live, key, state);
+            seen.look_at_reserved(&live, key, state);
+            seen.reserve(&live, key, call.least);
+            seen.keep(process, key, call.least);
+        }
         seen.live.push(live);
         seen.look(state);
         Body { id: call.id, witness: Arc::clone(self) }
@@ -291,8 +355,10 @@ impl Witness {
         let mut seen = self.seen();
         seen.stops.insert(process, Stop::Killed);
         // What it was about to arrange may be arranged.
-        let arranged: Vec<_> = seen.pending.values().map(|call| (call.process, call.key, call.least)).collect();
-        for (_, key, least) in arranged.into_iter().filter(|(killed, ..)| *killed == process) {
+        let pending = seen.pending.values().filter(|call| call.process == process);
+        let arranged: Vec<_> =
+            pending.flat_map(|call| call.keys.iter().map(|key| (*key, call.least)).collect::<Vec<_>>()).collect();
+        for (key, least) in arranged {
             seen.keep(process, key, least);
         }
         seen.pending.retain(|_, call| call.process != process);
@@ -315,7 +381,7 @@ impl Drop for Body {
         let now = self.witness.network.now();
         let mut seen = self.witness.seen();
         let held = seen.live.iter().find(|live| live.id == self.id && live.guard.is_held());
-        if let Some(key) = held.map(|live| live.key) {
+        for key in held.map(|live| live.keys.clone()).unwrap_or_default() {
             seen.released.insert(key, now);
         }
         seen.live.retain(|live| live.id != self.id);
