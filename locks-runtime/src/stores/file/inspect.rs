@@ -24,8 +24,9 @@ pub(super) async fn inspect(store: Arc<Shared>, scope: Scope) -> Result<Vec<Line
     // First those who wait: by the time of the second look one of them may hold the lock, and is no waiter any more.
     let waited_for = waited_for(&store, &scope)?;
     let held = scan(Arc::clone(&store), scope).await?;
-    for (key, (_, holder)) in held {
-        lines.insert(key.clone(), Line::new(key, vec![holder], Vec::<Holder>::new()));
+    for (key, holds) in held {
+        let holders = holds.into_iter().map(|(_, holder)| holder).collect();
+        lines.insert(key.clone(), Line::new(key, holders, Vec::<Holder>::new()));
     }
     for (key, waiters) in waited_for {
         let line =
@@ -63,7 +64,7 @@ pub(super) async fn scan(store: Arc<Shared>, scope: Scope) -> Result<Held<HoldId
     let mut held = BTreeMap::new();
     for (number, key) in keys.into_iter().enumerate() {
         match look(&store, &key).await {
-            Ok(Some(seen)) => drop(held.insert(key, seen)),
+            Ok(Some(seen)) => drop(held.insert(key, vec![seen])),
             Ok(None) => {}
             Err(error) if matches!(scope, Scope::Prefix(_)) => pass_over(&key, error)?,
             // Of all in scope, only the store knows which one it was.
