@@ -1,5 +1,6 @@
 //! The room that a released lock's record takes: for a moment, if the same lock is held again, and then no more.
 
+use super::line::Line;
 use super::lock_file::LockFile;
 use super::parked::Kept;
 use super::shared::Shared;
@@ -49,7 +50,7 @@ fn empty_one(store: &Shared, lock: &LockFile) -> Result<(), Error> {
     if lock.is_inherited() || !lock.try_lock()? {
         return Ok(());
     }
-    let emptied = lock.read_head().and_then(|record| match store.extended_for(&record) {
+    let emptied = Line::of(lock).extended_beside(store, lock).and_then(|left| match left {
         None => lock.clear(),
         Some(_) => Ok(()),
     });

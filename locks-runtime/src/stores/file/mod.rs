@@ -40,19 +40,24 @@ mod emptying;
 mod entries;
 mod error;
 mod file_system;
+mod hold;
 mod inspect;
 #[cfg(test)]
 mod leftovers;
 mod line;
+mod lock;
 mod lock_file;
 mod parked;
+mod place;
 mod record;
 mod session;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod ticket;
 mod timeline;
 mod trust;
+mod turn;
 mod wait;
 
 use crate::contract::{Capabilities, Change, Line, Native, Pending, Scope, Session, Store, boxed, poll};
@@ -90,7 +95,15 @@ impl FileStore {
 
 impl Store for FileStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { fencing: true, queue_order: true, notices_removal: true, ..Capabilities::default() }
+        Capabilities {
+            fencing: true,
+            queue_order: true,
+            notices_removal: true,
+            shared: true,
+            permits: true,
+            multi_key: true,
+            ..Capabilities::default()
+        }
     }
 
     fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
@@ -119,7 +132,12 @@ impl Store for FileStore {
 
     fn force_release(&self, key: Key) -> Pending<usize> {
         let shared = Arc::clone(&self.0);
-        Box::pin(async move { inspect::force_release(&shared, &key).await })
+        Box::pin(async move { inspect::force_release(&shared, &key, None).await })
+    }
+
+    fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { inspect::force_release(&shared, &key, Some(fence)).await })
     }
 
     fn native(&self) -> Native {
