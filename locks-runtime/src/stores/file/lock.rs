@@ -7,7 +7,7 @@ use super::place::{Place, Wanted, turns};
 use super::record::Record;
 use super::shared::Shared;
 use super::ticket::Ticket;
-use super::turn::{Obstacle, Sleepers, obstacle};
+use super::turn::{Sleepers, obstacle};
 use super::wait::Awaited;
 use crate::contract::Entry;
 use crate::values::error::Error;
@@ -60,8 +60,8 @@ pub(super) enum Refusal {
     Locked,
     /// It stays taken for so long.
     Extended(Duration),
-    /// That one is in front.
-    Behind(Obstacle),
+    /// Others are in front.
+    Behind,
 }
 
 /// What to wait for.
@@ -101,16 +101,15 @@ impl OpenLock {
         if self.held.is_some() || self.ticket.is_some() || !self.line.is_there() {
             return Ok(None);
         }
-        if self.wanted.is_exclusive() {
-            let first = self.line.first(&self.store)?;
-            return Ok(first.map(|(holder, left)| (Some(holder), left)));
-        }
-        let obstacle = obstacle(&self.store, &self.line, self.wanted.mode, &self.line.places()?, true)?;
-        obstacle.map(|obstacle| self.of(&obstacle)).transpose()
+        let is_free = !self.wanted.is_exclusive()
+            && obstacle(&self.store, &self.line, self.wanted.mode, &self.line.places()?, true)?.is_none();
+        if is_free { Ok(None) } else { self.first() }
     }
 
-    fn of(&self, obstacle: &Obstacle) -> Result<Holding, Error> {
-        self.line.holder(&obstacle.place).map(|holder| (holder, obstacle.left))
+    /// The first in the line: who holds the lock beside others, if somebody does, and otherwise who is about to hold it.
+    fn first(&self) -> Result<Option<Holding>, Error> {
+        let first = self.line.first(&self.store)?;
+        Ok(first.map(|(holder, left)| (Some(holder), left)))
     }
 
     /// Takes a place in the line, unless it has one or holds the lock.
@@ -187,7 +186,7 @@ impl OpenLock {
                 Pause::Awaits(Awaited { path, of, pause: PAUSE, limit: LOOK_AROUND })
             }
             Refusal::Extended(left) => Pause::Sleeps((*left).min(LOOK_AROUND)),
-            Refusal::Behind(_) => Pause::Sleeps(PAUSE),
+            Refusal::Behind => Pause::Sleeps(PAUSE),
         })
     }
 
@@ -285,7 +284,7 @@ impl OpenLock {
             Some(ticket) => ticket.ahead()?,
         };
         let obstacle = obstacle(&self.store, &self.line, self.wanted.mode, &ahead, true)?;
-        Ok(obstacle.map(Refusal::Behind))
+        Ok(obstacle.map(|_| Refusal::Behind))
     }
 
     /// Writes down that we hold the lock that was [taken](Self::take), and returns the fence.
@@ -337,15 +336,14 @@ impl OpenLock {
     /// Who has the lock after a try that was refused.
     pub(super) fn refused_by(&self, refusal: &Refusal) -> Result<Holding, Error> {
         let left = match refusal {
-            Refusal::Behind(obstacle) => return self.of(obstacle),
+            Refusal::Behind => return Ok(self.first()?.unwrap_or_default()),
             Refusal::Extended(left) => Some(*left),
             Refusal::Locked => None,
         };
         let Some((lock, _)) = &self.lock else { return Ok((None, left)) };
         let (record, _) = lock.read()?;
         if record.is_shared {
-            let first = self.line.first(&self.store)?;
-            return Ok(first.map_or((None, left), |(holder, left)| (Some(holder), left)));
+            return Ok(self.first()?.unwrap_or((None, left)));
         }
         Ok((record.holder, left))
     }
