@@ -69,6 +69,18 @@ fn blocking_gives_no_number_twice() {
 }
 
 #[test]
+fn transfer_loses_no_money_and_readers_and_semaphore_keep_their_limits() {
+    for (example, expected) in [
+        ("transfer", "no deadlock: {\"alice\": (1000, "),
+        ("readers", "57 searches and 3 rebuilds; up to "),
+        ("semaphore", "30 calls, at most 3 at once"),
+    ] {
+        let (success, printed) = run(example, None);
+        assert!(success && printed.contains(expected), "{example}: {printed}");
+    }
+}
+
+#[test]
 fn by_hand_is_refused_what_is_held() {
     let (success, printed) = run("by_hand", None);
     assert!(success, "{printed}");

@@ -80,8 +80,11 @@ fn check_several(argument: Argument<Expr>, scope: Option<&Scope<'_>>, errors: &m
     let value = without_parentheses(argument.value);
     let Expr::Array(array) = &value else {
         let example = "`keys = [\"/account/{from}\", \"/account/{to}\"]`";
-        let message =
-            format!("`keys` takes an array, such as {example}; for keys that are computed, use `Locks::lock_all`");
+        let instead = match &value {
+            Expr::Lit(literal) => format!("for one lock, write `key = {}`", literal.to_token_stream()),
+            _ => "for keys that are computed, use `Locks::lock_all`".to_owned(),
+        };
+        let message = format!("`keys` takes an array, such as {example}; {instead}");
         errors.at(&value, message);
         return None;
     };

@@ -50,6 +50,7 @@ snapshots! {
     or_instead_of_the_return_type
     plain_fn
     returned_future
+    several_keys
     tokio_main_outside
 }
 

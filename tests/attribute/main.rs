@@ -11,6 +11,7 @@ mod free;
 mod generics;
 mod guard;
 mod impl_future;
+mod keys;
 mod methods;
 mod modes;
 mod options;

@@ -15,8 +15,8 @@ const AT_ONCE: usize = 4;
 
 /// One of those that wait to be sent.
 pub(crate) trait Batched: Send + 'static {
-    /// Of each lock one at most is sent at a time.
-    fn lock(&self) -> &str;
+    /// The locks that it is about: of each, one request at most is sent at a time.
+    fn locks(&self) -> impl Iterator<Item = &str>;
 
     /// How much of the [room](SendsBatches::ROOM) it takes.
     fn weight(&self) -> usize;
@@ -104,7 +104,7 @@ impl<M: Batched> Gathered<M> {
     /// What is sent together.
     fn take(&mut self, room: usize) -> Vec<M> {
         let (mut taken, mut later) = (Vec::new(), Vec::new());
-        let (mut locks, mut left) = (BTreeSet::new(), room);
+        let (mut locks, mut left) = (BTreeSet::<String>::new(), room);
         while let Some(member) = self.waiting.pop_front() {
             if member.weight() > left {
                 later.push(member);
@@ -113,7 +113,10 @@ impl<M: Batched> Gathered<M> {
             if !member.is_wanted() {
                 continue;
             }
-            if locks.insert(member.lock().to_owned()) {
+            let is_free = !member.locks().any(|lock| locks.contains(lock));
+            // Who waits behind this one waits for its locks, too.
+            locks.extend(member.locks().map(str::to_owned));
+            if is_free {
                 left -= member.weight();
                 taken.push(member);
             } else {
@@ -174,8 +177,8 @@ mod tests {
     }
 
     impl Batched for Request {
-        fn lock(&self) -> &str {
-            &self.lock
+        fn locks(&self) -> impl Iterator<Item = &str> {
+            [&*self.lock].into_iter()
         }
 
         fn weight(&self) -> usize {

@@ -4,6 +4,7 @@ use super::explored::request;
 use super::*;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
+use crate::values::mode::Mode;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 
@@ -52,6 +53,80 @@ proptest! {
             match joined {
                 Ok(joined) => drop(positions.insert(id, joined)),
                 Err(_) => drop(tasks.queues[wanted].pop_back()),
+            }
+        }
+        positions.clear();
+        prop_assert!(queues.is_empty());
+    }
+}
+
+/// A request for some of four locks, in the order of arrival.
+#[derive(Clone, Debug)]
+struct Asked {
+    id: PositionId,
+    /// A bit for each lock.
+    locks: u8,
+    mode: Mode,
+    under: Vec<PositionId>,
+}
+
+/// Whether the request at `place` is at the head of all its queues.
+fn holds(all: &[Asked], place: usize) -> bool {
+    let of_lock = |lock: u8| move |asked: &&Asked| asked.locks & lock != 0;
+    [1, 2, 4, 8]
+        .into_iter()
+        .filter(|lock| all[place].locks & lock != 0)
+        .all(|lock| all[place].mode.holds_behind(all[..place].iter().filter(of_lock(lock)).map(|asked| asked.mode)))
+}
+
+/// Whether everybody gets what it waits for, if bodies end as soon as they can.
+fn all_end(mut all: Vec<Asked>) -> bool {
+    loop {
+        let waiting: Vec<PositionId> =
+            (0..all.len()).filter(|&place| !holds(&all, place)).flat_map(|place| all[place].under.clone()).collect();
+        match (0..all.len()).find(|&place| holds(&all, place) && !waiting.contains(&all[place].id)) {
+            Some(over) => drop(all.remove(over)),
+            None => return all.is_empty(),
+        }
+    }
+}
+
+proptest! {
+    /// Somebody asks for one to four locks as a reader or a writer, under some of the holds there are, or somebody goes.
+    #[test]
+    fn requests_for_several_locks_hold_by_the_rule_and_circles_through_them_are_refused(
+        steps in prop::collection::vec((1..16_u8, any::<bool>(), any::<u16>(), 0..4_u8, any::<prop::sample::Index>()), 1..25)
+    ) {
+        let (queues, mut all, mut positions) = (Queues::<()>::default(), Vec::<Asked>::new(), HashMap::new());
+        for (id, (locks, is_reader, under, goes, who)) in (1..).zip(steps) {
+            if goes == 0 {
+                if !all.is_empty() {
+                    let gone = all.remove(who.index(all.len()));
+                    positions.remove(&gone.id);
+                }
+            } else {
+                let mode = if is_reader { Mode::Shared } else { Mode::Exclusive };
+                let holders = (0..all.len()).filter(|&place| holds(&all, place));
+                let under: Vec<PositionId> =
+                    holders.enumerate().filter(|(nth, _)| under >> (2 * nth.min(&7)) & 3 == 3).map(|(_, place)| all[place].id).collect();
+                let asked = Asked { id, locks, mode, under };
+                let mut keys = (0..4).filter(|bit| locks >> bit & 1 == 1).map(|bit| Key::new(bit.to_string()).unwrap());
+                let mut new = request(&keys.next().unwrap(), Holder::default(), &asked.under);
+                (new.others, new.options.mode) = (keys.collect(), mode);
+                let joined = queues.join(&QueueName::Lock(new.key.clone()), id, &Arc::new(new));
+                all.push(asked);
+                prop_assert_eq!(joined.is_ok(), all_end(all.clone()), "{:?}", all);
+                match joined {
+                    Ok(joined) => drop(positions.insert(id, joined)),
+                    Err(_) => drop(all.pop()),
+                }
+            }
+            for (place, asked) in all.iter().enumerate() {
+                let is_head = match positions.get_mut(&asked.id).unwrap() {
+                    Joined::Head(_) => true,
+                    Joined::Behind(position, _) => position.is_at_head(),
+                };
+                prop_assert_eq!(is_head, holds(&all, place), "{:?} of {:?}", asked, all);
             }
         }
         positions.clear();

@@ -3,9 +3,9 @@
 use super::member::{Member, QueueName};
 use super::single::Queue;
 use super::waits::Waits;
-use crate::values::mode::Ahead;
+use crate::values::mode::{Ahead, Mode};
 use crate::world::clock::Moment;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 type Queues<H> = HashMap<QueueName, Queue<H>>;
@@ -22,10 +22,31 @@ pub(super) fn begin_at_head<H>(queues: &mut Queues<H>, member: &Arc<Member>) -> 
     true
 }
 
-/// Those of the queue that wait in others, too, and keep those behind them waiting.
-pub(super) fn waiting<H>(queue: &Queue<H>) -> impl Iterator<Item = &Arc<Member>> {
-    let waiting = if queue.of_several > 0 { Some(queue.waiting.values()) } else { None };
-    waiting.into_iter().flatten().map(|(member, _)| member).filter(|member| !member.others.is_empty())
+/// Those that came before `bound` and wait in other queues, too.
+pub(super) fn waiting<H>(queue: &Queue<H>, bound: u64) -> impl Iterator<Item = &Arc<Member>> {
+    let waiting = if queue.of_several > 0 { Some(queue.waiting.range(..bound)) } else { None };
+    waiting.into_iter().flatten().map(|(_, (member, _))| member).filter(|member| !member.others.is_empty())
+}
+
+/// Who came to the queue before this arrival keeps a member of this mode and `arrival` waiting, if it waits itself: whoever may
+/// hold the lock beside it does not.
+pub(super) fn depends_up_to<H>(queue: &Queue<H>, arrival: u64, mode: Mode) -> u64 {
+    if queue.of_several == 0 {
+        return 0;
+    }
+    let is_beside = |other| std::mem::discriminant(&other) == std::mem::discriminant(&mode) && mode != Mode::Exclusive;
+    let mut before = queue.waiting.range(..arrival).rev().map(|(at, (member, _))| (*at, member.mode()));
+    before.find(|(_, other)| !is_beside(*other)).map_or(0, |(at, _)| at + 1)
+}
+
+/// The same of the members that wait there since these arrivals, if the queue keeps any of them waiting.
+pub(super) fn depends_up_to_any<H>(queue: &Queue<H>, arrivals: &BTreeSet<u64>) -> Option<u64> {
+    if queue.of_several == 0 {
+        return Some(0);
+    }
+    let waiting = arrivals.iter().filter_map(|arrival| queue.waiting.get(arrival)).map(|(member, _)| member);
+    let kept = waiting.filter(|member| !lets_hold(queue, member));
+    kept.map(|member| depends_up_to(queue, member.arrival, member.mode())).max()
 }
 
 /// The head of a queue that keeps `member` waiting.

@@ -12,10 +12,10 @@ use crate::values::mode::Mode;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// The queues in which requests under each hold wait without a limit, with how many do.
+/// The queues in which requests under each hold wait without a limit, with their arrivals there.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
-    by_hold: BTreeMap<PositionId, BTreeMap<QueueName, usize>>,
+    by_hold: BTreeMap<PositionId, BTreeMap<QueueName, BTreeSet<u64>>>,
     /// How many queues were looked at.
     #[cfg(test)]
     pub(super) looks: std::cell::Cell<u64>,
@@ -35,7 +35,7 @@ impl Waits {
     pub(super) fn begin(&mut self, member: &Member) {
         for hold in depends(member) {
             for name in member.names() {
-                *self.by_hold.entry(hold).or_default().entry(name.clone()).or_default() += 1;
+                self.by_hold.entry(hold).or_default().entry(name.clone()).or_default().insert(member.arrival);
             }
         }
     }
@@ -45,9 +45,9 @@ impl Waits {
         for hold in depends(member) {
             let Some(queues) = self.by_hold.get_mut(&hold) else { continue };
             for name in member.names() {
-                if let Some(count) = queues.get_mut(name) {
-                    *count -= 1;
-                    if *count == 0 {
+                if let Some(arrivals) = queues.get_mut(name) {
+                    arrivals.remove(&member.arrival);
+                    if arrivals.is_empty() {
                         queues.remove(name);
                     }
                 }
@@ -72,26 +72,31 @@ impl Waits {
             return None;
         }
         let around: BTreeSet<PositionId> = request.under.iter().copied().collect();
-        let mut open: Vec<QueueName> = asked.cloned().collect();
-        let (mut reached, mut came_from) = (open.iter().cloned().collect::<BTreeSet<_>>(), BTreeMap::new());
-        while let Some(name) = open.pop() {
+        let mut search = Search { reached: BTreeMap::new(), came_from: BTreeMap::new(), open: Vec::new() };
+        for name in asked {
+            // Of several queues some may let it hold at once.
+            if let Some(queue) = queue(name).filter(|queue| !queue.members.let_hold(request.options.mode)) {
+                search.reach(name, several::depends_up_to(queue, u64::MAX, request.options.mode), None);
+            }
+        }
+        while let Some((name, bound)) = search.open.pop() {
             #[cfg(test)]
             self.looks.set(self.looks.get() + 1);
-            let Some(queue) = queue(&name) else { continue };
-            let heads = &queue.heads;
+            let Some(here) = queue(&name) else { continue };
             // Any of several permits may come back.
-            let are_permits = heads.iter().nth(1).is_some_and(|head| matches!(head.member.mode(), Mode::Permits(_)));
-            if are_permits && !heads.iter().all(|head| around.contains(&head.member.id)) {
+            let are_permits =
+                here.heads.iter().nth(1).is_some_and(|head| matches!(head.member.mode(), Mode::Permits(_)));
+            if are_permits && !here.heads.iter().all(|head| around.contains(&head.member.id)) {
                 continue;
             }
-            for head in heads.iter().map(|head| &head.member).chain(several::waiting(queue)) {
+            for head in here.heads.iter().map(|head| &head.member).chain(several::waiting(here, bound)) {
                 if around.contains(&head.id) {
-                    return Some(way_to((name, head.id), &came_from));
+                    return Some(way_to((name, head.id), &search.came_from));
                 }
-                for next in self.by_hold.get(&head.id).into_iter().flat_map(BTreeMap::keys) {
-                    if reached.insert(next.clone()) {
-                        came_from.insert(next.clone(), (name.clone(), head.id));
-                        open.push(next.clone());
+                for (next, arrivals) in self.by_hold.get(&head.id).into_iter().flatten() {
+                    let Some(there) = queue(next) else { continue };
+                    if let Some(bound) = several::depends_up_to_any(there, arrivals) {
+                        search.reach(next, bound, Some((&name, head.id)));
                     }
                 }
             }
@@ -102,6 +107,27 @@ impl Waits {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.by_hold.is_empty()
+    }
+}
+
+/// What a search for a circle has reached.
+struct Search {
+    /// The queues, each with the arrival up to which those were looked at that wait there for several locks.
+    reached: BTreeMap<QueueName, u64>,
+    came_from: BTreeMap<QueueName, (QueueName, PositionId)>,
+    open: Vec<(QueueName, u64)>,
+}
+
+impl Search {
+    fn reach(&mut self, name: &QueueName, bound: u64, from: Option<(&QueueName, PositionId)>) {
+        if self.reached.get(name).is_some_and(|before| *before >= bound) {
+            return;
+        }
+        let is_new = self.reached.insert(name.clone(), bound).is_none();
+        if let Some((before, id)) = from.filter(|_| is_new) {
+            self.came_from.insert(name.clone(), (before.clone(), id));
+        }
+        self.open.push((name.clone(), bound));
     }
 }
 

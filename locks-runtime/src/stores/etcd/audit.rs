@@ -6,6 +6,7 @@ use super::lapse;
 use super::lease;
 use super::names;
 use super::queue;
+use super::several;
 use super::shared::Shared;
 use crate::contract::Entry;
 use crate::values::target::TARGET;
@@ -22,9 +23,13 @@ pub(super) async fn audit(shared: &Shared) {
     });
     let Ok(keys) = lease::keys(&shared.client, shared.lease()).await else { return };
     withdraw_unknown(shared, &keys).await;
-    let found: BTreeSet<u64> = keys.iter().filter_map(|key| names::entry_number(key, shared.name)).collect();
-    for (entry, created) in expected.iter().filter(|(entry, _)| !found.contains(&entry.number)) {
-        look_for(shared, entry, *created).await;
+    let found: BTreeSet<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+    for (entry, created) in expected {
+        for (key, single) in shared.keys(&entry).into_iter().zip(several::singles(&entry)) {
+            if !found.contains(key.as_bytes()) {
+                look_for(shared, &single, created).await;
+            }
+        }
     }
 }
 
@@ -46,8 +51,8 @@ async fn withdraw_unknown(shared: &Shared, keys: &[Vec<u8>]) {
             key,
             "withdrawing an entry that nobody owns: the request that created it was never answered, or a snapshot was restored"
         );
-        let ours = Compare::lease(key.clone(), CompareOp::Equal, shared.lease());
-        if shared.client.transaction(&queue::delete(ours, &key).transaction()).await.is_err() {
+        let ours = |key: &str| Compare::lease(key, CompareOp::Equal, shared.lease());
+        if shared.client.transaction(&queue::delete(&[key], ours).transaction()).await.is_err() {
             shared.entries.orphaned_again();
         }
     }

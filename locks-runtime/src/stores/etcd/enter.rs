@@ -12,6 +12,7 @@ use crate::contract::{Entered, Entry, WhenBusy};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::mode::Mode;
+use etcd_client::{Compare, CompareOp};
 use std::sync::Arc;
 
 pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
@@ -53,7 +54,12 @@ pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBu
 }
 
 /// The entries ahead, from the first page unless that is full of nested locks' keys.
-async fn ahead(shared: &Shared, entry: &Entry, view: &QueueView, own: i64) -> Result<Option<Ahead>, Failure> {
+pub(super) async fn ahead(
+    shared: &Shared,
+    entry: &Entry,
+    view: &QueueView,
+    own: i64,
+) -> Result<Option<Ahead>, Failure> {
     match view.ahead(&shared.range(entry), entry.mode, own) {
         Some(ahead) => Ok(Some(ahead)),
         None => wait::read_ahead(shared, entry, own).await,
@@ -78,7 +84,9 @@ async fn hold_or_withdraw(shared: &Shared, entry: &Entry, view: &QueueView, own:
         Some(_) => {}
         None => return Err(Error::lost(ENTRY_DELETED)),
     }
-    shared.transaction(entry, &queue::delete(shared.is_there(entry, own), &shared.key(entry)).transaction()).await?;
+    let key = [shared.key(entry)];
+    let is_there = |key: &str| Compare::create_revision(key, CompareOp::Equal, own);
+    shared.transaction(entry, &queue::delete(&key, is_there).transaction()).await?;
     let range = shared.range(entry);
     let first = shared.client.get(range.start(), &queue::first_records(&range)).await?;
     let view = QueueView { page: queue::keys(&first), ..QueueView::default() };

@@ -94,12 +94,12 @@ async fn tie(shared: &Shared, entry: &Entry, own: Option<OwnLease>, then: Moment
             Some(Ok(Some((extension.modified, created))))
         });
         let Some((since, created)) = next.flatten().ok_or_else(gone)?? else { return Ok(()) };
-        let key = shared.key(entry);
-        let unchanged = Compare::mod_revision(key.clone(), CompareOp::Equal, since);
-        let tied = shared.transaction(entry, &queue::tie(unchanged, &key, entry.holder.to_json(), lease)).await?;
+        let keys = shared.keys(entry);
+        let unchanged = |key: &str| Compare::mod_revision(key, CompareOp::Equal, since);
+        let tied = shared.transaction(entry, &queue::tie(&keys, unchanged, &entry.holder.to_json(), lease)).await?;
         let (since, now_on) = if tied.succeeded() {
             (queue::revision(tied.header()), lease)
-        } else if let Some(read) = queue::key_read(&tied).filter(|read| read.created == created) {
+        } else if let Some(read) = queue::key_read(&tied, keys.len(), created) {
             // An earlier request was carried out after all. The lease was read with the record: in keys alone, etcd 3.7
             // shows none.
             (read.modified, read.lease)

@@ -8,7 +8,7 @@ use super::client::Client;
 use super::error::{Failure, Verdict};
 use super::names::{self, QueueRange};
 use super::queue::{self, QueueKey};
-use crate::contract::{Line, Scope};
+use crate::contract::{Line, Listed, Scope};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
@@ -93,8 +93,9 @@ fn scope_name(namespace: &str, scope: &Scope) -> String {
     }
 }
 
-/// Deletes the entries that hold the lock, and no others: returns how many that were.
-pub(super) async fn force_release(client: &Client, key: &Key) -> Result<usize, Error> {
+/// Deletes the entries that hold the lock, or of them the one that was created at this revision, and no others: returns how
+/// many that were.
+pub(super) async fn force_release(client: &Client, key: &Key, created: Option<u64>) -> Result<usize, Error> {
     let range = QueueRange::new(&client.config.namespace, key);
     let all =
         GetOptions::new().with_range(range.end()).with_keys_only().with_sort(SortTarget::Create, SortOrder::Ascend);
@@ -102,7 +103,8 @@ pub(super) async fn force_release(client: &Client, key: &Key) -> Result<usize, E
     let keys = queue::keys(&answer);
     let (holders, _) = split(keys.iter().filter(|found| range.contains(&found.key)));
     let mut deleted = 0;
-    for holder in holders {
+    let is_meant = |holder: &&QueueKey| created.is_none_or(|created| queue::fence(holder.created) == created);
+    for holder in holders.into_iter().filter(is_meant) {
         deleted += usize::from(delete(client, &range, holder).await?);
     }
     Ok(deleted)
@@ -111,8 +113,8 @@ pub(super) async fn force_release(client: &Client, key: &Key) -> Result<usize, E
 /// Whether the key was there, and is no more.
 async fn delete(client: &Client, range: &QueueRange, holder: &QueueKey) -> Result<bool, Error> {
     let holder_key = String::from_utf8_lossy(&holder.key).into_owned();
-    let is_there = Compare::create_revision(holder_key.clone(), CompareOp::Equal, holder.created);
-    let delete = queue::delete(is_there, &holder_key).transaction();
+    let is_there = |key: &str| Compare::create_revision(key, CompareOp::Equal, holder.created);
+    let delete = queue::delete(&[holder_key], is_there).transaction();
     let attempts = AtomicU32::new(0);
     let answer = client
         .request(|connection| {
@@ -160,8 +162,9 @@ impl Queues {
         locks
             .map(|(lock, queue)| {
                 let (holders, waiters) = split(queue.values());
-                let records = |keys: Vec<&QueueKey>| keys.into_iter().map(QueueKey::holder).collect();
-                Line::new(lock, records(holders), records(waiters))
+                let listed = |key: &QueueKey| Listed::from(key.holder()).with_fence(queue::fence(key.created));
+                let waiters = waiters.into_iter().map(QueueKey::holder).collect();
+                Line::new(lock, holders.into_iter().map(listed).collect(), waiters)
             })
             .collect()
     }

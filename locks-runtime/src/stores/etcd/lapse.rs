@@ -6,6 +6,7 @@ use super::error::{ENTRY_DELETED, Failure, Verdict};
 use super::own_lease;
 use super::part::Part;
 use super::queue;
+use super::several;
 use super::shared::Shared;
 use crate::contract::Entry;
 use crate::values::error::{Error, ErrorKind};
@@ -19,12 +20,22 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 /// Takes the entry out of the store.
 pub(super) async fn leave(shared: &Shared, entry: &Entry) -> Result<(), Error> {
     let created = shared.entries.leaving(entry.number, |state| state.created).flatten();
-    let ours = match created {
-        Some(created) => shared.is_there(entry, created),
-        None => Compare::lease(shared.key(entry), CompareOp::Equal, shared.lease()),
+    let lease = shared.lease();
+    let is_ours = |key: &str| match created {
+        Some(created) => Compare::create_revision(key, CompareOp::Equal, created),
+        None => Compare::lease(key, CompareOp::Equal, lease),
     };
-    let part = Part::of(&shared.range(entry), queue::delete(ours, &shared.key(entry)));
-    if let Err(failure) = batch::carry_out(&shared.client, part).await {
+    let keys = shared.keys(entry);
+    let part = Part::about(&shared.ranges(entry), queue::delete(&keys, is_ours));
+    let mut left = batch::carry_out(&shared.client, part).await.map(|carried| carried.succeeded);
+    // Of several one may be gone: each of the others is by itself.
+    for (key, range) in keys.iter().zip(shared.ranges(entry)).filter(|_| !entry.others.is_empty()) {
+        if matches!(left, Ok(false)) {
+            let part = Part::of(&range, queue::delete(std::slice::from_ref(key), is_ours));
+            left = batch::carry_out(&shared.client, part).await.map(|_| false);
+        }
+    }
+    if let Err(failure) = left {
         let failure = failure.about(shared.range(entry).start());
         if failure.verdict.is_permanent() {
             // A right that was revoked may be granted again: renewals of the session retry it.
@@ -77,6 +88,9 @@ pub(super) async fn lapse(shared: &Shared, entry: &Entry, rest: Duration) -> Res
 }
 
 async fn is_there(shared: &Shared, entry: &Entry, created: i64) -> Result<bool, Failure> {
+    if !entry.others.is_empty() {
+        return several::are_there(shared, entry, created).await;
+    }
     let read = shared.client.get(shared.key(entry), &GetOptions::new().with_keys_only()).await;
     let read = read.map_err(|failure| failure.about(shared.range(entry).start()))?;
     Ok(read.kvs().iter().any(|kv| kv.create_revision() == created))
@@ -85,8 +99,8 @@ async fn is_there(shared: &Shared, entry: &Entry, created: i64) -> Result<bool, 
 /// Ties the entry to a new lease for `rest`, whatever it was tied to. Returns whether it was there.
 async fn tie_for(shared: &Shared, entry: &Entry, created: i64, rest: Duration) -> Result<bool, Failure> {
     let own = own_lease::grant(shared, rest).await?;
-    let is_there = shared.is_there(entry, created);
-    let tying = queue::tie(is_there, &shared.key(entry), entry.holder.to_json(), own.id);
+    let is_there = |key: &str| Compare::create_revision(key, CompareOp::Equal, created);
+    let tying = queue::tie(&shared.keys(entry), is_there, &entry.holder.to_json(), own.id);
     let tied = shared.transaction(entry, &tying).await?;
     if tied.succeeded() {
         // Only a late request can come after this one, and that fails: its condition is a revision before this one.

@@ -60,6 +60,7 @@ mod relocate;
 mod removed;
 mod renew;
 mod session;
+mod several;
 mod shared;
 mod split;
 mod survey;
@@ -109,6 +110,7 @@ impl Store for Etcd {
             notices_removal: true,
             shared: true,
             permits: true,
+            multi_key: true,
             ..Capabilities::default()
         }
     }
@@ -128,10 +130,15 @@ impl Store for Etcd {
 
     fn force_release(&self, key: Key) -> Pending<usize> {
         let client = Arc::clone(&self.client);
-        Box::pin(async move { inspect::force_release(&client, &key).await })
+        Box::pin(async move { inspect::force_release(&client, &key, None).await })
     }
 
     /// Makes clients of the same cluster.
+    fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
+        let client = Arc::clone(&self.client);
+        Box::pin(async move { inspect::force_release(&client, &key, Some(fence)).await })
+    }
+
     fn native(&self) -> Native {
         let client = Arc::clone(&self.client);
         Native(NativeKind::EtcdClient(Arc::new(move || {

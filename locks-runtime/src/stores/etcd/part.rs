@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 /// A request that may share a transaction with others.
 pub(super) struct Part {
     /// No transaction has two parts of one lock.
-    lock: String,
+    locks: Vec<String>,
     pub(super) request: Conditional,
     /// The entry that it may put into the store.
     puts: Option<(Arc<Ledger<EntryState>>, Arc<Entry>)>,
@@ -74,8 +74,8 @@ impl Deref for Waiting {
 }
 
 impl Batched for Waiting {
-    fn lock(&self) -> &str {
-        &self.part.0.lock
+    fn locks(&self) -> impl Iterator<Item = &str> {
+        self.part.0.locks.iter().map(String::as_str)
     }
 
     fn weight(&self) -> usize {
@@ -89,7 +89,12 @@ impl Batched for Waiting {
 
 impl Part {
     pub(super) fn of(lock: &QueueRange, request: Conditional) -> Self {
-        Self { lock: lock.start().to_owned(), request, puts: None }
+        Self::about(std::slice::from_ref(lock), request)
+    }
+
+    pub(super) fn about(locks: &[QueueRange], request: Conditional) -> Self {
+        let locks = locks.iter().map(|lock| lock.start().to_owned()).collect();
+        Self { locks, request, puts: None }
     }
 
     /// The same, which may put the entry into the store.

@@ -156,15 +156,38 @@ pub(super) fn up_to(range: &QueueRange, own: i64, limit: i64) -> GetOptions {
         .with_limit(limit)
 }
 
-/// Puts the record again, under `lease`, only while `condition` is true of the key; reads the key otherwise, and with its
-/// record, because etcd 3.7 shows no lease without it.
-pub(super) fn tie(condition: Compare, key: &str, record: Vec<u8>, lease: i64) -> Txn {
-    Txn::new().when([condition]).and_then([put(key, record, lease)]).or_else([TxnOp::get(key, None)])
+/// Puts the record again under each of the keys, with `lease`, only while `condition` is true of all of them; reads the keys
+/// otherwise, and with their records, because etcd 3.7 shows no lease without them.
+pub(super) fn tie(keys: &[String], condition: impl Fn(&str) -> Compare, record: &[u8], lease: i64) -> Txn {
+    let puts: Vec<TxnOp> = keys.iter().map(|key| put(key, record.to_vec(), lease)).collect();
+    let reads: Vec<TxnOp> = keys.iter().map(|key| TxnOp::get(key.as_str(), None)).collect();
+    Txn::new().when(keys.iter().map(|key| condition(key)).collect::<Vec<_>>()).and_then(puts).or_else(reads)
 }
 
-/// Deletes the key, only while `condition` is true of it.
-pub(super) fn delete(condition: Compare, key: &str) -> Conditional {
-    Conditional { conditions: vec![condition], then: vec![TxnOp::delete(key, None)], otherwise: Vec::new() }
+/// Deletes the keys, only while `condition` is true of all of them.
+pub(super) fn delete(keys: &[String], condition: impl Fn(&str) -> Compare) -> Conditional {
+    let then = keys.iter().map(|key| TxnOp::delete(key.as_str(), None)).collect();
+    Conditional { conditions: keys.iter().map(|key| condition(key)).collect(), then, otherwise: Vec::new() }
+}
+
+/// Several as one, all of which happens or nothing.
+pub(super) fn all(parts: &[Conditional]) -> Conditional {
+    Conditional {
+        conditions: parts.iter().flat_map(|part| part.conditions.iter().cloned()).collect(),
+        then: parts.iter().flat_map(|part| part.then.iter().cloned()).collect(),
+        otherwise: parts.iter().flat_map(|part| part.otherwise.iter().cloned()).collect(),
+    }
+}
+
+/// What came of each of the parts of [`all`].
+pub(super) fn each(parts: &[Conditional], carried: Carried) -> Vec<Carried> {
+    let Carried { revision, succeeded, responses } = carried;
+    let mut responses = responses.into_iter();
+    let carried = parts.iter().map(|part| {
+        let count = if succeeded { part.then.len() } else { part.otherwise.len() };
+        Carried { revision, succeeded, responses: responses.by_ref().take(count).collect() }
+    });
+    carried.collect()
 }
 
 fn put(key: &str, record: Vec<u8>, lease: i64) -> TxnOp {
@@ -217,12 +240,11 @@ pub(super) fn merged(
     (all, last.is_some())
 }
 
-/// The key that the else branch of [`tie`] read.
-pub(super) fn key_read(answer: &TxnResponse) -> Option<QueueKey> {
-    answer.op_responses().into_iter().find_map(|response| match response {
-        TxnOpResponse::Get(range) => keys(&range).into_iter().next(),
-        _ => None,
-    })
+/// The first of the keys that the else branch of [`tie`] read, if all `count` of them are there since `created`.
+pub(super) fn key_read(answer: &TxnResponse, count: usize, created: i64) -> Option<QueueKey> {
+    let read: Vec<QueueKey> = ranges(&answer.op_responses()).into_iter().flat_map(|(keys, _)| keys).collect();
+    let is_all = read.len() == count && read.iter().all(|key| key.created == created);
+    read.into_iter().next().filter(|_| is_all)
 }
 
 pub(super) fn keys(range: &GetResponse) -> Vec<QueueKey> {

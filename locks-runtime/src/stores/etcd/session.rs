@@ -4,7 +4,7 @@ use super::client::Client;
 use super::shared::Shared;
 use super::split::Split;
 use super::survey::{self, CONFIRM_WITHIN};
-use super::{enter, extend, lapse, lease, removed, renew, wait};
+use super::{enter, extend, lapse, lease, removed, renew, several, wait};
 use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, NativeKind, Renewal, Session, WhenBusy, boxed};
 use crate::values::error::{Error, ErrorKind};
 use std::convert::Infallible;
@@ -31,11 +31,17 @@ impl AsyncSession for Shared {
     }
 
     async fn enter(self: Arc<Self>, entry: Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
-        self.in_its_era(enter::enter(&self, &entry, when_busy)).await
+        if entry.others.is_empty() {
+            return self.in_its_era(enter::enter(&self, &entry, when_busy)).await;
+        }
+        self.in_its_era(Box::pin(several::enter(&self, &entry, when_busy))).await
     }
 
     async fn wait_turn(self: Arc<Self>, entry: Arc<Entry>) -> Result<Grant, Error> {
-        self.in_its_era(wait::wait_turn(&self, &entry)).await
+        if entry.others.is_empty() {
+            return self.in_its_era(wait::wait_turn(&self, &entry)).await;
+        }
+        self.in_its_era(Box::pin(several::wait_turn(&self, &entry))).await
     }
 
     async fn extend(self: Arc<Self>, entry: Arc<Entry>, least: Duration) -> Result<(), Error> {
@@ -51,7 +57,10 @@ impl AsyncSession for Shared {
     }
 
     async fn removed(self: Arc<Self>, entry: Arc<Entry>) -> Result<Infallible, Error> {
-        self.in_its_era(removed::removed(&self, &entry)).await
+        if entry.others.is_empty() {
+            return self.in_its_era(removed::removed(&self, &entry)).await;
+        }
+        self.in_its_era(several::removed(&self, &entry)).await
     }
 
     async fn close(self: Arc<Self>) -> Result<(), Error> {

@@ -65,6 +65,16 @@ impl Shared {
         self.range(entry).entry(self.name, entry)
     }
 
+    /// Those of all its locks, in order.
+    pub(super) fn ranges(&self, entry: &Entry) -> Vec<QueueRange> {
+        entry.keys().map(|key| QueueRange::new(&self.client.config.namespace, key)).collect()
+    }
+
+    /// The entry's key in the queue of each of its locks.
+    pub(super) fn keys(&self, entry: &Entry) -> Vec<String> {
+        self.ranges(entry).iter().map(|range| range.entry(self.name, entry)).collect()
+    }
+
     /// The lease to which new entries are tied.
     pub(super) fn lease(&self) -> i64 {
         self.lease.load(Ordering::Acquire)

@@ -26,8 +26,8 @@ pub(super) struct Outcome {
 }
 
 impl Batched for Waiting {
-    fn lock(&self) -> &str {
-        &self.name
+    fn locks(&self) -> impl Iterator<Item = &str> {
+        [&*self.name].into_iter()
     }
 
     fn weight(&self) -> usize {

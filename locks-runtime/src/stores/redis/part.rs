@@ -34,8 +34,8 @@ pub(super) enum Outcome {
 }
 
 impl Batched for Waiting {
-    fn lock(&self) -> &str {
-        &self.part.lock
+    fn locks(&self) -> impl Iterator<Item = &str> {
+        [&*self.part.lock].into_iter()
     }
 
     fn weight(&self) -> usize {

@@ -79,6 +79,7 @@ mod permits;
 mod polling;
 mod sessions;
 mod several;
+mod together;
 mod waiting;
 
 /// How long a case may take before it counts as hanging; most take milliseconds.
@@ -156,6 +157,7 @@ fn all() -> Vec<Case> {
         permits::cases(),
         keys::cases(),
         several::cases(),
+        together::cases(),
         inspecting::cases(),
         contract::cases(),
         sessions::cases(),
