@@ -298,8 +298,7 @@ fn processes_that_want_several_locks_never_wait_for_each_other() {
 fn processes_in_turn_never_are_more_than_there_are_permits() {
     const WORKERS: usize = 5;
     let store = Store::new();
-    let mut workers: Vec<Child> =
-        (0..WORKERS).map(|_| store.worker(&["inside", "2", "40", "URL", KEY])).collect();
+    let mut workers: Vec<Child> = (0..WORKERS).map(|_| store.worker(&["inside", "2", "40", "URL", KEY])).collect();
     let mut times: Vec<(i128, i64)> = Vec::new();
     for worker in &mut workers {
         for _ in 0..40 {
@@ -325,7 +324,11 @@ async fn a_reader_whose_ticket_is_deleted_has_lost_the_lock() {
     for what in ["k.line", "k.lock"] {
         let guard = held(&locks, Mode::Shared).await;
         let path = store.0.path().join("locks").join(what);
-        if path.is_dir() { std::fs::remove_dir_all(path).unwrap() } else { std::fs::remove_file(path).unwrap() }
+        if path.is_dir() {
+            std::fs::remove_dir_all(path).unwrap()
+        } else {
+            std::fs::remove_file(path).unwrap()
+        }
         assert_eq!(support::in_time(guard.lost()).await.kind(), ErrorKind::Lost, "{what}");
         drop(guard);
         held(&locks, Mode::Exclusive).await.release().await.unwrap();

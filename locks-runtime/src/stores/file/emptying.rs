@@ -37,11 +37,14 @@ pub(super) fn empty_all(store: &Shared) {
 }
 
 fn empty(store: &Shared, is_due: impl Fn(&Kept) -> bool) {
-    for Kept { lock, .. } in store.parked.take_if(is_due) {
-        if let Err(error) = empty_one(store, &lock) {
-            // The lock is free all the same.
-            tracing::debug!(target: TARGET, error = %error.chain(), "a released lock's record stays in its file");
-        }
+    store.parked.take_if(is_due).iter().for_each(|Kept { lock, .. }| empty_now(store, lock));
+}
+
+/// Empties the file of a lock that was released a moment ago.
+pub(super) fn empty_now(store: &Shared, lock: &LockFile) {
+    if let Err(error) = empty_one(store, lock) {
+        // The lock is free all the same.
+        tracing::debug!(target: TARGET, error = %error.chain(), "a released lock's record stays in its file");
     }
 }
 

@@ -148,10 +148,11 @@ impl Hold {
         }
         let Self { store, key, lock, opened, ticket, .. } = self;
         let has_room = store.parked.has_room();
+        let is_alone = ticket.is_none();
         // What the file says of those who share the lock is the same for each of them.
-        let is_kept = has_room && (ticket.is_some() || (!self.is_extension_written && lock.unname().is_ok()));
+        let is_kept = has_room && (!is_alone || (!self.is_extension_written && lock.unname().is_ok()));
         if !is_kept
-            && ticket.is_none()
+            && is_alone
             && let Err(error) = lock.clear()
         {
             // The lock is free all the same; only the file names the former holder until the next one acquires it.
@@ -160,8 +161,10 @@ impl Hold {
         lock.unlock();
         // Who waits for the ticket finds the file unlocked.
         drop(ticket);
-        if is_kept {
-            emptying::keep(&store, &key, lock, opened);
+        match (is_kept, is_alone) {
+            (true, _) => emptying::keep(&store, &key, lock, opened),
+            (false, true) => {}
+            (false, false) => emptying::empty_now(&store, &lock),
         }
     }
 }

@@ -173,7 +173,8 @@ fn listed(
     let mut listed = Listed::from(store.describe(holder, left));
     listed.fence = fence;
     listed.since_ms = since_ms;
-    listed.until_ms = left.map(|left| store.world.wall_ms().saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
+    listed.until_ms =
+        left.map(|left| store.world.wall_ms().saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
     listed
 }
 

@@ -156,7 +156,10 @@ async fn idle_files_are_removed_and_fences_go_on() {
     }
     session.leave(released).await.unwrap();
     // Of a process that was killed.
-    leave_record_of(directory.path(), &Record { fence: Some(fence * 2), holder: Some(dead_holder()), ..Record::default() });
+    leave_record_of(
+        directory.path(),
+        &Record { fence: Some(fence * 2), holder: Some(dead_holder()), ..Record::default() },
+    );
     let names = || {
         let names =
             fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());

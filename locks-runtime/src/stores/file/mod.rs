@@ -33,6 +33,8 @@
 //!
 //! On a file system that ignores case, keys that differ in nothing else share one lock.
 
+#[cfg(test)]
+mod beside;
 mod clean_up;
 mod counter;
 mod directory;

@@ -115,7 +115,8 @@ pub(super) fn are_beside(one: Mode, other: Mode) -> bool {
 pub(super) fn turns(ahead: &[Place]) -> u32 {
     let (mut all, mut turns, mut last) = (Ahead::default(), 0_u32, None);
     for mode in ahead.iter().map(|place| place.wanted.mode) {
-        let is_with_the_last = last.is_some() && (all.let_hold(mode) || (last, mode) == (Some(Mode::Shared), Mode::Shared));
+        let is_with_the_last =
+            last.is_some() && (all.let_hold(mode) || (last, mode) == (Some(Mode::Shared), Mode::Shared));
         turns = turns.saturating_add(u32::from(!is_with_the_last));
         all.push(mode);
         last = Some(mode);

@@ -74,7 +74,14 @@ type Idle = (InPlace, Option<(i64, i64)>);
 impl Sleepers {
     /// Takes its place from the first one in the line, if nobody has acquired a free lock for long: that process is stopped. Who
     /// has more turns in front waits longer, so that each of them has its chance.
-    pub(super) fn pass_over(&mut self, store: &Shared, key: &Key, line: &Line, own: &Place, turns: u32) -> Result<(), Error> {
+    pub(super) fn pass_over(
+        &mut self,
+        store: &Shared,
+        key: &Key,
+        line: &Line,
+        own: &Place,
+        turns: u32,
+    ) -> Result<(), Error> {
         let lock = store.directory.existing(key, false)?;
         let idle = lock.as_ref().map_or(Ok(None), |lock| idle(store, lock, line))?;
         let now = store.world.now();
