@@ -32,27 +32,33 @@ fn calls_of_a_turn(mode: &str, keys: &[&str]) -> Option<usize> {
     Some((many - few + TURNS / 2) / TURNS)
 }
 
+/// A file is opened again after a second: on a busy machine one of several rounds shows what a turn takes.
+fn assert_cost(mode: &str, keys: &[&str], expected: usize) {
+    let mut counted = Vec::new();
+    while counted.len() < 5 {
+        match calls_of_a_turn(mode, keys) {
+            Some(calls) if calls != expected => counted.push(calls),
+            _ => return,
+        }
+    }
+    panic!("{mode} on {keys:?}: {counted:?} system calls, and {expected} were expected");
+}
+
 /// The file is kept open between two holds of one process.
 #[test]
 fn a_lock_that_is_used_again_takes_seven_system_calls() {
-    if let Some(calls) = calls_of_a_turn("exclusive", &["k"]) {
-        assert_eq!(calls, 7);
-    }
+    assert_cost("exclusive", &["k"], 7);
+}
+
+/// A ticket, which is made and removed with its directory, a look at those in front, and the directory's next fence. Without
+/// those that close files.
+#[test]
+fn a_reader_and_a_permit_take_twenty_five() {
+    assert_cost("shared", &["k"], 25);
+    assert_cost("3", &["k"], 25);
 }
 
 #[test]
-fn a_reader_and_a_permit_take_so_many_system_calls_more() {
-    for mode in ["shared", "3"] {
-        if let Some(calls) = calls_of_a_turn(mode, &["k"]) {
-            println!("{mode}: {calls} system calls");
-            assert!((20..=32).contains(&calls), "{mode}: {calls}");
-        }
-    }
-}
-
-#[test]
-fn several_locks_take_as_many_system_calls_as_each_of_them() {
-    if let Some(calls) = calls_of_a_turn("exclusive", &["a", "b", "c"]) {
-        assert_eq!(calls, 3 * 7);
-    }
+fn several_locks_take_as_many_as_each_of_them() {
+    assert_cost("exclusive", &["a", "b", "c"], 3 * 7);
 }

@@ -3,9 +3,11 @@
 use super::clean_up::remove_idle;
 use super::emptying::empty_all;
 use super::entries::{OpenEntry, Tried};
+use super::line::Line;
 use super::place::{Place, Wanted};
 use super::record::{Record, shared_head};
 use super::tests::{busy, dead_holder, entry, held, lock_file, session, store, world};
+use super::ticket::Ticket;
 use super::timeline::{Extension, Timeline};
 use crate::contract::{Entered, Entry, Scope, Store, WhenBusy};
 use crate::values::error::ErrorKind;
@@ -148,6 +150,26 @@ async fn a_waiter_whose_ticket_was_taken_away_queues_again() {
         turn.await.unwrap().unwrap();
         assert_eq!(holders(directory.path()).await, ["theirs"]);
     }
+}
+
+/// One that looked at the line long ago, and goes on only now.
+#[test]
+fn no_reader_and_no_permit_gets_a_place_in_front_of_another() {
+    let directory = TempDir::new().unwrap();
+    let (store, line) = (store(directory.path()), Line::at(directory.path().join("x.line")));
+    let take = |mode, number| Ticket::take(&store.0, &line, Wanted { mode, several: false }, number).unwrap();
+    let permit = Wanted { mode: Mode::Permits(2), several: false };
+    line.make().unwrap();
+    let (first, ahead) = take(permit.mode, 5).unwrap();
+    assert!(ahead.is_empty());
+    for mode in [Mode::Shared, Mode::Permits(2)] {
+        assert!(take(mode, 4).is_none(), "{mode}");
+    }
+    assert!(take(Mode::Exclusive, 4).is_some(), "the kernel keeps it out");
+    let (second, ahead) = Ticket::join(&store.0, &line, permit).unwrap();
+    assert!(ahead == [first.place().clone()] && first.place() < second.place());
+    drop((first, second));
+    assert!(!line.is_there(), "who gave a place up left nothing");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! Who waits for several has a place in the line for each of them, and holds none of them meanwhile. All such entries join their
 //! lines one after another, so that the order of two of them is the same in every line: they never wait for each other.
 
+use super::hold::Hold;
 use super::lock::{Holding, LOOK_AROUND, OpenLock, Pause, Refusal, not_held};
 use super::shared::Shared;
 use crate::contract::{Entry, Grant};
@@ -190,7 +191,7 @@ impl OpenEntry {
     /// looks at a file.
     pub(super) fn leave(&mut self) -> Result<bool, Error> {
         for lock in self.locks_mut() {
-            if !lock.held().map_or(Ok(true), super::hold::Hold::leave)? {
+            if !lock.held().map_or(Ok(true), Hold::leave)? {
                 return Ok(false);
             }
         }
@@ -199,8 +200,11 @@ impl OpenEntry {
 
     /// The session is closed: whether the entry stays nevertheless, until its time is over.
     pub(super) fn stays(&mut self) -> bool {
-        let stays = |lock: &mut OpenLock| lock.held().is_some_and(super::hold::Hold::stays);
-        self.locks_mut().map(stays).fold(false, |any, stays| any || stays)
+        let mut any = false;
+        for lock in self.locks_mut() {
+            any |= lock.held().is_some_and(Hold::stays);
+        }
+        any
     }
 
     /// Whether a file was deleted or replaced under a hold.

@@ -44,7 +44,7 @@ pub(super) struct Queued {
     pub(super) holder: Option<Holder>,
     /// The fence, if it holds the lock by this ticket.
     pub(super) fence: Option<u64>,
-    /// For how long it is extended, though its process may have gone.
+    /// For how long it is extended, whether its process lives or not.
     pub(super) left: Option<Duration>,
     /// When the record was written.
     pub(super) written_ms: Option<u64>,
@@ -93,7 +93,6 @@ impl Line {
                 let fence = fence.filter(|fence| *fence > 0);
                 // Who writes an extension changes the time.
                 let written_ms = if extension.is_none() { file.written_ms() } else { None };
-                let left = if is_alive { None } else { left };
                 queued.push(Queued { holder, fence, left, written_ms });
             }
         }

@@ -19,6 +19,9 @@ use std::time::Duration;
 /// A process is not called paused for less: its threads may have to wait for their turn that long.
 const SHORTEST: Duration = Duration::from_secs(1);
 
+/// How soon to look again for what another process does in microseconds.
+const SHORT: Duration = Duration::from_millis(1);
+
 /// How often a holder checks that its file is still there, and how soon it begins to.
 const CHECKED: Duration = Duration::from_millis(250);
 
@@ -97,7 +100,7 @@ impl AsyncSession for FileSession {
                 self.close_entry(&entry);
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(SHORT).await;
         }
     }
 
@@ -142,7 +145,7 @@ impl FileSession {
                 if when_busy == WhenBusy::Queue {
                     break;
                 }
-                let (holder, left) = self.at(entry, |entry| entry.holder_now())?.unwrap_or_else(|| (None, first.1));
+                let (holder, left) = self.at(entry, |entry| entry.holder_now())?.unwrap_or((None, first.1));
                 self.close_entry(entry);
                 return Ok(Entered::Busy(self.store.describe(holder.or(first.0), left).into()));
             }
@@ -157,7 +160,7 @@ impl FileSession {
                 return Ok(Entered::Busy(self.store.describe(holder, left).into()));
             }
             // Another process looks who holds it, or acquires it and has not written its record yet.
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(SHORT).await;
         }
         self.queue(entry).await?;
         Ok(Entered::Queued)
@@ -168,6 +171,7 @@ impl FileSession {
         if entry.others.is_empty() {
             return self.at(entry, OpenEntry::queue);
         }
+        let mut pause = SHORT;
         loop {
             let turn = self.store.directory.several_turn()?;
             if turn.try_lock()? {
@@ -182,7 +186,8 @@ impl FileSession {
                 }
             }
             drop(turn);
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(16 * SHORT);
         }
     }
 

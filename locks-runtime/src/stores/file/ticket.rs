@@ -24,30 +24,39 @@ pub(super) struct Ticket {
 
 impl Ticket {
     /// Takes the last place in the line; returns those in front of a reader or a permit, too.
-    ///
-    /// None of these gets a place in front of another that was there before: who has decided by those in front need not
-    /// look again. Two that come at the same moment see each other, and the first of them gives its place up.
     pub(super) fn join(store: &Shared, line: &Line, wanted: Wanted) -> Result<(Self, Vec<Place>), Error> {
         for _ in 0..TRIES {
             let number = if line.make()? { 1 } else { line.places()?.last().map_or(1, Place::next_number) };
-            let word = if wanted.has_record() { store.world.bits() } else { 0 };
-            let place = Place::new(number, wanted, word);
-            // Another one may have taken it, or the last one before may have gone, and the directory with it.
-            let Some(file) = LockFile::create_new(line.path_of(&place))? else { continue };
-            let is_locked = file.try_lock()?;
-            let ticket = Self { line: line.clone(), place, file, stays: false };
-            if wanted.is_exclusive() {
-                if is_locked && ticket.is_valid()? {
-                    return Ok((ticket, Vec::new()));
-                }
-                continue;
-            }
-            let mut ahead = line.places()?;
-            if is_locked && ahead.pop().is_some_and(|last| last == ticket.place) {
-                return Ok((ticket, ahead));
+            if let Some(joined) = Self::take(store, line, wanted, number)? {
+                return Ok(joined);
             }
         }
         Err(Error::unavailable("the line of those who wait for the lock changes too fast"))
+    }
+
+    /// Takes the place with this number, if that is the last one by now.
+    ///
+    /// No reader and no permit gets a place in front of another that was there before: who has decided by those in front need
+    /// not look again. Two that come at the same moment see each other, and the one in front gives its place up.
+    pub(super) fn take(
+        store: &Shared,
+        line: &Line,
+        wanted: Wanted,
+        number: u64,
+    ) -> Result<Option<(Self, Vec<Place>)>, Error> {
+        let word = if wanted.has_record() { store.world.bits() } else { 0 };
+        let place = Place::new(number, wanted, word);
+        // Another one may have taken it, or the last one before may have gone, and the directory with it.
+        let Some(file) = LockFile::create_new(line.path_of(&place))? else { return Ok(None) };
+        let is_locked = file.try_lock()?;
+        let ticket = Self { line: line.clone(), place, file, stays: false };
+        if wanted.is_exclusive() {
+            // The order among those is a matter of fairness.
+            return Ok((is_locked && ticket.is_valid()?).then(|| (ticket, Vec::new())));
+        }
+        let mut ahead = line.places()?;
+        let is_last = is_locked && ahead.pop().is_some_and(|last| last == ticket.place);
+        Ok(is_last.then_some((ticket, ahead)))
     }
 
     /// Writes down who waits, for others to read. Without room for it the place is as good.
