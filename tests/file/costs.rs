@@ -24,8 +24,8 @@ fn calls_of_a_turn(mode: &str, keys: &[&str]) -> Option<usize> {
         let directory = store.0.path().join("locks").display().to_string();
         Some(calls.lines().filter(|line| line.contains(&directory)).count())
     };
-    // The first one makes the directory.
-    let (Some(_), Some(few), Some(many)) = (count(1), count(TURNS), count(2 * TURNS)) else {
+    // The first one makes the directory, and looks for idle files.
+    let (Some(_), Some(few), Some(many)) = (count(TURNS), count(TURNS), count(2 * TURNS)) else {
         println!("strace is missing, or may not trace: nothing is counted");
         return None;
     };

@@ -145,9 +145,9 @@ async fn a_waiter_whose_ticket_was_taken_away_queues_again() {
         held(&one, &mine).await;
         assert_eq!(two.enter(Arc::clone(&theirs), WhenBusy::Queue).await.unwrap(), Entered::Queued);
         fs::remove_dir_all(line(directory.path())).unwrap();
-        let turn = tokio::spawn(two.wait_turn(Arc::clone(&theirs)));
-        one.leave(mine).await.unwrap();
-        turn.await.unwrap().unwrap();
+        let (turn, left) = tokio::join!(two.wait_turn(Arc::clone(&theirs)), one.leave(mine));
+        left.unwrap();
+        turn.unwrap();
         assert_eq!(holders(directory.path()).await, ["theirs"]);
     }
 }

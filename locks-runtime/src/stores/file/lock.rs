@@ -154,9 +154,7 @@ impl OpenLock {
             return Ok(None);
         };
         let turns = turns(&ahead);
-        if let Some(ticket) = &self.ticket {
-            self.sleepers.pass_over(&self.store, &self.key, &self.line, ticket.place(), turns)?;
-        }
+        self.sleepers.pass_over(&self.store, &self.key, &self.line, &ahead)?;
         let pause = (PAUSE * turns).min(LONGEST_PAUSE);
         if obstacle.left.is_some() || obstacle.is_any {
             let left = obstacle.left.unwrap_or(LOOK_AROUND).min(LOOK_AROUND);

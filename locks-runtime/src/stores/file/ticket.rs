@@ -99,6 +99,7 @@ impl Ticket {
         Ok(places)
     }
 
+    #[cfg(test)]
     pub(super) fn place(&self) -> &Place {
         &self.place
     }

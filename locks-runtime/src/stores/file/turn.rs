@@ -2,7 +2,7 @@
 
 use super::line::{Line, Presence};
 use super::lock_file::{InPlace, LockFile};
-use super::place::{Place, are_beside};
+use super::place::{Place, are_beside, turns};
 use super::shared::Shared;
 use crate::values::error::Error;
 use crate::values::key::Key;
@@ -72,24 +72,17 @@ pub(super) struct Sleepers {
 type Idle = (InPlace, Option<(i64, i64)>);
 
 impl Sleepers {
-    /// Takes its place from the first one in the line, if nobody has acquired a free lock for long: that process is stopped. Who
-    /// has more turns in front waits longer, so that each of them has its chance.
-    pub(super) fn pass_over(
-        &mut self,
-        store: &Shared,
-        key: &Key,
-        line: &Line,
-        own: &Place,
-        turns: u32,
-    ) -> Result<(), Error> {
+    /// Takes its place from the first one of those in front, if nobody has acquired a free lock for long: that process is stopped.
+    /// Who has more turns in front waits longer, so that each of them has its chance.
+    pub(super) fn pass_over(&mut self, store: &Shared, key: &Key, line: &Line, ahead: &[Place]) -> Result<(), Error> {
         let lock = store.directory.existing(key, false)?;
-        let idle = lock.as_ref().map_or(Ok(None), |lock| idle(store, lock, line))?;
+        let idle = lock.as_ref().map_or(Ok(None), |lock| idle(store, lock, line, ahead))?;
         let now = store.world.now();
         match (idle, self.free_since) {
             (Some(found), Some((since, before))) if found == before => {
-                if now.since(since) >= PASSED_OVER * turns {
+                if now.since(since) >= PASSED_OVER * turns(ahead) {
                     self.free_since = None;
-                    return lock.map_or(Ok(()), |lock| remove_first(store, &lock, line, own));
+                    return lock.map_or(Ok(()), |lock| remove_first(store, &lock, line, ahead));
                 }
             }
             (found, _) => self.free_since = found.map(|found| (now, found)),
@@ -99,26 +92,26 @@ impl Sleepers {
 }
 
 /// The state of a lock that nobody has alone. Others may share it.
-fn idle(store: &Shared, lock: &LockFile, line: &Line) -> Result<Option<Idle>, Error> {
+fn idle(store: &Shared, lock: &LockFile, line: &Line, ahead: &[Place]) -> Result<Option<Idle>, Error> {
     if lock.is_locked()? || store.extended_for(&lock.read_head()?).is_some() {
         return Ok(None);
     }
     let Some(found) = lock.in_place()? else { return Ok(None) };
     // Who waits for several locks at one moment leaves one alone that is free, and changes its ticket meanwhile.
-    let first = line.places()?.into_iter().next().filter(|first| first.wanted.several);
-    let changed = first.and_then(|first| fs::symlink_metadata(line.path_of(&first)).ok());
+    let first = ahead.first().filter(|first| first.wanted.several);
+    let changed = first.and_then(|first| fs::symlink_metadata(line.path_of(first)).ok());
     Ok(Some((found, changed.map(|found| (found.ctime(), found.ctime_nsec())))))
 }
 
 /// Removes the first ticket in front, if nobody has the lock. Who wakes up and has the lock now looks whether its ticket is there; and
 /// who has it before cannot be passed over.
-fn remove_first(store: &Shared, lock: &LockFile, line: &Line, own: &Place) -> Result<(), Error> {
+fn remove_first(store: &Shared, lock: &LockFile, line: &Line, ahead: &[Place]) -> Result<(), Error> {
     if !lock.try_lock()? {
         return Ok(());
     }
     let first = || -> Result<(), Error> {
-        for place in line.places()?.iter().filter(|place| *place < own) {
-            if !matches!(line.presence(store, place)?, Presence::Extended(_)) {
+        for place in ahead {
+            if line.presence(store, place)? == Presence::Alive {
                 return line.remove(place);
             }
         }
