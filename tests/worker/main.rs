@@ -4,6 +4,8 @@
 //! `start KEY NANOS FENCE`, `end KEY NANOS LATE` by the clock that all processes of the machine share, `refused KEY KIND`.
 //! `LATE` is by how much the machine was late, at the most, to let this process run: see `lateness.rs`.
 //! `worker turns COUNT URL KEY` runs short locked bodies one after another: `turn NANOS NANOS FENCE`.
+//! `worker as MODE URL KEY…` holds one lock, or several at one moment, until it is stopped: `start KEY NANOS FENCE`. `MODE` is
+//! `exclusive`, `shared`, or how many permits there are. `worker turns-as MODE COUNT URL KEY…` holds them so often: `turned`.
 //! `worker ends HOW URL KEY` runs one locked function whose `main` ends right after it, `worker least URL KEY` one with
 //! `hold_at_least`, `worker briefly URL KEY` one with that and a body that ends at once, and `worker configured [URL] [URL]`
 //! one after as many `init`s.
@@ -18,7 +20,7 @@ mod forks;
 mod guards;
 mod lateness;
 
-use distributed_locks::{Error, Locks, distributed_lock};
+use distributed_locks::{Error, Locks, Mode, distributed_lock};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -83,6 +85,14 @@ async fn turn(locks: &Locks, key: &str) -> Result<(i128, i128, u64), Error> {
     Ok((begun, now(), held.fence().to_u64()))
 }
 
+fn mode_of(text: &str) -> Mode {
+    match (text, text.parse()) {
+        ("shared", _) => Mode::Shared,
+        (_, Ok(permits)) => Mode::Permits(permits),
+        _ => Mode::Exclusive,
+    }
+}
+
 async fn clients(count: usize, url: &str, key: &str) -> Result<(), Error> {
     // The background thread has files of its own.
     drop(Locks::connect("memory:")?);
@@ -136,6 +146,30 @@ async fn main() -> Result<(), Error> {
             }
             Ok(())
         }
+        ["as", mode, url, keys @ ..] => {
+            let guard = Locks::connect(url)?.lock_all(keys).mode(mode_of(mode)).acquire().await?;
+            println!("start {} {} {}", guard.key(), now(), guard.fence().to_u64());
+            std::future::pending().await
+        }
+        ["turns-as", mode, count, url, keys @ ..] => {
+            let locks = Locks::connect(url)?;
+            for _ in 0..count.parse().unwrap_or(1) {
+                locks.lock_all(keys).mode(mode_of(mode)).acquire().await?.release().await?;
+                println!("turned");
+            }
+            Ok(())
+        }
+        ["inside", mode, count, url, key] => {
+            let locks = Locks::connect(url)?;
+            for _ in 0..count.parse().unwrap_or(1) {
+                let guard = locks.lock(key).mode(mode_of(mode)).acquire().await?;
+                let begun = now();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                println!("inside {begun} {}", now());
+                guard.release().await?;
+            }
+            Ok(())
+        }
         ["daemon", url, key] => forks::after_init(url, key),
         ["forgetful"] => {
             forgetful("first").await;
@@ -185,7 +219,7 @@ async fn main() -> Result<(), Error> {
         }
         other => {
             println!(
-                "usage: worker hold|turns|least|configured|ends|forks|daemon|guards|forgetful|clients …, not {other:?}"
+                "usage: worker hold|turns|as|turns-as|inside|least|configured|ends|forks|daemon|guards|forgetful|clients …, not {other:?}"
             );
             std::process::exit(2)
         }

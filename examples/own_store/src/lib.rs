@@ -139,7 +139,7 @@ async fn lines(database: Database, scope: Scope) -> Result<Vec<Line>, Error> {
 async fn held(database: Database, scope: Scope) -> Result<poll::Held<i64>, Error> {
     let mut held = BTreeMap::new();
     for (key, position, holder) in rows(database, scope).await? {
-        held.entry(key).or_insert((position, holder));
+        held.entry(key).or_insert_with(|| vec![(position, holder)]);
     }
     Ok(held)
 }

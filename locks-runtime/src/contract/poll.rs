@@ -57,8 +57,8 @@ where
     }
 }
 
-/// Who holds each lock, each with what tells one hold from the next (its fence, say).
-pub type Held<Id> = BTreeMap<Key, (Id, Holder)>;
+/// Who holds each lock, one or several, each with what tells one hold from the next (its fence, say).
+pub type Held<Id> = BTreeMap<Key, Vec<(Id, Holder)>>;
 
 /// How many changes may be unread before polling waits for the reader.
 const UNREAD: usize = 64;
@@ -89,7 +89,7 @@ where
 {
     let mut holders = Holders::default();
     // What is held by now is no change.
-    holders.replace(look().await?);
+    holders.replace_all(look().await?);
     let (sender, receiver) = mpsc::channel(UNREAD);
     world.spawn(report(world.clone(), pause, look, holders, sender));
     Ok(receiver)
@@ -115,7 +115,7 @@ async fn report<Id: PartialEq, A>(
         let start = world.now();
         match look().await {
             Ok(now) => {
-                for change in holders.replace(now) {
+                for change in holders.replace_all(now) {
                     if sender.send(change).await.is_err() {
                         return;
                     }
@@ -206,7 +206,7 @@ mod tests {
     async fn a_watch_reports_what_differs_and_survives_an_outage() {
         let key = |name: &str| Key::new(name).unwrap();
         let held = |holds: &[(&str, u64)]| -> Held<u64> {
-            holds.iter().map(|(name, fence)| (key(name), (*fence, Holder::default()))).collect()
+            holds.iter().map(|(name, fence)| (key(name), vec![(*fence, Holder::default())])).collect()
         };
         let looks = [
             Ok(held(&[("a", 1), ("b", 1)])),

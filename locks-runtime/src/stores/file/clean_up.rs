@@ -60,7 +60,7 @@ fn clean_up(store: &Shared) -> Result<(), Error> {
         return Ok(());
     }
     let is_due = turn.length()? == 0 || turn.idle_for(store.world.wall_ms())? >= EVERY;
-    let done = if is_due { turn.touch().and_then(|()| remove_idle(store, IDLE)) } else { Ok(()) };
+    let done = if is_due { turn.touch(b"\n").and_then(|()| remove_idle(store, IDLE)) } else { Ok(()) };
     turn.unlock();
     done
 }
@@ -80,7 +80,7 @@ pub(super) fn remove_idle(store: &Shared, idle: Duration) -> Result<(), Error> {
     }
     // What killed waiters have left where nobody asked since.
     for key in store.directory.keys_of_lines()? {
-        let _ = Line::at(store.directory.line(&key)?).first()?;
+        let _ = Line::at(store.directory.line(&key)?).first(store)?;
     }
     Ok(())
 }
@@ -92,7 +92,7 @@ fn remove_if_idle(store: &Shared, lock: &LockFile, idle: Duration) -> Result<(),
         return Ok(());
     }
     let removed = lock.read().and_then(|(record, _)| {
-        if !is_idle(lock)? || !lock.is_in_place()? || store.extended_for(&record).is_some() {
+        if !is_idle(lock)? || !lock.is_in_place()? || Line::of(lock).extended_beside(store, lock)?.is_some() {
             return Ok(());
         }
         if let Some(fence) = record.fence {

@@ -11,7 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use std::ffi::OsString;
 use std::fs::{self, DirEntry};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What of a key is not itself in a file's name. Beyond ASCII everything is encoded too: some file systems take
 /// two spellings of one letter for the same name.
@@ -26,6 +26,8 @@ const LONGEST_NAME: usize = 255;
 const COUNTER: &str = "fences";
 /// The file by which processes take turns at removing idle files.
 const CLEAN_UP: &str = "clean-up";
+/// The file by which those who want several locks at one moment join the lines one after another.
+const SEVERAL: &str = "several";
 
 /// One directory; it need not exist yet.
 ///
@@ -81,13 +83,19 @@ impl Directory {
         LockFile::open(path, if write { Rights::Write } else { Rights::Read })
     }
 
-    /// Where those stand who wait for the lock: a directory that is there while somebody does.
+    /// The file that is locked while one joins the lines of several locks.
+    pub(super) fn several_turn(&self) -> Result<LockFile, Error> {
+        self.prepare()?;
+        LockFile::create(self.path.join(SEVERAL))
+    }
+
+    /// Where those stand who wait for the lock, or hold it beside others: a directory that is there while somebody does.
     ///
     /// # Errors
     ///
     /// `InvalidKey` if the key makes no file name.
     pub(super) fn line(&self, key: &Key) -> Result<PathBuf, Error> {
-        self.path_of(key).map(|path| path.with_extension(LINE.trim_start_matches('.')))
+        self.path_of(key).map(|path| line_of(&path))
     }
 
     /// The keys whose locks somebody may wait for.
@@ -170,6 +178,11 @@ impl Directory {
         }
         Ok(self.path.join(name))
     }
+}
+
+/// The line's directory for a lock's file.
+pub(super) fn line_of(lock: &Path) -> PathBuf {
+    lock.with_extension(LINE.trim_start_matches('.'))
 }
 
 fn name_of(key: &Key) -> String {

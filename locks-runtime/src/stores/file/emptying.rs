@@ -1,5 +1,6 @@
 //! The room that a released lock's record takes: for a moment, if the same lock is held again, and then no more.
 
+use super::line::Line;
 use super::lock_file::LockFile;
 use super::parked::Kept;
 use super::shared::Shared;
@@ -36,11 +37,14 @@ pub(super) fn empty_all(store: &Shared) {
 }
 
 fn empty(store: &Shared, is_due: impl Fn(&Kept) -> bool) {
-    for Kept { lock, .. } in store.parked.take_if(is_due) {
-        if let Err(error) = empty_one(store, &lock) {
-            // The lock is free all the same.
-            tracing::debug!(target: TARGET, error = %error.chain(), "a released lock's record stays in its file");
-        }
+    store.parked.take_if(is_due).iter().for_each(|Kept { lock, .. }| empty_now(store, lock));
+}
+
+/// Empties the file of a lock that was released a moment ago.
+pub(super) fn empty_now(store: &Shared, lock: &LockFile) {
+    if let Err(error) = empty_one(store, lock) {
+        // The lock is free all the same.
+        tracing::debug!(target: TARGET, error = %error.chain(), "a released lock's record stays in its file");
     }
 }
 
@@ -49,7 +53,7 @@ fn empty_one(store: &Shared, lock: &LockFile) -> Result<(), Error> {
     if lock.is_inherited() || !lock.try_lock()? {
         return Ok(());
     }
-    let emptied = lock.read_head().and_then(|record| match store.extended_for(&record) {
+    let emptied = Line::of(lock).extended_beside(store, lock).and_then(|left| match left {
         None => lock.clear(),
         Some(_) => Ok(()),
     });

@@ -1,10 +1,10 @@
 //! Who holds what, and releasing it by force.
 
-use super::line::Line as Waiters;
+use super::line::{Line as Tickets, Queued};
 use super::lock_file::LockFile;
 use super::shared::{LOOKS, Shared};
 use crate::contract::poll::Held;
-use crate::contract::{Line, Scope};
+use crate::contract::{Line, Listed, Scope};
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
 use crate::values::key::Key;
@@ -23,9 +23,9 @@ pub(super) async fn inspect(store: Arc<Shared>, scope: Scope) -> Result<Vec<Line
     let mut lines: BTreeMap<Key, Line> = BTreeMap::new();
     // First those who wait: by the time of the second look one of them may hold the lock, and is no waiter any more.
     let waited_for = waited_for(&store, &scope)?;
-    let held = scan(Arc::clone(&store), scope).await?;
-    for (key, (_, holder)) in held {
-        lines.insert(key.clone(), Line::new(key, vec![holder], Vec::<Holder>::new()));
+    let held = held(&store, scope).await?;
+    for (key, holders) in held {
+        lines.insert(key.clone(), Line::new(key, holders, Vec::<Holder>::new()));
     }
     for (key, waiters) in waited_for {
         let line =
@@ -46,7 +46,9 @@ fn waited_for(store: &Shared, scope: &Scope) -> Result<BTreeMap<Key, Vec<Holder>
     };
     let mut waited_for = BTreeMap::new();
     for key in keys.into_iter().filter(|key| scope.contains(key.as_str())) {
-        let waiters = Waiters::at(store.directory.line(&key).map_err(|error| error.with_key(&key))?).waiters()?;
+        let queued = tickets(store, &key).map_err(|error| error.with_key(&key))?.queued(store)?.into_iter();
+        let waiters = queued.filter(|queued| queued.fence.is_none());
+        let waiters: Vec<_> = waiters.map(|queued| store.describe(queued.holder, None)).collect();
         if !waiters.is_empty() {
             waited_for.insert(key, waiters);
         }
@@ -54,17 +56,28 @@ fn waited_for(store: &Shared, scope: &Scope) -> Result<BTreeMap<Key, Vec<Holder>
     Ok(waited_for)
 }
 
-/// The locks in `scope` that are held.
+fn tickets(store: &Shared, key: &Key) -> Result<Tickets, Error> {
+    store.directory.line(key).map(Tickets::at)
+}
+
+/// The locks in `scope` that are held, for a watch.
 pub(super) async fn scan(store: Arc<Shared>, scope: Scope) -> Result<Held<HoldId>, Error> {
+    let id = |listed: Listed| ((listed.fence.unwrap_or(0), listed.is_known()), listed.holder);
+    let held = held(&store, scope).await?.into_iter();
+    Ok(held.map(|(key, holders)| (key, holders.into_iter().map(id).collect())).collect())
+}
+
+/// Who holds the locks in `scope`, as far as they are held.
+async fn held(store: &Arc<Shared>, scope: Scope) -> Result<BTreeMap<Key, Vec<Listed>>, Error> {
     let keys = match &scope {
         Scope::Key(key) => vec![key.clone()],
-        Scope::Prefix(prefix) => taken(&store, prefix.clone()).await?,
+        Scope::Prefix(prefix) => taken(store, prefix.clone()).await?,
     };
     let mut held = BTreeMap::new();
     for (number, key) in keys.into_iter().enumerate() {
-        match look(&store, &key).await {
-            Ok(Some(seen)) => drop(held.insert(key, seen)),
-            Ok(None) => {}
+        match look(store, &key).await {
+            Ok(holders) if holders.is_empty() => {}
+            Ok(holders) => drop(held.insert(key, holders)),
             Err(error) if matches!(scope, Scope::Prefix(_)) => pass_over(&key, error)?,
             // Of all in scope, only the store knows which one it was.
             Err(error) => return Err(error.with_key(&key)),
@@ -99,7 +112,11 @@ async fn taken(store: &Arc<Shared>, prefix: String) -> Result<Vec<Key>, Error> {
 
 fn is_taken(store: &Shared, key: &Key) -> Result<bool, Error> {
     let Some(lock) = store.directory.existing(key, false)? else { return Ok(false) };
-    Ok(lock.is_locked()? || (lock.length()? > 0 && store.extended_for(&lock.read()?.0).is_some()))
+    if lock.is_locked()? {
+        return Ok(true);
+    }
+    let record = if lock.length()? > 0 { lock.read_head()? } else { return Ok(false) };
+    Ok(store.extended_for(&record).is_some() || (record.is_shared && Tickets::of(&lock).is_there()))
 }
 
 /// Something else in a file's place must not hide all the other locks.
@@ -114,9 +131,9 @@ fn pass_over(key: &Key, error: Error) -> Result<(), Error> {
 }
 
 /// Who holds one lock. A record alone proves nothing: its writer may have been killed.
-async fn look(store: &Shared, key: &Key) -> Result<Option<(HoldId, Holder)>, Error> {
+async fn look(store: &Shared, key: &Key) -> Result<Vec<Listed>, Error> {
     let Some(lock) = store.directory.existing(key, false)? else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let mut looks = 0;
     loop {
@@ -125,22 +142,45 @@ async fn look(store: &Shared, key: &Key) -> Result<Option<(HoldId, Holder)>, Err
         let (record, _) = lock.read()?;
         let left = store.extended_for(&record);
         if !is_locked && left.is_none() {
-            return Ok(None);
+            return if record.is_shared { sharing(store, &lock) } else { Ok(Vec::new()) };
         }
         let is_signed = record.holder.as_ref().is_some_and(|holder| !store.has_ended(holder));
         if is_signed || left.is_some() || looks == LOOKS {
-            let fence = record.fence.unwrap_or(0);
-            let holder = store.describe(record.holder, left);
-            return Ok(Some(((fence, holder.is_known()), holder)));
+            let is_first_record = record.holder.is_some() && record.extension.is_none();
+            let written_ms = if is_first_record { lock.written_ms() } else { None };
+            return Ok(vec![listed(store, record.holder, record.fence, left, written_ms)]);
         }
         // A process is acquiring it and has not written its record yet.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-/// Ends the extension of a lock whose holder has gone. A living holder's lock is the kernel's, and cannot be released by
-/// force.
-pub(super) async fn force_release(store: &Shared, key: &Key) -> Result<usize, Error> {
+/// Those who hold a lock beside each other.
+fn sharing(store: &Shared, lock: &LockFile) -> Result<Vec<Listed>, Error> {
+    let holding = Tickets::of(lock).queued(store)?.into_iter().filter(|queued| queued.fence.is_some());
+    Ok(holding
+        .map(|Queued { holder, fence, left, written_ms, .. }| listed(store, holder, fence, left, written_ms))
+        .collect())
+}
+
+fn listed(
+    store: &Shared,
+    holder: Option<Holder>,
+    fence: Option<u64>,
+    left: Option<Duration>,
+    since_ms: Option<u64>,
+) -> Listed {
+    let mut listed = Listed::from(store.describe(holder, left));
+    listed.fence = fence;
+    listed.since_ms = since_ms;
+    listed.until_ms =
+        left.map(|left| store.world.wall_ms().saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
+    listed
+}
+
+/// Ends the extension of a lock whose holder has gone; that of one fence only, if there is one. A living holder's lock is the
+/// kernel's, and cannot be released by force.
+pub(super) async fn force_release(store: &Shared, key: &Key, fence: Option<u64>) -> Result<usize, Error> {
     let Some(lock) = store.directory.existing(key, true)? else {
         return Ok(0);
     };
@@ -148,33 +188,49 @@ pub(super) async fn force_release(store: &Shared, key: &Key) -> Result<usize, Er
     loop {
         looks += 1;
         if lock.try_lock()? {
-            let ended = end_extension(store, &lock);
+            let ended = end_extensions(store, &lock, fence);
             lock.unlock();
             return ended;
         }
         let (record, _) = lock.read()?;
-        match record.holder {
-            Some(holder) if !store.has_ended(&holder) => {
-                let advice = format!(
-                    "the kernel gives the lock to nobody else while process {} has its file open; end that process",
-                    holder.pid
-                );
-                return Err(Error::new(ErrorKind::Unsupported, advice).with_holder(Some(holder)));
-            }
-            holder if looks == LOOKS => {
-                let advice = "the kernel gives the lock to nobody else while a process has its file open; \
-                              find that process with `fuser` or `lsof`, and end it";
-                let holder = store.describe(holder, None);
-                return Err(Error::new(ErrorKind::Unsupported, advice).with_holder(Some(holder)));
-            }
-            _ => tokio::time::sleep(Duration::from_millis(1)).await,
+        let holding = if record.is_shared {
+            sharing(store, &lock)?.into_iter().map(|listed| (listed.fence, Some(listed.holder))).collect()
+        } else {
+            vec![(record.fence, record.holder)]
+        };
+        let is_known = |(_, holder): &(_, Option<Holder>)| {
+            holder.as_ref().is_some_and(|holder| holder.is_known() && !store.has_ended(holder))
+        };
+        let known: Vec<_> = holding.iter().filter(|held| is_known(held)).collect();
+        // Another one has the lock by now.
+        if !known.is_empty() && fence.is_some() && known.iter().all(|(of, _)| *of != fence) {
+            return Ok(0);
         }
+        let meant = known.into_iter().find(|(of, _)| fence.is_none() || *of == fence);
+        if let Some((_, Some(holder))) = meant {
+            let advice = format!(
+                "the kernel gives the lock to nobody else while process {} has its file open; end that process",
+                holder.pid
+            );
+            return Err(Error::new(ErrorKind::Unsupported, advice).with_holder(Some(holder.clone())));
+        }
+        if looks == LOOKS {
+            let advice = "the kernel gives the lock to nobody else while a process has its file open; \
+                          find that process with `fuser` or `lsof`, and end it";
+            let holder = store.describe(holding.into_iter().find_map(|(_, holder)| holder), None);
+            return Err(Error::new(ErrorKind::Unsupported, advice).with_holder(Some(holder)));
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-fn end_extension(store: &Shared, lock: &LockFile) -> Result<usize, Error> {
+/// For whoever has the lock's file locked alone.
+fn end_extensions(store: &Shared, lock: &LockFile, fence: Option<u64>) -> Result<usize, Error> {
     let (record, _) = lock.read()?;
-    if store.extended_for(&record).is_none() {
+    if record.is_shared {
+        return Tickets::of(lock).end_extensions(store, fence);
+    }
+    if store.extended_for(&record).is_none() || (fence.is_some() && record.fence != fence) {
         return Ok(0);
     }
     lock.clear()?;

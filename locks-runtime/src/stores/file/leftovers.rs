@@ -29,7 +29,7 @@ async fn the_record_of_a_killed_holder_holds_nothing() {
     for holder in [dead_holder(), Holder::clone(&entry("alive").holder)] {
         leave_record_of(
             directory.path(),
-            &Record { fence: Some(u64::MAX >> 13), extension: None, holder: Some(holder) },
+            &Record { fence: Some(u64::MAX >> 13), holder: Some(holder), ..Record::default() },
         );
         let lines = store(directory.path()).inspect(Scope::Prefix(String::new())).await.unwrap();
         assert!(lines.is_empty(), "{lines:?}");
@@ -96,7 +96,7 @@ async fn a_killed_holders_extended_lock_stays_taken() {
     let extension = Timeline::new(&world()).after(TTL);
     leave_record_of(
         directory.path(),
-        &Record { fence: Some(1), extension: Some(extension), holder: Some(dead_holder()) },
+        &Record { fence: Some(1), extension: Some(extension), holder: Some(dead_holder()), ..Record::default() },
     );
     assert_eq!(busy(&session(directory.path()).await, &entry("next")).await.name, "dead");
 }
@@ -105,7 +105,7 @@ async fn a_killed_holders_extended_lock_stays_taken() {
 async fn a_process_that_only_looks_makes_no_lock_busy() {
     let directory = TempDir::new().unwrap();
     for record in [None, Some(dead_holder())] {
-        leave_record_of(directory.path(), &Record { fence: Some(1), extension: None, holder: record });
+        leave_record_of(directory.path(), &Record { fence: Some(1), holder: record, ..Record::default() });
         let looking = fs::File::open(lock_file(directory.path())).unwrap();
         looking.lock_shared().unwrap();
         let session = session(directory.path()).await;
@@ -156,7 +156,10 @@ async fn idle_files_are_removed_and_fences_go_on() {
     }
     session.leave(released).await.unwrap();
     // Of a process that was killed.
-    leave_record_of(directory.path(), &Record { fence: Some(fence * 2), extension: None, holder: Some(dead_holder()) });
+    leave_record_of(
+        directory.path(),
+        &Record { fence: Some(fence * 2), holder: Some(dead_holder()), ..Record::default() },
+    );
     let names = || {
         let names =
             fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
@@ -258,7 +261,7 @@ async fn a_file_that_others_may_open_is_closed_to_them() {
 async fn fences_go_on_though_everything_is_deleted_and_the_clock_goes_back() {
     let directory = TempDir::new().unwrap();
     let session = session(directory.path()).await;
-    leave_record_of(directory.path(), &Record { fence: Some(u64::MAX >> 13), extension: None, holder: None });
+    leave_record_of(directory.path(), &Record { fence: Some(u64::MAX >> 13), holder: None, ..Record::default() });
     let mine = entry("mine");
     let fence = held(&session, &mine).await;
     session.leave(mine).await.unwrap();

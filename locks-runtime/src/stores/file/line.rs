@@ -1,45 +1,53 @@
-//! Those who wait for one lock, first in, first out, whatever process they are of: a directory with a ticket for each.
+//! Those who wait for one lock, first in, first out, whatever process they are of, and those who hold it beside others: a
+//! directory with a ticket for each.
 //!
 //! A ticket is a file that is locked for as long as its process lives, so that one of a killed process is passed over; its name
-//! is its number. The line decides nobody's hold, which the lock's own file does: it says whose turn it is to try. The
-//! directory is there while somebody waits, and each ticket goes with its waiter.
+//! is its [place](super::place). Whoever holds the lock alone needs none: the lock's own file decides that hold, and the line
+//! says only whose turn it is to try. Readers and permits have the lock's file locked, too, but shared; who of them holds
+//! beside whom, the line decides. So each of them keeps its ticket until the hold is over, with its record.
 //!
-//! As with a lock's file, a ticket that was opened and locked counts if its name still leads to it: whoever finds one that
+//! The directory is there while a ticket is, and each ticket goes with its entry; one that is extended stays until its time is
+//! over. As with a lock's file, a ticket that was opened and locked counts if its name still leads to it: whoever finds one that
 //! nobody has locked, removes it.
 
+use super::directory::line_of;
 use super::error::refused;
 use super::lock_file::{LockFile, Rights};
+use super::place::Place;
+use super::record::Record;
+use super::shared::Shared;
 use crate::values::error::Error;
 use crate::values::holder::Holder;
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind as Io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
-
-/// How often in a row the line may change under one that joins it.
-const TRIES: u32 = 1000;
-/// The digits of a ticket's number.
-const DIGITS: usize = 20;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// The line for one lock. It need not be there.
 #[derive(Clone, Debug)]
 pub(super) struct Line(PathBuf);
 
-/// A place in the line. Dropping it gives it up.
-#[derive(Debug)]
-pub(super) struct Ticket {
-    line: Line,
-    number: u64,
-    file: LockFile,
+/// Whether a ticket counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Its process lives.
+    Alive,
+    /// Its hold is extended for so long, whatever has become of its process.
+    Extended(Duration),
+    Gone,
 }
 
-/// Who is in front.
+/// A ticket that counts, with what it says.
 #[derive(Debug)]
-pub(super) struct Ahead {
-    /// The ticket right in front, of a process that lives.
-    pub(super) nearest: PathBuf,
-    /// How many tickets there are in front, some of which may be of dead processes.
-    pub(super) count: u32,
+pub(super) struct Queued {
+    pub(super) holder: Option<Holder>,
+    /// The fence, if it holds the lock by this ticket.
+    pub(super) fence: Option<u64>,
+    /// For how long it is extended, whether its process lives or not.
+    pub(super) left: Option<Duration>,
+    /// When the record was written.
+    pub(super) written_ms: Option<u64>,
 }
 
 impl Line {
@@ -47,142 +55,163 @@ impl Line {
         Self(path)
     }
 
+    /// The line of the lock with this file.
+    pub(super) fn of(lock: &LockFile) -> Self {
+        Self(line_of(lock.path()))
+    }
+
     /// Whether there may be somebody in it.
     pub(super) fn is_there(&self) -> bool {
         fs::symlink_metadata(&self.0).is_ok()
     }
 
-    /// Takes the last place.
-    pub(super) fn join(&self, holder: &Holder) -> Result<Ticket, Error> {
-        for _ in 0..TRIES {
-            match DirBuilder::new().mode(0o700).create(&self.0) {
-                Err(error) if error.kind() != Io::AlreadyExists => {
-                    return Err(refused("make the directory", &self.0, error));
+    /// Makes the directory, unless it is there; returns whether it did.
+    pub(super) fn make(&self) -> Result<bool, Error> {
+        match DirBuilder::new().mode(0o700).create(&self.0) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == Io::AlreadyExists => Ok(false),
+            Err(error) => Err(refused("make the directory", &self.0, error)),
+        }
+    }
+
+    /// Whom the line has, in order: those who wait, and those who hold the lock beside others. Whatever has changed meanwhile.
+    pub(super) fn queued(&self, store: &Shared) -> Result<Vec<Queued>, Error> {
+        let mut queued = Vec::new();
+        for place in self.places()? {
+            let Some(file) = LockFile::open(self.path_of(&place), Rights::Read)? else { continue };
+            let is_alive = file.is_locked()?;
+            if !place.wanted.has_record() {
+                if is_alive {
+                    let holder = Some(Holder::from_json(&file.read_text()?));
+                    queued.push(Queued { holder, fence: None, left: None, written_ms: None });
                 }
-                _ => {}
+                continue;
             }
-            let number = self.numbers()?.last().map_or(1, |last| last.saturating_add(1));
-            // Another one may have taken it, or the last one before may have gone, and the directory with it.
-            let Some(file) = LockFile::create_new(self.path_of(number))? else { continue };
-            if file.try_lock()? && file.is_in_place()? {
-                // For others to read. Without room for it the place is as good.
-                let _ = file.write_text(&holder.to_json());
-                return Ok(Ticket { line: self.clone(), number, file });
-            }
-        }
-        Err(Error::unavailable("the line of those who wait for the lock changes too fast"))
-    }
-
-    /// The records of those who wait, in order.
-    pub(super) fn waiters(&self) -> Result<Vec<Holder>, Error> {
-        let mut waiters = Vec::new();
-        for number in self.numbers()? {
-            if let Some(file) = LockFile::open(self.path_of(number), Rights::Read)?
-                && file.is_locked()?
-            {
-                waiters.push(Holder::from_json(&file.read_text()?));
+            let (Record { fence, holder, extension, .. }, _) = file.read()?;
+            let left = extension.as_ref().and_then(|extension| store.timeline.left(extension));
+            if is_alive || left.is_some() {
+                let fence = fence.filter(|fence| *fence > 0);
+                // Who writes an extension changes the time.
+                let written_ms = if extension.is_none() { file.written_ms() } else { None };
+                queued.push(Queued { holder, fence, left, written_ms });
             }
         }
-        Ok(waiters)
+        Ok(queued)
     }
 
-    /// The first who waits, after those whose processes have ended were removed.
-    pub(super) fn first(&self) -> Result<Option<Holder>, Error> {
-        for number in self.numbers()? {
-            if self.is_alive(number)?
-                && let Some(file) = LockFile::open(self.path_of(number), Rights::Read)?
-            {
-                return file.read_text().map(|text| Some(Holder::from_json(&text)));
+    /// The first in it, after those whose processes have ended were removed, and for how long it is extended.
+    pub(super) fn first(&self, store: &Shared) -> Result<Option<(Holder, Option<Duration>)>, Error> {
+        for place in self.places()? {
+            let left = match self.presence(store, &place)? {
+                Presence::Gone => continue,
+                Presence::Alive => None,
+                Presence::Extended(left) => Some(left),
+            };
+            if let Some(holder) = self.holder(&place)? {
+                return Ok(Some((holder, left)));
             }
         }
         self.remove_if_empty();
         Ok(None)
     }
 
-    /// Whether the one with this ticket waits. Removes what a killed process has left.
-    fn is_alive(&self, number: u64) -> Result<bool, Error> {
-        let Some(file) = LockFile::open(self.path_of(number), Rights::Read)? else { return Ok(false) };
-        if !file.try_lock()? {
-            return Ok(true);
+    /// The record of the one with this ticket, if it is there.
+    pub(super) fn holder(&self, place: &Place) -> Result<Option<Holder>, Error> {
+        let Some(file) = LockFile::open(self.path_of(place), Rights::Read)? else { return Ok(None) };
+        if place.wanted.has_record() {
+            let holder = file.read()?.0.holder;
+            return Ok(Some(holder.unwrap_or_else(|| Holder::unknown_because("it has not written its record yet"))));
         }
-        let removed = if file.is_in_place()? { file.remove() } else { Ok(()) };
-        file.unlock();
-        removed.map(|()| false)
+        file.read_text().map(|text| Some(Holder::from_json(&text)))
     }
 
-    /// The numbers of the tickets, in order.
-    fn numbers(&self) -> Result<Vec<u64>, Error> {
+    /// Whether a ticket counts. Removes what a killed process has left.
+    pub(super) fn presence(&self, store: &Shared, place: &Place) -> Result<Presence, Error> {
+        let Some(file) = LockFile::open(self.path_of(place), Rights::Read)? else { return Ok(Presence::Gone) };
+        if !file.try_lock()? {
+            return Ok(Presence::Alive);
+        }
+        let presence = dead(store, place, &file);
+        file.unlock();
+        presence
+    }
+
+    /// How long the lock stays taken by those who held it beside others and have gone, for whoever has the lock's file locked
+    /// alone: then no more can come.
+    pub(super) fn extended_for(&self, store: &Shared) -> Result<Option<Duration>, Error> {
+        let mut longest = None;
+        for place in self.places()?.iter().filter(|place| place.wanted.has_record()) {
+            if let Some(file) = LockFile::open(self.path_of(place), Rights::Read)? {
+                longest = longest.max(store.extended_for(&file.read_head()?));
+            }
+        }
+        Ok(longest)
+    }
+
+    /// How long the lock of this file, which we have locked alone, stays taken by what is written down.
+    pub(super) fn extended_beside(&self, store: &Shared, lock: &LockFile) -> Result<Option<Duration>, Error> {
+        let record = lock.read_head()?;
+        if record.is_shared { self.extended_for(store) } else { Ok(store.extended_for(&record)) }
+    }
+
+    /// Ends extensions: all, or that of the hold with this fence. For whoever has the lock's file locked alone.
+    pub(super) fn end_extensions(&self, store: &Shared, fence: Option<u64>) -> Result<usize, Error> {
+        let mut ended = 0;
+        for place in self.places()?.iter().filter(|place| place.wanted.has_record()) {
+            let Some(file) = LockFile::open(self.path_of(place), Rights::Read)? else { continue };
+            let record = file.read_head()?;
+            if store.extended_for(&record).is_some() && (fence.is_none() || record.fence == fence) {
+                self.remove(place)?;
+                ended += 1;
+            }
+        }
+        self.remove_if_empty();
+        Ok(ended)
+    }
+
+    /// All tickets' places, in order.
+    pub(super) fn places(&self) -> Result<Vec<Place>, Error> {
         let entries = match fs::read_dir(&self.0) {
             Err(error) if error.kind() == Io::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(|error| refused("list", &self.0, error))?,
         };
-        let number = |name: &str| (name.len() == DIGITS).then(|| name.parse().ok()).flatten();
-        let names = entries.filter_map(|entry| entry.ok().map(|entry| entry.file_name()));
-        let mut numbers: Vec<u64> = names.filter_map(|name| name.to_str().and_then(number)).collect();
-        numbers.sort_unstable();
-        Ok(numbers)
+        let mut places = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(|error| refused("list", &self.0, error))?.file_name();
+            places.extend(name.to_str().and_then(Place::parse));
+        }
+        places.sort_unstable();
+        Ok(places)
     }
 
-    fn path_of(&self, number: u64) -> PathBuf {
-        self.0.join(format!("{number:0DIGITS$}"))
+    pub(super) fn path_of(&self, place: &Place) -> PathBuf {
+        self.0.join(place.name())
     }
 
-    /// Nobody removes a directory in which somebody is.
-    fn remove_if_empty(&self) {
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
-impl Ticket {
-    /// Whether it still counts: it was not taken away while its process did nothing.
-    pub(super) fn is_valid(&self) -> Result<bool, Error> {
-        self.file.is_in_place()
-    }
-
-    /// Whether this process has it from the one that forked it.
-    pub(super) fn is_inherited(&self) -> bool {
-        self.file.is_inherited()
-    }
-
-    /// Takes its place from the first one in front, whose process does nothing though it is its turn.
-    pub(super) fn pass_over_first(&self) -> Result<(), Error> {
-        match self.line.numbers()?.first() {
-            Some(first) if *first < self.number => remove(&self.line.path_of(*first)),
+    /// Removes a ticket, if it is there.
+    pub(super) fn remove(&self, place: &Place) -> Result<(), Error> {
+        let path = self.path_of(place);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != Io::NotFound => Err(refused("remove", &path, error)),
             _ => Ok(()),
         }
     }
 
-    /// Who is in front; `None` if it is this one's turn.
-    pub(super) fn ahead(&self) -> Result<Option<Ahead>, Error> {
-        let mut ahead: Vec<u64> = self.line.numbers()?.into_iter().filter(|number| *number < self.number).collect();
-        while let Some(number) = ahead.pop() {
-            if self.line.is_alive(number)? {
-                let count = u32::try_from(ahead.len() + 1).unwrap_or(u32::MAX);
-                return Ok(Some(Ahead { nearest: self.line.path_of(number), count }));
-            }
-        }
-        Ok(None)
+    /// Nobody removes a directory in which somebody is.
+    pub(super) fn remove_if_empty(&self) {
+        let _ = fs::remove_dir(&self.0);
     }
 }
 
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        // A forked child must not take its parent's place away.
-        if self.file.is_inherited() {
-            return;
-        }
-        // One that was passed over is there no more, or its number is another's.
-        if self.file.is_in_place().is_ok_and(|is_in_place| is_in_place) {
-            let _ = self.file.remove();
-        }
-        self.file.unlock();
-        self.line.remove_if_empty();
+/// Whether a ticket that nobody had locked counts; removes it if it does not.
+fn dead(store: &Shared, place: &Place, file: &LockFile) -> Result<Presence, Error> {
+    if place.wanted.has_record()
+        && let Some(left) = store.extended_for(&file.read_head()?)
+    {
+        return Ok(Presence::Extended(left));
     }
-}
-
-fn remove(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != Io::NotFound => Err(refused("remove", path, error)),
-        _ => Ok(()),
+    if file.is_in_place()? {
+        file.remove()?;
     }
+    Ok(Presence::Gone)
 }

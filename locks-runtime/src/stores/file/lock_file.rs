@@ -4,7 +4,7 @@
 //! thread too. Nothing is flushed to the disk.
 
 use super::error::refused;
-use super::record::{EXTENSION_AT, HEAD, HOLDER_AT, Record, extension_line};
+use super::record::{EXTENSION_AT, HEAD, HOLDER_AT, Record, extension_line, shared_head};
 use super::timeline::Extension;
 use super::trust;
 use crate::values::error::{Error, ErrorKind};
@@ -48,6 +48,14 @@ pub(super) struct InPlace {
     pub(super) length: u64,
     /// When the file was last changed, by the system's clock: in nanoseconds, as far as the file system has them.
     pub(super) changed: i128,
+}
+
+/// Whose locks are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Others {
+    All,
+    /// Those of who has the file alone.
+    Alone,
 }
 
 /// What a file is opened for.
@@ -127,9 +135,14 @@ impl LockFile {
         self.was_locked(self.file.try_lock())
     }
 
-    /// Whether the lock is held, found out by sharing it for a moment: a process that tries in that moment is refused.
+    /// Shares the lock, unless another process has it alone.
+    pub(super) fn try_share(&self) -> Result<bool, Error> {
+        self.was_locked(self.file.try_lock_shared())
+    }
+
+    /// Whether one has the lock alone, found out by sharing it for a moment: one that tries so in that moment is refused.
     pub(super) fn is_locked(&self) -> Result<bool, Error> {
-        let free = self.was_locked(self.file.try_lock_shared())?;
+        let free = self.try_share()?;
         self.unlock();
         Ok(!free)
     }
@@ -170,10 +183,15 @@ impl LockFile {
         Ok((identity(&found) == self.identity).then_some(InPlace { length: found.len(), changed }))
     }
 
-    /// Waits until nobody has it locked, on this thread. It may return sooner, and others may be faster to lock it then.
-    pub(super) fn wait_until_free(&self) {
-        // Not shared: a program that shares the lock for long would keep whoever waits busy.
-        if self.file.lock().is_ok() {
+    /// Waits until nobody has it locked, or nobody has it alone, on this thread. It may return sooner, and others may be faster
+    /// to lock it then.
+    pub(super) fn wait_until_free(&self, of: Others) {
+        // For a writer not shared: a program that shares the lock for long would keep whoever waits busy.
+        let locked = match of {
+            Others::All => self.file.lock(),
+            Others::Alone => self.file.lock_shared(),
+        };
+        if locked.is_ok() {
             self.unlock();
         }
     }
@@ -245,6 +263,11 @@ impl LockFile {
         written.map_err(|error| refused("write to", &self.path, error))
     }
 
+    /// Writes that readers or permits hold the lock. It is the same for each of them, and so they need not exclude each other.
+    pub(super) fn write_shared(&self) -> Result<(), Error> {
+        self.file.write_all_at(shared_head().as_bytes(), 0).map_err(|error| refused("write to", &self.path, error))
+    }
+
     /// Writes until when the lock stays taken; `None` ends that.
     pub(super) fn write_extension(&self, extension: Option<&Extension>) -> Result<(), Error> {
         let line = extension_line(extension);
@@ -268,14 +291,26 @@ impl LockFile {
         Ok(Duration::from_millis(wall_ms.saturating_sub(written)))
     }
 
+    /// When the file was written, in milliseconds since 1970.
+    pub(super) fn written_ms(&self) -> Option<u64> {
+        let found = self.file.metadata().ok()?;
+        let (seconds, nanoseconds) = (u64::try_from(found.mtime()).ok()?, u64::try_from(found.mtime_nsec()).ok()?);
+        Some(seconds.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000))
+    }
+
     /// How many bytes the file has.
     pub(super) fn length(&self) -> Result<u64, Error> {
         self.file.metadata().map(|found| found.len()).map_err(|error| refused("look at", &self.path, error))
     }
 
-    /// Makes it a file that was written now.
-    pub(super) fn touch(&self) -> Result<(), Error> {
-        self.file.write_all_at(b"\n", 0).map_err(|error| refused("write to", &self.path, error))
+    /// Makes it a file that was written now, by writing this to its beginning.
+    pub(super) fn touch(&self, beginning: &[u8]) -> Result<(), Error> {
+        self.file.write_all_at(beginning, 0).map_err(|error| refused("write to", &self.path, error))
+    }
+
+    /// Its name, with the directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 }
 

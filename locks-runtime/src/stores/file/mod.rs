@@ -22,17 +22,26 @@
 //! was removed. A killed holder's file keeps its record, a page, for as long. Whoever removes files by hand holds their locks
 //! meanwhile: `flock -n FILE rm FILE`.
 //!
+//! **Readers and permits** have the kernel's lock on the file, too, but shared: so they and a writer exclude each other as with
+//! flock(1). Who of them holds beside whom, the line decides: each has a ticket there until its hold is over, with its record and
+//! its mode, and holds by those in front. The lock's file says no more than that there are such holds.
+//!
+//! **Several locks** at one moment: a place in the line for each, and the kernel's locks only if all of them are to be had. `several`
+//! is locked while one joins its lines, so that two such entries are in the same order everywhere.
+//!
 //! **The line.** Whoever has to wait takes a ticket, in a directory that is named as the file and ends in `.line`: the first in the
 //! line tries, and who asks while there is a line stands behind it. A ticket is locked for as long as its process lives; one that
-//! nobody has locked is removed by whoever finds it. The line is about fairness alone: the lock itself is the kernel's lock on the
-//! file, as ever, and so it excludes versions of this store that know of no line, and other programs. They do not queue.
-//! A waiter whose process is stopped when its turn comes loses its ticket after a second in which the lock is free.
+//! nobody has locked is removed by whoever finds it. For who holds the lock alone the line is about fairness: the lock itself is the
+//! kernel's lock on the file, and so it excludes versions of this store that know of no line, and other programs. They do not
+//! queue. A waiter whose process is stopped when its turn comes loses its ticket after a second in which the lock is free.
 //!
 //! A file is locked as by flock(1), so a shell script may take part, as a holder without a record, if it runs as the same
 //! user and looks whether the file is still there: `exec 9>>FILE; flock 9; [ FILE -ef /dev/fd/9 ]`, or it begins anew.
 //!
 //! On a file system that ignores case, keys that differ in nothing else share one lock.
 
+#[cfg(test)]
+mod beside;
 mod clean_up;
 mod counter;
 mod directory;
@@ -40,19 +49,24 @@ mod emptying;
 mod entries;
 mod error;
 mod file_system;
+mod hold;
 mod inspect;
 #[cfg(test)]
 mod leftovers;
 mod line;
+mod lock;
 mod lock_file;
 mod parked;
+mod place;
 mod record;
 mod session;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod ticket;
 mod timeline;
 mod trust;
+mod turn;
 mod wait;
 
 use crate::contract::{Capabilities, Change, Line, Native, Pending, Scope, Session, Store, boxed, poll};
@@ -90,7 +104,15 @@ impl FileStore {
 
 impl Store for FileStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { fencing: true, queue_order: true, notices_removal: true, ..Capabilities::default() }
+        Capabilities {
+            fencing: true,
+            queue_order: true,
+            notices_removal: true,
+            shared: true,
+            permits: true,
+            multi_key: true,
+            ..Capabilities::default()
+        }
     }
 
     fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
@@ -119,7 +141,12 @@ impl Store for FileStore {
 
     fn force_release(&self, key: Key) -> Pending<usize> {
         let shared = Arc::clone(&self.0);
-        Box::pin(async move { inspect::force_release(&shared, &key).await })
+        Box::pin(async move { inspect::force_release(&shared, &key, None).await })
+    }
+
+    fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { inspect::force_release(&shared, &key, Some(fence)).await })
     }
 
     fn native(&self) -> Native {

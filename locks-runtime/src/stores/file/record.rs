@@ -5,6 +5,10 @@
 //! kept 54d3f745-5e2b-4c20-9ed7-2c9199aa188d 00000000123456789012
 //! {"v":1,"name":"cron::nightly","pid":4711,…}
 //! ```
+//!
+//! Readers and permits have a record each, in their tickets; in a ticket that waits the fence is 0. All of them write the same
+//! into the lock's own file: `fence shared--------------`. So whoever has the lock alone next knows that their fences were the
+//! directory's, and that what keeps the lock taken may be in the line.
 
 use super::timeline::{Extension, TIMELINE_WIDTH};
 use crate::values::fence::Fence;
@@ -19,6 +23,8 @@ const EXTENSION_LINE: usize = "kept ".len() + TIMELINE_WIDTH + 1 + DIGITS + 1;
 pub(super) const EXTENSION_AT: u64 = FENCE_LINE as u64;
 /// Where the holder's line starts.
 pub(super) const HOLDER_AT: u64 = HEAD as u64;
+/// Instead of a number, where others than one alone have held the lock since its last record.
+const SHARED: &str = "fence shared--------------\n";
 /// How long the two lines before it are.
 pub(super) const HEAD: usize = FENCE_LINE + EXTENSION_LINE;
 
@@ -31,11 +37,16 @@ pub(super) struct Record {
     pub extension: Option<Extension>,
     /// Who holds the lock, or held it when its process was killed.
     pub holder: Option<Holder>,
+    /// Readers or permits have held the lock since: what else it says is over.
+    pub is_shared: bool,
 }
 
 impl Record {
     /// Reads any bytes; what makes no sense counts as missing.
     pub(super) fn parse(bytes: &[u8]) -> Self {
+        if bytes.starts_with(SHARED.as_bytes()) {
+            return Self { is_shared: true, ..Self::default() };
+        }
         let (fence, rest) = bytes.split_at(FENCE_LINE.min(bytes.len()));
         let (extension, rest) = rest.split_at(EXTENSION_LINE.min(rest.len()));
         // Without its line break the holder's line is still being written.
@@ -48,7 +59,13 @@ impl Record {
                 Some(Extension { timeline: timeline.to_owned(), until })
             }),
             holder: holder.filter(Holder::is_known),
+            is_shared: false,
         }
+    }
+
+    /// Of one that has this fence, or waits with 0.
+    pub(super) fn of(holder: &Holder, fence: u64) -> Self {
+        Self { fence: Some(fence), holder: Some(holder.clone()), ..Self::default() }
     }
 
     /// The three lines, or two if there is no holder.
@@ -88,6 +105,11 @@ pub(super) fn extension_line(extension: Option<&Extension>) -> String {
     format!("kept {timeline:-<TIMELINE_WIDTH$} {until:020}\n")
 }
 
+/// What is in the lock's file while readers or permits hold it.
+pub(super) fn shared_head() -> String {
+    format!("{SHARED}{}", extension_line(None))
+}
+
 fn line_of<'a>(bytes: &'a [u8], name: &str) -> Option<&'a str> {
     std::str::from_utf8(bytes).ok()?.strip_prefix(name)?.strip_suffix('\n')
 }
@@ -107,6 +129,7 @@ mod tests {
             extension: (until > 0)
                 .then(|| Extension { timeline: "54d3f745-5e2b-4c20-9ed7-2c9199aa188d".into(), until }),
             holder: Some(Holder { version: 1, name: name.into(), ..Holder::default() }),
+            is_shared: false,
         }
     }
 
@@ -139,6 +162,14 @@ mod tests {
             assert_eq!(bytes[FENCE_LINE - 1], b'\n');
             assert_eq!(bytes[usize::try_from(HOLDER_AT).unwrap() - 1], b'\n');
         }
+    }
+
+    #[test]
+    fn what_readers_write_over_a_record_ends_it() {
+        let mut bytes = record(7, 9, "writer".into()).to_bytes();
+        bytes[..HEAD].copy_from_slice(shared_head().as_bytes());
+        assert_eq!(Record::parse(&bytes), Record { is_shared: true, ..Record::default() });
+        assert_eq!(Record::parse(&bytes[..HEAD]), Record::parse(&bytes));
     }
 
     #[test]

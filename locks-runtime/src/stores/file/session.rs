@@ -2,10 +2,10 @@
 
 use super::clean_up;
 use super::emptying;
-use super::entries::{Next, OpenEntry};
+use super::entries::{Next, OpenEntry, Tried};
+use super::lock::Pause;
 use super::shared::{LOOKS, Shared};
 use super::wait::Waiting;
-use crate::contract::poll::Outcome;
 use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, Renewal, WhenBusy};
 use crate::values::error::Error;
 use crate::values::mutex::Mutex;
@@ -18,6 +18,9 @@ use std::time::Duration;
 
 /// A process is not called paused for less: its threads may have to wait for their turn that long.
 const SHORTEST: Duration = Duration::from_secs(1);
+
+/// How soon to look again for what another process does in microseconds.
+const SHORT: Duration = Duration::from_millis(1);
 
 /// How often a holder checks that its file is still there, and how soon it begins to.
 const CHECKED: Duration = Duration::from_millis(250);
@@ -73,9 +76,10 @@ impl AsyncSession for FileSession {
         let mut waiting = Waiting::new(&self.store);
         loop {
             match self.at(&entry, OpenEntry::next)? {
-                Next::Held(fence) => return Ok(Grant::new(fence)),
-                Next::Awaits(awaited) => waiting.until_unlocked(awaited).await?,
-                Next::Sleeps(pause) => tokio::time::sleep(pause).await,
+                Next::Held(grant) => return Ok(grant),
+                Next::Waits(Pause::Awaits(awaited)) => waiting.until_unlocked(awaited).await?,
+                Next::Waits(Pause::Sleeps(pause)) => tokio::time::sleep(pause).await,
+                Next::Queues => self.queue(&entry).await?,
             }
         }
     }
@@ -96,7 +100,7 @@ impl AsyncSession for FileSession {
                 self.close_entry(&entry);
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(SHORT).await;
         }
     }
 
@@ -141,26 +145,50 @@ impl FileSession {
                 if when_busy == WhenBusy::Queue {
                     break;
                 }
-                let (holder, left) = self.at(entry, |entry| entry.holder_now())?.unwrap_or_default();
+                let (holder, left) = self.at(entry, |entry| entry.holder_now())?.unwrap_or((None, first.1));
                 self.close_entry(entry);
-                return Ok(Entered::Busy(self.store.describe(Some(holder.unwrap_or(first)), left).into()));
+                return Ok(Entered::Busy(self.store.describe(holder.or(first.0), left).into()));
             }
-            let left = match self.at(entry, OpenEntry::attempt)? {
-                Outcome::Acquired(fence) => return Ok(Entered::held(fence)),
-                Outcome::Busy | Outcome::BusyFor(_) if when_busy == WhenBusy::Queue => break,
-                Outcome::Busy => None,
-                Outcome::BusyFor(left) => Some(left),
+            let (number, refusal) = match self.at(entry, OpenEntry::attempt)? {
+                Tried::Held(grant) => return Ok(Entered::Held(grant)),
+                Tried::Refused(..) if when_busy == WhenBusy::Queue => break,
+                Tried::Refused(number, refusal) => (number, refusal),
             };
-            let holder = self.at(entry, |entry| entry.holder())?;
+            let (holder, left) = self.at(entry, |entry| entry.refused_by(number, &refusal))?;
             if left.is_some() || look == LOOKS || holder.as_ref().is_some_and(|holder| !self.store.has_ended(holder)) {
                 self.close_entry(entry);
                 return Ok(Entered::Busy(self.store.describe(holder, left).into()));
             }
             // Another process looks who holds it, or acquires it and has not written its record yet.
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(SHORT).await;
         }
-        self.at(entry, OpenEntry::queue)?;
+        self.queue(entry).await?;
         Ok(Entered::Queued)
+    }
+
+    /// Takes a place in the line; in several lines, before or after anybody else does in several.
+    async fn queue(&self, entry: &Arc<Entry>) -> Result<(), Error> {
+        if entry.others.is_empty() {
+            return self.at(entry, OpenEntry::queue);
+        }
+        let mut pause = SHORT;
+        loop {
+            let turn = self.store.directory.several_turn()?;
+            if turn.try_lock()? {
+                let queued = match turn.is_in_place() {
+                    Ok(true) => Some(self.at(entry, OpenEntry::queue)),
+                    Ok(false) => None,
+                    Err(error) => Some(Err(error)),
+                };
+                turn.unlock();
+                if let Some(queued) = queued {
+                    return queued;
+                }
+            }
+            drop(turn);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(16 * SHORT);
+        }
     }
 
     /// Makes the entry known, unless it is.

@@ -72,6 +72,16 @@ impl Shared {
         Ok(fence)
     }
 
+    /// The fence of a hold beside others, of which the lock's file says nothing: the directory's next one.
+    pub(super) fn next_shared_fence(&self, former: &Record) -> Result<u64, Error> {
+        let granted = self.granted.load(Ordering::Relaxed);
+        let last = former.last_fence().max((granted > 0).then_some(granted));
+        let fence = counter::next(&self.directory, &Record { fence: last, ..Record::default() }, self.world.wall_ms())?;
+        self.counted.fetch_max(fence, Ordering::Relaxed);
+        self.granted.fetch_max(fence, Ordering::Relaxed);
+        Ok(fence)
+    }
+
     /// Whether this process has not looked for idle files for so long; then it does now.
     pub(super) fn is_clean_up_due(&self, every: Duration) -> bool {
         let now = self.world.now();

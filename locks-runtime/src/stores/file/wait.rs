@@ -3,7 +3,7 @@
 //! The kernel wakes only a thread that is blocked on the file. A few of those are at hand, so that hand-offs take microseconds; with
 //! more waiters than these, the others look every few milliseconds, and more rarely the more there are in front of them.
 
-use super::lock_file::{LockFile, Rights};
+use super::lock_file::{LockFile, Others, Rights};
 use super::shared::Shared;
 use crate::values::error::Error;
 use std::fmt;
@@ -17,10 +17,11 @@ use std::time::Duration;
 /// How many threads of one client wait in the kernel.
 const THREADS: usize = 8;
 
-/// What a waiter waits for: that nobody has this file locked.
+/// What a waiter waits for: that nobody has this file locked, or nobody has it alone.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Awaited {
     pub(super) path: PathBuf,
+    pub(super) of: Others,
     /// How often to look at it, where no thread waits.
     pub(super) pause: Duration,
     /// After which time to return in any case.
@@ -44,9 +45,9 @@ impl Waiting {
 
     /// Returns when the file may be unlocked, or is there no more, and after the limit.
     pub(super) async fn until_unlocked(&mut self, awaited: Awaited) -> Result<(), Error> {
-        let Awaited { path, pause, limit } = awaited;
-        if self.thread.as_ref().is_none_or(|(of, _)| *of != path) {
-            self.thread = Slot::take(&self.store).map(|slot| (path.clone(), self.start(slot, path.clone())));
+        let Awaited { path, of, pause, limit } = awaited;
+        if self.thread.as_ref().is_none_or(|(awaited, _)| *awaited != path) {
+            self.thread = Slot::take(&self.store).map(|slot| (path.clone(), self.start(slot, path.clone(), of)));
         }
         match &mut self.thread {
             Some((_, done)) => {
@@ -59,13 +60,13 @@ impl Waiting {
         }
     }
 
-    fn start(&self, slot: Slot, path: PathBuf) -> Thread {
+    fn start(&self, slot: Slot, path: PathBuf, others: Others) -> Thread {
         let world = self.store.world.clone();
         let wait = move || {
             let _taken = slot;
             // What goes wrong here is found by whoever tries next.
             if let Ok(Some(file)) = LockFile::open(path, Rights::Read) {
-                file.wait_until_free();
+                file.wait_until_free(others);
             }
         };
         Box::pin(async move { world.block(wait).await })

@@ -22,7 +22,7 @@ async fn holds(client: Arc<Client>, scope: Scope) -> Result<poll::Held<i64>, Err
     let seen = look(&client, &scope).await?.into_iter();
     let held = seen.filter_map(|seen| {
         let holder = seen.line.holders.into_iter().next()?.holder;
-        Some((seen.line.key, (seen.fence, holder)))
+        Some((seen.line.key, vec![(seen.fence, holder)]))
     });
     Ok(held.collect())
 }
