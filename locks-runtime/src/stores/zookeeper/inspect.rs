@@ -4,9 +4,10 @@ use super::client::{Client, Purpose};
 use super::config::Config;
 use super::entries::is_entry;
 use super::error::Failure;
-use super::names::{self, QueueNode};
+use super::names;
+use super::queue::{self, QueueNode};
 use super::record;
-use crate::contract::{Line, Scope};
+use crate::contract::{Line, Listed, Scope};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
@@ -14,7 +15,7 @@ use crate::world::World;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use zookeeper_client::{Client as ZkClient, Error as ZkError};
+use zookeeper_client::{Client as ZkClient, Error as ZkError, Stat};
 
 /// How many requests are under way at once.
 const AT_ONCE: usize = 64;
@@ -27,6 +28,14 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct QueuedEntry {
     pub(super) node: QueueNode,
     pub(super) holder: Holder,
+    /// The fencing number, where the node may be read.
+    pub(super) fence: Option<u64>,
+}
+
+/// The entries of a queue that hold the lock, in order.
+pub(super) fn holders(queue: &[QueuedEntry]) -> impl Iterator<Item = &QueuedEntry> {
+    let hold = queue::hold(queue.iter().map(|entry| entry.node.mode));
+    queue.iter().zip(hold).filter_map(|(entry, holds)| holds.then_some(entry))
 }
 
 /// The queues in a scope, each in order.
@@ -47,8 +56,16 @@ pub(super) async fn open(config: &Arc<Config>, world: &World) -> Result<Client, 
 pub(super) async fn inspect(client: &Client, scope: &Scope) -> Result<Vec<Line>, Error> {
     let explain = |failure| client.error(failure, &top(&client.config, scope).node);
     let lines = read(client, scope).await.map_err(explain)?.into_iter().map(|(key, queue)| {
-        let mut holders: Vec<Holder> = queue.into_iter().map(|entry| entry.holder).collect();
-        let waiters = holders.split_off(1.min(holders.len()));
+        let hold = queue::hold(queue.iter().map(|entry| entry.node.mode));
+        let (mut holders, mut waiters) = (Vec::new(), Vec::new());
+        for (entry, holds) in queue.into_iter().zip(hold) {
+            let listed = Listed::from(entry.holder);
+            if holds {
+                holders.push(Listed { fence: entry.fence, ..listed });
+            } else {
+                waiters.push(listed);
+            }
+        }
         Line::new(key, holders, waiters)
     });
     Ok(lines.collect())
@@ -76,18 +93,25 @@ pub(super) async fn read(client: &Client, scope: &Scope) -> Result<Queues, Failu
     Ok(queues)
 }
 
-/// Removes the entry that holds the lock, and no other: returns how many were removed.
-pub(super) async fn force_release(client: &Client, key: &Key) -> Result<usize, Error> {
+/// Removes the entries that hold the lock, or of those the one with this fencing number, and no others: returns how many were
+/// removed.
+///
+/// Of those that were read: a name is never used for another entry.
+pub(super) async fn force_release(client: &Client, key: &Key, fence: Option<u64>) -> Result<usize, Error> {
     let node = client.config.node(&names::path(key.as_str()));
     let release = async {
+        let mut released = 0;
         let queues = read(client, &Scope::Key(key.clone())).await?;
-        let Some(first) = queues.get(key).and_then(|queue| queue.first()) else { return Ok(0) };
-        let path = format!("{node}/{}", first.node.name);
-        match client.request(|client| async move { client.delete(&path, None).await }).await {
-            Ok(()) => Ok(1),
-            Err(failure) if failure.is_no_node() => Ok(0),
-            Err(failure) => Err(failure),
+        let is_meant = |entry: &&QueuedEntry| fence.is_none() || entry.fence == fence;
+        for entry in holders(queues.get(key).map_or(&[], Vec::as_slice)).filter(is_meant) {
+            let path = format!("{node}/{}", entry.node.name);
+            match client.request(|client| async move { client.delete(&path, None).await }).await {
+                Ok(()) => released += 1,
+                Err(failure) if failure.is_no_node() => {}
+                Err(failure) => return Err(failure),
+            }
         }
+        Ok(released)
     };
     release.await.map_err(|failure| client.error(failure, &node))
 }
@@ -161,7 +185,7 @@ async fn read_queue(
     parent: &str,
     children: &[String],
 ) -> Result<(Vec<QueuedEntry>, Vec<String>), Failure> {
-    let nodes = names::queue(children);
+    let nodes = queue::queue(children);
     let mut others: Vec<String> = children.iter().filter(|name| QueueNode::parse(name).is_none()).cloned().collect();
     let mut queue = Vec::new();
     for batch in nodes.chunks(AT_ONCE) {
@@ -193,7 +217,7 @@ async fn read_children(client: &Client, parent: &str, nodes: Vec<QueueNode>) -> 
             answers.push(match request.await {
                 Err(ZkError::NoNode) => None,
                 Err(ZkError::NoAuth) => Some((record::unreadable(), None)),
-                other => other.map(|(record, stat)| Some((record::holder(&record), Some(stat.ephemeral_owner))))?,
+                other => other.map(|(record, stat)| Some((record::holder(&record), Some((record, stat)))))?,
             });
         }
         Ok(answers)
@@ -201,11 +225,20 @@ async fn read_children(client: &Client, parent: &str, nodes: Vec<QueueNode>) -> 
     let answers = client.request(request).await?;
     let children = nodes.into_iter().zip(answers).map(|(node, answer)| match answer {
         // Where the owner may not be seen, the name decides.
-        Some((holder, owner)) if owner.map_or(node.is_named_as_entry, is_entry) => {
-            Child::Entry(QueuedEntry { node, holder })
+        Some((holder, read))
+            if read.as_ref().map_or(node.is_named_as_entry, |(_, stat)| is_entry(stat.ephemeral_owner)) =>
+        {
+            let fence = read.and_then(|(record, stat)| fence(&holder, &record, &stat));
+            Child::Entry(QueuedEntry { node, holder, fence })
         }
         Some(_) => Child::Other(node.name),
         None => Child::Gone,
     });
     Ok(children.collect())
+}
+
+/// By what the node was created, unless that was once more: see `extend`.
+fn fence(holder: &Holder, record: &[u8], stat: &Stat) -> Option<u64> {
+    let noted = if holder.is_known() { record::fence(record) } else { None };
+    noted.or_else(|| u64::try_from(stat.czxid).ok())
 }

@@ -39,6 +39,7 @@
 mod client;
 mod config;
 mod create;
+mod deletion;
 mod diagnosis;
 mod enter;
 mod entries;
@@ -53,10 +54,12 @@ mod inspect;
 mod names;
 mod node_watch;
 mod parents;
+mod queue;
 mod record;
 mod removed;
 mod renew;
 mod session;
+mod several;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -66,7 +69,7 @@ mod watch;
 mod watched;
 
 pub use config::Config;
-pub use names::Layout;
+pub use queue::Layout;
 
 use crate::contract::{Capabilities, Change, Line, Native, Pending, Scope, Session, Store, boxed};
 use crate::values::error::Error;
@@ -125,7 +128,9 @@ impl Store for ZooKeeper {
             outlives_process: true,
             force_release: true,
             notices_removal: true,
-            ..Capabilities::default()
+            shared: true,
+            permits: true,
+            multi_key: true,
         }
     }
 
@@ -151,7 +156,12 @@ impl Store for ZooKeeper {
 
     fn force_release(&self, key: Key) -> Pending<usize> {
         let store = self.clone();
-        Box::pin(async move { inspect::force_release(&*store.client().await?, &key).await })
+        Box::pin(async move { inspect::force_release(&*store.client().await?, &key, None).await })
+    }
+
+    fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
+        let store = self.clone();
+        Box::pin(async move { inspect::force_release(&*store.client().await?, &key, Some(fence)).await })
     }
 
     fn native(&self) -> Native {
