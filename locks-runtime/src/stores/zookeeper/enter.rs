@@ -56,7 +56,7 @@ enum Position {
     Alone,
     /// It holds, and others may hold too.
     Beside,
-    /// The node at this path is in its way.
+    /// Somebody is in its way; the first is at this path.
     Behind(String),
 }
 
@@ -121,25 +121,37 @@ async fn look(
 ) -> Result<Position, Failure> {
     let mut is_alone = true;
     for ((key, node), queue) in entry.keys().zip(nodes.iter()).zip(queues) {
+        let parent = shared.path(key);
         let mut ahead = queue::ahead_of(node, queue);
-        while let Some(first) = queue::first_in_the_way(entry.mode, &ahead).cloned() {
-            let path = format!("{}/{}", shared.path(key), first.name);
-            let is_certain = trust == Trust::Names && first.is_named_as_entry;
-            if is_certain || is_there(shared, &path).await? {
-                return Ok(Position::Behind(path));
+        while let Some(in_the_way) = queue::first_in_the_way(entry.mode, &ahead) {
+            // Who is in the way may be a waiter itself: whoever is first holds the lock.
+            let first = queue::first(&ahead).unwrap_or(in_the_way);
+            match no_entry(shared, &parent, [in_the_way, first], trust).await? {
+                None => return Ok(Position::Behind(format!("{parent}/{}", first.name))),
+                Some(name) => ahead.retain(|node| node.name != name),
             }
-            // Children that end in digits: other locks' nodes, or entries of unknown clients.
-            ahead.retain(|node| node.name != first.name);
         }
         is_alone &= ahead.is_empty();
     }
     Ok(if is_alone { Position::Alone } else { Position::Beside })
 }
 
-/// Whether there is an entry's node.
-async fn is_there(shared: &Shared, path: &str) -> Result<bool, Failure> {
-    let stat = shared.client.request(|client| async move { client.check_stat(path).await }).await?;
-    Ok(stat.is_some_and(|stat| is_entry(stat.ephemeral_owner)))
+/// The name of one of these nodes that is no entry, or not there any more. Children that end in digits may be other locks' nodes,
+/// or entries of unknown clients.
+async fn no_entry(
+    shared: &Shared,
+    parent: &str,
+    nodes: [&QueueNode; 2],
+    trust: Trust,
+) -> Result<Option<String>, Failure> {
+    for node in nodes.into_iter().filter(|node| trust == Trust::Owners || !node.is_named_as_entry) {
+        let path = format!("{parent}/{}", node.name);
+        let stat = shared.client.request(|client| async move { client.check_stat(&path).await }).await?;
+        if !stat.is_some_and(|stat| is_entry(stat.ephemeral_owner)) {
+            return Ok(Some(node.name.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// Takes the entry out of its queues again, since it must not wait, and looks who is in the way.

@@ -153,15 +153,23 @@ pub(super) fn in_the_way(mode: Mode, ahead: &[QueueNode]) -> &[QueueNode] {
     }
 }
 
-/// Of the nodes ahead the first one that is in the way of an entry of this mode, for a message. Those come first that are certain
-/// to be entries: to ask costs a request.
+/// Of the nodes ahead the first one that is in the way of an entry of this mode; one that is certain to be an entry, if there is
+/// one: to ask costs a request.
 pub(super) fn first_in_the_way(mode: Mode, ahead: &[QueueNode]) -> Option<&QueueNode> {
     if mode.holds_behind(ahead.iter().map(|node| node.mode)) {
         return None;
     }
-    let mut in_the_way = ahead.iter().filter(|node| !node.may_be_beside(mode));
-    let first = in_the_way.clone().next();
-    in_the_way.find(|node| node.is_named_as_entry).or(first).or(ahead.first())
+    first_of(ahead.iter().filter(|node| !node.may_be_beside(mode))).or_else(|| first(ahead))
+}
+
+/// The first of these nodes, which holds the lock; likewise.
+pub(super) fn first(ahead: &[QueueNode]) -> Option<&QueueNode> {
+    first_of(ahead.iter())
+}
+
+fn first_of<'a>(mut nodes: impl Iterator<Item = &'a QueueNode> + Clone) -> Option<&'a QueueNode> {
+    let first = nodes.clone().next();
+    nodes.find(|node| node.is_named_as_entry).or(first)
 }
 
 /// Whether each node of a whole queue holds the lock.
