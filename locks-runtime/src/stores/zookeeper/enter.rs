@@ -29,7 +29,7 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
             }
             (Position::Beside, _) => return Ok(Entered::Held(nodes.grant())),
             (Position::Behind(_), WhenBusy::Queue) => return Ok(Entered::Queued),
-            (Position::Behind(first), WhenBusy::Refuse) => match withdraw(shared, entry, &nodes, &first).await? {
+            (Position::Behind(others), WhenBusy::Refuse) => match withdraw(shared, entry, &nodes, &others).await? {
                 Ahead::Holds(holder) => return Ok(Entered::Busy(holder.into())),
                 Ahead::HasLeft => {}
                 Ahead::IsNoEntry => trust = Trust::Owners,
@@ -56,8 +56,16 @@ enum Position {
     Alone,
     /// It holds, and others may hold too.
     Beside,
-    /// Somebody is in its way; the first is at this path.
-    Behind(String),
+    /// Somebody is in its way.
+    Behind(Others),
+}
+
+/// The paths of nodes ahead.
+struct Others {
+    /// The first one, which holds the lock.
+    first: String,
+    /// The one in the way, if that is another one: a waiter.
+    in_the_way: Option<String>,
 }
 
 /// What the node in the way turned out to be.
@@ -127,7 +135,11 @@ async fn look(
             // Who is in the way may be a waiter itself: whoever is first holds the lock.
             let first = queue::first(&ahead).unwrap_or(in_the_way);
             match no_entry(shared, &parent, [in_the_way, first], trust).await? {
-                None => return Ok(Position::Behind(format!("{parent}/{}", first.name))),
+                None => {
+                    let path = |node: &QueueNode| format!("{parent}/{}", node.name);
+                    let in_the_way = (in_the_way != first).then(|| path(in_the_way));
+                    return Ok(Position::Behind(Others { first: path(first), in_the_way }));
+                }
                 Some(name) => ahead.retain(|node| node.name != name),
             }
         }
@@ -155,16 +167,20 @@ async fn no_entry(
 }
 
 /// Takes the entry out of its queues again, since it must not wait, and looks who is in the way.
-async fn withdraw(shared: &Shared, entry: &Arc<Entry>, nodes: &EntryNodes, first: &str) -> Result<Ahead, Error> {
+async fn withdraw(shared: &Shared, entry: &Arc<Entry>, nodes: &EntryNodes, others: &Others) -> Result<Ahead, Error> {
     let own: Vec<String> = shared.paths(entry, nodes).collect();
     let answers = shared.client.request(|client| {
         let own = &own;
         async move {
-            let (record, deleted) = (client.get_data(first), deletion::send(&client, own));
-            Ok((record.await, deleted.await))
+            let record = client.get_data(&others.first);
+            let in_the_way = others.in_the_way.as_ref().map(|path| client.check_stat(path));
+            let deleted = deletion::send(&client, own);
+            let record = record.await;
+            let in_the_way = if let Some(stat) = in_the_way { Some(stat.await) } else { None };
+            Ok((record, in_the_way, deleted.await))
         }
     });
-    let (record, deleted) = answers.await.map_err(|failure| shared.error(failure, entry))?;
+    let (record, in_the_way, deleted) = answers.await.map_err(|failure| shared.error(failure, entry))?;
     match deleted {
         Ok(()) => {}
         // One of several was deleted by others.
@@ -181,6 +197,12 @@ async fn withdraw(shared: &Shared, entry: &Arc<Entry>, nodes: &EntryNodes, first
         Err(ZkError::NoAuth) => record::unreadable(),
         Err(error) => return Err(shared.error(error.into(), entry)),
     };
+    match in_the_way {
+        Some(Ok(None)) => return Ok(Ahead::HasLeft),
+        Some(Ok(Some(stat))) if !is_entry(stat.ephemeral_owner) => return Ok(Ahead::IsNoEntry),
+        // Where the owner may not be seen, the name decides.
+        _ => {}
+    }
     shared.ledger.left(entry.number);
     Ok(Ahead::Holds(holder))
 }
