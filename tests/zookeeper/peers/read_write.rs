@@ -43,7 +43,8 @@ fn of_layout(fixture: &Fixture, layout: &str) -> Locks {
 async fn exclusion(fixture: &Fixture, locks: &Locks, peer: Peer, kind: &str, modes: &[Mode]) {
     for mode in modes {
         let key = fixture.key(&format!("{kind}{modes}", modes = mode.to_string().replace(' ', "-")));
-        each_excludes_the_other_as(*mode, locks, &key, Waits::InTheQueue, || requested(fixture, peer, kind, &key)).await;
+        each_excludes_the_other_as(*mode, locks, &key, Waits::InTheQueue, || requested(fixture, peer, kind, &key))
+            .await;
     }
 }
 

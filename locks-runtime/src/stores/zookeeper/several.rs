@@ -130,8 +130,9 @@ async fn commit(
             }
             writer.commit()
         };
-        // All are sent before any is awaited.
-        let lists: Vec<_> = paths.iter().map(|path| Box::pin(client.list_children(path))).collect();
+        // All are sent before any is awaited. Below a node that is made now there is nobody else.
+        let list = |(path, made): (_, &Vec<String>)| made.is_empty().then(|| Box::pin(client.list_children(path)));
+        let lists: Vec<_> = paths.iter().map(String::as_str).zip(above).map(list).collect();
         let results = match committed.await {
             Ok(results) => results,
             Err(error) => return Ok(Err(error)),
@@ -147,7 +148,7 @@ async fn commit(
             return Err(ZkError::UnexpectedError("the answer does not say what was created".to_owned()));
         }
         for list in lists {
-            created.children.push(list.await?);
+            created.children.push(if let Some(list) = list { list.await? } else { Vec::new() });
         }
         Ok(Ok(created))
     });
