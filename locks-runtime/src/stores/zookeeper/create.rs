@@ -8,6 +8,7 @@ use super::entries::{EntryNode, EntryNodes};
 use super::error::Failure;
 use super::parents::Path;
 use super::queue::{self, QueueNode};
+use super::record;
 use super::shared::Shared;
 use super::turns::{Turn, Watch};
 use crate::contract::Entry;
@@ -39,8 +40,8 @@ pub(super) struct Joined {
 }
 
 /// The record of an entry with so many locks: a transaction has one for each.
-pub(super) fn record(entry: &Entry) -> Result<Vec<u8>, Error> {
-    let (record, locks) = (entry.holder.to_json(), entry.keys().count());
+pub(super) fn record_for(entry: &Entry) -> Result<Vec<u8>, Error> {
+    let (record, locks) = (record::of(entry, None), entry.keys().count());
     if record.len() * locks <= LONGEST_RECORD {
         return Ok(record);
     }
@@ -55,7 +56,7 @@ pub(super) fn record(entry: &Entry) -> Result<Vec<u8>, Error> {
 /// Creates the node of an entry of one lock, and the lock's if it is not there.
 pub(super) async fn create(shared: &Shared, entry: &Arc<Entry>) -> Result<Joined, Error> {
     let explain = |failure| shared.error(failure, entry);
-    let record = record(entry)?;
+    let record = record_for(entry)?;
     let new = NewEntry { shared, entry, path: shared.lock_path(entry), record: &record };
     for _ in 0..ROUNDS {
         let missing = missing(shared, &new.path).await.map_err(explain)?;

@@ -140,7 +140,7 @@ async fn move_to_own_session(
 async fn move_nodes(shared: &Shared, client: &Client, entry: &Entry) -> Result<(), Failure> {
     let Some(nodes) = shared.nodes(entry) else { return Err(Failure::no_node()) };
     let paths: Vec<String> = shared.paths(entry, &nodes).collect();
-    let record = record::with_fence(&entry.holder, nodes.first.fence());
+    let record = record::of(entry, Some(nodes.first.fence()));
     let moved = client.request(|crate_client| {
         let (paths, record, acls) = (&paths, &record, client.config.acls());
         async move {

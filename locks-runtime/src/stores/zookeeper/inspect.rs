@@ -11,6 +11,7 @@ use crate::contract::{Line, Listed, Scope};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
+use crate::values::keys::Keys;
 use crate::world::World;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,13 +30,19 @@ pub(super) struct QueuedEntry {
     pub(super) node: QueueNode,
     pub(super) holder: Holder,
     /// The fencing number, where the node may be read.
-    pub(super) fence: Option<u64>,
+    fence: Option<u64>,
+    /// All locks of an entry of several.
+    keys: Vec<Key>,
 }
 
-/// The entries of a queue that hold the lock, in order.
+/// Which entries of a queue hold its lock, as far as that queue is concerned.
+fn hold(queue: &[QueuedEntry]) -> Vec<bool> {
+    queue::hold(queue.iter().map(|entry| entry.node.mode))
+}
+
+/// The entries of a queue that hold its lock as far as that queue is concerned, in order.
 pub(super) fn holders(queue: &[QueuedEntry]) -> impl Iterator<Item = &QueuedEntry> {
-    let hold = queue::hold(queue.iter().map(|entry| entry.node.mode));
-    queue.iter().zip(hold).filter_map(|(entry, holds)| holds.then_some(entry))
+    queue.iter().zip(hold(queue)).filter_map(|(entry, holds)| holds.then_some(entry))
 }
 
 /// The queues in a scope, each in order.
@@ -55,20 +62,47 @@ pub(super) async fn open(config: &Arc<Config>, world: &World) -> Result<Client, 
 
 pub(super) async fn inspect(client: &Client, scope: &Scope) -> Result<Vec<Line>, Error> {
     let explain = |failure| client.error(failure, &top(&client.config, scope).node);
-    let lines = read(client, scope).await.map_err(explain)?.into_iter().map(|(key, queue)| {
-        let hold = queue::hold(queue.iter().map(|entry| entry.node.mode));
-        let (mut holders, mut waiters) = (Vec::new(), Vec::new());
-        for (entry, holds) in queue.into_iter().zip(hold) {
-            let listed = Listed::from(entry.holder);
-            if holds {
-                holders.push(Listed { fence: entry.fence, ..listed });
-            } else {
-                waiters.push(listed);
+    let lines = async {
+        let queues = read(client, scope).await?;
+        let others = others(client, &queues).await?;
+        let mut lines = Vec::new();
+        for (key, queue) in &queues {
+            let (mut holders, mut waiters) = (Vec::new(), Vec::new());
+            for (entry, holds) in queue.iter().zip(hold(queue)) {
+                let listed = Listed::from(entry.holder.clone());
+                if holds && holds_elsewhere(entry, &queues, &others) {
+                    holders.push(Listed { fence: entry.fence, ..listed });
+                } else {
+                    waiters.push(listed);
+                }
             }
+            lines.push(Line::new(key.clone(), holders, waiters));
         }
-        Line::new(key, holders, waiters)
-    });
-    Ok(lines.collect())
+        Ok(lines)
+    };
+    lines.await.map_err(explain)
+}
+
+/// The queues that are not among those, and in which an entry of several locks may wait that is first in one of those.
+async fn others(client: &Client, queues: &Queues) -> Result<Queues, Failure> {
+    let mut others = Queues::new();
+    for key in queues.values().flat_map(|queue| holders(queue)).flat_map(|entry| &entry.keys) {
+        if !queues.contains_key(key) && !others.contains_key(key) {
+            let found = read(client, &Scope::Key(key.clone())).await?.remove(key);
+            others.insert(key.clone(), found.unwrap_or_default());
+        }
+    }
+    Ok(others)
+}
+
+/// Whether an entry that is first in one queue is so in all of its others. One that was taken away there holds no more, and is in
+/// the way here until its owner knows it.
+fn holds_elsewhere(entry: &QueuedEntry, queues: &Queues, others: &Queues) -> bool {
+    let is_it = |other: &&QueuedEntry| other.node.id() == entry.node.id();
+    entry.keys.iter().all(|key| {
+        let queue = queues.get(key).or_else(|| others.get(key)).map_or(&[] as &[_], Vec::as_slice);
+        queue.iter().find(is_it).is_none() || holders(queue).find(is_it).is_some()
+    })
 }
 
 /// Reads every queue in the scope.
@@ -102,7 +136,10 @@ pub(super) async fn force_release(client: &Client, key: &Key, fence: Option<u64>
     let release = async {
         let mut released = 0;
         let queues = read(client, &Scope::Key(key.clone())).await?;
-        let is_meant = |entry: &&QueuedEntry| fence.is_none() || entry.fence == fence;
+        let others = others(client, &queues).await?;
+        let is_meant = |entry: &&QueuedEntry| {
+            holds_elsewhere(entry, &queues, &others) && (fence.is_none() || entry.fence == fence)
+        };
         for entry in holders(queues.get(key).map_or(&[], Vec::as_slice)).filter(is_meant) {
             let path = format!("{node}/{}", entry.node.name);
             match client.request(|client| async move { client.delete(&path, None).await }).await {
@@ -228,8 +265,7 @@ async fn read_children(client: &Client, parent: &str, nodes: Vec<QueueNode>) -> 
         Some((holder, read))
             if read.as_ref().map_or(node.is_named_as_entry, |(_, stat)| is_entry(stat.ephemeral_owner)) =>
         {
-            let fence = read.and_then(|(record, stat)| fence(&holder, &record, &stat));
-            Child::Entry(QueuedEntry { node, holder, fence })
+            Child::Entry(queued(node, holder, read))
         }
         Some(_) => Child::Other(node.name),
         None => Child::Gone,
@@ -237,8 +273,12 @@ async fn read_children(client: &Client, parent: &str, nodes: Vec<QueueNode>) -> 
     Ok(children.collect())
 }
 
-/// By what the node was created, unless that was once more: see `extend`.
-fn fence(holder: &Holder, record: &[u8], stat: &Stat) -> Option<u64> {
-    let noted = if holder.is_known() { record::fence(record) } else { None };
-    noted.or_else(|| u64::try_from(stat.czxid).ok())
+/// An entry, with what was read of its node if it may be read.
+fn queued(node: QueueNode, holder: Holder, read: Option<(Vec<u8>, Stat)>) -> QueuedEntry {
+    let Some((record, stat)) = read else { return QueuedEntry { node, holder, fence: None, keys: Vec::new() } };
+    let further = record::further(&record, &holder);
+    // By what it was created, unless that was once more: see `extend`.
+    let fence = further.fence.or_else(|| u64::try_from(stat.czxid).ok());
+    let keys = further.keys.into_iter().take(Keys::MOST).filter_map(|key| Key::new(key).ok()).collect();
+    QueuedEntry { node, holder, fence, keys }
 }

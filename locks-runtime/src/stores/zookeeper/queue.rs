@@ -82,6 +82,11 @@ impl QueueNode {
         if digits.bytes().all(|byte| byte.is_ascii_digit()) { node(digits.parse().ok()?, None) } else { None }
     }
 
+    /// What it shares with the entry's nodes in the queues of other locks, and with nobody else.
+    pub(super) fn id(&self) -> &str {
+        self.name.trim_end_matches(|letter: char| letter.is_ascii_digit()).trim_end_matches('-')
+    }
+
     /// Whether this one is before the node with `sequence`, also if the count has overflowed between the two.
     pub(super) fn is_before(&self, sequence: i32) -> bool {
         self.distance(sequence) < 0

@@ -3,7 +3,7 @@
 //!
 //! What is missing of the locks' paths is made in the same transaction, and the queues are listed in the same round trip.
 
-use super::create::{Joined, LONGEST_IN_TRANSACTION, deleted_each_time, learn, may_retry, missing, record};
+use super::create::{Joined, LONGEST_IN_TRANSACTION, deleted_each_time, learn, may_retry, missing, record_for};
 use super::entries::{EntryNode, EntryNodes};
 use super::error::{ENTRY_GONE, Failure};
 use super::queue::{self, QueueNode};
@@ -19,7 +19,7 @@ const ROUNDS: usize = 5;
 /// Creates the entry's nodes, and those of its locks that are not there.
 pub(super) async fn create(shared: &Shared, entry: &Arc<Entry>) -> Result<Joined, Error> {
     let explain = |failure| shared.error(failure, entry);
-    let record = record(entry)?;
+    let record = record_for(entry)?;
     let paths: Vec<String> = entry.keys().map(|key| shared.path(key)).collect();
     for _ in 0..ROUNDS * paths.len() {
         let mut above = above(shared, &paths).await.map_err(explain)?;
