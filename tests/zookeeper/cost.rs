@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_release_wakes_one,
         a_writer_wakes_each_reader_once,
         a_permit_wakes_whom_it_is_for,
+        a_waiter_for_one_of_many_permits_has_one_watch,
         a_lapsing_lock_has_no_connection,
         what_stays_behind_is_removed_by_the_server;
         slow:
@@ -316,6 +317,34 @@ async fn a_permit_wakes_whom_it_is_for(fixture: Fixture) {
     }
     for waiter in waiters {
         granted(waiter).await.release().await.unwrap();
+    }
+    assert_eq!(server.left("/pair"), [""; 0]);
+}
+
+/// Where a waiter would have to watch many entries, it watches the queue.
+async fn a_waiter_for_one_of_many_permits_has_one_watch(fixture: Fixture) {
+    const PERMIT: Mode = Mode::Permits(50);
+    let (server, locks) = quiet(&fixture).await;
+    let mut guards = Vec::new();
+    for _ in 0..50 {
+        guards.push(locks.lock("/pair").mode(PERMIT).acquire().await.unwrap());
+    }
+    let mut waiters = Vec::new();
+    for number in 1..=3 {
+        let other = quiet_client(&server).await;
+        waiters.push(tokio::spawn(async move { other.lock("/pair").mode(PERMIT).acquire().await }));
+        watches(&server, number).await;
+    }
+    for waiter in waiters {
+        assert!(!waiter.is_finished());
+        // Somewhere in the middle.
+        guards.remove(20).release().await.unwrap();
+        guards.push(granted(waiter).await);
+    }
+    watches(&server, 0).await;
+    for guard in guards {
+        guard.check().unwrap();
+        guard.release().await.unwrap();
     }
     assert_eq!(server.left("/pair"), [""; 0]);
 }

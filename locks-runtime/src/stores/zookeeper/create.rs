@@ -39,16 +39,18 @@ pub(super) struct Joined {
     pub(super) turn: Option<Turn>,
 }
 
-/// The record of an entry with so many locks: a transaction has one for each.
+/// The record of an entry, if the transaction is not too large that has it once for each lock.
 pub(super) fn record_for(entry: &Entry) -> Result<Vec<u8>, Error> {
-    let (record, locks) = (record::of(entry, None), entry.keys().count());
-    if record.len() * locks <= LONGEST_RECORD {
+    let record = record::of(entry, None);
+    let names: usize = entry.others.iter().map(|key| key.as_str().len()).sum();
+    let locks = 1 + entry.others.len();
+    if record.len() * locks + names <= LONGEST_RECORD {
         return Ok(record);
     }
+    let together = if locks > 1 { format!(" for {locks} locks together") } else { String::new() };
     let message = format!(
-        "the holder record has {} bytes, and ZooKeeper accepts at most a million{}; shorten the labels",
+        "the holder record has {} bytes, and ZooKeeper accepts at most a million{together}; shorten the labels",
         record.len(),
-        if locks > 1 { format!(" for {locks} locks together") } else { String::new() },
     );
     Err(Error::new(ErrorKind::Unsupported, message))
 }

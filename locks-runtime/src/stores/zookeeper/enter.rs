@@ -129,9 +129,12 @@ async fn look(
 ) -> Result<Position, Failure> {
     let mut is_alone = true;
     for ((key, node), queue) in entry.keys().zip(nodes.iter()).zip(queues) {
-        let parent = shared.path(key);
         let mut ahead = queue::ahead_of(node, queue);
+        if let Some(other) = ahead.iter().find(|node| node.may_not_know(shared.config().layout)) {
+            shared.client.warn_of_layouts(&shared.path(key), &other.name);
+        }
         while let Some(in_the_way) = queue::first_in_the_way(entry.mode, &ahead) {
+            let parent = shared.path(key);
             // Who is in the way may be a waiter itself: whoever is first holds the lock.
             let first = queue::first(&ahead).unwrap_or(in_the_way);
             match no_entry(shared, &parent, [in_the_way, first], trust).await? {
@@ -156,7 +159,7 @@ async fn no_entry(
     nodes: [&QueueNode; 2],
     trust: Trust,
 ) -> Result<Option<String>, Failure> {
-    for node in nodes.into_iter().filter(|node| trust == Trust::Owners || !node.is_named_as_entry) {
+    for node in nodes.into_iter().filter(|node| trust == Trust::Owners || !node.is_named_as_entry()) {
         let path = format!("{parent}/{}", node.name);
         let stat = shared.client.request(|client| async move { client.check_stat(&path).await }).await?;
         if !stat.is_some_and(|stat| is_entry(stat.ephemeral_owner)) {

@@ -263,7 +263,7 @@ async fn read_children(client: &Client, parent: &str, nodes: Vec<QueueNode>) -> 
     let children = nodes.into_iter().zip(answers).map(|(node, answer)| match answer {
         // Where the owner may not be seen, the name decides.
         Some((holder, read))
-            if read.as_ref().map_or(node.is_named_as_entry, |(_, stat)| is_entry(stat.ephemeral_owner)) =>
+            if read.as_ref().map_or(node.is_named_as_entry(), |(_, stat)| is_entry(stat.ephemeral_owner)) =>
         {
             Child::Entry(queued(node, holder, read))
         }

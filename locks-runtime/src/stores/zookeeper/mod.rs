@@ -1,8 +1,9 @@
 //! Locks in ZooKeeper.
 //!
 //! An entry is an ephemeral sequential child of the lock's node; the one with the lowest sequence holds the lock. This is
-//! the recipe of Apache Curator's `InterProcessMutex` and Kazoo's `Lock`, each with its own names; ours are named as
-//! [`Layout`] says. Every ephemeral child that ends in ten digits is in the queue here, whoever created it.
+//! the recipe of Apache Curator's `InterProcessMutex` and `InterProcessReadWriteLock`, and of Kazoo's locks, each with its own
+//! names; ours are named as [`Layout`] says, and a name says who may hold the lock beside it. Every ephemeral child that ends in
+//! ten digits is in the queue here, whoever created it. An entry of several locks has a node for each, made in one transaction.
 //!
 //! Acquiring a free lock takes one round trip and one transaction, and releasing it takes the same. The node is created and the
 //! queue listed without waiting in between; it is not listed at all when the node's number shows that nobody else was there since

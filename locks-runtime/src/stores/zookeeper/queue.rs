@@ -22,7 +22,13 @@ pub enum Layout {
 }
 
 /// What is before the number in the names of entries of all layouts.
-const MARKERS: [&str; 5] = ["lock-", "__lock__", "__rlock__", READ, WRITE];
+const MARKERS: [(&str, Layout); 5] = [
+    ("lock-", Layout::Curator),
+    ("__lock__", Layout::Kazoo),
+    ("__rlock__", Layout::Kazoo),
+    (READ, Layout::CuratorReadWrite),
+    (WRITE, Layout::CuratorReadWrite),
+];
 /// Curator's readers and writers.
 const READ: &str = "__READ__";
 const WRITE: &str = "__WRIT__";
@@ -59,27 +65,44 @@ pub(super) struct QueueNode {
     pub(super) sequence: i32,
     /// Who else may hold the lock.
     pub(super) mode: Mode,
-    /// Whether it is named as entries are. Any other child that ends in ten digits may also be another lock's node.
-    pub(super) is_named_as_entry: bool,
+    /// By which names it is one. Any other child that ends in ten digits may also be another lock's node.
+    pub(super) layout: Option<Layout>,
 }
 
 impl QueueNode {
     /// `None` for a child that is not in the queue: the node of another lock.
     pub(super) fn parse(name: &str) -> Option<Self> {
-        let node = |sequence: i64, mode: Option<Mode>| {
+        let node = |sequence: i64, mode, layout| {
             // The server counts in 32 bits and prints a sequence that has overflowed as negative.
             let sequence = i32::try_from(sequence).ok()?;
-            let (mode, is_named_as_entry) = (mode.unwrap_or_default(), mode.is_some());
-            Some(Self { name: name.to_owned(), sequence, mode, is_named_as_entry })
+            Some(Self { name: name.to_owned(), sequence, mode, layout })
         };
-        for marker in MARKERS {
+        for (marker, layout) in MARKERS {
             let (id, digits) = name.rsplit_once(marker).unwrap_or_default();
             if digits.len() >= 10 && digits.strip_prefix('-').unwrap_or(digits).bytes().all(|b| b.is_ascii_digit()) {
-                return node(digits.parse().ok()?, Some(mode_of(id, marker)));
+                return node(digits.parse().ok()?, mode_of(id, marker), Some(layout));
             }
         }
         let digits = name.get(name.len().checked_sub(10)?..)?;
-        if digits.bytes().all(|byte| byte.is_ascii_digit()) { node(digits.parse().ok()?, None) } else { None }
+        if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            node(digits.parse().ok()?, Mode::Exclusive, None)
+        } else {
+            None
+        }
+    }
+
+    /// Whether it is named as entries are.
+    pub(super) fn is_named_as_entry(&self) -> bool {
+        self.layout.is_some()
+    }
+
+    /// Whether it may be one of clients that do not count the names of this layout, so that they and whoever has such a name may
+    /// hold the lock at once. Kazoo can be told to count those of Curator's mutex.
+    pub(super) fn may_not_know(&self, layout: Layout) -> bool {
+        match (self.layout, layout) {
+            (None, _) | (Some(Layout::Kazoo), Layout::Curator) => false,
+            (Some(own), other) => own != other,
+        }
     }
 
     /// What it shares with the entry's nodes in the queues of other locks, and with nobody else.
@@ -174,7 +197,7 @@ pub(super) fn first(ahead: &[QueueNode]) -> Option<&QueueNode> {
 
 fn first_of<'a>(mut nodes: impl Iterator<Item = &'a QueueNode> + Clone) -> Option<&'a QueueNode> {
     let first = nodes.clone().next();
-    nodes.find(|node| node.is_named_as_entry).or(first)
+    nodes.find(|node| node.is_named_as_entry()).or(first)
 }
 
 /// Whether each node of a whole queue holds the lock.
@@ -199,7 +222,7 @@ mod tests {
         let curator = entry(Layout::Curator, 0x1000_2000_3000_4000, 7, Mode::Exclusive);
         assert_eq!(curator, "_c_10002000-3000-4000-0000-000000000007-lock-");
         assert_eq!(entry(Layout::Kazoo, 1, 7, Mode::Exclusive), "00000000000000010000000000000007__lock__");
-        let read = |name: &str| QueueNode::parse(name).map(|node| (node.sequence, node.is_named_as_entry));
+        let read = |name: &str| QueueNode::parse(name).map(|node| (node.sequence, node.is_named_as_entry()));
         assert_eq!(read(&format!("{curator}0000000012")), Some((12, true)));
         assert_eq!(read("lock-0000000012"), Some((12, true)));
         assert_eq!(read("0123__lock__0000000003"), Some((3, true)));
@@ -218,7 +241,7 @@ mod tests {
                 for sequence in ["0000000007", "-000000007", "-2147483648"] {
                     let name = format!("{}{sequence}", entry(layout, i64::MIN, u64::MAX, mode));
                     let node = QueueNode::parse(&name).unwrap();
-                    assert_eq!((node.mode, node.is_named_as_entry), (mode, true), "{name}");
+                    assert_eq!((node.mode, node.layout), (mode, Some(layout)), "{name}");
                     assert_eq!(node.sequence, sequence.parse::<i32>().unwrap(), "{name}");
                 }
             }
@@ -240,6 +263,19 @@ mod tests {
             ("_c_é-shared-lock-0000000001".to_owned(), Mode::Exclusive),
         ] {
             assert_eq!(QueueNode::parse(&name).unwrap().mode, mode, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_a_layouts_clients_do_not_count_are_told_apart() {
+        let node = |name: String| QueueNode::parse(&format!("{name}0000000007")).unwrap();
+        for own in LAYOUTS {
+            for other in LAYOUTS {
+                let told = node(entry(other, 1, 2, Mode::Exclusive)).may_not_know(own);
+                let counts = own == other || (own, other) == (Layout::Curator, Layout::Kazoo);
+                assert_eq!(told, !counts, "{other:?} to {own:?}");
+            }
+            assert!(!node("by-hand-".to_owned()).may_not_know(own));
         }
     }
 

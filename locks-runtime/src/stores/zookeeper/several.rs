@@ -34,12 +34,14 @@ pub(super) async fn create(shared: &Shared, entry: &Arc<Entry>) -> Result<Joined
         shared.ledger.sent(entry);
         match commit(shared, entry, &paths, &above, &record).await {
             Ok(created) => {
-                let (nodes, queues) = created.read(shared, &paths).await.map_err(explain)?.ok_or_else(gone)?;
+                let nodes = created.nodes(shared, &paths).await.map_err(explain)?.ok_or_else(gone)?;
                 if !shared.client.history.note(before, nodes.first.created) {
                     return Err(explain(shared.client.gone_back(before, nodes.first.created)));
                 }
                 shared.ledger.update(entry, |state| state.nodes = Some(nodes.clone()));
                 shared.ledger.resolved(entry.number);
+                let queues = created.children.into_iter().map(|children| Ok(queue::queue(&children?)));
+                let queues = queues.collect::<Result<_, ZkError>>().map_err(|error| explain(error.into()))?;
                 return Ok(Joined { nodes, queues, turn: None });
             }
             Err(failure) => {
@@ -105,7 +107,7 @@ struct Created {
     /// The transaction, where the server tells it.
     transaction: Option<i64>,
     /// What was below the locks' nodes after it.
-    children: Vec<Vec<String>>,
+    children: Vec<Result<Vec<String>, ZkError>>,
 }
 
 /// Makes all of it in one transaction, and lists the queues.
@@ -148,7 +150,7 @@ async fn commit(
             return Err(ZkError::UnexpectedError("the answer does not say what was created".to_owned()));
         }
         for list in lists {
-            created.children.push(if let Some(list) = list { list.await? } else { Vec::new() });
+            created.children.push(if let Some(list) = list { list.await } else { Ok(Vec::new()) });
         }
         Ok(Ok(created))
     });
@@ -173,12 +175,8 @@ fn refused(shared: &Shared, paths: &[String], above: &[Vec<String>], error: Mult
 }
 
 impl Created {
-    /// The entry's nodes, and the queues; `None` if the nodes have been deleted meanwhile.
-    async fn read(
-        self,
-        shared: &Shared,
-        paths: &[String],
-    ) -> Result<Option<(EntryNodes, Vec<Vec<QueueNode>>)>, Failure> {
+    /// The entry's nodes; `None` if they have been deleted meanwhile.
+    async fn nodes(&self, shared: &Shared, paths: &[String]) -> Result<Option<EntryNodes>, Failure> {
         let transaction = match (self.transaction, self.nodes.first()) {
             (Some(transaction), _) => Some(transaction),
             (None, Some(first)) => {
@@ -194,7 +192,6 @@ impl Created {
             Some(EntryNode { name: node.name, sequence: node.sequence, created })
         };
         let nodes: Option<Vec<EntryNode>> = self.nodes.iter().zip(paths).map(node).collect();
-        let queues = self.children.iter().map(|children| queue::queue(children)).collect();
-        Ok(nodes.and_then(EntryNodes::of_several).map(|nodes| (nodes, queues)))
+        Ok(nodes.and_then(EntryNodes::of_several))
     }
 }

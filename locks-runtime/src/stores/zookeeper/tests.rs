@@ -46,7 +46,7 @@ proptest! {
         // As the server prints it.
         let node = |sequence: i32| QueueNode::parse(&format!("{entry}{sequence:010}")).unwrap();
         let (one, other) = (node(first), node(first.wrapping_add(later)));
-        prop_assert!(one.is_named_as_entry && one.sequence == first && one.mode == mode);
+        prop_assert!(one.layout == Some(layout) && one.sequence == first && one.mode == mode);
         prop_assert!(one.is_before(other.sequence) && !other.is_before(one.sequence));
         prop_assert!(!one.is_before(one.sequence));
     }

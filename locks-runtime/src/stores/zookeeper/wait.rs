@@ -1,5 +1,6 @@
 //! Waiting for one's turn by watching what is in the way, and nothing else: the entry directly ahead, of a reader's the nearest
-//! that is no reader, and of a permit's as many as there are permits. Nobody else is woken when one of them leaves.
+//! that is no reader, and of a permit's as many as there are permits. Nobody else is woken when one of them leaves. Where that are
+//! many, the whole queue is watched instead.
 
 use super::entries::{EntryNode, EntryNodes, is_entry};
 use super::error::{ENTRY_GONE, Failure};
@@ -14,6 +15,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+/// For more entries in the way than these a queue is watched as a whole: that wakes whoever waits at each change, and costs one
+/// request, where each watch on a node costs one to make it and one to remove it.
+const MOST_WATCHES: usize = 32;
+
 /// Where the entry is in its queues.
 enum Position {
     /// It holds.
@@ -25,8 +30,9 @@ enum Position {
     Unknown,
 }
 
-/// An entry in the way, and the watch on its node if there is one.
+/// An entry in the way, and the watch on its node if there is one; or all of a queue.
 struct InTheWay {
+    /// The node's.
     path: String,
     changed: Option<Changed>,
 }
@@ -131,7 +137,16 @@ async fn in_the_way(
 ) -> Result<Vec<InTheWay>, Failure> {
     let mut ahead = queue::ahead_of(own, queue::queue(children));
     loop {
-        let names: Vec<String> = queue::in_the_way(entry.mode, &ahead).iter().map(|node| node.name.clone()).collect();
+        let those = queue::in_the_way(entry.mode, &ahead);
+        if those.len() > MOST_WATCHES {
+            let (children, changed) = node_watch::children(shared, parent).await?;
+            ahead = queue::ahead_of(own, queue::queue(&children));
+            if queue::in_the_way(entry.mode, &ahead).len() > MOST_WATCHES {
+                return Ok(vec![InTheWay { path: parent.to_owned(), changed }]);
+            }
+            continue;
+        }
+        let names: Vec<String> = those.iter().map(|node| node.name.clone()).collect();
         let mut those = Vec::with_capacity(names.len());
         let mut looks = Vec::new();
         for name in &names {
