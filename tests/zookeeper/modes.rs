@@ -2,13 +2,13 @@
 
 use crate::{Case, Fixture};
 use distributed_locks::store::{Entered, Entry, Grant, WhenBusy};
-use distributed_locks::{ErrorKind, Holder, Key, Mode};
+use distributed_locks::{ErrorKind, Guard, Holder, Key, Locks, Mode};
 use std::sync::Arc;
 use std::time::Duration;
 use support::proxy::{Mode as Net, Proxy};
 use support::scenarios::{client, connect, granted, queued};
 use support::stores::zookeeper_at;
-use support::zookeeper::create;
+use support::zookeeper::{ZooKeeper, create};
 use support::{Server, cases, eventually, in_time};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -30,13 +30,25 @@ fn entry(keys: &[String], number: u64, mode: Mode) -> Arc<Entry> {
     Arc::new(entry)
 }
 
+/// The nodes in the queue of a lock, and none of the locks below it.
+fn queue(server: &ZooKeeper, key: &str) -> Vec<String> {
+    let is_below = |path: &String| path.strip_prefix(key).is_some_and(|rest| rest.matches('/').count() == 1);
+    server.left(key).into_iter().filter(is_below).collect()
+}
+
 fn keys(fixture: &Fixture) -> Vec<String> {
     ["a", "b", "c"].map(|label| fixture.key(label)).into()
 }
 
+/// The server would remove the locks' nodes while nothing is below them.
+async fn stay(locks: &Locks, all: &[String]) -> Guard {
+    locks.lock_all(all.iter().map(|key| format!("{key}/stays"))).acquire().await.unwrap()
+}
+
 /// All was created though nothing was answered: it is found by its names, and stays where it is.
 async fn a_lost_answer_is_the_same_place_in_every_queue(fixture: Fixture) {
-    let (server, all) = (fixture.server(), keys(&fixture));
+    let (server, all, locks) = (fixture.server(), keys(&fixture), client(&fixture));
+    let _stay = stay(&locks, &all).await;
     let proxy = Proxy::to(server.address());
     let session = zookeeper_at(&proxy.addr().to_string(), String::new()).open(Duration::from_secs(90)).await.unwrap();
     // From now on the session knows that the locks' nodes are there: it does not look first.
@@ -49,7 +61,7 @@ async fn a_lost_answer_is_the_same_place_in_every_queue(fixture: Fixture) {
         proxy.set(Net::Unanswered);
         let error = session.enter(entry.clone(), WhenBusy::Queue).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-        let there = || of.iter().map(|key| server.left(key)).collect::<Vec<_>>();
+        let there = || of.iter().map(|key| queue(&server, key)).collect::<Vec<_>>();
         let before = there();
         assert!(before.iter().all(|queue| queue.len() == 1), "created although it was not answered: {before:?}");
         proxy.set(Net::Refuse);
@@ -67,7 +79,8 @@ async fn a_lost_answer_is_the_same_place_in_every_queue(fixture: Fixture) {
 
 /// Whoever leaves does not know what there is.
 async fn a_lost_answer_to_a_try_for_several_leaves_nothing(fixture: Fixture) {
-    let (server, all) = (fixture.server(), keys(&fixture));
+    let (server, all, locks) = (fixture.server(), keys(&fixture), client(&fixture));
+    let _stay = stay(&locks, &all).await;
     let proxy = Proxy::to(server.address());
     let session = zookeeper_at(&proxy.addr().to_string(), String::new()).open(Duration::from_secs(90)).await.unwrap();
     for number in [6, 7] {
@@ -81,7 +94,7 @@ async fn a_lost_answer_to_a_try_for_several_leaves_nothing(fixture: Fixture) {
         proxy.set(Net::Pass);
         eventually(async || session.leave(entry.clone()).await).await;
         for key in &all {
-            assert_eq!(server.left(key), [""; 0]);
+            assert_eq!(queue(&server, key), [""; 0]);
         }
     }
     session.close().await.unwrap();
