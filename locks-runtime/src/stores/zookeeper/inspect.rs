@@ -157,7 +157,7 @@ pub(super) async fn force_release(client: &Client, key: &Key, fence: Option<u64>
 pub(super) async fn entry(client: &Client, parent: &str, node: QueueNode) -> Result<Option<QueuedEntry>, Failure> {
     let mut children = read_children(client, parent, vec![node]).await?;
     Ok(match children.pop() {
-        Some(Child::Entry(entry)) => Some(entry),
+        Some(Child::Entry(entry)) => Some(*entry),
         _ => None,
     })
 }
@@ -228,7 +228,7 @@ async fn read_queue(
     for batch in nodes.chunks(AT_ONCE) {
         for child in read_children(client, parent, batch.to_vec()).await? {
             match child {
-                Child::Entry(entry) => queue.push(entry),
+                Child::Entry(entry) => queue.push(*entry),
                 Child::Other(name) => others.push(name),
                 Child::Gone => {}
             }
@@ -239,7 +239,7 @@ async fn read_queue(
 
 /// What a child is that looks like an entry.
 enum Child {
-    Entry(QueuedEntry),
+    Entry(Box<QueuedEntry>),
     /// Another lock's node, by this name.
     Other(String),
     Gone,
@@ -265,7 +265,7 @@ async fn read_children(client: &Client, parent: &str, nodes: Vec<QueueNode>) -> 
         Some((holder, read))
             if read.as_ref().map_or(node.is_named_as_entry(), |(_, stat)| is_entry(stat.ephemeral_owner)) =>
         {
-            Child::Entry(queued(node, holder, read))
+            Child::Entry(queued(node, holder, read).into())
         }
         Some(_) => Child::Other(node.name),
         None => Child::Gone,

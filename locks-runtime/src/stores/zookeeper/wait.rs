@@ -11,7 +11,6 @@ use crate::contract::{Backoff, Entry, Grant};
 use crate::values::error::Error;
 use crate::values::target::TARGET;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -75,7 +74,10 @@ async fn any_change(those: &mut Vec<InTheWay>) {
         let has_changed =
             |one: &mut InTheWay| one.changed.as_mut().is_some_and(|changed| changed.as_mut().poll(context).is_ready());
         match those.iter_mut().position(has_changed) {
-            Some(at) => Poll::Ready(drop(those.swap_remove(at))),
+            Some(at) => {
+                those.swap_remove(at);
+                Poll::Ready(())
+            }
             None => Poll::Pending,
         }
     })
@@ -177,10 +179,11 @@ async fn in_the_way(
 
 /// The results of all of them, which run beside each other.
 async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut running: Vec<(Pin<Box<F>>, Option<F::Output>)> = futures.map(|future| (Box::pin(future), None)).collect();
+    let mut running: Vec<_> = futures.map(Box::pin).collect();
+    let mut results: Vec<Option<F::Output>> = running.iter().map(|_| None).collect();
     poll_fn(|context| {
         let mut is_done = true;
-        for (future, result) in running.iter_mut().filter(|(_, result)| result.is_none()) {
+        for (future, result) in running.iter_mut().zip(&mut results).filter(|(_, result)| result.is_none()) {
             match future.as_mut().poll(context) {
                 Poll::Ready(value) => *result = Some(value),
                 Poll::Pending => is_done = false,
@@ -189,5 +192,5 @@ async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
         if is_done { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    running.into_iter().filter_map(|(_, result)| result).collect()
+    results.into_iter().flatten().collect()
 }
