@@ -220,7 +220,7 @@ impl Client {
             target: TARGET,
             node,
             entry,
-            "a lock is used under names of another layout too; another project's client that knows only those takes it while it \
+            "a lock is used under names of another layout: another project's client that knows only those takes it while it \
              is held here: see `?layout=`",
         );
     }
