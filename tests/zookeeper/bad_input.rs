@@ -7,7 +7,7 @@ use support::cases::Program;
 use support::scenarios::bad_input::{self, refused_at_once, with_the_authority_of_another};
 use support::scenarios::{chain, client, connect, granted, nothing_is_left};
 use support::zookeeper::{Installed, ServerCertificate, Setup, ZooKeeper, create, url};
-use support::{cases, eventually, with_parameters};
+use support::{Server, cases, eventually, with_parameters};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
@@ -129,6 +129,14 @@ async fn oversize_labels_are_refused(fixture: Fixture) {
     let error = refused_at_once(&server.url_with(&format!("label.big={big}")), &key).await;
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     assert!(error.to_string().contains("labels"), "{error}");
+    // Each of several locks has it, in one transaction; and the nodes above are made in others then.
+    let locks = connect(&server.url_with(&format!("label.big={}", "b".repeat(300_000))));
+    let keys = |count: usize| (0..count).map(|number| format!("{key}/new/{number}")).collect::<Vec<_>>();
+    let error = locks.lock_all(keys(4)).acquire().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert!(error.to_string().contains("4 locks together"), "{error}");
+    locks.lock_all(keys(3)).acquire().await.unwrap().release().await.unwrap();
+    assert_eq!(server.left(&key), [""; 0]);
 }
 
 async fn a_strange_record_is_an_unknown_holder(fixture: Fixture) {

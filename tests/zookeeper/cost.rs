@@ -1,11 +1,12 @@
 //! What a lock costs, by the server's own count.
 
 use crate::{Case, Fixture};
-use distributed_locks::{ErrorKind, Guard};
+use distributed_locks::{ErrorKind, Guard, Mode};
 use std::time::{Duration, Instant};
+use support::cases::Program;
 use support::scenarios::cost::{self, RENEWED, RENEWED_URL, acquire_many, at_most, cost, quiet, quiet_client};
 use support::scenarios::{acquire_and_release, connect, granted};
-use support::zookeeper::Setup;
+use support::zookeeper::{Setup, ZooKeeper};
 use support::{Cost, Server, cases, eventually, in_time};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -16,7 +17,12 @@ pub(crate) fn cases() -> Vec<Case> {
         a_lock_whose_node_was_deleted_is_made_again,
         nobody_is_overlooked_when_the_queue_is_not_listed,
         a_busy_try_leaves_nothing,
+        a_reader_or_a_permit_costs_what_a_writer_does,
+        several_locks_are_one_transaction_each_way,
         a_release_wakes_one,
+        a_writer_wakes_each_reader_once,
+        a_permit_wakes_whom_it_is_for,
+        a_waiter_for_one_of_many_permits_has_one_watch,
         a_lapsing_lock_has_no_connection,
         what_stays_behind_is_removed_by_the_server;
         slow:
@@ -133,6 +139,51 @@ async fn a_busy_try_leaves_nothing(fixture: Fixture) {
     cost::a_busy_try_costs(&server, &locks, &other, &work).await;
 }
 
+/// Alone, and beside others, when the queue is listed as well.
+async fn a_reader_or_a_permit_costs_what_a_writer_does(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    for mode in [Mode::Exclusive, Mode::Shared, Mode::Permits(2)] {
+        let key = format!("/{mode}").replace(' ', "-");
+        // As of a writer: the third watches the lock's node, and from the fourth on nothing is listed.
+        for requests in [2, 2, 3, 1, 1, 1] {
+            let before = server.cost();
+            let guard = locks.lock(&key).mode(mode).acquire().await.unwrap();
+            assert_eq!(server.cost_since(&before), pair(requests), "acquire, {mode}");
+            let before = server.cost();
+            guard.release().await.unwrap();
+            assert_eq!(server.cost_since(&before), pair(1), "release, {mode}");
+        }
+    }
+    cost::a_pair_beside_others_costs(&server, &locks, &pair(2), &pair(1)).await;
+}
+
+async fn several_locks_are_one_transaction_each_way(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    // It leaves the transaction's number out of the answer, so that it is asked for.
+    let asked = u64::from(fixture.program().label().ends_with("3.8"));
+    let keys = ["/several/c", "/several/a", "/several/d/b"];
+    acquire_and_release(&locks, "/several/new").await;
+    // Their nodes are made in the same transaction: nobody else can be there. Afterwards each queue is listed.
+    for lists in [0, 3, 3] {
+        let before = server.cost();
+        let guard = locks.lock_all(keys).acquire().await.unwrap();
+        assert_eq!(server.cost_since(&before), pair(1 + lists + asked));
+        assert_eq!(server.left("/several").len(), 3);
+        let before = server.cost();
+        guard.release().await.unwrap();
+        assert_eq!(server.cost_since(&before), pair(1));
+        assert_eq!(server.left("/several"), [""; 0]);
+    }
+    let other = quiet_client(&server).await;
+    let held = other.lock("/several/d/b").name("the other").acquire().await.unwrap();
+    let before = server.cost();
+    let error = locks.lock_all(keys).wait(Duration::ZERO).acquire().await.unwrap_err();
+    assert_eq!(error.holder().unwrap().name, "the other");
+    // The record is read while the entry is deleted.
+    assert_eq!(server.cost_since(&before), cost([("requests", 6 + asked), ("transactions", 2)]));
+    held.release().await.unwrap();
+}
+
 async fn a_thousand_locks_are_one_session(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
     let locks = connect(&server.url_with(RENEWED_URL));
@@ -205,6 +256,105 @@ async fn a_release_wakes_one(fixture: Fixture) {
     assert_eq!(server.count("zk_watch_count"), 9);
     waiters.iter().for_each(tokio::task::JoinHandle::abort);
     first.release().await.unwrap();
+}
+
+/// Many readers wait for one writer: each is woken when it leaves, looks once, and holds.
+async fn a_writer_wakes_each_reader_once(fixture: Fixture) {
+    const READERS: u64 = 20;
+    let (server, locks) = quiet(&fixture).await;
+    let writer = locks.lock("/pair").acquire().await.unwrap();
+    let mut readers = Vec::new();
+    for number in 1..=READERS {
+        let other = quiet_client(&server).await;
+        readers.push(tokio::spawn(async move { other.lock("/pair").mode(Mode::Shared).acquire().await }));
+        watches(&server, number).await;
+    }
+    let before = server.cost();
+    writer.release().await.unwrap();
+    let mut guards = Vec::new();
+    for reader in readers {
+        guards.push(granted(reader).await);
+    }
+    let sent = server.cost_since(&before);
+    println!("a hand-off to {READERS} readers: {sent:?}");
+    // To delete, and to list. Of the pings that are due every few minutes some clients may send one.
+    assert!((1 + READERS..=READERS * 3 / 2).contains(&sent["requests"]) && sent["transactions"] == 1, "{sent:?}");
+    assert_eq!(server.count("zk_watch_count"), 0);
+    // A writer waits for one of them after the other, and they for nobody.
+    let waiting = tokio::spawn(locks.lock("/pair").acquire());
+    watches(&server, 1).await;
+    for guard in guards {
+        guard.release().await.unwrap();
+    }
+    granted(waiting).await.release().await.unwrap();
+}
+
+/// Whoever waits for a permit watches as many entries ahead as there are permits, the nearest: so a permit that comes back wakes
+/// no more waiters than that, and always the one that it is for.
+async fn a_permit_wakes_whom_it_is_for(fixture: Fixture) {
+    const PERMIT: Mode = Mode::Permits(2);
+    let (server, locks) = quiet(&fixture).await;
+    let first = locks.lock("/pair").mode(PERMIT).acquire().await.unwrap();
+    let second = quiet_client(&server).await.lock("/pair").mode(PERMIT).acquire().await.unwrap();
+    let mut waiters = Vec::new();
+    for number in 1..=5 {
+        let other = quiet_client(&server).await;
+        waiters.push(tokio::spawn(async move { other.lock("/pair").mode(PERMIT).acquire().await }));
+        watches(&server, 2 * number).await;
+    }
+    let before = server.cost();
+    first.release().await.unwrap();
+    let third = granted(waiters.remove(0)).await;
+    watches(&server, 8).await;
+    let sent = server.cost_since(&before);
+    println!("a permit that comes back, and five wait: {sent:?}");
+    // To delete; to list, and to watch the other one no more.
+    assert!((3..=8).contains(&sent["requests"]) && sent["transactions"] == 1, "{sent:?}");
+    // In whatever order they come back.
+    for gone in [third, second] {
+        gone.release().await.unwrap();
+        granted(waiters.remove(0)).await.release().await.unwrap();
+    }
+    for waiter in waiters {
+        granted(waiter).await.release().await.unwrap();
+    }
+    assert_eq!(server.left("/pair"), [""; 0]);
+}
+
+/// Where a waiter would have to watch many entries, it watches the queue.
+async fn a_waiter_for_one_of_many_permits_has_one_watch(fixture: Fixture) {
+    const PERMIT: Mode = Mode::Permits(50);
+    let (server, locks) = quiet(&fixture).await;
+    let mut guards = Vec::new();
+    for _ in 0..50 {
+        guards.push(locks.lock("/pair").mode(PERMIT).acquire().await.unwrap());
+    }
+    let mut waiters = Vec::new();
+    for number in 1..=3 {
+        let other = quiet_client(&server).await;
+        waiters.push(tokio::spawn(async move { other.lock("/pair").mode(PERMIT).acquire().await }));
+        watches(&server, number).await;
+    }
+    for waiter in waiters {
+        assert!(!waiter.is_finished());
+        // Somewhere in the middle.
+        guards.remove(20).release().await.unwrap();
+        guards.push(granted(waiter).await);
+    }
+    watches(&server, 0).await;
+    for guard in guards {
+        guard.check().unwrap();
+        guard.release().await.unwrap();
+    }
+    assert_eq!(server.left("/pair"), [""; 0]);
+}
+
+async fn watches(server: &ZooKeeper, wanted: u64) {
+    eventually(async || match server.count("zk_watch_count") {
+        seen if seen == wanted => Ok(()),
+        seen => Err(seen),
+    })
+    .await;
 }
 
 /// Many jobs with `hold_at_least` would else be more connections than a server allows one host.

@@ -8,6 +8,7 @@ mod bad_input;
 mod cost;
 mod endings;
 mod faults;
+mod modes;
 mod outages;
 mod peers;
 mod shown;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         cost::cases(),
         endings::cases(),
         faults::cases(),
+        modes::cases(),
         outages::cases(),
         peers::cases(),
         shown::cases(),

@@ -10,6 +10,7 @@ use support::scenarios::{client, connect, granted, queued};
 use support::zookeeper::{create, source};
 
 mod driven;
+mod read_write;
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = cases![
@@ -19,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         the_command_lines_node_is_in_the_queue,
     ];
     cases.extend(driven::cases());
+    cases.extend(read_write::cases());
     cases
 }
 

@@ -30,6 +30,7 @@ final class Curator extends Driver {
         return switch (request.kind()) {
             case "selector" -> selected(client, request);
             case "latch" -> latched(client, request);
+            case "write" -> written(new InterProcessReadWriteLock(client, request.name()), request);
             default -> locked(lock(request.kind(), client, request.name()), request);
         };
     }
@@ -53,7 +54,6 @@ final class Curator extends Driver {
             case "mutex" -> new InterProcessMutex(client, path);
             case "semaphore" -> new InterProcessSemaphoreMutex(client, path);
             case "read" -> new InterProcessReadWriteLock(client, path).readLock();
-            case "write" -> new InterProcessReadWriteLock(client, path).writeLock();
             default -> throw new IllegalArgumentException(kind);
         };
     }
@@ -64,6 +64,29 @@ final class Curator extends Driver {
         }
         lock.acquire();
         return lock::release;
+    }
+
+    /** A writer, which becomes a reader when it is told to: on the same thread, as it has to be. */
+    private static Held written(InterProcessReadWriteLock lock, Request request) throws Exception {
+        if (locked(lock.writeLock(), request) == null) {
+            return null;
+        }
+        return new Held() {
+            private InterProcessLock current = lock.writeLock();
+
+            @Override
+            public String command(String[] words) throws Exception {
+                lock.readLock().acquire();
+                current.release();
+                current = lock.readLock();
+                return "downgraded";
+            }
+
+            @Override
+            public void unlock() throws Exception {
+                current.release();
+            }
+        };
     }
 
     /** Leads until it is told to release. */

@@ -1,4 +1,4 @@
-"""Kazoo's Lock; with the kind `curator` it counts Curator's names, too."""
+"""Kazoo's Lock; with the kind `curator` it counts Curator's names, too; and `read` and `write`, its read-write lock."""
 
 import logging
 import threading
@@ -44,7 +44,9 @@ class Held:
 
 def take(slot, waits, kind, address, name, ttl):
     patterns = ["-lock-"] if kind == "curator" else []
-    lock = connect(address, ttl).Lock(name, slot, extra_lock_patterns=patterns)
+    client = connect(address, ttl)
+    recipe = {"read": client.ReadLock, "write": client.WriteLock}.get(kind, client.Lock)
+    lock = recipe(name, slot, extra_lock_patterns=patterns)
     return Held(slot, lock) if lock.acquire(blocking=waits) else None
 
 

@@ -43,9 +43,9 @@ pub enum Peer {
     Redisson,
     /// redis-py's `lock`.
     RedisPy,
-    /// Curator 5: `mutex`, `selector`, and `read`, `write`, `semaphore`, `latch`.
+    /// Curator 5: `mutex`, `selector`, and `read`, `write` (which knows `downgrade`), `semaphore`, `latch`.
     Curator,
-    /// Kazoo: `kazoo`, and `curator` if it is to count Curator's names.
+    /// Kazoo: `kazoo`, and `curator` if it is to count Curator's names; `read` and `write`.
     Kazoo,
 }
 

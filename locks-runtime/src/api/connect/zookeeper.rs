@@ -14,9 +14,12 @@ pub(super) fn open(url: &mut StoreUrl, defaults: &Defaults, world: &World) -> Re
     let tls = if url.scheme == "zookeepers" { Some(tls(url)?) } else { None };
     let layout = match url.take("layout").as_deref() {
         None | Some("curator") => Layout::Curator,
+        Some("curator-rw") => Layout::CuratorReadWrite,
         Some("kazoo") => Layout::Kazoo,
         Some(other) => {
-            return Err(Error::invalid_url(format!("`layout={other}` is unknown; expected one of `curator`, `kazoo`")));
+            return Err(Error::invalid_url(format!(
+                "`layout={other}` is unknown; expected one of `curator`, `curator-rw`, `kazoo`"
+            )));
         }
     };
     url.nothing_left(&format!("{COMMON}, `layout`, and with `zookeepers:` also `ca`, `cert` and `key`"))?;
@@ -57,6 +60,7 @@ mod tests {
             "zookeeper://a:2181,b:2182,c/app/locks",
             "zookeeper://user:password@a/?layout=kazoo",
             "zookeeper://[::1]:2181?layout=curator",
+            "zookeeper://a?layout=curator-rw",
         ] {
             opened(fine).unwrap();
         }
@@ -66,7 +70,7 @@ mod tests {
     fn a_wrong_url_is_refused_with_what_to_write() {
         for (url, expected) in [
             ("zookeeper:///app", "at least one host"),
-            ("zookeeper://a?layout=other", "`curator`, `kazoo`"),
+            ("zookeeper://a?layout=other", "`curator`, `curator-rw`, `kazoo`"),
             ("zookeeper://a?domain=b", "no parameter `domain`"),
             ("zookeeper://a/app/", "not a path"),
             ("zookeeper://a/../b", "not a path"),

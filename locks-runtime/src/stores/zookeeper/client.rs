@@ -18,6 +18,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -44,6 +45,7 @@ pub(super) struct Client {
     /// For how long the servers keep the session without hearing from us: what they granted, not what was asked.
     pub(super) timeout: Duration,
     pub(super) history: Arc<History>,
+    warned_of_layouts: AtomicBool,
     /// The nodes above the entries.
     pub(super) parents: Parents,
     /// How often the ensemble had gone back when the session was opened.
@@ -91,6 +93,7 @@ impl Client {
             timeout: client.session_timeout(),
             state: client.state_watcher(),
             connections: Mutex::new(Connections { state: client.state_watcher(), changes: 0 }),
+            warned_of_layouts: AtomicBool::new(false),
             parents: Parents::default(),
             client: Mutex::new(Some(client)),
             closing: watch::Sender::new(false),
@@ -206,6 +209,20 @@ impl Client {
              place, or another ensemble answers there; fences go on from there, and are smaller than those before",
         );
         Failure::gone_back()
+    }
+
+    /// In the queue of the lock at `node` there is an entry that may be of clients who do not count ours. Once for each session.
+    pub(super) fn warn_of_layouts(&self, node: &str, entry: &str) {
+        if self.warned_of_layouts.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        tracing::warn!(
+            target: TARGET,
+            node,
+            entry,
+            "a lock is used under names of another layout: another project's client that knows only those takes it while it \
+             is held here: see `?layout=`",
+        );
     }
 
     /// The error for the engine, about a request for `node`.

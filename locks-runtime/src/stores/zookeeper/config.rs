@@ -1,6 +1,7 @@
 //! How a ZooKeeper ensemble is reached, checked before anything is sent.
 
-use super::names::{self, Layout};
+use super::names;
+use super::queue::Layout;
 use crate::contract::{Tls, endpoint_parts};
 use crate::values::error::Error;
 use crate::values::secret::Credentials;

@@ -4,10 +4,11 @@
 //! What is there is found out by reading, which costs no transaction; or it is known, and then nothing is asked. Below a node
 //! that is known the queue is listed in the same round trip, unless [`Turn`] shows that nobody can be ahead.
 
-use super::entries::EntryNode;
+use super::entries::{EntryNode, EntryNodes};
 use super::error::Failure;
-use super::names::{self, QueueNode};
 use super::parents::Path;
+use super::queue::{self, QueueNode};
+use super::record;
 use super::shared::Shared;
 use super::turns::{Turn, Watch};
 use crate::contract::Entry;
@@ -27,31 +28,40 @@ const LONGEST_RECORD: usize = 1_000_000;
 const FIRST: &str = "0000000000";
 
 /// With a longer one the nodes above are made in a transaction of their own: their paths may have half a megabyte too.
-const LONGEST_IN_TRANSACTION: usize = 400_000;
+pub(super) const LONGEST_IN_TRANSACTION: usize = 400_000;
 
-/// An entry's node, and who is in the queue.
+/// An entry's nodes, and who is in the queues.
 pub(super) struct Joined {
-    pub(super) node: EntryNode,
-    /// Without those of whom it is known that they are not ahead.
-    pub(super) queue: Vec<QueueNode>,
+    pub(super) nodes: EntryNodes,
+    /// Of each lock, without those of whom it is known that they are not ahead.
+    pub(super) queues: Vec<Vec<QueueNode>>,
     /// If nobody is ahead, what the next entry may conclude from that.
     pub(super) turn: Option<Turn>,
 }
 
-/// Creates the entry's node, and the lock's if it is not there.
+/// The record of an entry, if the transaction is not too large that has it once for each lock.
+pub(super) fn record_for(entry: &Entry) -> Result<Vec<u8>, Error> {
+    let record = record::of(entry, None);
+    let names: usize = entry.others.iter().map(|key| key.as_str().len()).sum();
+    let locks = 1 + entry.others.len();
+    if record.len() * locks + names <= LONGEST_RECORD {
+        return Ok(record);
+    }
+    let together = if locks > 1 { format!(" for {locks} locks together") } else { String::new() };
+    let message = format!(
+        "the holder record has {} bytes, and ZooKeeper accepts at most a million{together}; shorten the labels",
+        record.len(),
+    );
+    Err(Error::new(ErrorKind::Unsupported, message))
+}
+
+/// Creates the node of an entry of one lock, and the lock's if it is not there.
 pub(super) async fn create(shared: &Shared, entry: &Arc<Entry>) -> Result<Joined, Error> {
     let explain = |failure| shared.error(failure, entry);
-    let record = entry.holder.to_json();
-    if record.len() > LONGEST_RECORD {
-        let message = format!(
-            "the holder record has {} bytes, and ZooKeeper accepts at most a million; shorten the labels",
-            record.len()
-        );
-        return Err(Error::new(ErrorKind::Unsupported, message));
-    }
+    let record = record_for(entry)?;
     let new = NewEntry { shared, entry, path: shared.lock_path(entry), record: &record };
     for _ in 0..ROUNDS {
-        let missing = new.missing().await.map_err(explain)?;
+        let missing = missing(shared, &new.path).await.map_err(explain)?;
         let before = shared.client.history.latest();
         shared.ledger.sent(entry);
         let created = match missing.as_slice() {
@@ -67,26 +77,72 @@ pub(super) async fn create(shared: &Shared, entry: &Arc<Entry>) -> Result<Joined
                 if !shared.client.history.note(before, node.created) {
                     return Err(explain(shared.client.gone_back(before, node.created)));
                 }
-                shared.ledger.update(entry, |state| state.node = Some(node.clone()));
+                let nodes = EntryNodes::one(node);
+                shared.ledger.update(entry, |state| state.nodes = Some(nodes.clone()));
                 shared.ledger.resolved(entry.number);
-                return Ok(Joined { node, queue: queue.map_err(explain)?, turn });
+                return Ok(Joined { nodes, queues: vec![queue.map_err(explain)?], turn });
             }
             Err(failure) => {
                 if failure.is_definite() {
                     shared.ledger.resolved(entry.number);
                 }
-                let parents = &shared.client.parents;
-                let may_retry =
-                    failure.concerns_parents() || (failure.is_unimplemented() && parents.refused_containers());
-                if !may_retry {
+                if !may_retry(shared, &failure) {
                     return Err(explain(failure));
                 }
             }
         }
     }
-    Err(Error::unavailable(
+    Err(deleted_each_time())
+}
+
+/// Whether what was believed of the nodes above was wrong, and is known now.
+pub(super) fn may_retry(shared: &Shared, failure: &Failure) -> bool {
+    failure.concerns_parents() || (failure.is_unimplemented() && shared.client.parents.refused_containers())
+}
+
+pub(super) fn deleted_each_time() -> Error {
+    Error::unavailable(
         "the lock's node was deleted each time after it was created; check whether another program deletes it",
-    ))
+    )
+}
+
+/// The nodes that have to be made so that there is one at `path`, from the top.
+pub(super) async fn missing(shared: &Shared, path: &str) -> Result<Vec<String>, Failure> {
+    let (client, parents) = (&shared.client, &shared.client.parents);
+    let mut unknown = match parents.path(path) {
+        Path::Known => return Ok(Vec::new()),
+        Path::New(nodes) => return Ok(nodes),
+        Path::Unknown(nodes) => nodes,
+    };
+    let there = client.request(|client| {
+        // All are sent before any is awaited.
+        let looks: Vec<_> = unknown.iter().map(|node| Box::pin(client.check_stat(node))).collect();
+        async move {
+            let mut stats = Vec::new();
+            for look in looks {
+                stats.push(look.await?);
+            }
+            Ok(stats.into_iter().take_while(Option::is_some).count())
+        }
+    });
+    let missing = unknown.split_off(there.await?);
+    if !unknown.is_empty() {
+        parents.found(&unknown);
+    }
+    Ok(missing)
+}
+
+/// The node at `path`, and these above it, were believed to be missing, and the first of them to have one above it.
+pub(super) fn learn(shared: &Shared, path: &str, missing: &[String], error: MultiWriteError) -> Failure {
+    let parents = &shared.client.parents;
+    match error {
+        MultiWriteError::OperationFailed { index, source: ZkError::NodeExists } => {
+            parents.found(missing.get(..=index).unwrap_or(missing));
+        }
+        MultiWriteError::OperationFailed { source: ZkError::NoNode, .. } => parents.forget(path),
+        _ => {}
+    }
+    Failure::from(ZkError::from(error))
 }
 
 /// An entry whose node is to be created.
@@ -113,32 +169,6 @@ type Answers = (
 );
 
 impl NewEntry<'_> {
-    /// The nodes that have to be made for it, from the top.
-    async fn missing(&self) -> Result<Vec<String>, Failure> {
-        let (client, parents) = (&self.shared.client, &self.shared.client.parents);
-        let mut unknown = match parents.path(&self.path) {
-            Path::Known => return Ok(Vec::new()),
-            Path::New(nodes) => return Ok(nodes),
-            Path::Unknown(nodes) => nodes,
-        };
-        let there = client.request(|client| {
-            // All are sent before any is awaited.
-            let looks: Vec<_> = unknown.iter().map(|node| Box::pin(client.check_stat(node))).collect();
-            async move {
-                let mut stats = Vec::new();
-                for look in looks {
-                    stats.push(look.await?);
-                }
-                Ok(stats.into_iter().take_while(Option::is_some).count())
-            }
-        });
-        let missing = unknown.split_off(there.await?);
-        if !unknown.is_empty() {
-            parents.found(&unknown);
-        }
-        Ok(missing)
-    }
-
     /// Creates it below a node that is known to be there.
     async fn create_below(&self) -> Result<Created, Failure> {
         let (shared, path) = (self.shared, self.path.as_str());
@@ -157,7 +187,7 @@ impl NewEntry<'_> {
         let node = EntryNode { name, sequence, created: stat.czxid };
         let in_a_row = last.as_ref().is_some_and(|last| last.is_followed_by(sequence));
         let next = |watch| Turn { sequence, in_a_row, connection, watch };
-        let queue = |children: Vec<String>| names::queue(&children);
+        let queue = |children: Vec<String>| queue::queue(&children);
         if let Some(listed) = listed {
             let watch = watched
                 .zip(room)
@@ -232,7 +262,7 @@ impl NewEntry<'_> {
                 _ => Err(ZkError::UnexpectedError(format!("the answer does not say that {first} was created"))),
             }
         });
-        let stat = answers.await?.map_err(|error| self.learn(missing, error))?;
+        let stat = answers.await?.map_err(|error| learn(shared, &self.path, missing, error))?;
         shared.client.parents.made(missing);
         Ok(stat)
     }
@@ -243,18 +273,5 @@ impl NewEntry<'_> {
             self.shared.client.parents.forget(&self.path);
         }
         error.into()
-    }
-
-    /// These nodes were believed to be missing, and the first of them to have one above it.
-    fn learn(&self, missing: &[String], error: MultiWriteError) -> Failure {
-        let parents = &self.shared.client.parents;
-        match error {
-            MultiWriteError::OperationFailed { index, source: ZkError::NodeExists } => {
-                parents.found(missing.get(..=index).unwrap_or(missing));
-            }
-            MultiWriteError::OperationFailed { source: ZkError::NoNode, .. } => parents.forget(&self.path),
-            _ => {}
-        }
-        Failure::from(ZkError::from(error))
     }
 }

@@ -1,10 +1,12 @@
 //! Joining the queue, and whether the lock is held with that.
 
 use super::create::{Joined, create};
-use super::entries::{EntryNode, is_entry};
+use super::deletion;
+use super::entries::{EntryNodes, is_entry};
 use super::error::{ENTRY_GONE, Failure};
-use super::names::{self, QueueNode};
+use super::queue::{self, QueueNode};
 use super::record;
+use super::several;
 use super::shared::Shared;
 use crate::contract::{Entered, Entry, WhenBusy};
 use crate::values::error::Error;
@@ -18,15 +20,16 @@ const ROUNDS: u32 = 5;
 pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
     let mut trust = Trust::Names;
     for _ in 0..ROUNDS {
-        let Joined { node, queue, turn } = join(shared, entry).await?;
-        let ahead = first_ahead(shared, entry, &queue, node.sequence, trust).await;
-        match (ahead.map_err(|failure| shared.error(failure, entry))?, when_busy) {
-            (None, _) => {
+        let Joined { nodes, queues, turn } = join(shared, entry).await?;
+        let position = look(shared, entry, &nodes, queues, trust).await;
+        match (position.map_err(|failure| shared.error(failure, entry))?, when_busy) {
+            (Position::Alone, _) => {
                 shared.ledger.get(entry.number, |state| state.turn = turn);
-                return Ok(Entered::held(node.fence()));
+                return Ok(Entered::Held(nodes.grant()));
             }
-            (Some(_), WhenBusy::Queue) => return Ok(Entered::Queued),
-            (Some(first), WhenBusy::Refuse) => match withdraw(shared, entry, &node, &first).await? {
+            (Position::Beside, _) => return Ok(Entered::Held(nodes.grant())),
+            (Position::Behind(_), WhenBusy::Queue) => return Ok(Entered::Queued),
+            (Position::Behind(others), WhenBusy::Refuse) => match withdraw(shared, entry, &nodes, &others).await? {
                 Ahead::Holds(holder) => return Ok(Entered::Busy(holder.into())),
                 Ahead::HasLeft => {}
                 Ahead::IsNoEntry => trust = Trust::Owners,
@@ -47,7 +50,25 @@ enum Trust {
     Owners,
 }
 
-/// What the first node ahead turned out to be.
+/// Where the entry is in its queues.
+enum Position {
+    /// It holds, and nobody is ahead.
+    Alone,
+    /// It holds, and others may hold too.
+    Beside,
+    /// Somebody is in its way.
+    Behind(Others),
+}
+
+/// The paths of nodes ahead.
+struct Others {
+    /// The first one, which holds the lock.
+    first: String,
+    /// The one in the way, if that is another one: a waiter.
+    in_the_way: Option<String>,
+}
+
+/// What the node in the way turned out to be.
 enum Ahead {
     Holds(Holder),
     HasLeft,
@@ -55,69 +76,123 @@ enum Ahead {
     IsNoEntry,
 }
 
-/// Puts the entry into the queue if it is not there.
+/// Puts the entry into its queues if it is not there.
 async fn join(shared: &Shared, entry: &Arc<Entry>) -> Result<Joined, Error> {
     let explain = |failure| shared.error(failure, entry);
-    let node = match shared.node(entry) {
-        None if shared.ledger.is_unresolved(entry.number) => resolve(shared, entry).await.map_err(explain)?,
-        node => node,
+    let nodes = match shared.nodes(entry) {
+        None if shared.ledger.is_unresolved(entry.number) => resolve(shared, entry).await?,
+        nodes => nodes,
     };
-    let Some(node) = node else { return create(shared, entry).await };
-    let children = match shared.client.current_children(&shared.lock_path(entry)).await {
-        Err(failure) if failure.is_no_node() => Vec::new(),
-        other => other.map_err(explain)?,
+    let Some(nodes) = nodes else {
+        return if entry.others.is_empty() {
+            create(shared, entry).await
+        } else {
+            several::create(shared, entry).await
+        };
     };
-    if !children.contains(&node.name) {
+    let mut queues = Vec::new();
+    for (key, node) in entry.keys().zip(nodes.iter()) {
+        let children = match shared.client.current_children(&shared.path(key)).await {
+            Err(failure) if failure.is_no_node() => Vec::new(),
+            other => other.map_err(explain)?,
+        };
+        if !children.contains(&node.name) {
+            return Err(Error::lost(ENTRY_GONE));
+        }
+        queues.push(queue::queue(&children));
+    }
+    Ok(Joined { nodes, queues, turn: None })
+}
+
+/// Finds out what became of an unresolved creation: returns the nodes, or `None` if they were not created.
+async fn resolve(shared: &Shared, entry: &Arc<Entry>) -> Result<Option<EntryNodes>, Error> {
+    let found = shared.find(entry).await.map_err(|failure| shared.error(failure, entry))?;
+    let is_there = found.iter().any(Option::is_some);
+    let nodes: Option<Vec<_>> = found.into_iter().collect();
+    if is_there && nodes.is_none() {
+        // Of several some were deleted by others.
         return Err(Error::lost(ENTRY_GONE));
     }
-    Ok(Joined { node, queue: names::queue(&children), turn: None })
-}
-
-/// Finds out what became of an unresolved creation: returns the node, or `None` if it was not created.
-async fn resolve(shared: &Shared, entry: &Arc<Entry>) -> Result<Option<EntryNode>, Failure> {
-    let node = shared.find(entry).await?;
-    shared.ledger.update(entry, |state| state.node.clone_from(&node));
+    let nodes = nodes.and_then(EntryNodes::of_several);
+    shared.ledger.update(entry, |state| state.nodes.clone_from(&nodes));
     shared.ledger.resolved(entry.number);
-    Ok(node)
+    Ok(nodes)
 }
 
-/// The name of the first entry before `sequence`, if there is one.
-async fn first_ahead(
+/// Looks where the entry is in these queues.
+async fn look(
     shared: &Shared,
     entry: &Entry,
-    queue: &[QueueNode],
-    sequence: i32,
+    nodes: &EntryNodes,
+    queues: Vec<Vec<QueueNode>>,
+    trust: Trust,
+) -> Result<Position, Failure> {
+    let mut is_alone = true;
+    for ((key, node), queue) in entry.keys().zip(nodes.iter()).zip(queues) {
+        let mut ahead = queue::ahead_of(node, queue);
+        if let Some(other) = ahead.iter().find(|node| node.may_not_know(shared.config().layout)) {
+            shared.client.warn_of_layouts(&shared.path(key), &other.name);
+        }
+        while let Some(in_the_way) = queue::first_in_the_way(entry.mode, &ahead) {
+            let parent = shared.path(key);
+            // Who is in the way may be a waiter itself: whoever is first holds the lock.
+            let first = queue::first(&ahead).unwrap_or(in_the_way);
+            match no_entry(shared, &parent, [in_the_way, first], trust).await? {
+                None => {
+                    let path = |node: &QueueNode| format!("{parent}/{}", node.name);
+                    let in_the_way = (in_the_way != first).then(|| path(in_the_way));
+                    return Ok(Position::Behind(Others { first: path(first), in_the_way }));
+                }
+                Some(name) => ahead.retain(|node| node.name != name),
+            }
+        }
+        is_alone &= ahead.is_empty();
+    }
+    Ok(if is_alone { Position::Alone } else { Position::Beside })
+}
+
+/// The name of one of these nodes that is no entry, or not there any more. Children that end in digits may be other locks' nodes,
+/// or entries of unknown clients.
+async fn no_entry(
+    shared: &Shared,
+    parent: &str,
+    nodes: [&QueueNode; 2],
     trust: Trust,
 ) -> Result<Option<String>, Failure> {
-    let ahead = || queue.iter().filter(|node| node.is_before(sequence));
-    if let Some(certain) = ahead().find(|node| trust == Trust::Names && node.is_named_as_entry) {
-        return Ok(Some(certain.name.clone()));
-    }
-    // Children that end in digits without being named as entries: other locks' nodes, or entries of unknown clients.
-    for node in ahead() {
-        let path = format!("{}/{}", shared.lock_path(entry), node.name);
+    for node in nodes.into_iter().filter(|node| trust == Trust::Owners || !node.is_named_as_entry()) {
+        let path = format!("{parent}/{}", node.name);
         let stat = shared.client.request(|client| async move { client.check_stat(&path).await }).await?;
-        if stat.is_some_and(|stat| is_entry(stat.ephemeral_owner)) {
+        if !stat.is_some_and(|stat| is_entry(stat.ephemeral_owner)) {
             return Ok(Some(node.name.clone()));
         }
     }
     Ok(None)
 }
 
-/// Takes the entry out of the queue again, since it must not wait, and looks who is `first`.
-async fn withdraw(shared: &Shared, entry: &Arc<Entry>, node: &EntryNode, first: &str) -> Result<Ahead, Error> {
-    let parent = shared.lock_path(entry);
-    let (first, own) = (format!("{parent}/{first}"), format!("{parent}/{}", node.name));
-    let answers = shared.client.request(|client| async move {
-        let (record, deleted) = (client.get_data(&first), client.delete(&own, None));
-        Ok((record.await, deleted.await))
+/// Takes the entry out of its queues again, since it must not wait, and looks who is in the way.
+async fn withdraw(shared: &Shared, entry: &Arc<Entry>, nodes: &EntryNodes, others: &Others) -> Result<Ahead, Error> {
+    let own: Vec<String> = shared.paths(entry, nodes).collect();
+    let answers = shared.client.request(|client| {
+        let own = &own;
+        async move {
+            let record = client.get_data(&others.first);
+            let in_the_way = others.in_the_way.as_ref().map(|path| client.check_stat(path));
+            let deleted = deletion::send(&client, own);
+            let record = record.await;
+            let in_the_way = if let Some(stat) = in_the_way { Some(stat.await) } else { None };
+            Ok((record, in_the_way, deleted.await))
+        }
     });
-    let (record, deleted) = answers.await.map_err(|failure| shared.error(failure, entry))?;
+    let (record, in_the_way, deleted) = answers.await.map_err(|failure| shared.error(failure, entry))?;
     match deleted {
-        Ok(()) | Err(ZkError::NoNode) => {}
+        Ok(()) => {}
+        // One of several was deleted by others.
+        Err(ZkError::NoNode) => {
+            deletion::delete(&shared.client, &own).await.map_err(|failure| shared.error(failure, entry))?
+        }
         Err(error) => return Err(shared.error(error.into(), entry)),
     }
-    shared.ledger.update(entry, |state| state.node = None);
+    shared.ledger.update(entry, |state| state.nodes = None);
     let holder = match record {
         Ok((_, stat)) if !is_entry(stat.ephemeral_owner) => return Ok(Ahead::IsNoEntry),
         Ok((record, _)) => record::holder(&record),
@@ -125,6 +200,12 @@ async fn withdraw(shared: &Shared, entry: &Arc<Entry>, node: &EntryNode, first: 
         Err(ZkError::NoAuth) => record::unreadable(),
         Err(error) => return Err(shared.error(error.into(), entry)),
     };
+    match in_the_way {
+        Some(Ok(None)) => return Ok(Ahead::HasLeft),
+        Some(Ok(Some(stat))) if !is_entry(stat.ephemeral_owner) => return Ok(Ahead::IsNoEntry),
+        // Where the owner may not be seen, the name decides.
+        _ => {}
+    }
     shared.ledger.left(entry.number);
     Ok(Ahead::Holds(holder))
 }

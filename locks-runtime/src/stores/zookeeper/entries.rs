@@ -1,6 +1,7 @@
 //! What is known of each entry of a session.
 
 use super::turns::Turn;
+use crate::contract::Grant;
 use crate::world::clock::Moment;
 use std::sync::Arc;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
@@ -8,19 +9,52 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 /// What the ledger keeps for an entry.
 #[derive(Debug, Default)]
 pub(super) struct EntryState {
-    /// The entry's node, once its creation is known.
-    pub(super) node: Option<EntryNode>,
+    /// The entry's nodes, once their creation is known.
+    pub(super) nodes: Option<EntryNodes>,
     /// There if nobody was ahead when the entry was created.
     pub(super) turn: Option<Turn>,
     /// Notified when the entry begins to leave.
     pub(super) leaves: Arc<Notify>,
     /// There once the entry was extended, or lapses.
     pub(super) extension: Option<Extension>,
-    /// The sessions of its own that may have the node.
+    /// The sessions of its own that may have the nodes.
     pub(super) own_sessions: Vec<i64>,
 }
 
-/// An entry's node.
+/// An entry's nodes: one in the queue of each of its locks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EntryNodes {
+    pub(super) first: EntryNode,
+    /// Those of the other locks, in their order.
+    pub(super) others: Box<[EntryNode]>,
+}
+
+impl EntryNodes {
+    /// Of an entry of one lock.
+    pub(super) fn one(node: EntryNode) -> Self {
+        Self { first: node, others: Box::default() }
+    }
+
+    /// In the order of the entry's locks; `None` if there are none.
+    pub(super) fn of_several(nodes: impl IntoIterator<Item = EntryNode>) -> Option<Self> {
+        let mut nodes = nodes.into_iter();
+        Some(Self { first: nodes.next()?, others: nodes.collect() })
+    }
+
+    /// In the order of the entry's locks.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &EntryNode> + Clone {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// What the entry has with its locks.
+    pub(super) fn grant(&self) -> Grant {
+        let mut grant = Grant::new(self.first.fence());
+        grant.others = self.others.iter().map(EntryNode::fence).collect();
+        grant
+    }
+}
+
+/// An entry's node in one queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EntryNode {
     /// The name below the lock's node.
@@ -41,7 +75,7 @@ impl EntryNode {
 #[derive(Clone, Debug)]
 pub(super) struct Extension {
     pub(super) until: Moment,
-    /// Locked while the node is moved from one session to another.
+    /// Locked while the nodes are moved from one session to another.
     pub(super) owner: Arc<AsyncMutex<NodeOwner>>,
 }
 
@@ -51,7 +85,7 @@ impl Extension {
     }
 }
 
-/// Which session owns the node of an extended entry.
+/// Which session owns the nodes of an extended entry.
 #[derive(Debug)]
 pub(super) enum NodeOwner {
     /// The session that is renewed.

@@ -1,8 +1,8 @@
 //! Entries that outlive this process, for `hold_at_least`.
 //!
 //! Ephemeral nodes end with their session. So the node of an entry that has to stay longer than its session would is moved to
-//! a session of its own: it is deleted and created again under the same name in one transaction, which keeps its position in
-//! the queue. Nobody renews that session, and it has no connection: the servers end it by themselves when its time is over,
+//! a session of its own, and those of an entry of several locks together: it is deleted and created again under the same name in
+//! one transaction, which keeps its position in the queue. Nobody renews that session, and it has no connection: the servers end it by themselves when its time is over,
 //! whatever becomes of this process.
 //!
 //! An entry that is held for longer than that must be in the session that is renewed. So the node is moved back by the first
@@ -11,6 +11,7 @@
 use super::client::{Client, Purpose, failover_margin};
 use super::entries::{Extension, NodeOwner};
 use super::error::{ENTRY_GONE, Failure, Verdict};
+use super::record;
 use super::shared::Shared;
 use crate::contract::{Entry, Uncovered};
 use crate::values::error::{Error, ErrorKind};
@@ -56,7 +57,7 @@ pub(super) async fn move_back_before(shared: &Shared, deadline: Moment) -> Vec<U
         if !is_due || shared.ledger.is_leaving(entry.number) {
             continue;
         }
-        match move_node(shared, &shared.client, &entry).await {
+        match move_nodes(shared, &shared.client, &entry).await {
             Ok(()) => *owner = NodeOwner::Renewed,
             Err(failure) => {
                 let gone = failure.is_no_node();
@@ -70,7 +71,7 @@ pub(super) async fn move_back_before(shared: &Shared, deadline: Moment) -> Vec<U
 
 /// The hold is over: lets the entry's node expire by itself after `rest`.
 pub(super) async fn lapse(shared: &Shared, entry: &Arc<Entry>, rest: Duration) -> Result<(), Error> {
-    if shared.ledger.leaving(entry.number, |_| ()).is_none() || shared.node(entry).is_none() {
+    if shared.ledger.leaving(entry.number, |_| ()).is_none() || shared.nodes(entry).is_none() {
         return Err(Error::lost(ENTRY_GONE));
     }
     let until = shared.world().now() + rest;
@@ -127,24 +128,28 @@ async fn move_to_own_session(
         // To move the node counts as creating another one.
         state.turn = None;
     });
-    match move_node(shared, &client, entry).await {
+    match move_nodes(shared, &client, entry).await {
         Ok(()) => Ok(NodeOwner::Own { until }),
         Err(failure) if failure.is_no_node() => Err(Error::lost(ENTRY_GONE)),
         Err(failure) => Err(shared.error(failure, entry)),
     }
 }
 
-/// Makes the entry's node one of `client`'s session, in one transaction.
-async fn move_node(shared: &Shared, client: &Client, entry: &Entry) -> Result<(), Failure> {
-    let Some(node) = shared.node(entry) else { return Err(Failure::no_node()) };
-    let path = format!("{}/{}", shared.lock_path(entry), node.name);
+/// Makes the entry's nodes those of `client`'s session, in one transaction. What they are created by now is no fence any more:
+/// so the record has it from now on.
+async fn move_nodes(shared: &Shared, client: &Client, entry: &Entry) -> Result<(), Failure> {
+    let Some(nodes) = shared.nodes(entry) else { return Err(Failure::no_node()) };
+    let paths: Vec<String> = shared.paths(entry, &nodes).collect();
+    let record = record::of(entry, Some(nodes.first.fence()));
     let moved = client.request(|crate_client| {
-        let (path, record, acls) = (path.clone(), entry.holder.to_json(), client.config.acls());
+        let (paths, record, acls) = (&paths, &record, client.config.acls());
         async move {
             let moved = {
                 let mut writer = crate_client.new_multi_writer();
-                writer.add_delete(&path, None)?;
-                writer.add_create(&path, &record, &CreateMode::Ephemeral.with_acls(acls))?;
+                for path in paths {
+                    writer.add_delete(path, None)?;
+                    writer.add_create(path, record, &CreateMode::Ephemeral.with_acls(acls))?;
+                }
                 writer.commit()
             };
             moved.await.map(drop).map_err(ZkError::from)
@@ -152,9 +157,10 @@ async fn move_node(shared: &Shared, client: &Client, entry: &Entry) -> Result<()
     });
     match moved.await {
         Err(failure) if failure.verdict == Verdict::Unresolved => {
-            // It may have been moved although the answer was lost.
+            // They may have been moved although the answer was lost: all, or none.
+            let path = paths.first().ok_or_else(Failure::no_node)?;
             let look = |crate_client: ZkClient| async move {
-                let (sync, stat) = (crate_client.sync(&path), crate_client.check_stat(&path));
+                let (sync, stat) = (crate_client.sync(path), crate_client.check_stat(path));
                 sync.await?;
                 stat.await
             };

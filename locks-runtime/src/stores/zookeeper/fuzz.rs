@@ -1,6 +1,7 @@
 //! What must hold for any node of ZooKeeper: see `crate::fuzz`.
 
-use super::names::{self, QueueNode};
+use super::names;
+use super::queue::{self, QueueNode};
 use super::record;
 use crate::values::fuzz::assert_line;
 use crate::values::key::Key;
@@ -9,7 +10,7 @@ use crate::values::key::Key;
 pub(crate) fn zookeeper_children(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let children: Vec<String> = text.split('\n').map(str::to_owned).collect();
-    let queue = names::queue(&children);
+    let queue = queue::queue(&children);
     assert_eq!(queue.len(), children.iter().filter(|name| QueueNode::parse(name).is_some()).count());
     if let Some(pivot) = queue.iter().find(|node| Some(&node.name) == first_of_queue(&children)) {
         let distances: Vec<i32> = queue.iter().map(|node| node.distance(pivot.sequence)).collect();

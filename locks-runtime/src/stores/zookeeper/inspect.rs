@@ -4,17 +4,19 @@ use super::client::{Client, Purpose};
 use super::config::Config;
 use super::entries::is_entry;
 use super::error::Failure;
-use super::names::{self, QueueNode};
+use super::names;
+use super::queue::{self, QueueNode};
 use super::record;
-use crate::contract::{Line, Scope};
+use crate::contract::{Line, Listed, Scope};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
+use crate::values::keys::Keys;
 use crate::world::World;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use zookeeper_client::{Client as ZkClient, Error as ZkError};
+use zookeeper_client::{Client as ZkClient, Error as ZkError, Stat};
 
 /// How many requests are under way at once.
 const AT_ONCE: usize = 64;
@@ -27,6 +29,20 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct QueuedEntry {
     pub(super) node: QueueNode,
     pub(super) holder: Holder,
+    /// The fencing number, where the node may be read.
+    fence: Option<u64>,
+    /// All locks of an entry of several.
+    keys: Vec<Key>,
+}
+
+/// Which entries of a queue hold its lock, as far as that queue is concerned.
+fn hold(queue: &[QueuedEntry]) -> Vec<bool> {
+    queue::hold(queue.iter().map(|entry| entry.node.mode))
+}
+
+/// The entries of a queue that hold its lock as far as that queue is concerned, in order.
+pub(super) fn holders(queue: &[QueuedEntry]) -> impl Iterator<Item = &QueuedEntry> {
+    queue.iter().zip(hold(queue)).filter_map(|(entry, holds)| holds.then_some(entry))
 }
 
 /// The queues in a scope, each in order.
@@ -46,12 +62,47 @@ pub(super) async fn open(config: &Arc<Config>, world: &World) -> Result<Client, 
 
 pub(super) async fn inspect(client: &Client, scope: &Scope) -> Result<Vec<Line>, Error> {
     let explain = |failure| client.error(failure, &top(&client.config, scope).node);
-    let lines = read(client, scope).await.map_err(explain)?.into_iter().map(|(key, queue)| {
-        let mut holders: Vec<Holder> = queue.into_iter().map(|entry| entry.holder).collect();
-        let waiters = holders.split_off(1.min(holders.len()));
-        Line::new(key, holders, waiters)
-    });
-    Ok(lines.collect())
+    let lines = async {
+        let queues = read(client, scope).await?;
+        let others = others(client, &queues).await?;
+        let mut lines = Vec::new();
+        for (key, queue) in &queues {
+            let (mut holders, mut waiters) = (Vec::new(), Vec::new());
+            for (entry, holds) in queue.iter().zip(hold(queue)) {
+                let listed = Listed::from(entry.holder.clone());
+                if holds && holds_elsewhere(entry, &queues, &others) {
+                    holders.push(Listed { fence: entry.fence, ..listed });
+                } else {
+                    waiters.push(listed);
+                }
+            }
+            lines.push(Line::new(key.clone(), holders, waiters));
+        }
+        Ok(lines)
+    };
+    lines.await.map_err(explain)
+}
+
+/// The queues that are not among those, and in which an entry of several locks may wait that is first in one of those.
+async fn others(client: &Client, queues: &Queues) -> Result<Queues, Failure> {
+    let mut others = Queues::new();
+    for key in queues.values().flat_map(|queue| holders(queue)).flat_map(|entry| &entry.keys) {
+        if !queues.contains_key(key) && !others.contains_key(key) {
+            let found = read(client, &Scope::Key(key.clone())).await?.remove(key);
+            others.insert(key.clone(), found.unwrap_or_default());
+        }
+    }
+    Ok(others)
+}
+
+/// Whether an entry that is first in one queue is so in all of its others. One that was taken away there holds no more, and is in
+/// the way here until its owner knows it.
+fn holds_elsewhere(entry: &QueuedEntry, queues: &Queues, others: &Queues) -> bool {
+    let is_it = |other: &&QueuedEntry| other.node.id() == entry.node.id();
+    entry.keys.iter().all(|key| {
+        let queue = queues.get(key).or_else(|| others.get(key)).map_or(&[] as &[_], Vec::as_slice);
+        queue.iter().find(is_it).is_none() || holders(queue).find(is_it).is_some()
+    })
 }
 
 /// Reads every queue in the scope.
@@ -76,18 +127,28 @@ pub(super) async fn read(client: &Client, scope: &Scope) -> Result<Queues, Failu
     Ok(queues)
 }
 
-/// Removes the entry that holds the lock, and no other: returns how many were removed.
-pub(super) async fn force_release(client: &Client, key: &Key) -> Result<usize, Error> {
+/// Removes the entries that hold the lock, or of those the one with this fencing number, and no others: returns how many were
+/// removed.
+///
+/// Of those that were read: a name is never used for another entry.
+pub(super) async fn force_release(client: &Client, key: &Key, fence: Option<u64>) -> Result<usize, Error> {
     let node = client.config.node(&names::path(key.as_str()));
     let release = async {
+        let mut released = 0;
         let queues = read(client, &Scope::Key(key.clone())).await?;
-        let Some(first) = queues.get(key).and_then(|queue| queue.first()) else { return Ok(0) };
-        let path = format!("{node}/{}", first.node.name);
-        match client.request(|client| async move { client.delete(&path, None).await }).await {
-            Ok(()) => Ok(1),
-            Err(failure) if failure.is_no_node() => Ok(0),
-            Err(failure) => Err(failure),
+        let others = others(client, &queues).await?;
+        let is_meant = |entry: &&QueuedEntry| {
+            holds_elsewhere(entry, &queues, &others) && (fence.is_none() || entry.fence == fence)
+        };
+        for entry in holders(queues.get(key).map_or(&[], Vec::as_slice)).filter(is_meant) {
+            let path = format!("{node}/{}", entry.node.name);
+            match client.request(|client| async move { client.delete(&path, None).await }).await {
+                Ok(()) => released += 1,
+                Err(failure) if failure.is_no_node() => {}
+                Err(failure) => return Err(failure),
+            }
         }
+        Ok(released)
     };
     release.await.map_err(|failure| client.error(failure, &node))
 }
@@ -96,7 +157,7 @@ pub(super) async fn force_release(client: &Client, key: &Key) -> Result<usize, E
 pub(super) async fn entry(client: &Client, parent: &str, node: QueueNode) -> Result<Option<QueuedEntry>, Failure> {
     let mut children = read_children(client, parent, vec![node]).await?;
     Ok(match children.pop() {
-        Some(Child::Entry(entry)) => Some(entry),
+        Some(Child::Entry(entry)) => Some(*entry),
         _ => None,
     })
 }
@@ -161,13 +222,13 @@ async fn read_queue(
     parent: &str,
     children: &[String],
 ) -> Result<(Vec<QueuedEntry>, Vec<String>), Failure> {
-    let nodes = names::queue(children);
+    let nodes = queue::queue(children);
     let mut others: Vec<String> = children.iter().filter(|name| QueueNode::parse(name).is_none()).cloned().collect();
     let mut queue = Vec::new();
     for batch in nodes.chunks(AT_ONCE) {
         for child in read_children(client, parent, batch.to_vec()).await? {
             match child {
-                Child::Entry(entry) => queue.push(entry),
+                Child::Entry(entry) => queue.push(*entry),
                 Child::Other(name) => others.push(name),
                 Child::Gone => {}
             }
@@ -178,7 +239,7 @@ async fn read_queue(
 
 /// What a child is that looks like an entry.
 enum Child {
-    Entry(QueuedEntry),
+    Entry(Box<QueuedEntry>),
     /// Another lock's node, by this name.
     Other(String),
     Gone,
@@ -193,7 +254,7 @@ async fn read_children(client: &Client, parent: &str, nodes: Vec<QueueNode>) -> 
             answers.push(match request.await {
                 Err(ZkError::NoNode) => None,
                 Err(ZkError::NoAuth) => Some((record::unreadable(), None)),
-                other => other.map(|(record, stat)| Some((record::holder(&record), Some(stat.ephemeral_owner))))?,
+                other => other.map(|(record, stat)| Some((record::holder(&record), Some((record, stat)))))?,
             });
         }
         Ok(answers)
@@ -201,11 +262,23 @@ async fn read_children(client: &Client, parent: &str, nodes: Vec<QueueNode>) -> 
     let answers = client.request(request).await?;
     let children = nodes.into_iter().zip(answers).map(|(node, answer)| match answer {
         // Where the owner may not be seen, the name decides.
-        Some((holder, owner)) if owner.map_or(node.is_named_as_entry, is_entry) => {
-            Child::Entry(QueuedEntry { node, holder })
+        Some((holder, read))
+            if read.as_ref().map_or(node.is_named_as_entry(), |(_, stat)| is_entry(stat.ephemeral_owner)) =>
+        {
+            Child::Entry(queued(node, holder, read).into())
         }
         Some(_) => Child::Other(node.name),
         None => Child::Gone,
     });
     Ok(children.collect())
+}
+
+/// An entry, with what was read of its node if it may be read.
+fn queued(node: QueueNode, holder: Holder, read: Option<(Vec<u8>, Stat)>) -> QueuedEntry {
+    let Some((record, stat)) = read else { return QueuedEntry { node, holder, fence: None, keys: Vec::new() } };
+    let further = record::further(&record, &holder);
+    // By what it was created, unless that was once more: see `extend`.
+    let fence = further.fence.or_else(|| u64::try_from(stat.czxid).ok());
+    let keys = further.keys.into_iter().take(Keys::MOST).filter_map(|key| Key::new(key).ok()).collect();
+    QueuedEntry { node, holder, fence, keys }
 }

@@ -1,8 +1,9 @@
 //! Locks in ZooKeeper.
 //!
 //! An entry is an ephemeral sequential child of the lock's node; the one with the lowest sequence holds the lock. This is
-//! the recipe of Apache Curator's `InterProcessMutex` and Kazoo's `Lock`, each with its own names; ours are named as
-//! [`Layout`] says. Every ephemeral child that ends in ten digits is in the queue here, whoever created it.
+//! the recipe of Apache Curator's `InterProcessMutex` and `InterProcessReadWriteLock`, and of Kazoo's locks, each with its own
+//! names; ours are named as [`Layout`] says, and a name says who may hold the lock beside it. Every ephemeral child that ends in
+//! ten digits is in the queue here, whoever created it. An entry of several locks has a node for each, made in one transaction.
 //!
 //! Acquiring a free lock takes one round trip and one transaction, and releasing it takes the same. The node is created and the
 //! queue listed without waiting in between; it is not listed at all when the node's number shows that nobody else was there since
@@ -39,6 +40,7 @@
 mod client;
 mod config;
 mod create;
+mod deletion;
 mod diagnosis;
 mod enter;
 mod entries;
@@ -53,10 +55,12 @@ mod inspect;
 mod names;
 mod node_watch;
 mod parents;
+mod queue;
 mod record;
 mod removed;
 mod renew;
 mod session;
+mod several;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -66,7 +70,7 @@ mod watch;
 mod watched;
 
 pub use config::Config;
-pub use names::Layout;
+pub use queue::Layout;
 
 use crate::contract::{Capabilities, Change, Line, Native, Pending, Scope, Session, Store, boxed};
 use crate::values::error::Error;
@@ -125,7 +129,9 @@ impl Store for ZooKeeper {
             outlives_process: true,
             force_release: true,
             notices_removal: true,
-            ..Capabilities::default()
+            shared: true,
+            permits: true,
+            multi_key: true,
         }
     }
 
@@ -151,7 +157,12 @@ impl Store for ZooKeeper {
 
     fn force_release(&self, key: Key) -> Pending<usize> {
         let store = self.clone();
-        Box::pin(async move { inspect::force_release(&*store.client().await?, &key).await })
+        Box::pin(async move { inspect::force_release(&*store.client().await?, &key, None).await })
+    }
+
+    fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
+        let store = self.clone();
+        Box::pin(async move { inspect::force_release(&*store.client().await?, &key, Some(fence)).await })
     }
 
     fn native(&self) -> Native {

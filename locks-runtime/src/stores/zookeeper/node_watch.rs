@@ -1,4 +1,4 @@
-//! Watches of entries' nodes, as many as there is room for: nodes beyond that are polled.
+//! Watches of entries' nodes, as many as there is room for: nodes beyond that are polled. And of a whole queue.
 
 use super::error::Failure;
 use super::shared::Shared;
@@ -24,4 +24,18 @@ pub(super) async fn watch(shared: &Arc<Shared>, path: String) -> Result<(i64, Op
         watcher.changed().await;
     };
     Ok((stat.ephemeral_owner, Some(Box::pin(changed))))
+}
+
+/// The children of the node at `parent`, and a watch on them if there is room for one more: it ends when there are others.
+pub(super) async fn children(shared: &Arc<Shared>, parent: &str) -> Result<(Vec<String>, Option<Changed>), Failure> {
+    let Some(reservation) = shared.watched.reserve(parent) else {
+        return Ok((shared.client.request(|client| async move { client.list_children(parent).await }).await?, None));
+    };
+    let request = shared.client.request(|client| async move { client.list_and_watch_children(parent).await });
+    let (children, watcher) = request.await?;
+    let changed = async move {
+        let _reservation = reservation;
+        watcher.changed().await;
+    };
+    Ok((children, Some(Box::pin(changed))))
 }

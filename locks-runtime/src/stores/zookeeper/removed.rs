@@ -6,20 +6,34 @@ use super::shared::Shared;
 use crate::contract::{Backoff, Entry};
 use crate::values::error::Error;
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{Future, pending, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
-/// Ends when the entry's node was deleted although the entry has not left.
+/// Ends when one of the entry's nodes was deleted although the entry has not left.
 pub(super) async fn removed(shared: &Arc<Shared>, entry: &Entry) -> Result<Infallible, Error> {
-    if was_removed(shared, entry).await { Err(Error::lost(ENTRY_GONE)) } else { pending().await }
+    let Some(nodes) = shared.nodes(entry) else { return pending().await };
+    let mut looks: Vec<_> =
+        shared.paths(entry, &nodes).map(|path| Box::pin(was_removed(shared, entry, path))).collect();
+    poll_fn(|context| {
+        let mut is_any_removed = false;
+        looks.retain_mut(|look| match look.as_mut().poll(context) {
+            Poll::Ready(is_removed) => {
+                is_any_removed |= is_removed;
+                false
+            }
+            Poll::Pending => true,
+        });
+        if is_any_removed { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    Err(Error::lost(ENTRY_GONE))
 }
 
-/// Watches the entry's node: whether it was deleted by others. `false` if that cannot be known any more.
-async fn was_removed(shared: &Arc<Shared>, entry: &Entry) -> bool {
-    let Some(node) = shared.node(entry) else { return false };
-    let path = format!("{}/{}", shared.lock_path(entry), node.name);
+/// Watches one of the entry's nodes: whether it was deleted by others. `false` if that cannot be known any more.
+async fn was_removed(shared: &Arc<Shared>, entry: &Entry, path: String) -> bool {
     let world = shared.world();
     let (mut backoff, mut polled) = (Backoff::of_stream(world), None);
     loop {

@@ -104,13 +104,13 @@ impl AsyncSession for ZooKeeperSession {
 async fn leave(shared: &Shared, entry: &Arc<Entry>) -> Result<(), Error> {
     let begun = shared.ledger.leaving(entry.number, |state| {
         state.leaves.notify_one();
-        (state.node.is_some(), !state.own_sessions.is_empty(), state.turn.take())
+        (state.nodes.is_some(), !state.own_sessions.is_empty(), state.turn.take())
     });
-    let Some((has_node, may_outlive, turn)) = begun else { return Ok(()) };
+    let Some((has_nodes, may_outlive, turn)) = begun else { return Ok(()) };
     if may_outlive && !shared.client.is_open() {
         shared.delete_by_another(entry).await?;
         shared.ledger.resolved(entry.number);
-    } else if has_node || shared.ledger.is_unresolved(entry.number) {
+    } else if has_nodes || shared.ledger.is_unresolved(entry.number) {
         shared.delete(entry).await.map_err(|failure| shared.error(failure, entry))?;
         // Nothing that was sent before the deletion can be carried out after it: see `Shared::find`.
         shared.ledger.resolved(entry.number);

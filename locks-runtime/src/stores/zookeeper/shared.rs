@@ -2,13 +2,16 @@
 
 use super::client::{Client, Purpose};
 use super::config::Config;
-use super::entries::{EntryNode, EntryState};
+use super::deletion;
+use super::entries::{EntryNode, EntryNodes, EntryState};
 use super::error::Failure;
-use super::names::{self, QueueNode};
+use super::names;
+use super::queue::{self, QueueNode};
 use super::turns::Turns;
 use super::watched::WatchedBytes;
 use crate::contract::{Entry, Ledger};
 use crate::values::error::Error;
+use crate::values::key::Key;
 use crate::world::World;
 use crate::world::clock::AtomicMoment;
 use std::fmt;
@@ -37,19 +40,29 @@ impl Shared {
         &self.client.world
     }
 
-    /// The lock's node.
+    /// The node of a lock.
+    pub(super) fn path(&self, key: &Key) -> String {
+        self.config().node(&names::path(key.as_str()))
+    }
+
+    /// The node of the entry's lock, or of the first of them.
     pub(super) fn lock_path(&self, entry: &Entry) -> String {
-        self.config().node(&names::path(entry.key.as_str()))
+        self.path(&entry.key)
     }
 
-    /// How the name of the entry's node begins; the server appends the sequence.
+    /// How the names of the entry's nodes begin; the server appends the sequences.
     pub(super) fn name_prefix(&self, entry: &Entry) -> String {
-        names::entry(self.config().layout, self.client.id, entry.number)
+        queue::entry(self.config().layout, self.client.id, entry.number, entry.mode)
     }
 
-    /// The entry's node, if its creation is known.
-    pub(super) fn node(&self, entry: &Entry) -> Option<EntryNode> {
-        self.ledger.get(entry.number, |state| state.node.clone()).flatten()
+    /// The entry's nodes, if their creation is known.
+    pub(super) fn nodes(&self, entry: &Entry) -> Option<EntryNodes> {
+        self.ledger.get(entry.number, |state| state.nodes.clone()).flatten()
+    }
+
+    /// The paths of the entry's nodes.
+    pub(super) fn paths<'a>(&self, entry: &'a Entry, nodes: &'a EntryNodes) -> impl Iterator<Item = String> {
+        entry.keys().zip(nodes.iter()).map(|(key, node)| format!("{}/{}", self.path(key), node.name))
     }
 
     /// The error for the engine, about a request for `entry`.
@@ -63,18 +76,27 @@ impl Shared {
         owner == self.client.id || own
     }
 
-    /// The node of an entry whose creation is unresolved; `None` if it was not created, and never will be.
+    /// The nodes of an entry whose creation is unresolved, one for each lock: `None` if it is not there, and never will be.
     ///
     /// The server answers in order, and refuses a request that arrives late over a connection that was replaced. So
     /// whatever was sent before this request has been carried out by the time of its answer, or never will be. What other
     /// clients have named like it is not the session's.
-    pub(super) async fn find(&self, entry: &Entry) -> Result<Option<EntryNode>, Failure> {
-        let (prefix, parent) = (self.name_prefix(entry), self.lock_path(entry));
-        let children = match self.client.current_children(&parent).await {
+    pub(super) async fn find(&self, entry: &Entry) -> Result<Vec<Option<EntryNode>>, Failure> {
+        let prefix = self.name_prefix(entry);
+        let mut nodes = Vec::new();
+        for key in entry.keys() {
+            nodes.push(self.find_below(&self.path(key), &prefix).await?);
+        }
+        Ok(nodes)
+    }
+
+    /// The session's node below this one whose name begins so.
+    async fn find_below(&self, parent: &str, prefix: &str) -> Result<Option<EntryNode>, Failure> {
+        let children = match self.client.current_children(parent).await {
             Err(failure) if failure.is_no_node() => return Ok(None),
             children => children?,
         };
-        for name in children.into_iter().filter(|name| name.starts_with(&prefix)) {
+        for name in children.into_iter().filter(|name| name.starts_with(prefix)) {
             let path = format!("{parent}/{name}");
             let stat = self.client.request(|client| async move { client.check_stat(&path).await }).await?;
             let own = stat.filter(|stat| stat.ephemeral_owner == self.client.id);
@@ -85,31 +107,24 @@ impl Shared {
         Ok(None)
     }
 
-    /// Deletes the entry's node. Its name is never used again, so no other node of ours can be hit.
+    /// Deletes the entry's nodes. Their names are never used again, so no other node of ours can be hit.
     pub(super) async fn delete(&self, entry: &Entry) -> Result<(), Failure> {
-        let node = match self.node(entry) {
-            Some(node) => Some(node),
-            None => self.find(entry).await?,
+        let paths: Vec<String> = match self.nodes(entry) {
+            Some(nodes) => self.paths(entry, &nodes).collect(),
+            None => {
+                let found = entry.keys().zip(self.find(entry).await?);
+                found.filter_map(|(key, node)| Some(format!("{}/{}", self.path(key), node?.name))).collect()
+            }
         };
-        match node {
-            Some(node) => delete_node(&self.client, format!("{}/{}", self.lock_path(entry), node.name)).await,
-            None => Ok(()),
-        }
+        deletion::delete(&self.client, &paths).await
     }
 
     /// As [`delete`](Self::delete), of an entry whose own session has outlived this one.
     pub(super) async fn delete_by_another(&self, entry: &Entry) -> Result<(), Error> {
-        let Some(node) = self.node(entry) else { return Ok(()) };
+        let Some(nodes) = self.nodes(entry) else { return Ok(()) };
         let another = self.client.open_another(self.ttl, Purpose::Requests).await?;
-        let path = format!("{}/{}", self.lock_path(entry), node.name);
-        delete_node(&another, path).await.map_err(|failure| self.error(failure, entry))
-    }
-}
-
-async fn delete_node(client: &Client, path: String) -> Result<(), Failure> {
-    match client.request(|client| async move { client.delete(&path, None).await }).await {
-        Err(failure) if failure.is_no_node() => Ok(()),
-        other => other,
+        let paths: Vec<String> = self.paths(entry, &nodes).collect();
+        deletion::delete(&another, &paths).await.map_err(|failure| self.error(failure, entry))
     }
 }
 

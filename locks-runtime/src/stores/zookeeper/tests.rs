@@ -1,13 +1,15 @@
 //! Whatever nodes there are, and whatever is in them, is read without a panic.
 
-use super::names::{self, Layout, QueueNode};
+use super::names;
+use super::queue::{self, Layout, QueueNode};
 use super::record::holder;
 use crate::values::key::Key;
+use crate::values::mode::Mode;
 use proptest::prelude::*;
 
 fn child() -> impl Strategy<Value = String> {
     prop_oneof![
-        3 => "(_c_[0-9a-f]{1,4}-lock-|[0-9a-f]{1,4}__lock__|lock-|x)-?[0-9]{8,12}",
+        3 => "(_c_[0-9a-f]{1,4}-(lock-|__(READ|WRIT)__)|[0-9a-f]{1,4}__r?lock__|_c_[0-9a-f-]{36}-(shared|permit[0-9]{0,2})-lock-|lock-|x)-?[0-9]{8,12}",
         1 => "\\PC{0,14}",
         1 => "[é🔒]{0,4}[0-9]{8,12}",
     ]
@@ -16,7 +18,7 @@ fn child() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn any_children_make_a_queue(children in prop::collection::vec(child(), 0..12)) {
-        let queue = names::queue(&children);
+        let queue = queue::queue(&children);
         prop_assert_eq!(queue.len(), children.iter().filter(|name| QueueNode::parse(name).is_some()).count());
     }
 
@@ -31,19 +33,20 @@ proptest! {
         let mut children: Vec<String> = behind.iter().map(name).collect();
         children.rotate_left(order.index(behind.len()));
         children.insert(order.index(behind.len()), "nested".to_owned());
-        let names: Vec<String> = names::queue(&children).into_iter().map(|node| node.name).collect();
+        let names: Vec<String> = queue::queue(&children).into_iter().map(|node| node.name).collect();
         prop_assert_eq!(names, behind.iter().map(name).collect::<Vec<_>>());
     }
 
     /// The sequence that the server appends is read back, whoever created the entry, and gives the order.
     #[test]
-    fn the_entry_that_was_created_first_is_first(session: i64, number: u64, first: i32, later in 1..i32::MAX, kazoo: bool) {
-        let layout = if kazoo { Layout::Kazoo } else { Layout::Curator };
-        let entry = names::entry(layout, session, number);
+    fn the_entry_that_was_created_first_is_first(session: i64, number: u64, first: i32, later in 1..i32::MAX, layout: prop::sample::Index, mode: prop::sample::Index) {
+        let layout = *layout.get(&[Layout::Curator, Layout::CuratorReadWrite, Layout::Kazoo]);
+        let mode = *mode.get(&[Mode::Exclusive, Mode::Shared, Mode::Permits(7)]);
+        let entry = queue::entry(layout, session, number, mode);
         // As the server prints it.
         let node = |sequence: i32| QueueNode::parse(&format!("{entry}{sequence:010}")).unwrap();
         let (one, other) = (node(first), node(first.wrapping_add(later)));
-        prop_assert!(one.is_named_as_entry && one.sequence == first);
+        prop_assert!(one.layout == Some(layout) && one.sequence == first && one.mode == mode);
         prop_assert!(one.is_before(other.sequence) && !other.is_before(one.sequence));
         prop_assert!(!one.is_before(one.sequence));
     }

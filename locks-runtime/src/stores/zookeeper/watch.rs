@@ -8,10 +8,12 @@ use super::client::Client;
 use super::config::Config;
 use super::error::Failure;
 use super::inspect::{self, QueuedEntry, Queues};
-use super::names::{self, QueueNode};
+use super::names;
+use super::queue::QueueNode;
 use crate::contract::{Backoff, Change, Holders, Scope};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
+use crate::values::key::Key;
 use crate::values::target::TARGET;
 use crate::world::World;
 use std::collections::VecDeque;
@@ -104,9 +106,17 @@ impl Tracker {
 
     async fn read_everything(&mut self) -> Result<(), Failure> {
         self.queues = inspect::read(&self.client, &self.scope).await?;
-        let held = self.queues.iter().filter_map(|(key, queue)| Some((key.clone(), identified(queue.first()?))));
-        self.unsent.extend(self.holders.replace(held.collect()));
+        let mut keys: Vec<Key> = self.holders.keys().chain(self.queues.keys()).cloned().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys.iter().for_each(|key| self.compare(key));
         Ok(())
+    }
+
+    /// What differs of a lock from what was reported is a change.
+    fn compare(&mut self, key: &Key) {
+        let queue = self.queues.get(key).map_or(&[] as &[_], Vec::as_slice);
+        self.unsent.extend(self.holders.update(key, inspect::holders(queue).map(identified)));
     }
 
     /// Follows one watch until it can no longer be trusted (`Ok`), or until a request fails.
@@ -151,11 +161,10 @@ impl Tracker {
             let at = queue.iter().position(|other| !other.node.is_before(sequence)).unwrap_or(queue.len());
             queue.insert(at, entry);
         }
-        let head = queue.first().map(identified);
-        if queue.is_empty() {
+        self.compare(&key);
+        if self.queues.get(&key).is_some_and(Vec::is_empty) {
             self.queues.remove(&key);
         }
-        self.unsent.extend(self.holders.update(&key, head));
         Ok(())
     }
 }

@@ -1,0 +1,46 @@
+//! Deleting nodes of entries: those of several locks in one transaction.
+
+use super::client::Client;
+use super::error::Failure;
+use std::future::Future;
+use zookeeper_client::{Client as ZkClient, Error as ZkError, MultiWriteError};
+
+/// Deletes these nodes, as far as they are there.
+pub(super) async fn delete(client: &Client, paths: &[String]) -> Result<(), Failure> {
+    match client.request(|client| async move { send(&client, paths).await }).await {
+        // One of several was deleted by others, and the rest is still there.
+        Err(failure) if failure.is_no_node() && paths.len() > 1 => {
+            for path in paths {
+                absent(client.request(|client| async move { client.delete(path, None).await }).await)?;
+            }
+            Ok(())
+        }
+        other => absent(other),
+    }
+}
+
+fn absent(deleted: Result<(), Failure>) -> Result<(), Failure> {
+    match deleted {
+        Err(failure) if failure.is_no_node() => Ok(()),
+        other => other,
+    }
+}
+
+/// Sends the request at once, and returns its answer: all of them are deleted, or none.
+pub(super) fn send<'a>(client: &'a ZkClient, paths: &[String]) -> impl Future<Output = Result<(), ZkError>> + use<'a> {
+    let one = if let [path] = paths { Some(client.delete(path, None)) } else { None };
+    let several = (paths.len() > 1).then(|| {
+        let mut writer = client.new_multi_writer();
+        paths.iter().try_for_each(|path| writer.add_delete(path, None))?;
+        Ok::<_, MultiWriteError>(writer.commit())
+    });
+    async move {
+        if let Some(deleted) = one {
+            return deleted.await;
+        }
+        match several.transpose()? {
+            Some(deleted) => deleted.await.map(drop).map_err(ZkError::from),
+            None => Ok(()),
+        }
+    }
+}
