@@ -114,7 +114,9 @@ impl Store for Redis {
             outlives_process: true,
             force_release: true,
             notices_removal: true,
-            ..Capabilities::default()
+            shared: true,
+            permits: true,
+            multi_key: true,
         }
     }
 
@@ -134,7 +136,12 @@ impl Store for Redis {
 
     fn force_release(&self, key: Key) -> Pending<usize> {
         let client = Arc::clone(&self.client);
-        Box::pin(async move { inspect::force_release(&client, &key).await })
+        Box::pin(async move { inspect::force_release(&client, &key, None).await })
+    }
+
+    fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
+        let client = Arc::clone(&self.client);
+        Box::pin(async move { inspect::force_release(&client, &key, Some(fence)).await })
     }
 
     fn native(&self) -> Native {
