@@ -420,7 +420,7 @@ local function line(lock, current)
     local token = string.match(item, '^(.*)%+$')
     if not token then
       items[#items + 1] = item
-    elseif lock.group and redis.call('ZSCORE', lock.holders, token) then
+    elseif current and holds(lock, current, token) then
       items[#items + 1], count = item, count - 1
     else
       redis.call('ZREM', lock.queue, item)
@@ -508,7 +508,7 @@ function settle(lock, current)
   end
   for _, item in ipairs(items) do
     local its, limit, several = mode(item)
-    if ahead > 0 and (its ~= kind or ahead >= widest) then break end
+    if ahead > 0 and ahead >= widest then break end
     local names
     lapses, record, names = waiter(lock, item)
     if string.sub(item, -1) == '+' then
@@ -516,6 +516,8 @@ function settle(lock, current)
       ahead = ahead + 1
     elseif lapses <= now then
       withdraw(lock, item)
+    elseif ahead > 0 and its ~= kind then
+      break
     else
       if ahead > 0 and ahead >= limit then
         is_behind = true
@@ -601,6 +603,7 @@ local function lapse(lock, token, px)
   local current = owner(lock)
   local now_held = holds(lock, current, token) and token or holds(lock, current, kept) and kept
   if not now_held then return 0 end
+  local place = mode(token) == 'p' and redis.call('ZSCORE', lock.queue, now_held .. '+')
   if lock.group then
     local fence, record = hold(lock, now_held) or '', record_of(lock, now_held)
     remove_one(lock, now_held)
@@ -614,6 +617,7 @@ local function lapse(lock, token, px)
     redis.call('HSET', lock.holder, 'token', kept)
     redis.call('PEXPIRE', lock.holder, px)
   end
+  if place then redis.call('ZADD', lock.queue, place, kept .. '+') end
   publish('changes', '=', token, lock.name, kept)
   notify_first(lock, px)
   return 1
