@@ -149,11 +149,7 @@ impl Request {
                 let command = if is_of_several { "enter_all" } else { "enter" };
                 Self { command, locks, arguments: common.into_iter().chain(each).collect() }
             }
-            _ => Self {
-                command: if is_of_several { "leave_all" } else { "leave" },
-                locks,
-                arguments: each.collect(),
-            },
+            _ => Self { command: if is_of_several { "leave_all" } else { "leave" }, locks, arguments: each.collect() },
         }
     }
 }

@@ -128,8 +128,17 @@ mod tests {
             assert!(!Foreign { kind: "string", value, expires_in: None }.is_lock(), "{value:?}");
         }
         let long = vec![b'a'; 513];
-        let data: [&[u8]; 9] =
-            [b"0123456789abcdef.0123456789abcdef.7.x", b"", b"1", b"stuck", b"{\"user\":7}", b"a sentence of twenty", b"0123456789abcdef..7", b"ADDED:x", &long];
+        let data: [&[u8]; 9] = [
+            b"0123456789abcdef.0123456789abcdef.7.x",
+            b"",
+            b"1",
+            b"stuck",
+            b"{\"user\":7}",
+            b"a sentence of twenty",
+            b"0123456789abcdef..7",
+            b"ADDED:x",
+            &long,
+        ];
         for value in data {
             assert!(!Foreign { kind: "string", value, expires_in: SOON }.is_lock(), "{value:?}");
         }

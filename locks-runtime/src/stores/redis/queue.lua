@@ -443,6 +443,7 @@ local function lets_hold(lock, current, token)
       return false
     else
       ahead = ahead + 1
+      if ahead >= limit then return false end
     end
   end
   return ahead == 0 or ahead < limit

@@ -13,8 +13,19 @@ use std::time::Duration;
 
 /// A word of the script's, or anything.
 fn leaf() -> impl Strategy<Value = Value> {
-    let words =
-        vec!["held", "several", "queued", "busy", "gone", "1", "0", "-1", "18446744073709551615", "18446744073709551616", ""];
+    let words = vec![
+        "held",
+        "several",
+        "queued",
+        "busy",
+        "gone",
+        "1",
+        "0",
+        "-1",
+        "18446744073709551615",
+        "18446744073709551616",
+        "",
+    ];
     prop_oneof![
         4 => prop::sample::select(words).prop_map(|word| Value::BulkString(word.into())),
         2 => prop_oneof![Just(1), Just(0), Just(-1), Just(-2), Just(i64::MIN), Just(i64::MAX), any::<i64>()].prop_map(Value::Int),
@@ -75,8 +86,8 @@ proptest! {
     #[test]
     fn any_key_in_the_store_belongs_to_one_lock_or_to_none(
         namespace in "[a-z{}:]{0,4}",
-        key in "\\PC{1,12}|\\{?[a-z{}]{1,5}\\}?:?(fence|holder|queue|waiters)?",
-        end in prop::sample::select(vec!["fence", "holder", "queue", "waiters"]),
+        key in "\\PC{1,12}|\\{?[a-z{}]{1,5}\\}?:?(fence|holder|holders|queue|waiters)?",
+        end in prop::sample::select(vec!["fence", "holder", "holders", "queue", "waiters"]),
     ) {
         let all = Scope::Prefix(String::new());
         let _ = names::key_of_related(&namespace, &all, &key);

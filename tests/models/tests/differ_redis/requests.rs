@@ -141,15 +141,12 @@ impl Steps {
                 (random.pick(&["extend", "lapse"]), vec![px, token_of(random, &OF_SEVERAL)])
             }
             10 => ("lapse", vec![px, token(random)]),
-            11 => (
-                "force_release",
-                {
-                    let value = random.pick(&["", "foreign"]).to_owned();
-                    let owner = if random.chance(60) { token(random) } else { value };
-                    let group = if random.chance(40) { "+" } else { "" };
-                    vec![format!("{owner}{group}"), random.pick(&["", "", "1763733600000000"]).to_owned()]
-                },
-            ),
+            11 => ("force_release", {
+                let value = random.pick(&["", "foreign"]).to_owned();
+                let owner = if random.chance(60) { token(random) } else { value };
+                let group = if random.chance(40) { "+" } else { "" };
+                vec![format!("{owner}{group}"), random.pick(&["", "", "1763733600000000"]).to_owned()]
+            }),
             12 => {
                 one = locks;
                 ("inspect", [String::new()].into_iter().chain(one.iter().map(|_| String::new())).collect())

@@ -38,10 +38,18 @@ struct Lines {
 }
 
 impl Lines {
-    fn new() -> Self {
+    /// With a script that has this fault: what is in the place of what.
+    fn new(fault: Option<(&str, &str)>) -> Self {
         let mut server = Server::new();
         server.at(BEGIN * 1000);
-        let Reply::Bulk(script) = server.answer(1, &words(&["SCRIPT", "LOAD", SCRIPT])) else { panic!("no script") };
+        let text = fault.map_or_else(
+            || SCRIPT.to_owned(),
+            |(good, broken)| {
+                assert_eq!(SCRIPT.matches(good).count(), 1, "{good:?} is not in the script, or not once");
+                SCRIPT.replace(good, broken)
+            },
+        );
+        let Reply::Bulk(script) = server.answer(1, &words(&["SCRIPT", "LOAD", &text])) else { panic!("no script") };
         let (now, entries, numbers, fences, steps) = (BEGIN, Vec::new(), 0, BTreeMap::new(), Vec::new());
         Self { server, script, now, entries, numbers, fences, steps }
     }
@@ -280,25 +288,55 @@ fn word(reply: &Reply) -> String {
 #[test]
 fn those_hold_of_whom_the_rule_says_so_and_no_others() {
     let seeds = std::env::var("SCHEDULES").map_or(25, |number| number.parse().unwrap());
-    for seed in 0..seeds {
-        let mut random = Random::new(seed);
-        let mut lines = Lines::new();
-        lines.steps.push(format!("seed {seed}"));
-        for _ in 0..60 {
-            match random.below(10) {
-                0..5 => lines.enter(&mut random),
-                5..8 => lines.leave(&mut random),
-                8 => lines.pass(&mut random),
-                _ => lines.force(&mut random),
-            }
-            lines.compare();
+    (0..seeds).for_each(|seed| play(seed, None));
+}
+
+fn play(seed: u64, fault: Option<(&str, &str)>) {
+    let mut random = Random::new(seed);
+    let mut lines = Lines::new(fault);
+    lines.steps.push(format!("seed {seed}"));
+    for _ in 0..60 {
+        match random.below(10) {
+            0..5 => lines.enter(&mut random),
+            5..8 => lines.leave(&mut random),
+            8 => lines.pass(&mut random),
+            _ => lines.force(&mut random),
         }
-        while !lines.entries.is_empty() {
-            lines.leave(&mut random);
-            if lines.entries.iter().all(|entry| entry.lapses) {
-                lines.pass(&mut random);
-            }
-            lines.compare();
+        lines.compare();
+    }
+    while !lines.entries.is_empty() {
+        lines.leave(&mut random);
+        if lines.entries.iter().all(|entry| entry.lapses) {
+            lines.pass(&mut random);
         }
+        lines.compare();
+    }
+}
+
+/// Each is put into the script alone, and has to be found.
+#[test]
+fn a_script_that_breaks_the_rule_is_found() {
+    let faults = [
+        // Permits are granted to waiters without being counted, or to who comes.
+        ("      if ahead > 0 and ahead >= limit then\n", "      if false then\n"),
+        ("  return ahead == 0 or ahead < limit\n", "  return true\n"),
+        // A reader that comes overtakes a writer that waits.
+        ("    elseif kind == '' or mode(item) ~= kind then\n", "    elseif kind == '' then\n"),
+        // Those who have died have their place for as long as others renew.
+        ("redis.call('ZRANGEBYSCORE', lock.holders, '-inf', now)", "{}"),
+        // The key lasts as long as the first of its holders.
+        ("  local px = lapses_in(lock, -1)\n", "  local px = lapses_in(lock, 0)\n"),
+        // Of several locks one is enough.
+        ("if lapses <= now or not lets_hold(other, current, token) then return false end", ""),
+        // Whoever leaves takes the lock from those beside it.
+        ("  if redis.call('ZCARD', lock.holders) > 0 then\n", "  if false then\n"),
+        // Nobody is let in when one of several leaves.
+        ("    expire(lock)\n    return settle(lock, current)\n", "    expire(lock)\n    return\n"),
+    ];
+    for fault in faults {
+        let is_found = |seed: &u64| std::panic::catch_unwind(|| play(*seed, Some(fault))).is_err();
+        let found = (0..25).find(is_found);
+        println!("{:?} is found by seed {found:?}", fault.0);
+        assert!(found.is_some(), "{:?} is not found", fault.0);
     }
 }
