@@ -3,9 +3,10 @@
 use crate::{Case, Fixture};
 use distributed_locks::{ErrorKind, Guard, Locks, Mode};
 use std::time::Duration;
+use support::proxy;
 use support::redis::{Redis, Setup};
-use support::scenarios::cost::{cost, quiet, quiet_client};
-use support::scenarios::{connect, granted, lost, nothing_is_left, queued};
+use support::scenarios::cost::{RARE, cost, quiet, quiet_client};
+use support::scenarios::{behind_proxy, connect, granted, lost, nothing_is_left, queued};
 use support::{Server, cases, eventually, in_time};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -184,49 +185,44 @@ async fn a_reader_whose_key_is_deleted_has_lost(fixture: Fixture) {
     nothing_is_left(&redis, "k").await;
 }
 
-/// A holder that nobody renews: its client is gone, and sends nothing more.
-fn dead(redis: &Redis, key: &str, wants: &str, lasts: Duration) {
-    let now: u64 = {
-        let support::redis::Answer::List(time) = redis.ask(&["TIME"]) else { panic!("no time") };
-        time[0].clone().text().unwrap().parse::<u64>().unwrap() * 1000
-    };
-    let token = format!("00000000000000dd.00000000000000ee.1.{wants}");
-    let ends = now + u64::try_from(lasts.as_millis()).unwrap();
-    redis.ask(&["ZADD", &format!("{{{key}}}:holders"), &ends.to_string(), &token]);
-    redis.ask(&["HSET", &format!("{{{key}}}:holder"), &token, "7 0 {\"v\":1,\"name\":\"dead\"}"]);
-}
-
-async fn a_dead_reader_frees_its_place_while_another_renews(fixture: Fixture) {
-    const TTL: Duration = Duration::from_secs(4);
-    let redis = fixture.start(&Setup::default());
-    let (ours, theirs) = (connect(&redis.url()), connect(&redis.url()));
-    let lives = ours.lock("k").mode(Mode::Shared).ttl(TTL).acquire().await.unwrap();
-    acquired(&theirs, "k", Mode::Shared).await.release().await.unwrap();
-    dead(&redis, "k", "s", TTL);
-    assert_eq!(ours.inspect("k").await.unwrap().unwrap().holders.len(), 2);
-    eventually(async || match ours.inspect("k").await.unwrap().unwrap().holders.len() {
+/// Two hold the lock, and the client of one is cut off. Returns the other, when that one's place is free.
+async fn one_is_cut_off(redis: &Redis, mode: Mode) -> Guard {
+    const TTL: Duration = Duration::from_secs(5);
+    let (proxy, cut_off) = behind_proxy(redis, RARE).await;
+    let ours = connect(&redis.url());
+    let lives = ours.lock("k").mode(mode).ttl(TTL).acquire().await.unwrap();
+    let ends = cut_off.lock("k").mode(mode).ttl(TTL).acquire().await.unwrap();
+    proxy.set(proxy::Mode::Silent);
+    let holders = async || ours.inspect("k").await.unwrap().unwrap().holders.len();
+    assert_eq!(holders().await, 2);
+    eventually(async || match holders().await {
         1 => Ok(()),
         holders => Err(holders),
     })
     .await;
     lives.check().unwrap();
+    assert_eq!(in_time(ends.lost()).await.kind(), ErrorKind::Lost);
+    lives
+}
+
+async fn a_dead_reader_frees_its_place_while_another_renews(fixture: Fixture) {
+    let redis = fixture.start(&Setup::default());
+    let lives = one_is_cut_off(&redis, Mode::Shared).await;
+    let theirs = connect(&redis.url());
     let writer = tokio::spawn(theirs.lock("k").acquire());
-    queued(&ours, "k", 1).await;
+    queued(&theirs, "k", 1).await;
     lives.release().await.unwrap();
     granted(writer).await.release().await.unwrap();
     nothing_is_left(&redis, "k").await;
 }
 
 async fn a_dead_permit_comes_back_while_another_renews(fixture: Fixture) {
-    const TTL: Duration = Duration::from_secs(4);
     let redis = fixture.start(&Setup::default());
-    let (ours, theirs) = (connect(&redis.url()), connect(&redis.url()));
-    let lives = ours.lock("k").mode(Mode::Permits(2)).ttl(TTL).acquire().await.unwrap();
-    acquired(&theirs, "k", Mode::Permits(2)).await.release().await.unwrap();
-    dead(&redis, "k", "p2", TTL);
-    let busy = theirs.lock("k").mode(Mode::Permits(2)).try_acquire().await.unwrap();
-    assert!(busy.is_none(), "two have permits, one of whom is dead");
-    let next = acquired(&theirs, "k", Mode::Permits(2)).await;
+    let permit = Mode::Permits(2);
+    let theirs = connect(&redis.url());
+    let lives = one_is_cut_off(&redis, permit).await;
+    let next = acquired(&theirs, "k", permit).await;
+    assert!(theirs.lock("k").mode(permit).name("a third").try_acquire().await.unwrap().is_none());
     lives.check().unwrap();
     next.release().await.unwrap();
     lives.release().await.unwrap();
@@ -237,10 +233,9 @@ async fn one_of_several_holders_is_released_by_force(fixture: Fixture) {
     let redis = fixture.start(&Setup::default());
     let (ours, theirs) = (connect(&redis.url()), connect(&redis.url()));
     for (key, mode) in [("writer", Mode::Exclusive), MODES[0], MODES[1]] {
-        let stays = (mode != Mode::Exclusive).then_some(acquired(&ours, key, Mode::Shared));
-        let stays = match stays {
-            Some(_) => Some(acquired(&ours, key, mode).await),
-            None => None,
+        let stays = match mode {
+            Mode::Exclusive => None,
+            _ => Some(acquired(&ours, key, mode).await),
         };
         let ends = theirs.lock(key).mode(mode).name("ends").acquire().await.unwrap();
         let line = ours.inspect(key).await.unwrap().unwrap();

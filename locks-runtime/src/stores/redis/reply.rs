@@ -322,7 +322,7 @@ mod tests {
         };
         let several = |states: Vec<Value>| entry(&Value::Array([vec![text("several")], states].concat())).unwrap();
         let grant = Grant::of_several([7, 8]).unwrap();
-        assert_eq!(several(vec![super::held(7), super::held(8)]), EntryReply::Held(grant.clone()));
+        assert_eq!(several(vec![held(7), held(8)]), EntryReply::Held(grant.clone()));
         let at_once = Value::Array(vec![text("held"), Value::Int(7), Value::Int(8)]);
         assert_eq!(entry(&at_once).unwrap(), EntryReply::Held(grant));
         let position = |reply| match reply {
@@ -330,10 +330,10 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let soon = Some(Duration::from_millis(5));
-        assert_eq!(position(several(vec![queued(0, 0, 1), super::held(7)])), (false, true, None));
+        assert_eq!(position(several(vec![queued(0, 0, 1), held(7)])), (false, true, None));
         assert_eq!(position(several(vec![queued(1, 1, 9), queued(0, 1, 1), queued(1, 0, 5)])), (true, false, soon));
         let gone = Value::Array(vec![text("gone")]);
-        assert_eq!(several(vec![super::held(7), gone.clone(), queued(1, 1, 9)]), EntryReply::Gone);
+        assert_eq!(several(vec![held(7), gone, queued(1, 1, 9)]), EntryReply::Gone);
         assert!(entry(&Value::Array(vec![text("several")])).is_err(), "of no lock");
     }
 
