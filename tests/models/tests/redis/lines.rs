@@ -1,6 +1,8 @@
 //! The script against the rule: random entries of all modes, of one lock and of several, come, leave, lapse and die, and after
 //! each step those hold of whom [`Mode::holds_behind`] says so, and no others.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a script that replies otherwise than it should has failed")]
+
 use locks_models::Random;
 use locks_models::redis::{Reply, Server};
 use locks_runtime::Mode;
@@ -154,7 +156,8 @@ impl Lines {
         let one = random.chance(50).then(|| holders.iter().max_by_key(|holder| holder.1).unwrap().clone());
         let fence = one.as_ref().map(|one| one.1.to_string()).unwrap_or_default();
         let Reply::Int(count) = self.run("force_release", &[lock], &[&owner, &fence]) else { panic!("no count") };
-        assert_eq!(count as usize, if one.is_some() { 1 } else { holders.len() }, "{}", self.told());
+        let all = if one.is_some() { 1 } else { holders.len() };
+        assert_eq!(usize::try_from(count), Ok(all), "{}", self.told());
         let taken: Vec<String> = one.map_or(holders, |one| vec![one]).into_iter().map(|(token, _)| token).collect();
         for token in taken {
             let place = self.entries.iter().position(|entry| entry.token == token).unwrap();
@@ -186,6 +189,17 @@ impl Lines {
         }
     }
 
+    /// The store shows those as holders of whom the rule says so.
+    fn compare_holders(&mut self, about: &str) {
+        for (lock, name) in LOCKS.into_iter().enumerate() {
+            let shown: BTreeSet<String> = self.inspect(lock).holders.into_iter().map(|(token, _)| token).collect();
+            let places = (0..self.entries.len()).filter(|place| self.entries[*place].locks.contains(&lock));
+            let hold = places.filter(|place| self.holds(*place));
+            let hold: BTreeSet<String> = hold.map(|place| self.entries[place].token.clone()).collect();
+            assert_eq!(shown, hold, "who holds {name} {about}\n{}", self.told());
+        }
+    }
+
     /// Every client asks, as it does now and then; after that the store shows what the rule says.
     fn compare(&mut self) {
         for _ in 0..2 {
@@ -196,24 +210,21 @@ impl Lines {
                 self.run("poll", &entry.locks, &arguments.collect::<Vec<_>>());
             }
         }
-        for lock in 0..LOCKS.len() {
+        self.compare_holders("when all have asked");
+        for (lock, name) in LOCKS.into_iter().enumerate() {
             let found = self.inspect(lock);
             let here: Vec<usize> =
                 (0..self.entries.len()).filter(|place| self.entries[*place].locks.contains(&lock)).collect();
             let (hold, wait): (Vec<usize>, Vec<usize>) = here.into_iter().partition(|place| self.holds(*place));
             let token = |place: &usize| self.entries[*place].token.clone();
-            let holders: BTreeSet<String> = hold.iter().map(token).collect();
-            let shown: BTreeSet<String> = found.holders.iter().map(|(token, _)| token.clone()).collect();
-            assert_eq!(shown, holders, "who holds {}\n{}", LOCKS[lock], self.told());
             let waiters: Vec<String> = wait.iter().map(token).collect();
-            assert_eq!(found.waiters, waiters, "who waits for {}\n{}", LOCKS[lock], self.told());
+            assert_eq!(found.waiters, waiters, "who waits for {name}\n{}", self.told());
             // Whoever else uses the lock is kept out for as long as the last of them.
             let ends = hold.iter().map(|place| self.entries[*place].until).max();
-            let left = self.server.keys.pttl(LOCKS[lock].as_bytes());
-            assert_eq!(left >= 0, ends.is_some(), "{left}\n{}", self.told());
-            if let Some(ends) = ends {
-                assert!(left as u64 + self.now >= ends, "{left}, and not until {}\n{}", ends - BEGIN, self.told());
-            }
+            let left = u64::try_from(self.server.keys.pttl(name.as_bytes())).ok();
+            assert_eq!(left.is_some(), ends.is_some(), "{left:?}\n{}", self.told());
+            let lasts = left.is_none_or(|left| Some(self.now + left) >= ends);
+            assert!(lasts, "{left:?}, and not until {ends:?}\n{}", self.told());
             let newest = found.holders.iter().map(|(_, fence)| *fence).max().unwrap_or(0);
             let known = self.fences.entry(lock).or_default();
             *known = newest.max(*known);
@@ -296,11 +307,16 @@ fn play(seed: u64, fault: Option<(&str, &str)>) {
     let mut lines = Lines::new(fault);
     lines.steps.push(format!("seed {seed}"));
     for _ in 0..60 {
-        match random.below(10) {
+        let step = random.below(10);
+        match step {
             0..5 => lines.enter(&mut random),
             5..8 => lines.leave(&mut random),
             8 => lines.pass(&mut random),
             _ => lines.force(&mut random),
+        }
+        if step != 8 {
+            // Whoever may hold by that does at once.
+            lines.compare_holders("before anybody asks");
         }
         lines.compare();
     }
