@@ -11,6 +11,7 @@ mod earlier;
 mod endings;
 mod faults;
 mod messages;
+mod modes;
 mod neighbours;
 mod outages;
 mod peers;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         endings::cases(),
         faults::cases(),
         messages::cases(),
+        modes::cases(),
         neighbours::cases(),
         outages::cases(),
         peers::cases(),

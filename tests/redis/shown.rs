@@ -36,7 +36,7 @@ async fn a_hostile_record_is_escaped_and_cut(fixture: Fixture) {
     let guard = client(&fixture).lock(&key).acquire().await.unwrap();
     for record in [hostile_record(), "x\r\n".repeat(7_000_000), format!("{{\"v\":1,\"a\":{}", "[".repeat(1_000_000))] {
         let (token, _) = redis.holder(&key);
-        redis.ask(&["SET", &key, &format!("{token}\n{record}"), "KEEPTTL"]);
+        redis.ask(&["SET", &key, &format!("{token}\n1763733600000000\n{record}"), "KEEPTTL"]);
         a_hostile_record_is_shown_in_one_short_line(&locks, &key).await;
         // The same of a hold that is divided.
         redis.ask(&["SET", &key, &token, "KEEPTTL"]);

@@ -244,7 +244,8 @@ impl Server for Redis {
     fn record(&self, key: &str) -> String {
         let value = self.ask(&["GET", key]).text().expect("a holder");
         match value.split_once('\n') {
-            Some((_, record)) => record.to_owned(),
+            // The fence is between them.
+            Some((_, rest)) => rest.split_once('\n').map_or(rest, |(_, record)| record).to_owned(),
             None => self.ask(&["HGET", &format!("{{{key}}}:holder"), "record"]).text().unwrap(),
         }
     }

@@ -114,6 +114,8 @@ const NOT_SENT: &[&str] = &[
     "zadd",
     "zrange",
     "zrem",
+    "zcard",
+    "zrangebyscore",
     "zscore",
     "pexpire",
     "pttl",

@@ -22,6 +22,9 @@ use tokio::sync::oneshot;
 ///
 /// If this is dropped while the part waits, it is not sent; after that, it may be carried out.
 pub(super) async fn carry_out(client: &Arc<Client>, part: Part) -> Response {
+    if !part.others.is_empty() {
+        return alone(client, &part, false).await;
+    }
     let part = Arc::new(part);
     let waiting = || {
         let (outcome, receiver) = oneshot::channel();
@@ -44,9 +47,9 @@ pub(super) async fn alone(client: &Client, part: &Part, is_unresolved: bool) -> 
     let sent = client.world.now();
     let response = client.run(&Request::of(client, sent, &[part])).await;
     if let Ok(value) = &response.result
-        && let Ok(EntryReply::Held(fence)) = reply::entry(value)
+        && let Ok(EntryReply::Held(grant)) = reply::entry(value)
     {
-        client.fences.granted(sent, fence);
+        client.fences.granted(sent, grant.fence);
     }
     Response { is_unresolved: response.is_unresolved || is_unresolved, ..response }
 }
@@ -133,18 +136,20 @@ fn report(mut members: Vec<Waiting>, result: Option<Result<Value, Error>>, is_un
 impl Request {
     /// What these parts, which are of one kind, have to be done.
     fn of(client: &Client, now: Moment, parts: &[impl AsRef<Part>]) -> Self {
-        let locks = parts.iter().map(|part| part.as_ref().lock.clone()).collect();
-        let each = parts.iter().map(|part| match &part.as_ref().work {
-            Work::Acquire { value, .. } => value.clone(),
-            Work::Leave { token } => token.clone().into_bytes(),
+        let locks = parts.iter().flat_map(|part| part.as_ref().locks().cloned()).collect();
+        let each = parts.iter().flat_map(|part| match &part.as_ref().work {
+            Work::Acquire { token, record, .. } => vec![token.clone().into_bytes(), record.clone()],
+            Work::Leave { token } => vec![token.clone().into_bytes()],
         });
+        let is_of_several = parts.iter().any(|part| !part.as_ref().others.is_empty());
         match parts.first().map(|part| &part.as_ref().work) {
             Some(Work::Acquire { ttl, when_busy, .. }) => {
                 let look = client.fences.look_below(now).into_bytes();
                 let common = [ttl.to_string().into_bytes(), when_busy.as_bytes().to_vec(), look];
-                Self { command: "enter", locks, arguments: common.into_iter().chain(each).collect() }
+                let command = if is_of_several { "enter_all" } else { "enter" };
+                Self { command, locks, arguments: common.into_iter().chain(each).collect() }
             }
-            _ => Self { command: "leave", locks, arguments: each.collect() },
+            _ => Self { command: if is_of_several { "leave_all" } else { "leave" }, locks, arguments: each.collect() },
         }
     }
 }

@@ -21,6 +21,30 @@ pub(super) struct Item {
     pub(super) argument: String,
 }
 
+/// The locks of one entry, and what is to be done to each.
+#[derive(Clone, Debug)]
+pub(super) struct Items {
+    pub(super) locks: Vec<String>,
+    pub(super) argument: String,
+}
+
+/// As [`run`], for all locks of each entry: their replies.
+pub(super) async fn run_for_each(
+    client: &Client,
+    limit: Duration,
+    command: &'static str,
+    argument: &str,
+    entries: &[Items],
+) -> Result<Vec<Vec<Result<Value, Error>>>, Error> {
+    let items = |entry: &Items| {
+        let argument = entry.argument.clone();
+        entry.locks.clone().into_iter().map(move |lock| Item { lock, argument: argument.clone() })
+    };
+    let all: Vec<Item> = entries.iter().flat_map(items).collect();
+    let mut replies = run(client, limit, command, argument, &all).await?.into_iter();
+    Ok(entries.iter().map(|entry| replies.by_ref().take(entry.locks.len()).collect()).collect())
+}
+
 /// Runs a command on each lock, in this order where it is one request. `argument` is what all have in common. Returns the
 /// reply for each, or why the server refused it for this one.
 ///

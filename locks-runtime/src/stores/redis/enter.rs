@@ -16,24 +16,23 @@ use std::sync::Arc;
 
 pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
     shared.check()?;
-    let lock = shared.lock(entry)?;
+    let locks = locks(shared, entry)?;
+    let lock = locks[0].clone();
     match shared.entries.status(entry.number) {
         Some(Status::Gone) => return Err(Error::lost(error::ENTRY_GONE)),
         Some(Status::Leaving | Status::Lapsing) => return Err(Error::lost(error::WITHDRAWN)),
         _ => {}
     }
-    let value = request(shared, entry, lock.clone(), when_busy).await?;
+    let value = request(shared, entry, locks, when_busy).await?;
     match reply::entry(&value)? {
-        EntryReply::Held(fence) => {
-            shared.entries.ledger.get(entry.number, |state| {
-                state.note(Status::Held(fence));
+        EntryReply::Held(grant) => {
+            let first = shared.entries.ledger.get(entry.number, |state| {
+                state.note_held(&grant);
                 state.is_unqueued = true;
+                state.grant()
             });
-            // Of a hold in one piece the server does not know the fence, and makes another one when it is asked again.
-            match shared.entries.status(entry.number) {
-                Some(Status::Held(first)) => Ok(Entered::held(first)),
-                _ => Ok(Entered::held(fence)),
-            }
+            // If the server has forgotten its fence, it makes another one when it is asked again.
+            Ok(Entered::Held(first.flatten().unwrap_or(grant)))
         }
         EntryReply::Busy(busy) => {
             shared.entries.ledger.left(entry.number);
@@ -43,25 +42,43 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
         EntryReply::Queued(position) => {
             wait::queued(shared, entry, position);
             // The reply to a poll, that it was granted, may have come before this one.
-            match shared.entries.status(entry.number) {
-                Some(Status::Held(fence)) => Ok(Entered::held(fence)),
-                _ => Ok(Entered::Queued),
-            }
+            let granted = shared.entries.ledger.get(entry.number, |state| state.grant()).flatten();
+            Ok(granted.map_or(Entered::Queued, Entered::Held))
         }
     }
 }
 
+/// The names of the entry's locks. A server in cluster mode does nothing at one moment to locks of several slots.
+fn locks(shared: &Shared, entry: &Entry) -> Result<Vec<String>, Error> {
+    let locks = shared.locks(entry)?;
+    let slot = names::slot(&locks[0]);
+    match locks.iter().zip(entry.keys()).find(|(lock, _)| names::slot(lock) != slot) {
+        Some((_, other)) if shared.client.is_by_slot() => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "Redis is in cluster mode, and locks that are acquired at one moment have to be in one slot, but {:?} is not in \
+                 that of {:?}; give the keys of one call a hash tag in common, as in `{{accounts}}/1` and `{{accounts}}/2`, or \
+                 the namespace one",
+                other.as_str(),
+                entry.key.as_str(),
+            ),
+        )
+        .with_key(&entry.key)),
+        _ => Ok(locks),
+    }
+}
+
 /// The entry is in the ledger before the request is sent, or waits for others, so that every renewal from then on covers it.
-async fn request(shared: &Shared, entry: &Arc<Entry>, lock: String, when_busy: WhenBusy) -> Result<Value, Error> {
+async fn request(shared: &Shared, entry: &Arc<Entry>, locks: Vec<String>, when_busy: WhenBusy) -> Result<Value, Error> {
     let when_busy = match when_busy {
         WhenBusy::Refuse => "refuse",
         WhenBusy::Queue => "queue",
     };
-    let value = names::value(&shared.token(entry), &entry.holder.to_json());
-    let work = Work::Acquire { ttl: milliseconds(shared.ttl), value, when_busy };
+    let (ttl, token, record) = (milliseconds(shared.ttl), shared.token(entry), entry.holder.to_json());
+    let work = Work::Acquire { ttl, token, record, when_busy };
     let ledger = &shared.entries.ledger;
     ledger.sent(entry);
-    let response = batch::carry_out(&shared.client, Part { lock, work }).await;
+    let response = batch::carry_out(&shared.client, Part::new(locks, work)).await;
     if !response.is_unresolved {
         ledger.resolved(entry.number);
     }

@@ -1,7 +1,7 @@
 //! What is known of the entries of one session.
 
 use super::notification::Notification;
-use crate::contract::Ledger;
+use crate::contract::{Grant, Ledger};
 use crate::world::clock::Moment;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
@@ -20,6 +20,8 @@ pub(super) struct Entries {
 #[derive(Debug, Default)]
 pub(super) struct EntryState {
     status: watch::Sender<Status>,
+    /// Of several locks: the fences of the others, if it holds.
+    others: Box<[u64]>,
     /// When to ask the server about it, although no notification came.
     pub(super) poll_at: Option<Moment>,
     /// When to ask the server about it because of a notification, which anybody may have sent.
@@ -113,6 +115,22 @@ impl Entries {
 impl EntryState {
     pub(super) fn status(&self) -> Status {
         *self.status.borrow()
+    }
+
+    /// What it holds, if it does.
+    pub(super) fn grant(&self) -> Option<Grant> {
+        match self.status() {
+            Status::Held(fence) => Grant::of_several(std::iter::once(fence).chain(self.others.iter().copied())),
+            _ => None,
+        }
+    }
+
+    /// Notes that it holds. What was granted first counts.
+    pub(super) fn note_held(&mut self, grant: &Grant) {
+        if !matches!(self.status(), Status::Held(_)) {
+            self.others.clone_from(&grant.others);
+        }
+        self.note(Status::Held(grant.fence));
     }
 
     /// Notes a status, which may be older than what is known: an entry that holds is never queued again, and one that is

@@ -24,7 +24,7 @@ pub(super) async fn lapse(shared: &Shared, entry: &Entry, rest: Duration) -> Res
 
 async fn run(shared: &Shared, entry: &Entry, command: &'static str, time: Duration) -> Result<(), Error> {
     let arguments = vec![milliseconds(time).to_string().into(), shared.token(entry).into()];
-    match shared.run(command, shared.lock(entry)?, arguments).await.result? {
+    match shared.run(command, shared.locks(entry)?, arguments).await.result? {
         Value::Int(1) => Ok(()),
         _ => Err(Error::lost(error::ENTRY_GONE)),
     }

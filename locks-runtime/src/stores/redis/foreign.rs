@@ -61,13 +61,20 @@ pub(super) fn is_token(value: &[u8]) -> bool {
     is_chance || std::str::from_utf8(value).is_ok_and(|text| is_ours(text) || is_shed_lock(text) || is_random(text))
 }
 
-/// Client, session and number: see `names::token`.
+/// Client, session, number and what it wants: see `names::token`. With `+`, that of one of several holders.
 fn is_ours(text: &str) -> bool {
+    let text = text.strip_suffix('+').unwrap_or(text);
     let text = text.strip_suffix(".kept").unwrap_or(text);
     let parts: Vec<&str> = text.split('.').collect();
-    let [client, session, number] = parts.as_slice() else { return false };
+    let (client, session, number, wants) = match parts.as_slice() {
+        [client, session, number] => (client, session, number, ""),
+        [client, session, number, wants] => (client, session, number, *wants),
+        _ => return false,
+    };
     let is_id = |id: &str| id.len() == 16 && is_hex(id);
-    is_id(client) && is_id(session) && number.parse::<u64>().is_ok()
+    let mode = wants.strip_suffix('m').unwrap_or(wants);
+    let is_mode = matches!(mode, "" | "s") || mode.strip_prefix('p').is_some_and(|limit| limit.parse::<u32>().is_ok());
+    is_id(client) && is_id(session) && number.parse::<u64>().is_ok() && is_mode
 }
 
 /// `ADDED:2026-01-31T12:00:00.123Z@host`
@@ -102,8 +109,11 @@ mod tests {
     #[test]
     fn tokens_of_locks_are_told_from_data() {
         let chance: [u8; 20] = std::array::from_fn(|byte| 250 - u8::try_from(byte).unwrap());
-        let locks: [&[u8]; 9] = [
+        let locks: [&[u8]; 12] = [
             b"0123456789abcdef.0123456789abcdef.7",
+            b"0123456789abcdef.0123456789abcdef.7.s+",
+            b"0123456789abcdef.0123456789abcdef.7.p3.kept+",
+            b"0123456789abcdef.0123456789abcdef.7.m",
             b"0123456789abcdef.0123456789abcdef.7.kept",
             b"ADDED:2026-01-31T12:00:00.123Z@host",
             b"64f1c0de64f1c0de64f1c0de64f1c0de",
@@ -118,8 +128,17 @@ mod tests {
             assert!(!Foreign { kind: "string", value, expires_in: None }.is_lock(), "{value:?}");
         }
         let long = vec![b'a'; 513];
-        let data: [&[u8]; 8] =
-            [b"", b"1", b"stuck", b"{\"user\":7}", b"a sentence of twenty", b"0123456789abcdef..7", b"ADDED:x", &long];
+        let data: [&[u8]; 9] = [
+            b"0123456789abcdef.0123456789abcdef.7.x",
+            b"",
+            b"1",
+            b"stuck",
+            b"{\"user\":7}",
+            b"a sentence of twenty",
+            b"0123456789abcdef..7",
+            b"ADDED:x",
+            &long,
+        ];
         for value in data {
             assert!(!Foreign { kind: "string", value, expires_in: SOON }.is_lock(), "{value:?}");
         }

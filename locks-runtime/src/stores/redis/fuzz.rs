@@ -4,7 +4,7 @@ use super::config::Config;
 use super::notification::{self, Notification};
 use super::reply::{self, EntryReply};
 use super::{cluster, error, foreign, names};
-use crate::contract::Scope;
+use crate::contract::{Grant, Scope};
 use crate::values::fuzz::assert_line;
 use crate::values::key::Key;
 
@@ -31,16 +31,7 @@ pub(crate) fn redis_reply(bytes: &[u8]) {
         assert!(said.len() < 1_000, "{said}");
     }
     match reply::entry(&value) {
-        Ok(EntryReply::Held(fence)) => {
-            let items = reply::items(&value).unwrap_or_default();
-            assert!(items.len() == 2 && reply::bytes(&items[0]) == Some(b"held".as_slice()), "{value:?}");
-            let text = items.last().and_then(reply::bytes).and_then(|text| std::str::from_utf8(text).ok());
-            let number = match items.last() {
-                Some(redis::Value::Int(number)) => u64::try_from(*number).ok(),
-                _ => text.and_then(|text| text.parse().ok()),
-            };
-            assert_eq!(number, Some(fence));
-        }
+        Ok(EntryReply::Held(grant)) => assert_held(&value, grant),
         Ok(EntryReply::Busy(found)) => {
             found.holder("k").into_iter().for_each(|holder| assert_line(&holder.to_string()))
         }
@@ -49,9 +40,34 @@ pub(crate) fn redis_reply(bytes: &[u8]) {
     if let Ok(found) = reply::lock(&value) {
         found.holder("k").into_iter().for_each(|holder| assert_line(&holder.to_string()));
         // Data of another program is never one.
-        assert!(!found.is_lock() || found.owner.is_some() || found.record.is_some());
+        assert!(!found.is_lock() || found.owner.is_some() || !found.holders.is_empty());
+        let [holders, waiters] = found.listed("k");
+        holders.iter().chain(&waiters).for_each(|listed| assert_line(&listed.to_string()));
     }
     reply::failed(&value).into_iter().for_each(|said| drop(error::refused(&Config::local(), &said)));
+}
+
+/// Each fence is in the reply, in its order, and nothing else.
+pub(super) fn assert_held(value: &redis::Value, grant: Grant) {
+    let text = |value: &redis::Value| std::str::from_utf8(reply::bytes(value)?).ok().map(str::to_owned);
+    let number = |value: &redis::Value| match value {
+        redis::Value::Int(number) => u64::try_from(*number).ok(),
+        value => text(value)?.parse().ok(),
+    };
+    let fences = |value: &redis::Value| match reply::items(value).unwrap_or_default() {
+        [word, fences @ ..] if text(word).as_deref() == Some("held") => fences.iter().map(number).collect(),
+        _ => None,
+    };
+    let held = match reply::items(value).unwrap_or_default() {
+        [word, states @ ..] if text(word).as_deref() == Some("several") => {
+            // Of each lock the one fence, or of a reply about one lock alone all.
+            let each: Option<Vec<Vec<u64>>> = states.iter().map(fences).collect();
+            each.map(|each| if each.len() == 1 { each.concat() } else { each.iter().map(|all| all[0]).collect() })
+        }
+        _ => fences(value),
+    };
+    let granted: Vec<u64> = std::iter::once(grant.fence).chain(grant.others).collect();
+    assert_eq!(held, Some(granted), "{value:?}");
 }
 
 /// A message, a token or a key of anybody is read or ignored; a key belongs to one lock or to none.

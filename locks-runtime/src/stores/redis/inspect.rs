@@ -10,7 +10,6 @@ use super::reply::{self, LockReply};
 use super::request::Request;
 use crate::contract::{Line, Scope};
 use crate::values::error::{Error, ErrorKind};
-use crate::values::holder::Holder;
 use crate::values::key::Key;
 use redis::Value;
 use std::collections::BTreeSet;
@@ -100,20 +99,15 @@ async fn step(client: &Client, scan: Scan, prefix: &str, cursor: Vec<u8>) -> Res
 }
 
 fn line(client: &Client, key: Key, found: &LockReply) -> Option<Line> {
-    let holders: Vec<Holder> = holder(client, &key, found).into_iter().collect();
-    let waiters: Vec<Holder> = found.waiters.iter().map(|record| Holder::from_json(record)).collect();
+    let [holders, waiters] = found.listed(&names::lock(&client.config.namespace, &key).ok()?);
     (!holders.is_empty() || !waiters.is_empty()).then(|| Line::new(key, holders, waiters))
 }
 
-/// Who holds the lock.
-pub(super) fn holder(client: &Client, key: &Key, found: &LockReply) -> Option<Holder> {
-    found.holder(&names::lock(&client.config.namespace, key).ok()?)
-}
-
-/// Releases the lock by force if it is still held by whoever holds it now; returns how many entries that were.
+/// Releases the lock by force if it is still held by whoever holds it now, or of them the one with this fence; returns how many
+/// entries that were.
 ///
 /// What is not known to be a lock stays: it is an application's data.
-pub(super) async fn force_release(client: &Client, key: &Key) -> Result<usize, Error> {
+pub(super) async fn force_release(client: &Client, key: &Key, fence: Option<u64>) -> Result<usize, Error> {
     let Some((_, found)) = read(client, std::slice::from_ref(key)).await?.pop() else { return Ok(0) };
     let Some(owner) = found.owner.clone() else { return Ok(0) };
     let lock = names::lock(&client.config.namespace, key)?;
@@ -127,7 +121,15 @@ pub(super) async fn force_release(client: &Client, key: &Key) -> Result<usize, E
             ),
         ));
     }
-    let response = client.run(&Request { command: "force_release", locks: vec![lock], arguments: vec![owner] }).await;
-    // If it was gone at the second attempt, the first one released it. Whoever holds the lock by now is another.
-    Ok(usize::from(response.result? == Value::Int(1) || response.is_unresolved))
+    let fence = fence.map(|fence| fence.to_string()).unwrap_or_default().into_bytes();
+    let is_conditional = !fence.is_empty();
+    let request = Request { command: "force_release", locks: vec![lock], arguments: vec![owner, fence] };
+    let response = client.run(&request).await;
+    let released = match response.result? {
+        Value::Int(count) => usize::try_from(count).unwrap_or(0),
+        odd => return Err(reply::unexpected(&odd)),
+    };
+    // If they were gone at the second attempt, the first one released them. Whoever holds the lock by now is another.
+    let by_the_first = if is_conditional { 1 } else { found.holders.len().max(1) };
+    Ok(if released == 0 && response.is_unresolved { by_the_first } else { released })
 }

@@ -2,9 +2,11 @@
 //!
 //! The lock is a plain string key named `<namespace><key>` that holds a token and expires, as redis-py's `Lock`, redsync
 //! and ShedLock have it: they exclude us and we them, and any value that is not ours is an unknown holder. A hold that nobody
-//! waits for is in one piece: its record follows the token in that value, and nothing else belongs to it. Whoever queues
+//! waits for is in one piece: fence and record follow the token in that value, and nothing else belongs to it. Whoever queues
 //! behind it divides it: then other keys belong to the lock, `{name}:holder` (record, fence), `{name}:queue` and
-//! `{name}:waiters` (our waiters in the order of their arrival), which end with their entries. Earlier versions know
+//! `{name}:waiters` (our waiters in the order of their arrival), which end with their entries. Readers and those who have
+//! permits hold as others do while they are alone; several have a time each in `{name}:holders`, and the key itself lasts as
+//! long as the last of them. What an entry wants is in its token, so that the script knows it of all of them. Earlier versions know
 //! divided holds only, and one in one piece is a foreign lock to them, which their waiters poll for. What stays is one key for each
 //! namespace, `{namespace}:fence`, the greatest fence so far.
 //!
@@ -114,7 +116,9 @@ impl Store for Redis {
             outlives_process: true,
             force_release: true,
             notices_removal: true,
-            ..Capabilities::default()
+            shared: true,
+            permits: true,
+            multi_key: true,
         }
     }
 
@@ -134,7 +138,12 @@ impl Store for Redis {
 
     fn force_release(&self, key: Key) -> Pending<usize> {
         let client = Arc::clone(&self.client);
-        Box::pin(async move { inspect::force_release(&client, &key).await })
+        Box::pin(async move { inspect::force_release(&client, &key, None).await })
+    }
+
+    fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
+        let client = Arc::clone(&self.client);
+        Box::pin(async move { inspect::force_release(&client, &key, Some(fence)).await })
     }
 
     fn native(&self) -> Native {

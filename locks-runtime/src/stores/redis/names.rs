@@ -6,9 +6,10 @@
 use crate::contract::{Entry, Scope};
 use crate::values::error::Error;
 use crate::values::key::Key;
+use crate::values::mode::Mode;
 
 /// How the names of the keys end that belong to a lock.
-const ENDINGS: [&str; 5] = ["}:fence", "}:holder", "}:queue", "}:waiters", "}:watch"];
+const ENDINGS: [&str; 6] = ["}:fence", "}:holder", "}:holders", "}:queue", "}:waiters", "}:watch"];
 
 /// The name of the lock: its key in the store.
 pub(super) fn lock(namespace: &str, key: &Key) -> Result<String, Error> {
@@ -82,14 +83,16 @@ pub(super) fn client_channel(channel_prefix: &str, client: u64) -> String {
     format!("{channel_prefix}{client:016x}")
 }
 
-/// The token of an entry: its client, its session, its number.
+/// The token of an entry: its client, its session, its number, and what the script has to know of it.
 pub(super) fn token(client: u64, session: u64, entry: &Entry) -> String {
-    format!("{client:016x}.{session:016x}.{}", entry.number)
-}
-
-/// The value of the key of a lock that is held by the entry with this token: a hold in one piece.
-pub(super) fn value(token: &str, record: &[u8]) -> Vec<u8> {
-    [token.as_bytes(), b"\n", record].concat()
+    let several = if entry.others.is_empty() { "" } else { "m" };
+    let wants = match entry.mode {
+        Mode::Exclusive if several.is_empty() => String::new(),
+        Mode::Exclusive => format!(".{several}"),
+        Mode::Shared => format!(".s{several}"),
+        Mode::Permits(limit) => format!(".p{limit}{several}"),
+    };
+    format!("{client:016x}.{session:016x}.{}{wants}", entry.number)
 }
 
 /// The session and the number in a token.
@@ -99,7 +102,7 @@ pub(super) fn session_and_number(token: &str) -> Option<(u64, u64)> {
     Some((session, parts.next()?.parse().ok()?))
 }
 
-/// The value of a lock's key without the mark of an entry that left and was extended: it is still the same hold.
+/// A holder's token without the mark of an entry that left and was extended: it is still the same hold.
 pub(super) fn hold(value: &[u8]) -> &[u8] {
     value.strip_suffix(b".kept").unwrap_or(value)
 }
@@ -115,7 +118,8 @@ mod tests {
         let key = Key::new("/a").unwrap();
         assert_eq!(lock("app:", &key).unwrap(), "app:/a");
         let all = Scope::Prefix(String::new());
-        for name in ["{app:/a}:fence", "{app:/a}:holder", "{app:/a}:queue", "{app:/a}:waiters"] {
+        for ending in ["fence", "holder", "holders", "queue", "waiters"] {
+            let name = &format!("{{app:/a}}:{ending}");
             assert_eq!(key_of_related("app:", &all, name), Some(key.clone()));
             assert_eq!(key_of_related("other:", &all, name), None);
             assert_eq!(key_of_related("app:", &Scope::Prefix("/b".into()), name), None);
@@ -157,11 +161,23 @@ mod tests {
     }
 
     #[test]
-    fn a_token_names_its_session_and_its_entry() {
-        let entry = Entry::new(Key::new("/a").unwrap(), 7, Holder::unknown().into());
-        let token = token(1, 0xff, &entry);
-        assert_eq!(token, "0000000000000001.00000000000000ff.7");
-        assert_eq!(session_and_number(&token), Some((0xff, 7)));
+    fn a_token_names_its_session_and_its_entry_and_what_it_wants() {
+        let entry = |mode, others: &[&str]| {
+            let others = others.iter().map(|other| Key::new(*other).unwrap()).collect();
+            Entry { mode, others, ..Entry::new(Key::new("/a").unwrap(), 7, Holder::unknown().into()) }
+        };
+        for (mode, others, wants) in [
+            (Mode::Exclusive, &[][..], ""),
+            (Mode::Shared, &[], ".s"),
+            (Mode::Permits(3), &[], ".p3"),
+            (Mode::Exclusive, &["/b"], ".m"),
+            (Mode::Shared, &["/b"], ".sm"),
+            (Mode::Permits(30), &["/b", "/c"], ".p30m"),
+        ] {
+            let token = token(1, 0xff, &entry(mode, others));
+            assert_eq!(token, format!("0000000000000001.00000000000000ff.7{wants}"));
+            assert_eq!(session_and_number(&token), Some((0xff, 7)));
+        }
         assert_eq!(session_and_number("64f1"), None);
     }
 

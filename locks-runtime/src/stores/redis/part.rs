@@ -1,21 +1,37 @@
-//! What is to be done to one lock, in a request that it may share with others, and while it waits for that.
+//! What is to be done to the locks of one entry, in a request that it may share with other entries, and while it waits for
+//! that.
 
 use super::request::Response;
 use crate::contract::batches::Batched;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// What is to be done to one lock.
+/// What is to be done to the locks of one entry.
 pub(super) struct Part {
     pub(super) lock: String,
+    /// All or none of several: in a request of their own.
+    pub(super) others: Vec<String>,
     pub(super) work: Work,
 }
 
 pub(super) enum Work {
-    /// To acquire it with this value, for so many milliseconds; alone, if it is not free, to do what `when_busy` says.
-    Acquire { ttl: u64, value: Vec<u8>, when_busy: &'static str },
+    /// To acquire it for the entry with this token, for so many milliseconds; alone, if it is not free, to do what `when_busy`
+    /// says.
+    Acquire { ttl: u64, token: String, record: Vec<u8>, when_busy: &'static str },
     /// To take the entry with this token out; alone, wherever it is in the queue.
     Leave { token: String },
+}
+
+impl Part {
+    /// Those are the locks, of which there is at least one.
+    pub(super) fn new(mut locks: Vec<String>, work: Work) -> Self {
+        let others = locks.split_off(1);
+        Self { lock: locks.remove(0), others, work }
+    }
+
+    pub(super) fn locks(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.lock).chain(&self.others)
+    }
 }
 
 /// A part that waits for others.

@@ -14,6 +14,7 @@ use crate::values::error::Error;
 use crate::values::target::TARGET;
 use crate::world::World;
 use crate::world::clock::Moment;
+use redis::Value;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -158,12 +159,16 @@ async fn poll(shared: &Shared, due: &[Due]) -> bool {
 async fn replies(shared: &Shared, due: &[Due]) -> Result<Vec<Result<EntryReply, Error>>, Error> {
     let item = |due: &Due| {
         let sign = if matches!(due.status, Status::Held(_)) { "=" } else { "" };
-        Ok(each::Item { lock: shared.lock(&due.entry)?, argument: format!("{sign}{}", shared.token(&due.entry)) })
+        Ok(each::Items { locks: shared.locks(&due.entry)?, argument: format!("{sign}{}", shared.token(&due.entry)) })
     };
-    let items: Vec<each::Item> = due.iter().map(item).collect::<Result<_, Error>>()?;
+    let items: Vec<each::Items> = due.iter().map(item).collect::<Result<_, Error>>()?;
     let limit = shared.client.config.request_timeout();
-    let replies = each::run(&shared.client, limit, "poll", "", &items).await?;
-    Ok(replies.into_iter().map(|reply| reply::entry(&reply?)).collect())
+    let replies = each::run_for_each(&shared.client, limit, "poll", "", &items).await?;
+    let of_entry = |replies: Vec<Result<Value, Error>>| {
+        let replies = replies.into_iter().map(|reply| reply::entry(&reply?));
+        Ok(reply::of_all(replies.collect::<Result<_, Error>>()?))
+    };
+    Ok(replies.into_iter().map(of_entry).collect())
 }
 
 /// Notes what the server replied; returns whether anything has changed of which a notification had come.
@@ -176,7 +181,7 @@ fn note(shared: &Shared, due: &[Due], replies: Vec<Result<EntryReply, Error>>) -
         let changed = shared.entries.ledger.get(due.entry.number, |state| {
             let before = (state.status(), state.is_first);
             match reply {
-                Ok(EntryReply::Held(fence)) => state.note(Status::Held(fence)),
+                Ok(EntryReply::Held(grant)) => state.note_held(&grant),
                 // The request to enter may not have arrived yet.
                 Ok(EntryReply::Gone | EntryReply::Busy(_)) if due.status != Status::Requested => {
                     state.note(Status::Gone);

@@ -3,8 +3,15 @@
 -- ARGV: the command, the namespace, the database (nothing in a cluster, where the keys of one command share a slot), and the
 -- arguments of the command.
 --
--- The value of a lock's key is the holder's token. While nobody else has to do with the hold, it is in one piece: the record
--- follows after a line feed, and no other key belongs to the lock. Whoever has more to note of it divides it first.
+-- The value of a lock's key is the holder's token. While nobody else has to do with the hold, it is in one piece: fence and
+-- record follow, each after a line feed, and no other key belongs to the lock. Whoever has more to note of it divides it first.
+--
+-- A token says by its end what its entry wants: `.s` to share the lock, `.p5` one of five permits, nothing to have it alone;
+-- an `m` after it, all of several locks. If several hold, the value of the key is `+` after the token of one of them, and each
+-- has a time of its own. The key lasts as long as the last of them, so that whoever else uses it is kept out.
+--
+-- Who holds is one rule: an entry does when all ahead of it in the line, holders and waiters, may hold beside it, and fewer are
+-- ahead than it allows. One of several locks does when that is so in each line.
 --
 -- The server refuses a script's first write if it needs room and there is none (`maxmemory`), and none after it. So what
 -- takes room comes first in a grant, which is then all or nothing; and what only renews or releases begins with a command
@@ -21,7 +28,7 @@ local GREATEST = 9e15
 -- First the two commands that most calls are, of locks with which nobody else has to do. Nothing is made before that they do
 -- not need, and no more is done than they need: each step here is a part of what every lock costs.
 
-if command == 'enter' then
+if command == 'enter' or command == 'enter_all' then
   -- The last of so many further fences; nothing if the user has no right to count them, or they are no number.
   --
   -- It never stays more than a millisecond behind the server's clock, so that what a server has forgotten in a restart or a
@@ -41,44 +48,84 @@ if command == 'enter' then
     return fence
   end
 
-  -- enter TTL refuse|queue LOOK VALUE: acquires the lock if it is free and nobody waits for it, or watches; and if not, see
-  -- below
-  if #KEYS == 1 then
+  -- enter TTL refuse|queue LOOK TOKEN RECORD: acquires the lock if it is free and nobody waits for it, or watches; and if not,
+  -- see below
+  if #KEYS == 1 and command == 'enter' then
     local name, prefix = KEYS[1], '{' .. KEYS[1] .. '}:'
     -- A lock's own fence is that of a user who has no right to the namespace's.
     local beside = by_slot and redis.pcall('EXISTS', prefix .. 'queue', prefix .. 'fence')
-      or redis.pcall('EXISTS', prefix .. 'queue', prefix .. 'fence', WATCHED)
+      or redis.pcall('EXISTS', name, prefix .. 'queue', prefix .. 'fence', WATCHED)
     if beside == 0 and not (by_slot and redis.pcall('EXISTS', WATCHED) ~= 0) then
       -- There may be no room.
-      local set = redis.pcall('SET', name, ARGV[7], 'NX', 'PX', ARGV[4])
-      if set and set.ok then
-        local fence = next_fences('1')
-        if fence then return { 'held', fence } end
-        redis.call('DEL', name)
+      local fence = next_fences('1')
+      if fence then
+        local value = ARGV[7] .. string.format('\n%.0f\n', fence) .. ARGV[8]
+        local set = redis.pcall('SET', name, value, 'NX', 'PX', ARGV[4])
+        if set and set.ok then return { 'held', fence } end
       end
     end
   end
 
-  -- enter TTL refuse|queue LOOK VALUE…: the same for several; the fence of each, 0 of one that is to be asked for alone
-  if #KEYS > 1 then
-    local beside, names, numbers, fences = {}, {}, {}, {}
+  -- enter_all TTL refuse|queue LOOK TOKEN RECORD: the same for one entry, and all locks or none
+  if command == 'enter_all' then
+    local beside = by_slot and {} or { WATCHED, unpack(KEYS) }
+    for _, name in ipairs(KEYS) do
+      local prefix = '{' .. name .. '}:'
+      beside[#beside + 1], beside[#beside + 2] = prefix .. 'queue', prefix .. 'fence'
+    end
+    -- In a cluster they may be in several slots.
+    if redis.pcall('EXISTS', unpack(beside)) == 0 and not (by_slot and redis.pcall('EXISTS', WATCHED) ~= 0) then
+      local last, set, fences = next_fences(tostring(#KEYS)), 0, { 'held' }
+      for number, name in ipairs(last and KEYS or {}) do
+        local fence = last - #KEYS + number
+        local value = ARGV[7] .. string.format('\n%.0f\n', fence) .. ARGV[8]
+        local done = redis.pcall('SET', name, value, 'NX', 'PX', ARGV[4])
+        if not done or not done.ok then break end
+        set, fences[number + 1] = number, fence
+      end
+      if set == #KEYS then return fences end
+      if set > 0 then redis.call('DEL', unpack(KEYS, 1, set)) end
+    end
+  end
+
+  -- enter TTL refuse|queue LOOK (TOKEN RECORD)…: the same for several entries, each of one lock; the fence of each, 0 of one
+  -- that is to be asked for alone
+  if #KEYS > 1 and command == 'enter' then
+    local beside, numbers, fences = {}, {}, {}
     for number, name in ipairs(KEYS) do
       local prefix = '{' .. name .. '}:'
-      beside[2 * number - 1], beside[2 * number], fences[number] = prefix .. 'queue', prefix .. 'fence', 0
+      -- The name is not in the same slot, perhaps.
+      beside[3 * number - 2] = by_slot and prefix .. 'queue' or name
+      beside[3 * number - 1], beside[3 * number], fences[number] = prefix .. 'queue', prefix .. 'fence', 0
     end
     if redis.pcall('EXISTS', WATCHED) ~= 0 then return fences end
-    local is_free = redis.pcall('EXISTS', unpack(beside)) == 0
-    for number, name in ipairs(KEYS) do
-      if is_free or redis.pcall('EXISTS', beside[2 * number - 1], beside[2 * number]) == 0 then
-        local set = redis.pcall('SET', name, ARGV[6 + number], 'NX', 'PX', ARGV[4])
-        if set and set.ok then names[#names + 1], numbers[#numbers + 1] = name, number end
+    local all_free = redis.pcall('EXISTS', unpack(beside)) == 0
+    for number = 1, #KEYS do
+      if all_free or redis.pcall('EXISTS', unpack(beside, 3 * number - 2, 3 * number)) == 0 then
+        numbers[#numbers + 1] = number
       end
     end
-    local last = #names > 0 and next_fences(tostring(#names))
-    for at, number in ipairs(numbers) do fences[number] = last and last - #names + at or 0 end
-    if #names > 0 and not last then redis.call('DEL', unpack(names)) end
+    local last = #numbers > 0 and next_fences(tostring(#numbers))
+    for at, number in ipairs(last and numbers or {}) do
+      local fence = last - #numbers + at
+      local value = ARGV[5 + 2 * number] .. string.format('\n%.0f\n', fence) .. ARGV[6 + 2 * number]
+      local set = redis.pcall('SET', KEYS[number], value, 'NX', 'PX', ARGV[4])
+      if set and set.ok then fences[number] = fence end
+    end
     return fences
   end
+end
+
+-- leave_all TOKEN: releases all locks that this entry holds, if its holds are in one piece and nobody watches; and if not, see
+-- below
+if command == 'leave_all' then
+  local is_whole, token = redis.pcall('EXISTS', WATCHED) == 0, ARGV[4] .. '\n'
+  local values = redis.pcall('MGET', unpack(KEYS))
+  for number = 1, #KEYS do
+    local value = values[number]
+    is_whole = is_whole and type(value) == 'string' and string.sub(value, 1, #token) == token
+  end
+  if is_whole then return redis.call('DEL', unpack(KEYS)) end
 end
 
 if command == 'leave' then
@@ -118,23 +165,43 @@ local channels = namespace .. 'locks@' .. (by_slot and '0' or database) .. ':'
 local REMEMBERED = 10 * 60 * 1000
 -- No token is longer than this many bytes, and no record: what is longer is somebody else's, and is not read.
 local LONGEST_TOKEN, LONGEST_RECORD = 512, 65536
--- The beginning of a value in one piece: client, session and number.
-local WHOLE = '^(%x+%.%x+%.%d+)\n'
--- How many waiters of a lock are shown, and for how many bytes their records.
+-- The beginning of a value in one piece, token and fence, which an earlier version does not have; and a value of several holders.
+local WHOLE = '^(%x+%.%x+%.%d+[%w%.]*)\n(%d*)'
+local GROUP = '^%x+%.%x+%.%d+%.([sp])[%w%.]*%+$'
+-- How many entries of a lock are shown, and for how many bytes their records.
 local SHOWN, SHOWN_BYTES = 10000, 1048576
 
-local function lock(number)
-  local name = KEYS[number]
+local function named(name)
   local prefix = '{' .. name .. '}:'
   return {
-    name = name, fence = prefix .. 'fence', holder = prefix .. 'holder',
+    name = name, fence = prefix .. 'fence', holder = prefix .. 'holder', holders = prefix .. 'holders',
     queue = prefix .. 'queue', waiters = prefix .. 'waiters',
   }
 end
 
--- The holder's token. Of somebody else's key its value, or a little more of it than any token has: an empty text if the key
--- is of another type, as Redisson's is; `false` if the lock is free.
+local function lock(number)
+  return named(KEYS[number])
+end
+
+-- What the entry with this token wants: `s` or `p` if not to have the lock alone, and then how many it allows; and whether it
+-- wants several.
+local function mode(token)
+  local kind, limit, several = string.match(token, '^%x+%.%x+%.%d+%.([sp]?)(%d*)(m?)')
+  return kind or '', tonumber(limit) or math.huge, several == 'm'
+end
+
+-- One of several holders goes.
+local function remove_one(lock, token)
+  redis.call('ZREM', lock.holders, token)
+  redis.call('HDEL', lock.holder, token)
+  if lock.group == 'p' then redis.call('ZREM', lock.queue, token .. '+') end
+end
+
+-- The token of the holder; of several the value of the key, with their kind in `lock.group`. Of somebody else's key its value,
+-- or a little more of it than any token has: an empty text if the key is of another type, as Redisson's is; `false` if the
+-- lock is free.
 local function owner(lock)
+  lock.whole, lock.group = nil, nil
   local value = redis.pcall('GETRANGE', lock.name, 0, LONGEST_TOKEN)
   if type(value) == 'table' then
     if string.find(value.err or '', 'WRONGTYPE', 1, true) then return '' end
@@ -142,7 +209,17 @@ local function owner(lock)
     return redis.call('GETRANGE', lock.name, 0, LONGEST_TOKEN)
   end
   if value == '' and redis.call('EXISTS', lock.name) == 0 then return false end
-  lock.whole = string.match(value, WHOLE)
+  lock.whole, lock.whole_fence = string.match(value, WHOLE)
+  lock.group = string.match(value, GROUP)
+  if lock.group then
+    for _, gone in ipairs(redis.call('ZRANGEBYSCORE', lock.holders, '-inf', now)) do remove_one(lock, gone) end
+    if redis.call('ZCARD', lock.holders) == 0 then
+      redis.call('DEL', lock.name)
+      redis.call('DEL', lock.holder)
+      lock.group = nil
+      return false
+    end
+  end
   return lock.whole or value
 end
 
@@ -187,18 +264,45 @@ end
 
 -- What is known of the hold with this token, if it is one of ours: its fence, until when it is extended.
 local function hold(lock, token)
-  if lock.whole == token then return '', 0 end
+  if lock.whole == token then return lock.whole_fence, 0 end
+  if lock.group then
+    local fence, kept = string.match(redis.call('HGET', lock.holder, token) or '', '^(%d*) (%d+) ')
+    return fence, tonumber(kept or 0)
+  end
   local known = redis.call('HMGET', lock.holder, 'token', 'fence', 'kept')
   if known[1] ~= token then return nil end
   return known[2] or '', tonumber(known[3] or 0) or 0
 end
 
+-- Whether the entry with this token holds the lock, which has this owner.
+local function holds(lock, current, token)
+  if lock.group then return redis.call('ZSCORE', lock.holders, token) and true or false end
+  return current == token
+end
+
+-- Whether the owner is one of ours.
+local function is_ours(lock, current)
+  return lock.group ~= nil or hold(lock, current) ~= nil
+end
+
+-- `s` or `p` if others may hold the lock beside its owner.
+local function kind_of(lock, current)
+  if lock.group then return lock.group end
+  local kind = mode(current)
+  return kind ~= '' and is_ours(lock, current) and kind or nil
+end
+
 -- The record of the holder with this token; `false` if it is none of ours.
 local function record_of(lock, token)
+  if lock.group then
+    local record = string.match(redis.call('HGET', lock.holder, token) or '', '^%d* %d+ (.*)$')
+    return record and #record > LONGEST_RECORD and 'too long' or record or ''
+  end
   if not hold(lock, token) then return false end
   if lock.whole == token then
-    if redis.call('STRLEN', lock.name) > #token + 1 + LONGEST_RECORD then return 'too long' end
-    return redis.call('GETRANGE', lock.name, #token + 1, -1)
+    local begin = #token + 1 + (lock.whole_fence ~= '' and #lock.whole_fence + 1 or 0)
+    if redis.call('STRLEN', lock.name) > begin + LONGEST_RECORD then return 'too long' end
+    return redis.call('GETRANGE', lock.name, begin, -1)
   end
   if redis.call('HSTRLEN', lock.holder, 'record') > LONGEST_RECORD then return 'too long' end
   return redis.call('HGET', lock.holder, 'record') or ''
@@ -208,8 +312,8 @@ end
 local function divide(lock)
   local token = lock.whole
   if not token then return end
-  redis.call('HSET', lock.holder, 'token', token, 'record', record_of(lock, token))
-  redis.call('HDEL', lock.holder, 'fence', 'kept')
+  redis.call('HSET', lock.holder, 'token', token, 'record', record_of(lock, token), 'fence', lock.whole_fence)
+  redis.call('HDEL', lock.holder, 'kept')
   redis.call('PEXPIRE', lock.holder, math.max(1, redis.call('PTTL', lock.name)))
   redis.call('SET', lock.name, token, 'KEEPTTL')
   lock.whole = nil
@@ -226,10 +330,58 @@ local function grant(lock, token, record, px)
   return fence
 end
 
--- When a waiter's entry lapses, and its record; 0 if there is no such waiter.
+-- In how many milliseconds the last of several holders lapses; or the first.
+local function lapses_in(lock, place)
+  return tonumber(redis.call('ZRANGE', lock.holders, place, place, 'WITHSCORES')[2]) - now
+end
+
+-- What several holders have lasts as long as the last of them.
+local function expire(lock)
+  local px = lapses_in(lock, -1)
+  redis.call('PEXPIRE', lock.name, px)
+  redis.call('PEXPIRE', lock.holders, px)
+  redis.call('PEXPIRE', lock.holder, px)
+end
+
+-- Makes the only holder, one of ours, the first of several.
+local function widen(lock, token)
+  local left, record, fence, extended_until = redis.call('PTTL', lock.name), record_of(lock, token), hold(lock, token)
+  redis.call('HSET', lock.holder, token, fence .. string.format(' %.0f ', extended_until) .. record)
+  -- Whoever was in it lost the lock when the key went.
+  redis.call('DEL', lock.holders)
+  -- Somebody may have made it persist.
+  redis.call('ZADD', lock.holders, now + (left < 0 and REMEMBERED or math.max(1, left)), token)
+  redis.call('SET', lock.name, token .. '+', 'KEEPTTL')
+  redis.call('HDEL', lock.holder, 'token', 'record', 'fence', 'kept')
+  lock.group, lock.whole = mode(token), nil
+end
+
+-- Grants the lock beside its owner, who lets the entry hold.
+local function join(lock, current, token, record, px)
+  if not lock.group then widen(lock, current) end
+  local fence, ahead = next_fence(lock)
+  redis.call('HSET', lock.holder, token, fence .. ' 0 ' .. record)
+  redis.call('ZADD', lock.holders, now + px, token)
+  expire(lock)
+  remember(lock, fence, ahead)
+  publish('changes', '+', token, lock.name, record)
+  return fence
+end
+
+-- When a waiter's entry lapses, and what follows: its record, after the names of its locks if it wants several. 0 if there is
+-- no such waiter.
+local function waiting(lock, token)
+  local lapses, rest = string.match(redis.call('HGET', lock.waiters, token) or '', '^(%d+) (.*)$')
+  return tonumber(lapses or 0), rest or ''
+end
+
+-- When a waiter's entry lapses, its record, and the names of its locks if it wants several.
 local function waiter(lock, token)
-  local lapses, record = string.match(redis.call('HGET', lock.waiters, token) or '', '^(%d+) (.*)$')
-  return tonumber(lapses or 0), record or ''
+  local lapses, rest = waiting(lock, token)
+  local _, _, several = mode(token)
+  local size, from = string.match(rest, '^(%d+):()')
+  if not several or not size then return lapses, rest, '' end
+  return lapses, string.sub(rest, from + size), string.sub(rest, from, from + size - 1)
 end
 
 local function withdraw(lock, token)
@@ -242,39 +394,182 @@ local function first_waiter(lock)
   while true do
     local first = redis.call('ZRANGE', lock.queue, 0, 0)[1]
     if not first then return nil end
-    local lapses, record = waiter(lock, first)
-    if lapses > now then return first, lapses, record end
+    local lapses, record, names = waiter(lock, first)
+    if lapses > now then return first, lapses, record, names end
     withdraw(lock, first)
   end
 end
 
--- Notifies the first waiter that nothing but a hold of `px` milliseconds is before it.
+-- In how many milliseconds the lock may be free for this waiter if nothing is renewed.
+local function expires_in(lock, token)
+  if not lock.group then return redis.call('PTTL', lock.name) end
+  return lapses_in(lock, mode(token) == 'p' and lock.group == 'p' and 0 or -1)
+end
+
+-- Notifies the first waiter that nothing but a hold of `px` milliseconds is before it, or several of which that is known.
 local function notify_first(lock, px)
   local first = first_waiter(lock)
-  if first then notify(first, '^', px) end
+  if first then notify(first, '^', lock.group and expires_in(lock, first) or px) end
 end
 
--- Grants a free lock to the first waiter, for what is left of the entry's own time.
-local function hand_off(lock)
+-- How many hold the lock that no waiter is ahead of, and the items of the queue in order. `+` is at the end of those that hold
+-- already, although one is ahead of them that allows less.
+local function line(lock, current)
+  local count, items = current and (lock.group and redis.call('ZCARD', lock.holders) or 1) or 0, {}
+  for _, item in ipairs(redis.call('ZRANGE', lock.queue, 0, -1)) do
+    local token = string.match(item, '^(.*)%+$')
+    if not token then
+      items[#items + 1] = item
+    elseif current and holds(lock, current, token) then
+      items[#items + 1], count = item, count - 1
+    else
+      redis.call('ZREM', lock.queue, item)
+    end
+  end
+  return count, items
+end
+
+-- Whether the lock's line lets an entry hold: where it is in it, or else at its end.
+local function lets_hold(lock, current, token)
+  local kind, limit = mode(token)
+  if current and (kind == '' or kind_of(lock, current) ~= kind) then return false end
+  local ahead, items = line(lock, current)
+  for _, item in ipairs(items) do
+    if item == token then break end
+    local is_holder = string.sub(item, -1) == '+'
+    if not is_holder and waiter(lock, item) <= now then
+      withdraw(lock, item)
+    elseif kind == '' or mode(item) ~= kind then
+      return false
+    else
+      ahead = ahead + 1
+      if ahead >= limit then return false end
+    end
+  end
+  return ahead == 0 or ahead < limit
+end
+
+-- Grants the lock to an entry that its line lets hold, which has this place there, or comes last.
+local function admit(lock, current, token, record, px, place)
+  local fence = current and join(lock, current, token, record, px) or grant(lock, token, record, px)
+  if mode(token) == 'p' then
+    -- Who is ahead of it may allow less, and wait.
+    local last = redis.call('ZRANGE', lock.queue, -1, -1, 'WITHSCORES')[2]
+    if last then redis.call('ZADD', lock.queue, place or last + 1, token .. '+') end
+  end
+  return fence
+end
+
+local settle
+
+-- Grants all locks of an entry, whose names these are, if each lets it hold; returns whether they did.
+local function admit_all(token, names)
+  local locks, at, fence = {}, 1, 0
+  while at <= #names do
+    local size, from = string.match(names, '^(%d+):()', at)
+    local other = named(string.sub(names, from, from + size - 1))
+    at = from + size
+    local current = owner(other)
+    local lapses, record = waiter(other, token)
+    if not holds(other, current, token) then
+      if lapses <= now or not lets_hold(other, current, token) then return false end
+      locks[#locks + 1] = { other, current, record, lapses - now }
+    end
+  end
+  if #locks == 0 then return false end
+  for _, item in ipairs(locks) do
+    local other = item[1]
+    fence = admit(other, item[2], token, item[3], item[4], redis.call('ZSCORE', other.queue, token))
+    withdraw(other, token)
+  end
+  notify(token, '+', fence)
+  for _, item in ipairs(locks) do settle(item[1], owner(item[1])) end
+  return true
+end
+
+-- Lets those waiters hold the lock that may: first a free one, and then beside those who have it. Returns the owner.
+function settle(lock, current)
+  local kind = current and kind_of(lock, current)
+  if current and not kind then return current end
   local first, lapses, record = first_waiter(lock)
-  if not first then return false end
-  local fence = grant(lock, first, record, lapses - now)
-  withdraw(lock, first)
-  notify(first, '+', fence)
-  notify_first(lock, lapses - now)
-  return first
+  if not first or (kind and mode(first) ~= kind) then return current end
+  local first_kind, _, has_others = mode(first)
+  if first_kind == '' and not has_others then
+    local fence = grant(lock, first, record, lapses - now)
+    withdraw(lock, first)
+    notify(first, '+', fence)
+    notify_first(lock, lapses - now)
+    return first
+  end
+  local ahead, items = line(lock, current)
+  local any, is_behind, widest = false, false, 0
+  for _, item in ipairs(items) do
+    local _, limit = mode(item)
+    if string.sub(item, -1) ~= '+' then widest = math.max(widest, limit) end
+  end
+  for _, item in ipairs(items) do
+    local its, limit, several = mode(item)
+    if ahead > 0 and ahead >= widest then break end
+    local names
+    lapses, record, names = waiter(lock, item)
+    if string.sub(item, -1) == '+' then
+      if not is_behind then redis.call('ZREM', lock.queue, item) end
+      ahead = ahead + 1
+    elseif lapses <= now then
+      withdraw(lock, item)
+    elseif ahead > 0 and its ~= kind then
+      break
+    else
+      if ahead > 0 and ahead >= limit then
+        is_behind = true
+      elseif several then
+        -- One of its other locks may be such that this client has no right to it.
+        local done, is_admitted = pcall(admit_all, item, names)
+        -- Others may have been let in meanwhile.
+        if done and is_admitted then return settle(lock, owner(lock)) end
+        if not done then return owner(lock) end
+        is_behind = true
+      else
+        local px = lapses - now
+        local fence = current and join(lock, current, item, record, px) or grant(lock, item, record, px)
+        local place = redis.call('ZSCORE', lock.queue, item)
+        withdraw(lock, item)
+        if is_behind and its == 'p' then redis.call('ZADD', lock.queue, place, item .. '+') end
+        current, any = current or item, true
+        notify(item, '+', fence)
+      end
+      if its == '' then break end
+      kind, ahead = its, ahead + 1
+    end
+  end
+  if any then notify_first(lock, redis.call('PTTL', lock.name)) end
+  return current
 end
 
--- The owner of the lock, once a free one is granted to the first waiter.
+-- The lock's owner, once whoever may has it.
 local function current_owner(lock)
-  return owner(lock) or hand_off(lock)
+  return settle(lock, owner(lock))
 end
 
 local function release(lock, token)
   redis.call('DEL', lock.name)
   redis.call('DEL', lock.holder)
   publish('changes', '-', token, lock.name)
-  hand_off(lock)
+  settle(lock, false)
+end
+
+-- Whoever is left of several holders keeps the lock.
+local function release_one(lock, current, token)
+  remove_one(lock, token)
+  publish('changes', '-', token, lock.name)
+  if redis.call('ZCARD', lock.holders) > 0 then
+    expire(lock)
+    return settle(lock, current)
+  end
+  redis.call('DEL', lock.name)
+  redis.call('DEL', lock.holder)
+  lock.group = nil
+  settle(lock, false)
 end
 
 -- The key expires no sooner than after `px` milliseconds.
@@ -282,12 +577,24 @@ local function expire_no_sooner(px, key)
   redis.call('PEXPIRE', key, math.max(px, redis.call('PTTL', key)))
 end
 
+-- One of several holders lapses no sooner than after `px` milliseconds.
+local function lapse_no_sooner(lock, token, px)
+  if now + px <= tonumber(redis.call('ZSCORE', lock.holders, token)) then return end
+  -- First what needs no room.
+  expire_no_sooner(px, lock.name)
+  redis.call('ZADD', lock.holders, now + px, token)
+  expire(lock)
+end
+
 -- Takes the entry out, unless it lapses by itself.
 local function leave(lock, token)
   local current = owner(lock)
-  if current == token then return release(lock, token) end
+  if holds(lock, current, token) then
+    if lock.group then return release_one(lock, current, token) end
+    return release(lock, token)
+  end
   withdraw(lock, token)
-  if not current then hand_off(lock) end
+  settle(lock, current)
 end
 
 -- The hold is over, and the lock stays taken for `px` milliseconds more.
@@ -295,12 +602,23 @@ local function lapse(lock, token, px)
   -- Another token, so that no request for the entry that arrives later can affect it.
   local kept = token .. '.kept'
   local current = owner(lock)
-  if current ~= token and current ~= kept then return 0 end
-  redis.call('PEXPIRE', lock.name, px)
-  divide(lock)
-  redis.call('SET', lock.name, kept, 'PX', px)
-  redis.call('HSET', lock.holder, 'token', kept)
-  redis.call('PEXPIRE', lock.holder, px)
+  local now_held = holds(lock, current, token) and token or holds(lock, current, kept) and kept
+  if not now_held then return 0 end
+  local place = mode(token) == 'p' and redis.call('ZSCORE', lock.queue, now_held .. '+')
+  if lock.group then
+    local fence, record = hold(lock, now_held) or '', record_of(lock, now_held)
+    remove_one(lock, now_held)
+    redis.call('HSET', lock.holder, kept, fence .. ' 0 ' .. record)
+    redis.call('ZADD', lock.holders, now + px, kept)
+    expire(lock)
+  else
+    redis.call('PEXPIRE', lock.name, px)
+    divide(lock)
+    redis.call('SET', lock.name, kept, 'PX', px)
+    redis.call('HSET', lock.holder, 'token', kept)
+    redis.call('PEXPIRE', lock.holder, px)
+  end
+  if place then redis.call('ZADD', lock.queue, place, kept .. '+') end
   publish('changes', '=', token, lock.name, kept)
   notify_first(lock, px)
   return 1
@@ -308,21 +626,26 @@ end
 
 -- The session is closed: an extended hold lapses when its time is over.
 local function close(lock, token)
-  if owner(lock) ~= token then return withdraw(lock, token) end
-  local _, extended_until = hold(lock, token)
+  local current = owner(lock)
+  local _, extended_until = nil, 0
+  if holds(lock, current, token) then _, extended_until = hold(lock, token) end
   if (extended_until or 0) > now then return lapse(lock, token, extended_until - now) end
-  release(lock, token)
+  leave(lock, token)
 end
 
 -- The fence of a hold. If it was forgotten, another one, which is greater.
 local function fence_of(lock, token)
-  local fence = hold(lock, token)
+  local fence, kept = hold(lock, token)
   if fence and #fence <= 16 and string.match(fence, '^%d+$') then return fence end
   local ahead
   fence, ahead = next_fence(lock)
-  divide(lock)
-  redis.call('HSET', lock.holder, 'token', token, 'fence', fence)
-  redis.call('PEXPIRE', lock.holder, math.max(1, redis.call('PTTL', lock.name)))
+  if lock.group then
+    redis.call('HSET', lock.holder, token, fence .. string.format(' %.0f ', kept) .. record_of(lock, token))
+  else
+    divide(lock)
+    redis.call('HSET', lock.holder, 'token', token, 'fence', fence)
+    redis.call('PEXPIRE', lock.holder, math.max(1, redis.call('PTTL', lock.name)))
+  end
   remember(lock, fence, ahead)
   return fence
 end
@@ -331,32 +654,66 @@ end
 -- poll; or gone.
 local function state(lock, token, is_known)
   local current = current_owner(lock)
-  if current == token then return { 'held', is_known and '0' or fence_of(lock, token) } end
-  if waiter(lock, token) <= now then return { 'gone' } end
+  if holds(lock, current, token) then return { 'held', is_known and '0' or fence_of(lock, token) } end
+  if waiting(lock, token) <= now then return { 'gone' } end
   if not redis.call('ZSCORE', lock.queue, token) then
     -- The queue was deleted by hand, or evicted. The client has to enter again: nobody would call this entry.
     withdraw(lock, token)
     return { 'gone' }
   end
-  local ours = hold(lock, current) and 1 or 0
+  local first, lapses = first_waiter(lock)
+  if first ~= token then
+    -- Perhaps nothing but the first waiter keeps it from holding: when that one lapses, it has to look.
+    local is_next = not current or kind_of(lock, current) == mode(token)
+    is_next = is_next and redis.call('ZRANGE', lock.queue, 1, 1)[1] == token
+    return { 'queued', is_next and 1 or 0, 1, lapses - now, '' }
+  end
+  -- It waits for another of its locks.
+  if not current then return { 'queued', 0, 1, -1, '' } end
+  local ours = is_ours(lock, current)
   -- Of a holder that is none of ours, what tells it from the next one.
-  local mark = ours == 1 and '' or string.sub(current, 1, 64)
-  return { 'queued', first_waiter(lock) == token and 1 or 0, ours, redis.call('PTTL', lock.name), mark }
+  return { 'queued', 1, ours and 1 or 0, expires_in(lock, token), ours and '' or string.sub(current, 1, 64) }
 end
 
 local function renew(lock, token, px)
   local current = owner(lock)
-  if current == token then
-    expire_no_sooner(px, lock.name)
-    if not lock.whole then expire_no_sooner(px, lock.holder) end
+  if holds(lock, current, token) then
+    if lock.group then
+      lapse_no_sooner(lock, token, px)
+    else
+      expire_no_sooner(px, lock.name)
+      if not lock.whole then expire_no_sooner(px, lock.holder) end
+    end
     return { 'held' }
   end
-  local lapses, record = waiter(lock, token)
+  local lapses, rest = waiting(lock, token)
   if lapses == 0 then return { 'gone' } end
   expire_no_sooner(px, lock.queue)
   expire_no_sooner(px, lock.waiters)
-  redis.call('HSET', lock.waiters, token, string.format('%.0f ', now + px) .. record)
-  return { (current or hand_off(lock)) == token and 'held' or 'queued' }
+  redis.call('HSET', lock.waiters, token, string.format('%.0f ', now + px) .. rest)
+  return { holds(lock, settle(lock, current), token) and 'held' or 'queued' }
+end
+
+-- Puts the entry at the end of the queue, with the names of its locks if it wants several.
+local function queue(lock, token, record, px, names)
+  divide(lock)
+  if waiting(lock, token) == 0 then
+    local last = redis.call('ZRANGE', lock.queue, -1, -1, 'WITHSCORES')[2]
+    redis.call('ZADD', lock.queue, (last or 0) + 1, token)
+  end
+  redis.call('HSET', lock.waiters, token, string.format('%.0f ', now + px) .. names .. record)
+  expire_no_sooner(px, lock.queue)
+  expire_no_sooner(px, lock.waiters)
+end
+
+-- That the lock is not free, with whoever is first in its line.
+local function busy(lock, current)
+  if not current then
+    local _, _, record = first_waiter(lock)
+    return { 'busy', record or false, -1, '' }
+  end
+  local known = record_of(lock, lock.group and redis.call('ZRANGE', lock.holders, 0, 0)[1] or current)
+  return { 'busy', known, redis.call('PTTL', lock.name), not known and foreign(lock) or '' }
 end
 
 -- What `work` returns for the number of each lock. What the server refuses for one of them is reported for that one alone.
@@ -390,36 +747,76 @@ end
 
 local commands = {}
 
--- enter TTL refuse|queue LOOK VALUE: acquires the lock, or enters the queue
+-- enter TTL refuse|queue LOOK TOKEN RECORD: acquires the lock, or enters the queue
 function commands.enter()
-  local lock, px, when_busy = lock(1), tonumber(ARGV[4]), ARGV[5]
-  local token, record = string.match(ARGV[7], '^([^\n]*)\n(.*)$')
+  local lock, px, when_busy, token, record = lock(1), tonumber(ARGV[4]), ARGV[5], ARGV[7], ARGV[8]
   local current = current_owner(lock)
-  if not current then return { 'held', grant(lock, token, record, px) } end
-  if current == token then return state(lock, token) end
+  if holds(lock, current, token) then return state(lock, token) end
+  if waiting(lock, token) == 0 and lets_hold(lock, current, token) then
+    return { 'held', admit(lock, current, token, record, px) }
+  end
   if when_busy == 'refuse' then
     withdraw(lock, token)
-    local known = record_of(lock, current)
-    return { 'busy', known, redis.call('PTTL', lock.name), not known and foreign(lock) or '' }
+    return busy(lock, current)
   end
-  divide(lock)
-  if waiter(lock, token) == 0 then
-    local last = redis.call('ZRANGE', lock.queue, -1, -1, 'WITHSCORES')[2]
-    redis.call('ZADD', lock.queue, (last or 0) + 1, token)
-  end
-  redis.call('HSET', lock.waiters, token, string.format('%.0f ', now + px) .. record)
-  expire_no_sooner(px, lock.queue)
-  expire_no_sooner(px, lock.waiters)
+  queue(lock, token, record, px, '')
   return state(lock, token)
+end
+
+-- enter_all TTL refuse|queue LOOK TOKEN RECORD: acquires all locks at once, or enters all queues; the state in each
+function commands.enter_all()
+  local px, when_busy, token, record, locks = tonumber(ARGV[4]), ARGV[5], ARGV[7], ARGV[8], {}
+  local function states()
+    local replies = { 'several' }
+    for number, lock in ipairs(locks) do replies[number + 1] = state(lock, token) end
+    return replies
+  end
+  local held, queued, names = 0, 0, ''
+  for number, name in ipairs(KEYS) do
+    locks[number] = lock(number)
+    names = names .. #name .. ':' .. name
+    current_owner(locks[number])
+  end
+  for _, lock in ipairs(locks) do
+    if holds(lock, owner(lock), token) then
+      held = held + 1
+    elseif waiting(lock, token) > now and redis.call('ZSCORE', lock.queue, token) then
+      queued = queued + 1
+    end
+  end
+  if held == #KEYS or (held + queued == #KEYS and when_busy == 'queue') then return states() end
+  -- One of them may have been taken away: all begin anew, at the same moment.
+  if held + queued > 0 then
+    for _, lock in ipairs(locks) do leave(lock, token) end
+  end
+  local currents, blocked = {}, nil
+  for number, lock in ipairs(locks) do
+    currents[number] = owner(lock)
+    if not blocked and not lets_hold(lock, currents[number], token) then blocked = number end
+  end
+  if blocked and when_busy == 'refuse' then return busy(locks[blocked], currents[blocked]) end
+  for number, lock in ipairs(locks) do
+    if blocked then
+      queue(lock, token, record, px, #names .. ':' .. names)
+    else
+      admit(lock, currents[number], token, record, px)
+    end
+  end
+  return states()
 end
 
 -- leave TOKEN: takes the entry out, whatever it does
 function commands.leave()
-  local lock, token = lock(1), ARGV[4]
-  leave(lock, token)
-  leave(lock, token .. '.kept')
+  for number = 1, #KEYS do
+    local lock, token = lock(number), ARGV[4]
+    leave(lock, token)
+    leave(lock, token .. '.kept')
+  end
   return 1
 end
+
+-- leave_all TOKEN: takes the entry out of all its locks, whatever it does
+commands.leave_all = commands.leave
 
 -- poll 0 TOKEN|=TOKEN…: the state of each entry; `=` of one whose fence is known if it holds
 function commands.poll()
@@ -454,49 +851,88 @@ function commands.renew()
   end)
 end
 
--- extend PX TOKEN: the lock stays taken for so long even if its holder dies, or closes its session
+-- Whether each lock is held by the entry with one of these tokens.
+local function all_held(token, other)
+  for number = 1, #KEYS do
+    local lock = lock(number)
+    local current = owner(lock)
+    if not holds(lock, current, token) and not holds(lock, current, other) then return false end
+  end
+  return true
+end
+
+-- extend PX TOKEN: the locks stay taken for so long even if their holder dies, or closes its session
 function commands.extend()
-  local lock, px, token = lock(1), tonumber(ARGV[4]), ARGV[5]
-  if owner(lock) ~= token then return 0 end
-  divide(lock)
-  redis.call('HSET', lock.holder, 'kept', string.format('%.0f', now + px))
-  expire_no_sooner(px, lock.name)
-  expire_no_sooner(px, lock.holder)
+  local px, token = tonumber(ARGV[4]), ARGV[5]
+  if not all_held(token, token) then return 0 end
+  for number = 1, #KEYS do
+    local lock = lock(number)
+    owner(lock)
+    local fence, until_then = hold(lock, token), string.format('%.0f', now + px)
+    if lock.group then
+      redis.call('HSET', lock.holder, token, fence .. ' ' .. until_then .. ' ' .. record_of(lock, token))
+      lapse_no_sooner(lock, token, px)
+    else
+      divide(lock)
+      redis.call('HSET', lock.holder, 'kept', until_then)
+      expire_no_sooner(px, lock.name)
+      expire_no_sooner(px, lock.holder)
+    end
+  end
   return 1
 end
 
--- lapse PX TOKEN: the hold is over, and its lock free only after so long
+-- lapse PX TOKEN: the hold is over, and its locks are free only after so long
 function commands.lapse()
-  return lapse(lock(1), ARGV[5], tonumber(ARGV[4]))
-end
-
--- force_release VALUE: releases the lock by force if its key still has this value, which the client knows for a token;
--- with an empty one, if it is Redisson's
-function commands.force_release()
-  local lock, value = lock(1), ARGV[4]
-  if owner(lock) ~= value or (value == '' and foreign(lock) ~= 'redisson') then return 0 end
-  if hold(lock, value) then notify(value, '-') end
-  release(lock, value)
+  if not all_held(ARGV[5], ARGV[5] .. '.kept') then return 0 end
+  for number = 1, #KEYS do lapse(lock(number), ARGV[5], tonumber(ARGV[4])) end
   return 1
 end
 
--- inspect: for each lock its value, its PTTL, the holder's record, the waiters' records in order, and what the key is if
--- it is none of ours
+-- force_release VALUE FENCE: releases the lock by force if its key still has this value, which the client knows for a token;
+-- with an empty one, if it is Redisson's. With a fence only the holder that has it. Returns how many it were.
+function commands.force_release()
+  local lock, value, fence = lock(1), ARGV[4], ARGV[5]
+  local current = owner(lock)
+  if current ~= value or (value == '' and foreign(lock) ~= 'redisson') then return 0 end
+  local holders = lock.group and redis.call('ZRANGE', lock.holders, 0, -1) or { current }
+  local count = 0
+  for _, token in ipairs(holders) do
+    if fence == '' or hold(lock, token) == fence then
+      if hold(lock, token) then notify(token, '-') end
+      if lock.group then release_one(lock, current, token) else release(lock, token) end
+      count = count + 1
+    end
+  end
+  return count
+end
+
+-- inspect: for each lock the time, its value, its PTTL; of each holder of ours its token, its record, its fence and when it
+-- lapses; the waiters' records in order, each with when it lapses; and what the key is if it is none of ours
 function commands.inspect()
   return each(function(number)
     local lock = lock(number)
-    local current, waiters, left = owner(lock), {}, SHOWN_BYTES
+    local current, holders, waiters, left = owner(lock), {}, {}, SHOWN_BYTES
+    local function shown(record)
+      local is_shown = #record <= math.min(left, LONGEST_RECORD)
+      left = left - (is_shown and #record or 0)
+      return is_shown and record or 'too long'
+    end
+    local ends = redis.call('PTTL', lock.name)
+    if lock.group then
+      local all = redis.call('ZRANGE', lock.holders, 0, SHOWN - 1, 'WITHSCORES')
+      for at = 1, #all, 2 do
+        holders[#holders + 1] = { all[at], shown(record_of(lock, all[at])), hold(lock, all[at]) or '', all[at + 1] - now }
+      end
+    elseif current and hold(lock, current) then
+      holders[1] = { current, record_of(lock, current), hold(lock, current), ends }
+    end
     for _, token in ipairs(redis.call('ZRANGE', lock.queue, 0, SHOWN - 1)) do
       local lapses, record = waiter(lock, token)
-      if lapses > now then
-        local is_shown = #record <= math.min(left, LONGEST_RECORD)
-        waiters[#waiters + 1] = is_shown and record or 'too long'
-        left = left - (is_shown and #record or 0)
-      end
+      if lapses > now then waiters[#waiters + 1] = { shown(record), lapses - now } end
     end
-    local known = current and record_of(lock, current)
-    local kind = current and not known and foreign(lock) or ''
-    return { current, redis.call('PTTL', lock.name), known, waiters, kind }
+    local kind = current and #holders == 0 and foreign(lock) or ''
+    return { now, current, ends, holders, waiters, kind }
   end)
 end
 

@@ -9,6 +9,7 @@ use super::shared::Shared;
 use crate::contract::{Entry, Renewal, Uncovered};
 use crate::values::error::{Error, ErrorKind};
 use crate::world::clock::Moment;
+use redis::Value;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     number: u64,
-    lock: String,
+    locks: Vec<String>,
     token: String,
     action: Action,
     /// Until when the key of a held lock lasts, as far as that is known.
@@ -174,11 +175,17 @@ async fn send(
     limit: Duration,
 ) -> Result<Vec<Result<Renewed, Error>>, Error> {
     let times = format!("{}/{}", milliseconds(shared.ttl), milliseconds(length));
-    let each =
-        |item: &Item| each::Item { lock: item.lock.clone(), argument: format!("{}{}", item.action.sign(), item.token) };
-    let all: Vec<each::Item> = items.iter().map(each).collect();
-    let replies = each::run(&shared.client, limit, "renew", &times, &all).await?;
-    Ok(replies.into_iter().map(|reply| reply.and_then(|value| reply::renewed(&value))).collect())
+    let each = |item: &Item| each::Items {
+        locks: item.locks.clone(),
+        argument: format!("{}{}", item.action.sign(), item.token),
+    };
+    let all: Vec<each::Items> = items.iter().map(each).collect();
+    let replies = each::run_for_each(&shared.client, limit, "renew", &times, &all).await?;
+    // The worst of the locks of an entry is what became of it.
+    let of_entry = |replies: Vec<Result<Value, Error>>| {
+        replies.into_iter().try_fold(Renewed::Held, |all, reply| Ok(all.max(reply::renewed(&reply?)?)))
+    };
+    Ok(replies.into_iter().map(of_entry).collect())
 }
 
 impl Action {
@@ -200,8 +207,8 @@ impl Action {
 
 impl Item {
     fn new(shared: &Shared, entry: &Entry, action: Action, lasts_until: Option<Moment>) -> Result<Self, Error> {
-        let (lock, token) = (shared.lock(entry)?, shared.token(entry));
-        Ok(Self { number: entry.number, lock, token, action, lasts_until })
+        let (locks, token) = (shared.locks(entry)?, shared.token(entry));
+        Ok(Self { number: entry.number, locks, token, action, lasts_until })
     }
 }
 

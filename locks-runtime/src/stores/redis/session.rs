@@ -67,7 +67,7 @@ impl AsyncSession for RedisSession {
             state.note(Status::Leaving);
             state.is_unqueued
         });
-        let part = Part { lock: self.0.lock(&entry)?, work: Work::Leave { token: self.0.token(&entry) } };
+        let part = Part::new(self.0.locks(&entry)?, Work::Leave { token: self.0.token(&entry) });
         let response = match is_unqueued {
             Some(true) => batch::carry_out(&self.0.client, part).await,
             _ => batch::alone(&self.0.client, &part, false).await,

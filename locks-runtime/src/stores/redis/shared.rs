@@ -73,17 +73,17 @@ impl Shared {
         self.renewed_at.advance(sent);
     }
 
-    /// The name of the entry's lock in the store.
-    pub(super) fn lock(&self, entry: &Entry) -> Result<String, Error> {
-        names::lock(&self.client.config.namespace, &entry.key)
+    /// The names of the entry's locks in the store.
+    pub(super) fn locks(&self, entry: &Entry) -> Result<Vec<String>, Error> {
+        entry.keys().map(|key| names::lock(&self.client.config.namespace, key)).collect()
     }
 
     pub(super) fn token(&self, entry: &Entry) -> String {
         names::token(self.client.id, self.id, entry)
     }
 
-    /// Runs a command of the script on one lock.
-    pub(super) async fn run(&self, command: &'static str, lock: String, arguments: Vec<Vec<u8>>) -> Response {
-        self.client.run(&Request { command, locks: vec![lock], arguments }).await
+    /// Runs a command of the script on these locks.
+    pub(super) async fn run(&self, command: &'static str, locks: Vec<String>, arguments: Vec<Vec<u8>>) -> Response {
+        self.client.run(&Request { command, locks, arguments }).await
     }
 }

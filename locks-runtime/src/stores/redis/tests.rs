@@ -3,7 +3,7 @@
 use super::notification::{self, Notification};
 use super::reply::{self, EntryReply};
 use super::{client, names};
-use crate::contract::Scope;
+use crate::contract::{Grant, Scope};
 use crate::values::error::ErrorKind;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
@@ -13,8 +13,19 @@ use std::time::Duration;
 
 /// A word of the script's, or anything.
 fn leaf() -> impl Strategy<Value = Value> {
-    let words =
-        vec!["held", "queued", "busy", "gone", "1", "0", "-1", "18446744073709551615", "18446744073709551616", ""];
+    let words = vec![
+        "held",
+        "several",
+        "queued",
+        "busy",
+        "gone",
+        "1",
+        "0",
+        "-1",
+        "18446744073709551615",
+        "18446744073709551616",
+        "",
+    ];
     prop_oneof![
         4 => prop::sample::select(words).prop_map(|word| Value::BulkString(word.into())),
         2 => prop_oneof![Just(1), Just(0), Just(-1), Just(-2), Just(i64::MIN), Just(i64::MAX), any::<i64>()].prop_map(Value::Int),
@@ -53,21 +64,15 @@ proptest! {
     /// Nothing but the script's own word with a fence is ever a hold.
     #[test]
     fn only_held_with_a_fence_is_a_hold(value in value()) {
-        if let Ok(EntryReply::Held(fence)) = reply::entry(&value) {
-            let Value::Array(items) = &value else { panic!("{value:?}") };
-            let word = |item| reply::bytes(item).and_then(|bytes| std::str::from_utf8(bytes).ok());
-            let is_fence = match &items[1] {
-                Value::Int(number) => u64::try_from(*number) == Ok(fence),
-                item => word(item).and_then(|word| word.parse().ok()) == Some(fence),
-            };
-            prop_assert!(items.len() == 2 && word(&items[0]) == Some("held") && is_fence, "{value:?}");
+        if let Ok(EntryReply::Held(grant)) = reply::entry(&value) {
+            super::fuzz::assert_held(&value, grant);
         }
     }
 
     #[test]
     fn a_fence_of_any_size_is_read_back(fence: u64) {
         let held = Value::Array(vec![Value::BulkString(b"held".to_vec()), Value::BulkString(fence.to_string().into())]);
-        prop_assert_eq!(reply::entry(&held).unwrap(), EntryReply::Held(fence));
+        prop_assert_eq!(reply::entry(&held).unwrap(), EntryReply::Held(Grant::new(fence)));
     }
 
     #[test]
@@ -81,8 +86,8 @@ proptest! {
     #[test]
     fn any_key_in_the_store_belongs_to_one_lock_or_to_none(
         namespace in "[a-z{}:]{0,4}",
-        key in "\\PC{1,12}|\\{?[a-z{}]{1,5}\\}?:?(fence|holder|queue|waiters)?",
-        end in prop::sample::select(vec!["fence", "holder", "queue", "waiters"]),
+        key in "\\PC{1,12}|\\{?[a-z{}]{1,5}\\}?:?(fence|holder|holders|queue|waiters)?",
+        end in prop::sample::select(vec!["fence", "holder", "holders", "queue", "waiters"]),
     ) {
         let all = Scope::Prefix(String::new());
         let _ = names::key_of_related(&namespace, &all, &key);
@@ -125,8 +130,8 @@ fn a_hold_whose_fence_cannot_be_read_is_refused() {
 
 #[test]
 fn a_lock_without_a_record_is_shown_as_it_is() {
-    let odd =
-        reply::LockReply { owner: Some(b"x".into()), record: Some(b"\xff".into()), ..reply::LockReply::default() };
+    let holders = vec![reply::HolderReply { record: b"\xff".into(), ..reply::HolderReply::default() }];
+    let odd = reply::LockReply { owner: Some(b"x".into()), holders, ..reply::LockReply::default() };
     assert!(!odd.holder("k").unwrap().is_known());
     assert!(!Holder::from_json(b"{\"v\":0}").is_known());
 }

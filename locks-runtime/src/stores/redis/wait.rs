@@ -30,7 +30,10 @@ pub(super) async fn wait_turn(shared: &Shared, entry: &Entry) -> Result<Grant, E
     let is_decided = |status: &Status| !matches!(status, Status::Requested | Status::Queued);
     let decided = status.wait_for(is_decided).await.map(|status| *status);
     match decided {
-        Ok(Status::Held(fence)) => Ok(Grant::new(fence)),
+        Ok(Status::Held(fence)) => {
+            let known = shared.entries.ledger.get(entry.number, |state| state.grant()).flatten();
+            Ok(known.unwrap_or_else(|| Grant::new(fence)))
+        }
         Ok(Status::Leaving | Status::Lapsing) => Err(Error::lost(error::WITHDRAWN)),
         Ok(_) => Err(Error::lost(error::ENTRY_GONE)),
         // It left, or the session was closed.

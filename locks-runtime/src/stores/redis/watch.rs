@@ -143,8 +143,8 @@ impl Watcher {
         };
         let mut changes = Vec::new();
         for (key, found) in found {
-            let hold = self.hold(&key, found);
-            changes.extend(self.holders.update(&key, hold));
+            let holds = self.holds(&key, &found);
+            changes.extend(self.holders.update(&key, holds));
         }
         let any = !changes.is_empty();
         self.report(changes).await;
@@ -176,14 +176,26 @@ impl Watcher {
             (Scope::Prefix(_), Some(known)) => inspect::read(client, &known).await?,
             (scope, _) => inspect::read_all(client, scope).await?,
         };
-        let held = |(key, found): (Key, LockReply)| self.hold(&key, found).map(|hold| (key, hold));
-        let now: BTreeMap<_, _> = found.into_iter().filter_map(held).collect();
-        Ok(self.holders.replace(now))
+        let now: BTreeMap<Key, _> = found
+            .into_iter()
+            .map(|(key, found)| {
+                let holds = self.holds(&key, &found);
+                (key, holds)
+            })
+            .collect();
+        let gone: Vec<Key> = self.holders.keys().filter(|key| !now.contains_key(*key)).cloned().collect();
+        let mut changes: Vec<Change> = gone.iter().flat_map(|key| self.holders.update(key, None)).collect();
+        for (key, holds) in now {
+            changes.extend(self.holders.update(&key, holds));
+        }
+        Ok(changes)
     }
 
-    fn hold(&self, key: &Key, found: LockReply) -> Option<(Vec<u8>, Holder)> {
-        let holder = inspect::holder(&self.subscription.client, key, &found)?;
-        Some((names::hold(&found.owner?).to_vec(), holder))
+    /// Who holds the lock, each with what tells it from others.
+    fn holds(&self, key: &Key, found: &LockReply) -> Vec<(Vec<u8>, Holder)> {
+        let Ok(name) = names::lock(&self.subscription.client.config.namespace, key) else { return Vec::new() };
+        let holds = found.ids_and_holders(&name).into_iter();
+        holds.map(|(id, holder)| (names::hold(&id).to_vec(), holder)).collect()
     }
 
     async fn report(&self, changes: Vec<Change>) {

@@ -20,7 +20,7 @@ pub(super) enum Kind {
 pub(super) fn kind(command: &str) -> Option<Kind> {
     Some(match command {
         "GET" | "MGET" | "GETRANGE" | "STRLEN" | "EXISTS" | "TYPE" | "PTTL" | "HGET" | "HMGET" | "HGETALL" | "HLEN"
-        | "HSTRLEN" | "ZRANGE" | "ZSCORE" | "KEYS" => Kind::Read,
+        | "HSTRLEN" | "ZCARD" | "ZRANGE" | "ZRANGEBYSCORE" | "ZSCORE" | "KEYS" => Kind::Read,
         "DEL" | "PEXPIRE" | "HDEL" | "ZREM" => Kind::Write,
         "SET" | "INCRBY" | "HSET" | "ZADD" => Kind::Grow,
         _ => return None,
@@ -61,7 +61,7 @@ fn apply(keys: &mut Keyspace, command: &str, arguments: &[Bytes]) -> Result<Repl
         }
         ("SET", [value, options @ ..]) => set(keys, key, value, options),
         ("HGET" | "HMGET" | "HGETALL" | "HLEN" | "HSTRLEN" | "HSET" | "HDEL", _) => hash(keys, command, key, rest),
-        ("ZADD" | "ZREM" | "ZRANGE" | "ZSCORE", _) => sorted(keys, command, key, rest),
+        ("ZADD" | "ZCARD" | "ZREM" | "ZRANGE" | "ZRANGEBYSCORE" | "ZSCORE", _) => sorted(keys, command, key, rest),
         _ => panic!("the model has no {command} with {} arguments", arguments.len()),
     }
 }
@@ -177,6 +177,12 @@ fn sorted(keys: &mut Keyspace, command: &str, key: &[u8], rest: &[Bytes]) -> Res
         ("ZSCORE", [member]) => {
             let known = members.iter().find(|(_, known)| known == member);
             known.map_or(Reply::Nil, |(score, _)| Reply::text(score.to_string()))
+        }
+        ("ZCARD", []) => size(members.len()),
+        ("ZRANGEBYSCORE", [from, to]) if from == b"-inf" => {
+            let to: f64 = parsed(to).ok_or("ERR min or max is not a float")?;
+            let inside = members.iter().filter(|(score, _)| *score <= to);
+            Reply::Array(inside.map(|(_, member)| Reply::Bulk(member.clone())).collect())
         }
         ("ZREM", [member]) => {
             let known = members.iter().any(|(_, known)| known == member);

@@ -63,7 +63,7 @@ impl RedisState {
         if let [_, _, count, rest @ ..] = request
             && let Some(arguments) = number(count).and_then(|count| rest.get(usize::try_from(count).ok()?..))
             && let [command, _, _, ttl, ..] = arguments
-            && command == b"enter"
+            && (command == b"enter" || command == b"enter_all")
         {
             self.longest = self.longest.max(number(ttl).unwrap_or(0));
         }
@@ -115,17 +115,26 @@ impl RedisState {
         }
     }
 
-    fn holder(&self, key: &str) -> Option<QueuedEntry> {
-        let value = self.text(key)?;
+    fn holders(&self, key: &str) -> Vec<QueuedEntry> {
+        let Some(value) = self.text(key) else { return Vec::new() };
         if let Some((id, record)) = value.split_once('\n') {
             // A hold in one piece.
-            return Some(QueuedEntry { name: name_in(record.as_bytes()), id: id.to_owned() });
+            return vec![QueuedEntry { name: name_in(record.as_bytes()), id: id.to_owned() }];
+        }
+        let related = format!("{{{key}}}:holder");
+        if value.ends_with('+')
+            && let Some(Value::Sorted(members)) = self.server.keys.value(format!("{{{key}}}:holders").as_bytes())
+        {
+            let name = |token: &Bytes| self.field(&related, token).map(|held| name_in(held)).unwrap_or_default();
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds are exact")]
+            let living = members.iter().filter(|(lapses, _)| *lapses > self.server.now() as f64);
+            let entry = |token| QueuedEntry { name: name(token), id: String::from_utf8_lossy(token).into_owned() };
+            return living.map(|(_, token)| entry(token)).collect();
         }
         let id = value;
-        let related = format!("{{{key}}}:holder");
         let is_ours = self.field(&related, b"token").is_some_and(|token| *token == id.as_bytes());
         let record = self.field(&related, b"record").filter(|_| is_ours);
-        Some(QueuedEntry { name: record.map(|record| name_in(record)).unwrap_or_default(), id })
+        vec![QueuedEntry { name: record.map(|record| name_in(record)).unwrap_or_default(), id }]
     }
 
     fn waiters(&self, key: &str) -> Vec<QueuedEntry> {
@@ -146,7 +155,7 @@ impl RedisState {
 
 impl State for RedisState {
     fn queue(&self, key: &str) -> Vec<QueuedEntry> {
-        self.holder(key).into_iter().chain(self.waiters(key)).collect()
+        self.holders(key).into_iter().chain(self.waiters(key)).collect()
     }
 
     /// Everything but the one fence that stays, and what shows for some seconds that somebody has watched.

@@ -98,20 +98,29 @@ impl Steps {
         let count = if random.chance(40) { 1 + random.index(4) } else { 1 };
         let locks: Vec<&str> = (0..count).map(|_| random.pick(&LOCKS)).collect();
         let mut one = vec![random.pick(&LOCKS)];
-        let (command, arguments) = match random.below(17) {
+        let (command, arguments) = match random.below(21) {
             0..4 => {
-                let value = value(random);
-                ("enter", vec![px, random.pick(&["refuse", "queue", "queue"]).to_owned(), look(random), value])
+                let when_busy = random.pick(&["refuse", "queue", "queue"]).to_owned();
+                ("enter", vec![px, when_busy, look(random), token(random), record(random)])
             }
             13 => {
                 // Several have different locks.
                 one = some_locks(random);
-                let values = one.iter().map(|_| value(random)).collect::<Vec<_>>();
+                let values = one.iter().flat_map(|_| [token(random), record(random)]).collect::<Vec<_>>();
                 ("enter", [px, "queue".to_owned(), look(random)].into_iter().chain(values).collect())
             }
             14 | 15 => {
                 one = some_locks(random);
                 ("leave", one.iter().map(|_| token(random)).collect())
+            }
+            17..20 => {
+                one = vec!["a", "b/c"];
+                let when_busy = random.pick(&["refuse", "queue", "queue"]).to_owned();
+                ("enter_all", vec![px, when_busy, look(random), token_of(random, &OF_SEVERAL), record(random)])
+            }
+            20 => {
+                one = vec!["a", "b/c"];
+                ("leave_all", vec![token_of(random, &OF_SEVERAL)])
             }
             4..6 => {
                 one = locks;
@@ -127,14 +136,17 @@ impl Steps {
                 ("renew", [format!("{px}/{longer}")].into_iter().chain(one.iter().map(|_| item(random))).collect())
             }
             9 => ("extend", vec![px, token(random)]),
+            10 if random.chance(30) => {
+                one = vec!["a", "b/c"];
+                (random.pick(&["extend", "lapse"]), vec![px, token_of(random, &OF_SEVERAL)])
+            }
             10 => ("lapse", vec![px, token(random)]),
-            11 => (
-                "force_release",
-                vec![random.pick(&["", "foreign"]).to_owned()]
-                    .into_iter()
-                    .map(|value| if random.chance(60) { token(random) } else { value })
-                    .collect(),
-            ),
+            11 => ("force_release", {
+                let value = random.pick(&["", "foreign"]).to_owned();
+                let owner = if random.chance(60) { token(random) } else { value };
+                let group = if random.chance(40) { "+" } else { "" };
+                vec![format!("{owner}{group}"), random.pick(&["", "", "1763733600000000"]).to_owned()]
+            }),
             12 => {
                 one = locks;
                 ("inspect", [String::new()].into_iter().chain(one.iter().map(|_| String::new())).collect())
@@ -158,7 +170,7 @@ impl Steps {
     fn stranger(&mut self) -> Vec<Vec<u8>> {
         let random = &mut self.random;
         let (lock, px) = (random.pick(&LOCKS), random.pick(&LONG).to_string());
-        let related = format!("{{{lock}}}:{}", random.pick(&["fence", "holder", "queue", "waiters"]));
+        let related = format!("{{{lock}}}:{}", random.pick(&["fence", "holder", "holders", "queue", "waiters"]));
         match random.below(12) {
             0 | 1 => words(&["SET", lock, "foreign", "NX", "PX", &px]),
             2 => words(&["SET", lock, "foreign"]),
@@ -208,9 +220,19 @@ impl Change {
 /// In the place of the script's name, which each server has its own of.
 pub(crate) const SCRIPT_NAME: &str = "(script)";
 
+/// What an entry wants, by the end of its token.
+const WANTS: [&str; 8] = ["", "", "", ".s", ".s", ".p2", ".p2", ".p3"];
+const OF_SEVERAL: [&str; 4] = [".m", ".m", ".sm", ".p2m"];
+
 fn token(random: &mut Random) -> String {
+    if random.chance(10) { token_of(random, &OF_SEVERAL) } else { token_of(random, &WANTS) }
+}
+
+fn token_of(random: &mut Random, wants: &[&str]) -> String {
     let kept = if random.chance(5) { ".kept" } else { "" };
-    format!("{}.0000000000000007.{}{kept}", random.pick(&CLIENTS), 1 + random.below(3))
+    // Of each number one kind, so that requests meet the same entry again.
+    let number = random.index(wants.len());
+    format!("{}.0000000000000007.{}{}{kept}", random.pick(&CLIENTS), 1 + number, wants[number])
 }
 
 /// Below which fence the script looks at the clock.
@@ -220,11 +242,6 @@ fn look(random: &mut Random) -> String {
 
 fn some_locks(random: &mut Random) -> Vec<&'static str> {
     if random.chance(70) { vec!["a", "b/c"] } else { vec![random.pick(&LOCKS)] }
-}
-
-/// Of a hold in one piece: its token, and its record.
-fn value(random: &mut Random) -> String {
-    format!("{}\n{}", token(random), record(random))
 }
 
 fn record(random: &mut Random) -> String {

@@ -23,12 +23,12 @@ fn a_waiters_write_stops_renewals_at_maxmemory() {
                 "    local done, reply = true, work(number, ARGV[4 + number])",
             ),
             (
-                "  expire_no_sooner(px, lock.queue)\n  expire_no_sooner(px, lock.waiters)\n  redis.call('HSET', lock.waiters, token, string.format('%.0f ', now + px) .. record)\n  return { (current",
-                "  redis.call('HSET', lock.waiters, token, string.format('%.0f ', now + px) .. record)\n  return { (current",
+                "  expire_no_sooner(px, lock.queue)\n  expire_no_sooner(px, lock.waiters)\n  redis.call('HSET', lock.waiters, token, string.format('%.0f ', now + px) .. rest)\n  return { holds",
+                "  redis.call('HSET', lock.waiters, token, string.format('%.0f ', now + px) .. rest)\n  return { holds",
             ),
             (
-                "  if current == token then\n    expire_no_sooner(px, lock.name)",
-                "  if current == token then\n    redis.call('SET', lock.name, token, 'PX', px)",
+                "    else\n      expire_no_sooner(px, lock.name)",
+                "    else\n      redis.call('SET', lock.name, token, 'PX', px)",
             ),
             (
                 "        redis.call('PEXPIRE', KEYS[number], held_px)",
@@ -44,8 +44,8 @@ fn a_release_that_does_not_compare() {
     assert_found(
         "+bad",
         &[(
-            "  if current == token then return release(lock, token) end",
-            "  if current then return release(lock, token) end",
+            "  if holds(lock, current, token) then\n    if lock.group then return release_one",
+            "  if current then\n    if lock.group then return release_one",
         )],
     );
 }
@@ -75,8 +75,8 @@ fn a_renewal_that_does_not_compare() {
         "+bad +strangers",
         &[
             (
-                "  if current == token then\n    expire_no_sooner(px, lock.name)",
-                "  if current then\n    expire_no_sooner(px, lock.name)",
+                "  if holds(lock, current, token) then\n    if lock.group then\n      lapse",
+                "  if current then\n    if lock.group then\n      lapse",
             ),
             (
                 "      local is_whole = string.sub(value, 1, #token + 1) == token .. '\\n'\n      if sign",
@@ -92,8 +92,8 @@ fn a_hand_off_for_too_short() {
     assert_found(
         "+events",
         &[(
-            "  local fence = grant(lock, first, record, lapses - now)",
-            "  local fence = grant(lock, first, record, 500)",
+            "    local fence = grant(lock, first, record, lapses - now)",
+            "    local fence = grant(lock, first, record, 500)",
         )],
     );
 }
@@ -107,7 +107,7 @@ fn a_fence_that_follows_the_clock_alone() {
 /// The next in the queue is not notified.
 #[test]
 fn a_hand_off_without_a_notification() {
-    assert_found("-bad -events -stops", &[("  notify(first, '+', fence)\n", "")]);
+    assert_found("-bad -events -stops", &[("    notify(first, '+', fence)\n", "")]);
 }
 
 /// The lock is handed off to those who have died.
@@ -116,8 +116,8 @@ fn a_hand_off_to_who_has_lapsed() {
     assert_found(
         "+stops +events",
         &[(
-            "    if lapses > now then return first, lapses, record end\n    withdraw(lock, first)",
-            "    if first then return first, math.max(lapses, now + 3600000), record end\n    withdraw(lock, first)",
+            "    if lapses > now then return first, lapses, record, names end\n    withdraw(lock, first)",
+            "    if first then return first, math.max(lapses, now + 3600000), record, names end\n    withdraw(lock, first)",
         )],
     );
 }

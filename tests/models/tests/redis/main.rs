@@ -4,5 +4,6 @@
 
 mod conformance;
 mod faults;
+mod lines;
 mod plans;
 mod seeds;
