@@ -43,10 +43,15 @@ impl<Id: PartialEq> Holders<Id> {
 
     /// Notes who holds every lock now, one each, and returns what has changed, in the order of the keys.
     pub fn replace(&mut self, now: BTreeMap<Key, (Id, Holder)>) -> Vec<Change> {
+        self.replace_all(now.into_iter().map(|(key, hold)| (key, vec![hold])).collect())
+    }
+
+    /// The same, with all who hold each.
+    pub fn replace_all(&mut self, now: BTreeMap<Key, Vec<(Id, Holder)>>) -> Vec<Change> {
         let gone: Vec<Key> = self.0.keys().filter(|key| !now.contains_key(*key)).cloned().collect();
         let mut changes: Vec<Change> = gone.iter().flat_map(|key| self.update(key, None)).collect();
-        for (key, holder) in now {
-            changes.extend(self.update(&key, Some(holder)));
+        for (key, holders) in now {
+            changes.extend(self.update(&key, holders));
         }
         changes
     }

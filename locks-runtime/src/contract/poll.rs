@@ -60,6 +60,9 @@ where
 /// Who holds each lock, each with what tells one hold from the next (its fence, say).
 pub type Held<Id> = BTreeMap<Key, (Id, Holder)>;
 
+/// The same, of locks that several may hold at once.
+pub type HeldByAll<Id> = BTreeMap<Key, Vec<(Id, Holder)>>;
+
 /// How many changes may be unread before polling waits for the reader.
 const UNREAD: usize = 64;
 
@@ -87,9 +90,31 @@ where
     F: FnMut() -> A + Send + 'static,
     A: Future<Output = Result<Held<Id>, Error>> + Send + 'static,
 {
+    let look = move || {
+        let held = look();
+        async move { Ok(held.await?.into_iter().map(|(key, hold)| (key, vec![hold])).collect()) }
+    };
+    watch_all(world, pause, look).await
+}
+
+/// As [`watch`], for a store in which several may hold a lock at once.
+///
+/// # Errors
+///
+/// Those of the first look.
+///
+/// # Cancel safety
+///
+/// Dropping it ends it.
+pub async fn watch_all<Id, F, A>(world: &World, pause: Duration, mut look: F) -> Result<mpsc::Receiver<Change>, Error>
+where
+    Id: PartialEq + Send + 'static,
+    F: FnMut() -> A + Send + 'static,
+    A: Future<Output = Result<HeldByAll<Id>, Error>> + Send + 'static,
+{
     let mut holders = Holders::default();
     // What is held by now is no change.
-    holders.replace(look().await?);
+    holders.replace_all(look().await?);
     let (sender, receiver) = mpsc::channel(UNREAD);
     world.spawn(report(world.clone(), pause, look, holders, sender));
     Ok(receiver)
@@ -102,7 +127,7 @@ async fn report<Id: PartialEq, A>(
     mut holders: Holders<Id>,
     sender: mpsc::Sender<Change>,
 ) where
-    A: Future<Output = Result<Held<Id>, Error>>,
+    A: Future<Output = Result<HeldByAll<Id>, Error>>,
 {
     let mut backoff = Backoff::new(&world, pause, LONGEST_RETRY);
     let mut next = backoff.pause();
@@ -115,7 +140,7 @@ async fn report<Id: PartialEq, A>(
         let start = world.now();
         match look().await {
             Ok(now) => {
-                for change in holders.replace(now) {
+                for change in holders.replace_all(now) {
                     if sender.send(change).await.is_err() {
                         return;
                     }

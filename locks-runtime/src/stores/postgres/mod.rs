@@ -61,6 +61,7 @@ mod renew;
 mod row;
 mod servers;
 mod session;
+mod settled;
 mod shared;
 mod shedlock;
 mod sql;
@@ -121,6 +122,9 @@ impl Store for Postgres {
             outlives_process: true,
             force_release: true,
             notices_removal: has_queue,
+            shared: has_queue,
+            permits: has_queue,
+            multi_key: has_queue,
             ..Capabilities::default()
         }
     }
@@ -141,7 +145,12 @@ impl Store for Postgres {
 
     fn force_release(&self, key: Key) -> Pending<usize> {
         let client = Arc::clone(&self.0);
-        Box::pin(async move { force_release::force_release(&client, &key).await })
+        Box::pin(async move { force_release::force_release(&client, &key, None).await })
+    }
+
+    fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
+        let client = Arc::clone(&self.0);
+        Box::pin(async move { force_release::force_release(&client, &key, Some(fence)).await })
     }
 
     fn native(&self) -> Native {
