@@ -129,7 +129,7 @@ fn enter(table: &str) -> String {
     // Whether the entry would hold behind them. Another kind than theirs would not.
     let lets_hold = format!(
         "CASE WHEN alive = '[]' THEN true WHEN $7 IS NULL THEN false \
-              ELSE jsonb_typeof(alive->0->'m') = jsonb_typeof($7::jsonb) AND {} IS NULL \
+              ELSE jsonb_typeof(alive->0->'m') IS NOT DISTINCT FROM jsonb_typeof($7::jsonb) AND {} IS NULL \
                    AND CASE jsonb_typeof($7::jsonb) WHEN 'number' \
                        THEN jsonb_array_length(alive) < ($7::jsonb #>> '{{}}')::numeric ELSE true END END",
         other_kind("alive")

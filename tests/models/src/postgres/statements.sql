@@ -34,68 +34,69 @@ WITH entered AS (INSERT INTO "public"."distributed_locks" AS l (name, fence, ses
     CASE WHEN bool_or(is_there) THEN count(*) FILTER (WHERE is_there) = cardinality($1) ELSE $6 OR
     coalesce(bool_and(is_free), true) END FROM (SELECT ((taken AND k.session = $2 AND k.number = $3) IS TRUE OR
     k.queue @> jsonb_build_array(jsonb_build_object('s', $2, 'n', $3))) AS is_there, NOT taken AND CASE WHEN alive =
-    '[]' THEN true WHEN $7 IS NULL THEN false ELSE jsonb_typeof(alive->0->'m') = jsonb_typeof($7::jsonb) AND (SELECT
-    min(at) FROM jsonb_array_elements(alive) WITH ORDINALITY AS all_of_them(one, at) WHERE jsonb_typeof(one->'m') IS
-    DISTINCT FROM jsonb_typeof(alive->0->'m')) IS NULL AND CASE jsonb_typeof($7::jsonb) WHEN 'number' THEN
-    jsonb_array_length(alive) < ($7::jsonb #>> '{}')::numeric ELSE true END END AS is_free FROM
-    "public"."distributed_locks" AS k, (SELECT clock_timestamp() AS now OFFSET 0) AS clock, LATERAL (SELECT
-    k.locked_until > now AND k.session IS DISTINCT FROM '.beside' AS taken, (SELECT coalesce(jsonb_agg(w ORDER BY
-    place), '[]') FROM jsonb_array_elements(k.queue) WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz
-    > now) AS alive OFFSET 0) AS state WHERE k.name = ANY($1)) AS known) ORDER BY name COLLATE "C" ON CONFLICT (name)
-    DO UPDATE SET (fence, session, number, holder, locked_until, keep_until, queue) = (SELECT CASE WHEN direct OR next
-    IS NOT NULL THEN base WHEN beside AND granted <> line THEN base + jsonb_array_length(line) - 1 ELSE l.fence END,
-    CASE WHEN direct THEN $2 WHEN next IS NOT NULL THEN next->>'s' WHEN beside THEN '.beside' WHEN kept THEN
-    replace(l.session, '.kept', '') || '.kept' WHEN taken THEN l.session END, CASE WHEN direct THEN $3 WHEN next IS
-    NOT NULL THEN (next->>'n')::bigint WHEN taken THEN l.number END, CASE WHEN direct THEN $4 WHEN next IS NOT NULL
-    THEN next->>'h' WHEN taken THEN l.holder END, CASE WHEN direct THEN now + $5 * interval '1 microsecond' +
-    (cardinality($1) - 1) * $8::interval WHEN next IS NOT NULL THEN (next->>'u')::timestamptz WHEN beside THEN (SELECT
-    max((w->>'u')::timestamptz) FROM jsonb_array_elements(granted) AS w WHERE w ? 'f') WHEN kept THEN l.keep_until
-    WHEN taken THEN l.locked_until ELSE least(l.locked_until, now) END, CASE WHEN next IS NULL AND taken THEN
-    l.keep_until END, CASE WHEN beside THEN granted WHEN next IS NULL THEN line ELSE line - 0 END FROM (SELECT now,
-    greatest(l.fence + 1, (extract(epoch FROM now) * 1000000)::bigint) AS base FROM (SELECT clock_timestamp() AS now
-    OFFSET 0) AS clock) AS clock CROSS JOIN LATERAL (SELECT false AS held) AS own CROSS JOIN LATERAL (SELECT
-    coalesce(held AND false AND l.keep_until > now, false) AS kept) AS keeping CROSS JOIN LATERAL (SELECT
-    l.locked_until > now AND l.session IS DISTINCT FROM '.beside' AND coalesce(NOT held OR kept, false) AS taken) AS
-    state CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive FROM
+    '[]' THEN true WHEN $7 IS NULL THEN false ELSE jsonb_typeof(alive->0->'m') IS NOT DISTINCT FROM
+    jsonb_typeof($7::jsonb) AND (SELECT min(at) FROM jsonb_array_elements(alive) WITH ORDINALITY AS all_of_them(one,
+    at) WHERE jsonb_typeof(one->'m') IS DISTINCT FROM jsonb_typeof(alive->0->'m')) IS NULL AND CASE
+    jsonb_typeof($7::jsonb) WHEN 'number' THEN jsonb_array_length(alive) < ($7::jsonb #>> '{}')::numeric ELSE true END
+    END AS is_free FROM "public"."distributed_locks" AS k, (SELECT clock_timestamp() AS now OFFSET 0) AS clock,
+    LATERAL (SELECT k.locked_until > now AND k.session IS DISTINCT FROM '.beside' AS taken, (SELECT
+    coalesce(jsonb_agg(w ORDER BY place), '[]') FROM jsonb_array_elements(k.queue) WITH ORDINALITY AS waiting(w,
+    place) WHERE (w->>'u')::timestamptz > now) AS alive OFFSET 0) AS state WHERE k.name = ANY($1)) AS known) ORDER BY
+    name COLLATE "C" ON CONFLICT (name) DO UPDATE SET (fence, session, number, holder, locked_until, keep_until,
+    queue) = (SELECT CASE WHEN direct OR next IS NOT NULL THEN base WHEN beside AND granted <> line THEN base +
+    jsonb_array_length(line) - 1 ELSE l.fence END, CASE WHEN direct THEN $2 WHEN next IS NOT NULL THEN next->>'s' WHEN
+    beside THEN '.beside' WHEN kept THEN replace(l.session, '.kept', '') || '.kept' WHEN taken THEN l.session END,
+    CASE WHEN direct THEN $3 WHEN next IS NOT NULL THEN (next->>'n')::bigint WHEN taken THEN l.number END, CASE WHEN
+    direct THEN $4 WHEN next IS NOT NULL THEN next->>'h' WHEN taken THEN l.holder END, CASE WHEN direct THEN now + $5
+    * interval '1 microsecond' + (cardinality($1) - 1) * $8::interval WHEN next IS NOT NULL THEN
+    (next->>'u')::timestamptz WHEN beside THEN (SELECT max((w->>'u')::timestamptz) FROM jsonb_array_elements(granted)
+    AS w WHERE w ? 'f') WHEN kept THEN l.keep_until WHEN taken THEN l.locked_until ELSE least(l.locked_until, now)
+    END, CASE WHEN next IS NULL AND taken THEN l.keep_until END, CASE WHEN beside THEN granted WHEN next IS NULL THEN
+    line ELSE line - 0 END FROM (SELECT now, greatest(l.fence + 1, (extract(epoch FROM now) * 1000000)::bigint) AS
+    base FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock) AS clock CROSS JOIN LATERAL (SELECT false AS held)
+    AS own CROSS JOIN LATERAL (SELECT coalesce(held AND false AND l.keep_until > now, false) AS kept) AS keeping CROSS
+    JOIN LATERAL (SELECT l.locked_until > now AND l.session IS DISTINCT FROM '.beside' AND coalesce(NOT held OR kept,
+    false) AS taken) AS state CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive FROM
     jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz > now) AS living
     CROSS JOIN LATERAL (SELECT NOT taken AND alive = '[]' AND $7 IS NULL AS direct OFFSET 0) AS freedom CROSS JOIN
     LATERAL (SELECT CASE WHEN direct THEN alive ELSE CASE WHEN ((taken AND l.session = $2 AND l.number = $3) IS TRUE
     OR l.queue @> jsonb_build_array(jsonb_build_object('s', $2, 'n', $3))) OR NOT ($6 OR NOT taken AND CASE WHEN alive
-    = '[]' THEN true WHEN $7 IS NULL THEN false ELSE jsonb_typeof(alive->0->'m') = jsonb_typeof($7::jsonb) AND (SELECT
-    min(at) FROM jsonb_array_elements(alive) WITH ORDINALITY AS all_of_them(one, at) WHERE jsonb_typeof(one->'m') IS
-    DISTINCT FROM jsonb_typeof(alive->0->'m')) IS NULL AND CASE jsonb_typeof($7::jsonb) WHEN 'number' THEN
-    jsonb_array_length(alive) < ($7::jsonb #>> '{}')::numeric ELSE true END END) THEN alive ELSE alive ||
-    jsonb_build_array(jsonb_build_object('s', $2, 'n', $3, 'h', $4, 'u', now + $5 * interval '1 microsecond' +
-    (cardinality($1) - 1) * $8::interval) || CASE WHEN $7 IS NULL THEN '{}' ELSE jsonb_build_object('m', $7::jsonb)
-    END) END END AS line OFFSET 0) AS standing CROSS JOIN LATERAL (SELECT coalesce(NOT taken AND line->0 ? 'm', false)
-    AS beside, CASE WHEN NOT taken AND NOT line->0 ? 'm' THEN line->0 END AS next) AS first CROSS JOIN LATERAL (SELECT
-    CASE WHEN beside THEN (SELECT jsonb_agg(CASE WHEN w ? 'f' OR NOT ((place < other) IS NOT FALSE AND CASE
-    jsonb_typeof(w->'m') WHEN 'string' THEN true WHEN 'number' THEN place <= greatest((w->>'m')::numeric, 1) ELSE
-    false END) THEN w ELSE w || jsonb_build_object('f', base + place - 1) END ORDER BY place) FROM (SELECT (SELECT
-    min(at) FROM jsonb_array_elements(line) WITH ORDINALITY AS all_of_them(one, at) WHERE jsonb_typeof(one->'m') IS
-    DISTINCT FROM jsonb_typeof(line->0->'m')) AS other OFFSET 0) AS kind, jsonb_array_elements(line) WITH ORDINALITY
-    AS waiting(w, place)) END AS granted OFFSET 0) AS granting) RETURNING l.name, l.session, l.number, l.fence, CASE
-    WHEN l.session = $2 AND l.number = $3 THEN NULL ELSE left(CASE WHEN l.session = '.beside' THEN l.queue->0->>'h'
-    ELSE l.holder END, 65536) END AS holder, (CASE WHEN l.session = '.beside' THEN (SELECT coalesce(min(CASE WHEN
-    w->>'s' = $2 AND (w->>'n')::bigint = $3 AND NOT w ? 'f' AND (place < other) IS NOT FALSE AND CASE
-    jsonb_typeof(w->'m') WHEN 'string' THEN true WHEN 'number' THEN place <= greatest((w->>'m')::numeric, 1) ELSE
-    false END THEN 0 ELSE extract(epoch FROM (w->>'u')::timestamptz) - extract(epoch FROM clock_timestamp()) END), 0)
-    FROM (SELECT (SELECT min(at) FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS all_of_them(one, at) WHERE
-    jsonb_typeof(one->'m') IS DISTINCT FROM jsonb_typeof(l.queue->0->'m')) AS other OFFSET 0) AS kind,
-    jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place)) ELSE extract(epoch FROM l.locked_until) -
-    extract(epoch FROM clock_timestamp()) END)::float8 AS seconds, (SELECT greatest(1, place - CASE WHEN l.session =
-    '.beside' THEN (SELECT count(*) FROM jsonb_array_elements(l.queue) AS one WHERE one ? 'f') ELSE 0 END) FROM
-    jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE w->>'s' = $2 AND (w->>'n')::bigint = $3)
-    AS place, CASE WHEN l.session = '.beside' THEN (SELECT (w->>'f')::bigint FROM jsonb_array_elements(l.queue) AS w
-    WHERE w->>'s' = $2 AND (w->>'n')::bigint = $3 AND (w->>'u')::timestamptz > clock_timestamp()) END AS held) SELECT
-    * FROM entered UNION ALL SELECT l.name, l.session, l.number, l.fence, CASE WHEN l.session = $2 AND l.number = $3
-    THEN NULL ELSE left(CASE WHEN l.session = '.beside' THEN l.queue->0->>'h' ELSE l.holder END, 65536) END AS holder,
-    (CASE WHEN l.session = '.beside' THEN (SELECT coalesce(min(CASE WHEN w->>'s' = $2 AND (w->>'n')::bigint = $3 AND
-    NOT w ? 'f' AND (place < other) IS NOT FALSE AND CASE jsonb_typeof(w->'m') WHEN 'string' THEN true WHEN 'number'
-    THEN place <= greatest((w->>'m')::numeric, 1) ELSE false END THEN 0 ELSE extract(epoch FROM
-    (w->>'u')::timestamptz) - extract(epoch FROM clock_timestamp()) END), 0) FROM (SELECT (SELECT min(at) FROM
-    jsonb_array_elements(l.queue) WITH ORDINALITY AS all_of_them(one, at) WHERE jsonb_typeof(one->'m') IS DISTINCT
-    FROM jsonb_typeof(l.queue->0->'m')) AS other OFFSET 0) AS kind, jsonb_array_elements(l.queue) WITH ORDINALITY AS
+    = '[]' THEN true WHEN $7 IS NULL THEN false ELSE jsonb_typeof(alive->0->'m') IS NOT DISTINCT FROM
+    jsonb_typeof($7::jsonb) AND (SELECT min(at) FROM jsonb_array_elements(alive) WITH ORDINALITY AS all_of_them(one,
+    at) WHERE jsonb_typeof(one->'m') IS DISTINCT FROM jsonb_typeof(alive->0->'m')) IS NULL AND CASE
+    jsonb_typeof($7::jsonb) WHEN 'number' THEN jsonb_array_length(alive) < ($7::jsonb #>> '{}')::numeric ELSE true END
+    END) THEN alive ELSE alive || jsonb_build_array(jsonb_build_object('s', $2, 'n', $3, 'h', $4, 'u', now + $5 *
+    interval '1 microsecond' + (cardinality($1) - 1) * $8::interval) || CASE WHEN $7 IS NULL THEN '{}' ELSE
+    jsonb_build_object('m', $7::jsonb) END) END END AS line OFFSET 0) AS standing CROSS JOIN LATERAL (SELECT
+    coalesce(NOT taken AND line->0 ? 'm', false) AS beside, CASE WHEN NOT taken AND NOT line->0 ? 'm' THEN line->0 END
+    AS next) AS first CROSS JOIN LATERAL (SELECT CASE WHEN beside THEN (SELECT jsonb_agg(CASE WHEN w ? 'f' OR NOT
+    ((place < other) IS NOT FALSE AND CASE jsonb_typeof(w->'m') WHEN 'string' THEN true WHEN 'number' THEN place <=
+    greatest((w->>'m')::numeric, 1) ELSE false END) THEN w ELSE w || jsonb_build_object('f', base + place - 1) END
+    ORDER BY place) FROM (SELECT (SELECT min(at) FROM jsonb_array_elements(line) WITH ORDINALITY AS all_of_them(one,
+    at) WHERE jsonb_typeof(one->'m') IS DISTINCT FROM jsonb_typeof(line->0->'m')) AS other OFFSET 0) AS kind,
+    jsonb_array_elements(line) WITH ORDINALITY AS waiting(w, place)) END AS granted OFFSET 0) AS granting) RETURNING
+    l.name, l.session, l.number, l.fence, CASE WHEN l.session = $2 AND l.number = $3 THEN NULL ELSE left(CASE WHEN
+    l.session = '.beside' THEN l.queue->0->>'h' ELSE l.holder END, 65536) END AS holder, (CASE WHEN l.session =
+    '.beside' THEN (SELECT coalesce(min(CASE WHEN w->>'s' = $2 AND (w->>'n')::bigint = $3 AND NOT w ? 'f' AND (place <
+    other) IS NOT FALSE AND CASE jsonb_typeof(w->'m') WHEN 'string' THEN true WHEN 'number' THEN place <=
+    greatest((w->>'m')::numeric, 1) ELSE false END THEN 0 ELSE extract(epoch FROM (w->>'u')::timestamptz) -
+    extract(epoch FROM clock_timestamp()) END), 0) FROM (SELECT (SELECT min(at) FROM jsonb_array_elements(l.queue)
+    WITH ORDINALITY AS all_of_them(one, at) WHERE jsonb_typeof(one->'m') IS DISTINCT FROM
+    jsonb_typeof(l.queue->0->'m')) AS other OFFSET 0) AS kind, jsonb_array_elements(l.queue) WITH ORDINALITY AS
+    waiting(w, place)) ELSE extract(epoch FROM l.locked_until) - extract(epoch FROM clock_timestamp()) END)::float8 AS
+    seconds, (SELECT greatest(1, place - CASE WHEN l.session = '.beside' THEN (SELECT count(*) FROM
+    jsonb_array_elements(l.queue) AS one WHERE one ? 'f') ELSE 0 END) FROM jsonb_array_elements(l.queue) WITH
+    ORDINALITY AS waiting(w, place) WHERE w->>'s' = $2 AND (w->>'n')::bigint = $3) AS place, CASE WHEN l.session =
+    '.beside' THEN (SELECT (w->>'f')::bigint FROM jsonb_array_elements(l.queue) AS w WHERE w->>'s' = $2 AND
+    (w->>'n')::bigint = $3 AND (w->>'u')::timestamptz > clock_timestamp()) END AS held) SELECT * FROM entered UNION
+    ALL SELECT l.name, l.session, l.number, l.fence, CASE WHEN l.session = $2 AND l.number = $3 THEN NULL ELSE
+    left(CASE WHEN l.session = '.beside' THEN l.queue->0->>'h' ELSE l.holder END, 65536) END AS holder, (CASE WHEN
+    l.session = '.beside' THEN (SELECT coalesce(min(CASE WHEN w->>'s' = $2 AND (w->>'n')::bigint = $3 AND NOT w ? 'f'
+    AND (place < other) IS NOT FALSE AND CASE jsonb_typeof(w->'m') WHEN 'string' THEN true WHEN 'number' THEN place <=
+    greatest((w->>'m')::numeric, 1) ELSE false END THEN 0 ELSE extract(epoch FROM (w->>'u')::timestamptz) -
+    extract(epoch FROM clock_timestamp()) END), 0) FROM (SELECT (SELECT min(at) FROM jsonb_array_elements(l.queue)
+    WITH ORDINALITY AS all_of_them(one, at) WHERE jsonb_typeof(one->'m') IS DISTINCT FROM
+    jsonb_typeof(l.queue->0->'m')) AS other OFFSET 0) AS kind, jsonb_array_elements(l.queue) WITH ORDINALITY AS
     waiting(w, place)) ELSE extract(epoch FROM l.locked_until) - extract(epoch FROM clock_timestamp()) END)::float8 AS
     seconds, (SELECT greatest(1, place - CASE WHEN l.session = '.beside' THEN (SELECT count(*) FROM
     jsonb_array_elements(l.queue) AS one WHERE one ? 'f') ELSE 0 END) FROM jsonb_array_elements(l.queue) WITH
