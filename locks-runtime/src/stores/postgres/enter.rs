@@ -9,7 +9,7 @@ use super::error::{ENTRY_LAPSED, Failure};
 use super::row::{Shown, View, column, in_the_way, number};
 use super::shared::Shared;
 use super::waiting::Outcome;
-use crate::contract::{Entered, Entry, WhenBusy};
+use crate::contract::{Entered, Entry, Grant, WhenBusy};
 use crate::values::error::Error;
 use crate::values::mode::Mode;
 use std::slice::from_ref;
@@ -77,11 +77,9 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
     let Shown { status, others, held } = Shown::read(&rows, &shared.id, entry, names, client.world.now())?;
     match status {
         Some(Status::Held(fence)) => {
-            let grant = entries.get(entry.number, |state| {
-                state.show(Status::Held(fence), others);
-                state.grant(fence)
-            });
-            grant.map(Entered::Held).ok_or_else(|| Error::lost("the entry has left the queue"))
+            let grant = Grant { others: others.clone(), ..Grant::new(fence) };
+            entries.get(entry.number, |state| state.show(Status::Held(fence), others));
+            Ok(Entered::Held(grant))
         }
         Some(status) => {
             entries.get(entry.number, |state| state.advance(status));
