@@ -54,13 +54,6 @@ fn wait(locks: &Locks, key: &str, mode: Mode) -> JoinHandle<Result<Guard, distri
     tokio::spawn(locks.lock(key).mode(mode).wait(HANG_LIMIT).acquire())
 }
 
-/// How often rows were changed.
-fn changes(server: &Postgres) -> u64 {
-    let changed = "SELECT coalesce(sum(rows), 0)::bigint FROM pg_stat_statements \
-                   WHERE userid = 'app'::regrole AND query LIKE '%distributed_locks%'";
-    server.psql(changed).parse().unwrap()
-}
-
 async fn a_reader_or_a_permit_is_two_statements(fixture: Fixture) {
     let (server, locks) = quiet(&fixture).await;
     let one = cost([("statements", 1)]);
@@ -228,7 +221,7 @@ async fn what_is_listed_is_what_the_table_has(fixture: Fixture) {
     let begun = now();
     let readers = [acquire(&locks, "/k", Mode::Shared).await, acquire(&locks, "/k", Mode::Shared).await];
     let alone = acquire(&locks, "/alone", Mode::Exclusive).await;
-    let waiting = wait(&locks, "/k", Mode::Exclusive);
+    let waiting = wait(&connect(&server.url()), "/k", Mode::Exclusive);
     queued(&locks, "/k", 1).await;
     let line = locks.inspect("/k").await.unwrap().unwrap();
     let alone_line = locks.inspect("/alone").await.unwrap().unwrap();
@@ -255,6 +248,7 @@ async fn only_the_holder_that_was_seen_is_released_by_force(fixture: Fixture) {
     assert!(theirs.force_release_if("/k", one.fence().number()).await.unwrap());
     assert_eq!(in_time(one.lost()).await.kind(), ErrorKind::Lost);
     assert!(!theirs.force_release_if("/k", one.fence().number()).await.unwrap(), "it has gone");
+    drop(one);
     two.check().unwrap();
     two.release().await.unwrap();
     let alone = acquire(&ours, "/k", Mode::Exclusive).await;
@@ -308,7 +302,7 @@ async fn an_earlier_version_releases_readers_by_force(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
     let (ours, theirs) = (connect(&server.url_with("ttl=3s")), connect(&server.url_with("ttl=3s")));
     let readers = [acquire(&ours, "/k", Mode::Shared).await, acquire(&theirs, "/k", Mode::Shared).await];
-    let writer = wait(&ours, "/k", Mode::Exclusive);
+    let writer = wait(&connect(&server.url()), "/k", Mode::Exclusive);
     queued(&theirs, "/k", 1).await;
     earlier(&server, "EXECUTE force_release('/k', 'distributed_locks', '400ms')");
     for reader in readers {

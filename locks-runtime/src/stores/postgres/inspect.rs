@@ -65,9 +65,9 @@ fn read(client: &Client, row: &Row) -> Result<Option<Line>, Error> {
 
 /// The entries of whom `records` has the records, and `ends` until when each lasts.
 fn listed(client: &Client, row: &Row, records: &str, ends: &str) -> Result<Vec<Listed>, Error> {
-    let (records, ends): (Vec<Option<&str>>, Vec<i64>) = (column(row, records)?, column(row, ends)?);
+    let (records, ends): (Vec<Option<&str>>, Vec<Option<i64>>) = (column(row, records)?, column(row, ends)?);
     let listed = records.into_iter().zip(ends).map(|(record, end)| {
-        let until_ms = u64::try_from(end).ok();
+        let until_ms = end.and_then(|end| u64::try_from(end).ok());
         Listed { until_ms, ..client.config().layout.holder(record).into() }
     });
     Ok(listed.collect())

@@ -5,7 +5,7 @@ use super::clauses::{ALIVE, BESIDE, HOLDS, KEPT, MICROS, elements, other_kind};
 /// The row after a change: `held` is whether the holder releases it (NULL: by force, extended or not), `queue` what stays of those
 /// `alive` in the queue; a hold that was extended stays if `keeps` says so. A free lock goes to `acquirer`, if there is one and the
 /// queue is empty, without a detour through the queue; otherwise to the first in the queue, for as long as that one was renewed
-/// for. If that one lets others hold beside it, all of them stay in the queue, each with its fence as `f`, which it keeps.
+/// for. (`OFFSET 0` keeps what was found from being computed anew wherever it is used.) If that one lets others hold beside it, all of them stay in the queue, each with its fence as `f`, which it keeps.
 pub(super) fn settled(held: &str, keeps: &str, queue: &str, acquirer: Option<Acquirer>) -> String {
     let (free, Values { session, number, holder, until }) = match acquirer {
         Some(acquirer) => (format!("NOT taken AND alive = '[]' AND {}", acquirer.is_alone), acquirer.values),
@@ -31,10 +31,10 @@ pub(super) fn settled(held: &str, keeps: &str, queue: &str, acquirer: Option<Acq
              CASE WHEN next IS NULL AND taken THEN l.keep_until END, \
              CASE WHEN beside THEN granted WHEN next IS NULL THEN line ELSE line - 0 END \
          FROM (SELECT now, greatest(l.fence + 1, {MICROS}) AS base FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock) AS clock \
-         CROSS JOIN LATERAL (SELECT {held} AS held) AS own \
+         CROSS JOIN LATERAL (SELECT {held} AS held OFFSET 0) AS own \
          CROSS JOIN LATERAL (SELECT coalesce(held AND {keeps} AND l.keep_until > now, false) AS kept) AS keeping \
          CROSS JOIN LATERAL (SELECT l.locked_until > now AND l.session IS DISTINCT FROM '{BESIDE}' \
-             AND coalesce(NOT held OR kept, false) AS taken) AS state \
+             AND coalesce(NOT held OR kept, false) AS taken OFFSET 0) AS state \
          CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive FROM {} WHERE {ALIVE}) AS living \
          CROSS JOIN LATERAL (SELECT {free} AS direct OFFSET 0) AS freedom \
          CROSS JOIN LATERAL (SELECT CASE WHEN direct THEN alive ELSE {queue} END AS line OFFSET 0) AS standing \

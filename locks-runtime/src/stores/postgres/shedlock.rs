@@ -83,7 +83,7 @@ pub(super) fn statements(table: &Table, room: Option<usize>) -> Statements {
     let inspect = format!(
         "SELECT l.name::text AS name, false AS more, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now, \
          ARRAY[left(l.locked_by, {LONGEST_RECORD})] AS holders, ARRAY[{number}] AS fences, \
-         ARRAY[(extract(epoch FROM l.lock_until) * 1000)::bigint] AS ends, ARRAY[]::text[] AS waiting, \
+         ARRAY[CASE WHEN isfinite(l.lock_until) THEN (extract(epoch FROM l.lock_until) * 1000)::bigint END] AS ends, ARRAY[]::text[] AS waiting, \
          ARRAY[]::bigint[] AS waiting_ends FROM {table} AS l WHERE l.lock_until > {NOW}"
     );
     Statements {

@@ -331,13 +331,14 @@ fn renew(table: &str, mine: &str) -> String {
     )
 }
 
-/// Who holds and who waits, by the clock `now`. The ends are milliseconds since 1970.
+/// Who holds and who waits, by the clock `now`. The ends are milliseconds since 1970, NULL where there is none.
 fn inspect() -> String {
     let is_beside = format!("l.session = '{BESIDE}'");
     let of_queue = |what: &str, which: &str| {
         format!("ARRAY(SELECT {what} FROM {} WHERE {ALIVE} AND {which} ORDER BY place)", elements("l.queue"))
     };
-    let millis = |until: &str| format!("(extract(epoch FROM {until}) * 1000)::bigint");
+    let millis =
+        |until: &str| format!("CASE WHEN isfinite({until}) THEN (extract(epoch FROM {until}) * 1000)::bigint END");
     let holders = |row: &str, element: &str| {
         format!(
             "CASE WHEN {is_beside} THEN {} ELSE ARRAY(SELECT {row} WHERE l.locked_until > now) END",
@@ -380,3 +381,31 @@ fn clean(table: &str) -> String {
 /// How many bytes of the table one clean-up looks through, and how many rows it deletes at most.
 const LOOKED_THROUGH: usize = 64 * 8192;
 pub(super) const MOST_DELETED: usize = 1_000;
+
+#[cfg(test)]
+mod dump {
+    #[test]
+    fn dump_statements() {
+        let s = super::Statements::of(&super::Table::in_schema("public", "distributed_locks"));
+        for (name, text) in [
+            ("enter_free", &s.enter_free),
+            ("enter", &s.enter),
+            ("look", &s.look),
+            ("renew", &s.renew),
+            ("renew_waiting", &s.renew_waiting),
+            ("leave_unqueued", &s.leave_unqueued),
+            ("enter_many", &s.enter_many),
+            ("leave_many", &s.leave_many),
+            ("leave", &s.leave),
+            ("leave_unlocked", &s.leave_unlocked),
+            ("lapse", &s.lapse),
+            ("extend", &s.extend),
+            ("force_release", &s.force_release),
+            ("inspect_key", &s.inspect_key),
+            ("inspect_prefix", &s.inspect_prefix),
+            ("clean", &s.clean),
+        ] {
+            println!("DUMP\t{name}\t{text}");
+        }
+    }
+}

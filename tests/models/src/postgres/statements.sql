@@ -53,50 +53,50 @@ WITH entered AS (INSERT INTO "public"."distributed_locks" AS l (name, fence, ses
     AS w WHERE w ? 'f') WHEN kept THEN l.keep_until WHEN taken THEN l.locked_until ELSE least(l.locked_until, now)
     END, CASE WHEN next IS NULL AND taken THEN l.keep_until END, CASE WHEN beside THEN granted WHEN next IS NULL THEN
     line ELSE line - 0 END FROM (SELECT now, greatest(l.fence + 1, (extract(epoch FROM now) * 1000000)::bigint) AS
-    base FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock) AS clock CROSS JOIN LATERAL (SELECT false AS held)
-    AS own CROSS JOIN LATERAL (SELECT coalesce(held AND false AND l.keep_until > now, false) AS kept) AS keeping CROSS
-    JOIN LATERAL (SELECT l.locked_until > now AND l.session IS DISTINCT FROM '.beside' AND coalesce(NOT held OR kept,
-    false) AS taken) AS state CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive FROM
-    jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz > now) AS living
-    CROSS JOIN LATERAL (SELECT NOT taken AND alive = '[]' AND $7 IS NULL AS direct OFFSET 0) AS freedom CROSS JOIN
-    LATERAL (SELECT CASE WHEN direct THEN alive ELSE CASE WHEN ((taken AND l.session = $2 AND l.number = $3) IS TRUE
-    OR l.queue @> jsonb_build_array(jsonb_build_object('s', $2, 'n', $3))) OR NOT ($6 OR NOT taken AND CASE WHEN alive
-    = '[]' THEN true WHEN $7 IS NULL THEN false ELSE jsonb_typeof(alive->0->'m') IS NOT DISTINCT FROM
-    jsonb_typeof($7::jsonb) AND (SELECT min(at) FROM jsonb_array_elements(alive) WITH ORDINALITY AS all_of_them(one,
-    at) WHERE jsonb_typeof(one->'m') IS DISTINCT FROM jsonb_typeof(alive->0->'m')) IS NULL AND CASE
-    jsonb_typeof($7::jsonb) WHEN 'number' THEN jsonb_array_length(alive) < ($7::jsonb #>> '{}')::numeric ELSE true END
-    END) THEN alive ELSE alive || jsonb_build_array(jsonb_build_object('s', $2, 'n', $3, 'h', $4, 'u', now + $5 *
-    interval '1 microsecond' + (cardinality($1) - 1) * $8::interval) || CASE WHEN $7 IS NULL THEN '{}' ELSE
-    jsonb_build_object('m', $7::jsonb) END) END END AS line OFFSET 0) AS standing CROSS JOIN LATERAL (SELECT
-    coalesce(NOT taken AND line->0 ? 'm', false) AS beside, CASE WHEN NOT taken AND NOT line->0 ? 'm' THEN line->0 END
-    AS next) AS first CROSS JOIN LATERAL (SELECT CASE WHEN beside THEN (SELECT jsonb_agg(CASE WHEN w ? 'f' OR NOT
-    ((place < other) IS NOT FALSE AND CASE jsonb_typeof(w->'m') WHEN 'string' THEN true WHEN 'number' THEN place <=
-    greatest((w->>'m')::numeric, 1) ELSE false END) THEN w ELSE w || jsonb_build_object('f', base + place - 1) END
-    ORDER BY place) FROM (SELECT (SELECT min(at) FROM jsonb_array_elements(line) WITH ORDINALITY AS all_of_them(one,
-    at) WHERE jsonb_typeof(one->'m') IS DISTINCT FROM jsonb_typeof(line->0->'m')) AS other OFFSET 0) AS kind,
-    jsonb_array_elements(line) WITH ORDINALITY AS waiting(w, place)) END AS granted OFFSET 0) AS granting) RETURNING
-    l.name, l.session, l.number, l.fence, CASE WHEN l.session = $2 AND l.number = $3 THEN NULL ELSE left(CASE WHEN
-    l.session = '.beside' THEN l.queue->0->>'h' ELSE l.holder END, 65536) END AS holder, (CASE WHEN l.session =
-    '.beside' THEN (SELECT coalesce(min(CASE WHEN w->>'s' = $2 AND (w->>'n')::bigint = $3 AND NOT w ? 'f' AND (place <
-    other) IS NOT FALSE AND CASE jsonb_typeof(w->'m') WHEN 'string' THEN true WHEN 'number' THEN place <=
-    greatest((w->>'m')::numeric, 1) ELSE false END THEN 0 ELSE extract(epoch FROM (w->>'u')::timestamptz) -
-    extract(epoch FROM clock_timestamp()) END), 0) FROM (SELECT (SELECT min(at) FROM jsonb_array_elements(l.queue)
-    WITH ORDINALITY AS all_of_them(one, at) WHERE jsonb_typeof(one->'m') IS DISTINCT FROM
-    jsonb_typeof(l.queue->0->'m')) AS other OFFSET 0) AS kind, jsonb_array_elements(l.queue) WITH ORDINALITY AS
-    waiting(w, place)) ELSE extract(epoch FROM l.locked_until) - extract(epoch FROM clock_timestamp()) END)::float8 AS
-    seconds, (SELECT greatest(1, place - CASE WHEN l.session = '.beside' THEN (SELECT count(*) FROM
-    jsonb_array_elements(l.queue) AS one WHERE one ? 'f') ELSE 0 END) FROM jsonb_array_elements(l.queue) WITH
-    ORDINALITY AS waiting(w, place) WHERE w->>'s' = $2 AND (w->>'n')::bigint = $3) AS place, CASE WHEN l.session =
-    '.beside' THEN (SELECT (w->>'f')::bigint FROM jsonb_array_elements(l.queue) AS w WHERE w->>'s' = $2 AND
-    (w->>'n')::bigint = $3 AND (w->>'u')::timestamptz > clock_timestamp()) END AS held) SELECT * FROM entered UNION
-    ALL SELECT l.name, l.session, l.number, l.fence, CASE WHEN l.session = $2 AND l.number = $3 THEN NULL ELSE
-    left(CASE WHEN l.session = '.beside' THEN l.queue->0->>'h' ELSE l.holder END, 65536) END AS holder, (CASE WHEN
-    l.session = '.beside' THEN (SELECT coalesce(min(CASE WHEN w->>'s' = $2 AND (w->>'n')::bigint = $3 AND NOT w ? 'f'
-    AND (place < other) IS NOT FALSE AND CASE jsonb_typeof(w->'m') WHEN 'string' THEN true WHEN 'number' THEN place <=
-    greatest((w->>'m')::numeric, 1) ELSE false END THEN 0 ELSE extract(epoch FROM (w->>'u')::timestamptz) -
-    extract(epoch FROM clock_timestamp()) END), 0) FROM (SELECT (SELECT min(at) FROM jsonb_array_elements(l.queue)
-    WITH ORDINALITY AS all_of_them(one, at) WHERE jsonb_typeof(one->'m') IS DISTINCT FROM
-    jsonb_typeof(l.queue->0->'m')) AS other OFFSET 0) AS kind, jsonb_array_elements(l.queue) WITH ORDINALITY AS
+    base FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock) AS clock CROSS JOIN LATERAL (SELECT false AS held
+    OFFSET 0) AS own CROSS JOIN LATERAL (SELECT coalesce(held AND false AND l.keep_until > now, false) AS kept) AS
+    keeping CROSS JOIN LATERAL (SELECT l.locked_until > now AND l.session IS DISTINCT FROM '.beside' AND coalesce(NOT
+    held OR kept, false) AS taken OFFSET 0) AS state CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place),
+    '[]') AS alive FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE
+    (w->>'u')::timestamptz > now) AS living CROSS JOIN LATERAL (SELECT NOT taken AND alive = '[]' AND $7 IS NULL AS
+    direct OFFSET 0) AS freedom CROSS JOIN LATERAL (SELECT CASE WHEN direct THEN alive ELSE CASE WHEN ((taken AND
+    l.session = $2 AND l.number = $3) IS TRUE OR l.queue @> jsonb_build_array(jsonb_build_object('s', $2, 'n', $3)))
+    OR NOT ($6 OR NOT taken AND CASE WHEN alive = '[]' THEN true WHEN $7 IS NULL THEN false ELSE
+    jsonb_typeof(alive->0->'m') IS NOT DISTINCT FROM jsonb_typeof($7::jsonb) AND (SELECT min(at) FROM
+    jsonb_array_elements(alive) WITH ORDINALITY AS all_of_them(one, at) WHERE jsonb_typeof(one->'m') IS DISTINCT FROM
+    jsonb_typeof(alive->0->'m')) IS NULL AND CASE jsonb_typeof($7::jsonb) WHEN 'number' THEN jsonb_array_length(alive)
+    < ($7::jsonb #>> '{}')::numeric ELSE true END END) THEN alive ELSE alive ||
+    jsonb_build_array(jsonb_build_object('s', $2, 'n', $3, 'h', $4, 'u', now + $5 * interval '1 microsecond' +
+    (cardinality($1) - 1) * $8::interval) || CASE WHEN $7 IS NULL THEN '{}' ELSE jsonb_build_object('m', $7::jsonb)
+    END) END END AS line OFFSET 0) AS standing CROSS JOIN LATERAL (SELECT coalesce(NOT taken AND line->0 ? 'm', false)
+    AS beside, CASE WHEN NOT taken AND NOT line->0 ? 'm' THEN line->0 END AS next) AS first CROSS JOIN LATERAL (SELECT
+    CASE WHEN beside THEN (SELECT jsonb_agg(CASE WHEN w ? 'f' OR NOT ((place < other) IS NOT FALSE AND CASE
+    jsonb_typeof(w->'m') WHEN 'string' THEN true WHEN 'number' THEN place <= greatest((w->>'m')::numeric, 1) ELSE
+    false END) THEN w ELSE w || jsonb_build_object('f', base + place - 1) END ORDER BY place) FROM (SELECT (SELECT
+    min(at) FROM jsonb_array_elements(line) WITH ORDINALITY AS all_of_them(one, at) WHERE jsonb_typeof(one->'m') IS
+    DISTINCT FROM jsonb_typeof(line->0->'m')) AS other OFFSET 0) AS kind, jsonb_array_elements(line) WITH ORDINALITY
+    AS waiting(w, place)) END AS granted OFFSET 0) AS granting) RETURNING l.name, l.session, l.number, l.fence, CASE
+    WHEN l.session = $2 AND l.number = $3 THEN NULL ELSE left(CASE WHEN l.session = '.beside' THEN l.queue->0->>'h'
+    ELSE l.holder END, 65536) END AS holder, (CASE WHEN l.session = '.beside' THEN (SELECT coalesce(min(CASE WHEN
+    w->>'s' = $2 AND (w->>'n')::bigint = $3 AND NOT w ? 'f' AND (place < other) IS NOT FALSE AND CASE
+    jsonb_typeof(w->'m') WHEN 'string' THEN true WHEN 'number' THEN place <= greatest((w->>'m')::numeric, 1) ELSE
+    false END THEN 0 ELSE extract(epoch FROM (w->>'u')::timestamptz) - extract(epoch FROM clock_timestamp()) END), 0)
+    FROM (SELECT (SELECT min(at) FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS all_of_them(one, at) WHERE
+    jsonb_typeof(one->'m') IS DISTINCT FROM jsonb_typeof(l.queue->0->'m')) AS other OFFSET 0) AS kind,
+    jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place)) ELSE extract(epoch FROM l.locked_until) -
+    extract(epoch FROM clock_timestamp()) END)::float8 AS seconds, (SELECT greatest(1, place - CASE WHEN l.session =
+    '.beside' THEN (SELECT count(*) FROM jsonb_array_elements(l.queue) AS one WHERE one ? 'f') ELSE 0 END) FROM
+    jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE w->>'s' = $2 AND (w->>'n')::bigint = $3)
+    AS place, CASE WHEN l.session = '.beside' THEN (SELECT (w->>'f')::bigint FROM jsonb_array_elements(l.queue) AS w
+    WHERE w->>'s' = $2 AND (w->>'n')::bigint = $3 AND (w->>'u')::timestamptz > clock_timestamp()) END AS held) SELECT
+    * FROM entered UNION ALL SELECT l.name, l.session, l.number, l.fence, CASE WHEN l.session = $2 AND l.number = $3
+    THEN NULL ELSE left(CASE WHEN l.session = '.beside' THEN l.queue->0->>'h' ELSE l.holder END, 65536) END AS holder,
+    (CASE WHEN l.session = '.beside' THEN (SELECT coalesce(min(CASE WHEN w->>'s' = $2 AND (w->>'n')::bigint = $3 AND
+    NOT w ? 'f' AND (place < other) IS NOT FALSE AND CASE jsonb_typeof(w->'m') WHEN 'string' THEN true WHEN 'number'
+    THEN place <= greatest((w->>'m')::numeric, 1) ELSE false END THEN 0 ELSE extract(epoch FROM
+    (w->>'u')::timestamptz) - extract(epoch FROM clock_timestamp()) END), 0) FROM (SELECT (SELECT min(at) FROM
+    jsonb_array_elements(l.queue) WITH ORDINALITY AS all_of_them(one, at) WHERE jsonb_typeof(one->'m') IS DISTINCT
+    FROM jsonb_typeof(l.queue->0->'m')) AS other OFFSET 0) AS kind, jsonb_array_elements(l.queue) WITH ORDINALITY AS
     waiting(w, place)) ELSE extract(epoch FROM l.locked_until) - extract(epoch FROM clock_timestamp()) END)::float8 AS
     seconds, (SELECT greatest(1, place - CASE WHEN l.session = '.beside' THEN (SELECT count(*) FROM
     jsonb_array_elements(l.queue) AS one WHERE one ? 'f') ELSE 0 END) FROM jsonb_array_elements(l.queue) WITH
@@ -225,13 +225,13 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue,
     ELSE least(l.locked_until, now) END, CASE WHEN next IS NULL AND taken THEN l.keep_until END, CASE WHEN beside THEN
     granted WHEN next IS NULL THEN line ELSE line - 0 END FROM (SELECT now, greatest(l.fence + 1, (extract(epoch FROM
     now) * 1000000)::bigint) AS base FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock) AS clock CROSS JOIN
-    LATERAL (SELECT coalesce(l.session IN ($2, $2 || '.kept') AND l.number = ANY($3), false) AS held) AS own CROSS
-    JOIN LATERAL (SELECT coalesce(held AND $5 AND l.keep_until > now, false) AS kept) AS keeping CROSS JOIN LATERAL
-    (SELECT l.locked_until > now AND l.session IS DISTINCT FROM '.beside' AND coalesce(NOT held OR kept, false) AS
-    taken) AS state CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive FROM
-    jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz > now) AS living
-    CROSS JOIN LATERAL (SELECT false AS direct OFFSET 0) AS freedom CROSS JOIN LATERAL (SELECT CASE WHEN direct THEN
-    alive ELSE (SELECT coalesce(jsonb_agg(CASE WHEN leaves THEN w || jsonb_build_object('s', $2 || '.kept', 'u',
+    LATERAL (SELECT coalesce(l.session IN ($2, $2 || '.kept') AND l.number = ANY($3), false) AS held OFFSET 0) AS own
+    CROSS JOIN LATERAL (SELECT coalesce(held AND $5 AND l.keep_until > now, false) AS kept) AS keeping CROSS JOIN
+    LATERAL (SELECT l.locked_until > now AND l.session IS DISTINCT FROM '.beside' AND coalesce(NOT held OR kept,
+    false) AS taken OFFSET 0) AS state CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive
+    FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz > now) AS
+    living CROSS JOIN LATERAL (SELECT false AS direct OFFSET 0) AS freedom CROSS JOIN LATERAL (SELECT CASE WHEN direct
+    THEN alive ELSE (SELECT coalesce(jsonb_agg(CASE WHEN leaves THEN w || jsonb_build_object('s', $2 || '.kept', 'u',
     w->>'k') ELSE w END ORDER BY place), '[]') FROM jsonb_array_elements(alive) WITH ORDINALITY AS waiting(w, place),
     LATERAL (SELECT w->>'s' IN ($2, $2 || '.kept') AND (w->>'n')::bigint = ANY($3) AS leaves OFFSET 0) AS own WHERE
     NOT leaves OR ($5 AND w ? 'f' AND (w->>'k')::timestamptz > now) IS TRUE) END AS line OFFSET 0) AS standing CROSS
@@ -267,13 +267,13 @@ WITH mine AS MATERIALIZED (SELECT name, session, number, fence, queue, locked_un
     ELSE least(l.locked_until, now) END, CASE WHEN next IS NULL AND taken THEN l.keep_until END, CASE WHEN beside THEN
     granted WHEN next IS NULL THEN line ELSE line - 0 END FROM (SELECT now, greatest(l.fence + 1, (extract(epoch FROM
     now) * 1000000)::bigint) AS base FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock) AS clock CROSS JOIN
-    LATERAL (SELECT coalesce(l.session IN ($2, $2 || '.kept') AND l.number = ANY($3), false) AS held) AS own CROSS
-    JOIN LATERAL (SELECT coalesce(held AND $5 AND l.keep_until > now, false) AS kept) AS keeping CROSS JOIN LATERAL
-    (SELECT l.locked_until > now AND l.session IS DISTINCT FROM '.beside' AND coalesce(NOT held OR kept, false) AS
-    taken) AS state CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive FROM
-    jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz > now) AS living
-    CROSS JOIN LATERAL (SELECT false AS direct OFFSET 0) AS freedom CROSS JOIN LATERAL (SELECT CASE WHEN direct THEN
-    alive ELSE (SELECT coalesce(jsonb_agg(CASE WHEN leaves THEN w || jsonb_build_object('s', $2 || '.kept', 'u',
+    LATERAL (SELECT coalesce(l.session IN ($2, $2 || '.kept') AND l.number = ANY($3), false) AS held OFFSET 0) AS own
+    CROSS JOIN LATERAL (SELECT coalesce(held AND $5 AND l.keep_until > now, false) AS kept) AS keeping CROSS JOIN
+    LATERAL (SELECT l.locked_until > now AND l.session IS DISTINCT FROM '.beside' AND coalesce(NOT held OR kept,
+    false) AS taken OFFSET 0) AS state CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive
+    FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz > now) AS
+    living CROSS JOIN LATERAL (SELECT false AS direct OFFSET 0) AS freedom CROSS JOIN LATERAL (SELECT CASE WHEN direct
+    THEN alive ELSE (SELECT coalesce(jsonb_agg(CASE WHEN leaves THEN w || jsonb_build_object('s', $2 || '.kept', 'u',
     w->>'k') ELSE w END ORDER BY place), '[]') FROM jsonb_array_elements(alive) WITH ORDINALITY AS waiting(w, place),
     LATERAL (SELECT w->>'s' IN ($2, $2 || '.kept') AND (w->>'n')::bigint = ANY($3) AS leaves OFFSET 0) AS own WHERE
     NOT leaves OR ($5 AND w ? 'f' AND (w->>'k')::timestamptz > now) IS TRUE) END AS line OFFSET 0) AS standing CROSS
@@ -350,10 +350,10 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue,
     WHEN taken THEN l.locked_until ELSE least(l.locked_until, now) END, CASE WHEN next IS NULL AND taken THEN
     l.keep_until END, CASE WHEN beside THEN granted WHEN next IS NULL THEN line ELSE line - 0 END FROM (SELECT now,
     greatest(l.fence + 1, (extract(epoch FROM now) * 1000000)::bigint) AS base FROM (SELECT clock_timestamp() AS now
-    OFFSET 0) AS clock) AS clock CROSS JOIN LATERAL (SELECT NULL::boolean AS held) AS own CROSS JOIN LATERAL (SELECT
-    coalesce(held AND false AND l.keep_until > now, false) AS kept) AS keeping CROSS JOIN LATERAL (SELECT
-    l.locked_until > now AND l.session IS DISTINCT FROM '.beside' AND coalesce(NOT held OR kept, false) AS taken) AS
-    state CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive FROM
+    OFFSET 0) AS clock) AS clock CROSS JOIN LATERAL (SELECT NULL::boolean AS held OFFSET 0) AS own CROSS JOIN LATERAL
+    (SELECT coalesce(held AND false AND l.keep_until > now, false) AS kept) AS keeping CROSS JOIN LATERAL (SELECT
+    l.locked_until > now AND l.session IS DISTINCT FROM '.beside' AND coalesce(NOT held OR kept, false) AS taken
+    OFFSET 0) AS state CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive FROM
     jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz > now) AS living
     CROSS JOIN LATERAL (SELECT false AS direct OFFSET 0) AS freedom CROSS JOIN LATERAL (SELECT CASE WHEN direct THEN
     alive ELSE CASE WHEN l.session = '.beside' THEN (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') FROM
@@ -384,16 +384,17 @@ SELECT l.name, (extract(epoch FROM now) * 1000)::bigint AS now, CASE WHEN l.sess
     l.locked_until > now) END AS holders, CASE WHEN l.session = '.beside' THEN ARRAY(SELECT (w->>'f')::bigint FROM
     jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz > now AND w ? 'f'
     ORDER BY place) ELSE ARRAY(SELECT l.fence WHERE l.locked_until > now) END AS fences, CASE WHEN l.session =
-    '.beside' THEN ARRAY(SELECT (extract(epoch FROM (w->>'u')::timestamptz) * 1000)::bigint FROM
-    jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz > now AND w ? 'f'
-    ORDER BY place) ELSE ARRAY(SELECT (extract(epoch FROM l.locked_until) * 1000)::bigint WHERE l.locked_until > now)
+    '.beside' THEN ARRAY(SELECT CASE WHEN isfinite((w->>'u')::timestamptz) THEN (extract(epoch FROM
+    (w->>'u')::timestamptz) * 1000)::bigint END FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w,
+    place) WHERE (w->>'u')::timestamptz > now AND w ? 'f' ORDER BY place) ELSE ARRAY(SELECT CASE WHEN
+    isfinite(l.locked_until) THEN (extract(epoch FROM l.locked_until) * 1000)::bigint END WHERE l.locked_until > now)
     END AS ends, ARRAY(SELECT left(w->>'h', 65536) FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w,
     place) WHERE (w->>'u')::timestamptz > now AND NOT (w ? 'f' AND l.session = '.beside' IS TRUE) ORDER BY place) AS
-    waiting, ARRAY(SELECT (extract(epoch FROM (w->>'u')::timestamptz) * 1000)::bigint FROM
-    jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz > now AND NOT (w ?
-    'f' AND l.session = '.beside' IS TRUE) ORDER BY place) AS waiting_ends FROM "public"."distributed_locks" AS l,
-    (SELECT clock_timestamp() AS now OFFSET 0) AS clock WHERE (l.locked_until > now OR l.queue <> '[]') AND l.name =
-    $1
+    waiting, ARRAY(SELECT CASE WHEN isfinite((w->>'u')::timestamptz) THEN (extract(epoch FROM (w->>'u')::timestamptz)
+    * 1000)::bigint END FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE
+    (w->>'u')::timestamptz > now AND NOT (w ? 'f' AND l.session = '.beside' IS TRUE) ORDER BY place) AS waiting_ends
+    FROM "public"."distributed_locks" AS l, (SELECT clock_timestamp() AS now OFFSET 0) AS clock WHERE (l.locked_until
+    > now OR l.queue <> '[]') AND l.name = $1
 -- inspect_prefix
 WITH page AS MATERIALIZED (SELECT name, fence, session, locked_until, holder, queue FROM "public"."distributed_locks"
     WHERE name COLLATE "C" >= $2 ORDER BY name COLLATE "C" LIMIT 5000), last AS MATERIALIZED (SELECT max(name COLLATE
@@ -403,16 +404,17 @@ WITH page AS MATERIALIZED (SELECT name, fence, session, locked_until, holder, qu
     left(l.holder, 65536) WHERE l.locked_until > now) END AS holders, CASE WHEN l.session = '.beside' THEN
     ARRAY(SELECT (w->>'f')::bigint FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE
     (w->>'u')::timestamptz > now AND w ? 'f' ORDER BY place) ELSE ARRAY(SELECT l.fence WHERE l.locked_until > now) END
-    AS fences, CASE WHEN l.session = '.beside' THEN ARRAY(SELECT (extract(epoch FROM (w->>'u')::timestamptz) *
-    1000)::bigint FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz
-    > now AND w ? 'f' ORDER BY place) ELSE ARRAY(SELECT (extract(epoch FROM l.locked_until) * 1000)::bigint WHERE
-    l.locked_until > now) END AS ends, ARRAY(SELECT left(w->>'h', 65536) FROM jsonb_array_elements(l.queue) WITH
-    ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz > now AND NOT (w ? 'f' AND l.session = '.beside' IS
-    TRUE) ORDER BY place) AS waiting, ARRAY(SELECT (extract(epoch FROM (w->>'u')::timestamptz) * 1000)::bigint FROM
-    jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz > now AND NOT (w ?
-    'f' AND l.session = '.beside' IS TRUE) ORDER BY place) AS waiting_ends, last.more FROM page AS l, last, (SELECT
-    clock_timestamp() AS now OFFSET 0) AS clock WHERE (l.locked_until > now OR l.queue <> '[]') AND
-    starts_with(l.name, $1) OR l.name = last.name ORDER BY l.name COLLATE "C"
+    AS fences, CASE WHEN l.session = '.beside' THEN ARRAY(SELECT CASE WHEN isfinite((w->>'u')::timestamptz) THEN
+    (extract(epoch FROM (w->>'u')::timestamptz) * 1000)::bigint END FROM jsonb_array_elements(l.queue) WITH ORDINALITY
+    AS waiting(w, place) WHERE (w->>'u')::timestamptz > now AND w ? 'f' ORDER BY place) ELSE ARRAY(SELECT CASE WHEN
+    isfinite(l.locked_until) THEN (extract(epoch FROM l.locked_until) * 1000)::bigint END WHERE l.locked_until > now)
+    END AS ends, ARRAY(SELECT left(w->>'h', 65536) FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w,
+    place) WHERE (w->>'u')::timestamptz > now AND NOT (w ? 'f' AND l.session = '.beside' IS TRUE) ORDER BY place) AS
+    waiting, ARRAY(SELECT CASE WHEN isfinite((w->>'u')::timestamptz) THEN (extract(epoch FROM (w->>'u')::timestamptz)
+    * 1000)::bigint END FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE
+    (w->>'u')::timestamptz > now AND NOT (w ? 'f' AND l.session = '.beside' IS TRUE) ORDER BY place) AS waiting_ends,
+    last.more FROM page AS l, last, (SELECT clock_timestamp() AS now OFFSET 0) AS clock WHERE (l.locked_until > now OR
+    l.queue <> '[]') AND starts_with(l.name, $1) OR l.name = last.name ORDER BY l.name COLLATE "C"
 -- clean
 WITH old AS MATERIALIZED (SELECT l.name FROM (SELECT clock_timestamp() - $1 * interval '1 microsecond' AS since OFFSET
     0) AS clock, "public"."distributed_locks" AS l TABLESAMPLE SYSTEM (least(100, 100.0 * 524288 /
