@@ -77,9 +77,8 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
     let Shown { status, others, held } = Shown::read(&rows, &shared.id, entry, names, client.world.now())?;
     match status {
         Some(Status::Held(fence)) => {
-            let grant = Grant { others: others.clone(), ..Grant::new(fence) };
-            entries.get(entry.number, |state| state.show(Status::Held(fence), others));
-            Ok(Entered::Held(grant))
+            entries.get(entry.number, |state| state.show(Status::Held(fence), &others));
+            Ok(Entered::Held(Grant { others, ..Grant::new(fence) }))
         }
         Some(status) => {
             entries.get(entry.number, |state| state.advance(status));

@@ -94,9 +94,9 @@ impl EntryState {
     }
 
     /// As [`advance`](Self::advance), with the fences of its other locks if it holds them.
-    pub(super) fn show(&self, next: Status, others: Box<[u64]>) {
+    pub(super) fn show(&self, next: Status, others: &[u64]) {
         let is_held = matches!(next, Status::Held(_));
-        let is_same = !is_held || others.is_empty() || *self.others.get_or_init(|| others.clone()) == others;
+        let is_same = !is_held || others.is_empty() || **self.others.get_or_init(|| others.into()) == *others;
         self.advance(if is_same { next } else { Status::Removed(OTHER_FENCE) });
     }
 

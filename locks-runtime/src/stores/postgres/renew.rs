@@ -188,7 +188,7 @@ impl Seen {
             let other = |key| Ok(held.get(&shared.client.name(key)?).copied());
             let others: Result<Option<Vec<u64>>, Error> = entry.others.iter().map(other).collect();
             if let Some(others) = others? {
-                shared.entries.get(entry.number, |state| state.show(Status::Held(*first), others.into()));
+                shared.entries.get(entry.number, |state| state.show(Status::Held(*first), &others));
             }
         }
         Ok(())

@@ -126,7 +126,7 @@ fn later_of(before: Option<Status>, status: Status) -> Status {
 }
 
 /// Of the rows that keep an entry of this mode from holding, one that says who does.
-pub(super) fn in_the_way<'a>(rows: &'a [Row], mode: Mode) -> Result<Option<&'a Row>, Error> {
+pub(super) fn in_the_way(rows: &[Row], mode: Mode) -> Result<Option<&Row>, Error> {
     let mut best = None;
     for row in rows {
         let is_held = column::<f64>(row, "seconds")? > 0.0;

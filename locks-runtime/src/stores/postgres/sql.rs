@@ -208,8 +208,8 @@ fn leave(table: &str, mine: &str) -> String {
 /// In the rows of `mine`, whether the entry holds the lock; and whether it holds all of them.
 fn holds_all() -> String {
     format!(
-        "(SELECT count(*) FROM mine WHERE taken AND (session = $2 AND number = $3 OR session = '{BESIDE}' AND EXISTS \
-             (SELECT FROM {} WHERE {OWN} AND w ? 'f' AND (w->>'u')::timestamptz > clock_timestamp()))) = cardinality($1)",
+        "(SELECT count(*) FROM mine WHERE taken AND session = $2 AND number = $3 OR session = '{BESIDE}' AND EXISTS \
+             (SELECT FROM {} WHERE {OWN} AND w ? 'f' AND (w->>'u')::timestamptz > clock_timestamp())) = cardinality($1)",
         elements("queue")
     )
 }
@@ -381,31 +381,3 @@ fn clean(table: &str) -> String {
 /// How many bytes of the table one clean-up looks through, and how many rows it deletes at most.
 const LOOKED_THROUGH: usize = 64 * 8192;
 pub(super) const MOST_DELETED: usize = 1_000;
-
-#[cfg(test)]
-mod dump {
-    #[test]
-    fn dump_statements() {
-        let s = super::Statements::of(&super::Table::in_schema("public", "distributed_locks"));
-        for (name, text) in [
-            ("enter_free", &s.enter_free),
-            ("enter", &s.enter),
-            ("look", &s.look),
-            ("renew", &s.renew),
-            ("renew_waiting", &s.renew_waiting),
-            ("leave_unqueued", &s.leave_unqueued),
-            ("enter_many", &s.enter_many),
-            ("leave_many", &s.leave_many),
-            ("leave", &s.leave),
-            ("leave_unlocked", &s.leave_unlocked),
-            ("lapse", &s.lapse),
-            ("extend", &s.extend),
-            ("force_release", &s.force_release),
-            ("inspect_key", &s.inspect_key),
-            ("inspect_prefix", &s.inspect_prefix),
-            ("clean", &s.clean),
-        ] {
-            println!("DUMP\t{name}\t{text}");
-        }
-    }
-}

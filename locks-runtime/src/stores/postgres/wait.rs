@@ -115,6 +115,6 @@ async fn look_and_enter(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<usiz
         enter::enter(shared, entry, WhenBusy::Queue).await?;
         return Ok(held);
     }
-    shared.entries.get(entry.number, |state| state.show(status, others));
+    shared.entries.get(entry.number, |state| state.show(status, &others));
     Ok(held)
 }

@@ -308,9 +308,9 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue,
     l.queue ELSE (SELECT jsonb_agg(CASE WHEN w->>'s' = $2 AND (w->>'n')::bigint = $3 THEN w || jsonb_build_object('u',
     until, 'k', '-infinity'::timestamptz) ELSE w END ORDER BY place) FROM jsonb_array_elements(l.queue) WITH
     ORDINALITY AS waiting(w, place)) END AS line OFFSET 0) AS standing) FROM mine WHERE l.name = mine.name AND (SELECT
-    count(*) FROM mine WHERE taken AND (session = $2 AND number = $3 OR session = '.beside' AND EXISTS (SELECT FROM
+    count(*) FROM mine WHERE taken AND session = $2 AND number = $3 OR session = '.beside' AND EXISTS (SELECT FROM
     jsonb_array_elements(queue) WITH ORDINALITY AS waiting(w, place) WHERE w->>'s' = $2 AND (w->>'n')::bigint = $3 AND
-    w ? 'f' AND (w->>'u')::timestamptz > clock_timestamp()))) = cardinality($1) RETURNING l.name, l.session, l.queue,
+    w ? 'f' AND (w->>'u')::timestamptz > clock_timestamp())) = cardinality($1) RETURNING l.name, l.session, l.queue,
     l.locked_until) SELECT name, (SELECT pg_notify($5, payload) FROM (SELECT format('wait %s %s %s', w->>'s', w->>'n',
     greatest(0, (extract(epoch FROM CASE WHEN session = '.beside' THEN (SELECT min((one->>'u')::timestamptz) FROM
     jsonb_array_elements(queue) AS one WHERE one ? 'f') ELSE locked_until END - clock_timestamp()) *
@@ -328,9 +328,9 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue,
     (w->>'n')::bigint = $3 THEN w || jsonb_build_object('u', greatest((w->>'u')::timestamptz, until), 'k',
     greatest((w->>'k')::timestamptz, until)) ELSE w END ORDER BY place) FROM jsonb_array_elements(l.queue) WITH
     ORDINALITY AS waiting(w, place)) END AS line OFFSET 0) AS standing) FROM mine WHERE l.name = mine.name AND (SELECT
-    count(*) FROM mine WHERE taken AND (session = $2 AND number = $3 OR session = '.beside' AND EXISTS (SELECT FROM
+    count(*) FROM mine WHERE taken AND session = $2 AND number = $3 OR session = '.beside' AND EXISTS (SELECT FROM
     jsonb_array_elements(queue) WITH ORDINALITY AS waiting(w, place) WHERE w->>'s' = $2 AND (w->>'n')::bigint = $3 AND
-    w ? 'f' AND (w->>'u')::timestamptz > clock_timestamp()))) = cardinality($1) RETURNING l.name
+    w ? 'f' AND (w->>'u')::timestamptz > clock_timestamp())) = cardinality($1) RETURNING l.name
 -- force_release
 WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue, t.locked_until > clock_timestamp() AS
     taken FROM "public"."distributed_locks" AS t, (SELECT set_config('lock_timeout', $4, true) AS lock_timeout OFFSET
