@@ -14,6 +14,7 @@ use crate::values::error::Error;
 use crate::values::mode::Mode;
 use std::slice::from_ref;
 use std::sync::Arc;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 /// Whether the entry is of one lock, and lets nobody hold beside it.
@@ -71,10 +72,23 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
             return Ok(Entered::held(fence));
         }
     };
-    let row = in_the_way(&rows, entry.mode)?;
+    shown(shared, entry, names, &rows, when_busy).await
+}
+
+/// What the rows show of an entry that was sent.
+async fn shown(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    names: &[String],
+    rows: &[Row],
+    when_busy: WhenBusy,
+) -> Result<Entered, Error> {
+    let (client, entries) = (&shared.client, &shared.entries);
+    let layout = client.config().layout;
+    let row = in_the_way(rows, entry.mode)?;
     let row = row.ok_or_else(|| Error::unavailable("PostgreSQL returned no row for a lock"))?;
     layout.check_row(row)?;
-    let Shown { status, others, held } = Shown::read(&rows, &shared.id, entry, names, client.world.now())?;
+    let Shown { status, others, held } = Shown::read(rows, &shared.id, entry, names, client.world.now())?;
     match status {
         Some(Status::Held(fence)) => {
             entries.get(entry.number, |state| state.show(Status::Held(fence), &others));

@@ -80,12 +80,7 @@ pub(super) fn statements(table: &Table, room: Option<usize>) -> Statements {
          left(l.locked_by, {ROOM}) AS holder, extract(epoch FROM l.lock_until - {NOW})::float8 AS seconds, \
          extract(epoch FROM l.locked_at - {NOW})::float8 AS ahead, NULL::bigint AS held"
     );
-    let inspect = format!(
-        "SELECT l.name::text AS name, false AS more, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now, \
-         ARRAY[left(l.locked_by, {LONGEST_RECORD})] AS holders, ARRAY[{number}] AS fences, \
-         ARRAY[CASE WHEN isfinite(l.lock_until) THEN (extract(epoch FROM l.lock_until) * 1000)::bigint END] AS ends, ARRAY[]::text[] AS waiting, \
-         ARRAY[]::bigint[] AS waiting_ends FROM {table} AS l WHERE l.lock_until > {NOW}"
-    );
+    let inspect = inspect(table, number);
     Statements {
         enter_free: String::new(),
         enter: enter(table, room, &seen),
@@ -130,6 +125,16 @@ pub(super) fn statements(table: &Table, room: Option<usize>) -> Statements {
         ),
         clean: String::new(),
     }
+}
+
+/// Who holds which lock, with this number of the hold.
+fn inspect(table: &str, number: &str) -> String {
+    format!(
+        "SELECT l.name::text AS name, false AS more, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now, \
+         ARRAY[left(l.locked_by, {LONGEST_RECORD})] AS holders, ARRAY[{number}] AS fences, \
+         ARRAY[CASE WHEN isfinite(l.lock_until) THEN (extract(epoch FROM l.lock_until) * 1000)::bigint END] AS ends, ARRAY[]::text[] AS waiting, \
+         ARRAY[]::bigint[] AS waiting_ends FROM {table} AS l WHERE l.lock_until > {NOW}"
+    )
 }
 
 /// Inserts the row of a lock that is new, and acquires one that is free.

@@ -37,19 +37,15 @@ pub(super) async fn wait_turn(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Resul
     let mut backoff = Backoff::new(world, SHORTEST_PAUSE, LONGEST_PAUSE);
     // No look before that moment: the database does not answer, or notifications were wrong.
     let mut quiet_until = world.now();
-    let mut hinted = 0;
     // Of several locks, how many it was seen to hold.
-    let mut held = 0;
+    let (mut hinted, mut held) = (0, 0);
     loop {
         shared.check()?;
         let Known { status, turns, .. } = *known.borrow_and_update();
         let changed = notifications.changed();
         let arrive_now = notifications.arrive();
         let pause = match status {
-            Status::Held(fence) => {
-                let grant = shared.entries.get(entry.number, |state| state.grant(fence));
-                return grant.ok_or_else(unknown);
-            }
+            Status::Held(fence) => return granted(shared, entry, fence).ok_or_else(unknown),
             Status::Removed(reason) => return Err(Error::lost(reason)),
             Status::Left | Status::Lapsing { .. } => return Err(Error::lost("the entry has left the queue")),
             Status::Sent => Duration::ZERO,
@@ -91,6 +87,11 @@ pub(super) async fn wait_turn(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Resul
             Err(error) => return Err(error),
         }
     }
+}
+
+/// What the entry got, with this fence of its first lock.
+fn granted(shared: &Shared, entry: &Entry, fence: u64) -> Option<Grant> {
+    shared.entries.get(entry.number, |state| state.grant(fence))
 }
 
 /// How long to wait before asking if no notification arrives meanwhile. `arrive` is whether any does.
