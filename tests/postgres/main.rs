@@ -8,6 +8,7 @@ mod bad_input;
 mod cost;
 mod databases;
 mod faults;
+mod modes;
 mod neighbours;
 mod outages;
 mod peers;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         cost::cases(),
         databases::cases(),
         faults::cases(),
+        modes::cases(),
         neighbours::cases(),
         outages::cases(),
         peers::cases(),

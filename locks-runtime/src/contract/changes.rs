@@ -41,13 +41,8 @@ impl<Id: PartialEq> Holders<Id> {
         changes
     }
 
-    /// Notes who holds every lock now, one each, and returns what has changed, in the order of the keys.
-    pub fn replace(&mut self, now: BTreeMap<Key, (Id, Holder)>) -> Vec<Change> {
-        self.replace_all(now.into_iter().map(|(key, hold)| (key, vec![hold])).collect())
-    }
-
-    /// The same where a lock may have several holders.
-    pub fn replace_all(&mut self, now: BTreeMap<Key, Vec<(Id, Holder)>>) -> Vec<Change> {
+    /// Notes who holds every lock now, and returns what has changed, in the order of the keys.
+    pub fn replace(&mut self, now: BTreeMap<Key, Vec<(Id, Holder)>>) -> Vec<Change> {
         let gone: Vec<Key> = self.0.keys().filter(|key| !now.contains_key(*key)).cloned().collect();
         let mut changes: Vec<Change> = gone.iter().flat_map(|key| self.update(key, None)).collect();
         for (key, holders) in now {
@@ -89,7 +84,7 @@ mod tests {
     #[test]
     fn a_look_at_everything_reports_what_is_missing_too() {
         let mut holders = Holders::default();
-        let held = |name, id| (key(name), (id, Holder::default()));
+        let held = |name, id| (key(name), vec![(id, Holder::default())]);
         holders.replace([held("a", 1), held("b", 1)].into());
         let now = [held("b", 1), held("c", 1)].into();
         let changes = [Change::Released(key("a")), Change::Acquired(key("c"), Holder::default())];

@@ -89,7 +89,7 @@ where
 {
     let mut holders = Holders::default();
     // What is held by now is no change.
-    holders.replace_all(look().await?);
+    holders.replace(look().await?);
     let (sender, receiver) = mpsc::channel(UNREAD);
     world.spawn(report(world.clone(), pause, look, holders, sender));
     Ok(receiver)
@@ -115,7 +115,7 @@ async fn report<Id: PartialEq, A>(
         let start = world.now();
         match look().await {
             Ok(now) => {
-                for change in holders.replace_all(now) {
+                for change in holders.replace(now) {
                     if sender.send(change).await.is_err() {
                         return;
                     }

@@ -12,6 +12,7 @@ use super::notifications::Notifications;
 use super::servers::{Event, Listen, Servers};
 use super::sql::Statements;
 use super::table::{Table, quoted};
+use crate::contract::Entry;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::key::Key;
 use crate::values::mutex::Mutex;
@@ -104,6 +105,11 @@ impl Client {
         let name = format!("{}{key}", self.config().namespace);
         self.config().layout.check_name(&name)?;
         Ok(name)
+    }
+
+    /// The names of the rows for an entry, in its order.
+    pub(super) fn names(&self, entry: &Entry) -> Result<Vec<String>, Error> {
+        entry.keys().map(|key| self.name(key)).collect()
     }
 
     /// Sends one statement that waits for no row. It must be repeatable: an abandoned attempt may still be carried out.

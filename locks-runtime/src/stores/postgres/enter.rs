@@ -1,35 +1,56 @@
-//! Entering a lock's queue: a small statement, which acquires the lock if it is free, and where it is not, one that joins.
+//! Entering a lock's queue: a small statement, which acquires the lock if it is free, and where it is not, one that joins. For an
+//! entry that lets others hold beside it, or of several locks, it is the second alone.
 
 use super::batch::{self, Way};
 use super::client::Answer;
 use super::connection::Value;
 use super::entries::Status;
 use super::error::{ENTRY_LAPSED, Failure};
-use super::row::{View, column, number};
+use super::row::{Shown, View, column, in_the_way, number};
 use super::shared::Shared;
 use super::waiting::Outcome;
-use crate::contract::{Entered, Entry, WhenBusy};
+use crate::contract::{Entered, Entry, Grant, WhenBusy};
 use crate::values::error::Error;
+use crate::values::mode::Mode;
+use std::slice::from_ref;
 use std::sync::Arc;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
+
+/// Whether the entry is of one lock, and lets nobody hold beside it.
+pub(super) fn is_plain(entry: &Entry) -> bool {
+    entry.mode == Mode::Exclusive && entry.others.is_empty()
+}
+
+/// The mode as statements take it, in JSON.
+fn mode(entry: &Entry) -> Option<String> {
+    match entry.mode {
+        Mode::Exclusive => None,
+        Mode::Shared => Some("\"s\"".to_owned()),
+        Mode::Permits(limit) => Some(limit.to_string()),
+    }
+}
 
 pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
     shared.check()?;
     let (client, entries) = (&shared.client, &shared.entries);
     let layout = client.config().layout;
     let name = client.name(&entry.key)?;
+    let several = if entry.others.is_empty() { Vec::new() } else { client.names(entry)? };
+    let names = if several.is_empty() { from_ref(&name) } else { several.as_slice() };
     if let Some(Status::Removed(reason)) = entries.get(entry.number, |state| state.status()) {
         return Err(Error::lost(reason));
     }
-    let record = layout.record(&entry.holder);
+    let (record, mode) = (layout.record(&entry.holder), mode(entry));
     let joins = when_busy == WhenBusy::Queue;
     let values = [
-        (&name as _, Type::TEXT),
+        (&names as _, Type::TEXT_ARRAY),
         (&shared.id as _, Type::TEXT),
         (&number(entry) as _, Type::INT8),
         (&record as _, Type::TEXT),
         (&shared.ttl_micros() as _, Type::FLOAT8),
         (&joins as _, Type::BOOL),
+        (&mode as _, Type::TEXT),
     ];
     entries.sent(entry);
     let sent = send(shared, entry, &values, (&name, &record), when_busy).await;
@@ -51,14 +72,37 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
             return Ok(Entered::held(fence));
         }
     };
-    let row = rows.first().ok_or_else(|| Error::unavailable("PostgreSQL returned no row for a lock"))?;
+    shown(shared, entry, names, &rows, when_busy).await
+}
+
+/// What the rows show of an entry that was sent.
+async fn shown(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    names: &[String],
+    rows: &[Row],
+    when_busy: WhenBusy,
+) -> Result<Entered, Error> {
+    let (client, entries) = (&shared.client, &shared.entries);
+    let layout = client.config().layout;
+    let row = in_the_way(rows, entry.mode)?;
+    let row = row.ok_or_else(|| Error::unavailable("PostgreSQL returned no row for a lock"))?;
     layout.check_row(row)?;
-    match View::read(row, &shared.id, entry)?.status(client.world.now()) {
+    let Shown { status, others, held } = Shown::read(rows, &shared.id, entry, names, client.world.now())?;
+    match status {
+        Some(Status::Held(fence)) => {
+            entries.get(entry.number, |state| state.show(Status::Held(fence), &others));
+            Ok(Entered::Held(Grant { others, ..Grant::new(fence) }))
+        }
         Some(status) => {
             entries.get(entry.number, |state| state.advance(status));
-            Ok(if let Status::Held(fence) = status { Entered::held(fence) } else { Entered::Queued })
+            Ok(Entered::Queued)
         }
         None if when_busy == WhenBusy::Refuse => {
+            // Of several locks some were taken by others since the statement began, and the rest were free.
+            if held > 0 {
+                shared.withdraw(from_ref(entry)).await?;
+            }
             entries.left(entry.number);
             Ok(Entered::Busy(layout.holder(column(row, "holder")?).into()))
         }
@@ -80,12 +124,12 @@ enum Sent {
 async fn send(
     shared: &Arc<Shared>,
     entry: &Arc<Entry>,
-    values: &[Value<'_>; 6],
+    values: &[Value<'_>; 7],
     (name, record): (&str, &String),
     when_busy: WhenBusy,
 ) -> Result<Sent, Failure> {
     let client = &shared.client;
-    if !client.config().layout.has_queue() {
+    if !client.config().layout.has_queue() || !is_plain(entry) {
         return client.change(|statements| &statements.enter, values).await.map(Sent::Alone);
     }
     let way = batch::shared(shared, entry, name, Some(record)).await?;
@@ -94,7 +138,7 @@ async fn send(
         Way::Shared(outcome) => outcome.is_unresolved,
         Way::First(_) => false,
     };
-    let answer = alone(shared, entry, values, when_busy, matches!(way, Way::First(_))).await;
+    let answer = alone(shared, entry, values, (name, when_busy), matches!(way, Way::First(_))).await;
     let answer = answer.map_err(|failure| failure.with_unresolved(was_unresolved))?;
     Ok(Sent::Alone(Answer { is_unresolved: answer.is_unresolved || was_unresolved, ..answer }))
 }
@@ -103,14 +147,16 @@ async fn send(
 async fn alone(
     shared: &Shared,
     entry: &Entry,
-    values: &[Value<'_>; 6],
-    when_busy: WhenBusy,
+    values: &[Value<'_>; 7],
+    (name, when_busy): (&str, WhenBusy),
     is_first: bool,
 ) -> Result<Answer, Failure> {
     let client = &shared.client;
     let mut was_unresolved = false;
     if is_first || when_busy == WhenBusy::Refuse {
-        let free = client.change(|statements| &statements.enter_free, &values[..5]).await?;
+        let [_, session, number, record, ttl, ..] = values.clone();
+        let values = [(&name as _, Type::TEXT), session, number, record, ttl];
+        let free = client.change(|statements| &statements.enter_free, &values).await?;
         let view = free.rows.first().and_then(|row| View::read(row, &shared.id, entry).ok());
         let is_enough = |view: View| view.is_held() || (when_busy == WhenBusy::Refuse && view.is_others());
         if view.is_some_and(is_enough) {

@@ -1,9 +1,9 @@
 //! What a session knows of its entries, from before each is first sent until it is definitely gone.
 
 use super::error::OTHER_FENCE;
-use crate::contract::{Entry, Ledger};
+use crate::contract::{Entry, Grant, Ledger};
 use crate::world::clock::Moment;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 /// The entries of one session.
@@ -11,7 +11,11 @@ pub(super) type Entries = Ledger<EntryState>;
 
 /// What is known of an entry, for whoever wants to see it change.
 #[derive(Debug, Default)]
-pub(super) struct EntryState(watch::Sender<Known>);
+pub(super) struct EntryState {
+    known: watch::Sender<Known>,
+    /// The fences of its other locks, once it holds.
+    others: OnceLock<Box<[u64]>>,
+}
 
 /// What is known of an entry, and how often it was hinted at that there is more.
 ///
@@ -35,7 +39,7 @@ pub(super) enum Status {
     Sent,
     /// It is in the queue with so many entries ahead of it, behind a hold that lapses at `until` unless it is renewed.
     Queued { ahead: u32, until: Moment },
-    /// It holds the lock, with this fence.
+    /// It holds the lock, with this fence; of several all of them, with this one of the first.
     Held(u64),
     /// Its hold is over; it stays until then, without being renewed.
     Lapsing { until: Moment },
@@ -58,23 +62,23 @@ pub(super) enum Hint {
 
 impl EntryState {
     pub(super) fn status(&self) -> Status {
-        self.0.borrow().status
+        self.known.borrow().status
     }
 
     /// Whether it holds the lock, and acquired it without waiting: perhaps nobody else waits either.
     pub(super) fn is_alone(&self) -> bool {
-        let known = self.0.borrow();
+        let known = self.known.borrow();
         matches!(known.status, Status::Held(_)) && !known.has_waited
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<Known> {
-        self.0.subscribe()
+        self.known.subscribe()
     }
 
     /// Notes what the store has shown, unless more is known already: answers may overtake each other. What is over stays
     /// over, and a holder does not wait again; its fence never changes.
     pub(super) fn advance(&self, next: Status) {
-        self.0.send_if_modified(|known| {
+        self.known.send_if_modified(|known| {
             let next = match (known.status, next) {
                 (Status::Removed(_) | Status::Left, _) => return false,
                 (Status::Lapsing { .. }, next) if !matches!(next, Status::Lapsing { .. }) => return false,
@@ -89,9 +93,21 @@ impl EntryState {
         });
     }
 
+    /// As [`advance`](Self::advance), with the fences of its other locks if it holds them.
+    pub(super) fn show(&self, next: Status, others: &[u64]) {
+        let is_held = matches!(next, Status::Held(_));
+        let is_same = !is_held || others.is_empty() || **self.others.get_or_init(|| others.into()) == *others;
+        self.advance(if is_same { next } else { Status::Removed(OTHER_FENCE) });
+    }
+
+    /// What it got with this fence of its first lock.
+    pub(super) fn grant(&self, fence: u64) -> Grant {
+        Grant { others: self.others.get().cloned().unwrap_or_default(), ..Grant::new(fence) }
+    }
+
     /// Notes a hint, if it can matter to this entry.
     pub(super) fn hint(&self, hint: Hint) {
-        self.0.send_if_modified(|known| {
+        self.known.send_if_modified(|known| {
             match (&mut known.status, hint) {
                 (Status::Sent | Status::Queued { .. }, Hint::Turn) => known.turns = known.turns.wrapping_add(1),
                 // Never later than the store has shown.
@@ -105,7 +121,7 @@ impl EntryState {
 
     /// The entry leaves: nothing that the store shows matters any more.
     pub(super) fn leave(&self) {
-        self.0.send_modify(|known| known.status = Status::Left);
+        self.known.send_modify(|known| known.status = Status::Left);
     }
 }
 
@@ -130,28 +146,22 @@ pub(super) fn forget_lapsed(entries: &Entries, now: Moment) {
     }
 }
 
-/// The numbers of the entries that a renewal must find, for they are in the store for certain.
+/// The entries that a renewal must find, for they are in the store for certain: number, of how many locks, and whether in a queue
+/// will do.
 #[derive(Debug, Default)]
-pub(super) struct Confirmed {
-    /// As the holder.
-    pub(super) holders: Vec<u64>,
-    /// As the holder, or in the queue.
-    pub(super) waiters: Vec<u64>,
-}
+pub(super) struct Confirmed(pub(super) Vec<(u64, usize, bool)>);
 
 impl Confirmed {
     /// Those that the store has shown until now. Where it has no queue (`has_queue`), there are no waiters.
     pub(super) fn of(entries: &Entries, has_queue: bool) -> Self {
-        let mut confirmed = Self::default();
-        entries.collect(|entry, state, _| {
-            match state.status() {
-                Status::Held(_) => confirmed.holders.push(entry.number),
-                Status::Queued { .. } if has_queue => confirmed.waiters.push(entry.number),
-                _ => {}
-            }
-            None::<()>
-        });
-        confirmed
+        Self(entries.collect(|entry, state, _| {
+            let waits = match state.status() {
+                Status::Held(_) => false,
+                Status::Queued { .. } if has_queue => true,
+                _ => return None,
+            };
+            Some((entry.number, 1 + entry.others.len(), waits))
+        }))
     }
 }
 
@@ -177,9 +187,8 @@ mod tests {
         let renewed =
             |has_queue| -> Vec<u64> { renewable(&entries, has_queue).iter().map(|entry| entry.number).collect() };
         assert_eq!((renewed(true), renewed(false)), (vec![1, 2, 5], vec![1, 5]));
-        let confirmed = Confirmed::of(&entries, true);
-        assert_eq!((confirmed.holders, confirmed.waiters), (vec![1], vec![2]));
-        assert_eq!(Confirmed::of(&entries, false).waiters, [0; 0]);
+        assert_eq!(Confirmed::of(&entries, true).0, [(1, 1, false), (2, 1, true)]);
+        assert_eq!(Confirmed::of(&entries, false).0, [(1, 1, false)]);
     }
 
     #[test]

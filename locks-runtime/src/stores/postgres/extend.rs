@@ -11,9 +11,9 @@ use tokio_postgres::types::Type;
 pub(super) async fn extend(shared: &Shared, entry: &Entry, least: Duration) -> Result<(), Error> {
     shared.check()?;
     let client = &shared.client;
-    let (name, micros) = (client.name(&entry.key)?, micros(least));
+    let (names, micros) = (client.names(entry)?, micros(least));
     let values = [
-        (&name as _, Type::TEXT),
+        (&names as _, Type::TEXT_ARRAY),
         (&shared.id as _, Type::TEXT),
         (&number(entry) as _, Type::INT8),
         (&micros as _, Type::FLOAT8),
@@ -28,9 +28,9 @@ pub(super) async fn lapse(shared: &Shared, entry: &Entry, rest: Duration) -> Res
     let client = &shared.client;
     let over = Status::Lapsing { until: client.world.now() + rest };
     shared.entries.get(entry.number, |state| state.advance(over)).ok_or_else(not_held)?;
-    let (name, micros) = (client.name(&entry.key)?, micros(rest));
+    let (names, micros) = (client.names(entry)?, micros(rest));
     let values = [
-        (&name as _, Type::TEXT),
+        (&names as _, Type::TEXT_ARRAY),
         (&shared.id as _, Type::TEXT),
         (&number(entry) as _, Type::INT8),
         (&micros as _, Type::FLOAT8),

@@ -25,7 +25,7 @@ pub(crate) fn postgres_row(bytes: &[u8]) {
     let (number, place) = (input.number(), input.number());
     let (is_holder, position) = (flags & 1 == 1, (flags & 4 == 0).then_some(place));
     let now = Moment::from_nanos(input.number().cast_unsigned());
-    match (View { is_holder, seconds, fence: number, position }).status(now) {
+    match (View { is_holder, seconds, fence: number, position, beside: None }).status(now) {
         Some(Status::Held(held)) => assert!(is_holder && seconds > 0.0 && held == fence(number)),
         Some(Status::Queued { ahead, until }) => {
             assert!(position.is_some() && until >= now && (position != Some(1) || ahead == 0));

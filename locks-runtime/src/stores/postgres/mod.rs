@@ -8,6 +8,10 @@
 //! A pool in transaction mode may be in between: nothing is set on its connections, and waiters look some times a second
 //! instead of listening.
 //!
+//! Readers and permits stay in the row's queue while they hold the lock, each until its own time. Several locks at one moment are
+//! joined in one statement, in the order of their names, and each row is handed over by itself: since the entry is in all queues
+//! at once, any two such entries are in the same order in each, and never wait for each other.
+//!
 //! A row that was not used for a day is deleted, where the role may. A table without a schema is found by its name in any,
 //! and created in the first of `search_path`; it is an error if there are several, for another role might use another.
 //!
@@ -61,6 +65,7 @@ mod renew;
 mod row;
 mod servers;
 mod session;
+mod settled;
 mod shared;
 mod shedlock;
 mod sql;
@@ -121,6 +126,9 @@ impl Store for Postgres {
             outlives_process: true,
             force_release: true,
             notices_removal: has_queue,
+            shared: has_queue,
+            permits: has_queue,
+            multi_key: has_queue,
             ..Capabilities::default()
         }
     }
@@ -141,7 +149,12 @@ impl Store for Postgres {
 
     fn force_release(&self, key: Key) -> Pending<usize> {
         let client = Arc::clone(&self.0);
-        Box::pin(async move { force_release::force_release(&client, &key).await })
+        Box::pin(async move { force_release::force_release(&client, &key, None).await })
+    }
+
+    fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
+        let client = Arc::clone(&self.0);
+        Box::pin(async move { force_release::force_release(&client, &key, Some(fence)).await })
     }
 
     fn native(&self) -> Native {

@@ -26,7 +26,8 @@ pub(super) async fn removed(shared: &Shared, entry: &Entry) -> Result<Infallible
                 Status::Held(_) if losses != looked => {
                     looked = losses;
                     // A failure is no matter: the next renewal shows it.
-                    if matches!(look(shared, entry).await, Ok(seen) if !matches!(seen, Some(Status::Held(_)))) {
+                    if matches!(look(shared, entry).await, Ok(shown) if !matches!(shown.status, Some(Status::Held(_))))
+                    {
                         let gone = Status::Removed(RELEASED_BY_FORCE);
                         shared.entries.get(entry.number, |state| state.advance(gone));
                     } else {

@@ -11,7 +11,7 @@ use crate::contract::{Backoff, Entry, Renewal, Uncovered};
 use crate::values::error::Error;
 use crate::values::target::TARGET;
 use crate::world::clock::Moment;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::Row;
@@ -78,6 +78,7 @@ pub(super) async fn renew_rows(shared: &Shared) -> Result<Vec<Arc<Entry>>, Error
     }
     // Behind many short transactions a row is locked at every look: it takes a place among those who wait for it.
     let locked = renew_one_by_one(shared, locked, until, &mut seen).await?;
+    seen.note_who_holds(shared, &all)?;
     seen.note_what_is_gone(shared, &confirmed, &locked);
     Ok(locked)
 }
@@ -101,12 +102,17 @@ async fn renew_chunk(shared: &Shared, chunk: &[Arc<Entry>], seen: &mut Seen) -> 
     let answer = client.ask_within(limit, &client.upkeep, |statements| &statements.renew, &values).await?;
     let mut locked = BTreeSet::new();
     for row in &answer.rows {
-        if seen.note(shared, row)? {
+        if seen.note(row)? {
             locked.insert(column::<&str>(row, "name")?);
         }
     }
-    let is_locked = |(_, name): &(_, &String)| locked.contains(name.as_str());
-    Ok(chunk.iter().zip(&names).filter(is_locked).map(|(entry, _)| Arc::clone(entry)).collect())
+    // Its names are among all of them, in the order of the entries.
+    let mut names = names.iter();
+    let mut is_locked = |entry: &Entry| {
+        // All are taken from the names, whichever is locked.
+        names.by_ref().take(1 + entry.others.len()).filter(|name| locked.contains(name.as_str())).count() > 0
+    };
+    Ok(chunk.iter().filter(|entry| is_locked(entry)).map(Arc::clone).collect())
 }
 
 async fn renew_one_by_one(
@@ -134,7 +140,7 @@ async fn renew_one_by_one(
         match client.change_in_upkeep(|statements| &statements.renew_waiting, &values).await {
             Ok(answer) => {
                 for row in &answer.rows {
-                    seen.note(shared, row)?;
+                    seen.note(row)?;
                 }
             }
             Err(failure) if failure.verdict == Verdict::RowLocked => left.push(entry),
@@ -147,33 +153,56 @@ async fn renew_one_by_one(
 /// What the answers to a renewal have shown.
 #[derive(Default)]
 struct Seen {
-    holders: BTreeSet<u64>,
-    waiters: BTreeSet<u64>,
+    /// By the numbers of the entries, the fences that they hold, with the names of the rows.
+    holders: BTreeMap<u64, BTreeMap<String, u64>>,
+    /// The names of the rows in whose queues they are.
+    waiters: BTreeMap<u64, BTreeSet<String>>,
+    locked: BTreeSet<u64>,
 }
 
 impl Seen {
     /// Notes what a row shows, and returns whether it is locked: then it is as it was before, and not as it will be.
-    fn note(&mut self, shared: &Shared, row: &Row) -> Result<bool, Error> {
+    fn note(&mut self, row: &Row) -> Result<bool, Error> {
         if column(row, "is_locked")? {
             return Ok(true);
         }
-        if let Some(held) = column::<Option<i64>>(row, "held")?.and_then(|held| u64::try_from(held).ok()) {
-            self.holders.insert(held);
-            let status = Status::Held(fence(column(row, "fence")?));
-            shared.entries.get(held, |state| state.advance(status));
+        let name: &str = column(row, "name")?;
+        let (held, fences): (Vec<Option<i64>>, Vec<Option<i64>>) = (column(row, "held")?, column(row, "fences")?);
+        for (number, number_of_hold) in held.into_iter().zip(fences) {
+            if let (Some(number), Some(held)) = (number.and_then(|number| u64::try_from(number).ok()), number_of_hold) {
+                self.holders.entry(number).or_default().insert(name.to_owned(), fence(held));
+            }
         }
         let waiting: Vec<i64> = column(row, "waiting")?;
-        self.waiters.extend(waiting.into_iter().filter_map(|number| u64::try_from(number).ok()));
+        for number in waiting.into_iter().filter_map(|number| u64::try_from(number).ok()) {
+            self.waiters.entry(number).or_default().insert(name.to_owned());
+        }
         Ok(false)
+    }
+
+    /// Notes which entries hold what they wait for by now.
+    fn note_who_holds(&mut self, shared: &Shared, all: &[Arc<Entry>]) -> Result<(), Error> {
+        for entry in all {
+            let Some(held) = self.holders.get(&entry.number) else { continue };
+            let Some(first) = held.get(&shared.client.name(&entry.key)?) else { continue };
+            let other = |key| Ok(held.get(&shared.client.name(key)?).copied());
+            let others: Result<Option<Vec<u64>>, Error> = entry.others.iter().map(other).collect();
+            if let Some(others) = others? {
+                shared.entries.get(entry.number, |state| state.show(Status::Held(*first), &others));
+            }
+        }
+        Ok(())
     }
 
     /// An entry that has held the lock is in the queue never again. Of those that are `locked`, nothing is known.
     fn note_what_is_gone(&mut self, shared: &Shared, confirmed: &Confirmed, locked: &[Arc<Entry>]) {
-        self.holders.extend(locked.iter().map(|entry| entry.number));
-        let holders = confirmed.holders.iter().filter(|number| !self.holders.contains(*number));
-        let is_there = |number: &u64| self.holders.contains(number) || self.waiters.contains(number);
-        let waiters = confirmed.waiters.iter().filter(|number| !is_there(number));
-        for number in holders.chain(waiters) {
+        self.locked.extend(locked.iter().map(|entry| entry.number));
+        let held = |number: &u64| self.holders.get(number).map_or(0, BTreeMap::len);
+        let is_there = |(number, locks, waits): &(u64, usize, bool)| {
+            let waits = if *waits { self.waiters.get(number).map_or(0, BTreeSet::len) } else { 0 };
+            self.locked.contains(number) || held(number) + waits >= *locks
+        };
+        for (number, ..) in confirmed.0.iter().filter(|entry| !is_there(entry)) {
             shared.entries.get(*number, |state| state.advance(Status::Removed(ENTRY_GONE)));
         }
     }

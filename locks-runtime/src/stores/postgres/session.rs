@@ -86,6 +86,7 @@ impl AsyncSession for PostgresSession {
             is_alone
         };
         if let Some(is_alone) = self.0.entries.leaving(entry.number, leave) {
+            let is_alone = is_alone && enter::is_plain(&entry);
             if !is_alone || !batch::leave(&self.0, &entry).await? {
                 self.0.withdraw(std::slice::from_ref(&entry)).await?;
             }

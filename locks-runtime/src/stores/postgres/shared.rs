@@ -84,7 +84,8 @@ impl Shared {
 
     /// The names of the entries' rows, and their numbers, as statements take them.
     pub(super) fn names_and_numbers(&self, entries: &[Arc<Entry>]) -> Result<(Vec<String>, Vec<i64>), Error> {
-        let names: Result<_, _> = entries.iter().map(|entry| self.client.name(&entry.key)).collect();
+        let keys = entries.iter().flat_map(|entry| entry.keys());
+        let names: Result<_, _> = keys.map(|key| self.client.name(key)).collect();
         Ok((names?, entries.iter().map(|entry| number(entry)).collect()))
     }
 
@@ -101,7 +102,7 @@ impl Shared {
         for chunk in entries.chunks(CHUNK).filter(|_| entries.len() > 1) {
             let skipped = self.send_leave(|statements| &statements.leave_unlocked, chunk, extended_stay).await?;
             for entry in chunk {
-                if skipped.contains(&self.client.name(&entry.key)?) {
+                if self.client.names(entry)?.iter().any(|name| skipped.contains(name)) {
                     locked.push(Arc::clone(entry));
                 }
             }

@@ -7,6 +7,7 @@
 //!   service that tries in between has it first.
 //! - There is no fence. A hold's number is the microsecond at which it began by the database's clock, rounded as the column
 //!   rounds: it grows as long as that clock is not set back, and Java services show none.
+//! - There is one holder at a time, and one row for each lock: no readers, no permits, and no several locks at one moment.
 //! - There is no record: `locked_by` has our session, the host and the function's name.
 //! - A name has at most 64 characters.
 //! - A Java service must use `usingDbTime()`. Without it, and always with `JdbcLockProvider`, ShedLock writes the local time
@@ -16,9 +17,9 @@
 //! - The table is never created and no row of it deleted: ShedLock does neither, and remembers which names it has inserted.
 //!   The table's name is that of an unquoted one in Java: `SHEDLOCK` and `ShedLock` are `shedlock`.
 
-use super::clauses::lock_timeout;
+use super::clauses::{lock_timeout, skipped};
 use super::form::{Column, Form};
-use super::sql::{LONGEST_RECORD, Statements, skipped};
+use super::sql::{LONGEST_RECORD, Statements};
 use super::table::Table;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
@@ -71,22 +72,20 @@ fn is_time(column: &Column) -> Result<(), String> {
 /// [`Statements`].
 pub(super) fn statements(table: &Table, room: Option<usize>) -> Statements {
     let (table, room) = (&table.quoted, room.map_or(ROOM, |room| room.min(ROOM)));
-    let fence = "(extract(epoch FROM l.locked_at) * 1000000)::bigint AS fence";
+    let number = "(extract(epoch FROM l.locked_at) * 1000000)::bigint";
+    let fence = format!("{number} AS fence");
     let held = format!("{OURS} AND l.lock_until > {NOW}");
     let seen = format!(
-        "CASE WHEN {OURS} THEN $2 END AS session, CASE WHEN {OURS} THEN {NUMBER}::bigint END AS number, {fence}, \
+        "l.name::text AS name, CASE WHEN {OURS} THEN $2 END AS session, CASE WHEN {OURS} THEN {NUMBER}::bigint END AS number, {fence}, \
          left(l.locked_by, {ROOM}) AS holder, extract(epoch FROM l.lock_until - {NOW})::float8 AS seconds, \
-         extract(epoch FROM l.locked_at - {NOW})::float8 AS ahead"
+         extract(epoch FROM l.locked_at - {NOW})::float8 AS ahead, NULL::bigint AS held"
     );
-    let inspect = format!(
-        "SELECT l.name::text AS name, false AS more, {fence}, true AS held, left(l.locked_by, {LONGEST_RECORD}) AS holder, \
-         ARRAY[]::text[] AS waiting FROM {table} AS l WHERE l.lock_until > {NOW}"
-    );
+    let inspect = inspect(table, number);
     Statements {
         enter_free: String::new(),
         enter: enter(table, room, &seen),
         look: format!(
-            "SELECT {seen}, {WAITERS}::bigint AS place FROM {table} AS l WHERE l.name = $1 AND $3 IS NOT NULL"
+            "SELECT {seen}, {WAITERS}::bigint AS place FROM {table} AS l WHERE l.name = ANY($1) AND $3 IS NOT NULL"
         ),
         renew: renew(table, &format!("{} SKIP LOCKED", LOCKED.replace("TABLE", table)), &held),
         renew_waiting: renew(table, &waiting_for_rows(table, "$5"), &held),
@@ -103,21 +102,22 @@ pub(super) fn statements(table: &Table, room: Option<usize>) -> Statements {
         lapse: format!(
             "UPDATE {table} AS l SET (lock_until, locked_by) = (SELECT until, {}) \
              FROM (SELECT {NOW} + $4 * interval '1 microsecond' AS until, {} OFFSET 0) AS clock \
-             WHERE l.name = $1 AND {held} AND {NUMBER} = $3::text AND ($5 IS NULL OR true) RETURNING l.name",
+             WHERE l.name = ANY($1) AND {held} AND {NUMBER} = $3::text AND ($5 IS NULL OR true) RETURNING l.name",
             with_end(LAPSING, room),
             lock_timeout("$6")
         ),
         extend: format!(
             "UPDATE {table} AS l SET lock_until = greatest(l.lock_until, until), locked_by = {} \
              FROM (SELECT {NOW} + $4 * interval '1 microsecond' AS until, {} OFFSET 0) AS least \
-             WHERE l.name = $1 AND {held} AND {NUMBER} = $3::text RETURNING l.name",
+             WHERE l.name = ANY($1) AND {held} AND {NUMBER} = $3::text RETURNING l.name",
             with_end("(extract(epoch FROM until) * 1000000)::bigint", room),
             lock_timeout("$5")
         ),
         force_release: format!(
             "UPDATE {table} AS l SET lock_until = {NOW} FROM (SELECT {} OFFSET 0) AS lock_timeout \
-             WHERE l.name = $1 AND l.lock_until > {NOW} AND ($2 IS NULL OR true) RETURNING l.name",
-            lock_timeout("$3")
+             WHERE l.name = ANY($1) AND l.lock_until > {NOW} AND (cardinality($3) = 0 OR {number} = ANY($3)) \
+                 AND ($2 IS NULL OR true) RETURNING l.name",
+            lock_timeout("$4")
         ),
         inspect_key: format!("{inspect} AND l.name = $1"),
         inspect_prefix: format!(
@@ -127,6 +127,16 @@ pub(super) fn statements(table: &Table, room: Option<usize>) -> Statements {
     }
 }
 
+/// Who holds which lock, with this number of the hold.
+fn inspect(table: &str, number: &str) -> String {
+    format!(
+        "SELECT l.name::text AS name, false AS more, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now, \
+         ARRAY[left(l.locked_by, {LONGEST_RECORD})] AS holders, ARRAY[{number}] AS fences, \
+         ARRAY[CASE WHEN isfinite(l.lock_until) THEN (extract(epoch FROM l.lock_until) * 1000)::bigint END] AS ends, ARRAY[]::text[] AS waiting, \
+         ARRAY[]::bigint[] AS waiting_ends FROM {table} AS l WHERE l.lock_until > {NOW}"
+    )
+}
+
 /// Inserts the row of a lock that is new, and acquires one that is free.
 fn enter(table: &str, room: usize, seen: &str) -> String {
     // Longer by a transaction's wait for the row, and the column may have milliseconds only and must not round down.
@@ -134,7 +144,7 @@ fn enter(table: &str, room: usize, seen: &str) -> String {
     format!(
         // The time is taken anew once the row is ours to change: a TTL counted from before the wait for it would be
         // shorter than the session's.
-        "INSERT INTO {table} AS l (name, lock_until, locked_at, locked_by) SELECT $1, {later} + $7::interval, now, me \
+        "INSERT INTO {table} AS l (name, lock_until, locked_at, locked_by) SELECT $1[1], {later} + $8::interval, now, me \
          FROM (SELECT {NOW} AS now, left(concat('locks ', $2, ' ', $3, ' 0 ', $4), {room}) AS me, {} OFFSET 0) AS clock \
          ON CONFLICT (name) DO UPDATE SET (lock_until, locked_at, locked_by) = (SELECT \
              CASE WHEN free THEN {later} ELSE l.lock_until END, \
@@ -142,8 +152,8 @@ fn enter(table: &str, room: usize, seen: &str) -> String {
              CASE WHEN free THEN EXCLUDED.locked_by ELSE l.locked_by END \
              FROM (SELECT {NOW} AS now OFFSET 0) AS clock \
              CROSS JOIN LATERAL (SELECT l.lock_until <= now AS free OFFSET 0) AS state) \
-         RETURNING {seen}, CASE WHEN $6 THEN {WAITERS}::bigint END AS place",
-        lock_timeout("$7")
+         RETURNING {seen}, CASE WHEN $6 AND ($7 IS NULL OR true) THEN {WAITERS}::bigint END AS place",
+        lock_timeout("$8")
     )
 }
 
@@ -159,17 +169,19 @@ fn waiting_for_rows(table: &str, limit: &str) -> String {
 }
 
 fn renew(table: &str, mine: &str, held: &str) -> String {
-    let fence = "(extract(epoch FROM l.locked_at) * 1000000)::bigint AS fence";
+    let fences = "ARRAY[(extract(epoch FROM l.locked_at) * 1000000)::bigint] AS fences";
     format!(
         "WITH mine AS MATERIALIZED ({mine}), \
          renewed AS (UPDATE {table} AS l SET lock_until = greatest(l.lock_until, \
                  {NOW} + $4 * interval '1 microsecond' + interval '1 millisecond') FROM mine \
              WHERE l.name = mine.name AND {held} AND {NUMBER} = ANY($3::text[]) \
                  AND split_part(l.locked_by, ' ', 4) <> {LAPSING} \
-             RETURNING l.name, {NUMBER}::bigint AS held, {fence}) \
-         SELECT false AS is_locked, name::text, held, fence, ARRAY[]::bigint[] AS waiting FROM renewed UNION ALL {}",
+             RETURNING l.name, ARRAY[{NUMBER}::bigint] AS held, {fences}) \
+         SELECT false AS is_locked, name::text, held, fences, ARRAY[]::bigint[] AS waiting FROM renewed UNION ALL {}",
         skipped(
-            &format!("true, l.name::text, CASE WHEN {held} THEN {NUMBER}::bigint END, {fence}, ARRAY[]::bigint[]"),
+            &format!(
+                "true, l.name::text, ARRAY[CASE WHEN {held} THEN {NUMBER}::bigint END], {fences}, ARRAY[]::bigint[]"
+            ),
             table
         )
     )

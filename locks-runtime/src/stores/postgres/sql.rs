@@ -4,29 +4,39 @@
 //! row as it is now, but everything else as it was when the statement began. For the same reason the conditions stand in
 //! `SET`, where the row is the newest, and not in `WHERE`.
 //!
-//! `queue` has the waiters in order, as `{"s": session, "n": number, "u": until when, "h": record}`. A waiter that is not
-//! renewed until `u` is skipped. A lock is free when `locked_until` has come.
+//! `queue` has the waiters in order, as `{"s": session, "n": number, "u": until when, "h": record}`, and `"m"` of one that lets
+//! others hold beside it: `"s"` of a reader, the limit of a permit. A waiter that is not renewed until `u` is skipped. A lock is
+//! free when `locked_until` has come.
+//!
+//! Who holds a lock alone has it in the row's columns. Who holds it beside others stays in the queue, each until its own `u`, with
+//! its fence as `"f"`, and as `"k"` what `keep_until` is to the row; the row's session is [`BESIDE`] then. (A row with columns for
+//! one of them would have to be another's when that one leaves.)
 //!
 //! Table and notifications are shared with other versions of this crate that run at the same time.
 
-use super::clauses::{MICROS, SEEN, lock_timeout};
+use super::clauses::{
+    ALIVE, BESIDE, KEPT, MICROS, OWN, elements, handed_off, lock_timeout, locked, other_kind, seen, skipped,
+    told_to_wait, unlocked,
+};
 use super::free;
+use super::settled::{Acquirer, Values, settled};
 use super::table::Table;
 
 /// The statements for one table. `lock_timeout` is how long to wait for a row that another transaction has locked; then the
 /// statement fails, and has done nothing.
 #[derive(Debug)]
 pub(super) struct Statements {
-    /// name, session, number, record, TTL in µs, lock_timeout → [`SEEN`]: of the hold, if the lock was free and nobody waited;
-    /// otherwise of the row as it was when the statement began, if there was one. It costs the server a fraction of `enter`.
-    /// Empty without a queue.
+    /// name, session, number, record, TTL in µs, lock_timeout → what [`seen`] has: of the hold, if the lock was free and nobody
+    /// waited; otherwise of the row as it was when the statement began, if there was one. It costs the server a fraction of
+    /// `enter`. Empty without a queue.
     pub(super) enter_free: String,
-    /// name, session, number, record, TTL in µs, whether to join the queue, lock_timeout → [`SEEN`].
+    /// names, session, number, record, TTL in µs, whether to join the queue, mode, lock_timeout → name, and what [`seen`] has. Of
+    /// several it joins the queues of all or of none, by what the rows are when the statement begins.
     pub(super) enter: String,
-    /// name, session, number → [`SEEN`].
+    /// names, session, number → name, and what [`seen`] has.
     pub(super) look: String,
     /// names, session, numbers, TTL in µs → for each name that is there: whether its row is locked, and so was not renewed;
-    /// the number of the holder, fence, numbers of the waiters. It waits for nothing.
+    /// the numbers of the holders, their fences, the numbers of the waiters. It waits for nothing.
     pub(super) renew: String,
     /// The same, lock_timeout → the same; it waits for the rows.
     pub(super) renew_waiting: String,
@@ -43,13 +53,14 @@ pub(super) struct Statements {
     pub(super) leave: String,
     /// The same → the names whose rows are locked: nothing was done there. It waits for nothing.
     pub(super) leave_unlocked: String,
-    /// name, session, number, rest in µs, channel or NULL, lock_timeout → one row if it holds.
+    /// names, session, number, rest in µs, channel or NULL, lock_timeout → rows if it holds all of them.
     pub(super) lapse: String,
-    /// name, session, number, least time in µs, lock_timeout → one row if it holds.
+    /// names, session, number, least time in µs, lock_timeout → rows if it holds all of them.
     pub(super) extend: String,
-    /// name, channel or NULL, lock_timeout → one row for each entry that was removed; this and the hand-off are notified.
+    /// names, channel or NULL, the fences that are meant or none for all, lock_timeout → one row for each entry that was removed;
+    /// this and the hand-off are notified.
     pub(super) force_release: String,
-    /// name → name, fence, whether it is held, record, records of the waiters.
+    /// name → name, the time; records, fences and ends of the holders; records and ends of the waiters.
     pub(super) inspect_key: String,
     /// The beginning of names, the first name → the same for each of a page, and for its last name in any case, and whether
     /// there may be more pages.
@@ -67,45 +78,31 @@ pub(super) const PAGE: usize = 5_000;
 impl Statements {
     pub(super) fn of(table: &Table) -> Self {
         let table = &table.quoted;
-        let inspect = format!(
-            "SELECT l.name, l.fence, l.locked_until > now AS held, left(l.holder, {LONGEST_RECORD}) AS holder, \
-             ARRAY(SELECT left(w->>'h', {LONGEST_RECORD}) FROM jsonb_array_elements(l.queue) \
-                   WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz > now ORDER BY place) AS waiting"
-        );
+        let (inspect, seen) = (inspect(), seen());
         let clock = "(SELECT clock_timestamp() AS now OFFSET 0) AS clock";
         Self {
             enter_free: free::enter(table),
             enter: enter(table),
-            look: format!("SELECT {SEEN} FROM {table} AS l WHERE l.name = $1"),
+            look: format!("SELECT l.name, {seen} FROM {table} AS l WHERE l.name = ANY($1)"),
             renew: renew(table, &unlocked(table)),
-            renew_waiting: renew(table, &locked(table, "name = ANY($1)", "$5")),
+            renew_waiting: renew(table, &locked(table, "$5")),
             leave_unqueued: free::leave(table),
             enter_many: free::enter_many(table),
             leave_many: free::leave_many(table),
-            leave: format!(
-                "{} SELECT NULL::text AS name FROM notified",
-                leave(table, &locked(table, "name = ANY($1)", "$6"))
-            ),
+            leave: format!("{} SELECT NULL::text AS name FROM notified", leave(table, &locked(table, "$6"))),
             leave_unlocked: format!(
                 "{} SELECT NULL::text AS name FROM notified UNION ALL {}",
                 leave(table, &unlocked(table)),
                 skipped("l.name", table)
             ),
             lapse: lapse(table),
-            extend: format!(
-                "UPDATE {table} AS l \
-                 SET keep_until = greatest(l.keep_until, until), locked_until = greatest(l.locked_until, until) \
-                 FROM (SELECT clock_timestamp() + $4 * interval '1 microsecond' AS until, {} OFFSET 0) AS least \
-                 WHERE l.name = $1 AND l.session = $2 AND l.number = $3 AND l.locked_until > clock_timestamp() \
-                 RETURNING l.name",
-                lock_timeout("$5")
-            ),
+            extend: extend(table),
             force_release: force_release(table),
             inspect_key: format!(
                 "{inspect} FROM {table} AS l, {clock} WHERE (l.locked_until > now OR l.queue <> '[]') AND l.name = $1"
             ),
             inspect_prefix: format!(
-                "WITH page AS MATERIALIZED (SELECT name, fence, locked_until, holder, queue FROM {table} \
+                "WITH page AS MATERIALIZED (SELECT name, fence, session, locked_until, holder, queue FROM {table} \
                      WHERE name COLLATE \"C\" >= $2 ORDER BY name COLLATE \"C\" LIMIT {PAGE}), \
                  last AS MATERIALIZED (SELECT max(name COLLATE \"C\") AS name, count(*) = {PAGE} AS more FROM page) \
                  {inspect}, last.more FROM page AS l, last, {clock} \
@@ -117,25 +114,66 @@ impl Statements {
     }
 }
 
-/// Puts an entry into the queue, unless it is there or holds the lock; a free lock goes to the first in the queue.
+/// Puts an entry into the queues, unless it is there or holds the lock; a free lock goes to the first in the queue.
+///
+/// The rows come in one order everywhere, and each is settled, or inserted, as it is then. So of several that are not to be waited
+/// for, some may have been taken since the statement began: they are not entered, and the others have to be left.
 fn enter(table: &str) -> String {
-    // A row that another inserts and takes back is waited for after the clock was read.
+    // The more rows it may have to wait for, the longer all of them have to last.
+    let later = "now + $5 * interval '1 microsecond' + (cardinality($1) - 1) * $8::interval";
+    let mode = "CASE WHEN $7 IS NULL THEN '{}' ELSE jsonb_build_object('m', $7::jsonb) END";
+    let element = |until: &str| format!("jsonb_build_object('s', $2, 'n', $3, 'h', $4, 'u', {until}) || {mode}");
+    let is_in = |queue: &str| format!("{queue} @> jsonb_build_array(jsonb_build_object('s', $2, 'n', $3))");
+    let alive =
+        format!("(SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') FROM {} WHERE {ALIVE})", elements("k.queue"));
+    // Whether the entry would hold behind them. Another kind than theirs would not.
+    let lets_hold = format!(
+        "CASE WHEN alive = '[]' THEN true WHEN $7 IS NULL THEN false \
+              ELSE jsonb_typeof(alive->0->'m') IS NOT DISTINCT FROM jsonb_typeof($7::jsonb) AND {} IS NULL \
+                   AND CASE jsonb_typeof($7::jsonb) WHEN 'number' \
+                       THEN jsonb_array_length(alive) < ($7::jsonb #>> '{{}}')::numeric ELSE true END END",
+        other_kind("alive")
+    );
+    let is_there = |row: &str, taken: &str| {
+        format!(
+            "(({taken} AND {row}.session = $2 AND {row}.number = $3) IS TRUE OR {})",
+            is_in(&format!("{row}.queue"))
+        )
+    };
     let settled = settled(
         "false",
         "false",
-        "CASE WHEN (taken AND l.session = $2 AND l.number = $3) IS TRUE \
-              OR l.queue @> jsonb_build_array(jsonb_build_object('s', $2, 'n', $3)) \
-              OR NOT $6 AND (taken OR alive <> '[]') THEN alive \
-         ELSE alive || jsonb_build_array(jsonb_build_object('s', $2, 'n', $3, 'h', $4, \
-              'u', now + $5 * interval '1 microsecond')) END",
-        Some(Acquirer { session: "$2", number: "$3", holder: "$4", until: "now + $5 * interval '1 microsecond'" }),
+        &format!(
+            "CASE WHEN {} OR NOT ($6 OR NOT taken AND {lets_hold}) THEN alive ELSE alive || jsonb_build_array({}) END",
+            is_there("l", "taken"),
+            element(later)
+        ),
+        Some(Acquirer {
+            is_alone: "$7 IS NULL",
+            values: Values { session: "$2", number: "$3", holder: "$4", until: later },
+        }),
     );
+    let seen = seen();
     format!(
-        "INSERT INTO {table} AS l (name, fence, session, number, holder, locked_until) \
-         SELECT $1, {MICROS}, $2, $3, $4, now + $5 * interval '1 microsecond' + $7::interval \
-         FROM (SELECT clock_timestamp() AS now, {} OFFSET 0) AS clock \
-         ON CONFLICT (name) DO UPDATE SET {settled} RETURNING {SEEN}",
-        lock_timeout("$7")
+        "WITH entered AS (INSERT INTO {table} AS l (name, fence, session, number, holder, locked_until, queue) \
+             SELECT name, {MICROS}, CASE WHEN $7 IS NULL THEN $2 ELSE '{BESIDE}' END, CASE WHEN $7 IS NULL THEN $3 END, \
+                 CASE WHEN $7 IS NULL THEN $4 END, until, CASE WHEN $7 IS NULL THEN '[]' \
+                     ELSE jsonb_build_array({} || jsonb_build_object('f', {MICROS})) END \
+             FROM (SELECT now, {later} + $8::interval AS until FROM (SELECT clock_timestamp() AS now, {} OFFSET 0) AS clock) AS clock, \
+                 unnest($1::text[]) AS wanted(name) \
+             WHERE cardinality($1) = 1 AND ($6 OR $7 IS NULL) OR (SELECT CASE WHEN bool_or(is_there) \
+                     THEN count(*) FILTER (WHERE is_there) = cardinality($1) ELSE $6 OR coalesce(bool_and(is_free), true) END \
+                 FROM (SELECT {} AS is_there, NOT taken AND {lets_hold} AS is_free \
+                       FROM {table} AS k, (SELECT clock_timestamp() AS now OFFSET 0) AS clock, \
+                           LATERAL (SELECT k.locked_until > now AND k.session IS DISTINCT FROM '{BESIDE}' AS taken, \
+                               {alive} AS alive OFFSET 0) AS state \
+                       WHERE k.name = ANY($1)) AS known) \
+             ORDER BY name COLLATE \"C\" ON CONFLICT (name) DO UPDATE SET {settled} RETURNING l.name, {seen}) \
+         SELECT * FROM entered UNION ALL SELECT l.name, {seen} FROM {table} AS l \
+         WHERE l.name = ANY($1) AND NOT EXISTS (SELECT FROM entered)",
+        element("until"),
+        lock_timeout("$8"),
+        is_there("k", "taken"),
     )
 }
 
@@ -146,19 +184,48 @@ fn leave(table: &str, mine: &str) -> String {
     let settled = settled(
         &format!("coalesce({}, false)", is_ours("l")),
         "$5",
-        "(SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') \
-          FROM jsonb_array_elements(alive) WITH ORDINALITY AS waiting(w, place) \
-          WHERE NOT (w->>'s' = $2 AND (w->>'n')::bigint = ANY($3)))",
+        &format!(
+            "(SELECT coalesce(jsonb_agg(CASE WHEN leaves THEN w || jsonb_build_object('s', $2 || '{KEPT}', 'u', w->>'k') ELSE w END \
+                  ORDER BY place), '[]') \
+              FROM {}, LATERAL (SELECT w->>'s' IN ($2, $2 || '{KEPT}') AND (w->>'n')::bigint = ANY($3) AS leaves OFFSET 0) AS own \
+              WHERE NOT leaves OR ($5 AND w ? 'f' AND (w->>'k')::timestamptz > now) IS TRUE)",
+            elements("alive")
+        ),
         None,
     );
     format!(
         "WITH mine AS MATERIALIZED ({mine}), \
          left_it AS (UPDATE {table} AS l SET {settled} FROM mine WHERE l.name = mine.name \
              RETURNING CASE WHEN l.session NOT LIKE '%{KEPT}' THEN l.session END AS session, l.number, l.fence, \
-                 l.queue->0 AS first, l.locked_until, {} AS held), \
-         notified AS MATERIALIZED (SELECT {} FROM left_it WHERE held)",
+                 l.queue, l.locked_until, mine.fence AS before, \
+                 coalesce({}, false) OR $5 AND l.session = '{BESIDE}' AS is_other), \
+         notified AS MATERIALIZED ({})",
         is_ours("mine"),
-        handed_off("$4")
+        handed_off("left_it", "is_other", "$4")
+    )
+}
+
+/// In the rows of `mine`, whether the entry holds the lock; and whether it holds all of them.
+fn holds_all() -> String {
+    format!(
+        "(SELECT count(*) FROM mine WHERE taken AND session = $2 AND number = $3 OR session = '{BESIDE}' AND EXISTS \
+             (SELECT FROM {} WHERE {OWN} AND w ? 'f' AND (w->>'u')::timestamptz > clock_timestamp())) = cardinality($1)",
+        elements("queue")
+    )
+}
+
+/// Changes a hold, in the row of one that holds alone or in its element in the queue: what `until` is then, and `keep`.
+fn hold_changed(until: [&str; 2], keep: [&str; 2]) -> String {
+    let ([row_until, element_until], [row_keep, element_keep]) = (until, keep);
+    format!(
+        "(locked_until, keep_until, queue) = (SELECT \
+             CASE WHEN beside THEN (SELECT max((w->>'u')::timestamptz) FROM jsonb_array_elements(line) AS w WHERE w ? 'f') \
+                  ELSE {row_until} END, CASE WHEN beside THEN NULL ELSE {row_keep} END, line \
+         FROM (SELECT l.session = '{BESIDE}' AS beside, clock_timestamp() + $4 * interval '1 microsecond' AS until OFFSET 0) AS clock \
+         CROSS JOIN LATERAL (SELECT CASE WHEN NOT beside THEN l.queue ELSE (SELECT jsonb_agg(CASE WHEN {OWN} \
+             THEN w || jsonb_build_object('u', {element_until}, 'k', {element_keep}) ELSE w END ORDER BY place) FROM {}) END AS line \
+             OFFSET 0) AS standing)",
+        elements("l.queue")
     )
 }
 
@@ -167,50 +234,126 @@ fn leave(table: &str, mine: &str) -> String {
 fn lapse(table: &str) -> String {
     format!(
         "WITH mine AS MATERIALIZED ({}), \
-         lapsing AS (UPDATE {table} AS l SET locked_until = clock_timestamp() + $4 * interval '1 microsecond', keep_until = '-infinity' \
-             FROM mine WHERE l.name = mine.name AND l.session = $2 AND l.number = $3 AND mine.taken \
-             RETURNING l.queue->0 AS first, l.locked_until) \
-         SELECT {} FROM lapsing",
-        locked(table, "name = $1", "$6"),
-        told_to_wait("$5")
+         lapsing AS (UPDATE {table} AS l SET {} FROM mine WHERE l.name = mine.name AND {} \
+             RETURNING l.name, l.session, l.queue, l.locked_until) \
+         SELECT name, (SELECT pg_notify($5, payload) FROM ({}) AS told WHERE $5 IS NOT NULL) AS told FROM lapsing",
+        locked(table, "$6"),
+        hold_changed(["until"; 2], ["'-infinity'::timestamptz"; 2]),
+        holds_all(),
+        told_to_wait("true"),
     )
 }
 
-/// Takes the lock away from its holder, who is notified.
+fn extend(table: &str) -> String {
+    let longer = |what: &str| format!("greatest((w->>'{what}')::timestamptz, until)");
+    format!(
+        "WITH mine AS MATERIALIZED ({}) UPDATE {table} AS l SET {} FROM mine WHERE l.name = mine.name AND {} RETURNING l.name",
+        locked(table, "$5"),
+        hold_changed(
+            ["greatest(l.locked_until, until)", &longer("u")],
+            ["greatest(l.keep_until, until)", &longer("k")]
+        ),
+        holds_all(),
+    )
+}
+
+/// Takes the lock away from its holders, or those of them that are meant, who are notified.
 fn force_release(table: &str) -> String {
+    let is_meant = |fence: &str| format!("(cardinality($3) = 0 OR {fence} = ANY($3))");
+    let (of_row, of_element) = (is_meant("mine.fence"), is_meant("(w->>'f')::bigint"));
+    let former = format!(
+        "SELECT mine.session AS session, mine.number AS number WHERE mine.taken AND mine.session IS DISTINCT FROM '{BESIDE}' AND {of_row} \
+         UNION ALL SELECT w->>'s', (w->>'n')::bigint FROM jsonb_array_elements(mine.queue) AS w \
+             WHERE mine.session = '{BESIDE}' AND w ? 'f' AND {of_element} AND (w->>'u')::timestamptz > clock_timestamp()"
+    );
+    let settled = settled(
+        "NULL::boolean",
+        "false",
+        &format!(
+            "CASE WHEN l.session = '{BESIDE}' THEN (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') FROM {} \
+                 WHERE NOT (w ? 'f' AND {of_element})) ELSE alive END",
+            elements("alive")
+        ),
+        None,
+    );
     format!(
         "WITH mine AS MATERIALIZED ({}), \
-         freed AS (UPDATE {table} AS l SET {} FROM mine WHERE l.name = mine.name AND mine.taken \
-             RETURNING mine.session AS former, mine.number AS entry, l.session, l.number, l.fence, l.queue->0 AS first, \
-                 l.locked_until) \
-         SELECT {}, CASE WHEN former IS NOT NULL AND $2 IS NOT NULL \
-             THEN pg_notify($2, format('gone %s %s', former, entry)) END FROM freed",
-        locked(table, "name = $1", "$3"),
-        settled("NULL::boolean", "false", "alive", None),
-        handed_off("$2")
+         former AS MATERIALIZED (SELECT mine.name, one.session, one.number FROM mine, LATERAL ({former}) AS one), \
+         freed AS (UPDATE {table} AS l SET {settled} FROM mine WHERE l.name = mine.name AND EXISTS (SELECT FROM former) \
+             RETURNING l.session, l.number, l.fence, l.queue, l.locked_until, mine.fence AS before), \
+         notified AS MATERIALIZED ({}) \
+         SELECT name, CASE WHEN former.session IS NOT NULL AND $2 IS NOT NULL \
+             THEN pg_notify($2, format('gone %s %s', former.session, former.number)) END AS told \
+         FROM former, (SELECT count(*) FROM notified) AS told",
+        locked(table, "$4"),
+        handed_off("freed", "true", "$2")
     )
 }
 
-/// Moves on the time of every entry that has not lapsed, in the rows of `mine`.
+/// Moves on the time of every entry that has not lapsed, in the rows of `mine`. Where holders are beside each other, what has
+/// lapsed stays until the row is settled: then others may hold.
 fn renew(table: &str, mine: &str) -> String {
-    let shown = "CASE WHEN l.session = $2 AND l.locked_until > clock_timestamp() THEN l.number END AS held, l.fence, \
-         ARRAY(SELECT (w->>'n')::bigint FROM jsonb_array_elements(l.queue) AS w WHERE w->>'s' = $2) AS waiting";
+    let is_beside = format!("l.session = '{BESIDE}'");
+    let of_queue = |what: &str, kind: &str| {
+        format!("ARRAY(SELECT {what} FROM {} WHERE w->>'s' = $2 AND {kind} ORDER BY place)", elements("l.queue"))
+    };
+    let holders = |of_row: &str, what: &str| {
+        format!(
+            "CASE WHEN l.session = $2 AND l.locked_until > clock_timestamp() THEN ARRAY[{of_row}] WHEN {is_beside} THEN {} \
+             ELSE ARRAY[]::bigint[] END",
+            of_queue(what, "w ? 'f' AND (w->>'u')::timestamptz > clock_timestamp()")
+        )
+    };
+    let shown = format!(
+        "{} AS held, {} AS fences, {} AS waiting",
+        holders("l.number", "(w->>'n')::bigint"),
+        holders("l.fence", "(w->>'f')::bigint"),
+        of_queue("(w->>'n')::bigint", &format!("NOT (w ? 'f' AND {is_beside})"))
+    );
     format!(
         "WITH mine AS MATERIALIZED ({mine}), \
          renewed AS (UPDATE {table} AS l SET (locked_until, queue) = (SELECT \
              CASE WHEN l.session = $2 AND l.number = ANY($3) AND l.locked_until > now \
                        AND l.keep_until IS DISTINCT FROM '-infinity' \
-                  THEN greatest(later, l.keep_until) ELSE l.locked_until END, \
-             CASE WHEN l.queue = '[]' THEN l.queue ELSE (SELECT coalesce(jsonb_agg( \
-                  CASE WHEN w->>'s' = $2 AND (w->>'n')::bigint = ANY($3) \
-                       THEN w || jsonb_build_object('u', later) ELSE w END ORDER BY place), '[]') \
-                  FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) \
-                  WHERE (w->>'u')::timestamptz > now) END \
+                  THEN greatest(later, l.keep_until) \
+                  WHEN {is_beside} THEN (SELECT coalesce(max((w->>'u')::timestamptz), l.locked_until) \
+                      FROM jsonb_array_elements(line) AS w WHERE w ? 'f') ELSE l.locked_until END, line \
              FROM (SELECT now, now + $4 * interval '1 microsecond' AS later \
-                   FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock OFFSET 0) AS clock) \
+                   FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock OFFSET 0) AS clock \
+             CROSS JOIN LATERAL (SELECT CASE WHEN l.queue = '[]' THEN l.queue ELSE (SELECT coalesce(jsonb_agg( \
+                  CASE WHEN w->>'s' = $2 AND (w->>'n')::bigint = ANY($3) AND {ALIVE} AND w->>'k' IS DISTINCT FROM '-infinity' \
+                       THEN w || jsonb_build_object('u', greatest(later, (w->>'k')::timestamptz)) ELSE w END ORDER BY place), '[]') \
+                  FROM {} WHERE {ALIVE} OR {is_beside}) END AS line OFFSET 0) AS standing) \
          FROM mine WHERE l.name = mine.name RETURNING l.name, {shown}) \
-         SELECT false AS is_locked, name, held, fence, waiting FROM renewed UNION ALL {}",
+         SELECT false AS is_locked, name, held, fences, waiting FROM renewed UNION ALL {}",
+        elements("l.queue"),
         skipped(&format!("true, l.name, {shown}"), table)
+    )
+}
+
+/// Who holds and who waits, by the clock `now`. The ends are milliseconds since 1970, NULL where there is none.
+fn inspect() -> String {
+    let is_beside = format!("l.session = '{BESIDE}'");
+    let of_queue = |what: &str, which: &str| {
+        format!("ARRAY(SELECT {what} FROM {} WHERE {ALIVE} AND {which} ORDER BY place)", elements("l.queue"))
+    };
+    let millis =
+        |until: &str| format!("CASE WHEN isfinite({until}) THEN (extract(epoch FROM {until}) * 1000)::bigint END");
+    let holders = |row: &str, element: &str| {
+        format!(
+            "CASE WHEN {is_beside} THEN {} ELSE ARRAY(SELECT {row} WHERE l.locked_until > now) END",
+            of_queue(element, "w ? 'f'")
+        )
+    };
+    let record = format!("left(w->>'h', {LONGEST_RECORD})");
+    let (end, waits) = (millis("(w->>'u')::timestamptz"), format!("NOT (w ? 'f' AND {is_beside} IS TRUE)"));
+    format!(
+        "SELECT l.name, (extract(epoch FROM now) * 1000)::bigint AS now, {} AS holders, {} AS fences, {} AS ends, {} AS waiting, {} AS waiting_ends",
+        holders(&format!("left(l.holder, {LONGEST_RECORD})"), &record),
+        holders("l.fence", "(w->>'f')::bigint"),
+        holders(&millis("l.locked_until"), &end),
+        of_queue(&record, &waits),
+        of_queue(&end, &waits),
     )
 }
 
@@ -238,95 +381,3 @@ fn clean(table: &str) -> String {
 /// How many bytes of the table one clean-up looks through, and how many rows it deletes at most.
 const LOOKED_THROUGH: usize = 64 * 8192;
 pub(super) const MOST_DELETED: usize = 1_000;
-
-/// Notifies the new holder, and the first waiter behind it. Without waiters it notifies nobody, for at its commit a
-/// notification takes a lock of the whole database.
-fn handed_off(channel: &str) -> String {
-    format!(
-        "CASE WHEN session IS NOT NULL AND {channel} IS NOT NULL \
-             THEN pg_notify({channel}, format('turn %s %s %s', session, number, fence)) END, {}",
-        told_to_wait(channel)
-    )
-}
-
-/// Notifies the first waiter: until when the lock is held, in microseconds from now, which may be sooner than it seemed.
-fn told_to_wait(channel: &str) -> String {
-    format!(
-        "CASE WHEN first IS NOT NULL AND {channel} IS NOT NULL THEN pg_notify({channel}, format('wait %s %s %s', \
-             first->>'s', first->>'n', greatest(0, (extract(epoch FROM locked_until - clock_timestamp()) * 1000000)::bigint))) \
-         END"
-    )
-}
-
-/// The rows, locked in one order everywhere, so that two statements never wait for each other.
-fn locked(table: &str, condition: &str, limit: &str) -> String {
-    format!(
-        "SELECT t.name, t.session, t.number, t.locked_until > clock_timestamp() AS taken \
-         FROM {table} AS t, (SELECT {} OFFSET 0) AS lock_timeout WHERE t.{condition} ORDER BY t.name FOR UPDATE OF t",
-        lock_timeout(limit)
-    )
-}
-
-/// The rows of the names `$1` that no other transaction has locked.
-fn unlocked(table: &str) -> String {
-    format!(
-        "SELECT name, session, number, locked_until > clock_timestamp() AS taken FROM {table} \
-         WHERE name = ANY($1) ORDER BY name FOR UPDATE SKIP LOCKED"
-    )
-}
-
-/// What `columns` show of the rows `$1` that are not in `mine`, as they were before.
-pub(super) fn skipped(columns: &str, table: &str) -> String {
-    format!(
-        "SELECT {columns} FROM {table} AS l WHERE l.name = ANY($1) AND NOT EXISTS (SELECT FROM mine WHERE mine.name = l.name)"
-    )
-}
-
-/// Follows the session of a hold that stays after its session was closed: late requests for it find none of their own, and
-/// only one that takes it out does.
-const KEPT: &str = ".kept";
-
-/// The row after a change: `held` is whether the holder releases it (NULL: by force, extended or not), `queue` the waiters
-/// that stay, of those `alive`; a hold that was extended stays if `keeps` says so. A free lock goes to `acquirer`, if there
-/// is one and the queue is empty, without a detour through the queue; otherwise to the first in the queue, for as long as
-/// that one was renewed for.
-fn settled(held: &str, keeps: &str, queue: &str, acquirer: Option<Acquirer>) -> String {
-    let (free, Acquirer { session, number, holder, until }) = match acquirer {
-        Some(acquirer) => ("NOT taken AND alive = '[]'", acquirer),
-        None => ("false", Acquirer::NONE),
-    };
-    format!(
-        "(fence, session, number, holder, locked_until, keep_until, queue) = (SELECT \
-             CASE WHEN direct OR next IS NOT NULL THEN greatest(l.fence + 1, {MICROS}) ELSE l.fence END, \
-             CASE WHEN direct THEN {session} WHEN next IS NOT NULL THEN next->>'s' \
-                  WHEN kept THEN replace(l.session, '{KEPT}', '') || '{KEPT}' WHEN taken THEN l.session END, \
-             CASE WHEN direct THEN {number} WHEN next IS NOT NULL THEN (next->>'n')::bigint WHEN taken THEN l.number END, \
-             CASE WHEN direct THEN {holder} WHEN next IS NOT NULL THEN next->>'h' WHEN taken THEN l.holder END, \
-             CASE WHEN direct THEN {until} WHEN next IS NOT NULL THEN (next->>'u')::timestamptz \
-                  WHEN kept THEN l.keep_until WHEN taken THEN l.locked_until ELSE least(l.locked_until, now) END, \
-             CASE WHEN next IS NULL AND taken THEN l.keep_until END, \
-             CASE WHEN next IS NULL THEN line ELSE line - 0 END \
-         FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock \
-         CROSS JOIN LATERAL (SELECT {held} AS held) AS own \
-         CROSS JOIN LATERAL (SELECT coalesce(held AND {keeps} AND l.keep_until > now, false) AS kept) AS keeping \
-         CROSS JOIN LATERAL (SELECT l.locked_until > now AND coalesce(NOT held OR kept, false) AS taken) AS state \
-         CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive \
-             FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) \
-             WHERE (w->>'u')::timestamptz > now) AS living \
-         CROSS JOIN LATERAL (SELECT {free} AS direct OFFSET 0) AS freedom \
-         CROSS JOIN LATERAL (SELECT CASE WHEN direct THEN alive ELSE {queue} END AS line OFFSET 0) AS standing \
-         CROSS JOIN LATERAL (SELECT CASE WHEN NOT taken THEN line->0 END AS next OFFSET 0) AS first)"
-    )
-}
-
-/// The entry that acquires a free lock, as expressions.
-struct Acquirer {
-    session: &'static str,
-    number: &'static str,
-    holder: &'static str,
-    until: &'static str,
-}
-
-impl Acquirer {
-    const NONE: Self = Self { session: "NULL", number: "NULL", holder: "NULL", until: "NULL" };
-}

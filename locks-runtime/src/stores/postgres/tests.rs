@@ -26,7 +26,7 @@ fn any_position() -> impl Strategy<Value = Option<i64>> {
 fn an_impossible_position_is_far_behind_and_overflows_nothing() {
     let world = World::background().unwrap();
     for position in [0, i64::MIN] {
-        let view = View { is_holder: false, seconds: 1.0, fence: 0, position: Some(position) };
+        let view = View { is_holder: false, seconds: 1.0, fence: 0, position: Some(position), beside: None };
         let Some(Status::Queued { ahead, until }) = view.status(Moment::from_nanos(0)) else { panic!("{view:?}") };
         assert_eq!(ahead, u32::MAX);
         let _ = wait::pause(&world, Duration::from_secs(10), false, ahead, until);
@@ -37,7 +37,7 @@ proptest! {
     #[test]
     fn any_row_is_read(is_holder: bool, seconds in any_seconds(), number: i64, position in any_position(), now: u64, arrive: bool) {
         let (now, world) = (Moment::from_nanos(now), World::background().unwrap());
-        let status = View { is_holder, seconds, fence: number, position }.status(now);
+        let status = View { is_holder, seconds, fence: number, position, beside: None }.status(now);
         match status {
             Some(Status::Held(held)) => prop_assert!(is_holder && seconds > 0.0 && held == fence(number)),
             Some(Status::Queued { ahead, until }) => {

@@ -7,6 +7,7 @@ use super::entries::{Known, Status};
 use super::error::ENTRY_LAPSED;
 use super::look::look;
 use super::removed::{LONGEST_PAUSE, SHORTEST_PAUSE};
+use super::row::Shown;
 use super::shared::Shared;
 use crate::contract::{Backoff, Entry, Grant, WhenBusy};
 use crate::values::error::{Error, ErrorKind};
@@ -36,14 +37,15 @@ pub(super) async fn wait_turn(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Resul
     let mut backoff = Backoff::new(world, SHORTEST_PAUSE, LONGEST_PAUSE);
     // No look before that moment: the database does not answer, or notifications were wrong.
     let mut quiet_until = world.now();
-    let mut hinted = 0;
+    // Of several locks, how many it was seen to hold.
+    let (mut hinted, mut held) = (0, 0);
     loop {
         shared.check()?;
         let Known { status, turns, .. } = *known.borrow_and_update();
         let changed = notifications.changed();
         let arrive_now = notifications.arrive();
         let pause = match status {
-            Status::Held(fence) => return Ok(Grant::new(fence)),
+            Status::Held(fence) => return granted(shared, entry, fence).ok_or_else(unknown),
             Status::Removed(reason) => return Err(Error::lost(reason)),
             Status::Left | Status::Lapsing { .. } => return Err(Error::lost("the entry has left the queue")),
             Status::Sent => Duration::ZERO,
@@ -64,7 +66,9 @@ pub(super) async fn wait_turn(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Resul
             }
         }
         match look_and_enter(shared, entry).await {
-            Ok(is_turn) => {
+            Ok(seen) => {
+                let is_turn = seen > held;
+                held = seen;
                 retries.reset();
                 if turns == hinted {
                     backoff.reset();
@@ -85,6 +89,11 @@ pub(super) async fn wait_turn(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Resul
     }
 }
 
+/// What the entry got, with this fence of its first lock.
+fn granted(shared: &Shared, entry: &Entry, fence: u64) -> Option<Grant> {
+    shared.entries.get(entry.number, |state| state.grant(fence))
+}
+
 /// How long to wait before asking if no notification arrives meanwhile. `arrive` is whether any does.
 pub(super) fn pause(world: &World, ttl: Duration, arrive: bool, ahead: u32, until: Moment) -> Duration {
     let left = until.since(world.now()) + STAGGER.saturating_mul(ahead) + world.between(Duration::ZERO, STAGGER);
@@ -98,14 +107,15 @@ pub(super) fn pause(world: &World, ttl: Duration, arrive: bool, ahead: u32, unti
     left.min(most)
 }
 
-/// Looks at the entry, without a change to the row unless the lock turns out to be free. Returns whether a release has handed
-/// it the lock.
-async fn look_and_enter(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<bool, Error> {
-    let status = look(shared, entry).await?.unwrap_or(Status::Removed(ENTRY_LAPSED));
+/// Looks at the entry, without a change to the row unless the lock turns out to be free. Returns how many of its locks a release
+/// has handed to it.
+async fn look_and_enter(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<usize, Error> {
+    let Shown { status, others, held } = look(shared, entry).await?;
+    let status = status.unwrap_or(Status::Removed(ENTRY_LAPSED));
     if matches!(status, Status::Queued { until, .. } if until <= shared.client.world.now()) {
         enter::enter(shared, entry, WhenBusy::Queue).await?;
-        return Ok(false);
+        return Ok(held);
     }
-    shared.entries.get(entry.number, |state| state.advance(status));
-    Ok(matches!(status, Status::Held(_)))
+    shared.entries.get(entry.number, |state| state.show(status, &others));
+    Ok(held)
 }

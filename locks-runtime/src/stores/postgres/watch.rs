@@ -1,8 +1,8 @@
 //! Watching locks by polling, for to notify of every hold would make each of them slower.
 
 use super::client::Client;
-use super::inspect::look;
-use crate::contract::{Change, Scope, poll};
+use super::inspect::inspect;
+use crate::contract::{Change, Line, Scope, poll};
 use crate::values::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +18,8 @@ pub(super) async fn watch(client: Arc<Client>, scope: Scope) -> Result<Receiver<
 }
 
 /// Who holds which lock. A fence names a hold.
-async fn holds(client: Arc<Client>, scope: Scope) -> Result<poll::Held<i64>, Error> {
-    let seen = look(&client, &scope).await?.into_iter();
-    let held = seen.filter_map(|seen| {
-        let holder = seen.line.holders.into_iter().next()?.holder;
-        Some((seen.line.key, vec![(seen.fence, holder)]))
-    });
-    Ok(held.collect())
+async fn holds(client: Arc<Client>, scope: Scope) -> Result<poll::Held<Option<u64>>, Error> {
+    let lines = inspect(&client, &scope).await?.into_iter();
+    let of = |line: Line| line.holders.into_iter().map(|listed| (listed.fence, listed.holder)).collect();
+    Ok(lines.map(|line| (line.key.clone(), of(line))).collect())
 }

@@ -3,7 +3,7 @@
 use super::Broken;
 use super::answer::Rows;
 use super::statements::Statement;
-use super::table::{Entry, Row, Waiter};
+use super::table::{BESIDE, Entry, Row, Waiter};
 use super::value::Value;
 use super::work::{Done, Work};
 use std::collections::BTreeMap;
@@ -60,14 +60,14 @@ impl Work<'_> {
 
     /// Its clock was read before it waited for a row that was never there.
     pub(super) fn inserted(&self, name: &str, entry: Waiter, limit: i64) -> Row {
-        Row {
-            name: name.to_owned(),
-            fence: self.started,
-            session: Some(entry.session),
-            number: Some(entry.number),
-            holder: entry.holder,
-            locked_until: self.started + (entry.until - self.now) + limit,
-            ..Row::default()
+        let locked_until = self.started + (entry.until - self.now) + limit;
+        let row = Row { name: name.to_owned(), fence: self.started, locked_until, ..Row::default() };
+        match entry.beside {
+            None => Row { session: Some(entry.session), number: Some(entry.number), holder: entry.holder, ..row },
+            Some(_) => {
+                let holder = Waiter { until: locked_until, fence: Some(self.started), ..entry };
+                Row { session: Some(BESIDE.to_owned()), queue: vec![holder], ..row }
+            }
         }
     }
 

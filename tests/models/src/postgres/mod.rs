@@ -10,6 +10,7 @@
 //! `tests/differ_postgres` sends the same requests to it and to real servers.
 
 mod answer;
+mod beside;
 mod catalog;
 mod columns;
 mod connection;
@@ -32,7 +33,7 @@ pub use modes::{Modes, Rights};
 pub use server::Server;
 pub use state::PostgresState;
 pub use statements::Statement;
-pub use table::{LONG_AGO, Row, Table, Waiter};
+pub use table::{Beside, LONG_AGO, Row, Table, Waiter};
 pub use value::{Kind, Value};
 pub use wire::{Asked, Request};
 

@@ -99,8 +99,8 @@ impl PostgresState {
             };
             QueuedEntry { id, name: name_in(holder.unwrap_or_default()) }
         };
-        let holder =
-            (row.locked_until > now).then(|| entry_of(row.session.as_deref(), row.number, row.holder.as_deref()));
+        let is_held = row.locked_until > now && !row.is_beside();
+        let holder = is_held.then(|| entry_of(row.session.as_deref(), row.number, row.holder.as_deref()));
         let alive = row.queue.iter().filter(|waiter| waiter.until > now);
         let waiters =
             alive.map(|waiter| entry_of(Some(&waiter.session), Some(waiter.number), waiter.holder.as_deref()));

@@ -101,9 +101,8 @@ impl Statement {
     /// What it is called in the refusal of a transaction that may not write; `None` if it does not write.
     pub(super) fn writes(self) -> Option<&'static str> {
         match self {
-            Self::Enter => Some("INSERT"),
-            // It is named after what encloses the rest.
-            Self::EnterFree => Some("SELECT"),
+            // They are named after what encloses the rest.
+            Self::EnterFree | Self::Enter => Some("SELECT"),
             Self::Extend | Self::LeaveUnqueued | Self::LeaveMany => Some("UPDATE"),
             Self::Create => Some("CREATE TABLE"),
             Self::Renew | Self::RenewWaiting | Self::Leave | Self::LeaveUnlocked => Some("SELECT FOR UPDATE"),

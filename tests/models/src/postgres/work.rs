@@ -1,11 +1,11 @@
 //! What each statement does to the rows, in one transaction of one session. It reads the clock once.
 
+use super::Broken;
 use super::answer::{Refusal, Rows, Stop};
 use super::server::Server;
 use super::statements::Statement;
-use super::table::{Entry, KEPT, LONG_AGO, Row, Settling, Table, Waiter, left};
+use super::table::{Beside, Entry, KEPT, LONG_AGO, Row, Settling, Table, Waiter, holds, left};
 use super::value::Value;
-use super::{Broken, notices};
 use std::collections::BTreeMap;
 
 pub(super) type Done = Result<Rows, Stop>;
@@ -30,25 +30,31 @@ impl Work<'_> {
         use Statement as S;
         use Value::{Bool, Float8, Int8, Int8s, Text, Texts};
         match (statement, values) {
-            (S::Enter, [Text(name), Text(session), Int8(number), holder, Float8(ttl), Bool(joins), Text(limit)]) => {
+            (
+                S::Enter,
+                [Texts(names), Text(session), Int8(number), holder, Float8(ttl), Bool(joins), mode, Text(limit)],
+            ) => {
+                let beside = text(mode).map(|mode| Beside::read(&mode));
                 let until = self.now + ttl.round() as i64;
                 let holder = text(holder);
-                let entry = Waiter { session: session.clone(), number: *number, until, holder };
-                self.enter(name, entry, *joins, millis(limit))
+                let entry =
+                    Waiter { session: session.clone(), number: *number, until, holder, beside, ..Waiter::default() };
+                self.enter(names, &entry, *joins, millis(limit))
             }
             (S::EnterFree, [Text(name), Text(session), Int8(number), holder, Float8(ttl), Text(limit)]) => {
                 let until = self.now + ttl.round() as i64;
                 let holder = text(holder);
                 self.enter_free(
                     name,
-                    Waiter { session: session.clone(), number: *number, until, holder },
+                    Waiter { session: session.clone(), number: *number, until, holder, ..Waiter::default() },
                     millis(limit),
                 )
             }
-            (S::Look, [Text(name), Text(session), Int8(number)]) => {
+            (S::Look, [Texts(names), Text(session), Int8(number)]) => {
                 let entry = Entry { session, numbers: &[*number] };
-                let row = self.server.read(self.session, name);
-                Ok(Rows { columns: S::Look.columns(), rows: row.iter().map(|row| self.seen(row, entry)).collect() })
+                let rows = names.iter().flatten().filter_map(|name| self.server.read(self.session, name));
+                let rows: Vec<Row> = rows.collect();
+                Ok(Rows { columns: S::Look.columns(), rows: rows.iter().map(|row| self.named(row, entry)).collect() })
             }
             (S::Renew, [Texts(names), Text(session), Int8s(numbers), Float8(ttl)]) => {
                 self.renew(names, Entry { session, numbers }, ttl.round() as i64, None)
@@ -64,7 +70,7 @@ impl Work<'_> {
                 let entries =
                     names.iter().flatten().zip(numbers.iter().zip(holders)).map(|(name, (number, holder))| {
                         let (session, number, holder) = (session.clone(), *number, holder.clone());
-                        (name.clone(), Waiter { session, number, until, holder })
+                        (name.clone(), Waiter { session, number, until, holder, ..Waiter::default() })
                     });
                 self.enter_many(entries.collect(), millis(limit))
             }
@@ -79,15 +85,15 @@ impl Work<'_> {
             (S::LeaveUnlocked, [Texts(names), Text(session), Int8s(numbers), channel, Bool(stays), Text(_)]) => {
                 self.leave(names, Entry { session, numbers }, text(channel).as_deref(), *stays, None)
             }
-            (S::Lapse, [Text(name), Text(session), Int8(number), Float8(rest), channel, Text(limit)]) => {
+            (S::Lapse, [Texts(names), Text(session), Int8(number), Float8(rest), channel, Text(limit)]) => {
                 let entry = Entry { session, numbers: &[*number] };
-                self.lapse(name, entry, rest.round() as i64, text(channel).as_deref(), millis(limit))
+                self.lapse(names, entry, rest.round() as i64, text(channel).as_deref(), millis(limit))
             }
-            (S::Extend, [Text(name), Text(session), Int8(number), Float8(least), Text(limit)]) => {
-                self.extend(name, Entry { session, numbers: &[*number] }, least.round() as i64, millis(limit))
+            (S::Extend, [Texts(names), Text(session), Int8(number), Float8(least), Text(limit)]) => {
+                self.extend(names, Entry { session, numbers: &[*number] }, least.round() as i64, millis(limit))
             }
-            (S::ForceRelease, [Text(name), channel, Text(limit)]) => {
-                self.force_release(name, text(channel).as_deref(), millis(limit))
+            (S::ForceRelease, [Texts(names), channel, Int8s(fences), Text(limit)]) => {
+                self.force_release(names, text(channel).as_deref(), fences, millis(limit))
             }
             (S::InspectKey, [Text(name)]) => {
                 let row = self.server.read(self.session, name).filter(|row| is_used(row, self.now));
@@ -103,25 +109,6 @@ impl Work<'_> {
         }
     }
 
-    fn enter(&mut self, name: &str, entry: Waiter, joins: bool, limit: i64) -> Done {
-        self.lock(name, limit)?;
-        let numbers = [entry.number];
-        let own = Entry { session: &entry.session.clone(), numbers: &numbers };
-        let row = match self.server.read(self.session, name) {
-            None => self.inserted(name, entry, limit),
-            Some(row) => self.settling(Some(false), false, Some(entry.clone())).settle(&row, |taken, mut alive| {
-                let is_there = (taken && own.holds(&row)) || row.queue.iter().any(|waiter| own.is_waiter(waiter));
-                if !is_there && (joins || (!taken && alive.is_empty())) {
-                    alive.push(entry);
-                }
-                alive
-            }),
-        };
-        let seen = self.seen(&row, own);
-        self.server.write(self.session, row);
-        Ok(Rows { columns: Statement::Enter.columns(), rows: vec![seen] })
-    }
-
     fn renew(&mut self, names: &[Option<String>], entry: Entry<'_>, ttl: i64, limit: Option<i64>) -> Done {
         let (mine, skipped) = self.mine(names, limit)?;
         let later = self.now + ttl;
@@ -129,17 +116,24 @@ impl Work<'_> {
         for row in mine {
             let is_renewed = entry.holds(&row) && row.locked_until > self.now && row.keep_until != Some(LONG_AGO);
             let is_renewed = is_renewed || self.server.broken == Some(Broken::RenewsAnybody);
-            let waits = |waiter: &Waiter| Waiter {
-                until: if entry.is_waiter(waiter) { later } else { waiter.until },
-                ..waiter.clone()
+            let (now, is_beside) = (self.now, row.is_beside());
+            let renewed = |waiter: &Waiter| match entry.is_waiter(waiter)
+                && waiter.until > now
+                && waiter.keep != Some(LONG_AGO)
+            {
+                true => Waiter { until: waiter.keep.map_or(later, |keep| keep.max(later)), ..waiter.clone() },
+                false => waiter.clone(),
             };
+            let queue: Vec<Waiter> =
+                row.queue.iter().filter(|waiter| is_beside || waiter.until > now).map(renewed).collect();
+            let last = queue.iter().filter(|waiter| is_beside && waiter.is_holder()).map(|waiter| waiter.until).max();
             let row = Row {
-                locked_until: if is_renewed {
-                    row.keep_until.map_or(later, |keep| keep.max(later))
-                } else {
-                    row.locked_until
+                locked_until: match (is_renewed, last) {
+                    (true, _) => row.keep_until.map_or(later, |keep| keep.max(later)),
+                    (false, Some(last)) => last,
+                    (false, None) => row.locked_until,
                 },
-                queue: row.queue.iter().filter(|waiter| waiter.until > self.now).map(waits).collect(),
+                queue,
                 ..row
             };
             rows.push(self.renewed(&row, entry, false));
@@ -151,17 +145,23 @@ impl Work<'_> {
 
     fn renewed(&self, row: &Row, entry: Entry<'_>, is_locked: bool) -> Vec<Value> {
         let is_own = row.session.as_deref() == Some(entry.session) && row.locked_until > self.now;
-        let held = match self.server.broken {
-            Some(Broken::RenewsAnybody) => entry.numbers.first().copied(),
-            _ => row.number.filter(|_| is_own),
+        let broken = entry.numbers.first().filter(|_| self.server.broken == Some(Broken::RenewsAnybody));
+        let own = |waiter: &&Waiter| waiter.session == entry.session;
+        let (held, fences): (Vec<i64>, Vec<i64>) = match (broken, row.number.filter(|_| is_own)) {
+            (Some(number), _) => (vec![*number], vec![row.fence]),
+            (None, Some(number)) => (vec![number], vec![row.fence]),
+            (None, None) => {
+                let holders = row.holders(self.now).filter(own);
+                holders.map(|waiter| (waiter.number, waiter.fence.unwrap_or(0))).unzip()
+            }
         };
-        let own = row.queue.iter().filter(|waiter| waiter.session == entry.session);
+        let waiting = row.queue.iter().filter(own).filter(|waiter| !(row.is_beside() && waiter.is_holder()));
         vec![
             Value::Bool(is_locked),
             Value::Text(row.name.clone()),
-            Value::number(held),
-            Value::Int8(row.fence),
-            Value::Int8s(own.map(|waiter| waiter.number).collect()),
+            Value::Int8s(held),
+            Value::Int8s(fences),
+            Value::Int8s(waiting.map(|waiter| waiter.number).collect()),
         ]
     }
 
@@ -174,69 +174,28 @@ impl Work<'_> {
         limit: Option<i64>,
     ) -> Done {
         let (mine, skipped) = self.mine(names, limit)?;
-        let mut rows = Vec::new();
+        let (mut rows, now) = (Vec::new(), self.now);
         for row in mine {
             let held = entry.held(&row) || self.server.broken == Some(Broken::ReleasesAnybodys);
-            let settled = self.settling(Some(held), stays, None).settle(&row, |_, mut alive| {
-                alive.retain(|waiter| !entry.is_waiter(waiter));
-                alive
+            let settled = self.settling(Some(held), stays, None).settle(&row, |_, alive| {
+                let left = alive.into_iter().filter_map(|waiter| match waiter.keep {
+                    _ if !entry.was_waiter(&waiter) => Some(waiter),
+                    Some(keep) if stays && waiter.is_holder() && keep > now => {
+                        Some(Waiter { session: entry.session.to_owned() + KEPT, until: keep, ..waiter })
+                    }
+                    _ => None,
+                });
+                left.collect()
             });
-            if held {
-                self.notify_next(&settled, channel);
-                rows.push(vec![Value::Null]);
-            }
+            let is_other = held || (stays && settled.is_beside());
+            let notified = self.notify_next(&settled, row.fence, is_other, channel);
+            rows.extend((0..notified).map(|_| vec![Value::Null]));
             self.server.write(self.session, settled);
         }
         if limit.is_none() {
             rows.extend(skipped.iter().map(|row| vec![Value::Text(row.name.clone())]));
         }
         Ok(Rows { columns: Statement::Leave.columns(), rows })
-    }
-
-    fn lapse(&mut self, name: &str, entry: Entry<'_>, rest: i64, channel: Option<&str>, limit: i64) -> Done {
-        let (mine, _) = self.mine(&[Some(name.to_owned())], Some(limit))?;
-        let mut rows = Vec::new();
-        for row in mine.into_iter().filter(|row| entry.holds(row)) {
-            if row.locked_until > self.now {
-                let row = Row { locked_until: self.now + rest, keep_until: Some(LONG_AGO), ..row };
-                rows.push(vec![self.notify_first(&row, channel)]);
-                self.server.write(self.session, row);
-            }
-        }
-        Ok(Rows { columns: Statement::Lapse.columns(), rows })
-    }
-
-    fn extend(&mut self, name: &str, entry: Entry<'_>, least: i64, limit: i64) -> Done {
-        let now = self.now;
-        let holds = |row: &Row| entry.holds(row) && row.locked_until > now;
-        let mut rows = Vec::new();
-        // One that does not hold it does not wait for the row either.
-        if self.server.read(self.session, name).is_some_and(|row| holds(&row)) {
-            self.lock(name, limit)?;
-            if let Some(row) = self.server.read(self.session, name).filter(holds) {
-                let until = self.started + least;
-                let keep_until = Some(row.keep_until.map_or(until, |keep| keep.max(until)));
-                rows.push(vec![Value::Text(name.to_owned())]);
-                self.server.write(self.session, Row { keep_until, locked_until: row.locked_until.max(until), ..row });
-            }
-        }
-        Ok(Rows { columns: Statement::Extend.columns(), rows })
-    }
-
-    fn force_release(&mut self, name: &str, channel: Option<&str>, limit: i64) -> Done {
-        let (mine, _) = self.mine(&[Some(name.to_owned())], Some(limit))?;
-        let (mut rows, now) = (Vec::new(), self.now);
-        for row in mine.into_iter().filter(|row| row.locked_until > now) {
-            let settled = self.settling(None, false, None).settle(&row, |_, alive| alive);
-            let mut notified = self.notify_next(&settled, channel);
-            notified.push(match (&row.session, row.number) {
-                (Some(former), Some(entry)) => self.notify(channel, notices::gone(former, entry)),
-                _ => Value::Null,
-            });
-            rows.push(notified);
-            self.server.write(self.session, settled);
-        }
-        Ok(Rows { columns: Statement::ForceRelease.columns(), rows })
     }
 
     fn inspect_prefix(&self, prefix: &str, from: &str) -> Rows {
@@ -254,13 +213,24 @@ impl Work<'_> {
     }
 
     fn inspected(&self, row: &Row) -> Vec<Value> {
-        let alive = row.queue.iter().filter(|waiter| waiter.until > self.now);
+        let now = self.now;
+        let waiters = row.queue.iter().filter(|waiter| waiter.until > now && !(row.is_beside() && waiter.is_holder()));
+        let holders: Vec<(Option<String>, i64, i64)> = match row.is_beside() {
+            true => {
+                let of = |waiter: &Waiter| (left(waiter.holder.as_deref()), waiter.fence.unwrap_or(0), waiter.until);
+                row.holders(now).map(of).collect()
+            }
+            false if row.locked_until > now => vec![(left(row.holder.as_deref()), row.fence, row.locked_until)],
+            false => Vec::new(),
+        };
         vec![
             Value::Text(row.name.clone()),
-            Value::Int8(row.fence),
-            Value::Bool(row.locked_until > self.now),
-            Value::text(left(row.holder.as_deref()).as_deref()),
-            Value::Texts(alive.map(|waiter| left(waiter.holder.as_deref())).collect()),
+            Value::Int8(millis_of(now)),
+            Value::Texts(holders.iter().map(|holder| holder.0.clone()).collect()),
+            Value::Int8s(holders.iter().map(|holder| holder.1).collect()),
+            Value::Int8s(holders.iter().map(|holder| millis_of(holder.2)).collect()),
+            Value::Texts(waiters.clone().map(|waiter| left(waiter.holder.as_deref())).collect()),
+            Value::Int8s(waiters.map(|waiter| millis_of(waiter.until)).collect()),
         ]
     }
 
@@ -282,7 +252,7 @@ impl Work<'_> {
 
     /// The rows of these names, locked; or, without a limit, those that no other transaction has locked. The others as they
     /// were when it began: those that are locked, or were deleted while it waited.
-    fn mine(&mut self, names: &[Option<String>], limit: Option<i64>) -> Result<(Vec<Row>, Vec<Row>), Stop> {
+    pub(super) fn mine(&mut self, names: &[Option<String>], limit: Option<i64>) -> Result<(Vec<Row>, Vec<Row>), Stop> {
         let mut names: Vec<&String> = names.iter().flatten().collect();
         names.sort();
         names.dedup();
@@ -321,46 +291,45 @@ impl Work<'_> {
     }
 
     pub(super) fn seen(&self, row: &Row, entry: Entry<'_>) -> Vec<Value> {
-        let holder = if entry.holds(row) { None } else { left(row.holder.as_deref()) };
-        let place = row.queue.iter().position(|waiter| entry.is_waiter(waiter));
+        let first = row.queue.first().and_then(|first| first.holder.as_deref());
+        let holder = match row.is_beside() {
+            true => left(first),
+            false if entry.holds(row) => None,
+            false => left(row.holder.as_deref()),
+        };
+        let own = row.queue.iter().position(|waiter| entry.is_waiter(waiter));
+        let beside = row.queue.iter().filter(|waiter| row.is_beside() && waiter.is_holder()).count();
+        let place = own.map(|place| (place + 1).saturating_sub(beside).max(1));
+        let ends = row.queue.iter().enumerate().map(|(at, waiter)| {
+            let only_settles = own == Some(at) && !waiter.is_holder() && holds(&row.queue, at);
+            if only_settles { 0 } else { waiter.until - self.now }
+        });
+        let left = if row.is_beside() { ends.min().unwrap_or(0) } else { row.locked_until - self.now };
+        let held = row.holders(self.now).find(|waiter| entry.is_waiter(waiter)).and_then(|waiter| waiter.fence);
         vec![
             Value::text(row.session.as_deref()),
             Value::number(row.number),
             Value::Int8(row.fence),
             Value::text(holder.as_deref()),
-            Value::Float8((row.locked_until - self.now) as f64 / 1e6),
-            Value::number(place.and_then(|place| i64::try_from(place + 1).ok())),
+            Value::Float8(left as f64 / 1e6),
+            Value::number(place.and_then(|place| i64::try_from(place).ok())),
+            Value::number(held),
         ]
     }
 
-    /// Notifies the new holder, and the first waiter behind it.
-    fn notify_next(&mut self, row: &Row, channel: Option<&str>) -> Vec<Value> {
-        let turn = match (&row.session, row.number) {
-            (Some(session), Some(number)) if !session.ends_with(KEPT) => {
-                self.notify(channel, notices::turn(session, number, row.fence))
-            }
-            _ => Value::Null,
-        };
-        vec![turn, self.notify_first(row, channel)]
-    }
-
-    fn notify_first(&mut self, row: &Row, channel: Option<&str>) -> Value {
-        let Some(first) = row.queue.first() else { return Value::Null };
-        let left = (row.locked_until - self.now).max(0);
-        self.notify(channel, notices::wait(&first.session, first.number, left))
-    }
-
-    fn notify(&mut self, channel: Option<&str>, payload: String) -> Value {
-        let Some(channel) = channel else { return Value::Null };
-        if self.server.broken != Some(Broken::NotifiesNobody) || payload.starts_with("probe") {
-            self.server.notify(self.session, channel, payload);
-        }
-        Value::Void
+    /// The same, with the lock's name.
+    pub(super) fn named(&self, row: &Row, entry: Entry<'_>) -> Vec<Value> {
+        [vec![Value::Text(row.name.clone())], self.seen(row, entry)].concat()
     }
 }
 
 fn is_used(row: &Row, now: i64) -> bool {
     row.locked_until > now || !row.queue.is_empty()
+}
+
+/// Milliseconds, as PostgreSQL rounds.
+fn millis_of(micros: i64) -> i64 {
+    (micros + 500).div_euclid(1000)
 }
 
 fn text(value: &Value) -> Option<String> {

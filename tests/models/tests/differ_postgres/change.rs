@@ -23,7 +23,7 @@ pub(crate) enum Change {
 }
 
 /// Larger than the microseconds since 1970.
-const LARGE: i64 = 9_000_000_000_000_000;
+pub(crate) const LARGE: i64 = 9_000_000_000_000_000;
 
 impl Change {
     /// The lock's name.

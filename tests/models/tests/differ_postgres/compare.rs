@@ -83,11 +83,14 @@ pub(crate) fn row(row: &Row) -> Vec<Value> {
         Value::Texts(row.queue.iter().map(|waiter| waiter.holder.clone()).collect()),
         numbers(|waiter| waiter.number),
         numbers(|waiter| waiter.until),
+        numbers(|waiter| waiter.fence.unwrap_or(0)),
+        numbers(|waiter| waiter.keep.map_or(0, |until| if until == LONG_AGO { -1 } else { until })),
+        Value::Texts(row.queue.iter().map(|waiter| waiter.beside.map(|beside| format!("{beside:?}"))).collect()),
     ]
 }
 
 /// The names that a statement's columns may have.
-pub(crate) const COLUMNS: [&str; 20] = [
+pub(crate) const COLUMNS: [&str; 25] = [
     "session",
     "number",
     "fence",
@@ -98,9 +101,14 @@ pub(crate) const COLUMNS: [&str; 20] = [
     "name",
     "held",
     "waiting",
+    "fences",
+    "holders",
+    "ends",
+    "waiting_ends",
+    "now",
+    "told",
     "more",
     "deleted",
-    "case",
     "schema",
     "names",
     "types",

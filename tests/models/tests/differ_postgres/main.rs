@@ -124,11 +124,8 @@ impl Pair {
         let end = self.real.now().await;
         self.model.at(begin);
         let mut lapses = self.lapses(begin, end);
-        let (mut answer, has_waited) = self.model_of(&ask);
+        let (answer, has_waited) = self.model_of(&ask);
         lapses |= self.lapses(begin, end);
-        if ask.needs_no_lock(&expected) && has_waited {
-            answer = expected.clone();
-        }
         if has_waited {
             self.waited += 1;
         } else {
@@ -157,12 +154,6 @@ impl Pair {
         let Blocked { expected, released, has_waited, end } = self.real.ask_behind(&ask).await;
         let mut lapses = self.lapses(changed, end);
         let step = self.model.execute(SENDER, ask.statement, &ask.values);
-        let step = if ask.needs_no_lock(&expected) && !has_waited {
-            self.model.roll_back(SENDER);
-            Outcome::Done(expected.clone())
-        } else {
-            step
-        };
         let waits = matches!(step, Outcome::Waits(_));
         assert_eq!(waits, has_waited, "{about}: whether it waits, by the model, and by PostgreSQL: {expected:?}");
         self.model.roll_back(HOLDER);
@@ -222,7 +213,7 @@ impl Pair {
     fn lapses(&self, begin: i64, end: i64) -> bool {
         let rows = self.model.table.iter().flat_map(|table| table.values());
         let mut moments = rows.flat_map(|row| {
-            let waiters = row.queue.iter().map(|waiter| waiter.until);
+            let waiters = row.queue.iter().flat_map(|waiter| [waiter.until].into_iter().chain(waiter.keep));
             waiters.chain([row.locked_until]).chain(row.keep_until)
         });
         moments.any(|moment| moment > begin - self.slack && moment <= end)

@@ -2,7 +2,7 @@
 
 use crate::Blocked;
 use crate::compare::{Answer, COLUMNS, kind};
-use locks_models::postgres::{Kind, LONG_AGO, Refusal, Row, Rows, Statement, Value, Waiter};
+use locks_models::postgres::{Beside, Kind, LONG_AGO, Refusal, Row, Rows, Statement, Value, Waiter};
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -23,12 +23,6 @@ pub(crate) struct Ask {
 impl Ask {
     pub(crate) fn new(statement: Statement, values: Vec<Value>) -> Self {
         Self { statement, values, in_transaction: false }
-    }
-
-    /// Whether PostgreSQL may have answered so without locking the row, or after it had: by the plan, it looks first at who
-    /// holds the lock, or at the row's lock. The model waits for the row.
-    pub(crate) fn needs_no_lock(&self, answer: &Answer) -> bool {
-        self.statement == Statement::Lapse && answer.as_ref().is_ok_and(|answer| answer.rows.is_empty())
     }
 }
 
@@ -162,20 +156,37 @@ impl Real {
         };
         let select = format!(
             "SELECT name, fence, session, number, holder, {}, CASE WHEN keep_until = '-infinity' THEN {LONG_AGO} ELSE {} END, \
-             {}, {}, {}, {} FROM distributed_locks ORDER BY name",
+             {}, {}, {}, {}, {}, {}, {} FROM distributed_locks ORDER BY name",
             micros("locked_until"),
             micros("keep_until"),
             of_queue("w->>'s'"),
             of_queue("(w->>'n')::bigint"),
             of_queue(&micros("(w->>'u')::timestamptz")),
             of_queue("w->>'h'"),
+            of_queue("(w->'m')::text"),
+            of_queue("(w->>'f')::bigint"),
+            of_queue(&format!(
+                "CASE WHEN w->>'k' = '-infinity' THEN {LONG_AGO} ELSE {} END",
+                micros("(w->>'k')::timestamptz")
+            )),
         );
         let rows = self.administrator.query(&select, &[]).await.unwrap();
         let row = |row: &tokio_postgres::Row| {
             let (sessions, numbers): (Vec<String>, Vec<i64>) = (row.get(7), row.get(8));
             let (untils, holders): (Vec<i64>, Vec<Option<String>>) = (row.get(9), row.get(10));
+            let (kinds, fences): (Vec<Option<String>>, Vec<Option<i64>>) = (row.get(11), row.get(12));
+            let keeps: Vec<Option<i64>> = row.get(13);
             let parts = sessions.into_iter().zip(numbers).zip(untils).zip(holders);
-            let waiter = |(((session, number), until), holder)| Waiter { session, number, until, holder };
+            let beside = kinds.into_iter().map(|kind| kind.as_deref().map(Beside::read)).zip(fences).zip(keeps);
+            let waiter = |((((session, number), until), holder), ((beside, fence), keep))| Waiter {
+                session,
+                number,
+                until,
+                holder,
+                beside,
+                fence,
+                keep,
+            };
             Row {
                 name: row.get(0),
                 fence: row.get(1),
@@ -184,7 +195,7 @@ impl Real {
                 holder: row.get(4),
                 locked_until: row.get(5),
                 keep_until: row.get(6),
-                queue: parts.map(waiter).collect(),
+                queue: parts.zip(beside).map(waiter).collect(),
                 ..Row::default()
             }
         };

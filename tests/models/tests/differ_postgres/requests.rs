@@ -1,6 +1,6 @@
 //! Random requests: what the store sends, what strangers do, and what happens to the server.
 
-use crate::change::Change;
+use crate::change::{Change, LARGE};
 use crate::real::Ask;
 use locks_models::Random;
 use locks_models::postgres::{Modes, Rights, Statement, Value};
@@ -122,13 +122,21 @@ impl Steps {
         let one = Value::Texts(vec![Some(random.pick(&LOCKS).to_owned())]);
         let names =
             Value::Texts(["a", "b/c", "c"][..1 + random.index(3)].iter().map(|name| Some((*name).into())).collect());
+        // What is entered: mostly one lock.
+        let wanted = if random.chance(70) { one.clone() } else { names.clone() };
+        let mode = match random.below(6) {
+            0 | 1 => Value::Text("\"s\"".to_owned()),
+            2 => Value::Text(random.pick(&["1", "2", "3"]).to_owned()),
+            _ => Value::Null,
+        };
+        let fences = Value::Int8s(if random.chance(70) { Vec::new() } else { vec![5, LARGE] });
         let numbers = Value::Int8s((1..=3).filter(|_| random.chance(50)).collect());
         let stays = Value::Bool(random.chance(50));
         let (statement, values) = match random.below(40) {
-            0..7 => {
+            0..7 | 25 => {
                 let holder = record(random);
                 let joins = Value::Bool(random.chance(70));
-                (Statement::Enter, vec![name, session, number, holder, time, joins, limit])
+                (Statement::Enter, vec![wanted, session, number, holder, time, joins, mode, limit])
             }
             26..30 => {
                 let holder = record(random);
@@ -148,14 +156,14 @@ impl Steps {
                 (Statement::LeaveMany, vec![Value::Texts(names), session, Value::Int8s(numbers)])
             }
             30..33 => (Statement::LeaveUnqueued, vec![name, session, number, limit]),
-            7..9 => (Statement::Look, vec![name, session, number]),
+            7..9 => (Statement::Look, vec![wanted, session, number]),
             9..12 => (Statement::Renew, vec![names, session, numbers, time]),
             12 => (Statement::RenewWaiting, vec![one, session, numbers, time, limit]),
             13..17 => (Statement::Leave, vec![one, session, numbers, channel, stays, limit]),
             17..19 => (Statement::LeaveUnlocked, vec![names, session, numbers, channel, stays, limit]),
-            19 => (Statement::Lapse, vec![name, session, number, time, channel, limit]),
-            20 => (Statement::Extend, vec![name, session, number, time, limit]),
-            21 => (Statement::ForceRelease, vec![name, channel, limit]),
+            19 => (Statement::Lapse, vec![wanted, session, number, time, channel, limit]),
+            20 => (Statement::Extend, vec![wanted, session, number, time, limit]),
+            21 => (Statement::ForceRelease, vec![one, channel, fences, limit]),
             22 => (Statement::InspectKey, vec![name]),
             23 => {
                 let prefix = Value::Text(random.pick(&["", "a", "b", "b/"]).to_owned());

@@ -1,0 +1,335 @@
+//! Readers, permits, and several locks at one moment: what they cost, whom they wake up, and who else is in the table.
+
+use crate::{Case, Fixture};
+use distributed_locks::{ErrorKind, Guard, Locks, Mode};
+use std::time::Duration;
+use support::postgres::{Postgres, Setup};
+use support::proxy::Mode as Network;
+use support::scenarios::cost::{self, RARE, cost, quiet_client};
+use support::scenarios::{behind_proxy, connect, granted, many, nothing_is_left, queued};
+use support::{HANG_LIMIT, Server, cases, eventually, in_time};
+use tokio::task::JoinHandle;
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases![
+        a_reader_or_a_permit_is_two_statements,
+        eight_locks_at_one_moment_are_two_statements,
+        a_try_that_is_refused_writes_nothing,
+        all_readers_are_woken_up_once,
+        a_dead_permit_comes_back_though_others_renew,
+        a_dead_writer_lets_those_behind_it_hold,
+        several_in_opposite_order_are_no_deadlock,
+        one_row_that_somebody_sits_on_loses_those_that_need_it,
+        what_is_listed_is_what_the_table_has,
+        only_the_holder_that_was_seen_is_released_by_force,
+        an_earlier_version_waits_for_readers_and_they_for_it,
+        an_earlier_version_releases_one_reader_by_force,
+        shedlocks_table_has_no_modes_and_says_so,
+    ]
+}
+
+const KEYS: [&str; 8] = ["/h", "/b", "/f", "/d", "/e", "/c", "/g", "/a"];
+
+/// A server of its own, so that no other client's statements count.
+async fn quiet(fixture: &Fixture) -> (Postgres, Locks) {
+    let server = fixture.start(&Setup::default());
+    let locks = another(&server).await;
+    (server, locks)
+}
+
+/// Another client of such a server, which has sent its last statement.
+async fn another(server: &Postgres) -> Locks {
+    let probes = || server.statements_with("SELECT pg_notify($1, $2)");
+    let before = probes();
+    let locks = quiet_client(server).await;
+    eventually(async || if probes() > before { Ok(()) } else { Err("no probe") }).await;
+    locks
+}
+
+async fn acquire(locks: &Locks, key: &str, mode: Mode) -> Guard {
+    in_time(locks.lock(key).mode(mode).wait(HANG_LIMIT).acquire()).await.unwrap()
+}
+
+fn wait(locks: &Locks, key: &str, mode: Mode) -> JoinHandle<Result<Guard, distributed_locks::Error>> {
+    tokio::spawn(locks.lock(key).mode(mode).wait(HANG_LIMIT).acquire())
+}
+
+async fn a_reader_or_a_permit_is_two_statements(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    let one = cost([("statements", 1)]);
+    for (key, mode) in [("/reader", Mode::Shared), ("/permit", Mode::Permits(3))] {
+        for round in 0..10 {
+            let before = server.cost();
+            let guard = acquire(&locks, key, mode).await;
+            assert_eq!(server.cost_since(&before), one, "acquire {round} of {mode}, which is alone");
+            let before = server.cost();
+            guard.release().await.unwrap();
+            assert_eq!(server.cost_since(&before), one, "release {round} of {mode}, which is alone");
+        }
+    }
+    cost::a_pair_beside_others_costs(&server, &locks, &one, &one).await;
+}
+
+async fn eight_locks_at_one_moment_are_two_statements(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    for (mode, round) in [(Mode::Exclusive, 0), (Mode::Exclusive, 1), (Mode::Shared, 2), (Mode::Shared, 3)] {
+        let before = server.cost();
+        let guard = in_time(locks.lock_all(KEYS).mode(mode).acquire()).await.unwrap();
+        assert_eq!(server.cost_since(&before), cost([("statements", 1)]), "acquire {round}");
+        assert_eq!(server.left("/").len(), if mode == Mode::Shared { 16 } else { 8 }, "round {round}");
+        let before = server.cost();
+        guard.release().await.unwrap();
+        assert_eq!(server.cost_since(&before), cost([("statements", 1)]), "release {round}");
+        assert_eq!(server.left("/"), [""; 0]);
+    }
+}
+
+async fn a_try_that_is_refused_writes_nothing(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    let other = another(&server).await;
+    let writer = acquire(&other, "/b", Mode::Exclusive).await;
+    let rows = || server.psql("SELECT string_agg(l::text, '; ' ORDER BY name) FROM distributed_locks AS l");
+    for wanted in [
+        locks.lock("/b").mode(Mode::Shared),
+        locks.lock("/b").mode(Mode::Permits(7)),
+        locks.lock_all(["/c", "/b", "/a"]),
+        locks.lock_all(["/c", "/b"]).mode(Mode::Shared),
+    ] {
+        let (before, cost_before) = (rows(), server.cost());
+        let error = wanted.wait(Duration::ZERO).acquire().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy);
+        assert_eq!(server.cost_since(&cost_before), cost([("statements", 1)]));
+        assert_eq!(rows(), before);
+    }
+    writer.release().await.unwrap();
+}
+
+/// The writer's release is two statements, since somebody waits, and each reader looks once whether it is true.
+async fn all_readers_are_woken_up_once(fixture: Fixture) {
+    const READERS: u64 = 5;
+    let (server, holder) = quiet(&fixture).await;
+    let writer = acquire(&holder, "/k", Mode::Exclusive).await;
+    let mut readers = Vec::new();
+    let mut clients = Vec::new();
+    for number in 1..=READERS {
+        // Of a client of its own each: those of one client may share what they get.
+        let locks = another(&server).await;
+        readers.push(wait(&locks, "/k", Mode::Shared));
+        clients.push(locks);
+        eventually(async || match server.waiters("/k") as u64 {
+            waiting if waiting == number => Ok(()),
+            waiting => Err(waiting),
+        })
+        .await;
+    }
+    let before = server.statements();
+    writer.release().await.unwrap();
+    let mut guards = Vec::new();
+    for reader in readers {
+        guards.push(granted(reader).await);
+    }
+    assert_eq!(server.statements() - before, 2 + READERS);
+    let fences: std::collections::BTreeSet<_> = guards.iter().map(Guard::fence).collect();
+    assert_eq!(fences.len(), guards.len(), "each has a fence of its own");
+    many::release(guards).await;
+    nothing_is_left(&server, "/k").await;
+}
+
+async fn a_dead_permit_comes_back_though_others_renew(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    let permit = Mode::Permits(2);
+    let lives = connect(&server.url_with("ttl=3s"));
+    let stays = acquire(&lives, "/k", permit).await;
+    let (network, dies) = behind_proxy(&server, "ttl=3s&connect_timeout=60s").await;
+    let dead = acquire(&dies, "/k", permit).await;
+    let waiting = wait(&connect(&server.url_with("ttl=3s")), "/k", permit);
+    queued(&lives, "/k", 1).await;
+    network.set(Network::Silent);
+    let next = granted(waiting).await;
+    stays.check().unwrap();
+    assert_eq!(in_time(dead.lost()).await.kind(), ErrorKind::Lost);
+    many::release(vec![stays, next]).await;
+    nothing_is_left(&server, "/k").await;
+}
+
+async fn a_dead_writer_lets_those_behind_it_hold(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    let lives = connect(&server.url_with("ttl=3s"));
+    let stays = acquire(&lives, "/k", Mode::Shared).await;
+    let (network, dies) = behind_proxy(&server, "ttl=3s&connect_timeout=60s").await;
+    let writer = wait(&dies, "/k", Mode::Exclusive);
+    queued(&lives, "/k", 1).await;
+    let reader = wait(&connect(&server.url_with("ttl=3s")), "/k", Mode::Shared);
+    queued(&lives, "/k", 2).await;
+    network.set(Network::Silent);
+    let beside = granted(reader).await;
+    stays.check().unwrap();
+    writer.abort();
+    many::release(vec![stays, beside]).await;
+    nothing_is_left(&server, "/k").await;
+}
+
+/// Where the server looks for a deadlock after a millisecond, and so before any statement gives up.
+async fn several_in_opposite_order_are_no_deadlock(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    server.psql("ALTER SYSTEM SET deadlock_timeout = '1ms'");
+    server.psql("SELECT pg_reload_conf()");
+    let clients = [connect(&server.url()), connect(&server.url())];
+    for round in 0..40 {
+        // Half of the keys are new each time: their rows are inserted.
+        let mut keys: Vec<String> =
+            (0..6).map(|key| format!("/{}{key}", if key % 2 == 0 { "new" } else { "old" })).collect();
+        keys.iter_mut().step_by(2).for_each(|key| *key += &format!("/{round}"));
+        let bodies = [0, 1, 0, 1].map(|client| {
+            let (locks, mut keys) = (clients[client].clone(), keys.clone());
+            tokio::spawn(async move {
+                if client == 1 {
+                    keys.reverse();
+                }
+                let mode = if round % 3 == 0 { Mode::Shared } else { Mode::Exclusive };
+                let guard = locks.lock_all(&keys).mode(mode).wait(HANG_LIMIT).acquire().await.unwrap();
+                guard.check().unwrap();
+                guard.release().await.unwrap();
+            })
+        });
+        for body in bodies {
+            in_time(body).await.unwrap();
+        }
+    }
+    assert_eq!(server.psql("SELECT deadlocks FROM pg_stat_database WHERE datname = 'locks'"), "0");
+    nothing_is_left(&server, "/").await;
+}
+
+async fn one_row_that_somebody_sits_on_loses_those_that_need_it(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    let locks = connect(&server.url_with("ttl=9s&connect_timeout=60s"));
+    let several = in_time(locks.lock_all(["/a", "/b"]).acquire()).await.unwrap();
+    let (reader, other) = (acquire(&locks, "/r", Mode::Shared).await, acquire(&locks, "/s", Mode::Shared).await);
+    let sitting = server.begin("SELECT FROM distributed_locks WHERE name IN ('/b', '/r') FOR UPDATE");
+    assert_eq!(in_time(several.lost()).await.kind(), ErrorKind::Lost);
+    assert_eq!(in_time(reader.lost()).await.kind(), ErrorKind::Lost);
+    other.check().unwrap();
+    drop((sitting, several, reader));
+    other.release().await.unwrap();
+    nothing_is_left(&server, "/").await;
+}
+
+async fn what_is_listed_is_what_the_table_has(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    let locks = connect(&server.url_with(RARE));
+    let now = || server.psql("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint").parse::<u64>().unwrap();
+    let begun = now();
+    let readers = [acquire(&locks, "/k", Mode::Shared).await, acquire(&locks, "/k", Mode::Shared).await];
+    let alone = acquire(&locks, "/alone", Mode::Exclusive).await;
+    let waiting = wait(&connect(&server.url()), "/k", Mode::Exclusive);
+    queued(&locks, "/k", 1).await;
+    let line = locks.inspect("/k").await.unwrap().unwrap();
+    let alone_line = locks.inspect("/alone").await.unwrap().unwrap();
+    let held = now();
+    let listed: Vec<_> = line.holders.iter().chain(&alone_line.holders).collect();
+    let fences: Vec<_> = readers.iter().chain([&alone]).map(|guard| Some(guard.fence().number())).collect();
+    assert_eq!(listed.iter().map(|listed| listed.fence).collect::<Vec<_>>(), fences);
+    for listed in listed {
+        let (since, until) = (listed.since_ms.unwrap(), listed.until_ms.unwrap());
+        assert!((begun - 1..=held + 1).contains(&since), "{listed:?} between {begun} and {held}");
+        assert!((begun + 599_000..=held + 600_500).contains(&until), "{listed:?} between {begun} and {held}");
+    }
+    let waiter = &line.waiters[0];
+    assert_eq!((waiter.fence, waiter.since_ms), (None, None));
+    assert!(waiter.until_ms.unwrap() > held);
+    waiting.abort();
+    many::release(readers.into_iter().chain([alone]).collect()).await;
+}
+
+async fn only_the_holder_that_was_seen_is_released_by_force(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    let (ours, theirs) = (connect(&server.url()), connect(&server.url()));
+    let [one, two] = [acquire(&ours, "/k", Mode::Shared).await, acquire(&theirs, "/k", Mode::Shared).await];
+    assert!(theirs.force_release_if("/k", one.fence().number()).await.unwrap());
+    assert_eq!(in_time(one.lost()).await.kind(), ErrorKind::Lost);
+    assert!(!theirs.force_release_if("/k", one.fence().number()).await.unwrap(), "it has gone");
+    drop(one);
+    two.check().unwrap();
+    two.release().await.unwrap();
+    let alone = acquire(&ours, "/k", Mode::Exclusive).await;
+    assert!(!theirs.force_release_if("/k", alone.fence().number() - 1).await.unwrap());
+    alone.check().unwrap();
+    assert!(theirs.force_release_if("/k", alone.fence().number()).await.unwrap());
+    assert_eq!(in_time(alone.lost()).await.kind(), ErrorKind::Lost);
+    nothing_is_left(&server, "/k").await;
+}
+
+/// A client of the version before, as psql.
+fn earlier(server: &Postgres, statement: &str) -> String {
+    server.psql(&format!("{}{statement}", include_str!("earlier.sql")))
+}
+
+/// Its entry into a queue; the answer begins with who holds the lock.
+const ENTER: &str = "EXECUTE enter('/k', 'earlier', 7, '{\"v\":1,\"name\":\"earlier\"}', 600000000, true, '400ms')";
+
+async fn an_earlier_version_waits_for_readers_and_they_for_it(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    let (ours, theirs) = (connect(&server.url()), connect(&server.url()));
+    let readers = [acquire(&ours, "/k", Mode::Shared).await, acquire(&theirs, "/k", Mode::Shared).await];
+    assert!(earlier(&server, ENTER).starts_with(".beside|"), "it must not have the lock");
+    let late = wait(&ours, "/k", Mode::Shared);
+    queued(&theirs, "/k", 2).await;
+    let renew = "EXECUTE renew('{/k}', 'earlier', '{7}', 600000000)";
+    assert!(earlier(&server, renew).ends_with("{7}"), "it waits");
+    for reader in readers {
+        reader.check().unwrap();
+        assert!(!late.is_finished(), "it has overtaken a writer that waits");
+        reader.release().await.unwrap();
+    }
+    // It has been handed the lock.
+    assert!(earlier(&server, ENTER).starts_with("earlier|7|"));
+    assert!(!late.is_finished());
+    let error = theirs.lock("/k").mode(Mode::Shared).wait(Duration::ZERO).acquire().await.unwrap_err();
+    assert_eq!(error.holder().unwrap().name, "earlier");
+    // And hands it to the first reader as to any waiter.
+    earlier(&server, "EXECUTE leave('{/k}', 'earlier', '{7}', 'distributed_locks', false, '400ms')");
+    let late = granted(late).await;
+    assert!(earlier(&server, ENTER).starts_with(|first: char| first.is_ascii_hexdigit()), "it must wait again");
+    late.check().unwrap();
+    late.release().await.unwrap();
+    assert!(earlier(&server, ENTER).starts_with("earlier|7|"));
+    earlier(&server, "EXECUTE leave('{/k}', 'earlier', '{7}', NULL, false, '400ms')");
+    nothing_is_left(&server, "/k").await;
+}
+
+/// It takes the readers for waiters, and hands the lock to the first of them, with another fence. The others may lose it or not.
+async fn an_earlier_version_releases_one_reader_by_force(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    let (ours, theirs) = (connect(&server.url_with("ttl=3s")), connect(&server.url_with("ttl=3s")));
+    let readers = [acquire(&ours, "/k", Mode::Shared).await, acquire(&theirs, "/k", Mode::Shared).await];
+    let writer = wait(&connect(&server.url()), "/k", Mode::Exclusive);
+    queued(&theirs, "/k", 1).await;
+    earlier(&server, "EXECUTE force_release('/k', 'distributed_locks', '400ms')");
+    let [first, second] = readers;
+    assert_eq!(in_time(first.lost()).await.kind(), ErrorKind::Lost);
+    drop(first);
+    assert!(!second.is_held() || !writer.is_finished(), "a writer beside a reader");
+    drop(second);
+    granted(writer).await.release().await.unwrap();
+    nothing_is_left(&server, "/k").await;
+}
+
+async fn shedlocks_table_has_no_modes_and_says_so(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    server.psql(
+        "CREATE TABLE shedlock(name VARCHAR(64) NOT NULL, lock_until TIMESTAMP(3) NOT NULL, locked_at TIMESTAMP(3) NOT NULL, \
+         locked_by VARCHAR(255) NOT NULL, PRIMARY KEY (name)); GRANT SELECT, INSERT, UPDATE ON shedlock TO app",
+    );
+    let locks = connect(&server.url_with("table=shedlock"));
+    for refused in
+        [locks.lock("k").mode(Mode::Shared), locks.lock("k").mode(Mode::Permits(2)), locks.lock_all(["k", "l"])]
+    {
+        assert_eq!(refused.acquire().await.unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+    let guard = in_time(locks.lock("k").acquire()).await.unwrap();
+    let line = locks.inspect("k").await.unwrap().unwrap();
+    assert_eq!(line.holders[0].fence, Some(guard.fence().number()));
+    assert!(!locks.force_release_if("k", guard.fence().number() + 1).await.unwrap());
+    assert!(locks.force_release_if("k", guard.fence().number()).await.unwrap());
+    assert_eq!(server.psql("SELECT count(*) FROM shedlock WHERE lock_until > timezone('utc', now())"), "0");
+}
