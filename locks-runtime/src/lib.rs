@@ -14,11 +14,12 @@ pub mod testing;
 mod values;
 mod world;
 
+pub use api::admin::Watch;
 pub use api::call::FromLockError;
 pub use api::global::{client, init, scoped};
 pub use api::guard::{Guard, current};
 pub use api::lock::Lock;
-pub use api::locks::{Locks, Watch};
+pub use api::locks::Locks;
 pub use values::error::{Error, ErrorKind};
 pub use values::fence::Fence;
 pub use values::holder::{Holder, Under};

@@ -1,5 +1,6 @@
 //! What users have: clients, locks, guards, and what the attribute expands to.
 
+pub(crate) mod admin;
 pub(crate) mod call;
 pub(crate) mod connect;
 pub(crate) mod global;

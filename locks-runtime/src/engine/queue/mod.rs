@@ -9,6 +9,7 @@
 
 mod heads;
 mod member;
+mod search;
 mod several;
 mod single;
 mod turn;
@@ -22,7 +23,7 @@ use crate::values::error::Error;
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::Moment;
-use single::{Queue, steps};
+use single::Queue;
 use std::collections::BTreeSet;
 use std::collections::hash_map::{Entry, HashMap};
 use std::ops::DerefMut;
@@ -151,9 +152,9 @@ impl<H> Queues<H> {
         }
         let (giver, turn) = turn::turn();
         if !request.under.is_empty()
-            && let Some(way) = waits.circle(member.names(), request, |name| queues.get(name))
+            && let Some(way) = search::circle(waits, member.names(), request, |name| queues.get(name))
         {
-            return Err(waits::deadlock(request, &steps(queues, &way)));
+            return Err(search::deadlock(request, &search::steps(queues, &way)));
         }
         waits.begin(&member);
         for name in member.names() {

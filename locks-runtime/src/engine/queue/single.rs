@@ -1,15 +1,14 @@
 //! The queue for one key.
 
 use super::heads::Heads;
-use super::member::{Member, QueueName, Stage};
+use super::member::{Member, Stage};
 use super::turn::Giver;
-use super::waits::{Step, Waits};
-use crate::engine::request::PositionId;
+use super::waits::Waits;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
 use crate::values::mode::Ahead;
 use crate::world::clock::Moment;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The queue for one key.
@@ -103,21 +102,4 @@ impl<H> Queue<H> {
         }
         is_given
     }
-}
-
-/// The circle that goes through the queues `way`, by these of their heads, for the error that describes it.
-pub(super) fn steps<'a, H>(
-    queues: &'a HashMap<QueueName, Queue<H>>,
-    way: &'a [(QueueName, PositionId)],
-) -> Vec<Step<'a>> {
-    let step = |(number, (name, id)): (usize, &'a (QueueName, PositionId))| {
-        let queue = queues.get(name)?;
-        let heads = queue.heads.iter().map(|head| &head.member);
-        // Who waits for several locks keeps those behind it waiting, too.
-        let head = heads.chain(queue.waiting.values().map(|(waiting, _)| waiting)).find(|head| head.id == *id)?;
-        let next = way.get(number + 1).and_then(|(next, _)| queues.get(next));
-        let mut waiting = next.into_iter().flat_map(|next| next.waiting.values()).map(|(waiter, _)| &**waiter);
-        Some(Step { name, head, waiter: waiting.find(|waiter| waiter.id == *id || waiter.request.under.contains(id)) })
-    };
-    way.iter().enumerate().filter_map(step).collect()
 }

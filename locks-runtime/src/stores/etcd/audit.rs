@@ -6,8 +6,8 @@ use super::lapse;
 use super::lease;
 use super::names;
 use super::queue;
-use super::several;
 use super::shared::Shared;
+use super::whole;
 use crate::contract::Entry;
 use crate::values::target::TARGET;
 use etcd_client::{Compare, CompareOp, GetOptions};
@@ -25,7 +25,7 @@ pub(super) async fn audit(shared: &Shared) {
     withdraw_unknown(shared, &keys).await;
     let found: BTreeSet<&[u8]> = keys.iter().map(Vec::as_slice).collect();
     for (entry, created) in expected {
-        for (key, single) in shared.keys(&entry).into_iter().zip(several::singles(&entry)) {
+        for (key, single) in shared.keys(&entry).into_iter().zip(whole::singles(&entry)) {
             if !found.contains(key.as_bytes()) {
                 look_for(shared, &single, created).await;
             }

@@ -6,8 +6,8 @@ use super::error::{ENTRY_DELETED, Failure, Verdict};
 use super::own_lease;
 use super::part::Part;
 use super::queue;
-use super::several;
 use super::shared::Shared;
+use super::whole;
 use crate::contract::Entry;
 use crate::values::error::{Error, ErrorKind};
 use etcd_client::{Compare, CompareOp, GetOptions};
@@ -91,7 +91,7 @@ pub(super) async fn lapse(shared: &Shared, entry: &Entry, rest: Duration) -> Res
 
 async fn is_there(shared: &Shared, entry: &Entry, created: i64) -> Result<bool, Failure> {
     if !entry.others.is_empty() {
-        return several::are_there(shared, entry, created).await;
+        return whole::are_there(shared, entry, created).await;
     }
     let read = shared.client.get(shared.key(entry), &GetOptions::new().with_keys_only()).await;
     let read = read.map_err(|failure| failure.about(shared.range(entry).start()))?;

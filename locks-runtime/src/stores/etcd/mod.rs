@@ -71,6 +71,7 @@ mod tls;
 mod wait;
 mod watch;
 mod watch_cache;
+mod whole;
 
 pub use config::Config;
 

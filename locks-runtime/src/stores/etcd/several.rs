@@ -11,25 +11,16 @@ use super::part::Part;
 use super::put::noted;
 use super::queue::{self, Conditional, QueueView};
 use super::shared::Shared;
+use super::whole::{are_there, singles};
 use super::{removed as removal, wait};
 use crate::contract::{Backoff, Entered, Entry, Grant, WhenBusy};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::mode::Mode;
-use etcd_client::{Compare, CompareOp, Txn};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
-
-/// The same entry, of one of its locks each: what is known of it is known by its number.
-pub(super) fn singles(entry: &Entry) -> Vec<Arc<Entry>> {
-    let single = |key: &_| {
-        let Entry { number, mode, .. } = *entry;
-        Arc::new(Entry { mode, ..Entry::new(Clone::clone(key), number, Arc::clone(&entry.holder)) })
-    };
-    entry.keys().map(single).collect()
-}
 
 pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
     let (singles, record, lease) = (singles(entry), entry.holder.to_json(), shared.lease());
@@ -138,13 +129,6 @@ pub(super) async fn wait_turn(shared: &Shared, entry: &Entry) -> Result<Grant, E
         }
     };
     Grant::of_several(fences).filter(|_| are_there).ok_or_else(|| Error::lost(ENTRY_DELETED))
-}
-
-/// Whether all keys of the entry are in the store since `created`.
-pub(super) async fn are_there(shared: &Shared, entry: &Entry, created: i64) -> Result<bool, Failure> {
-    let is_there = |key: String| Compare::create_revision(key, CompareOp::Equal, created);
-    let all: Vec<Compare> = shared.keys(entry).into_iter().map(is_there).collect();
-    Ok(shared.transaction(entry, &Txn::new().when(all)).await?.succeeded())
 }
 
 /// Ends when one of its keys was deleted although the entry has not left.

@@ -1,7 +1,7 @@
 //! What the store shows.
 
 use super::fixture::{Fixture, acquire, names, soon, wait};
-use crate::api::locks::Watch;
+use crate::api::admin::Watch;
 use crate::contract::Change;
 use crate::values::holder::Holder;
 use crate::values::holder::host;

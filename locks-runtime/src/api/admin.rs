@@ -1,0 +1,183 @@
+//! Looking at locks, and releasing them by force: what a person does, or a program for one.
+
+use super::locks::Locks;
+use crate::contract::{Change, Line, Scope};
+use crate::values::error::Error;
+use crate::values::key::Key;
+use tokio::sync::mpsc;
+
+impl Locks {
+    /// Who holds the lock `key` and who waits for it; `None` if it has neither holder nor waiters.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidKey`, `Unavailable`, `Unauthorized`.
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing in the store.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// let locks = distributed_locks::Locks::connect("memory:inspect")?;
+    /// let _guard = locks.lock("/report/weekly").name("report").acquire().await?;
+    /// let line = locks.inspect("/report/weekly").await?.expect("it is held");
+    /// assert_eq!(line.holders[0].name, "report");
+    /// assert!(line.waiters.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn inspect(&self, key: impl AsRef<str>) -> Result<Option<Line>, Error> {
+        let key = Key::new(key)?;
+        let answer = self.engine.ask(self.engine.store.inspect(Scope::Key(key.clone()))).await;
+        Ok(answer.map_err(|error| error.with_key(&key))?.into_iter().next())
+    }
+
+    /// The locks whose keys start with `prefix` and that have a holder or waiters, sorted by key.
+    ///
+    /// On Redis only those that a client of this crate holds or waits for, since any other key might be anything:
+    /// [`inspect`](Locks::inspect) shows any holder.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`, `Unauthorized`.
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing in the store.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// let locks = distributed_locks::Locks::connect("memory:list")?;
+    /// let _guard = locks.lock("/report/weekly").name("report").acquire().await?;
+    /// for line in locks.list("/report/").await? {
+    ///     println!("{}: held by {}, {} waiting", line.key, line.holders[0], line.waiters.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn list(&self, prefix: impl Into<String>) -> Result<Vec<Line>, Error> {
+        self.engine.ask(self.engine.store.inspect(Scope::Prefix(prefix.into()))).await
+    }
+
+    /// Reports every change to the locks whose keys start with `prefix`, from now on; on Redis, of the locks that
+    /// [`list`](Locks::list) shows.
+    ///
+    /// On Redis, PostgreSQL, ZooKeeper and `file:` a hold that is over before the store is asked who it was may go
+    /// unreported: a fraction of a second. etcd and `memory:` report each.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`, `Unauthorized`.
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing in the store; dropping the [`Watch`] ends it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// use distributed_locks::store::Change;
+    ///
+    /// let locks = distributed_locks::Locks::connect("memory:watch")?;
+    /// let mut changes = locks.watch("/report/").await?;
+    /// let _guard = locks.lock("/report/weekly").acquire().await?;
+    /// assert!(matches!(changes.next().await, Some(Change::Acquired(key, _)) if key.as_str() == "/report/weekly"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn watch(&self, prefix: impl Into<String>) -> Result<Watch, Error> {
+        self.engine.ask(self.engine.store.watch(Scope::Prefix(prefix.into()))).await.map(Watch)
+    }
+
+    /// Releases the lock `key` by force, whoever holds it, and returns whether it was held. Its holder is told as of a loss,
+    /// soon but not before the next one may hold: for emergencies, by a person who knows that the holder is dead.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidKey`, also for what is not known to be a lock (on Redis, an application's data of that name): it stays;
+    /// `Unavailable`, `Unauthorized`; `Unsupported` where the store cannot, with what to do instead.
+    ///
+    /// # Cancel safety
+    ///
+    /// The request goes on in the background.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// let locks = distributed_locks::Locks::connect("memory:force")?;
+    /// let guard = locks.lock("/report/weekly").acquire().await?;
+    /// assert!(locks.force_release("/report/weekly").await?);
+    /// assert_eq!(guard.lost().await.kind(), distributed_locks::ErrorKind::Lost);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn force_release(&self, key: impl AsRef<str>) -> Result<bool, Error> {
+        let key = Key::new(key)?;
+        let answer = self.engine.ask(self.engine.store.force_release(key.clone())).await;
+        Ok(answer.map_err(|error| error.with_key(&key))? > 0)
+    }
+
+    /// As [`force_release`](Locks::force_release), if the holder is the one with this fencing number (that of
+    /// [`Listed::fence`](crate::store::Listed::fence), or of [`Fence::number`](crate::Fence::number)), and returns whether it was:
+    /// the store itself compares, so that a person who looked first does not break the next, healthy holder.
+    ///
+    /// # Errors
+    ///
+    /// As [`force_release`](Locks::force_release).
+    ///
+    /// # Cancel safety
+    ///
+    /// The request goes on in the background.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// let locks = distributed_locks::Locks::connect("memory:force_if")?;
+    /// let guard = locks.lock("/report/weekly").acquire().await?;
+    /// let seen = locks.inspect("/report/weekly").await?.expect("it is held").holders[0].fence.expect("memory shows it");
+    /// guard.release().await?;
+    /// let next = locks.lock("/report/weekly").acquire().await?;
+    /// assert!(!locks.force_release_if("/report/weekly", seen).await?, "that holder has gone");
+    /// next.check()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn force_release_if(&self, key: impl AsRef<str>, fence: u64) -> Result<bool, Error> {
+        let key = Key::new(key)?;
+        let answer = self.engine.ask(self.engine.store.force_release_if(key.clone(), fence)).await;
+        Ok(answer.map_err(|error| error.with_key(&key))? > 0)
+    }
+}
+
+/// Changes to locks, as they happen. Dropping it ends it.
+#[derive(Debug)]
+pub struct Watch(mpsc::Receiver<Change>);
+
+impl Watch {
+    /// The next change; `None` when the store cannot be watched any more: inspect, and watch anew.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it loses no change.
+    pub async fn next(&mut self) -> Option<Change> {
+        self.0.recv().await
+    }
+}
