@@ -4,6 +4,7 @@
 //! cargo run --example readers
 //! ```
 #![expect(clippy::print_stdout, reason = "the output is what the example is for")]
+#![expect(clippy::disallowed_methods, reason = "an application has tasks")]
 
 use distributed_locks::distributed_lock;
 use std::error::Error;

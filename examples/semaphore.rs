@@ -6,6 +6,7 @@
 //!
 //! A process that dies gives its permits back when its TTL is over: there is no counter that could be wrong for ever.
 #![expect(clippy::print_stdout, reason = "the output is what the example is for")]
+#![expect(clippy::disallowed_methods, reason = "an application has tasks")]
 
 use distributed_locks::distributed_lock;
 use std::error::Error;

@@ -46,22 +46,14 @@ pub(crate) struct Locked {
 /// All errors: those in `errors`, and those found here.
 pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) -> syn::Result<Locked> {
     let mode = mode::check(args.mode, args.permits, &mut errors);
-    let max_waiting_name = args.max_waiting.as_ref().map(|argument| argument.name.clone());
-    let max_waiting = args.max_waiting.and_then(|argument| count::check(argument, &MAX_WAITING, &mut errors));
     let least_name = args.hold_at_least.as_ref().map(|argument| argument.name.clone());
     let most_name = args.hold_at_most.as_ref().map(|argument| argument.name.clone());
     let ttl = duration::check(args.ttl, Zero::Refused, &mut errors);
     let wait = duration::check(args.wait, Zero::Allowed, &mut errors);
     let hold_at_least = duration::check(args.hold_at_least, Zero::Refused, &mut errors);
     let hold_at_most = duration::check(args.hold_at_most, Zero::Refused, &mut errors);
-    if let (Some(name), Some(Length::Literal(Duration::ZERO))) = (max_waiting_name, &wait) {
-        errors.at(name, "with `wait = 0` nobody waits; remove `max_waiting`, or let the call wait");
-    }
-    if let (Some(Length::Literal(least)), Some(Length::Literal(most))) = (&hold_at_least, &hold_at_most)
-        && least > most
-    {
-        errors.at(least_name, "`hold_at_least` must not be more than `hold_at_most`");
-    }
+    let max_waiting = check_max_waiting(args.max_waiting, wait.as_ref(), &mut errors);
+    check_bounds(least_name, hold_at_least.as_ref(), hold_at_most.as_ref(), &mut errors);
     let name = args.name.map(|argument| check_name(argument.value, &mut errors));
     let facade = facade::path(args.facade, &mut errors);
     let Some(mut function) = function else {
@@ -69,10 +61,7 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
         errors.finish()?;
         return Err(syn::Error::new(Span::call_site(), "expected a function"));
     };
-    if !args.key_attempted {
-        let example = "`#[distributed_lock(key = \"/cron/lock/{job}\")]`";
-        errors.at_span(Span::call_site(), format!("`key` is missing; name the lock, such as in {example}"));
-    }
+    check_named(args.key_attempted, &mut errors);
     check_kind(&function, &mut errors);
     check_output(&function, args.or.as_ref(), &mut errors);
     let continues = check_on_lost(&function, args.on_lost, most_name, &mut errors);
@@ -116,7 +105,30 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
     })
 }
 
+fn check_bounds(name: Option<Ident>, least: Option<&Length>, most: Option<&Length>, errors: &mut Errors) {
+    if let (Some(Length::Literal(least)), Some(Length::Literal(most))) = (least, most)
+        && least > most
+    {
+        errors.at(name, "`hold_at_least` must not be more than `hold_at_most`");
+    }
+}
+
+fn check_max_waiting(argument: Option<Argument<Expr>>, wait: Option<&Length>, errors: &mut Errors) -> Option<Count> {
+    let argument = argument?;
+    if matches!(wait, Some(Length::Literal(Duration::ZERO))) {
+        errors.at(&argument.name, "with `wait = 0` nobody waits; remove `max_waiting`, or let the call wait");
+    }
+    count::check(argument, &MAX_WAITING, errors)
+}
+
 const MAX_WAITING: Instead = Instead { of_zero: "; to wait for nobody, write `wait = 0`", of_no_limit: "remove it" };
+
+fn check_named(key_attempted: bool, errors: &mut Errors) {
+    if !key_attempted {
+        let example = "`#[distributed_lock(key = \"/cron/lock/{job}\")]`";
+        errors.at_span(Span::call_site(), format!("`key` is missing; name the lock, such as in {example}"));
+    }
+}
 
 fn check_name(name: LitStr, errors: &mut Errors) -> LitStr {
     let text = name.value();

@@ -1,5 +1,7 @@
 //! Several locks at one moment.
 
+#![expect(clippy::disallowed_methods, reason = "callers of one process are tasks")]
+
 use crate::store;
 use distributed_locks::{Error, ErrorKind, Locks, Mode, distributed_lock, scoped};
 use std::time::Duration;

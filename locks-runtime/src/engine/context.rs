@@ -2,7 +2,8 @@
 
 use super::core::Engine;
 use super::hold::Hold;
-use super::request::{PositionId, Request};
+use super::request::{OuterHolds, PositionId, Request};
+use crate::values::holder::Under;
 use crate::values::keys::Keys;
 use std::future::Future;
 use std::iter;
@@ -89,6 +90,18 @@ pub(crate) fn overlapping(engine: &Engine, request: &Request) -> Option<Outer> {
 /// The bodies that this task is in and that `engine` has given locks, innermost first.
 pub(crate) fn outer(engine: &Engine) -> Vec<Outer> {
     bodies(engine).collect()
+}
+
+/// The holds of these bodies.
+pub(crate) fn holds(bodies: &[Outer]) -> OuterHolds {
+    let names = |outer: &Outer| {
+        let id = outer.hold.record_id();
+        outer.hold.keys().map(move |key| Under::new(key.as_str(), id)).collect::<Vec<_>>()
+    };
+    OuterHolds {
+        positions: bodies.iter().map(|outer| outer.id).collect(),
+        recorded: bodies.iter().flat_map(names).collect(),
+    }
 }
 
 fn bodies(engine: &Engine) -> impl Iterator<Item = Outer> {

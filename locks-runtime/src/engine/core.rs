@@ -1,15 +1,14 @@
 //! What every request of a client needs: the store, its sessions, the queues of this process, defaults, the world.
 
 use super::clients::Client;
-use super::context::Outer;
 use super::owned::{self, HandOff};
 use super::queue::Queues;
-use super::request::{Caller, Request};
+use super::request::{Caller, OuterHolds, Request};
 use super::session::Sessions;
 use crate::contract::{Scope, Store};
 use crate::values::defaults::Defaults;
 use crate::values::error::{Error, ErrorKind};
-use crate::values::holder::{Holder, Under};
+use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::keys::Keys;
 use crate::values::mode::Mode;
@@ -59,15 +58,9 @@ impl Engine {
         }
     }
 
-    /// The request of `caller`, whose task is in these bodies, innermost first.
-    pub(crate) fn request(&self, keys: Keys, options: Options, caller: Caller, outer: &[Outer]) -> Request {
+    /// The request of `caller`, whose task runs under these holds.
+    pub(crate) fn request(&self, keys: Keys, options: Options, caller: Caller, outer: OuterHolds) -> Request {
         let Caller { name, origin, template } = caller;
-        // A wait with a limit ends by itself: nobody has to find out what it depends on.
-        let recorded = if options.wait.is_none() { outer } else { &[] };
-        let names = |outer: &Outer| {
-            let id = outer.hold.record_id();
-            outer.hold.keys().map(move |key| Under::new(key.as_str(), id)).collect::<Vec<_>>()
-        };
         let holder = Holder {
             name,
             origin,
@@ -81,7 +74,8 @@ impl Engine {
             instance: self.identity.instance.clone(),
             labels: self.identity.labels.clone(),
             id: self.next_number(),
-            under: recorded.iter().flat_map(names).collect(),
+            // A wait with a limit ends by itself: nobody has to find out what it depends on.
+            under: if options.wait.is_none() { outer.recorded } else { Vec::new() },
             remark: None,
         };
         let ttl = options.ttl.unwrap_or(self.defaults.ttl);
@@ -92,7 +86,7 @@ impl Engine {
             ttl,
             holder: Arc::new(holder),
             template,
-            under: outer.iter().map(|outer| outer.id).collect(),
+            under: outer.positions,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is asked for, and by whom.
 
 use super::observe::Labels;
-use crate::values::holder::Holder;
+use crate::values::holder::{Holder, Under};
 use crate::values::key::Key;
 use crate::values::options::Options;
 use std::borrow::Cow;
@@ -20,6 +20,15 @@ pub(crate) struct Caller {
     pub(crate) origin: Cow<'static, str>,
     /// The key as it is written, where an attribute has it.
     pub(crate) template: &'static str,
+}
+
+/// The holds that a task runs under, innermost first.
+#[derive(Debug)]
+pub(crate) struct OuterHolds {
+    /// Where the bodies are that have them.
+    pub(crate) positions: Vec<PositionId>,
+    /// Each lock of each hold, as records name it.
+    pub(crate) recorded: Vec<Under>,
 }
 
 /// One call for a lock.

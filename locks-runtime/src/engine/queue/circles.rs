@@ -60,6 +60,14 @@ proptest! {
     }
 }
 
+impl<H> Position<H> {
+    /// Whether it is at the head of all its queues.
+    fn is_at_head(&self) -> bool {
+        let state = self.queues.0.state.lock();
+        self.member.names().all(|name| state.queues.get(name).is_some_and(|queue| queue.heads.has(self.member.id)))
+    }
+}
+
 /// A request for some of four locks, in the order of arrival.
 #[derive(Clone, Debug)]
 struct Asked {

@@ -376,15 +376,6 @@ impl<H> Position<H> {
     }
 }
 
-#[cfg(test)]
-impl<H> Position<H> {
-    /// Whether it is at the head of all its queues.
-    fn is_at_head(&self) -> bool {
-        let state = self.queues.0.state.lock();
-        self.member.names().all(|name| state.queues.get(name).is_some_and(|queue| queue.heads.has(self.member.id)))
-    }
-}
-
 impl<H> Drop for Position<H> {
     fn drop(&mut self) {
         self.queues.leave(&self.member);
