@@ -1,10 +1,14 @@
 //! What users have: clients, locks, guards, and what the attribute expands to.
 
 pub(crate) mod call;
+pub(crate) mod campaign;
 pub(crate) mod connect;
+pub(crate) mod election;
 pub(crate) mod global;
 pub(crate) mod guard;
 pub(crate) mod kind;
+pub(crate) mod leaders;
+pub(crate) mod leadership;
 pub(crate) mod length;
 pub(crate) mod lock;
 pub(crate) mod locks;

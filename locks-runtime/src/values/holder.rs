@@ -1,5 +1,6 @@
 //! Who holds a lock: the small record that the store keeps beside an entry, for people and for tools.
 
+use crate::values::error::Error;
 use crate::values::shown::{self, Shown};
 use once_cell::sync::Lazy;
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,10 @@ pub struct Holder {
     /// The application's own labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "lenient")]
     pub labels: BTreeMap<String, String>,
+    /// Of an [elected leader](crate::Locks::leader), or a candidate: what it says of itself, such as its address. Not cut, as the
+    /// other fields are.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
+    pub value: Option<String>,
     /// What is odd about this entry, in words for a person; never stored.
     #[serde(skip)]
     pub remark: Option<String>,
@@ -100,6 +105,17 @@ impl Holder {
         Self { remark: Some(shown::fit(remark.into(), 2 * LONGEST_SHOWN)), ..Self::default() }
     }
 
+    /// A leader of which there is its value alone.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn of_value(value: &[u8]) -> Self {
+        if value.len() > LARGEST_RECORD {
+            return Self::unknown_because(format!("its value of {} bytes is too large to be read", value.len()));
+        }
+        let value = String::from_utf8_lossy(value).into_owned();
+        let remark = format!("a leader with the value {}", Shown::new(&value, LONGEST_SHOWN));
+        Self { value: Some(value), ..Self::unknown_because(remark) }
+    }
+
     /// What every record of this process has in common.
     pub(crate) fn here() -> Self {
         Self { version: Self::VERSION, host: host().into(), pid: std::process::id(), ..Self::default() }
@@ -123,6 +139,22 @@ impl Holder {
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let requested_at_ms = self.requested_at_ms;
         *self == Self { requested_at_ms, ..other.clone() }
+    }
+
+    /// Whether a record with this value can be read again.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidOption` with its size.
+    pub(crate) fn check_value(&self) -> Result<(), Error> {
+        let size = self.to_json().len();
+        if self.value.is_none() || size <= LARGEST_RECORD {
+            return Ok(());
+        }
+        Err(Error::invalid_option(format!(
+            "the record with the leader's `value` would have {size} bytes, and at most {LARGEST_RECORD} are kept; keep the data \
+             elsewhere, and let the value say where"
+        )))
     }
 
     /// Reads a record; bytes that are no record make an unknown holder.
@@ -153,6 +185,10 @@ impl Holder {
         let short = |text: String| shown::cut(&text, LONGEST_FIELD).unwrap_or(text);
         let labels = self.labels.into_iter().take(MOST_LABELS);
         self.labels = labels.map(|(name, value)| (short(name), short(value))).collect();
+        // A part of an address would be another one.
+        if self.check_value().is_err() {
+            self.value = None;
+        }
         self
     }
 
@@ -244,6 +280,18 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_all_there_or_not_at_all() {
+        let with = |value: String| Holder { version: 1, value: Some(value), ..Holder::default() };
+        let long = with("\"é".repeat(15_000));
+        assert_eq!(long.check_value().ok(), Some(()));
+        assert_eq!(Holder::from_json(&long.to_json()).value, long.value);
+        let longer = with("x".repeat(65_500));
+        assert!(longer.check_value().unwrap_err().to_string().contains("at most 65536"));
+        let fits_by_itself = format!(r#"{{"v":1,"value":"{}"}}"#, "x".repeat(65_500));
+        assert_eq!(Holder::from_json(fits_by_itself.as_bytes()).value, None);
+    }
+
+    #[test]
     fn a_bomb_is_an_unknown_holder() {
         let deep = format!("{{\"v\":1,\"name\":{}{}}}", "[".repeat(20_000), "]".repeat(20_000));
         let huge = serde_json::json!({"v": 1, "name": "x".repeat(20_000_000)}).to_string();
@@ -269,7 +317,7 @@ mod tests {
         leaf.prop_recursive(3, 24, 6, |inner| {
             let name = prop_oneof![
                 prop::sample::select(vec![
-                    "v", "name", "origin", "host", "pid", "instance", "mode", "permits", "at", "labels"
+                    "v", "name", "origin", "host", "pid", "instance", "mode", "permits", "at", "labels", "value"
                 ])
                 .prop_map(str::to_owned),
                 any::<String>(),
@@ -285,8 +333,9 @@ mod tests {
     fn any_holder() -> impl Strategy<Value = Holder> {
         let texts: [_; 5] = std::array::from_fn(|_| any::<String>().prop_map(Cow::Owned));
         let labels = prop::collection::btree_map(any::<String>(), any::<String>(), 0..5);
-        (1..u32::MAX, texts, [any::<u32>(), any::<u32>()], any::<u64>(), labels).prop_map(
-            |(version, [name, origin, host, instance, mode], [pid, permits], requested_at_ms, labels)| Holder {
+        let value = any::<Option<String>>();
+        (1..u32::MAX, texts, [any::<u32>(), any::<u32>()], any::<u64>(), labels, value).prop_map(
+            |(version, [name, origin, host, instance, mode], [pid, permits], requested_at_ms, labels, value)| Holder {
                 version,
                 name,
                 origin,
@@ -297,6 +346,7 @@ mod tests {
                 permits,
                 requested_at_ms,
                 labels,
+                value,
                 remark: None,
             },
         )

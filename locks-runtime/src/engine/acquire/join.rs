@@ -62,6 +62,23 @@ impl Attempt {
         Err(Error::new(ErrorKind::Deadlock, text))
     }
 
+    /// Who wants to be elected leader does not have the key already, and says no more of itself than a store keeps.
+    pub(super) fn check_candidate(&self, outer: Option<&Outer>) -> Result<(), Error> {
+        let holder = &self.request.holder;
+        if holder.value.is_none() {
+            return Ok(());
+        }
+        if outer.is_some() {
+            let text = format!(
+                "waiting in {} ({}) to be elected would never end: it runs inside a body that has this key, as a leader or as a lock; \
+                 campaign outside of that, or under a key of its own",
+                holder.name, holder.origin
+            );
+            return Err(Error::new(ErrorKind::Deadlock, text));
+        }
+        holder.check_value()
+    }
+
     /// Who asks for several locks has none of them: otherwise it would wait for itself.
     pub(super) fn check_apart(&self) -> Result<(), Error> {
         if self.request.under.is_empty() || self.request.others.is_empty() {

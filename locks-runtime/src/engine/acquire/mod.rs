@@ -79,6 +79,9 @@ pub(crate) fn acquire(engine: &Arc<Engine>, keys: Keys, options: Options, caller
     }
     let outer = context::joinable(engine, &keys);
     let attempt = Attempt::new(engine, engine.request(keys, options, caller, context::positions(engine)));
+    if let Err(error) = attempt.check_candidate(outer.as_ref()) {
+        return Acquiring::ended(Err(error.with_key(&attempt.request.key)));
+    }
     if let Some(outer) = outer {
         return Acquiring::goes_on(async move {
             let turn =
