@@ -8,6 +8,7 @@ use crate::function::{Frame, Function};
 use crate::kept::{self, Uses};
 use crate::key::{self, Key, Keys};
 use crate::mode::{self, Mode};
+use crate::names::Attribute as Kind;
 use crate::scope::Scope;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
@@ -29,11 +30,19 @@ pub(crate) struct Locked {
     pub(crate) mode: Mode,
     /// Whether the body continues after the lock is lost.
     pub(crate) continues: bool,
+    /// Of a leader, its leadership.
     pub(crate) guard: Option<Ident>,
+    pub(crate) leads: Option<Leads>,
     pub(crate) client: Option<TokenStream>,
     pub(crate) or: Option<TokenStream>,
     /// The statements by which the body takes all arguments.
     pub(crate) kept: TokenStream,
+}
+
+/// The function runs while this process leads.
+pub(crate) struct Leads {
+    /// What the leader says of itself.
+    pub(crate) value: Option<TokenStream>,
 }
 
 /// Checks the arguments against the function.
@@ -62,15 +71,24 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
         return Err(syn::Error::new(Span::call_site(), "expected a function"));
     };
     if !args.key_attempted {
-        let example = "`#[distributed_lock(key = \"/cron/lock/{job}\")]`";
-        errors.at_span(Span::call_site(), format!("`key` is missing; name the lock, such as in {example}"));
+        let missing = match args.attribute {
+            Kind::DistributedLock => "name the lock, such as in `#[distributed_lock(key = \"/cron/lock/{job}\")]`",
+            Kind::Leader => "name the election, such as in `#[leader(key = \"/leader/indexer\")]`",
+        };
+        errors.at_span(Span::call_site(), format!("`key` is missing; {missing}"));
     }
     check_kind(&function, &mut errors);
+    let leads = args.attribute == Kind::Leader;
+    if leads {
+        check_leader(&function, &mut errors);
+    }
     check_output(&function, args.or.as_ref(), &mut errors);
     let continues = check_on_lost(&function, args.on_lost, most_name, &mut errors);
-    let guard = args.guard.map(|argument| check_guard(argument.value, &function, &mut errors));
+    let guard = args.guard.map(|argument| check_guard(argument, &function, &mut errors));
     let scope = Scope::of(&function);
     let keys = key::check(args.key, args.keys, Some(&scope), &mut errors);
+    let value = args.value.map(|argument| key::check_value(argument, &scope, &mut errors));
+    let leads = leads.then_some(Leads { value });
     errors.finish()?;
     let code = |expression: Expr| scope.resolved(expression.into_token_stream(), None);
     let (client, or) = (args.client.map(|argument| code(argument.value)), args.or.map(|argument| code(argument.value)));
@@ -82,7 +100,8 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
     let lengths = [&ttl, &wait, &hold_at_least, &hold_at_most].into_iter().flatten().map(Length::code);
     let before = lengths.chain(mode.code().cloned()).chain(keys.iter().map(Key::code)).chain(client.clone()).collect();
     let uses = Uses { before, after: or.clone().unwrap_or_default() };
-    let kept = kept::keep(&mut function, &uses);
+    // The body of a leader is called for each term, and only borrows the arguments.
+    let kept = if leads.is_some() { TokenStream::new() } else { kept::keep(&mut function, &uses) };
     Ok(Locked {
         function,
         facade,
@@ -95,6 +114,7 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
         mode,
         continues,
         guard,
+        leads,
         client,
         or,
         kept,
@@ -184,10 +204,24 @@ fn check_on_lost(
     }
 }
 
-fn check_guard(guard: Ident, function: &Function, errors: &mut Errors) -> Ident {
+/// Only an `async fn` can be stopped and called again.
+fn check_leader(function: &Function, errors: &mut Errors) {
+    if !matches!(function.frame, Frame::Async) {
+        let name = &function.signature.ident;
+        let message = format!(
+            "`{name}` is no `async fn`, and only such a body can be stopped when the leadership is lost, and called again; \
+             make it one, or use `Locks::leader`"
+        );
+        errors.at(name, message);
+    }
+}
+
+fn check_guard(argument: Argument<Ident>, function: &Function, errors: &mut Errors) -> Ident {
+    let Argument { name: argument, value: guard } = argument;
     if let Some(parameter) = function.names.iter().find(|name| name.unraw() == guard.unraw()) {
         let name = &function.signature.ident;
-        let message = format!("`guard = {guard}` shadows the parameter `{parameter}` of `{name}`; choose another name");
+        let message =
+            format!("`{argument} = {guard}` shadows the parameter `{parameter}` of `{name}`; choose another name");
         errors.at_span(guard.span(), message);
     }
     guard
@@ -202,7 +236,7 @@ mod tests {
     /// The errors about `item`, also where the compiler would report one of its own.
     fn errors_about(item: TokenStream) -> Vec<String> {
         let mut errors = Errors::default();
-        let args = args::parse(quote!(key = "/a"), &mut errors);
+        let args = args::parse(Kind::DistributedLock, quote!(key = "/a"), &mut errors);
         let function = function::parse(item, &mut errors);
         let Err(errors) = check(args, function, errors) else { return Vec::new() };
         errors.into_iter().map(|error| error.to_string()).collect()
@@ -219,6 +253,6 @@ mod tests {
         ));
         assert!(both[0].contains("`run` is a `const fn`") && both[1].contains("`run` is an `extern fn`"), "{both:?}");
         let none = errors_about(quote!(5));
-        assert_eq!(none, ["expected a function; `distributed_lock` locks only functions"]);
+        assert_eq!(none, ["expected a function; the attribute is for functions only"]);
     }
 }

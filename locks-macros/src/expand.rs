@@ -15,11 +15,30 @@
 //! }
 //! ```
 //!
+//! That of a leader's body is a loop: it is called for each term.
+//!
+//! ```text
+//! #[leader(key = "/leader/indexer", value = address, leadership = term)]
+//! async fn index(address: &str) -> Result<(), IndexError> { BODY }
+//!
+//!     let mut campaign = Given::new(site.options).campaign(site, key, Some(private::text(&(address))));
+//!     let outcome = loop {
+//!         match campaign.elected().await {
+//!             Ok(begun) => {
+//!                 let leadership = begun.leadership();
+//!                 let ended = begun.run(async { let term = &leadership; BODY }).await;
+//!                 if let Some(ended) = Campaign::over(ended) { break ended; }
+//!             }
+//!             Err(error) => break Err(error),
+//!         }
+//!     };
+//! ```
+//!
 //! Each `let` ends the life of the temporaries in the user's expressions before the await, so the future is `Send`
 //! whenever the body is. The variables are hygienic: the body does not see them. In the expansion their names begin with `__`,
 //! for a `let` cannot have the name of a constant of the user's.
 
-use crate::check::Locked;
+use crate::check::{Leads, Locked};
 use crate::duration::Length;
 use crate::function::{Frame, Function};
 use crate::future::{self, Tail};
@@ -63,6 +82,19 @@ fn call(locked: &Locked, content: &Group, capture: Capture) -> TokenStream {
     let here = Span::mixed_site();
     let private = Private(&locked.facade);
     let (key, site, skipped) = (keys(locked, &private), site(locked, &private), skipped(locked, &private));
+    if let Some(leads) = &locked.leads {
+        let (campaign, outcome) = (campaign(locked, leads, &private), led(locked, &private, content));
+        return quote_spanned! {here=>
+            let __site = #site;
+            let __key = #key;
+            #campaign
+            let __outcome = #outcome;
+            match __outcome {
+                ::core::result::Result::Ok(__value) => __value,
+                #skipped
+            }
+        };
+    }
     let given = given(locked, &private);
     let (outcome, check) = match locked.function.frame {
         Frame::Blocking => (called(locked, &private, given.is_some(), content), not_a_future(locked, &private)),
@@ -140,7 +172,8 @@ fn key(locked: &Locked, key: &Key, private: &Private<'_>) -> TokenStream {
     quote_spanned!(here=> #private::key(&[#(#texts),*], &[#(#values),*]))
 }
 
-/// `let given = Given::new(site.options).client(&self.locks).wait(self.wait);`, if the attribute has such expressions.
+/// `let given = Given::new(site.options).client(&self.locks).wait(self.wait);`, if the attribute has such expressions; of a leader
+/// only what follows `new`.
 fn given(locked: &Locked, private: &Private<'_>) -> Option<TokenStream> {
     let here = Span::mixed_site();
     let client = locked.client.iter().map(|code| quote_spanned!(here=> .client(#code)));
@@ -150,6 +183,9 @@ fn given(locked: &Locked, private: &Private<'_>) -> Option<TokenStream> {
     });
     let permits = locked.mode.code().map(|code| quote_spanned!(here=> .permits(#code)));
     let computed: TokenStream = client.chain(lengths).chain(permits).collect();
+    if locked.leads.is_some() {
+        return Some(computed);
+    }
     let given = quote_spanned!(here=> let __given = #private::Given::new(__site.options) #computed;);
     (!computed.is_empty()).then_some(given)
 }
@@ -258,6 +294,49 @@ fn awaited(locked: &Locked, private: &Private<'_>, is_given: bool, body: &Group,
                 __held.run(#body).await
             }
             ::core::result::Result::Err(__error) => ::core::result::Result::Err(__error),
+        }
+    }
+}
+
+/// `let mut campaign = Given::new(site.options).ttl(TTL).campaign(site, key, Some(text(&(VALUE))));`
+fn campaign(locked: &Locked, leads: &Leads, private: &Private<'_>) -> TokenStream {
+    let here = Span::mixed_site();
+    let value = match &leads.value {
+        None => quote_spanned!(here=> ::core::option::Option::None),
+        Some(code) => {
+            let span = here.located_at(code.span());
+            quote_spanned!(span=> ::core::option::Option::Some(#private::text(&(#code))))
+        }
+    };
+    let computed = given(locked, private);
+    quote_spanned! {here=>
+        let __value = #value;
+        let mut __campaign = #private::Given::new(__site.options) #computed .campaign(__site, __key, __value);
+    }
+}
+
+/// The terms of a leader. The body is a block without `move`, so that it finds the arguments again in the next term.
+fn led(locked: &Locked, private: &Private<'_>, body: &Group) -> TokenStream {
+    let here = Span::mixed_site();
+    let leadership = locked.guard.as_ref().map(|_| quote_spanned!(here=> let __leadership = __term.leadership();));
+    let bind = locked.guard.as_ref();
+    let bind = bind.map(|name| quote_spanned!(here=> let #name: &#private::Leadership = &__leadership;));
+    let typed = locked.function.output.as_ref().map(|output| typed(output, locked.function.output_span()));
+    let (statements, there) = (body.stream(), body.span());
+    let content = block(quote!(#typed #bind #statements), there);
+    let future = quote_spanned!(there=> async #content);
+    quote_spanned! {here=>
+        loop {
+            match __campaign.elected().await {
+                ::core::result::Result::Ok(__term) => {
+                    #leadership
+                    let __ended = __term.run(#future).await;
+                    if let ::core::option::Option::Some(__ended) = #private::Campaign::over(__ended) {
+                        break __ended;
+                    }
+                }
+                ::core::result::Result::Err(__error) => break ::core::result::Result::Err(__error),
+            }
         }
     }
 }

@@ -160,9 +160,19 @@ pub fn keys<const COUNT: usize>(keys: [Result<Keys, Error>; COUNT]) -> Result<Ke
     Keys::new(keys.into_iter().map(|keys| keys.map(|keys| keys.first)))
 }
 
-/// The text of a template whose values are written as they are: its texts, one more than values, and its values.
-pub fn text(texts: &[&'static str], values: &[&dyn Display]) -> String {
-    naming::text(texts, values)
+/// What a leader may say of itself.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the value of a leader: it does not implement `Display`",
+    label = "not `Display`",
+    note = "write something that is, for instance a field, or `format!(…)`"
+)]
+pub trait LeaderValue: Display {}
+
+impl<T: Display + ?Sized> LeaderValue for T {}
+
+/// The value of a leader.
+pub fn text<T: LeaderValue + ?Sized>(value: &T) -> String {
+    value.to_string()
 }
 
 /// Requests the lock of a function, whose body runs once it is [`Held`].

@@ -88,16 +88,6 @@ pub(crate) fn render(texts: &[&'static str], values: &[Value<'_>]) -> Result<Key
     Key::new(name)
 }
 
-/// Puts a template of text and its values together, as they are.
-pub(crate) fn text(texts: &[&'static str], values: &[&dyn Display]) -> String {
-    let mut values = values.iter();
-    let pieces = texts.iter().map(|text| match values.next() {
-        Some(value) => format!("{text}{value}"),
-        None => (*text).to_owned(),
-    });
-    pieces.collect()
-}
-
 /// Appends `value`, with everything that could be mistaken for structure encoded.
 fn encode(name: &mut String, value: &str) {
     // The crate encodes ASCII controls only; U+0080 to U+009F are controls too, and `Key` refuses them.
