@@ -60,10 +60,11 @@
 //!
 //! # More
 //!
-//! Pages in the repository: [arguments], [stores], [when it fails], [testing], [shutting down], [observing], [recipes],
+//! Pages in the repository: [arguments], [leader election], [stores], [when it fails], [testing], [shutting down], [observing], [recipes],
 //! [choosing], [coming from ShedLock, Redisson, …][coming from], [examples].
 //!
 //! [arguments]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/arguments.md
+//! [leader election]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/leader.md
 //! [stores]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/stores.md
 //! [when it fails]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/when-it-fails.md
 //! [testing]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/testing.md
@@ -102,6 +103,8 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../docs/arguments.md")]
     struct Arguments;
+    #[doc = include_str!("../docs/leader.md")]
+    struct LeaderElection;
     #[doc = include_str!("../docs/stores.md")]
     struct Stores;
     #[cfg(feature = "etcd")]

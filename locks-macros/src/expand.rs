@@ -15,40 +15,23 @@
 //! }
 //! ```
 //!
-//! That of a leader's body is a loop: it is called for each term.
-//!
-//! ```text
-//! #[leader(key = "/leader/indexer", value = address, leadership = term)]
-//! async fn index(address: &str) -> Result<(), IndexError> { BODY }
-//!
-//!     let mut campaign = Given::new(site.options).campaign(site, key, Some(private::text(&(address))));
-//!     let outcome = loop {
-//!         match campaign.elected().await {
-//!             Ok(begun) => {
-//!                 let leadership = begun.leadership();
-//!                 let ended = begun.run(async { let term = &leadership; BODY }).await;
-//!                 if let Some(ended) = Campaign::over(ended) { break ended; }
-//!             }
-//!             Err(error) => break Err(error),
-//!         }
-//!     };
-//! ```
-//!
 //! Each `let` ends the life of the temporaries in the user's expressions before the await, so the future is `Send`
 //! whenever the body is. The variables are hygienic: the body does not see them. In the expansion their names begin with `__`,
 //! for a `let` cannot have the name of a constant of the user's.
 
-use crate::check::{Leads, Locked};
+use crate::check::Locked;
+use crate::code::{Private, block, computed, durations, typed};
 use crate::duration::Length;
 use crate::function::{Frame, Function};
 use crate::future::{self, Tail};
 use crate::key::{Key, Keys, Part};
+use crate::lead;
 use crate::mode::Mode;
-use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{LitStr, Path, Type};
+use syn::{LitStr, Type};
 
 /// The function with its body replaced.
 pub(crate) fn expand(mut locked: Locked) -> TokenStream {
@@ -83,7 +66,7 @@ fn call(locked: &Locked, content: &Group, capture: Capture) -> TokenStream {
     let private = Private(&locked.facade);
     let (key, site, skipped) = (keys(locked, &private), site(locked, &private), skipped(locked, &private));
     if let Some(leads) = &locked.leads {
-        let (campaign, outcome) = (campaign(locked, leads, &private), led(locked, &private, content));
+        let (campaign, outcome) = (lead::campaign(locked, leads, &private), lead::terms(locked, &private, content));
         return quote_spanned! {here=>
             let __site = #site;
             let __key = #key;
@@ -172,21 +155,10 @@ fn key(locked: &Locked, key: &Key, private: &Private<'_>) -> TokenStream {
     quote_spanned!(here=> #private::key(&[#(#texts),*], &[#(#values),*]))
 }
 
-/// `let given = Given::new(site.options).client(&self.locks).wait(self.wait);`, if the attribute has such expressions; of a leader
-/// only what follows `new`.
+/// `let given = Given::new(site.options).client(&self.locks).wait(self.wait);`, if the attribute has such expressions.
 fn given(locked: &Locked, private: &Private<'_>) -> Option<TokenStream> {
-    let here = Span::mixed_site();
-    let client = locked.client.iter().map(|code| quote_spanned!(here=> .client(#code)));
-    let lengths = durations(locked).into_iter().filter_map(|(name, length)| match length {
-        Some(Length::Expression(code)) => Some(quote_spanned!(here=> .#name(#code))),
-        _ => None,
-    });
-    let permits = locked.mode.code().map(|code| quote_spanned!(here=> .permits(#code)));
-    let computed: TokenStream = client.chain(lengths).chain(permits).collect();
-    if locked.leads.is_some() {
-        return Some(computed);
-    }
-    let given = quote_spanned!(here=> let __given = #private::Given::new(__site.options) #computed;);
+    let computed = computed(locked);
+    let given = quote_spanned!(Span::mixed_site()=> let __given = #private::Given::new(__site.options) #computed;);
     (!computed.is_empty()).then_some(given)
 }
 
@@ -213,12 +185,6 @@ fn options(locked: &Locked, private: &Private<'_>) -> TokenStream {
         true => quote_spanned!(here=> #private::Options::DEFAULT),
         false => quote_spanned!(here=> #private::Options { #fields ..#private::Options::DEFAULT }),
     }
-}
-
-fn durations(locked: &Locked) -> [(Ident, &Option<Length>); 4] {
-    let Locked { ttl, wait, hold_at_least, hold_at_most, .. } = locked;
-    let all = [("ttl", ttl), ("wait", wait), ("hold_at_least", hold_at_least), ("hold_at_most", hold_at_most)];
-    all.map(|(name, length)| (Ident::new(name, Span::mixed_site()), length))
 }
 
 /// `const { &Site { name: "orders", template: "/orders/{id}", origin: "src/main.rs:7", options: Options::DEFAULT } }`
@@ -298,49 +264,6 @@ fn awaited(locked: &Locked, private: &Private<'_>, is_given: bool, body: &Group,
     }
 }
 
-/// `let mut campaign = Given::new(site.options).ttl(TTL).campaign(site, key, Some(text(&(VALUE))));`
-fn campaign(locked: &Locked, leads: &Leads, private: &Private<'_>) -> TokenStream {
-    let here = Span::mixed_site();
-    let value = match &leads.value {
-        None => quote_spanned!(here=> ::core::option::Option::None),
-        Some(code) => {
-            let span = here.located_at(code.span());
-            quote_spanned!(span=> ::core::option::Option::Some(#private::text(&(#code))))
-        }
-    };
-    let computed = given(locked, private);
-    quote_spanned! {here=>
-        let __value = #value;
-        let mut __campaign = #private::Given::new(__site.options) #computed .campaign(__site, __key, __value);
-    }
-}
-
-/// The terms of a leader. The body is a block without `move`, so that it finds the arguments again in the next term.
-fn led(locked: &Locked, private: &Private<'_>, body: &Group) -> TokenStream {
-    let here = Span::mixed_site();
-    let leadership = locked.guard.as_ref().map(|_| quote_spanned!(here=> let __leadership = __term.leadership();));
-    let bind = locked.guard.as_ref();
-    let bind = bind.map(|name| quote_spanned!(here=> let #name: &#private::Leadership = &__leadership;));
-    let typed = locked.function.output.as_ref().map(|output| typed(output, locked.function.output_span()));
-    let (statements, there) = (body.stream(), body.span());
-    let content = block(quote!(#typed #bind #statements), there);
-    let future = quote_spanned!(there=> async #content);
-    quote_spanned! {here=>
-        loop {
-            match __campaign.elected().await {
-                ::core::result::Result::Ok(__term) => {
-                    #leadership
-                    let __ended = __term.run(#future).await;
-                    if let ::core::option::Option::Some(__ended) = #private::Campaign::over(__ended) {
-                        break __ended;
-                    }
-                }
-                ::core::result::Result::Err(__error) => break ::core::result::Result::Err(__error),
-            }
-        }
-    }
-}
-
 /// The body as an `async` block, so that `return` and `?` return from it, with its type.
 ///
 /// ```text
@@ -374,20 +297,6 @@ fn future(locked: &Locked, private: &Private<'_>, body: &Group, capture: Capture
 fn bind_guard(locked: &Locked, private: &Private<'_>) -> Option<TokenStream> {
     let here = Span::mixed_site();
     locked.guard.as_ref().map(|name| quote_spanned!(here=> let #name: &#private::Guard = &__guard;))
-}
-
-/// Declares what an `async` block returns, for which there is no syntax. It never runs.
-fn typed(output: &Type, span: Span) -> TokenStream {
-    let here = Span::mixed_site();
-    match output {
-        // `Option<!>` is not stable, and a body that never returns needs no type.
-        Type::Never(_) => TokenStream::new(),
-        _ => {
-            // The compiler points at this `return` as the reason for the type.
-            let value = Ident::new("__output", here.located_at(span));
-            quote_spanned!(here=> if let ::core::option::Option::Some(#value) = ::core::option::Option::None::<#output> { return #value; })
-        }
-    }
 }
 
 /// The match arm for a body that did not run, or was stopped.
@@ -430,20 +339,4 @@ fn span_of_error(or: TokenStream) -> Option<Span> {
         TokenTree::Literal(text) => text.to_string().contains("{error").then(|| text.span()),
         TokenTree::Punct(_) => None,
     })
-}
-
-fn block(content: TokenStream, span: Span) -> TokenStream {
-    let mut block = Group::new(Delimiter::Brace, content);
-    block.set_span(span);
-    block.into_token_stream()
-}
-
-/// The path `::distributed_locks::__private`.
-struct Private<'a>(&'a Path);
-
-impl ToTokens for Private<'_> {
-    fn to_tokens(&self, tokens: &mut TokenStream) {
-        let facade = self.0;
-        tokens.extend(quote!(#facade::__private));
-    }
 }

@@ -3,6 +3,7 @@
 mod args;
 mod async_trait;
 mod check;
+mod code;
 mod duration;
 mod errors;
 mod expand;
@@ -13,6 +14,7 @@ mod future;
 mod fuzz;
 mod kept;
 mod key;
+mod lead;
 mod mode;
 mod names;
 mod scan;

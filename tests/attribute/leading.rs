@@ -102,13 +102,12 @@ async fn who_resigns_is_stopped_and_the_call_says_so() {
 }
 
 #[tokio::test]
-async fn an_error_names_the_function_and_nothing_has_run() {
+async fn an_error_names_the_key_and_nothing_has_run() {
     let locks = store("leading-closed");
     locks.close().await;
     let mut service = Service { locks, host: String::new(), ttl: Duration::from_secs(30) };
     let error = service.index(1, Vec::new(), 1).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Closed);
-    assert_eq!((error.function(), error.key().unwrap().as_str()), (Some("indexer"), "/leader/1"));
+    assert_eq!((error.kind(), error.key().unwrap().as_str()), (ErrorKind::Closed, "/leader/1"));
     service.locks = store("leading-zero");
     service.ttl = Duration::ZERO;
     let error = service.index(1, Vec::new(), 1).await.unwrap_err();
