@@ -71,24 +71,15 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
         return Err(syn::Error::new(Span::call_site(), "expected a function"));
     };
     if !args.key_attempted {
-        let missing = match args.attribute {
-            Kind::DistributedLock => "name the lock, such as in `#[distributed_lock(key = \"/cron/lock/{job}\")]`",
-            Kind::Leader => "name the election, such as in `#[leader(key = \"/leader/indexer\")]`",
-        };
-        errors.at_span(Span::call_site(), format!("`key` is missing; {missing}"));
+        errors.at_span(Span::call_site(), missing_key(args.attribute));
     }
-    check_kind(&function, &mut errors);
-    let leads = args.attribute == Kind::Leader;
-    if leads {
-        check_leader(&function, &mut errors);
-    }
+    check_kind(&function, args.attribute, &mut errors);
     check_output(&function, args.or.as_ref(), &mut errors);
     let continues = check_on_lost(&function, args.on_lost, most_name, &mut errors);
     let guard = args.guard.map(|argument| check_guard(argument, &function, &mut errors));
     let scope = Scope::of(&function);
     let keys = key::check(args.key, args.keys, Some(&scope), &mut errors);
-    let value = args.value.map(|argument| key::check_value(argument, &scope, &mut errors));
-    let leads = leads.then_some(Leads { value });
+    let leads = check_leads(args.attribute, args.value, &scope, &mut errors);
     errors.finish()?;
     let code = |expression: Expr| scope.resolved(expression.into_token_stream(), None);
     let (client, or) = (args.client.map(|argument| code(argument.value)), args.or.map(|argument| code(argument.value)));
@@ -121,6 +112,25 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
     })
 }
 
+fn check_leads(
+    attribute: Kind,
+    value: Option<Argument<Expr>>,
+    scope: &Scope<'_>,
+    errors: &mut Errors,
+) -> Option<Leads> {
+    let value = value.map(|argument| key::check_value(argument, scope, errors));
+    (attribute == Kind::Leader).then_some(Leads { value })
+}
+
+fn missing_key(attribute: Kind) -> &'static str {
+    match attribute {
+        Kind::DistributedLock => {
+            "`key` is missing; name the lock, such as in `#[distributed_lock(key = \"/cron/lock/{job}\")]`"
+        }
+        Kind::Leader => "`key` is missing; name the election, such as in `#[leader(key = \"/leader/indexer\")]`",
+    }
+}
+
 fn check_name(name: LitStr, errors: &mut Errors) -> LitStr {
     let text = name.value();
     if text.is_empty() {
@@ -132,8 +142,11 @@ fn check_name(name: LitStr, errors: &mut Errors) -> LitStr {
     name
 }
 
-/// Functions that cannot wait for a lock.
-fn check_kind(function: &Function, errors: &mut Errors) {
+/// Functions that cannot wait for a lock, or cannot lead.
+fn check_kind(function: &Function, attribute: Kind, errors: &mut Errors) {
+    if attribute == Kind::Leader {
+        check_leader(function, errors);
+    }
     let signature = &function.signature;
     let name = &signature.ident;
     if let Some(word) = &signature.constness {

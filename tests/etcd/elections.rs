@@ -149,7 +149,7 @@ async fn the_election_service_sees_our_leader_and_we_its(fixture: Fixture) {
 async fn elections_of_others_are_in_the_list_and_are_released_by_force(fixture: Fixture) {
     let (key, locks) = (fixture.key("leader"), client(&fixture));
     gateway_campaign(&fixture, &key, "them");
-    let listed = locks.list(fixture.key("")).await.unwrap();
+    let listed = locks.list(key.as_str()).await.unwrap();
     assert_eq!(listed.len(), 1, "{listed:?}");
     assert_eq!((listed[0].key.as_str(), listed[0].holders[0].value.as_deref()), (key.as_str(), Some("them")));
     assert!(locks.force_release(&key).await.unwrap());

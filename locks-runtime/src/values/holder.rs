@@ -1,6 +1,5 @@
 //! Who holds a lock: the small record that the store keeps beside an entry, for people and for tools.
 
-use crate::values::error::Error;
 use crate::values::shown::{self, Shown};
 use once_cell::sync::Lazy;
 use serde::{Deserialize, Serialize};
@@ -71,7 +70,7 @@ const LONGEST_SHOWN: usize = 256;
 const MOST_LABELS: usize = 64;
 
 /// The largest record that is read, in bytes.
-const LARGEST_RECORD: usize = 64 * 1024;
+pub(crate) const LARGEST_RECORD: usize = 64 * 1024;
 
 /// A field of a type we do not expect counts as missing: a newer writer must not blind an older reader.
 fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -141,20 +140,10 @@ impl Holder {
         *self == Self { requested_at_ms, ..other.clone() }
     }
 
-    /// Whether a record with this value can be read again.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidOption` with its size.
-    pub(crate) fn check_value(&self) -> Result<(), Error> {
+    /// How large the record is with a leader's value, if that is too large to be read again.
+    pub(crate) fn too_large(&self) -> Option<usize> {
         let size = self.to_json().len();
-        if self.value.is_none() || size <= LARGEST_RECORD {
-            return Ok(());
-        }
-        Err(Error::invalid_option(format!(
-            "the record with the leader's `value` would have {size} bytes, and at most {LARGEST_RECORD} are kept; keep the data \
-             elsewhere, and let the value say where"
-        )))
+        (self.value.is_some() && size > LARGEST_RECORD).then_some(size)
     }
 
     /// Reads a record; bytes that are no record make an unknown holder.
@@ -186,7 +175,7 @@ impl Holder {
         let labels = self.labels.into_iter().take(MOST_LABELS);
         self.labels = labels.map(|(name, value)| (short(name), short(value))).collect();
         // A part of an address would be another one.
-        if self.check_value().is_err() {
+        if self.too_large().is_some() {
             self.value = None;
         }
         self
@@ -283,10 +272,10 @@ mod tests {
     fn a_value_is_all_there_or_not_at_all() {
         let with = |value: String| Holder { version: 1, value: Some(value), ..Holder::default() };
         let long = with("\"é".repeat(15_000));
-        assert_eq!(long.check_value().ok(), Some(()));
+        assert_eq!(long.too_large(), None);
         assert_eq!(Holder::from_json(&long.to_json()).value, long.value);
         let longer = with("x".repeat(65_500));
-        assert!(longer.check_value().unwrap_err().to_string().contains("at most 65536"));
+        assert!(longer.too_large() > Some(65_536));
         let fits_by_itself = format!(r#"{{"v":1,"value":"{}"}}"#, "x".repeat(65_500));
         assert_eq!(Holder::from_json(fits_by_itself.as_bytes()).value, None);
     }

@@ -4,6 +4,7 @@ use super::attempt::{Attempt, Position};
 use crate::engine::context::{self, Outer};
 use crate::engine::queue::{QueueName, Stage};
 use crate::values::error::{Error, ErrorKind};
+use crate::values::holder::LARGEST_RECORD;
 use crate::values::mode::Mode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +77,11 @@ impl Attempt {
             );
             return Err(Error::new(ErrorKind::Deadlock, text));
         }
-        holder.check_value()
+        let Some(size) = holder.too_large() else { return Ok(()) };
+        Err(Error::invalid_option(format!(
+            "the record with the leader's `value` would have {size} bytes, and at most {LARGEST_RECORD} are kept; keep the data \
+             elsewhere, and let the value say where"
+        )))
     }
 
     /// Who asks for several locks has none of them: otherwise it would wait for itself.
