@@ -91,7 +91,6 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
     let lengths = [&ttl, &wait, &hold_at_least, &hold_at_most].into_iter().flatten().map(Length::code);
     let before = lengths.chain(mode.code().cloned()).chain(keys.iter().map(Key::code)).chain(client.clone()).collect();
     let uses = Uses { before, after: or.clone().unwrap_or_default() };
-    // The body of a leader is called for each term, and only borrows the arguments.
     let kept = if leads.is_some() { TokenStream::new() } else { kept::keep(&mut function, &uses) };
     Ok(Locked {
         function,
@@ -112,6 +111,7 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
     })
 }
 
+/// Of the body of a leader, which is called for each term and only borrows the arguments, what it says of itself.
 fn check_leads(
     attribute: Kind,
     value: Option<Argument<Expr>>,

@@ -127,10 +127,8 @@ pub(crate) fn unknown(attribute: Attribute, name: &str) -> String {
         }
         Attribute::Leader => NOT_OF_LEADERS.iter().find(|(names, _)| names.contains(&name)).map(|(_, why)| *why),
     };
-    // What stands for an argument that only `distributed_lock` has does not help.
-    let is_here = |here: &&str| {
-        attribute == Attribute::DistributedLock || names.iter().any(|name| here.contains(&format!("write `{name}`")))
-    };
+    // The other hints are about arguments that only `distributed_lock` has.
+    let is_here = |here: &&str| attribute == Attribute::DistributedLock || *here == WRITE_KEY;
     if let Some(here) = of_the_other.or_else(|| elsewhere(name).filter(is_here)) {
         return format!("{not_one}; {here}");
     }
