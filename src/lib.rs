@@ -30,6 +30,7 @@
 //!
 //! - [`distributed_lock`]: a whole function under a lock. Start here; its page lists every argument.
 //! - [`Locks::lock`]: the same by hand, with a [`Guard`], where only a part of a function is critical.
+//! - [`leader`] and [`Locks::leader`]: of many processes one leads, the others see which, and the next one follows.
 //! - [`Fence`]: what a resource needs so that not even a paused process can write after its lock lapsed.
 //! - [`Error`]: why a function did not run, and who has the lock; [`ErrorKind`] says what to do.
 //! - [`Locks::inspect`], [`Locks::list`], [`Locks::watch`]: who has which lock.
@@ -59,10 +60,11 @@
 //!
 //! # More
 //!
-//! Pages in the repository: [arguments], [stores], [when it fails], [testing], [shutting down], [observing], [recipes],
+//! Pages in the repository: [arguments], [leader election], [stores], [when it fails], [testing], [shutting down], [observing], [recipes],
 //! [choosing], [coming from ShedLock, Redisson, …][coming from], [examples].
 //!
 //! [arguments]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/arguments.md
+//! [leader election]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/leader.md
 //! [stores]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/stores.md
 //! [when it fails]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/when-it-fails.md
 //! [testing]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/testing.md
@@ -75,10 +77,10 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-pub use locks_macros::distributed_lock;
+pub use locks_macros::{distributed_lock, leader};
 pub use locks_runtime::{
-    Error, ErrorKind, Fence, FromLockError, Guard, Holder, Key, Lock, Locks, Mode, OnLost, Options, Watch, blocking,
-    client, current, init, scoped,
+    Election, Error, ErrorKind, Fence, FromLockError, Guard, Holder, Key, Leader, Leaders, Leadership, Lock, Locks,
+    Mode, OnLost, Options, Watch, blocking, client, current, init, scoped,
 };
 
 #[doc(inline)]
@@ -101,6 +103,8 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../docs/arguments.md")]
     struct Arguments;
+    #[doc = include_str!("../docs/leader.md")]
+    struct LeaderElection;
     #[doc = include_str!("../docs/stores.md")]
     struct Stores;
     #[cfg(feature = "etcd")]

@@ -69,6 +69,16 @@ fn blocking_gives_no_number_twice() {
 }
 
 #[test]
+fn leader_follows_leader_until_nobody_is_left() {
+    let (success, printed) = run("leader", None);
+    assert!(success, "{printed}");
+    for number in 1..=3 {
+        assert_eq!(printed.matches(&format!("observer: instance {number} leads")).count(), 1, "{printed}");
+    }
+    assert!(printed.ends_with("observer: nobody leads any more\n"), "{printed}");
+}
+
+#[test]
 fn transfer_loses_no_money_and_readers_and_semaphore_keep_their_limits() {
     for (example, expected) in [
         ("transfer", "no deadlock: {\"alice\": (1000, "),

@@ -1,7 +1,7 @@
-//! The attribute's tokens as arguments: each one known, set at most once, and with its span.
+//! An attribute's tokens as arguments: each one known, set at most once, and with its span.
 
 use crate::errors::Errors;
-use crate::names;
+use crate::names::{self, Attribute};
 use proc_macro2::{TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
@@ -16,6 +16,10 @@ pub(crate) struct Argument<T> {
 /// The arguments as they are written. `check` decides whether their values are valid.
 #[derive(Default)]
 pub(crate) struct Args {
+    /// Whose arguments they are.
+    pub(crate) attribute: Attribute,
+    /// What the leader says of itself.
+    pub(crate) value: Option<Argument<Expr>>,
     pub(crate) key: Option<Argument<Expr>>,
     pub(crate) ttl: Option<Argument<Expr>>,
     pub(crate) wait: Option<Argument<Expr>>,
@@ -27,6 +31,7 @@ pub(crate) struct Args {
     pub(crate) permits: Option<Argument<Expr>>,
     pub(crate) max_waiting: Option<Argument<Expr>>,
     pub(crate) keys: Option<Argument<Expr>>,
+    /// Of a leader, its `leadership`.
     pub(crate) guard: Option<Argument<Ident>>,
     pub(crate) client: Option<Argument<Expr>>,
     pub(crate) name: Option<Argument<LitStr>>,
@@ -50,8 +55,8 @@ pub(crate) enum ModeWord {
 }
 
 /// Parses all arguments. An error in one of them does not hide the errors in the next ones.
-pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Args {
-    let mut args = Args::default();
+pub(crate) fn parse(attribute: Attribute, tokens: TokenStream, errors: &mut Errors) -> Args {
+    let mut args = Args { attribute, ..Args::default() };
     let all = |input: ParseStream<'_>| {
         while !input.is_empty() {
             if let Err(error) = argument(input, &mut args).and_then(|()| end_of_argument(input)) {
@@ -77,8 +82,8 @@ fn argument(input: ParseStream<'_>, args: &mut Args) -> Result<()> {
     let name = input.call(Ident::parse_any)?;
     let text = name.to_string();
     args.key_attempted |= names::means_key(&text);
-    let Some(example) = names::example(&text) else {
-        return Err(Error::new(name.span(), names::unknown(&text)));
+    let Some(example) = names::example(args.attribute, &text) else {
+        return Err(Error::new(name.span(), names::unknown(args.attribute, &text)));
     };
     let needs_value = || Error::new(name.span(), format!("`{text}` needs a value; write `{text} = {example}`"));
     input.parse::<Token![=]>().map_err(|_| needs_value())?;
@@ -104,7 +109,8 @@ fn argument(input: ParseStream<'_>, args: &mut Args) -> Result<()> {
         "permits" => set(&mut args.permits, name, input.parse()),
         "max_waiting" => set(&mut args.max_waiting, name, input.parse()),
         "keys" => set(&mut args.keys, name, input.parse()),
-        "guard" => set(&mut args.guard, name, identifier(input)),
+        "guard" | "leadership" => set(&mut args.guard, name, identifier(&text, input)),
+        "value" => set(&mut args.value, name, input.parse()),
         "client" => set(&mut args.client, name, input.parse()),
         "name" => set(&mut args.name, name, string(input)),
         _ => set(&mut args.facade, name, path(input)),
@@ -151,9 +157,10 @@ fn mode(input: ParseStream<'_>) -> Result<ModeWord> {
     }
 }
 
-fn identifier(input: ParseStream<'_>) -> Result<Ident> {
+fn identifier(argument: &str, input: ParseStream<'_>) -> Result<Ident> {
     let span = input.span();
-    input.parse().map_err(|_| Error::new(span, "`guard` takes an identifier, such as `guard = guard`"))
+    let message = format!("`{argument}` takes an identifier, such as `{argument} = {argument}`");
+    input.parse().map_err(|_| Error::new(span, message))
 }
 
 fn string(input: ParseStream<'_>) -> Result<LitStr> {
@@ -194,7 +201,7 @@ mod tests {
 
     fn read(text: &str) -> (Args, Vec<String>) {
         let mut errors = Errors::default();
-        let args = parse(text.parse().unwrap(), &mut errors);
+        let args = parse(Attribute::DistributedLock, text.parse().unwrap(), &mut errors);
         let found = errors.finish().err().map(|all| all.into_iter().map(|one| one.to_string()).collect());
         (args, found.unwrap_or_default())
     }
@@ -247,7 +254,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "[a-z_=,\"{}() 0-9:<>&;.-]{0,60}|((key|ttl|or|guard|crate) ?=? ?[a-z\"0-9]{0,4},? ?){0,5}") {
             if let Ok(tokens) = text.parse() {
-                parse(tokens, &mut Errors::default());
+                parse(Attribute::Leader, tokens, &mut Errors::default());
             }
         }
     }

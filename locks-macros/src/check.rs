@@ -9,6 +9,7 @@ use crate::function::{Frame, Function};
 use crate::kept::{self, Uses};
 use crate::key::{self, Key, Keys};
 use crate::mode::{self, Mode};
+use crate::names::Attribute as Kind;
 use crate::scope::Scope;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
@@ -32,11 +33,19 @@ pub(crate) struct Locked {
     pub(crate) max_waiting: Option<Count>,
     /// Whether the body continues after the lock is lost.
     pub(crate) continues: bool,
+    /// Of a leader, its leadership.
     pub(crate) guard: Option<Ident>,
+    pub(crate) leads: Option<Leads>,
     pub(crate) client: Option<TokenStream>,
     pub(crate) or: Option<TokenStream>,
     /// The statements by which the body takes all arguments.
     pub(crate) kept: TokenStream,
+}
+
+/// The function runs while this process leads.
+pub(crate) struct Leads {
+    /// What the leader says of itself.
+    pub(crate) value: Option<TokenStream>,
 }
 
 /// Checks the arguments against the function.
@@ -61,13 +70,16 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
         errors.finish()?;
         return Err(syn::Error::new(Span::call_site(), "expected a function"));
     };
-    check_named(args.key_attempted, &mut errors);
-    check_kind(&function, &mut errors);
+    if !args.key_attempted {
+        errors.at_span(Span::call_site(), missing_key(args.attribute));
+    }
+    check_kind(&function, args.attribute, &mut errors);
     check_output(&function, args.or.as_ref(), &mut errors);
     let continues = check_on_lost(&function, args.on_lost, most_name, &mut errors);
-    let guard = args.guard.map(|argument| check_guard(argument.value, &function, &mut errors));
+    let guard = args.guard.map(|argument| check_guard(argument, &function, &mut errors));
     let scope = Scope::of(&function);
     let keys = key::check(args.key, args.keys, Some(&scope), &mut errors);
+    let leads = check_leads(args.attribute, args.value, &scope, &mut errors);
     errors.finish()?;
     let code = |expression: Expr| scope.resolved(expression.into_token_stream(), None);
     let (client, or) = (args.client.map(|argument| code(argument.value)), args.or.map(|argument| code(argument.value)));
@@ -85,7 +97,7 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
         .chain(client.clone())
         .collect();
     let uses = Uses { before, after: or.clone().unwrap_or_default() };
-    let kept = kept::keep(&mut function, &uses);
+    let kept = if leads.is_some() { TokenStream::new() } else { kept::keep(&mut function, &uses) };
     Ok(Locked {
         function,
         facade,
@@ -99,6 +111,7 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
         max_waiting,
         continues,
         guard,
+        leads,
         client,
         or,
         kept,
@@ -123,10 +136,23 @@ fn check_max_waiting(argument: Option<Argument<Expr>>, wait: Option<&Length>, er
 
 const MAX_WAITING: Instead = Instead { of_zero: "; to wait for nobody, write `wait = 0`", of_no_limit: "remove it" };
 
-fn check_named(key_attempted: bool, errors: &mut Errors) {
-    if !key_attempted {
-        let example = "`#[distributed_lock(key = \"/cron/lock/{job}\")]`";
-        errors.at_span(Span::call_site(), format!("`key` is missing; name the lock, such as in {example}"));
+/// Of the body of a leader, which is called for each term and only borrows the arguments, what it says of itself.
+fn check_leads(
+    attribute: Kind,
+    value: Option<Argument<Expr>>,
+    scope: &Scope<'_>,
+    errors: &mut Errors,
+) -> Option<Leads> {
+    let value = value.map(|argument| key::check_value(argument, scope, errors));
+    (attribute == Kind::Leader).then_some(Leads { value })
+}
+
+fn missing_key(attribute: Kind) -> &'static str {
+    match attribute {
+        Kind::DistributedLock => {
+            "`key` is missing; name the lock, such as in `#[distributed_lock(key = \"/cron/lock/{job}\")]`"
+        }
+        Kind::Leader => "`key` is missing; name the election, such as in `#[leader(key = \"/leader/indexer\")]`",
     }
 }
 
@@ -141,8 +167,11 @@ fn check_name(name: LitStr, errors: &mut Errors) -> LitStr {
     name
 }
 
-/// Functions that cannot wait for a lock.
-fn check_kind(function: &Function, errors: &mut Errors) {
+/// Functions that cannot wait for a lock, or cannot lead.
+fn check_kind(function: &Function, attribute: Kind, errors: &mut Errors) {
+    if attribute == Kind::Leader {
+        check_leader(function, errors);
+    }
     let signature = &function.signature;
     let name = &signature.ident;
     if let Some(word) = &signature.constness {
@@ -213,10 +242,24 @@ fn check_on_lost(
     }
 }
 
-fn check_guard(guard: Ident, function: &Function, errors: &mut Errors) -> Ident {
+/// Only an `async fn` can be stopped and called again.
+fn check_leader(function: &Function, errors: &mut Errors) {
+    if !matches!(function.frame, Frame::Async) {
+        let name = &function.signature.ident;
+        let message = format!(
+            "`{name}` is no `async fn`, and only such a body can be stopped when the leadership is lost, and called again; \
+             make it one, or use `Locks::leader`"
+        );
+        errors.at(name, message);
+    }
+}
+
+fn check_guard(argument: Argument<Ident>, function: &Function, errors: &mut Errors) -> Ident {
+    let Argument { name: argument, value: guard } = argument;
     if let Some(parameter) = function.names.iter().find(|name| name.unraw() == guard.unraw()) {
         let name = &function.signature.ident;
-        let message = format!("`guard = {guard}` shadows the parameter `{parameter}` of `{name}`; choose another name");
+        let message =
+            format!("`{argument} = {guard}` shadows the parameter `{parameter}` of `{name}`; choose another name");
         errors.at_span(guard.span(), message);
     }
     guard
@@ -231,7 +274,7 @@ mod tests {
     /// The errors about `item`, also where the compiler would report one of its own.
     fn errors_about(item: TokenStream) -> Vec<String> {
         let mut errors = Errors::default();
-        let args = args::parse(quote!(key = "/a"), &mut errors);
+        let args = args::parse(Kind::DistributedLock, quote!(key = "/a"), &mut errors);
         let function = function::parse(item, &mut errors);
         let Err(errors) = check(args, function, errors) else { return Vec::new() };
         errors.into_iter().map(|error| error.to_string()).collect()
@@ -248,6 +291,6 @@ mod tests {
         ));
         assert!(both[0].contains("`run` is a `const fn`") && both[1].contains("`run` is an `extern fn`"), "{both:?}");
         let none = errors_about(quote!(5));
-        assert_eq!(none, ["expected a function; `distributed_lock` locks only functions"]);
+        assert_eq!(none, ["expected a function; the attribute is for functions only"]);
     }
 }

@@ -20,17 +20,19 @@
 //! for a `let` cannot have the name of a constant of the user's.
 
 use crate::check::Locked;
+use crate::code::{Private, block, computed, durations, typed};
 use crate::count::Count;
 use crate::duration::Length;
 use crate::function::{Frame, Function};
 use crate::future::{self, Tail};
 use crate::key::{Key, Keys, Part};
+use crate::lead;
 use crate::mode::Mode;
-use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{LitStr, Path, Type};
+use syn::{LitStr, Type};
 
 /// The function with its body replaced.
 pub(crate) fn expand(mut locked: Locked) -> TokenStream {
@@ -64,6 +66,19 @@ fn call(locked: &Locked, content: &Group, capture: Capture) -> TokenStream {
     let here = Span::mixed_site();
     let private = Private(&locked.facade);
     let (key, site, skipped) = (keys(locked, &private), site(locked, &private), skipped(locked, &private));
+    if let Some(leads) = &locked.leads {
+        let (campaign, outcome) = (lead::campaign(locked, leads, &private), lead::terms(locked, &private, content));
+        return quote_spanned! {here=>
+            let __site = #site;
+            let __key = #key;
+            #campaign
+            let __outcome = #outcome;
+            match __outcome {
+                ::core::result::Result::Ok(__value) => __value,
+                #skipped
+            }
+        };
+    }
     let given = given(locked, &private);
     let (outcome, check) = match locked.function.frame {
         Frame::Blocking => (called(locked, &private, given.is_some(), content), not_a_future(locked, &private)),
@@ -143,17 +158,8 @@ fn key(locked: &Locked, key: &Key, private: &Private<'_>) -> TokenStream {
 
 /// `let given = Given::new(site.options).client(&self.locks).wait(self.wait);`, if the attribute has such expressions.
 fn given(locked: &Locked, private: &Private<'_>) -> Option<TokenStream> {
-    let here = Span::mixed_site();
-    let client = locked.client.iter().map(|code| quote_spanned!(here=> .client(#code)));
-    let lengths = durations(locked).into_iter().filter_map(|(name, length)| match length {
-        Some(Length::Expression(code)) => Some(quote_spanned!(here=> .#name(#code))),
-        _ => None,
-    });
-    let permits = locked.mode.permits().and_then(Count::code).map(|code| quote_spanned!(here=> .permits(#code)));
-    let waiting = locked.max_waiting.as_ref().and_then(Count::code);
-    let waiting = waiting.map(|code| quote_spanned!(here=> .max_waiting(#code)));
-    let computed: TokenStream = client.chain(lengths).chain(permits).chain(waiting).collect();
-    let given = quote_spanned!(here=> let __given = #private::Given::new(__site.options) #computed;);
+    let computed = computed(locked);
+    let given = quote_spanned!(Span::mixed_site()=> let __given = #private::Given::new(__site.options) #computed;);
     (!computed.is_empty()).then_some(given)
 }
 
@@ -184,12 +190,6 @@ fn options(locked: &Locked, private: &Private<'_>) -> TokenStream {
         true => quote_spanned!(here=> #private::Options::DEFAULT),
         false => quote_spanned!(here=> #private::Options { #fields ..#private::Options::DEFAULT }),
     }
-}
-
-fn durations(locked: &Locked) -> [(Ident, &Option<Length>); 4] {
-    let Locked { ttl, wait, hold_at_least, hold_at_most, .. } = locked;
-    let all = [("ttl", ttl), ("wait", wait), ("hold_at_least", hold_at_least), ("hold_at_most", hold_at_most)];
-    all.map(|(name, length)| (Ident::new(name, Span::mixed_site()), length))
 }
 
 /// `const { &Site { name: "orders", template: "/orders/{id}", origin: "src/main.rs:7", options: Options::DEFAULT } }`
@@ -304,20 +304,6 @@ fn bind_guard(locked: &Locked, private: &Private<'_>) -> Option<TokenStream> {
     locked.guard.as_ref().map(|name| quote_spanned!(here=> let #name: &#private::Guard = &__guard;))
 }
 
-/// Declares what an `async` block returns, for which there is no syntax. It never runs.
-fn typed(output: &Type, span: Span) -> TokenStream {
-    let here = Span::mixed_site();
-    match output {
-        // `Option<!>` is not stable, and a body that never returns needs no type.
-        Type::Never(_) => TokenStream::new(),
-        _ => {
-            // The compiler points at this `return` as the reason for the type.
-            let value = Ident::new("__output", here.located_at(span));
-            quote_spanned!(here=> if let ::core::option::Option::Some(#value) = ::core::option::Option::None::<#output> { return #value; })
-        }
-    }
-}
-
 /// The match arm for a body that did not run, or was stopped.
 fn skipped(locked: &Locked, private: &Private<'_>) -> TokenStream {
     let here = Span::mixed_site();
@@ -358,20 +344,4 @@ fn span_of_error(or: TokenStream) -> Option<Span> {
         TokenTree::Literal(text) => text.to_string().contains("{error").then(|| text.span()),
         TokenTree::Punct(_) => None,
     })
-}
-
-fn block(content: TokenStream, span: Span) -> TokenStream {
-    let mut block = Group::new(Delimiter::Brace, content);
-    block.set_span(span);
-    block.into_token_stream()
-}
-
-/// The path `::distributed_locks::__private`.
-struct Private<'a>(&'a Path);
-
-impl ToTokens for Private<'_> {
-    fn to_tokens(&self, tokens: &mut TokenStream) {
-        let facade = self.0;
-        tokens.extend(quote!(#facade::__private));
-    }
 }

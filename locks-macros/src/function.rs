@@ -75,7 +75,7 @@ impl Parse for RawFunction {
             let name = &signature.ident;
             return Err(Error::new(
                 name.span(),
-                format!("`{name}` has no body to lock; put the attribute on the implementation"),
+                format!("`{name}` has no body; put the attribute on the implementation"),
             ));
         }
         let content;
@@ -102,11 +102,8 @@ fn signature(input: ParseStream<'_>) -> Result<Signature> {
                 span,
                 format!("expected a function, found `{word}`; put the attribute on the functions in it"),
             ),
-            "" => Error::new(span, "expected a function; `distributed_lock` locks only functions"),
-            _ => Error::new(
-                span,
-                format!("expected a function, found `{word}`; `distributed_lock` locks only functions"),
-            ),
+            "" => Error::new(span, "expected a function; the attribute is for functions only"),
+            _ => Error::new(span, format!("expected a function, found `{word}`; the attribute is for functions only")),
         }
     })
 }

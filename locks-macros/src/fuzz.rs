@@ -1,6 +1,7 @@
 //! What must hold for any attribute: the bodies of the fuzzer's targets (`fuzz/`), whose corpus runs here.
 
 use crate::errors::Errors;
+use crate::names::Attribute;
 use crate::template::{self, Piece};
 use crate::{expand, expand_or_report};
 use proc_macro2::{Span, TokenStream};
@@ -38,10 +39,12 @@ pub(crate) fn attribute(bytes: &[u8]) {
     let (attribute, item) =
         text.split_once('\n').unwrap_or((&text, "async fn run(job: &str) -> Result<(), Error> { body() }"));
     let (Ok(attribute), Ok(item)) = (attribute.parse::<TokenStream>(), item.parse::<TokenStream>()) else { return };
-    let reported = expand_or_report(attribute.clone(), &item).to_string();
-    if expand(attribute, item.clone()).is_err() {
-        assert!(reported.contains("compile_error"), "{reported}");
-        assert!(reported.ends_with(&item.to_string()), "{reported}");
+    for which in [Attribute::DistributedLock, Attribute::Leader] {
+        let reported = expand_or_report(which, attribute.clone(), &item).to_string();
+        if expand(which, attribute.clone(), item.clone()).is_err() {
+            assert!(reported.contains("compile_error"), "{reported}");
+            assert!(reported.ends_with(&item.to_string()), "{reported}");
+        }
     }
 }
 

@@ -99,6 +99,13 @@ fn check_several(argument: Argument<Expr>, scope: Option<&Scope<'_>>, errors: &m
     keys.into_iter().collect()
 }
 
+/// Checks the value of a leader, an expression that is `Display`: returns its code.
+pub(crate) fn check_value(argument: Argument<Expr>, scope: &Scope<'_>, errors: &mut Errors) -> TokenStream {
+    let code = without_parentheses(argument.value).into_token_stream();
+    scope.refuse_templates_in(code.clone(), "`value` is no template; use `format!`", errors);
+    scope.resolved(code, None)
+}
+
 /// As many keys as the runtime acquires at one moment.
 const MOST: usize = 16;
 
@@ -130,7 +137,8 @@ fn check_one(argument: &str, value: Expr, scope: Option<&Scope<'_>>, errors: &mu
         code => {
             let scope = scope?;
             let code = code.into_token_stream();
-            scope.refuse_templates_in(code.clone(), errors);
+            let why = "only `key = \"…\"` itself is a template; write the whole key there, or use `format!`";
+            scope.refuse_templates_in(code.clone(), why, errors);
             Some(Key::Expression(scope.resolved(code, None)))
         }
     }

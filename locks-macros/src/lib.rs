@@ -1,8 +1,9 @@
-//! The `#[distributed_lock]` attribute.
+//! The attributes `#[distributed_lock]` and `#[leader]`.
 
 mod args;
 mod async_trait;
 mod check;
+mod code;
 mod count;
 mod duration;
 mod errors;
@@ -14,6 +15,7 @@ mod future;
 mod fuzz;
 mod kept;
 mod key;
+mod lead;
 mod mode;
 mod names;
 mod scan;
@@ -26,6 +28,7 @@ mod template;
 mod tests;
 
 use errors::Errors;
+use names::Attribute;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -195,7 +198,53 @@ use quote::quote;
 #[cfg(not(fuzzing))]
 #[proc_macro_attribute]
 pub fn distributed_lock(attribute: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    expand_or_report(attribute.into(), &item.into()).into()
+    expand_or_report(Attribute::DistributedLock, attribute.into(), &item.into()).into()
+}
+
+/// Runs a function while this process leads: of all that share a store and campaign under its key, one at a time.
+///
+/// ```
+/// use distributed_locks::{Error, leader};
+///
+/// #[leader(key = "/leader/indexer", value = address, leadership = term)]
+/// async fn index(address: &str) -> Result<(), Error> {
+///     println!("{address} leads, in term {}", term.fence());
+///     Ok(()) // gives the leadership up; a service goes on for ever here
+/// }
+/// ```
+///
+/// A call campaigns until this process leads, and then runs the body, from the first moment of that to the last and never
+/// beyond. When the leadership is lost, because the store could not be reached for instance, the body is stopped at its next
+/// await, and the call campaigns again: the body is called once for each term. The call ends when the body returns, or when
+/// the leader resigns. `Locks::leader` is the same by hand, and shows others who leads.
+///
+/// # Arguments
+///
+/// | argument | value | meaning | default |
+/// |---|---|---|---|
+/// | `key` | template, or an expression that is `Display` | names the election, as [`distributed_lock`] names a lock | required |
+/// | `value` | expression that is `Display` | what others see of this candidate when it leads, such as its address | `pid@host` |
+/// | `ttl` | duration | how long the leadership outlives a dead process | the client's (10 s) |
+/// | `or` | expression; `error` is in scope | what to return if the leader resigned, or campaigning is useless | from the return type |
+/// | `leadership` | identifier | the name of the `&Leadership` in the body: fence, `is_leader`, `resign` | none |
+/// | `client` | expression of type `&Locks` | the client to use | the global one |
+/// | `name` | string literal | the name in spans, metrics and the holder record | `module::function` |
+/// | `crate` | path | where another crate re-exports `distributed_locks` | the dependency in `Cargo.toml` |
+///
+/// Durations, keys, return types and `or` are those of [`distributed_lock`]. The expressions are evaluated once in each call.
+///
+/// # What it applies to
+///
+/// `async fn`. Because the body may be called again, it borrows the arguments: one that it uses up, it has to clone. They are
+/// dropped after the leadership was given up.
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the body where it is, and gives the leadership up or withdraws the candidate in the background.
+#[cfg(not(fuzzing))]
+#[proc_macro_attribute]
+pub fn leader(attribute: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    expand_or_report(Attribute::Leader, attribute.into(), &item.into()).into()
 }
 
 /// The targets of the fuzzer, for which these sources are a library without the macro: a crate of macros exports nothing else.
@@ -203,8 +252,8 @@ pub fn distributed_lock(attribute: proc_macro::TokenStream, item: proc_macro::To
 pub const TARGETS: &[(&str, fn(&[u8]))] = fuzz::TARGETS;
 
 /// The locked function; or all errors beside the unchanged function, so that its callers still compile.
-fn expand_or_report(attribute: TokenStream, item: &TokenStream) -> TokenStream {
-    match expand(attribute, item.clone()) {
+fn expand_or_report(which: Attribute, attribute: TokenStream, item: &TokenStream) -> TokenStream {
+    match expand(which, attribute, item.clone()) {
         Ok(locked) => locked,
         Err(errors) => {
             let errors = errors.to_compile_error();
@@ -214,10 +263,10 @@ fn expand_or_report(attribute: TokenStream, item: &TokenStream) -> TokenStream {
     }
 }
 
-/// The function in `item`, locked as `attribute` says.
-fn expand(attribute: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
+/// The function in `item`, locked or led as `attribute` says.
+fn expand(which: Attribute, attribute: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
     let mut errors = Errors::default();
-    let args = args::parse(attribute, &mut errors);
+    let args = args::parse(which, attribute, &mut errors);
     let function = function::parse(item, &mut errors);
     check::check(args, function, errors).map(expand::expand)
 }

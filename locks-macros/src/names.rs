@@ -2,6 +2,56 @@
 
 use crate::similar::{one_of, similar};
 
+/// Which of the attributes is meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Attribute {
+    #[default]
+    DistributedLock,
+    Leader,
+}
+
+impl Attribute {
+    fn name(self) -> &'static str {
+        match self {
+            Self::DistributedLock => "distributed_lock",
+            Self::Leader => "leader",
+        }
+    }
+
+    /// Its arguments in the order of the documentation, each with a value that is valid for it.
+    fn arguments(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::DistributedLock => &ARGUMENTS,
+            Self::Leader => &LEADERS,
+        }
+    }
+}
+
+/// Those of `leader`.
+pub(crate) const LEADERS: [(&str, &str); 8] = [
+    ("key", "\"/leader/{shard}\""),
+    ("value", "self.address"),
+    ("ttl", "\"1m30s\""),
+    ("or", "Err(error.into())"),
+    ("leadership", "leadership"),
+    ("client", "&self.locks"),
+    ("name", "\"indexer\""),
+    ("crate", "::distributed_locks"),
+];
+
+/// Why `leader` does not have what `distributed_lock` has.
+const NOT_OF_LEADERS: [(&[&str], &str); 6] = [
+    (&["wait"], "a candidate waits for as long as another leads; to end that, drop the future"),
+    (&["on_lost"], "the body is always stopped when the leadership is lost, and is called again for the next term"),
+    (
+        &["hold_at_least", "hold_at_most"],
+        "a term lasts until the body returns, the leader resigns, or the leadership is lost",
+    ),
+    (&["mode", "permits"], "one leads at a time; for more, use `distributed_lock` with `permits`"),
+    (&["keys"], "an election has one `key`"),
+    (&["guard"], "write `leadership = leadership`, which has the guard"),
+];
+
 /// Every argument in the order of the documentation, with a value that is valid for it.
 pub(crate) const ARGUMENTS: [(&str, &str); 15] = [
     ("key", "\"/cron/lock/{job}\""),
@@ -22,8 +72,8 @@ pub(crate) const ARGUMENTS: [(&str, &str); 15] = [
 ];
 
 /// A value that is valid for the argument `name`; `None` if there is no such argument.
-pub(crate) fn example(name: &str) -> Option<&'static str> {
-    ARGUMENTS.into_iter().find(|(argument, _)| *argument == name).map(|(_, example)| example)
+pub(crate) fn example(attribute: Attribute, name: &str) -> Option<&'static str> {
+    attribute.arguments().iter().find(|(argument, _)| *argument == name).map(|(_, example)| *example)
 }
 
 /// What other libraries call their arguments, in lower case and without `_`, and what to write here instead.
@@ -70,13 +120,22 @@ fn elsewhere(name: &str) -> Option<&'static str> {
 }
 
 /// The message about `name`, which is not an argument.
-pub(crate) fn unknown(name: &str) -> String {
-    if let Some(here) = elsewhere(name) {
-        return format!("`{name}` is not an argument of `distributed_lock`; {here}");
+pub(crate) fn unknown(attribute: Attribute, name: &str) -> String {
+    let not_one = format!("`{name}` is not an argument of `{}`", attribute.name());
+    let names: Vec<&str> = attribute.arguments().iter().map(|(name, _)| *name).collect();
+    let of_the_other = match attribute {
+        Attribute::DistributedLock => {
+            example(Attribute::Leader, name).map(|_| "it is one of `leader`, which elects one")
+        }
+        Attribute::Leader => NOT_OF_LEADERS.iter().find(|(names, _)| names.contains(&name)).map(|(_, why)| *why),
+    };
+    // The other hints are about arguments that only `distributed_lock` has.
+    let is_here = |here: &&str| attribute == Attribute::DistributedLock || *here == WRITE_KEY;
+    if let Some(here) = of_the_other.or_else(|| elsewhere(name).filter(is_here)) {
+        return format!("{not_one}; {here}");
     }
-    let names = ARGUMENTS.map(|(name, _)| name);
-    match similar(name, names) {
-        Some(meant) => format!("`{name}` is not an argument of `distributed_lock`; did you mean `{meant}`?"),
-        None => format!("`{name}` is not an argument of `distributed_lock`; expected {}", one_of(&names)),
+    match similar(name, names.iter().copied()) {
+        Some(meant) => format!("{not_one}; did you mean `{meant}`?"),
+        None => format!("{not_one}; expected {}", one_of(&names)),
     }
 }

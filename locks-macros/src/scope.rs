@@ -87,8 +87,8 @@ impl<'a> Scope<'a> {
     }
 
     /// Refuses a template in a string of an expression, such as `concat!("/orders/", "{id}")`: it is text there, and every
-    /// call would have the same key.
-    pub(crate) fn refuse_templates_in(&self, code: TokenStream, errors: &mut Errors) {
+    /// call would have the same key. `why` says what is one, and what to do.
+    pub(crate) fn refuse_templates_in(&self, code: TokenStream, why: &str, errors: &mut Errors) {
         let mut formats = false;
         let mut tokens = code.into_iter().peekable();
         while let Some(token) = tokens.next() {
@@ -102,16 +102,16 @@ impl<'a> Scope<'a> {
                     let mut arguments = group.stream().into_iter();
                     // The first one is a template of its own.
                     arguments.next();
-                    self.refuse_templates_in(arguments.collect(), errors);
+                    self.refuse_templates_in(arguments.collect(), why, errors);
                 }
-                TokenTree::Group(group) => self.refuse_templates_in(group.stream(), errors),
-                TokenTree::Literal(literal) => self.refuse_template(&literal, errors),
+                TokenTree::Group(group) => self.refuse_templates_in(group.stream(), why, errors),
+                TokenTree::Literal(literal) => self.refuse_template(&literal, why, errors),
                 TokenTree::Punct(_) => {}
             }
         }
     }
 
-    fn refuse_template(&self, literal: &Literal, errors: &mut Errors) {
+    fn refuse_template(&self, literal: &Literal, why: &str, errors: &mut Errors) {
         let Ok(text) = syn::parse_str::<LitStr>(&literal.to_string()).map(|literal| literal.value()) else { return };
         let values = scan(&text).segments.into_iter().filter_map(|segment| match segment {
             Segment::Value { range, expression, .. } => Some((range, expression)),
@@ -120,10 +120,7 @@ impl<'a> Scope<'a> {
         for (range, expression) in values {
             if self.begins_with_a_name(text[expression].trim()) {
                 let value = text[range].escape_debug();
-                let message = format!(
-                    "`{value}` is the same for every call, for only `key = \"…\"` itself is a template; \
-                     write the whole key there, or use `format!`"
-                );
+                let message = format!("`{value}` is the same for every call, for {why}");
                 errors.at_span(literal.span(), message);
             }
         }

@@ -3,7 +3,7 @@
 
 use crate::args;
 use crate::errors::Errors;
-use crate::names::ARGUMENTS;
+use crate::names::{ARGUMENTS, Attribute, LEADERS};
 use crate::template::{self, Piece};
 use crate::{expand, expand_or_report};
 use proc_macro2::{Span, TokenStream, TokenTree};
@@ -17,7 +17,8 @@ fn assert_snapshot(name: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots");
     let source = std::fs::read_to_string(folder.join(format!("{name}.rs"))).unwrap();
     let (attribute, item) = attribute_and_item(source.parse().unwrap());
-    let expanded = expand(attribute, item).unwrap_or_else(|errors| panic!("{errors}"));
+    let which = if source.starts_with("#[leader") { Attribute::Leader } else { Attribute::DistributedLock };
+    let expanded = expand(which, attribute, item).unwrap_or_else(|errors| panic!("{errors}"));
     let expanded = prettyplease::unparse(&syn::parse2(expanded).unwrap());
     let snapshot = folder.join(format!("{name}.expanded.rs"));
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
@@ -46,6 +47,7 @@ macro_rules! snapshots {
 snapshots! {
     async_fn
     async_trait_method
+    leader
     method_with_guard_and_client
     or_instead_of_the_return_type
     plain_fn
@@ -136,7 +138,7 @@ const ITEMS: [&str; 24] = [
 ];
 
 fn argument_names() -> Vec<&'static str> {
-    ARGUMENTS.map(|(name, _)| name).to_vec()
+    ARGUMENTS.into_iter().chain(LEADERS).map(|(name, _)| name).collect()
 }
 
 /// Tokens in any order, with groups.
@@ -182,16 +184,18 @@ fn is_a_function(tokens: &TokenStream) -> bool {
 fn expand_any(attribute: &str, item: &str) -> Result<(), TestCaseError> {
     // The compiler never passes text that is not tokens.
     let Some((attribute, item)) = whole(attribute, item) else { return Ok(()) };
-    let expanded = expand_or_report(attribute.clone(), &item);
-    match expand(attribute, item.clone()) {
-        Ok(_) => prop_assert!(is_a_function(&expanded), "no function: {expanded}"),
-        Err(errors) => {
-            let expanded = expanded.to_string();
-            prop_assert!(expanded.ends_with(&quote!(#[allow(unused_variables)] #item).to_string()), "{expanded}");
-            prop_assert!(expanded.contains("compile_error"), "{expanded}");
-            for error in errors {
-                let message = error.to_string();
-                prop_assert!(!message.is_empty() && !message.contains('\n'), "{message}");
+    for which in [Attribute::DistributedLock, Attribute::Leader] {
+        let expanded = expand_or_report(which, attribute.clone(), &item);
+        match expand(which, attribute.clone(), item.clone()) {
+            Ok(_) => prop_assert!(is_a_function(&expanded), "no function: {expanded}"),
+            Err(errors) => {
+                let expanded = expanded.to_string();
+                prop_assert!(expanded.ends_with(&quote!(#[allow(unused_variables)] #item).to_string()), "{expanded}");
+                prop_assert!(expanded.contains("compile_error"), "{expanded}");
+                for error in errors {
+                    let message = error.to_string();
+                    prop_assert!(!message.is_empty() && !message.contains('\n'), "{message}");
+                }
             }
         }
     }
@@ -236,7 +240,7 @@ proptest! {
         let chosen: Vec<&str> = order.iter().take(count).map(|which| all[*which].as_str()).collect();
         let written = format!("{}{}", chosen.join(", "), if comma && count > 0 { "," } else { "" });
         let mut errors = Errors::default();
-        let args = args::parse(written.parse().unwrap(), &mut errors);
+        let args = args::parse(Attribute::DistributedLock, written.parse().unwrap(), &mut errors);
         prop_assert!(errors.finish().is_ok(), "{written}");
         let read = [
             args.key.map(|argument| (argument.name, argument.value.to_token_stream())),
@@ -284,7 +288,7 @@ proptest! {
         let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let at_run_time = distributed_locks::Locks::connect(format!("memory:alike?ttl={encoded}")).map(drop);
         let attribute = format!("key = \"/a\", ttl = {text:?}");
-        let compiled = expand(attribute.parse().unwrap(), ITEMS[0].parse().unwrap()).map(drop);
+        let compiled = expand(Attribute::DistributedLock, attribute.parse().unwrap(), ITEMS[0].parse().unwrap()).map(drop);
         match (at_run_time, compiled) {
             (Ok(()), Ok(())) => {}
             (Err(one), Err(other)) => prop_assert_eq!(one.to_string(), other.to_string()),

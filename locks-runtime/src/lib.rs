@@ -16,8 +16,11 @@ mod world;
 
 pub use api::admin::Watch;
 pub use api::call::FromLockError;
+pub use api::election::Election;
 pub use api::global::{client, init, scoped};
 pub use api::guard::{Guard, current};
+pub use api::leaders::{Leader, Leaders};
+pub use api::leadership::Leadership;
 pub use api::lock::Lock;
 pub use api::locks::Locks;
 pub use values::error::{Error, ErrorKind};
@@ -96,10 +99,12 @@ pub use etcd_client;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::api::call::{
-        KeyValue, Site, acquiring, call_blocking, key, key_of, keys, skipped, skipped_in, value,
+        KeyValue, Site, acquiring, call_blocking, key, key_of, keys, skipped, skipped_in, text, value,
     };
+    pub use crate::api::campaign::Campaign;
     pub use crate::api::guard::Guard;
     pub use crate::api::kind::{AFuture, Kind, NoFuture, Other, RunsUnderTheLock, runs_under_the_lock};
+    pub use crate::api::leadership::Leadership;
     pub use crate::api::length::{Count, Given, Length};
     pub use crate::api::locks::Locks;
     pub use crate::api::run::{Acquiring, Held, Run, run};

@@ -12,6 +12,7 @@ mod generics;
 mod guard;
 mod impl_future;
 mod keys;
+mod leading;
 mod methods;
 mod modes;
 mod options;

@@ -7,6 +7,7 @@
 mod bad_input;
 mod batches;
 mod cost;
+mod elections;
 mod endings;
 mod faults;
 mod fenced_write;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         bad_input::cases(),
         batches::cases(),
         cost::cases(),
+        elections::cases(),
         endings::cases(),
         faults::cases(),
         fenced_write::cases(),

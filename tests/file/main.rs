@@ -49,6 +49,11 @@ fn a_killed_holder_is_free_at_once() {
     blocking(guard.release()).unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_leaders_are_followed_until_nobody_is_left() {
+    support::scenarios::leaders::killed_leaders_are_followed_on_files(&Store::new().url()).await;
+}
+
 #[test]
 fn nothing_is_left_however_the_process_ends() {
     let store = Store::new();

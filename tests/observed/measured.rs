@@ -66,3 +66,30 @@ async fn waiters_and_losses_are_measured() {
     // One less than at the last reading, which was one.
     assert_eq!(seen.remove("locks_waiting"), Some(DebugValue::Gauge((-1.0).into())));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_leads_is_measured_and_ends_with_the_proof_of_it() {
+    LazyLock::force(&BACKGROUND);
+    let recorder = DebuggingRecorder::new();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let store = TestStore::new();
+    // A reading shows by how much it has changed since the last one.
+    let changed = |name: &str| match measured_for(name, &recorder).remove("leader_election_master_status") {
+        Some(DebugValue::Gauge(change)) => change.into_inner(),
+        other => panic!("{other:?}"),
+    };
+    let campaign = |name: &'static str| {
+        let election = store.client().leader("k").name(name).ttl(Duration::from_secs(10));
+        async move { election.run(|_| std::future::pending::<()>()).await }
+    };
+    let mut first = Box::pin(campaign("first"));
+    let mut second = Box::pin(campaign("second"));
+    let moment = Duration::from_millis(100);
+    assert!(tokio::time::timeout(moment, &mut first).await.is_err());
+    assert!(tokio::time::timeout(moment, &mut second).await.is_err());
+    assert_eq!((changed("first"), changed("second")), (1.0, 0.0));
+    store.faults().set_down(true);
+    // Nobody polls the body, as where it blocks the thread: who asks for the metric sees that the leadership is over.
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(changed("first"), -1.0);
+}

@@ -3,6 +3,7 @@
 //! `worker hold TTL URL KEY [URL KEY]…` runs a locked body for each pair until it is stopped, and prints
 //! `start KEY NANOS FENCE`, `end KEY NANOS LATE` by the clock that all processes of the machine share, `refused KEY KIND`.
 //! `LATE` is by how much the machine was late, at the most, to let this process run: see `lateness.rs`.
+//! `worker leads TTL URL KEY VALUE` campaigns, and prints `leads NANOS FENCE VALUE` for each term.
 //! `worker turns COUNT URL KEY` runs short locked bodies one after another: `turn NANOS NANOS FENCE`.
 //! `worker as MODE URL KEY…` holds one lock, or several at one moment, until it is stopped: `start KEY NANOS FENCE`. `MODE` is
 //! `exclusive`, `shared`, or how many permits there are. `worker turns-as MODE COUNT URL KEY…` holds them so often: `turned`.
@@ -20,7 +21,7 @@ mod forks;
 mod guards;
 mod lateness;
 
-use distributed_locks::{Error, Locks, Mode, distributed_lock};
+use distributed_locks::{Error, Locks, Mode, distributed_lock, leader};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -43,6 +44,12 @@ impl Drop for Ends {
 async fn hold(locks: &Locks, key: &str, ttl: Duration) -> Result<(), Error> {
     let _ends = Ends(key.to_owned());
     println!("start {key} {} {}", now(), held.fence().to_u64());
+    std::future::pending().await
+}
+
+#[leader(key = key, value = value, ttl = ttl, leadership = term)]
+async fn leads(key: &str, value: &str, ttl: Duration) -> Result<(), Error> {
+    println!("leads {} {} {value}", now(), term.fence().to_u64());
     std::future::pending().await
 }
 
@@ -138,6 +145,10 @@ async fn main() -> Result<(), Error> {
                 () = lateness::watch() => Ok(()),
             }
         }
+        ["leads", ttl, url, key, value] => {
+            distributed_locks::init(*url)?;
+            leads(key, value, Duration::from_secs(ttl.parse().unwrap_or(10))).await
+        }
         ["turns", count, url, key] => {
             let locks = Locks::connect(url)?;
             for _ in 0..count.parse().unwrap_or(1) {
@@ -219,7 +230,7 @@ async fn main() -> Result<(), Error> {
         }
         other => {
             println!(
-                "usage: worker hold|turns|as|turns-as|inside|least|configured|ends|forks|daemon|guards|forgetful|clients …, not {other:?}"
+                "usage: worker hold|leads|turns|as|turns-as|inside|least|configured|ends|forks|daemon|guards|forgetful|clients …, not {other:?}"
             );
             std::process::exit(2)
         }

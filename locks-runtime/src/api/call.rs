@@ -1,5 +1,6 @@
 //! What the attribute expands to: a locked function's whole life.
 
+use super::campaign::{Campaign, Candidate};
 use super::global;
 use super::guard::Guard;
 use super::length::Given;
@@ -15,6 +16,7 @@ use crate::values::naming::{self, Value};
 use crate::values::options::Options;
 use crate::world::runtime::blocking;
 use std::fmt::Display;
+use std::sync::Arc;
 
 /// Where a locked function is declared.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +33,7 @@ pub struct Site {
 
 impl From<&Site> for Caller {
     fn from(site: &Site) -> Self {
-        Self { name: site.name.into(), origin: site.origin.into(), template: site.template }
+        Self { name: site.name.into(), origin: site.origin.into(), template: site.template, value: None }
     }
 }
 
@@ -158,6 +160,21 @@ pub fn keys<const COUNT: usize>(keys: [Result<Keys, Error>; COUNT]) -> Result<Ke
     Keys::new(keys.into_iter().map(|keys| keys.map(|keys| keys.first)))
 }
 
+/// What a leader may say of itself.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the value of a leader: it does not implement `Display`",
+    label = "not `Display`",
+    note = "write something that is, for instance a field, or `format!(…)`"
+)]
+pub trait LeaderValue: Display {}
+
+impl<T: Display + ?Sized> LeaderValue for T {}
+
+/// The value of a leader.
+pub fn text<T: LeaderValue + ?Sized>(value: &T) -> String {
+    value.to_string()
+}
+
 /// Requests the lock of a function, whose body runs once it is [`Held`].
 ///
 /// # Errors
@@ -189,6 +206,15 @@ pub fn call_blocking<T>(
 }
 
 impl Given {
+    /// The campaign of a function that runs while this process leads.
+    pub fn campaign(self, site: &'static Site, keys: Result<Keys, Error>, value: Option<String>) -> Campaign {
+        let caller = Caller { value, ..Caller::from(site) };
+        let candidate = prepared(self, keys).map(|(locks, keys, options)| {
+            Candidate::new(Arc::clone(&locks.engine), keys, options, caller, Some(site.name))
+        });
+        Campaign::new(candidate.map_err(|error| error.with_function(site.name)))
+    }
+
     /// As [`acquiring`], with what expressions evaluated to.
     pub fn acquiring(self, site: &'static Site, keys: Result<Keys, Error>) -> Acquiring {
         let prepared = prepared(self, keys);

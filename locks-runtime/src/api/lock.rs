@@ -55,6 +55,7 @@ impl Lock {
                 name: Cow::Borrowed("a lock taken by hand"),
                 origin: format!("{}:{}", caller.file(), caller.line()).into(),
                 template: "",
+                value: None,
             },
         }
     }

@@ -2,10 +2,14 @@
 
 pub(crate) mod admin;
 pub(crate) mod call;
+pub(crate) mod campaign;
 pub(crate) mod connect;
+pub(crate) mod election;
 pub(crate) mod global;
 pub(crate) mod guard;
 pub(crate) mod kind;
+pub(crate) mod leaders;
+pub(crate) mod leadership;
 pub(crate) mod length;
 pub(crate) mod lock;
 pub(crate) mod locks;

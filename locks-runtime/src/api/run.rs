@@ -45,6 +45,10 @@ impl Held {
         Guard::joining(Arc::clone(&self.hold))
     }
 
+    pub(super) fn hold(&self) -> &Arc<Hold> {
+        &self.hold
+    }
+
     /// Runs `body` while the lock is held, and releases the lock.
     pub fn run<Fut: Future>(self, body: Fut) -> Run<Fut> {
         Run::new(Stage::Held(self.life), body)

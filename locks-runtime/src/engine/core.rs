@@ -60,13 +60,14 @@ impl Engine {
 
     /// The request of `caller`, whose task runs under these holds.
     pub(crate) fn request(&self, keys: Keys, options: Options, caller: Caller, outer: OuterHolds) -> Request {
-        let Caller { name, origin, template } = caller;
+        let Caller { name, origin, template, value } = caller;
         let holder = Holder {
             name,
             origin,
             mode: options.mode.name().into(),
             permits: if let Mode::Permits(limit) = options.mode { limit } else { 0 },
             requested_at_ms: self.world.wall_ms(),
+            value,
             // Only what is not given above.
             version: self.identity.version,
             host: self.identity.host.clone(),

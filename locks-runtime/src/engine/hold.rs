@@ -254,6 +254,22 @@ impl Hold {
         observe::limit_passed(&self.held.span, self.held.request.labels(), self.key().shown());
     }
 
+    /// The hold is over because its leader wants that; whoever runs its body stops that, and then releases it.
+    pub(crate) fn resign(&self) {
+        self.held.end(EndReason::Resigned);
+    }
+
+    /// Reports that this is a leader's hold, and later that it is over, at the latest at its deadline: whether or not anybody polls
+    /// what runs under it.
+    pub(crate) fn begin_term(self: &Arc<Self>) {
+        let hold = Arc::clone(self);
+        observe::elected(self.span(), self.held.request.labels(), self.key(), self.fence());
+        self.world().spawn(async move {
+            let reason = hold.ended().await;
+            observe::term_over(hold.span(), hold.held.request.labels(), hold.key(), &reason);
+        });
+    }
+
     /// Waits for the store's answer, for a bounded time.
     pub(crate) async fn answer(&self, release: Release) -> Released {
         let Release { lost, left } = release;

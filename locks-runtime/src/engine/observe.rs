@@ -138,7 +138,7 @@ pub(crate) fn skipped(error: &Error) {
                 tracing::info!(target: TARGET, key, lock.name = name, outcome, %error, cause, "locked function skipped");
             }
             // Somebody has decided that.
-            ErrorKind::Closed => {
+            ErrorKind::Closed | ErrorKind::Resigned => {
                 tracing::info!(target: TARGET, key, lock.name = name, outcome, %error, cause, "locked function stopped, or skipped");
             }
             ErrorKind::LimitPassed => {
@@ -246,6 +246,39 @@ pub(crate) fn both_orders((outer, inner): (&str, &str), origin: &str, other: &st
     });
 }
 
+/// `candidate` waits in an election whose key `holder` has as that of a lock.
+pub(crate) fn election_behind_a_lock(key: &Key, candidate: &Holder, holder: &Holder) {
+    contain(|| {
+        tracing::warn!(target: TARGET, key = %key.shown(), %candidate, %holder, "a lock has the key of a leader election: nobody leads until it is released; give the two keys of their own");
+    });
+}
+
+/// There is a candidate of this name (`0`), it leads (`+1`), or its term is over (`-1`).
+pub(crate) fn leads(labels: Labels<'_>, change: f64) {
+    contain(|| {
+        #[cfg(feature = "metrics")]
+        metrics::gauge!("leader_election_master_status", "name" => labels.name.to_string()).increment(change);
+        #[cfg(not(feature = "metrics"))]
+        let _ = (labels, change);
+    });
+}
+
+/// A term began: this process leads.
+pub(crate) fn elected(span: &Span, labels: Labels<'_>, key: &Key, fence: Fence) {
+    leads(labels, 1.0);
+    contain(|| {
+        tracing::info!(target: TARGET, parent: span, key = %key.shown(), lock.name = &**labels.name, %fence, "elected: this process leads");
+    });
+}
+
+/// A term is over, whatever its body does.
+pub(crate) fn term_over(span: &Span, labels: Labels<'_>, key: &Key, reason: &EndReason) {
+    leads(labels, -1.0);
+    contain(|| {
+        tracing::info!(target: TARGET, parent: span, key = %key.shown(), lock.name = &**labels.name, cause = %reason, "this process leads no more");
+    });
+}
+
 /// The lock, or the turn, of `waiter` came, and the future that asked for it is not polled.
 pub(crate) fn unclaimed(key: &Key, waiter: &Holder) {
     contain(|| {
@@ -280,6 +313,7 @@ fn outcome(kind: ErrorKind) -> &'static str {
         ErrorKind::Lost => "lost",
         ErrorKind::LimitPassed => "limit_passed",
         ErrorKind::Closed => "closed",
+        ErrorKind::Resigned => "resigned",
         _ => "refused",
     }
 }

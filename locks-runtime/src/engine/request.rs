@@ -20,6 +20,8 @@ pub(crate) struct Caller {
     pub(crate) origin: Cow<'static, str>,
     /// The key as it is written, where an attribute has it.
     pub(crate) template: &'static str,
+    /// Of who wants to be elected leader: what it says of itself.
+    pub(crate) value: Option<String>,
 }
 
 /// The holds that a task runs under, innermost first.
@@ -67,6 +69,12 @@ impl Request {
     /// Whether it could go on with the entry that serves `other`: there is no visible difference from an entry of its own.
     pub(crate) fn could_take_over_from(&self, other: &Self) -> bool {
         let is_of_one = self.others.is_empty() && other.others.is_empty();
-        is_of_one && self.options.hold_at_least.is_none() && self.ttl == other.ttl && self.holder.is_like(&other.holder)
+        // Whoever observes leaders is to see each.
+        let is_no_leader = self.holder.value.is_none();
+        is_of_one
+            && is_no_leader
+            && self.options.hold_at_least.is_none()
+            && self.ttl == other.ttl
+            && self.holder.is_like(&other.holder)
     }
 }

@@ -14,6 +14,8 @@ pub(crate) enum EndReason {
     Released,
     /// `hold_at_most` passed.
     LimitPassed,
+    /// The leader resigned.
+    Resigned,
     /// The client was closed.
     ClientClosed,
     /// A session without entries was no longer needed.
@@ -49,6 +51,7 @@ impl EndReason {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::LimitPassed => ErrorKind::LimitPassed,
+            Self::Resigned => ErrorKind::Resigned,
             Self::ClientClosed => ErrorKind::Closed,
             _ => ErrorKind::Lost,
         }
@@ -60,6 +63,7 @@ impl fmt::Display for EndReason {
         f.write_str(match self {
             Self::Released => "it was released",
             Self::LimitPassed => "`hold_at_most` passed",
+            Self::Resigned => "the leader resigned",
             Self::ClientClosed => "the client was closed",
             Self::Idle => "nothing was held for a while",
             Self::Overdue(overdue) => return overdue.fmt(f),
@@ -156,12 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_and_a_close_are_no_losses() {
+    fn a_limit_a_close_and_a_resignation_are_no_losses() {
         let losses = [EndReason::Overdue(Overdue::default()), EndReason::SessionLost("".into())];
         assert!(losses.iter().all(|reason| reason.is_loss() && reason.kind() == ErrorKind::Lost));
-        for (reason, kind) in
-            [(EndReason::LimitPassed, ErrorKind::LimitPassed), (EndReason::ClientClosed, ErrorKind::Closed)]
-        {
+        for (reason, kind) in [
+            (EndReason::LimitPassed, ErrorKind::LimitPassed),
+            (EndReason::Resigned, ErrorKind::Resigned),
+            (EndReason::ClientClosed, ErrorKind::Closed),
+        ] {
             assert!(!reason.is_loss() && reason.kind() == kind);
         }
         assert!(!EndReason::Released.is_loss() && !EndReason::Idle.is_loss());

@@ -82,6 +82,8 @@ pub enum ErrorKind {
     Lost,
     /// `hold_at_most` passed: the body was stopped part of the way, as was asked for, and the lock released. Not a loss.
     LimitPassed,
+    /// The leader resigned: the body was stopped part of the way, as was asked for, and another candidate may lead now.
+    Resigned,
     /// The store does not answer.
     Unavailable,
     /// The store refuses the credentials. Not retried.
@@ -258,7 +260,7 @@ impl From<Error> for std::io::Error {
             ErrorKind::Deadlock => Io::Deadlock,
             ErrorKind::AlreadyConfigured => Io::AlreadyExists,
             ErrorKind::Unsupported => Io::Unsupported,
-            ErrorKind::Lost | ErrorKind::NotConfigured | ErrorKind::Closed => Io::Other,
+            ErrorKind::Lost | ErrorKind::Resigned | ErrorKind::NotConfigured | ErrorKind::Closed => Io::Other,
         };
         Self::new(kind, error)
     }

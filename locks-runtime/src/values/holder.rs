@@ -58,6 +58,10 @@ pub struct Holder {
     /// The application's own labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "lenient")]
     pub labels: BTreeMap<String, String>,
+    /// Of an [elected leader](crate::Locks::leader), or a candidate: what it says of itself, such as its address. Not cut, as the
+    /// other fields are.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
+    pub value: Option<String>,
     /// What is odd about this entry, in words for a person; never stored.
     #[serde(skip)]
     pub remark: Option<String>,
@@ -94,7 +98,7 @@ const LONGEST_SHOWN: usize = 256;
 const MOST_LABELS: usize = 64;
 
 /// The largest record that is read, in bytes.
-const LARGEST_RECORD: usize = 64 * 1024;
+pub(crate) const LARGEST_RECORD: usize = 64 * 1024;
 
 /// A field of a type we do not expect counts as missing: a newer writer must not blind an older reader.
 fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -134,6 +138,17 @@ impl Holder {
         Self { remark: Some(shown::fit(remark.into(), 2 * LONGEST_SHOWN)), ..Self::default() }
     }
 
+    /// A leader of which there is its value alone.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn of_value(value: &[u8]) -> Self {
+        if value.len() > LARGEST_RECORD {
+            return Self::unknown_because(format!("its value of {} bytes is too large to be read", value.len()));
+        }
+        let value = String::from_utf8_lossy(value).into_owned();
+        let remark = format!("a leader with the value {}", Shown::new(&value, LONGEST_SHOWN));
+        Self { value: Some(value), ..Self::unknown_because(remark) }
+    }
+
     /// What every record of this process has in common.
     pub(crate) fn here() -> Self {
         Self { version: Self::VERSION, host: host().into(), pid: std::process::id(), ..Self::default() }
@@ -157,6 +172,12 @@ impl Holder {
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let (requested_at_ms, id) = (self.requested_at_ms, self.id);
         *self == Self { requested_at_ms, id, ..other.clone() }
+    }
+
+    /// How large the record is with a leader's value, if that is too large to be read again.
+    pub(crate) fn too_large(&self) -> Option<usize> {
+        let size = self.to_json().len();
+        (self.value.is_some() && size > LARGEST_RECORD).then_some(size)
     }
 
     /// Reads a record; bytes that are no record make an unknown holder.
@@ -189,6 +210,10 @@ impl Holder {
         let short = |text: String| shown::cut(&text, LONGEST_FIELD).unwrap_or(text);
         let labels = self.labels.into_iter().take(MOST_LABELS);
         self.labels = labels.map(|(name, value)| (short(name), short(value))).collect();
+        // A part of an address would be another one.
+        if self.too_large().is_some() {
+            self.value = None;
+        }
         self
     }
 
@@ -280,6 +305,18 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_all_there_or_not_at_all() {
+        let with = |value: String| Holder { version: 1, value: Some(value), ..Holder::default() };
+        let long = with("\"é".repeat(15_000));
+        assert_eq!(long.too_large(), None);
+        assert_eq!(Holder::from_json(&long.to_json()).value, long.value);
+        let longer = with("x".repeat(65_500));
+        assert!(longer.too_large() > Some(65_536));
+        let fits_by_itself = format!(r#"{{"v":1,"value":"{}"}}"#, "x".repeat(65_500));
+        assert_eq!(Holder::from_json(fits_by_itself.as_bytes()).value, None);
+    }
+
+    #[test]
     fn a_bomb_is_an_unknown_holder() {
         let deep = format!("{{\"v\":1,\"name\":{}{}}}", "[".repeat(20_000), "]".repeat(20_000));
         let huge = serde_json::json!({"v": 1, "name": "x".repeat(20_000_000)}).to_string();
@@ -305,7 +342,8 @@ mod tests {
         leaf.prop_recursive(3, 24, 6, |inner| {
             let name = prop_oneof![
                 prop::sample::select(vec![
-                    "v", "name", "origin", "host", "pid", "instance", "mode", "permits", "at", "labels", "id", "under"
+                    "v", "name", "origin", "host", "pid", "instance", "mode", "permits", "at", "labels", "id", "under",
+                    "value"
                 ])
                 .prop_map(str::to_owned),
                 any::<String>(),
@@ -321,8 +359,9 @@ mod tests {
     fn any_holder() -> impl Strategy<Value = Holder> {
         let texts: [_; 5] = std::array::from_fn(|_| any::<String>().prop_map(Cow::Owned));
         let labels = prop::collection::btree_map(any::<String>(), any::<String>(), 0..5);
-        (1..u32::MAX, texts, [any::<u32>(), any::<u32>()], any::<u64>(), labels).prop_map(
-            |(version, [name, origin, host, instance, mode], [pid, permits], requested_at_ms, labels)| Holder {
+        let value = any::<Option<String>>();
+        (1..u32::MAX, texts, [any::<u32>(), any::<u32>()], any::<u64>(), labels, value).prop_map(
+            |(version, [name, origin, host, instance, mode], [pid, permits], requested_at_ms, labels, value)| Holder {
                 version,
                 name,
                 origin,
@@ -335,6 +374,7 @@ mod tests {
                 id: requested_at_ms / 3,
                 under: (0..permits % 3).map(|id| Under::new(id.to_string(), id.into())).collect(),
                 labels,
+                value,
                 remark: None,
             },
         )

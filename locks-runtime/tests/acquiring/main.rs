@@ -1,5 +1,5 @@
 //! Acquiring a lock when something is in the way: a store that refuses or is silent, what this process has left behind, a
-//! future that is not polled. In paused time, on a store in memory.
+//! future that is not polled, a leader that is wanted in spite of it. In paused time, on a store in memory.
 #![cfg(feature = "testing")]
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
@@ -7,6 +7,7 @@
 mod events;
 mod ghosts;
 mod joining;
+mod leading;
 mod long_waits;
 mod refusals;
 mod unpolled;

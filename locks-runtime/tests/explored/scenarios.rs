@@ -1,7 +1,7 @@
 //! What is dropped, or goes wrong, at every step: requests, waits, releases.
 
 use locks_runtime::__private::{self as private, Given, Site};
-use locks_runtime::{Error, ErrorKind, Guard, Lock, Locks, Options};
+use locks_runtime::{Error, ErrorKind, Guard, Leadership, Lock, Locks, Options};
 use std::cell::Cell;
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -85,9 +85,9 @@ fn behind(
 }
 
 /// A body that awaits.
-async fn body(guard: Guard) {
+async fn body(guard: impl std::borrow::Borrow<Guard>) {
     for _ in 0..3 {
-        unless_faulty(guard.check());
+        unless_faulty(guard.borrow().check());
         yield_now().await;
     }
 }
@@ -108,7 +108,19 @@ async fn attribute(locks: Locks, options: Options) {
     });
 }
 
-pub(crate) const ALONE: [(&str, Build); 8] = [
+/// A candidate whose first term ends by itself, or is lost and followed by another.
+async fn leader(locks: Locks) {
+    let body = |leadership: Leadership| async move {
+        body(Leadership::guard(&leadership)).await;
+        leadership.resign();
+        pending::<()>().await;
+    };
+    let resigned = locks.leader("k").value("us").ttl(TTL).run(body).await.unwrap_err();
+    assert_eq!(resigned.kind(), ErrorKind::Resigned, "a leader goes on whatever the store does");
+}
+
+pub(crate) const ALONE: [(&str, Build); 9] = [
+    ("a leader", |clients| Box::pin(async move { alone(leader(clients.ours)) })),
     ("a free lock", |clients| Box::pin(async move { alone(once(job(&clients.ours))) })),
     ("a lock that is tried", |clients| {
         Box::pin(async move { alone(async move { drop(unless_faulty(job(&clients.ours).try_acquire().await)) }) })
@@ -187,7 +199,13 @@ pub(crate) const RELEASES: [(&str, Build); 3] = [
     }),
 ];
 
-pub(crate) const WAITS: [(&str, Build); 6] = [
+pub(crate) const WAITS: [(&str, Build); 7] = [
+    ("a candidate between others", |clients| {
+        Box::pin(async move {
+            let guard = job(&clients.theirs).acquire().await.unwrap();
+            behind(guard, clients.turns, vec![job(&clients.ours), job(&clients.theirs)], leader(clients.ours))
+        })
+    }),
     ("behind another process", |clients| {
         Box::pin(async move {
             let guard = job(&clients.theirs).acquire().await.unwrap();

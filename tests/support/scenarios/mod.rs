@@ -23,6 +23,7 @@ pub mod cut_off;
 pub mod endings;
 pub mod faults;
 pub mod forks;
+pub mod leaders;
 pub mod many;
 pub mod outages;
 pub mod peers;
@@ -52,6 +53,7 @@ pub fn everywhere<P: Program>() -> Vec<Case<P>> {
         faults::a_paused_process_stops_on_resume,
         faults::dropped_acquires_leave_nothing,
         forks::a_process_that_forks_after_init_works,
+        leaders::killed_leaders_are_followed_until_nobody_is_left,
         many::a_hundred_and_thirty_at_one_moment_are_held_and_given_back,
         many::dropped_at_any_poll_they_leave_nothing,
         many::one_lock_twice_at_one_moment_has_one_holder,

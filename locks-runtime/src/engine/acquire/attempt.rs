@@ -86,6 +86,9 @@ impl Attempt {
         }
         let (now, begun) = (self.now(), self.begun);
         if let Some((holder, since)) = holder {
+            if self.request.holder.value.is_some() {
+                return report_lock(&self.request, holder);
+            }
             let holder = Some((holder, now.since(since)));
             observe::waits_long(&self.request.key, &self.request.holder, holder, now.since(begun));
             return;
@@ -93,6 +96,9 @@ impl Attempt {
         let (engine, request) = (Arc::clone(&self.engine), Arc::clone(&self.request));
         self.engine.world.spawn(async move {
             let holder = engine.holder_of(&request.key).await;
+            if request.holder.value.is_some() {
+                return holder.iter().for_each(|holder| report_lock(&request, holder));
+            }
             let ago =
                 |holder: &Holder| Duration::from_millis(engine.world.wall_ms().saturating_sub(holder.requested_at_ms));
             let holder = holder.as_ref().map(|holder| (holder, ago(holder)));
@@ -158,6 +164,13 @@ impl Attempt {
         let mut looks = self.request.keys().map(|key| self.engine.client.holds_nothing(holder, key, own));
         let first = looks.next().flatten()?;
         looks.all(|look| look.is_some()).then_some(first)
+    }
+}
+
+/// A candidate waits for the leader as long as that leads: only a lock of the same key is worth a word.
+fn report_lock(candidate: &Request, holder: &Holder) {
+    if holder.is_known() && holder.value.is_none() {
+        observe::election_behind_a_lock(&candidate.key, &candidate.holder, holder);
     }
 }
 

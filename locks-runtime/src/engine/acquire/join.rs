@@ -4,6 +4,7 @@ use super::attempt::{Attempt, Position};
 use crate::engine::context::{self, Outer};
 use crate::engine::queue::{QueueName, Stage};
 use crate::values::error::{Error, ErrorKind};
+use crate::values::holder::LARGEST_RECORD;
 use crate::values::mode::Mode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,27 @@ impl Attempt {
             holder.name, holder.origin
         );
         Err(Error::new(ErrorKind::Deadlock, text))
+    }
+
+    /// Who wants to be elected leader does not have the key already, and says no more of itself than a store keeps.
+    pub(super) fn check_candidate(&self, outer: Option<&Outer>) -> Result<(), Error> {
+        let holder = &self.request.holder;
+        if holder.value.is_none() {
+            return Ok(());
+        }
+        if outer.is_some() {
+            let text = format!(
+                "waiting in {} ({}) to be elected would never end: it runs inside a body that has this key, as a leader or as a lock; \
+                 campaign outside of that, or under a key of its own",
+                holder.name, holder.origin
+            );
+            return Err(Error::new(ErrorKind::Deadlock, text));
+        }
+        let Some(size) = holder.too_large() else { return Ok(()) };
+        Err(Error::invalid_option(format!(
+            "the record with the leader's `value` would have {size} bytes, and at most {LARGEST_RECORD} are kept; keep the data \
+             elsewhere, and let the value say where"
+        )))
     }
 
     /// Who asks for several locks has none of them: otherwise it would wait for itself.

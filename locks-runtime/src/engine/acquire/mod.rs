@@ -81,6 +81,9 @@ pub(crate) fn acquire(engine: &Arc<Engine>, keys: Keys, options: Options, caller
     let outer = context::joinable(engine, &keys);
     let outer_bodies = context::outer(engine);
     let attempt = Attempt::new(engine, engine.request(keys, options, caller, context::holds(&outer_bodies)));
+    if let Err(error) = attempt.check_candidate(outer.as_ref()) {
+        return Acquiring::ended(Err(error.with_key(&attempt.request.key)));
+    }
     if let Some(outer) = outer {
         return Acquiring::goes_on(async move {
             let turn =

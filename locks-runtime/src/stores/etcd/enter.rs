@@ -3,6 +3,7 @@
 use super::batch;
 use super::beside;
 use super::error::{ENTRY_DELETED, Failure};
+use super::names;
 use super::part::Part;
 use super::put::{alone, noted};
 use super::queue::{self, Ahead, QueueView};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 pub(super) async fn enter(shared: &Shared, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
     let (range, key) = (shared.range(entry), shared.key(entry));
-    let record = entry.holder.to_json();
+    let record = names::content(entry);
     let lease = shared.lease();
     let is_first = shared.entries.update(entry, |state| state.lease.replace(state.lease.unwrap_or(lease)).is_none());
     if when_busy == WhenBusy::Refuse {

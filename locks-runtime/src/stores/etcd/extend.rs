@@ -11,6 +11,7 @@
 use super::entries::{Extension, OwnLease};
 use super::error::{ENTRY_DELETED, Failure, Verdict};
 use super::keep_alive::keep_alive;
+use super::names;
 use super::own_lease;
 use super::queue;
 use super::shared::Shared;
@@ -96,7 +97,7 @@ async fn tie(shared: &Shared, entry: &Entry, own: Option<OwnLease>, then: Moment
         let Some((since, created)) = next.flatten().ok_or_else(gone)?? else { return Ok(()) };
         let keys = shared.keys(entry);
         let unchanged = |key: &str| Compare::mod_revision(key, CompareOp::Equal, since);
-        let tied = shared.transaction(entry, &queue::tie(&keys, unchanged, &entry.holder.to_json(), lease)).await?;
+        let tied = shared.transaction(entry, &queue::tie(&keys, unchanged, &names::content(entry), lease)).await?;
         let (since, now_on) = if tied.succeeded() {
             (queue::revision(tied.header()), lease)
         } else if let Some(read) = queue::key_read(&tied, keys.len(), created) {

@@ -2,7 +2,7 @@
 //!
 //! Every key directly under a lock's name is in its queue, whichever client put it there. For a whole prefix that would
 //! make a lock of each key with a `/`, so there a name counts as a lock's only if one of its keys looks like an entry: it
-//! has our record, or a lease and no value, as Go's clients and `etcdctl lock` create them.
+//! has our record, or a lease and no value, as Go's clients and `etcdctl lock` create them, or the name that candidates have.
 
 use super::client::Client;
 use super::error::{Failure, Verdict};
@@ -182,8 +182,10 @@ fn split<'a>(keys: impl Iterator<Item = &'a QueueKey>) -> (Vec<&'a QueueKey>, Ve
 }
 
 fn is_a_lock(scope: &Scope, queue: &Queue) -> bool {
-    let is_entry =
-        |key: &QueueKey| (key.lease != 0 && key.value.is_empty()) || Holder::from_json(&key.value).is_known();
+    let is_entry = |key: &QueueKey| {
+        let is_of_election = names::is_candidate(&key.key) || names::is_gos(&key.key, key.lease);
+        key.lease != 0 && (key.value.is_empty() || is_of_election) || Holder::from_json(&key.value).is_known()
+    };
     matches!(scope, Scope::Key(_)) || queue.values().any(is_entry)
 }
 

@@ -3,6 +3,7 @@
 use super::batch;
 use super::entries::{EntryState, Extension, Lapse, OwnLease};
 use super::error::{ENTRY_DELETED, Failure, Verdict};
+use super::names;
 use super::own_lease;
 use super::part::Part;
 use super::queue;
@@ -102,7 +103,7 @@ async fn is_there(shared: &Shared, entry: &Entry, created: i64) -> Result<bool, 
 async fn tie_for(shared: &Shared, entry: &Entry, created: i64, rest: Duration) -> Result<bool, Failure> {
     let own = own_lease::grant(shared, rest).await?;
     let is_there = |key: &str| Compare::create_revision(key, CompareOp::Equal, created);
-    let tying = queue::tie(&shared.keys(entry), is_there, &entry.holder.to_json(), own.id);
+    let tying = queue::tie(&shared.keys(entry), is_there, &names::content(entry), own.id);
     let tied = shared.transaction(entry, &tying).await?;
     if tied.succeeded() {
         // Only a late request can come after this one, and that fails: its condition is a revision before this one.

@@ -1,5 +1,6 @@
 //! How entries are named: `<namespace><key>/<lease in hex>-<number>`, that of a reader `<key>/s<lease>-<number>`, and that of a
-//! permit `<key>/p<limit>-<lease>-<number>`. So a list of names shows who may hold the lock beside whom.
+//! permit `<key>/p<limit>-<lease>-<number>`. So a list of names shows who may hold the lock beside whom. That of a candidate in an
+//! election is `<key>/l<lease>-<number>`, and has no record, but the candidate's value, as those of Go's elections have.
 //!
 //! Every key directly under `<key>/` is an entry, whichever client created it; a key with one more `/` belongs to another
 //! lock, whose own key starts like this one (`a` and `a/b`). Go's clients do not make that difference.
@@ -46,6 +47,7 @@ impl QueueRange {
     pub(super) fn entry(&self, lease: i64, entry: &Entry) -> String {
         let (prefix, number) = (&self.prefix, entry.number);
         match entry.mode {
+            Mode::Exclusive if entry.holder.value.is_some() => format!("{prefix}l{lease:x}-{number}"),
             Mode::Exclusive => format!("{prefix}{lease:x}-{number}"),
             Mode::Shared => format!("{prefix}s{lease:x}-{number}"),
             Mode::Permits(limit) => format!("{prefix}p{limit}-{lease:x}-{number}"),
@@ -75,10 +77,33 @@ fn read(key: &[u8]) -> Option<(Mode, &str)> {
     if let Some(rest) = name.strip_prefix('s') {
         return Some((Mode::Shared, rest));
     }
+    if let Some(rest) = name.strip_prefix('l') {
+        return Some((Mode::Exclusive, rest));
+    }
     match name.strip_prefix('p').and_then(|rest| rest.split_once('-')) {
         Some((limit, rest)) => Some((Mode::Permits(limit.parse().ok()?), rest)),
         None => Some((Mode::Exclusive, name)),
     }
+}
+
+/// What is stored with an entry: its record, or of a candidate its value alone.
+pub(super) fn content(entry: &Entry) -> Vec<u8> {
+    match &entry.holder.value {
+        Some(value) => value.clone().into_bytes(),
+        None => entry.holder.to_json(),
+    }
+}
+
+/// Whether `key` is that of a candidate of this crate.
+pub(super) fn is_candidate(key: &[u8]) -> bool {
+    let name = key.rsplit(|&byte| byte == b'/').next().and_then(|name| std::str::from_utf8(name).ok());
+    let parts = name.and_then(|name| name.strip_prefix('l')?.split_once('-'));
+    parts.is_some_and(|(lease, number)| i64::from_str_radix(lease, 16).is_ok() && number.parse::<u64>().is_ok())
+}
+
+/// Whether `key` is named as Go's clients name theirs: by the lease that it has, in hexadecimal digits, and by nothing else.
+pub(super) fn is_gos(key: &[u8], lease: i64) -> bool {
+    lease != 0 && key.rsplit(|&byte| byte == b'/').next() == Some(format!("{lease:x}").as_bytes())
 }
 
 /// The lock to which `key` belongs: everything up to the last `/`, without the namespace.
@@ -121,6 +146,20 @@ mod tests {
             assert_eq!(mode_of(foreign.as_bytes()), Mode::Exclusive, "{foreign}");
         }
         assert_eq!(mode_of(b"ns//a/\xff"), Mode::Exclusive);
+    }
+
+    #[test]
+    fn a_candidates_name_is_an_entrys_and_no_other_is_taken_for_one() {
+        let holder = Holder { value: Some("10.0.0.7".to_owned()), ..Holder::unknown() };
+        let entry = Entry::new(Key::new("/a").unwrap(), 7, holder.into());
+        let key = range().entry(0x2a, &entry);
+        assert_eq!((key.as_str(), content(&entry)), ("ns//a/l2a-7", b"10.0.0.7".to_vec()));
+        assert!(is_candidate(key.as_bytes()) && !is_gos(key.as_bytes(), 0x2a));
+        assert_eq!((mode_of(key.as_bytes()), entry_number(key.as_bytes(), 0x2a)), (Mode::Exclusive, Some(7)));
+        assert!(is_gos(b"ns//a/2a", 0x2a) && !is_gos(b"ns//a/2b", 0x2a) && !is_gos(b"ns//a/0", 0));
+        for other in ["ns//a/2a-7", "services/login", "services/l-1", "services/l2a", "services/l2a-x"] {
+            assert!(!is_candidate(other.as_bytes()), "{other}");
+        }
     }
 
     #[test]

@@ -282,7 +282,12 @@ impl QueueKey {
                 "a key without a lease, put there by another program: {key}; delete it with `etcdctl del {key}`"
             ));
         }
-        Holder::from_json(&self.value)
+        // The key of a client of another project has a value only if it is a candidate's.
+        let is_others = || names::is_gos(&self.key, self.lease) && !self.value.is_empty();
+        match names::is_candidate(&self.key) || is_others() {
+            true => Holder::of_value(&self.value),
+            false => Holder::from_json(&self.value),
+        }
     }
 }
 
@@ -400,6 +405,23 @@ mod tests {
         let view = view(&[key("a/b/1", 2), key("a/1", 3), key("a/2", 4)], false);
         assert_eq!(view.first_other(&range(), None).unwrap().key, b"a/1");
         assert_eq!(view.first_other(&range(), Some(3)).unwrap().key, b"a/2");
+    }
+
+    #[test]
+    fn a_leader_is_known_by_its_value_whatever_that_is() {
+        let found = |name: &[u8], value: &[u8]| {
+            QueueKey { key: name.to_vec(), value: value.to_vec(), lease: 0x2a, ..QueueKey::default() }.holder()
+        };
+        let record = br#"{"v":1,"name":"us"}"#;
+        for (name, value) in
+            [(b"a/2a".as_slice(), b"10.0.0.7".as_slice()), (b"a/l2a-7", b"10.0.0.7"), (b"a/l2a-7", record)]
+        {
+            assert_eq!(found(name, value).value.unwrap().as_bytes(), value);
+        }
+        assert_eq!(found(b"a/l2a-7", b"").value.as_deref(), Some(""));
+        assert_eq!(found(b"a/2a", b"").value, None, "a mutex of Go's");
+        assert_eq!(found(b"a/2a-7", record).name, "us");
+        assert!(found(b"a/2a", b"10.0.0.7").to_string().contains("10.0.0.7"));
     }
 
     #[test]

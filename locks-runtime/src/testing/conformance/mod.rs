@@ -13,6 +13,7 @@
 //! | `modes` | readers beside readers and not beside a writer |
 //! | `permits` | so many holders at once and no more |
 //! | `keys` | keys: which are one lock, which are two, which are none |
+//! | `leading` | leader election: one leads at a time, everybody sees who, and the next one follows |
 //! | `inspecting` | what the store shows: holders, waiters, records, changes |
 //! | `contract` | [`Store`] and [`Session`](crate::contract::Session) asked directly: every call repeated, late, or in vain |
 //!
@@ -75,6 +76,7 @@ mod fixture;
 mod holding;
 mod inspecting;
 mod keys;
+mod leading;
 mod modes;
 mod permits;
 mod polling;
@@ -160,6 +162,7 @@ fn all() -> Vec<Case> {
         several::cases(),
         together::cases(),
         circles::cases(),
+        leading::cases(),
         inspecting::cases(),
         contract::cases(),
         sessions::cases(),

@@ -3,7 +3,7 @@
 #![deny(warnings, missing_docs, rust_2018_idioms, unused, unreachable_pub, single_use_lifetimes)]
 #![forbid(unsafe_code, unreachable_code, unused_variables, unused_mut, unused_parens, unused_braces)]
 
-use distributed_locks::{Error, distributed_lock};
+use distributed_locks::{Error, distributed_lock, leader};
 use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
@@ -20,6 +20,14 @@ impl Service {
         self.shard += count;
         std::future::ready(()).await;
         Ok(held.fence().to_u64())
+    }
+
+    #[leader(key = "/a/{self.shard}/{job}", value = job, ttl = 10, client = &self.locks, leadership = term)]
+    async fn lead(&mut self, job: &str, mut count: u32, list: Vec<u32>) -> Result<u64, Error> {
+        count += u32::try_from(list.len()).unwrap_or(1);
+        self.shard += count;
+        std::future::ready(()).await;
+        Ok(term.fence().to_u64())
     }
 
     #[distributed_lock(key = "/b/<id>", hold_at_most = 5, or = None)]
@@ -55,6 +63,16 @@ fn boxed(job: String) -> Pin<Box<dyn Future<Output = Result<usize, Error>> + Sen
     Box::pin(async move { Ok(job.len()) })
 }
 
+#[leader(key = "/l/{a}", or = None)]
+async fn leads((a, b): (u32, u32), _ignored: u8) -> Option<u32> {
+    Some(b)
+}
+
+#[leader(key = "/m", or = std::process::exit(1))]
+async fn leads_for_ever() -> ! {
+    std::future::pending().await
+}
+
 #[distributed_lock(key = "/h", or = std::process::exit(1))]
 async fn endless() -> ! {
     std::future::pending().await
@@ -63,6 +81,9 @@ async fn endless() -> ! {
 fn main() {
     let mut service = Service { shard: 1, locks: distributed_locks::Locks::connect("memory:").unwrap() };
     drop(service.run("x", 1));
+    drop(service.lead("x", 1, vec![2]));
+    drop(leads((1, 2), 3));
+    drop(leads_for_ever());
     drop(service.only_in_the_key(1));
     drop(service.once());
     drop(patterns((1, 2), true, 3));
