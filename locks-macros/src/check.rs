@@ -55,8 +55,8 @@ pub(crate) struct Leads {
 /// All errors: those in `errors`, and those found here.
 pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) -> syn::Result<Locked> {
     let mode = mode::check(args.mode, args.permits, &mut errors);
-    let least_name = args.hold_at_least.as_ref().map(|argument| argument.name.clone());
-    let most_name = args.hold_at_most.as_ref().map(|argument| argument.name.clone());
+    let name_of = |argument: &Argument<Expr>| argument.name.clone();
+    let (least_name, most_name) = (args.hold_at_least.as_ref().map(name_of), args.hold_at_most.as_ref().map(name_of));
     let ttl = duration::check(args.ttl, Zero::Refused, &mut errors);
     let wait = duration::check(args.wait, Zero::Allowed, &mut errors);
     let hold_at_least = duration::check(args.hold_at_least, Zero::Refused, &mut errors);
@@ -66,13 +66,9 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
     let name = args.name.map(|argument| check_name(argument.value, &mut errors));
     let facade = facade::path(args.facade, &mut errors);
     let Some(mut function) = function else {
-        key::check(args.key, args.keys, None, &mut errors);
-        errors.finish()?;
-        return Err(syn::Error::new(Span::call_site(), "expected a function"));
+        return Err(without_function(args.key, args.keys, errors));
     };
-    if !args.key_attempted {
-        errors.at_span(Span::call_site(), missing_key(args.attribute));
-    }
+    check_named(args.attribute, args.key_attempted, &mut errors);
     check_kind(&function, args.attribute, &mut errors);
     check_output(&function, args.or.as_ref(), &mut errors);
     let continues = check_on_lost(&function, args.on_lost, most_name, &mut errors);
@@ -85,14 +81,15 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
     let (client, or) = (args.client.map(|argument| code(argument.value)), args.or.map(|argument| code(argument.value)));
     let [ttl, wait, hold_at_least, hold_at_most] =
         [ttl, wait, hold_at_least, hold_at_most].map(|length| Some(length?.map(code)));
-    let resolved = |count: Count| count.map(|expression| scope.resolved(expression, None));
+    let resolved = |count: Count| count.map(|code| scope.resolved(code, None));
     let max_waiting = max_waiting.map(resolved);
     let mode = if let Mode::Permits(permits) = mode { Mode::Permits(resolved(permits)) } else { mode };
     // Without a key there was an error above.
-    let keys = keys.unwrap_or(Keys::One(Key::Expression(TokenStream::new())));
+    let keys = keys.unwrap_or(Keys::NONE);
     let lengths = [&ttl, &wait, &hold_at_least, &hold_at_most].into_iter().flatten().map(Length::code);
+    let counts = [mode.permits(), max_waiting.as_ref()].into_iter().flatten();
     let before = lengths
-        .chain([mode.permits(), max_waiting.as_ref()].into_iter().flatten().filter_map(Count::code).cloned())
+        .chain(counts.filter_map(Count::code).cloned())
         .chain(keys.iter().map(Key::code))
         .chain(client.clone())
         .collect();
@@ -145,6 +142,17 @@ fn check_leads(
 ) -> Option<Leads> {
     let value = value.map(|argument| key::check_value(argument, scope, errors));
     (attribute == Kind::Leader).then_some(Leads { value })
+}
+
+fn without_function(key: Option<Argument<Expr>>, keys: Option<Argument<Expr>>, mut errors: Errors) -> syn::Error {
+    key::check(key, keys, None, &mut errors);
+    errors.finish().err().unwrap_or_else(|| syn::Error::new(Span::call_site(), "expected a function"))
+}
+
+fn check_named(attribute: Kind, key_attempted: bool, errors: &mut Errors) {
+    if !key_attempted {
+        errors.at_span(Span::call_site(), missing_key(attribute));
+    }
 }
 
 fn missing_key(attribute: Kind) -> &'static str {

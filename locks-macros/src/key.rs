@@ -27,6 +27,9 @@ pub(crate) enum Keys {
 }
 
 impl Keys {
+    /// What there is beside an error.
+    pub(crate) const NONE: Self = Self::Several(Vec::new());
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Key> {
         match self {
             Self::One(key) => std::slice::from_ref(key).iter(),
