@@ -13,6 +13,7 @@ use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::target::TARGET;
 use crate::world::clock::Moment;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,6 +146,12 @@ impl OpenEntry {
             (found, _) => self.free_since = found.map(|found| (now, found)),
         }
         Ok(())
+    }
+
+    /// Duplicates of the open file that has the kernel's lock, if this entry holds it.
+    pub(super) fn descriptors(&mut self) -> Result<Vec<OwnedFd>, Error> {
+        let locked = self.lock.iter().filter(|_| self.held.as_ref().is_some_and(|held| !held.lapses));
+        locked.map(|(lock, _)| lock.duplicate()).collect()
     }
 
     /// Acquires the lock if it is free, and returns the fence; the same one again if it is ours already.
