@@ -11,6 +11,7 @@
 
 use super::family::{self, Process};
 use super::message::{Ending, FromGuard, Incoming, Moment, Outgoing, Settings, ToGuard, receive_files, split};
+use super::signals::Signals;
 use crate::exit::{self, Code};
 use crate::report;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
@@ -57,11 +58,7 @@ pub(super) fn guard(arguments: &[OsString]) -> Code {
 
 async fn run(settings: Settings, command: &[OsString], stdin: OwnedFd, socket: UnixStream) -> io::Result<()> {
     // What is meant for the command comes by the program; what is sent to everybody must not end this one.
-    let _swallowed = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate()]
-        .into_iter()
-        .chain([SignalKind::user_defined1(), SignalKind::user_defined2(), SignalKind::from_raw(Signal::TSTP.as_raw())])
-        .map(signal)
-        .collect::<io::Result<Vec<_>>>()?;
+    let _swallowed = Signals::listen()?;
     let mut ended = signal(SignalKind::child())?;
     family::adopt_orphans();
     let (mut incoming, mut outgoing) = split(socket)?;
