@@ -62,6 +62,12 @@ async fn run(settings: Settings, command: &[OsString], stdin: OwnedFd, socket: U
     let mut ended = signal(SignalKind::child())?;
     family::adopt_orphans();
     let (mut incoming, mut outgoing) = split(socket)?;
+    if settings.deadline.before(settings.margin).left().is_zero() {
+        // The program was stopped on the way here.
+        outgoing.send(&FromGuard::Lapsing).await;
+        outgoing.send(&FromGuard::Ended(Ending::NotStarted(exit::LOST.0))).await;
+        return Ok(());
+    }
     let leader = match start(&settings, command, stdin) {
         Ok(leader) => leader,
         Err(error) => {
