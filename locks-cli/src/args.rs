@@ -2,6 +2,7 @@
 
 use crate::exit::{self, Code};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use distributed_locks::Mode;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::time::Duration;
@@ -101,6 +102,16 @@ pub(crate) struct Lock {
     pub(crate) talk: Talk,
 }
 
+impl Lock {
+    pub(crate) fn mode(&self) -> Mode {
+        match self.permits {
+            Some(permits) => Mode::Permits(permits),
+            None if self.shared => Mode::Shared,
+            None => Mode::Exclusive,
+        }
+    }
+}
+
 /// What is said on stderr.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct Talk {
@@ -120,7 +131,7 @@ pub(crate) struct Supervision {
     /// What happens to the command when the lock is lost
     #[arg(long, value_name = "HOW", value_enum, default_value_t = OnLost::Term)]
     pub(crate) on_lost: OnLost,
-    /// How long the command has between TERM and KILL, after a loss or `--at-most` [default: a quarter of the TTL, at most 5s]
+    /// How long the command has between TERM and KILL, after a loss or `--at-most` [default: an eighth of the TTL, and 5s]
     #[arg(long, value_name = "DUR", value_parser = length)]
     pub(crate) grace: Option<Duration>,
 }

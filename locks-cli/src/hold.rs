@@ -4,7 +4,7 @@ use crate::args::Hold;
 use crate::exit::{self, Code};
 use crate::report::{Report, nothing};
 use crate::run::{Acquired, Asked, Signals, acquire, released};
-use crate::{client, look, report, text};
+use crate::{client, look, text};
 use distributed_locks::Guard;
 use rustix::fs::FileType;
 use rustix::process::Signal;
@@ -17,12 +17,9 @@ pub(crate) async fn hold(url: Option<String>, hold: Hold) -> Code {
         Ok(url) => url,
         Err(code) => return code,
     };
-    let mut signals = match Signals::listen() {
+    let mut signals = match Signals::listen_or_say() {
         Ok(signals) => signals,
-        Err(error) => {
-            report::note(&format!("cannot listen to signals: {error}"));
-            return exit::OS;
-        }
+        Err(code) => return code,
     };
     let report = Report::new(hold.lock.talk);
     let asked = Asked { lock: &hold.lock, url: &url, name: "locks hold".to_owned(), report };

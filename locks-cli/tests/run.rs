@@ -149,6 +149,20 @@ fn a_signal_while_running_goes_to_the_command() {
 }
 
 #[test]
+fn a_signal_in_the_instant_of_the_grant_is_not_lost() {
+    let place = Place::new();
+    for _ in 0..20 {
+        let mut hold = place.start(&["hold", "/a"]);
+        hold.line();
+        let mut run = place.start(&["run", "/a", "--", "sleep", "1000"]);
+        place.until_waiting("/a", 1);
+        hold.signal(Signal::TERM);
+        run.signal(Signal::TERM);
+        assert_eq!((hold.code(), run.code()), (0, 143));
+    }
+}
+
+#[test]
 fn what_nohup_ignores_stays_ignored() {
     let place = Place::new();
     let script = "trap '' HUP; exec $L run /a -- sh -c 'kill -HUP $$; kill -HUP $PPID; echo alive'";
@@ -177,9 +191,9 @@ impl Shell for std::process::Command {
 }
 
 /// Starts a run, lets `break_it` do something to it, and checks that nothing of its command was alive when the next one began.
-fn nothing_is_left_for_the_next(script: &str, break_it: impl Fn(&Place, &mut Running)) {
+fn nothing_is_left_for_the_next(ttl: &str, break_it: impl Fn(&Place, &mut Running)) {
     let place = Place::new();
-    let mut first = place.start(&["run", "/a", "-t", "1", "--", "sh", "-c", script]);
+    let mut first = place.start(&["run", "/a", "-t", ttl, "--", "sh", "-c", DEAF]);
     assert_eq!(first.line(), "up");
     let pids = [place.pid("first"), place.pid("second")];
     // Looks at the moment at which it begins.
@@ -199,13 +213,13 @@ const DEAF: &str = "trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ > $D/sec
 #[test]
 fn the_command_dies_with_a_program_that_is_killed() {
     for _ in 0..10 {
-        nothing_is_left_for_the_next(DEAF, |_, first| first.signal(Signal::KILL));
+        nothing_is_left_for_the_next("10", |_, first| first.signal(Signal::KILL));
     }
 }
 
 #[test]
 fn the_command_dies_with_a_program_that_is_stopped_past_the_deadline() {
-    nothing_is_left_for_the_next(DEAF, |place, first| {
+    nothing_is_left_for_the_next("1", |place, first| {
         first.signal(Signal::STOP);
         let (one, two) = (place.pid("first"), place.pid("second"));
         until("the command is killed", || !is_alive(one) && !is_alive(two));
@@ -216,7 +230,7 @@ fn the_command_dies_with_a_program_that_is_stopped_past_the_deadline() {
 
 #[test]
 fn the_command_dies_with_a_guard_that_is_killed() {
-    nothing_is_left_for_the_next(DEAF, |_, first| {
+    nothing_is_left_for_the_next("10", |_, first| {
         let pid = first.pid().as_raw_nonzero();
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
         let guard = rustix::process::Pid::from_raw(children.trim().parse().unwrap()).unwrap();
@@ -229,7 +243,7 @@ fn the_command_dies_with_a_guard_that_is_killed() {
 #[test]
 fn a_lock_that_is_lost_takes_the_command_with_it() {
     let place = Place::new();
-    let mut run = place.start(&["run", "/a", "-t", "1", "--", "sh", "-c", DEAF]);
+    let mut run = place.start(&["run", "/a", "--", "sh", "-c", DEAF]);
     assert_eq!(run.line(), "up");
     std::fs::remove_file(place.path("locks").join("%2Fa.lock")).unwrap();
     let (code, said) = run.end();

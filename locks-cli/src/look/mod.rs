@@ -84,7 +84,7 @@ pub(crate) async fn watch(url: Option<String>, watch: Watch) -> Code {
     code(
         async {
             let locks = connected(url)?;
-            let mut signals = listen()?;
+            let mut signals = Signals::listen_or_say()?;
             // The store may be away for a while, but not at first.
             let mut changes = locks.watch(&*watch.prefix).await.map_err(|error| failed(&error))?;
             for line in locks.list(&*watch.prefix).await.map_err(|error| failed(&error))? {
@@ -132,18 +132,11 @@ async fn watch_again(locks: &Locks, prefix: &str, signals: &mut Signals) -> Resu
     }
 }
 
-fn listen() -> Result<Signals, Code> {
-    Signals::listen().map_err(|error| {
-        report::note(&format!("cannot listen to signals: {error}"));
-        exit::OS
-    })
-}
-
 pub(crate) async fn wait(url: Option<String>, wait: Wait) -> Code {
     code(
         async {
             let locks = connected(url)?;
-            let mut signals = listen()?;
+            let mut signals = Signals::listen_or_say()?;
             let limit = async {
                 match wait.wait {
                     Some(limit) => tokio::time::sleep(limit).await,

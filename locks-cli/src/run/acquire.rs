@@ -5,7 +5,7 @@ use crate::args;
 use crate::exit::{self, Code};
 use crate::report::{Report, nothing};
 use crate::{client, report, text};
-use distributed_locks::{Error, ErrorKind, Guard, Locks, Mode};
+use distributed_locks::{Error, ErrorKind, Guard, Locks};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -34,19 +34,11 @@ impl Asked<'_> {
         std::iter::once(&self.lock.key).chain(&self.lock.more).map(String::as_str).collect()
     }
 
-    pub(crate) fn mode(&self) -> Mode {
-        match self.lock.permits {
-            Some(permits) => Mode::Permits(permits),
-            None if self.lock.shared => Mode::Shared,
-            None => Mode::Exclusive,
-        }
-    }
-
     async fn guard(&self, locks: &Locks) -> Result<Guard, Error> {
         let lock = if self.lock.more.is_empty() { locks.lock(&self.lock.key) } else { locks.lock_all(self.keys()) };
         let wait = if self.lock.no_wait { Some(Duration::ZERO) } else { self.lock.wait };
         let name = self.lock.name.clone().unwrap_or_else(|| self.name.clone());
-        let lock = lock.name(name).origin("locks").mode(self.mode()).wait(wait).ttl(self.lock.ttl);
+        let lock = lock.name(name).origin("locks").mode(self.lock.mode()).wait(wait).ttl(self.lock.ttl);
         // Not `--at-most`: the lock stays until the command has ended.
         lock.hold_at_least(self.lock.at_least).acquire().await
     }

@@ -11,6 +11,7 @@
 
 use super::family::{self, Process};
 use super::message::{Ending, FromGuard, Incoming, Moment, Outgoing, Settings, ToGuard, receive_files, split};
+use super::program::{LAUNCH, this_program};
 use super::signals::Signals;
 use crate::exit::{self, Code};
 use crate::report;
@@ -101,8 +102,8 @@ async fn next(incoming: &mut Incoming, is_orphaned: bool) -> Option<ToGuard> {
 fn start(settings: &Settings, command: &[OsString], stdin: OwnedFd) -> io::Result<Pid> {
     let own = std::process::id().to_string();
     let foreground = if settings.foreground { "1" } else { "0" };
-    let mut launched = Command::new(super::this_program()?);
-    launched.arg0("locks").args([super::LAUNCH, &own, foreground]).args(command).stdin(Stdio::from(stdin));
+    let mut launched = Command::new(this_program()?);
+    launched.arg0("locks").args([LAUNCH, &own, foreground]).args(command).stdin(Stdio::from(stdin));
     let child = launched.process_group(0).spawn()?;
     // It is waited for by number: its handle has no use.
     i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::InvalidData.into())
@@ -124,6 +125,7 @@ struct Guarded {
     joined: usize,
     /// When what the command has left behind in its group is killed.
     left_until: Option<Moment>,
+    kills: u32,
 }
 
 impl Guarded {
@@ -137,6 +139,7 @@ impl Guarded {
             is_orphaned: false,
             joined: 0,
             left_until: None,
+            kills: 0,
         }
     }
 
@@ -202,7 +205,9 @@ impl Guarded {
         if at.left().is_zero() || self.last_moment().left().is_zero() {
             let _ = kill_process_group(self.leader, Signal::KILL);
             family::kill(&left);
-            return Some(KILLING);
+            self.kills = self.kills.saturating_add(1);
+            // What cannot be killed, another user's or one that waits for a disk, is waited for.
+            return Some(KILLING * (self.kills / 100 + 1).min(100));
         }
         Some(at.left().min(ENDING))
     }

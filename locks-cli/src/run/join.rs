@@ -70,7 +70,7 @@ pub(super) struct Granted {
 /// Joins the run that this one is inside, if that holds all of its locks.
 pub(super) async fn join(asked: &Asked<'_>) -> Inside {
     let keys = asked.keys().into_iter().map(str::to_owned).collect();
-    let wanted = Wanted { url: asked.url.to_owned(), keys, is_shared: asked.mode() == Mode::Shared };
+    let wanted = Wanted { url: asked.url.to_owned(), keys, is_shared: asked.lock.mode() == Mode::Shared };
     // The innermost first.
     for name in outer().split(',').filter(|name| !name.is_empty()) {
         match tokio::time::timeout(ANSWERED, ask(name, &wanted)).await {

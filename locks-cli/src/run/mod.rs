@@ -17,30 +17,26 @@ mod guard;
 mod join;
 mod launch;
 mod message;
+mod program;
 mod signals;
 mod supervise;
 mod terminal;
 
 use crate::args::{Lead, OnLost, Run};
+use crate::client;
 use crate::exit::{self, Code};
 use crate::report::{Report, nothing};
-use crate::{client, report};
 pub(crate) use acquire::{Acquired, Asked, acquire, close, released};
 use join::Inside;
 pub(crate) use message::{Ending, Moment};
+pub(crate) use program::{GUARD, LAUNCH};
 use rustix::process::Signal;
 use serde_json::json;
 pub(crate) use signals::Signals;
 use std::ffi::OsString;
-use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use supervise::{Ended, Hold, supervise};
-
-/// The first arguments of the other two processes.
-pub(crate) const GUARD: &str = "guard-of-a-run";
-pub(crate) const LAUNCH: &str = "command-of-a-run";
 
 pub(crate) fn guard(arguments: &[OsString]) -> ExitCode {
     guard::guard(arguments).into()
@@ -48,12 +44,6 @@ pub(crate) fn guard(arguments: &[OsString]) -> ExitCode {
 
 pub(crate) fn launch(arguments: &[OsString]) -> ExitCode {
     launch::launch(arguments).into()
-}
-
-/// This very program, also if another version is in its place by now.
-fn this_program() -> io::Result<PathBuf> {
-    let running = PathBuf::from("/proc/self/exe");
-    if running.exists() { Ok(running) } else { std::env::current_exe() }
 }
 
 pub(crate) async fn run(url: Option<String>, run: Run) -> Code {
@@ -112,10 +102,7 @@ struct Process {
 impl Process {
     fn begin(url: Option<String>, run: &Run) -> Result<Self, Code> {
         let url = client::url(url)?;
-        let signals = Signals::listen().map_err(|error| {
-            report::note(&format!("cannot listen to signals: {error}"));
-            exit::OS
-        })?;
+        let signals = Signals::listen_or_say()?;
         Ok(Self { url, report: Report::new(run.lock.talk), signals })
     }
 

@@ -1,5 +1,7 @@
 //! The signals that this program passes on, or leaves the line for.
 
+use crate::exit::{self, Code};
+use crate::report;
 use rustix::process::Signal;
 use std::io;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
@@ -28,6 +30,14 @@ impl Signals {
             .map(|heard| Ok((heard, signal(SignalKind::from_raw(heard.as_raw()))?)))
             .collect::<io::Result<_>>()
             .map(Self)
+    }
+
+    /// As [`listen`](Self::listen), with the exit code of a system that refuses.
+    pub(crate) fn listen_or_say() -> Result<Self, Code> {
+        Self::listen().map_err(|error| {
+            report::note(&format!("cannot listen to signals: {error}"));
+            exit::OS
+        })
     }
 
     /// The next one. Dropping the future loses none.

@@ -4,13 +4,14 @@ use super::acquire::fence_of;
 use super::family;
 use super::join::{self, Door, Granted, Joined};
 use super::message::{Ending, FromGuard, Incoming, Moment, Outgoing, Settings, ToGuard, send_files, split};
+use super::program::{GUARD, this_program};
 use super::signals::{Signals, stop};
 use super::terminal::{self, Terminal};
 use crate::args::{OnLost, Run};
 use crate::exit;
 use crate::report::{Report, nothing};
 use crate::{client, report, text};
-use distributed_locks::{Guard, Mode};
+use distributed_locks::Guard;
 use rustix::process::{Pid, Signal, getpgrp};
 use serde_json::json;
 use std::io;
@@ -81,15 +82,9 @@ pub(super) struct Ended {
 /// Runs the command, and returns when nothing of it is left that must not outlive the lock.
 pub(super) async fn supervise(hold: &Hold, run: &Run, url: &str, report: Report, signals: &mut Signals) -> Ended {
     family::adopt_orphans();
-    let mode = match run.lock.permits {
-        Some(permits) => Mode::Permits(permits),
-        None if run.lock.shared => Mode::Shared,
-        None => Mode::Exclusive,
-    };
     let granted = hold.granted();
-    let door = Door::open(url, mode, granted.clone());
-    let grace = run.supervision.grace.unwrap_or_else(|| (granted.ttl / 4).min(Duration::from_secs(5)));
-    let at_loss = if run.supervision.on_lost == OnLost::Kill { Duration::ZERO } else { grace.min(granted.ttl / 4) };
+    let door = Door::open(url, run.lock.mode(), granted.clone());
+    let (grace, at_loss) = graces(run, granted.ttl);
     let terminal = Terminal::open();
     let has_terminal = terminal.as_ref().is_some_and(Terminal::is_ours) && terminal::is_wanted_at_once();
     let protects = run.supervision.on_lost != OnLost::Continue;
@@ -125,13 +120,24 @@ pub(super) async fn supervise(hold: &Hold, run: &Run, url: &str, report: Report,
     supervisor.run(hold, run, &door, (child, incoming), signals, beat).await
 }
 
+/// How long the command has between TERM and KILL, after `--at-most` and after a loss. After a loss it is bounded: TERM would come
+/// while one renewal may still fail and harm nobody.
+fn graces(run: &Run, ttl: Duration) -> (Duration, Duration) {
+    let given = run.supervision.grace;
+    let at_loss = match run.supervision.on_lost {
+        OnLost::Kill => Duration::ZERO,
+        _ => given.unwrap_or(ttl / 8).min(ttl / 4),
+    };
+    (given.unwrap_or(Duration::from_secs(5)), at_loss)
+}
+
 /// Starts the guard process, which starts the command.
 fn start(settings: &Settings, hold: &Hold, run: &Run, url: &str, door: &Door) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     let granted = hold.granted();
     let fence = granted.fences.iter().find(|(key, _)| *key == run.lock.key).map_or("", |(_, fence)| fence);
-    let mut guard = Command::new(super::this_program()?);
-    guard.arg0("locks").arg(super::GUARD).arg(serde_json::to_string(settings)?).args(&run.command);
+    let mut guard = Command::new(this_program()?);
+    guard.arg0("locks").arg(GUARD).arg(serde_json::to_string(settings)?).args(&run.command);
     guard.env(client::VARIABLE, url).env("LOCKS_KEY", &run.lock.key).env("LOCKS_FENCE", fence);
     guard.env("LOCKS_TTL", granted.ttl.as_secs_f64().to_string()).env(join::VARIABLE, door.variable());
     if run.lock.more.is_empty() {
@@ -289,6 +295,9 @@ impl Supervisor {
     }
 
     async fn let_in(&mut self, door: &Door, connection: tokio::net::UnixStream) {
+        if self.ended.is_lost || self.ended.is_over_limit {
+            return;
+        }
         if let Some(joined) = door.answer(connection).await {
             self.inside.push(joined);
             self.tell_joined().await;
