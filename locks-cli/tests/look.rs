@@ -89,8 +89,15 @@ fn watch_reports_what_happens() {
     });
     assert!(seen["event"] == "acquired" || seen["event"] == "held", "{seen}");
     assert_eq!((&seen["key"], &seen["holder"]["name"]), (&json!("/a"), &json!("x")));
-    let next = json(watch.line().as_bytes());
-    assert_eq!((&next["event"], &next["key"]), (&json!("released"), &json!("/a")));
+    // A store that is looked at may show the next hold in the place of a release.
+    loop {
+        let next = json(watch.line().as_bytes());
+        assert_eq!(next["key"], "/a", "{next}");
+        if next["event"] == "released" {
+            break;
+        }
+        assert_eq!(next["event"], "acquired", "{next}");
+    }
     watch.signal(Signal::TERM);
     assert_eq!(watch.code(), 143);
 }
