@@ -65,7 +65,7 @@ fn nothing_that_a_terminal_obeys_is_printed() {
     for command in [&["ls"][..], &["ls", "--json"], &["show", "/a"], &["run", "-n", "/a", "--", "true"]] {
         let output = place.output(command);
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert!(said.contains("[2J") && !said.contains(|c: char| c == '\u{1b}' || c == '\r'), "{command:?}: {said:?}");
+        assert!(said.contains("[2J") && !said.contains(['\u{1b}', '\r']), "{command:?}: {said:?}");
         assert!(command.contains(&"--json") || !said.contains('\u{202e}'), "{command:?}: {said:?}");
     }
 }

@@ -64,7 +64,7 @@ pub(super) struct Settings {
     pub(super) foreground: bool,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum ToGuard {
     /// The hold can be proved until then.
     Deadline(Moment),

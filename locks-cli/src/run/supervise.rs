@@ -71,6 +71,7 @@ impl Hold {
 }
 
 /// How it went.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Ended {
     pub(super) ending: Ending,
     pub(super) is_lost: bool,
