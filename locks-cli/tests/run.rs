@@ -5,7 +5,7 @@
 
 mod support;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use std::process::Stdio;
 use support::{Place, Running, ended, is_alive, lasting, until};
 
@@ -218,6 +218,28 @@ fn the_command_dies_with_a_program_that_is_killed() {
 }
 
 #[test]
+fn a_file_stays_locked_until_the_command_of_a_killed_program_is_dead() {
+    nothing_is_left_for_the_next("10", |place, first| {
+        let guard = guard_of(first);
+        // As if it got no processor.
+        kill_process(guard, Signal::STOP).unwrap();
+        first.signal(Signal::KILL);
+        // Its stderr is not read: the command has it, too.
+        until("the program is dead", || first.has_ended());
+        assert!(is_alive(place.pid("first")));
+        assert_eq!(place.code(&["run", "-n", "/a", "--", "true"]), 75);
+        kill_process(guard, Signal::CONT).unwrap();
+    });
+}
+
+/// The guard process of a run.
+fn guard_of(run: &Running) -> Pid {
+    let pid = run.pid().as_raw_nonzero();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    Pid::from_raw(children.trim().parse().unwrap()).unwrap()
+}
+
+#[test]
 fn the_command_dies_with_a_program_that_is_stopped_past_the_deadline() {
     nothing_is_left_for_the_next("1", |place, first| {
         first.signal(Signal::STOP);
@@ -231,10 +253,7 @@ fn the_command_dies_with_a_program_that_is_stopped_past_the_deadline() {
 #[test]
 fn the_command_dies_with_a_guard_that_is_killed() {
     nothing_is_left_for_the_next("10", |_, first| {
-        let pid = first.pid().as_raw_nonzero();
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-        let guard = rustix::process::Pid::from_raw(children.trim().parse().unwrap()).unwrap();
-        rustix::process::kill_process(guard, Signal::KILL).unwrap();
+        kill_process(guard_of(first), Signal::KILL).unwrap();
         let (code, said) = first.end();
         assert!(code == Some(137) && said.contains("guard process was killed"), "{code:?} {said}");
     });
@@ -302,7 +321,7 @@ fn a_daemon_that_the_command_leaves_does_not_keep_the_lock() {
     let left = place.pid("left");
     assert!(is_alive(left), "a daemon is meant to outlive the command");
     assert_eq!(place.code(&["run", "-n", "/a", "--", "true"]), 0);
-    rustix::process::kill_process(left, Signal::KILL).unwrap();
+    kill_process(left, Signal::KILL).unwrap();
 }
 
 #[test]
