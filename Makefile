@@ -35,6 +35,7 @@ lint: servers ## format, clippy, documentation, and each feature alone
 		cargo clippy --quiet --package distributed-locks --no-default-features --features $$feature \
 			-- -D warnings || exit 1; \
 	done
+	cargo clippy --quiet --package locks-cli --all-targets -- -D warnings
 
 deny: ## licences, sources and known vulnerabilities of all dependencies
 	@.ci/deny

@@ -78,6 +78,7 @@ pub mod store {
         Native, Orphans, Pem, Pending, Renewal, Scope, Session, Store, Tls, Uncovered, WhenBusy, boxed, poll,
     };
     pub use crate::values::defaults::Defaults;
+    pub use crate::values::duration::parse as parse_duration;
     pub use crate::values::mode::Ahead;
     pub use crate::values::mutex::Mutex;
     pub use crate::values::secret::{Credentials, Secret};

@@ -23,6 +23,10 @@ fn macros() -> Package {
     Package::read("locks-macros/src", &[])
 }
 
+fn program() -> Package {
+    Package::read("locks-cli/src", &[])
+}
+
 #[test]
 fn the_drawing_of_the_runtime_is_the_code() {
     let (package, drawing) = (runtime(), Drawing::read("rooms"));
@@ -43,16 +47,26 @@ fn the_drawing_of_the_macros_is_the_code() {
 }
 
 #[test]
+fn the_drawing_of_the_program_is_the_code() {
+    let package = program();
+    assert_none(&Drawing::read("program").differences(&package.rooms(), &package.between_rooms()));
+}
+
+#[test]
 fn no_two_rooms_use_each_other() {
-    let found = [runtime(), macros()].iter().flat_map(|package| circles(&package.between_rooms())).collect::<Vec<_>>();
+    let found = [runtime(), macros(), program()]
+        .iter()
+        .flat_map(|package| circles(&package.between_rooms()))
+        .collect::<Vec<_>>();
     assert_none(&found);
 }
 
 #[test]
 fn no_two_files_of_a_room_use_each_other() {
-    let package = runtime();
-    let found = package.rooms().iter().flat_map(|room| circles(&package.within_room(room))).collect::<Vec<_>>();
-    assert_none(&found);
+    for package in [runtime(), program()] {
+        let found = package.rooms().iter().flat_map(|room| circles(&package.within_room(room))).collect::<Vec<_>>();
+        assert_none(&found);
+    }
 }
 
 #[test]
@@ -101,7 +115,8 @@ fn the_stores_share_one_set_of_file_names() {
 #[test]
 fn files_and_functions_are_short() {
     let plain = |folder| Package::read(folder, &[]).files;
-    let files: Vec<_> = ["locks-macros/src", "locks-runtime/src", "src"].into_iter().flat_map(plain).collect();
+    let files: Vec<_> =
+        ["locks-cli/src", "locks-macros/src", "locks-runtime/src", "src"].into_iter().flat_map(plain).collect();
     assert_none(&lengths::too_long(&files));
 }
 
@@ -109,7 +124,13 @@ fn files_and_functions_are_short() {
 fn unsafe_code_is_forbidden_everywhere() {
     assert!(read("Cargo.toml").contains("[workspace.lints.rust]\n"));
     assert!(read("Cargo.toml").contains("\nunsafe_code = \"forbid\"\n"));
-    for manifest in ["Cargo.toml", "locks-macros/Cargo.toml", "locks-runtime/Cargo.toml", "examples/Cargo.toml"] {
+    for manifest in [
+        "Cargo.toml",
+        "locks-cli/Cargo.toml",
+        "locks-macros/Cargo.toml",
+        "locks-runtime/Cargo.toml",
+        "examples/Cargo.toml",
+    ] {
         assert!(read(manifest).contains("\n[lints]\nworkspace = true\n"), "{manifest} does not inherit the lints");
     }
 }

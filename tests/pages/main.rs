@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 /// Every page of the repository.
 fn pages() -> Vec<String> {
     let mut pages = Vec::new();
-    for directory in ["", "docs", "examples", "locks-macros", "locks-runtime"] {
+    for directory in ["", "docs", "examples", "locks-cli", "locks-macros", "locks-runtime"] {
         for entry in std::fs::read_dir(root().join(directory)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             if name.ends_with(".md") {
@@ -80,7 +80,7 @@ fn a_link_that_leads_nowhere_is_found() {
 #[test]
 fn the_readme_fits_on_a_screen_or_three() {
     let lines = std::fs::read_to_string(root().join("README.md")).unwrap().lines().count();
-    assert!(lines <= 150, "{lines} lines");
+    assert!(lines <= 165, "{lines} lines");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a user has of a hold.
 
-#[cfg(feature = "etcd")]
+#[cfg(any(unix, feature = "etcd"))]
 use crate::contract::NativeKind;
 use crate::engine::acquire::{Acquired, Position};
 use crate::engine::context::{self, Outer};
@@ -13,7 +13,10 @@ use crate::values::key::Key;
 use crate::world::panic::with_contained_wakers;
 use crate::world::runtime::note_thread;
 use std::fmt;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A lock that is held.
 ///
@@ -136,6 +139,54 @@ impl Guard {
     /// ```
     pub fn check(&self) -> Result<(), Error> {
         self.hold.check()
+    }
+
+    /// For how long the hold can still be proved if no renewal succeeds any more: what work that cannot be stopped at once has
+    /// to end in. Renewals move it back to nearly [`ttl`](Guard::ttl); zero once the hold is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// use std::time::Duration;
+    ///
+    /// let locks = distributed_locks::Locks::connect("memory:time_left")?;
+    /// let guard = locks.lock("/export").ttl(Duration::from_secs(10)).acquire().await?;
+    /// assert!(guard.time_left() > Duration::from_secs(5) && guard.time_left() < guard.ttl());
+    /// locks.close().await;
+    /// assert_eq!(guard.time_left(), Duration::ZERO);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn time_left(&self) -> Duration {
+        self.hold.time_left()
+    }
+
+    /// How long the lock outlives this process if it dies, as the store granted it: not less than was asked for.
+    #[must_use]
+    pub fn ttl(&self) -> Duration {
+        self.hold.ttl()
+    }
+
+    /// Duplicates of the open files whose kernel locks are this hold, in a `file:` store: as long as another process has one of
+    /// them open, nobody else acquires the lock, even if this process is killed. A release frees the lock all the same. Such a
+    /// hold is never handed off inside the process. On other stores there are none.
+    ///
+    /// # Errors
+    ///
+    /// `Lost` if the hold is over.
+    #[cfg(unix)]
+    pub fn descriptors(&self) -> Result<Vec<OwnedFd>, Error> {
+        let NativeKind::Descriptors(files) = self.hold.bind()?.0 else { return Ok(Vec::new()) };
+        let duplicates: std::io::Result<_> = files.iter().map(OwnedFd::try_clone).collect();
+        duplicates.map_err(|error| {
+            Error::unavailable("the lock's file cannot be duplicated; raise `ulimit -n`")
+                .with_source(error)
+                .with_key(self.key())
+        })
     }
 
     /// Returns when the hold is over before it was released, with an error that says why: `Lost`, `LimitPassed` after

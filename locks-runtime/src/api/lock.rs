@@ -179,6 +179,12 @@ impl Lock {
         self
     }
 
+    /// Where the lock is asked for, in the holder record. Default: file and line of the call that began to describe it.
+    pub fn origin(mut self, origin: impl Into<Cow<'static, str>>) -> Self {
+        self.caller.origin = origin.into();
+        self
+    }
+
     /// Acquires the lock.
     ///
     /// Two guards of one key in one task wait for each other: only inside [`run`](Lock::run) and locked functions is a

@@ -30,7 +30,7 @@ pub(crate) use endpoint::request_timeout;
 pub use entry::{Entered, Entry, Grant, WhenBusy};
 pub use ledger::{Ledger, Orphans};
 pub use line::{Change, Line, Listed, Scope};
-#[cfg(feature = "etcd")]
+#[cfg(any(unix, feature = "etcd"))]
 pub(crate) use native::Kind as NativeKind;
 pub use native::Native;
 pub use pending::Pending;

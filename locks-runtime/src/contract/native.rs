@@ -11,6 +11,9 @@ pub struct Native(pub(crate) Kind);
 pub(crate) enum Kind {
     #[default]
     None,
+    /// Open files whose locks are the entry's: whoever has one of them open keeps that lock.
+    #[cfg(unix)]
+    Descriptors(std::sync::Arc<Vec<std::os::fd::OwnedFd>>),
     /// Makes clients of the same etcd.
     #[cfg(feature = "etcd")]
     EtcdClient(EtcdClient),
@@ -28,6 +31,12 @@ impl Native {
     #[must_use]
     pub fn none() -> Self {
         Self::default()
+    }
+
+    /// Open files whose locks are the entry's.
+    #[cfg(unix)]
+    pub(crate) fn descriptors(files: Vec<std::os::fd::OwnedFd>) -> Self {
+        Self(Kind::Descriptors(std::sync::Arc::new(files)))
     }
 }
 

@@ -8,6 +8,7 @@ use crate::values::mutex::Mutex;
 use crate::world::clock::{AtomicMoment, Moment};
 use crate::world::panic::contain;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a session and a hold share of the entry that the hold is about.
 #[derive(Debug)]
@@ -41,6 +42,11 @@ impl HeldEntry {
         }
         let cause = self.uncovered.lock().clone();
         cause.map(|cause| self.end(EndReason::NotRenewed(cause)))
+    }
+
+    /// How long until the entry's own deadline, if it has one.
+    pub(crate) fn time_left(&self, now: Moment) -> Duration {
+        self.deadline.load().since(now)
     }
 
     /// Ends the hold; returns the reason that stands.

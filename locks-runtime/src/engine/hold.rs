@@ -7,7 +7,7 @@ use super::owned::OwnedEntry;
 use super::request::{PositionId, Request};
 use super::schedule;
 use super::session::ActiveSession;
-#[cfg(feature = "etcd")]
+#[cfg(any(unix, feature = "etcd"))]
 use crate::contract::Native;
 use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
@@ -171,7 +171,7 @@ impl Hold {
     /// # Errors
     ///
     /// `Lost` if it was released.
-    #[cfg(feature = "etcd")]
+    #[cfg(any(unix, feature = "etcd"))]
     pub(crate) fn bind(&self) -> Result<Native, Error> {
         // Sequentially consistent with `begin_release`: one of the two sees the other.
         self.bound.store(true, Ordering::SeqCst);
@@ -198,6 +198,21 @@ impl Hold {
             return Some(self.held.end(EndReason::LimitPassed));
         }
         self.session.loss_at(now).map(|reason| self.held.end(reason))
+    }
+
+    /// For how long it can still be proved if no renewal succeeds any more. Looks at the clock anew.
+    pub(crate) fn time_left(&self) -> Duration {
+        let now = self.world().now();
+        if self.loss_at(now).is_some() {
+            return Duration::ZERO;
+        }
+        let until = self.until.map_or(Duration::MAX, |until| until.since(now));
+        self.session.time_left().min(self.held.time_left(now)).min(until)
+    }
+
+    /// What its session's TTL is, which may be longer than what was asked for.
+    pub(crate) fn ttl(&self) -> Duration {
+        self.session.session.ttl()
     }
 
     /// As [`loss`](Hold::loss), for `?`.

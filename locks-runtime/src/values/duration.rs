@@ -5,7 +5,7 @@ use std::time::Duration;
 /// No lock is asked for longer than this, a year as `"1year"` has it: a longer one is a mistake.
 pub(crate) const LONGEST: Duration = Duration::from_secs(31_557_600);
 
-/// Reads `10s`, `1m30s`, `250ms`, or a whole number of seconds.
+/// Reads a duration as the attribute and the URLs do: `10s`, `1m30s`, `250ms`, or a whole number of seconds.
 ///
 /// What means something else to most people is refused: `M`, which is a month, and a number that is likely in
 /// milliseconds. The attribute has the same rules.
@@ -13,7 +13,7 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(31_557_600);
 /// # Errors
 ///
 /// A sentence that says what is wrong, for a message that names the argument.
-pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+pub fn parse(text: &str) -> Result<Duration, String> {
     let shown = text.escape_debug();
     if let Ok(seconds) = text.parse() {
         let length = Duration::from_secs(seconds);

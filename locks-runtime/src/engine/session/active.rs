@@ -160,7 +160,7 @@ impl ActiveSession {
     }
 
     /// How long until the deadline.
-    pub(super) fn time_left(&self) -> Duration {
+    pub(crate) fn time_left(&self) -> Duration {
         self.deadline.load().since(self.world.now())
     }
 

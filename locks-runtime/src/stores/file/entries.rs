@@ -9,6 +9,7 @@ use super::shared::Shared;
 use crate::contract::{Entry, Grant};
 use crate::values::error::Error;
 use crate::world::clock::Moment;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,6 +135,15 @@ impl OpenEntry {
             self.leave_lines();
         }
         tried
+    }
+
+    /// Duplicates of the open files by which this entry holds its locks.
+    pub(super) fn descriptors(&mut self) -> Result<Vec<OwnedFd>, Error> {
+        let mut all = Vec::new();
+        for lock in self.locks() {
+            all.extend(lock.descriptors()?);
+        }
+        Ok(all)
     }
 
     /// What was granted, if it holds.

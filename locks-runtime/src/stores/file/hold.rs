@@ -9,6 +9,7 @@ use crate::values::error::Error;
 use crate::values::key::Key;
 use crate::values::target::TARGET;
 use crate::world::clock::Moment;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,15 @@ impl Hold {
     ) -> Self {
         let (store, key) = (Arc::clone(store), key.clone());
         Self { store, key, fence, lock, opened, ticket, extension: None, is_extension_written: false, lapses: false }
+    }
+
+    /// Duplicates of the open files that have the kernel's locks: the lock's, and of a reader or a permit its place's.
+    pub(super) fn descriptors(&self) -> Result<Vec<OwnedFd>, Error> {
+        if self.lapses {
+            return Ok(Vec::new());
+        }
+        let place = self.ticket.iter().map(Ticket::duplicate);
+        std::iter::once(self.lock.duplicate()).chain(place).collect()
     }
 
     /// Writes down that the lock stays taken for `least`, whatever happens to this process.

@@ -15,6 +15,7 @@ use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::target::TARGET;
 use crate::world::clock::Moment;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +74,11 @@ pub(super) enum Pause {
 }
 
 impl OpenLock {
+    /// Duplicates of the open files by which it is held, if it is.
+    pub(super) fn descriptors(&self) -> Result<Vec<OwnedFd>, Error> {
+        self.held.as_ref().map_or_else(|| Ok(Vec::new()), Hold::descriptors)
+    }
+
     /// A lock that was asked for nothing yet.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -133,6 +134,14 @@ impl LockFile {
     /// Locks the file, unless another process has.
     pub(super) fn try_lock(&self) -> Result<bool, Error> {
         self.was_locked(self.file.try_lock())
+    }
+
+    /// Another descriptor of the same open file, which keeps the kernel's lock as this one does.
+    pub(super) fn duplicate(&self) -> Result<OwnedFd, Error> {
+        self.file
+            .try_clone()
+            .map(OwnedFd::from)
+            .map_err(|error| refused("duplicate the descriptor of", &self.path, error))
     }
 
     /// Shares the lock, unless another process has it alone.

@@ -131,8 +131,8 @@ impl AsyncSession for FileSession {
         Ok(())
     }
 
-    fn native(&self, _: &Entry) -> Native {
-        Native::none()
+    fn native(&self, entry: &Entry) -> Native {
+        self.at(entry, OpenEntry::descriptors).map_or_else(|_| Native::none(), Native::descriptors)
     }
 }
 

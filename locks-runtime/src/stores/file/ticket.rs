@@ -8,6 +8,7 @@ use super::shared::Shared;
 use super::timeline::Extension;
 use crate::values::error::Error;
 use crate::values::holder::Holder;
+use std::os::fd::OwnedFd;
 
 /// How often in a row the line may change under one that joins it.
 const TRIES: u32 = 1000;
@@ -23,6 +24,11 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
+    /// Another descriptor of the same open file.
+    pub(super) fn duplicate(&self) -> Result<OwnedFd, Error> {
+        self.file.duplicate()
+    }
+
     /// Takes the last place in the line; returns those in front of a reader or a permit, too.
     pub(super) fn join(store: &Shared, line: &Line, wanted: Wanted) -> Result<(Self, Vec<Place>), Error> {
         for _ in 0..TRIES {

@@ -1,0 +1,156 @@
+//! `run` and `lead`: a command while a lock is held.
+//!
+//! Three processes, so that nothing of the command is left when the lock is free:
+//!
+//! ```text
+//! locks run KEY -- COMMAND     acquires, renews, passes signals on, releases      (supervise)
+//! └─ the guard process         kills the command in time, whatever becomes of it  (guard)
+//!    └─ COMMAND                in a process group of its own                      (launch)
+//! ```
+//!
+//! Each of the first two adopts what is orphaned below it (Linux). If `locks` is killed, the guard kills all of the command and
+//! then ends; if the guard is killed, the kernel kills the command, and `locks` what is left.
+
+mod acquire;
+mod family;
+mod guard;
+mod join;
+mod launch;
+mod message;
+mod program;
+mod signals;
+mod supervise;
+mod terminal;
+
+use crate::args::{Lead, OnLost, Run};
+use crate::client;
+use crate::exit::{self, Code};
+use crate::report::{Report, nothing};
+pub(crate) use acquire::{Acquired, Asked, acquire, close, released};
+use join::Inside;
+pub(crate) use message::{Ending, Moment};
+pub(crate) use program::{GUARD, LAUNCH};
+use rustix::process::Signal;
+use serde_json::json;
+pub(crate) use signals::Signals;
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+use supervise::{Ended, Hold, supervise};
+
+pub(crate) fn guard(arguments: &[OsString]) -> ExitCode {
+    guard::guard(arguments).into()
+}
+
+pub(crate) fn launch(arguments: &[OsString]) -> ExitCode {
+    launch::launch(arguments).into()
+}
+
+pub(crate) async fn run(url: Option<String>, run: Run) -> Code {
+    match Process::begin(url, &run) {
+        Ok(mut process) => match process.once(&run).await {
+            Turn::Over(code) | Turn::Lost(code) | Turn::Signalled(_, code) | Turn::Ended(code) => code,
+        },
+        Err(code) => code,
+    }
+}
+
+pub(crate) async fn lead(url: Option<String>, lead: Lead) -> Code {
+    const LONGEST: Duration = Duration::from_secs(10);
+    let mut process = match Process::begin(url, &lead.run) {
+        Ok(process) => process,
+        Err(code) => return code,
+    };
+    let mut pause = Duration::from_millis(200);
+    loop {
+        match process.once(&lead.run).await {
+            Turn::Signalled(Signal::TERM, _) => return exit::signalled(Signal::TERM.as_raw()),
+            Turn::Signalled(_, code) => return code,
+            Turn::Lost(_) => pause = Duration::from_millis(200),
+            Turn::Ended(_) if lead.restart => {}
+            Turn::Over(exit::UNAVAILABLE) => {}
+            Turn::Over(code) | Turn::Ended(code) => return code,
+        }
+        // A command that ends at once, or a store that is away, does not keep a processor busy.
+        tokio::select! {
+            biased;
+            signal = process.signals.ending() => return exit::signalled(signal.as_raw()),
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(LONGEST);
+    }
+}
+
+/// How one turn of a run ended.
+enum Turn {
+    /// The command did not begin.
+    Over(Code),
+    /// It was stopped, for the lock was lost.
+    Lost(Code),
+    /// A signal came that asked to end.
+    Signalled(Signal, Code),
+    Ended(Code),
+}
+
+/// What all turns of one call have in common.
+struct Process {
+    url: String,
+    report: Report,
+    signals: Signals,
+}
+
+impl Process {
+    fn begin(url: Option<String>, run: &Run) -> Result<Self, Code> {
+        let url = client::url(url)?;
+        let signals = Signals::listen_or_say()?;
+        Ok(Self { url, report: Report::new(run.lock.talk), signals })
+    }
+
+    /// Acquires the lock and runs the command.
+    async fn once(&mut self, run: &Run) -> Turn {
+        let report = self.report;
+        let name = run.command.first().and_then(|program| std::path::Path::new(program).file_name());
+        let name = name.map_or_else(|| "locks run".into(), |name| name.to_string_lossy().into_owned());
+        let asked = Asked { lock: &run.lock, url: &self.url, name, report };
+        match join::join(&asked).await {
+            Inside::Joined(joined) => {
+                report.detail("joined", "joined the run that this one is inside", &nothing());
+                let ended = supervise(&Hold::Joined(joined), run, &self.url, report, &mut self.signals).await;
+                return self.turn(run, ended);
+            }
+            Inside::Deadlock => return Turn::Over(asked.refused_as_deadlock()),
+            Inside::Not => {}
+        }
+        let (locks, guard) = match acquire(&asked, &mut self.signals).await {
+            Acquired::Held(locks, guard) => (locks, guard),
+            Acquired::Not(code) => return Turn::Over(code),
+            Acquired::Signalled(signal) => return Turn::Signalled(signal, exit::signalled(signal.as_raw())),
+        };
+        let hold = Hold::Own(guard);
+        let ended = supervise(&hold, run, &self.url, report, &mut self.signals).await;
+        if let Hold::Own(guard) = hold {
+            released(locks, guard, ended.is_lost, report).await;
+        }
+        self.turn(run, ended)
+    }
+
+    fn turn(&self, run: &Run, ended: Ended) -> Turn {
+        let own = match ended.ending {
+            Ending::Exited(code) => Code(u8::try_from(code & 0xff).unwrap_or(u8::MAX)),
+            Ending::Killed(signal) => exit::signalled(signal),
+            Ending::NotStarted(code) => Code(code),
+        };
+        let fields = json!({ "code": own.0, "lost": ended.is_lost, "limit": ended.is_over_limit });
+        self.report.detail("ended", &format!("the command ended with {}", own.0), &fields);
+        if ended.is_lost && run.supervision.on_lost != OnLost::Continue {
+            return Turn::Lost(exit::LOST);
+        }
+        if ended.is_over_limit {
+            return Turn::Ended(exit::LIMIT);
+        }
+        match ended.asked_to_end {
+            Some(signal) => Turn::Signalled(signal, own),
+            None => Turn::Ended(own),
+        }
+    }
+}
