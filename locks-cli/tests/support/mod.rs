@@ -33,7 +33,9 @@ impl Place {
 
     /// `locks ARG…`, with a variable D for the place's directory.
     pub(crate) fn locks(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_locks"));
+        // Whoever started the tests may ignore signals, and what is ignored stays ignored: `nohup`, a job in the background.
+        let mut command = Command::new("env");
+        command.args(["--default-signal", env!("CARGO_BIN_EXE_locks")]);
         command.args(arguments).env("LOCKS_URL", self.url()).env_remove("LOCKS_RUN");
         command.env("D", self.directory.path()).env("L", env!("CARGO_BIN_EXE_locks"));
         command
