@@ -1,5 +1,7 @@
 //! `#[leader]`: a function that runs while this process leads.
 
+#![expect(clippy::disallowed_methods, reason = "callers of one process are tasks")]
+
 use crate::store;
 use distributed_locks::{Error, ErrorKind, Locks, leader};
 use std::fmt::Display;

@@ -1,5 +1,7 @@
 //! Options reach the runtime, which has its own tests of their effects.
 
+#![expect(clippy::disallowed_methods, reason = "callers of one process are tasks")]
+
 use crate::store;
 use distributed_locks::{Error, ErrorKind, distributed_lock};
 use std::time::Duration;
