@@ -33,8 +33,9 @@ impl Session {
         let name = ptsname(&master, Vec::new()).unwrap();
         let slave = OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap();
         let given = place.locks(&[]);
-        let mut shell = Command::new("setsid");
-        shell.args(["--ctty", "--wait", "bash", "--norc", "--noprofile", "-i"]);
+        // Whoever started the tests may ignore signals, and what is ignored stays ignored.
+        let mut shell = Command::new("env");
+        shell.args(["--default-signal", "setsid", "--ctty", "--wait", "bash", "--norc", "--noprofile", "-i"]);
         shell.envs(given.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PS1", "ready> ");
         let stdio = || Stdio::from(slave.try_clone().unwrap());
         let shell = shell.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().unwrap();
