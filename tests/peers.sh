@@ -57,7 +57,7 @@ make_once() {
 }
 
 build_go() {
-    (cd go && GOFLAGS= CGO_ENABLED=0 go build -mod=readonly -buildvcs=false -trimpath -ldflags '-s -w' -o "$1/" . ./etcdctl)
+    (cd go && GOFLAGS= CGO_ENABLED=0 go build -mod=readonly -buildvcs=false -trimpath -ldflags '-s -w' -o "$1/" . ./etcdctl ./bench)
 }
 
 # build_java NAME SOURCES TO
@@ -77,7 +77,7 @@ java_driver() {
 }
 
 if has_go 1.26; then
-    driver go 'go/go.mod go/go.sum go/main.go go/etcdctl.go go/etcdctl/main.go' build_go
+    driver go 'go/go.mod go/go.sum go/main.go go/etcdctl.go go/etcdctl/main.go go/bench/main.go' build_go
 else
     absent+=('go, etcdctl (need Go 1.26)')
 fi

@@ -82,8 +82,7 @@ pub(crate) fn check(args: Args, function: Option<Function>, mut errors: Errors) 
     let [ttl, wait, hold_at_least, hold_at_most] =
         [ttl, wait, hold_at_least, hold_at_most].map(|length| Some(length?.map(code)));
     let resolved = |count: Count| count.map(|code| scope.resolved(code, None));
-    let max_waiting = max_waiting.map(resolved);
-    let mode = if let Mode::Permits(permits) = mode { Mode::Permits(resolved(permits)) } else { mode };
+    let (mode, max_waiting) = (mode.map_permits(resolved), max_waiting.map(resolved));
     // Without a key there was an error above.
     let keys = keys.unwrap_or(Keys::NONE);
     let lengths = [&ttl, &wait, &hold_at_least, &hold_at_most].into_iter().flatten().map(Length::code);

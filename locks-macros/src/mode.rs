@@ -14,6 +14,11 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    /// With what `change` makes of the number of permits.
+    pub(crate) fn map_permits(self, change: impl FnOnce(Count) -> Count) -> Self {
+        if let Self::Permits(count) = self { Self::Permits(change(count)) } else { self }
+    }
+
     /// The number of permits, if that is what it is.
     pub(crate) fn permits(&self) -> Option<&Count> {
         if let Self::Permits(count) = self { Some(count) } else { None }
