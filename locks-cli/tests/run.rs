@@ -223,6 +223,8 @@ fn a_file_stays_locked_until_the_command_of_a_killed_program_is_dead() {
         let guard = guard_of(first);
         // As if it got no processor.
         kill_process(guard, Signal::STOP).unwrap();
+        let status = || std::fs::read_to_string(format!("/proc/{}/status", guard.as_raw_nonzero())).unwrap();
+        until("the guard is stopped", || status().contains("State:\tT"));
         first.signal(Signal::KILL);
         // Its stderr is not read: the command has it, too.
         until("the program is dead", || first.has_ended());
