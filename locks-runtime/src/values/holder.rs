@@ -43,13 +43,13 @@ pub struct Holder {
     #[serde(deserialize_with = "lenient")]
     pub mode: Cow<'static, str>,
     /// Of a `permit`: how many there are at the same time, as far as this holder knows; 0 otherwise.
-    #[serde(skip_serializing_if = "is_zero", deserialize_with = "lenient")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "lenient")]
     pub permits: u32,
     /// When the lock was asked for, by the holder's own wall clock, in milliseconds since 1970.
     #[serde(rename = "at", deserialize_with = "lenient")]
     pub requested_at_ms: u64,
     /// Tells this request from every other of the same [`instance`](Holder::instance).
-    #[serde(skip_serializing_if = "is_none", deserialize_with = "lenient")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "lenient")]
     pub id: u64,
     /// The holds that the request is made under, of the same instance, if it waits without a limit: they are not released before
     /// it has had its turn.
@@ -111,15 +111,8 @@ where
 }
 
 /// What most records do not have is not written.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-/// As [`is_zero`], of a number that is 0 where there is none.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_none(id: &u64) -> bool {
-    *id == 0
+fn is_default<T: Default + PartialEq>(field: &T) -> bool {
+    *field == T::default()
 }
 
 impl Holder {

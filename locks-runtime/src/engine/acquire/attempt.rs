@@ -145,9 +145,7 @@ impl Attempt {
         }
         withdrawn_later(cause.as_ref())
     }
-}
 
-impl Attempt {
     /// Who else holds one of its locks, if the store answers soon.
     pub(super) async fn other_holder(&self) -> Option<Holder> {
         for key in self.request.keys() {

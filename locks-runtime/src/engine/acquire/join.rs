@@ -92,7 +92,8 @@ impl Attempt {
         let Some(outer) = context::overlapping(&self.engine, &self.request) else { return Ok(()) };
         let (holder, held) = (&self.request.holder, outer.hold.key().shown());
         let text = format!(
-            "waiting in {} ({}) for several locks would never end: it runs inside a body that has one of them, {held}, and not all;              take all of them outside, at one moment",
+            "waiting in {} ({}) for several locks would never end: it runs inside a body that has one of them, {held}, and not all; \
+             take all of them outside, at one moment",
             holder.name, holder.origin
         );
         Err(Error::new(ErrorKind::Deadlock, text))

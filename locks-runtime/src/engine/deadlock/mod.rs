@@ -51,7 +51,8 @@ pub(crate) fn found(engine: &Arc<Engine>, request: &Arc<Request>, seen: Seen) ->
     Box::pin(look_again_and_again(Arc::clone(engine), Arc::clone(request), seen))
 }
 
-type Found = Pin<Box<dyn Future<Output = Error> + Send>>;
+/// The error of a request that can never get its turn.
+pub(crate) type Found = Pin<Box<dyn Future<Output = Error> + Send>>;
 
 async fn look_again_and_again(engine: Arc<Engine>, request: Arc<Request>, seen: Seen) -> Error {
     let keys: Vec<Key> = request.keys().cloned().collect();

@@ -124,8 +124,8 @@ impl<H> Queues<H> {
     ///
     /// # Errors
     ///
-    /// `Busy` if more wait than `request` allows. `Deadlock` if the head of the queue waits, directly or through others of this process, for a hold that `request`
-    /// is under, and `request` has no limit.
+    /// `Busy` if more wait than `request` allows. `Deadlock` if the head of the queue waits, directly or through others of this
+    /// process, for a hold that `request` is under, and `request` has no limit.
     pub(crate) fn join(&self, name: &QueueName, id: PositionId, request: &Arc<Request>) -> Result<Joined<H>, Error> {
         let mut locked = self.0.state.lock();
         let State { queues, waits, arrivals, .. } = &mut *locked;
@@ -342,6 +342,11 @@ impl<H> Position<H> {
             true => self.queues.head(&self.member.name),
             false => several::in_the_way(&self.queues.0.state.lock().queues, &self.member).cloned(),
         }
+    }
+
+    /// Whether it is in the queue of a body, which has its lock: nobody else waits for that turn.
+    pub(crate) fn is_inside(&self) -> bool {
+        matches!(self.member.name, QueueName::Body(_))
     }
 
     /// At the head: hands `held`, and the head, off to the next one if it fits. Returns it if none fits.

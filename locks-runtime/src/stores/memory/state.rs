@@ -132,8 +132,10 @@ impl State {
             if let Some(holder) = self.in_the_way(session, entry).filter(|_| when_busy == WhenBusy::Refuse) {
                 return Ok(Entered::Busy(holder));
             }
-            // One of several may have been taken away by force: all begin anew, at the same moment.
-            self.leave(session, entry, now);
+            if !entry.others.is_empty() {
+                // One of them may have been taken away by force: all begin anew, at the same moment.
+                self.leave(session, entry, now);
+            }
             for key in entry.keys() {
                 self.queues.entry(key.clone()).or_default().places.push_back(Place::new(session, entry));
             }

@@ -17,6 +17,7 @@ list! {
     |can| can.queue_order => [
         of_two_processes_that_wait_for_each_other_one_is_refused,
         of_three_processes_in_a_circle_one_is_refused,
+        the_youngest_of_a_circle_gives_way,
         nobody_is_refused_who_only_waits_for_long,
         a_wait_with_a_limit_is_in_no_circle,
     ]
@@ -88,6 +89,25 @@ async fn of_three_processes_in_a_circle_one_is_refused(fixture: &Fixture) {
     let process = |held, wanted| Process::new(fixture, &[held], &[wanted]);
     let ended = run(vec![process("a", "b"), process("b", "c"), process("c", "a")]).await;
     one_is_refused(ended, &["a", "b", "c"].map(|label| fixture.key(label)));
+}
+
+/// Whoever closed the circle: the other one has waited for longer.
+async fn the_youngest_of_a_circle_gives_way(fixture: &Fixture) {
+    let [begin_old, begin_young] = [(); 2].map(|()| Arc::new(Barrier::new(2)));
+    let old = Process::new(fixture, &["a"], &["b"]).start(&begin_old);
+    let young = Process::new(fixture, &["b"], &["a"]).start(&begin_young);
+    fixture.until("a", &["outer"], 0).await;
+    fixture.until("b", &["outer"], 0).await;
+    begin_old.wait().await;
+    fixture.until("b", &["outer"], 1).await;
+    // Records count milliseconds.
+    let asked = fixture.world().wall_ms();
+    while fixture.world().wall_ms() <= asked {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    begin_young.wait().await;
+    refused(soon("the end of the younger wait", young).await.unwrap(), ErrorKind::Deadlock);
+    soon("the turn of the older one", old).await.unwrap().unwrap();
 }
 
 async fn a_circle_through_a_reader_is_found(fixture: &Fixture) {
