@@ -21,14 +21,14 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// A server of its own, so that no other client's statements count, and a client whose connections and session are there.
-async fn quiet(fixture: &Fixture) -> (Postgres, Locks) {
+pub(crate) async fn quiet(fixture: &Fixture) -> (Postgres, Locks) {
     let server = fixture.start(&Setup::default());
     let locks = another(&server).await;
     (server, locks)
 }
 
 /// Another client of a [`quiet`] server.
-async fn another(server: &Postgres) -> Locks {
+pub(crate) async fn another(server: &Postgres) -> Locks {
     let probes = || server.statements_with("SELECT pg_notify($1, $2)");
     let before = probes();
     let locks = quiet_client(server).await;

@@ -1,11 +1,12 @@
 //! Readers, permits, and several locks at one moment: what they cost, whom they wake up, and who else is in the table.
 
+use crate::cost::{another, quiet};
 use crate::{Case, Fixture};
 use distributed_locks::{ErrorKind, Guard, Locks, Mode};
 use std::time::Duration;
 use support::postgres::{Postgres, Setup};
 use support::proxy::Mode as Network;
-use support::scenarios::cost::{self, RARE, cost, quiet_client};
+use support::scenarios::cost::{self, RARE, cost};
 use support::scenarios::{behind_proxy, connect, granted, many, nothing_is_left, queued};
 use support::{HANG_LIMIT, Server, cases, eventually, in_time};
 use tokio::task::JoinHandle;
@@ -29,22 +30,6 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 const KEYS: [&str; 8] = ["/h", "/b", "/f", "/d", "/e", "/c", "/g", "/a"];
-
-/// A server of its own, so that no other client's statements count.
-async fn quiet(fixture: &Fixture) -> (Postgres, Locks) {
-    let server = fixture.start(&Setup::default());
-    let locks = another(&server).await;
-    (server, locks)
-}
-
-/// Another client of such a server, which has sent its last statement.
-async fn another(server: &Postgres) -> Locks {
-    let probes = || server.statements_with("SELECT pg_notify($1, $2)");
-    let before = probes();
-    let locks = quiet_client(server).await;
-    eventually(async || if probes() > before { Ok(()) } else { Err("no probe") }).await;
-    locks
-}
 
 async fn acquire(locks: &Locks, key: &str, mode: Mode) -> Guard {
     in_time(locks.lock(key).mode(mode).wait(HANG_LIMIT).acquire()).await.unwrap()
