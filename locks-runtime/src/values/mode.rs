@@ -43,6 +43,11 @@ impl Mode {
         all.let_hold(self)
     }
 
+    /// Whether both may hold a lock at the same time, if there are not too many.
+    pub(crate) const fn may_be_beside(self, other: Self) -> bool {
+        matches!((self, other), (Self::Shared, Self::Shared) | (Self::Permits(_), Self::Permits(_)))
+    }
+
     /// As holder records and spans have it.
     pub(crate) const fn name(self) -> &'static str {
         match self {

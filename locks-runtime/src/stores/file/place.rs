@@ -105,11 +105,6 @@ impl PartialOrd for Place {
     }
 }
 
-/// Whether two entries may hold a lock at the same time, as far as their kinds say.
-pub(super) fn are_beside(one: Mode, other: Mode) -> bool {
-    matches!((one, other), (Mode::Shared, Mode::Shared) | (Mode::Permits(_), Mode::Permits(_)))
-}
-
 /// How many times the lock changes hands before it is the turn of who has these in front, one at least: those who hold it
 /// together are served together.
 pub(super) fn turns(ahead: &[Place]) -> u32 {

@@ -2,8 +2,10 @@
 
 use super::error::Failure;
 use super::shared::Shared;
+use super::watched::Reservation;
 use std::pin::Pin;
 use std::sync::Arc;
+use zookeeper_client::OneshotWatcher;
 
 /// Ends at the next change of a node. Dropping it removes the watch.
 pub(super) type Changed = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -19,11 +21,7 @@ pub(super) async fn watch(shared: &Arc<Shared>, path: String) -> Result<(i64, Op
         Ok((stat, watcher))
     });
     let (stat, watcher) = request.await?;
-    let changed = async move {
-        let _reservation = reservation;
-        watcher.changed().await;
-    };
-    Ok((stat.ephemeral_owner, Some(Box::pin(changed))))
+    Ok((stat.ephemeral_owner, Some(until_changed(watcher, reservation))))
 }
 
 /// The children of the node at `parent`, and a watch on them if there is room for one more: it ends when there are others.
@@ -33,9 +31,12 @@ pub(super) async fn children(shared: &Arc<Shared>, parent: &str) -> Result<(Vec<
     };
     let request = shared.client.request(|client| async move { client.list_and_watch_children(parent).await });
     let (children, watcher) = request.await?;
-    let changed = async move {
+    Ok((children, Some(until_changed(watcher, reservation))))
+}
+
+fn until_changed(watcher: OneshotWatcher, reservation: Reservation) -> Changed {
+    Box::pin(async move {
         let _reservation = reservation;
         watcher.changed().await;
-    };
-    Ok((children, Some(Box::pin(changed))))
+    })
 }

@@ -119,11 +119,6 @@ impl QueueNode {
     pub(super) fn distance(&self, sequence: i32) -> i32 {
         self.sequence.wrapping_sub(sequence)
     }
-
-    /// Whether this one may hold the lock beside an entry of this mode, if there are not too many.
-    fn may_be_beside(&self, mode: Mode) -> bool {
-        matches!((self.mode, mode), (Mode::Shared, Mode::Shared) | (Mode::Permits(_), Mode::Permits(_)))
-    }
 }
 
 /// The mode of an entry whose name has `id` before the marker.
@@ -171,7 +166,7 @@ pub(super) fn in_the_way(mode: Mode, ahead: &[QueueNode]) -> &[QueueNode] {
     if mode.holds_behind(ahead.iter().map(|node| node.mode)) {
         return &[];
     }
-    match (ahead.iter().rposition(|node| !node.may_be_beside(mode)), mode) {
+    match (ahead.iter().rposition(|node| !node.mode.may_be_beside(mode)), mode) {
         (Some(nearest), _) => &ahead[nearest..=nearest],
         (None, Mode::Permits(limit)) => {
             let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
@@ -187,7 +182,7 @@ pub(super) fn first_in_the_way(mode: Mode, ahead: &[QueueNode]) -> Option<&Queue
     if mode.holds_behind(ahead.iter().map(|node| node.mode)) {
         return None;
     }
-    first_of(ahead.iter().filter(|node| !node.may_be_beside(mode))).or_else(|| first(ahead))
+    first_of(ahead.iter().filter(|node| !node.mode.may_be_beside(mode))).or_else(|| first(ahead))
 }
 
 /// The first of these nodes, which holds the lock; likewise.
