@@ -6,7 +6,7 @@ use super::entries::{OpenEntry, Tried};
 use super::line::Line;
 use super::place::{Place, Wanted};
 use super::record::{Record, shared_head};
-use super::tests::{busy, dead_holder, entry, held, lock_file, session, store, world};
+use super::tests::{LIMIT, busy, dead_holder, entry, held, lock_file, session, store, world};
 use super::ticket::Ticket;
 use super::timeline::{Extension, Timeline};
 use crate::contract::{Entered, Entry, Scope, Store, WhenBusy};
@@ -67,6 +67,37 @@ async fn the_ticket_of_a_killed_reader_holds_nothing() {
 }
 
 #[tokio::test]
+async fn the_tickets_of_killed_readers_go_behind_a_living_one() {
+    let directory = TempDir::new().unwrap();
+    let session = session(directory.path()).await;
+    let reader = of(Mode::Shared, "reader");
+    held(&session, &reader).await;
+    for fence in [2000, 3000] {
+        leave_ticket_of(directory.path(), Mode::Shared, fence, None);
+    }
+    remove_idle(&store(directory.path()).0, LATER).unwrap();
+    assert_eq!(Line::at(line(directory.path())).places().unwrap().len(), 1);
+    session.leave(reader).await.unwrap();
+}
+
+/// Both leave a lock alone that they may not have yet, for longer than one that is free.
+#[tokio::test]
+async fn whoever_waits_for_an_extended_reader_keeps_its_place() {
+    let directory = TempDir::new().unwrap();
+    leave_ticket_of(directory.path(), Mode::Shared, 1, extended());
+    let (one, two) = (session(directory.path()).await, session(directory.path()).await);
+    let (first, second) = (entry("first"), entry("second"));
+    for (session, entry) in [(&one, &first), (&two, &second)] {
+        assert_eq!(session.enter(Arc::clone(entry), WhenBusy::Queue).await.unwrap(), Entered::Queued);
+    }
+    let line = Line::at(line(directory.path()));
+    let before = line.places().unwrap();
+    let both = async { tokio::join!(one.wait_turn(first), two.wait_turn(second)) };
+    assert!(tokio::time::timeout(Duration::from_secs(4), both).await.is_err());
+    assert_eq!(line.places().unwrap(), before);
+}
+
+#[tokio::test]
 async fn a_killed_readers_extended_lock_stays_taken_for_others_than_readers() {
     let directory = TempDir::new().unwrap();
     leave_ticket_of(directory.path(), Mode::Shared, 1, extended());
@@ -124,12 +155,13 @@ async fn extended_readers_are_released_by_force_and_living_ones_are_not() {
     let session = session(directory.path()).await;
     let reader = of(Mode::Shared, "reader");
     let fence = held(&session, &reader).await;
+    assert_eq!(store.force_release_if(key.clone(), 1).await.unwrap(), 1, "beside a living one");
     let error = store.force_release_if(key.clone(), fence).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("end that process; held by reader"), "{error}");
     assert_eq!(store.force_release(key.clone()).await.unwrap_err().kind(), ErrorKind::Unsupported);
     session.leave(reader).await.unwrap();
-    assert_eq!(store.force_release(key.clone()).await.unwrap(), 2);
+    assert_eq!(store.force_release(key.clone()).await.unwrap(), 1);
     held(&session, &entry("writer")).await;
     // Another one has the lock by now.
     assert_eq!(store.force_release_if(key, fence).await.unwrap(), 0);
@@ -184,9 +216,12 @@ async fn the_record_of_released_readers_goes_soon() {
         session.leave(reader).await.unwrap();
     }
     assert!(!line(directory.path()).exists());
-    while fs::metadata(lock_file(directory.path())).unwrap().len() > 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let emptied = async {
+        while fs::metadata(lock_file(directory.path())).unwrap().len() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, emptied).await.expect("the record stays");
 }
 
 /// Whoever is inside with whom, by a number: a writer is so many as nobody else may be beside it.

@@ -60,7 +60,7 @@ fn clean_up(store: &Shared) -> Result<(), Error> {
         return Ok(());
     }
     let is_due = turn.length()? == 0 || turn.idle_for(store.world.wall_ms())? >= EVERY;
-    let done = if is_due { turn.touch(b"\n").and_then(|()| remove_idle(store, IDLE)) } else { Ok(()) };
+    let done = if is_due { turn.write_text(b"\n").and_then(|()| remove_idle(store, IDLE)) } else { Ok(()) };
     turn.unlock();
     done
 }
@@ -80,7 +80,7 @@ pub(super) fn remove_idle(store: &Shared, idle: Duration) -> Result<(), Error> {
     }
     // What killed waiters have left where nobody asked since.
     for key in store.directory.keys_of_lines()? {
-        let _ = Line::at(store.directory.line(&key)?).first(store)?;
+        Line::at(store.directory.line(&key)?).remove_dead(store)?;
     }
     Ok(())
 }

@@ -193,6 +193,12 @@ pub(super) async fn force_release(store: &Shared, key: &Key, fence: Option<u64>)
             return ended;
         }
         let (record, _) = lock.read()?;
+        if record.is_shared && fence.is_some() {
+            let ended = Tickets::of(&lock).end_extensions(store, fence, false)?;
+            if ended > 0 {
+                return Ok(ended);
+            }
+        }
         let holding = if record.is_shared {
             sharing(store, &lock)?.into_iter().map(|listed| (listed.fence, Some(listed.holder))).collect()
         } else {
@@ -228,7 +234,7 @@ pub(super) async fn force_release(store: &Shared, key: &Key, fence: Option<u64>)
 fn end_extensions(store: &Shared, lock: &LockFile, fence: Option<u64>) -> Result<usize, Error> {
     let (record, _) = lock.read()?;
     if record.is_shared {
-        return Tickets::of(lock).end_extensions(store, fence);
+        return Tickets::of(lock).end_extensions(store, fence, true);
     }
     if store.extended_for(&record).is_none() || (fence.is_some() && record.fence != fence) {
         return Ok(0);

@@ -115,6 +115,15 @@ impl Line {
         Ok(None)
     }
 
+    /// Removes what dead processes have left in it, behind whomever it is.
+    pub(super) fn remove_dead(&self, store: &Shared) -> Result<(), Error> {
+        for place in self.places()? {
+            self.presence(store, &place)?;
+        }
+        self.remove_if_empty();
+        Ok(())
+    }
+
     /// The record of the one with this ticket, if it is there.
     pub(super) fn holder(&self, place: &Place) -> Result<Option<Holder>, Error> {
         let Some(file) = LockFile::open(self.path_of(place), Rights::Read)? else { return Ok(None) };
@@ -155,13 +164,17 @@ impl Line {
     }
 
     /// Ends extensions: all, or that of the hold with this fence. For whoever has the lock's file locked alone.
-    pub(super) fn end_extensions(&self, store: &Shared, fence: Option<u64>) -> Result<usize, Error> {
+    pub(super) fn end_extensions(&self, store: &Shared, fence: Option<u64>, is_alone: bool) -> Result<usize, Error> {
         let mut ended = 0;
         for place in self.places()?.iter().filter(|place| place.wanted.has_record()) {
             let Some(file) = LockFile::open(self.path_of(place), Rights::Read)? else { continue };
             let record = file.read_head()?;
-            if store.extended_for(&record).is_some() && (fence.is_none() || record.fence == fence) {
-                self.remove(place)?;
+            let is_meant = store.extended_for(&record).is_some() && (fence.is_none() || record.fence == fence);
+            // A hold that is not over has its ticket locked.
+            if is_meant && (is_alone || file.try_lock()?) {
+                let removed = self.remove(place);
+                file.unlock();
+                removed?;
                 ended += 1;
             }
         }

@@ -247,7 +247,7 @@ impl LockFile {
         self.file.write_all_at(NOBODY, HOLDER_AT).map_err(|error| refused("write to", &self.path, error))
     }
 
-    /// Writes a text into a file that was empty.
+    /// Writes a text to its beginning, so that it is a file that was written now.
     pub(super) fn write_text(&self, text: &[u8]) -> Result<(), Error> {
         self.file.write_all_at(text, 0).map_err(|error| refused("write to", &self.path, error))
     }
@@ -310,11 +310,6 @@ impl LockFile {
     /// How many bytes the file has.
     pub(super) fn length(&self) -> Result<u64, Error> {
         self.file.metadata().map(|found| found.len()).map_err(|error| refused("look at", &self.path, error))
-    }
-
-    /// Makes it a file that was written now, by writing this to its beginning.
-    pub(super) fn touch(&self, beginning: &[u8]) -> Result<(), Error> {
-        self.file.write_all_at(beginning, 0).map_err(|error| refused("write to", &self.path, error))
     }
 
     /// Its name, with the directory.

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const TTL: Duration = Duration::from_secs(10);
 /// Far longer than anything here takes: a test that would wait for ever fails.
-const LIMIT: Duration = Duration::from_secs(20);
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) fn store(directory: &Path) -> Arc<FileStore> {
     Arc::new(FileStore::new(directory.to_owned(), &world()).unwrap())

@@ -2,7 +2,7 @@
 
 use super::line::{Line, Presence};
 use super::lock_file::{InPlace, LockFile};
-use super::place::{Place, are_beside, turns};
+use super::place::{Place, turns};
 use super::shared::Shared;
 use crate::values::error::Error;
 use crate::values::key::Key;
@@ -35,7 +35,7 @@ pub(super) fn obstacle(
     ahead: &[Place],
     count: bool,
 ) -> Result<Option<Obstacle>, Error> {
-    let (beside, against): (Vec<_>, Vec<_>) = ahead.iter().partition(|place| are_beside(mode, place.wanted.mode));
+    let (beside, against): (Vec<_>, Vec<_>) = ahead.iter().partition(|place| mode.may_be_beside(place.wanted.mode));
     for place in against.into_iter().rev() {
         let left = match line.presence(store, place)? {
             Presence::Gone => continue,
@@ -68,7 +68,7 @@ pub(super) struct Sleepers {
     free_since: Option<(Moment, Idle)>,
 }
 
-/// A free lock, and the first in its line: when it was last changed.
+/// A free lock, and the ticket of the first in its line: when it was last changed.
 type Idle = (InPlace, Option<(i64, i64)>);
 
 impl Sleepers {
@@ -91,33 +91,47 @@ impl Sleepers {
     }
 }
 
-/// The state of a lock that nobody has alone. Others may share it.
+/// The state of a lock that nobody has, and that somebody in front could have.
 fn idle(store: &Shared, lock: &LockFile, line: &Line, ahead: &[Place]) -> Result<Option<Idle>, Error> {
-    if lock.is_locked()? || store.extended_for(&lock.read_head()?).is_some() {
+    if store.extended_for(&lock.read_head()?).is_some() || !lock.try_lock()? {
         return Ok(None);
     }
-    let Some(found) = lock.in_place()? else { return Ok(None) };
-    // Who waits for several locks at one moment leaves one alone that is free, and changes its ticket meanwhile.
-    let first = ahead.first().filter(|first| first.wanted.several);
-    let changed = first.and_then(|first| fs::symlink_metadata(line.path_of(first)).ok());
+    let left = line.extended_beside(store, lock);
+    lock.unlock();
+    if left?.is_some() {
+        return Ok(None);
+    }
+    let (Some(found), Some(first)) = (lock.in_place()?, first_alive(store, line, ahead)?) else { return Ok(None) };
+    // It tells the first from the next one; and who waits for several locks changes its ticket while it leaves one alone.
+    let changed = fs::symlink_metadata(line.path_of(first)).ok();
     Ok(Some((found, changed.map(|found| (found.ctime(), found.ctime_nsec())))))
 }
 
-/// Removes the first ticket in front, if nobody has the lock. Who wakes up and has the lock now looks whether its ticket is there; and
-/// who has it before cannot be passed over.
+fn first_alive<'a>(store: &Shared, line: &Line, ahead: &'a [Place]) -> Result<Option<&'a Place>, Error> {
+    for place in ahead {
+        if line.presence(store, place)? == Presence::Alive {
+            return Ok(Some(place));
+        }
+    }
+    Ok(None)
+}
+
+/// Removes the first living ticket in front, if nobody has the lock. Who wakes up and has the lock now looks whether its ticket is
+/// there; and who has it before cannot be passed over.
 fn remove_first(store: &Shared, lock: &LockFile, line: &Line, ahead: &[Place]) -> Result<(), Error> {
     if !lock.try_lock()? {
         return Ok(());
     }
     let first = || -> Result<(), Error> {
-        for place in ahead {
-            if line.presence(store, place)? == Presence::Alive {
-                return line.remove(place);
-            }
+        if lock.is_in_place()?
+            && line.extended_beside(store, lock)?.is_none()
+            && let Some(first) = first_alive(store, line, ahead)?
+        {
+            line.remove(first)?;
         }
         Ok(())
     };
-    let removed = if lock.is_in_place()? { first() } else { Ok(()) };
+    let removed = first();
     lock.unlock();
     removed
 }
