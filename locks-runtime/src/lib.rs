@@ -68,14 +68,14 @@ pub use world::runtime::blocking;
 ///
 /// What stores usually need is here too: [`Ledger`](store::Ledger) (which of its entries a session has, and which
 /// requests for them were never answered), [`Backoff`](store::Backoff), [`poll`](store::poll) (waiting where the store
-/// cannot notify), [`Holders`](store::Holders) (the difference of two looks as changes). The repository's
+/// cannot notify), [`Reported`](store::Reported) (the difference of two looks as changes). The repository's
 /// `examples/own_store` is such a crate.
 pub mod store {
     #[doc(inline)]
     pub use crate::api::connect::{Opener, register_scheme};
     pub use crate::contract::{
-        AsyncSession, Backoff, Capabilities, Change, Entered, Entry, Grant, Holders, Identity, Ledger, Line, Listed,
-        Native, Orphans, Pem, Pending, Renewal, Scope, Session, Store, Tls, Uncovered, WhenBusy, boxed, poll,
+        AsyncSession, Backoff, Capabilities, Change, Entered, Entry, Grant, Identity, Ledger, Line, Listed, Native,
+        Orphans, Pem, Pending, Renewal, Reported, Scope, Seen, Session, Store, Tls, Uncovered, WhenBusy, boxed, poll,
     };
     pub use crate::values::defaults::Defaults;
     pub use crate::values::duration::parse as parse_duration;

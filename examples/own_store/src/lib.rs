@@ -93,7 +93,7 @@ impl Store for Sqlite {
         let database = self.0.clone();
         Box::pin(async move {
             let world = database.world().clone();
-            poll::watch(&world, LOOK_EVERY, move || held(database.clone(), scope.clone())).await
+            poll::watch(&world, LOOK_EVERY, move || look(database.clone(), scope.clone())).await
         })
     }
 
@@ -136,10 +136,16 @@ async fn lines(database: Database, scope: Scope) -> Result<Vec<Line>, Error> {
     Ok(queues.into_iter().map(line).collect())
 }
 
-async fn held(database: Database, scope: Scope) -> Result<poll::Held<i64>, Error> {
-    let mut held = BTreeMap::new();
+async fn look(database: Database, scope: Scope) -> Result<poll::Look<i64>, Error> {
+    let mut look = poll::Look::<i64>::new();
     for (key, position, holder) in rows(database, scope).await? {
-        held.entry(key).or_insert_with(|| vec![(position, holder)]);
+        let seen = look.entry(key).or_default();
+        // The first of a line holds the lock.
+        if seen.holds.is_empty() {
+            seen.holds.push((position, holder));
+        } else {
+            seen.waiters.push(holder);
+        }
     }
-    Ok(held)
+    Ok(look)
 }

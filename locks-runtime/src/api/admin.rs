@@ -4,6 +4,9 @@ use super::locks::Locks;
 use crate::contract::{Change, Line, Scope};
 use crate::values::error::Error;
 use crate::values::key::Key;
+use futures_core::Stream;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
 impl Locks {
@@ -68,11 +71,11 @@ impl Locks {
         self.engine.ask(self.engine.store.inspect(Scope::Prefix(prefix.into()))).await
     }
 
-    /// Reports every change to the locks whose keys start with `prefix`, from now on; on Redis, of the locks that
-    /// [`list`](Locks::list) shows.
+    /// Reports every change to the locks whose keys start with `prefix`, from now on: who holds them, and on a store that keeps
+    /// a line (all but ShedLock's table) who waits for them; on Redis, of the locks that [`list`](Locks::list) shows.
     ///
-    /// On Redis, PostgreSQL, ZooKeeper and `file:` a hold that is over before the store is asked who it was may go
-    /// unreported: a fraction of a second. etcd and `memory:` report each.
+    /// On Redis, PostgreSQL, ZooKeeper and `file:` a hold or a wait that is over before the store is asked who it was may go
+    /// unreported: a fraction of a second; on Redis up to 1.2 seconds for a wait. etcd and `memory:` report each.
     ///
     /// # Errors
     ///
@@ -167,7 +170,7 @@ impl Locks {
     }
 }
 
-/// Changes to locks, as they happen. Dropping it ends it.
+/// Changes to locks, as they happen: by [`next`](Watch::next), or as a [`Stream`]. Dropping it ends it.
 #[derive(Debug)]
 pub struct Watch(mpsc::Receiver<Change>);
 
@@ -179,5 +182,13 @@ impl Watch {
     /// Dropping it loses no change.
     pub async fn next(&mut self) -> Option<Change> {
         self.0.recv().await
+    }
+}
+
+impl Stream for Watch {
+    type Item = Change;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Change>> {
+        self.0.poll_recv(context)
     }
 }

@@ -118,7 +118,7 @@ impl Leaders {
             return;
         };
         let limit = self.engine.world.between(self.every / 2, self.every);
-        let heard = self.engine.world.runtime().within(limit, changes.recv()).await;
+        let heard = self.engine.world.runtime().within(limit, of_holders(changes)).await;
         self.is_due = true;
         match heard {
             // One look shows what all of them did.
@@ -134,6 +134,16 @@ impl Leaders {
     async fn pause(&mut self) {
         let pause = self.backoff.pause();
         self.engine.world.runtime().sleep(pause).await;
+    }
+}
+
+/// The next change of who leads: candidates that come and go are none.
+async fn of_holders(changes: &mut mpsc::Receiver<Change>) -> Option<Change> {
+    loop {
+        match changes.recv().await? {
+            Change::Queued(..) | Change::Withdrawn(..) => {}
+            change => return Some(change),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::values::holder::Holder;
 use crate::values::key::Key;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::fmt;
 use std::ops::Deref;
 
@@ -96,11 +96,74 @@ impl fmt::Display for Listed {
 }
 
 /// What happened to a lock.
+///
+/// It is serialized as `{"event":"acquired","key":…,"holder":{…}}`: `acquired`, `released` (without a holder), `queued` or `withdrawn`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
-    /// It has a new holder.
+    /// It has a new holder, who may have waited for it.
     Acquired(Key, Holder),
     /// Its holder has gone: released, withdrawn, lapsed or removed by force, which the store does not distinguish.
     Released(Key),
+    /// Somebody waits for it now, on a store that keeps a line.
+    Queued(Key, Holder),
+    /// Somebody who waited for it has gone without it: the limit of the wait passed, the request was dropped, or the process died.
+    Withdrawn(Key, Holder),
+}
+
+impl Change {
+    /// Which lock has changed.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Acquired(key, _) | Self::Released(key) | Self::Queued(key, _) | Self::Withdrawn(key, _) => key,
+        }
+    }
+
+    /// Who holds it now, or began or ceased to wait for it, as far as the change says.
+    #[must_use]
+    pub fn holder(&self) -> Option<&Holder> {
+        match self {
+            Self::Acquired(_, holder) | Self::Queued(_, holder) | Self::Withdrawn(_, holder) => Some(holder),
+            Self::Released(_) => None,
+        }
+    }
+}
+
+impl Serialize for Change {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(tag = "event", rename_all = "snake_case")]
+        enum Event<'a> {
+            Acquired { key: &'a Key, holder: &'a Holder },
+            Released { key: &'a Key },
+            Queued { key: &'a Key, holder: &'a Holder },
+            Withdrawn { key: &'a Key, holder: &'a Holder },
+        }
+        let event = match self {
+            Self::Acquired(key, holder) => Event::Acquired { key, holder },
+            Self::Released(key) => Event::Released { key },
+            Self::Queued(key, holder) => Event::Queued { key, holder },
+            Self::Withdrawn(key, holder) => Event::Withdrawn { key, holder },
+        };
+        event.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_serialized_as_documented() {
+        let key = Key::new("a/b").unwrap();
+        let waiter = Holder { name: "report".into(), ..Holder::default() };
+        let queued = serde_json::to_value(Change::Queued(key.clone(), waiter)).unwrap();
+        assert_eq!(
+            (&queued["event"], &queued["key"], &queued["holder"]["name"]),
+            (&"queued".into(), &"a/b".into(), &"report".into())
+        );
+        let released = serde_json::to_value(Change::Released(key)).unwrap();
+        assert_eq!(released, serde_json::json!({"event": "released", "key": "a/b"}));
+    }
 }

@@ -22,7 +22,7 @@ mod traits;
 pub use async_session::{AsyncSession, boxed};
 pub use backoff::Backoff;
 pub use capabilities::Capabilities;
-pub use changes::Holders;
+pub use changes::{Reported, Seen};
 #[cfg(any(feature = "etcd", feature = "zookeeper", feature = "postgres"))]
 pub(crate) use endpoint::endpoint_parts;
 #[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]

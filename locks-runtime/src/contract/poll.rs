@@ -1,10 +1,9 @@
 //! Polling, for stores that cannot notify: waiting for a lock, and watching for changes.
 
 use super::backoff::Backoff;
-use super::changes::Holders;
+use super::changes::{Reported, Seen};
 use super::line::Change;
 use crate::values::error::{Error, ErrorKind};
-use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::target::TARGET;
 use crate::world::World;
@@ -57,8 +56,8 @@ where
     }
 }
 
-/// Who holds each lock, one or several, each with what tells one hold from the next (its fence, say).
-pub type Held<Id> = BTreeMap<Key, Vec<(Id, Holder)>>;
+/// What one look shows of each lock that is held or waited for.
+pub type Look<Id> = BTreeMap<Key, Seen<Id>>;
 
 /// How many changes may be unread before polling waits for the reader.
 const UNREAD: usize = 64;
@@ -69,7 +68,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(2);
 /// At most this share of the time goes into looking.
 const SHARE: u32 = 20;
 
-/// Looks at who holds what, about every `pause`, and reports the differences: for [`Store::watch`](super::Store::watch).
+/// Looks at who holds and awaits what, about every `pause`, and reports the differences: for [`Store::watch`](super::Store::watch).
 ///
 /// While the store is `Unavailable` it looks more rarely, up to every two seconds. It ends when the receiver is dropped, or
 /// after an error of another kind.
@@ -85,13 +84,13 @@ pub async fn watch<Id, F, A>(world: &World, pause: Duration, mut look: F) -> Res
 where
     Id: PartialEq + Send + 'static,
     F: FnMut() -> A + Send + 'static,
-    A: Future<Output = Result<Held<Id>, Error>> + Send + 'static,
+    A: Future<Output = Result<Look<Id>, Error>> + Send + 'static,
 {
-    let mut holders = Holders::default();
-    // What is held by now is no change.
-    holders.replace(look().await?);
+    let mut reported = Reported::default();
+    // What is so by now is no change.
+    reported.replace(look().await?);
     let (sender, receiver) = mpsc::channel(UNREAD);
-    world.spawn(report(world.clone(), pause, look, holders, sender));
+    world.spawn(report(world.clone(), pause, look, reported, sender));
     Ok(receiver)
 }
 
@@ -99,10 +98,10 @@ async fn report<Id: PartialEq, A>(
     world: World,
     pause: Duration,
     mut look: impl FnMut() -> A,
-    mut holders: Holders<Id>,
+    mut reported: Reported<Id>,
     sender: mpsc::Sender<Change>,
 ) where
-    A: Future<Output = Result<Held<Id>, Error>>,
+    A: Future<Output = Result<Look<Id>, Error>>,
 {
     let mut backoff = Backoff::new(&world, pause, LONGEST_RETRY);
     let mut next = backoff.pause();
@@ -115,7 +114,7 @@ async fn report<Id: PartialEq, A>(
         let start = world.now();
         match look().await {
             Ok(now) => {
-                for change in holders.replace(now) {
+                for change in reported.replace(now) {
                     if sender.send(change).await.is_err() {
                         return;
                     }
@@ -135,6 +134,7 @@ async fn report<Id: PartialEq, A>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::holder::Holder;
     use crate::values::mutex::Mutex;
     use std::sync::Arc;
 
@@ -191,7 +191,7 @@ mod tests {
             let is_last = looks.lock().len() == 5;
             async move {
                 tokio::time::sleep(Duration::from_secs(1)).await;
-                if is_last { Err(Error::new(ErrorKind::Unauthorized, "enough")) } else { Ok(Held::<u64>::new()) }
+                if is_last { Err(Error::new(ErrorKind::Unauthorized, "enough")) } else { Ok(Look::<u64>::new()) }
             }
         };
         let mut changes = watch(&world, Duration::from_millis(100), look).await.unwrap();
@@ -205,8 +205,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_watch_reports_what_differs_and_survives_an_outage() {
         let key = |name: &str| Key::new(name).unwrap();
-        let held = |holds: &[(&str, u64)]| -> Held<u64> {
-            holds.iter().map(|(name, fence)| (key(name), vec![(*fence, Holder::default())])).collect()
+        let held = |holds: &[(&str, u64)]| -> Look<u64> {
+            holds.iter().map(|(name, fence)| (key(name), Seen::held([(*fence, Holder::default())]))).collect()
         };
         let looks = [
             Ok(held(&[("a", 1), ("b", 1)])),

@@ -53,7 +53,9 @@ fn queues(keys: &[QueueKey]) {
         let _ = names::entry_number(&key.key, key.lease);
     }
     for lock in queues.locks() {
-        queues.holders(&all, lock).into_iter().for_each(|holder| assert_line(&holder.holder().to_string()));
+        let seen = queues.seen(&all, lock);
+        let shown = seen.holds.iter().map(|(_, holder)| holder).chain(&seen.waiters);
+        shown.for_each(|holder| assert_line(&holder.to_string()));
     }
     for key in keys {
         queues.remove("", &key.key);

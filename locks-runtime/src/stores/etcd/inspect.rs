@@ -8,7 +8,7 @@ use super::client::Client;
 use super::error::{Failure, Verdict};
 use super::names::{self, QueueRange};
 use super::queue::{self, QueueKey};
-use crate::contract::{Line, Listed, Scope};
+use crate::contract::{Line, Listed, Scope, Seen};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
@@ -23,6 +23,9 @@ const PAGE: i64 = 500;
 /// The queue of each lock in scope.
 #[derive(Debug, Default)]
 pub(super) struct Queues(BTreeMap<Key, Queue>);
+
+/// What distinguishes two holds: the create revision and the key.
+pub(super) type HoldId = (i64, Vec<u8>);
 
 /// The keys of one lock, by when they were created.
 type Queue = BTreeMap<(i64, Vec<u8>), QueueKey>;
@@ -147,10 +150,12 @@ impl Queues {
         Some(lock)
     }
 
-    /// The keys whose entries hold `lock`.
-    pub(super) fn holders(&self, scope: &Scope, lock: &Key) -> Vec<&QueueKey> {
-        let queue = self.0.get(lock).filter(|queue| is_a_lock(scope, queue));
-        queue.map_or_else(Vec::new, |queue| split(queue.values()).0)
+    /// Who holds `lock`, and who waits for it.
+    pub(super) fn seen(&self, scope: &Scope, lock: &Key) -> Seen<HoldId> {
+        let Some(queue) = self.0.get(lock).filter(|queue| is_a_lock(scope, queue)) else { return Seen::default() };
+        let (holders, waiters) = split(queue.values());
+        let identified = |key: &QueueKey| ((key.created, key.key.clone()), key.holder());
+        Seen::held(holders.into_iter().map(identified)).with_waiters(waiters.into_iter().map(QueueKey::holder))
     }
 
     pub(super) fn locks(&self) -> impl Iterator<Item = &Key> {

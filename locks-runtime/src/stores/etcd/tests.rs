@@ -73,8 +73,9 @@ proptest! {
         }
         for lock in queues.locks() {
             prop_assert!(scope.contains(lock.as_str()));
-            let holders = queues.holders(&scope, lock);
-            prop_assert!(holders.iter().all(|holder| !holder.holder().to_string().is_empty()));
+            let seen = queues.seen(&scope, lock);
+            let mut shown = seen.holds.iter().map(|(_, holder)| holder).chain(&seen.waiters);
+            prop_assert!(shown.all(|holder| !holder.to_string().is_empty()));
         }
         prop_assert!(queues.locks().count() <= locks);
         for key in &keys {

@@ -1,12 +1,11 @@
-//! Reporting every change of holders, from the events of a range of keys.
+//! Reporting every change of holders and waiters, from the events of a range of keys.
 
 use super::client::Client;
 use super::error::Verdict;
-use super::inspect::{self, Queues};
+use super::inspect::{self, HoldId, Queues};
 use super::queue::QueueKey;
-use crate::contract::{Backoff, Change, Holders, Scope};
+use crate::contract::{Backoff, Change, Reported, Scope};
 use crate::values::error::Error;
-use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::shown::Chain;
 use crate::values::target::TARGET;
@@ -17,15 +16,12 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 /// How many unread changes there may be before the watch waits for its reader.
 const UNREAD: usize = 256;
 
-/// What tells two holds apart: the key and its create revision.
-type HoldId = (i64, Vec<u8>);
-
 pub(super) async fn watch(client: Arc<Client>, scope: Scope) -> Result<Receiver<Change>, Error> {
     let (queues, revision) = inspect::read(&client, &scope).await?;
     let (changes, receiver) = channel(UNREAD);
     let world = client.world.clone();
-    let mut tracker = Tracker { client, scope, queues, revision, holders: Holders::default(), changes };
-    // The holders of the first look are no changes.
+    let mut tracker = Tracker { client, scope, queues, revision, reported: Reported::default(), changes };
+    // Those of the first look are no changes.
     drop(tracker.update(tracker.queues.locks().cloned().collect()));
     world.spawn(async move {
         let changes = tracker.changes.clone();
@@ -44,8 +40,7 @@ struct Tracker {
     queues: Queues,
     /// What happened up to here is in `queues`.
     revision: i64,
-    /// Who was last reported to hold each lock.
-    holders: Holders<HoldId>,
+    reported: Reported<HoldId>,
     changes: Sender<Change>,
 }
 
@@ -70,7 +65,7 @@ impl Tracker {
             match inspect::read(&self.client, &self.scope).await {
                 Ok((queues, revision)) => {
                     (self.queues, self.revision) = (queues, revision);
-                    let locks = self.queues.locks().chain(self.holders.keys()).cloned().collect();
+                    let locks = self.queues.locks().chain(self.reported.keys()).cloned().collect();
                     self.report(locks).await;
                 }
                 Err(failure) if failure.verdict.is_permanent() => return failure.error,
@@ -126,7 +121,7 @@ impl Tracker {
         self.queues.insert(namespace, &self.scope, QueueKey::from(kv))
     }
 
-    /// Reports which of `locks` have another holder. That the receiver was dropped is noticed elsewhere.
+    /// Reports what has changed of `locks`. That the receiver was dropped is noticed elsewhere.
     async fn report(&mut self, locks: Vec<Key>) {
         for change in self.update(locks) {
             let _ = self.changes.send(change).await;
@@ -138,15 +133,10 @@ impl Tracker {
         locks.dedup();
         let mut changes = Vec::new();
         for lock in locks {
-            let holders = self.queues.holders(&self.scope, &lock);
-            changes.extend(self.holders.update(&lock, holders.into_iter().map(identified)));
+            changes.extend(self.reported.update(&lock, self.queues.seen(&self.scope, &lock)));
         }
         changes
     }
-}
-
-fn identified(key: &QueueKey) -> (HoldId, Holder) {
-    ((key.created, key.key.clone()), key.holder())
 }
 
 fn revision(event: &Event) -> i64 {

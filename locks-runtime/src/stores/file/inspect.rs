@@ -3,8 +3,8 @@
 use super::line::{Line as Tickets, Queued};
 use super::lock_file::LockFile;
 use super::shared::{LOOKS, Shared};
-use crate::contract::poll::Held;
-use crate::contract::{Line, Listed, Scope};
+use crate::contract::poll::Look;
+use crate::contract::{Line, Listed, Scope, Seen};
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
 use crate::values::key::Key;
@@ -16,26 +16,35 @@ use std::time::Duration;
 /// So many files are looked at before other work of the background thread gets its turn.
 const BATCH: usize = 64;
 
-/// What tells two holds of a lock apart. Programs that leave no record leave the former fence.
+/// What distinguishes two holds of a lock. Programs that leave no record leave the former fence.
 pub(super) type HoldId = (u64, bool);
 
 pub(super) async fn inspect(store: Arc<Shared>, scope: Scope) -> Result<Vec<Line>, Error> {
-    let mut lines: BTreeMap<Key, Line> = BTreeMap::new();
+    let line = |(key, (holders, waiters))| Line::new(key, holders, waiters);
+    Ok(look_at_all(&store, scope).await?.into_iter().map(line).collect())
+}
+
+/// The locks in `scope` that are held or waited for, for a watch.
+pub(super) async fn watched(store: Arc<Shared>, scope: Scope) -> Result<Look<HoldId>, Error> {
+    let identified = |listed: Listed| ((listed.fence.unwrap_or(0), listed.is_known()), listed.holder);
+    let seen = |(key, (holders, waiters)): (Key, (Vec<Listed>, Vec<Holder>))| {
+        (key, Seen::held(holders.into_iter().map(identified)).with_waiters(waiters))
+    };
+    Ok(look_at_all(&store, scope).await?.into_iter().map(seen).collect())
+}
+
+/// Who holds each lock in `scope`, and who waits for it.
+async fn look_at_all(store: &Arc<Shared>, scope: Scope) -> Result<BTreeMap<Key, (Vec<Listed>, Vec<Holder>)>, Error> {
     // First those who wait: by the time of the second look one of them may hold the lock, and is no waiter any more.
-    let waited_for = waited_for(&store, &scope)?;
-    let held = held(&store, scope).await?;
-    for (key, holders) in held {
-        lines.insert(key.clone(), Line::new(key, holders, Vec::<Holder>::new()));
+    let waited_for = waited_for(store, &scope)?;
+    let held = held(store, scope).await?;
+    let mut all: BTreeMap<_, _> = held.into_iter().map(|(key, holders)| (key, (holders, Vec::new()))).collect();
+    for (key, mut waiters) in waited_for {
+        let (holders, waiting) = all.entry(key).or_default();
+        waiters.retain(|waiter| !holders.iter().any(|listed| listed.holder == *waiter));
+        *waiting = waiters;
     }
-    for (key, waiters) in waited_for {
-        let line =
-            lines.entry(key.clone()).or_insert_with(|| Line::new(key, Vec::<Holder>::new(), Vec::<Holder>::new()));
-        line.waiters = {
-            let holds = |waiter: &Holder| line.holders.iter().any(|listed| listed.holder == *waiter);
-            waiters.into_iter().filter(|waiter| !holds(waiter)).map(Into::into).collect()
-        };
-    }
-    Ok(lines.into_values().collect())
+    Ok(all)
 }
 
 /// Those who wait for the locks in `scope`.
@@ -58,13 +67,6 @@ fn waited_for(store: &Shared, scope: &Scope) -> Result<BTreeMap<Key, Vec<Holder>
 
 fn tickets(store: &Shared, key: &Key) -> Result<Tickets, Error> {
     store.directory.line(key).map(Tickets::at)
-}
-
-/// The locks in `scope` that are held, for a watch.
-pub(super) async fn scan(store: Arc<Shared>, scope: Scope) -> Result<Held<HoldId>, Error> {
-    let id = |listed: Listed| ((listed.fence.unwrap_or(0), listed.is_known()), listed.holder);
-    let held = held(&store, scope).await?.into_iter();
-    Ok(held.map(|(key, holders)| (key, holders.into_iter().map(id).collect())).collect())
 }
 
 /// Who holds the locks in `scope`, as far as they are held.

@@ -135,7 +135,7 @@ impl Store for FileStore {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
             let store = Arc::clone(&shared);
-            poll::watch(&shared.world, LOOK_EVERY, move || inspect::scan(Arc::clone(&store), scope.clone())).await
+            poll::watch(&shared.world, LOOK_EVERY, move || inspect::watched(Arc::clone(&store), scope.clone())).await
         })
     }
 

@@ -140,6 +140,10 @@ impl State {
                 self.queues.entry(key.clone()).or_default().places.push_back(Place::new(session, entry));
             }
             self.settle(&entry.key, now);
+            if !self.watchers.is_empty() && self.grant_of(session, entry).is_none() {
+                let queued = |key: &Key| (key.clone(), Change::Queued(key.clone(), Holder::clone(&entry.holder)));
+                entry.keys().map(queued).for_each(|(key, change)| self.report(&key, &change));
+            }
         }
         Ok(self.grant_of(session, entry).map_or(Entered::Queued, Entered::Held))
     }
@@ -277,8 +281,11 @@ impl State {
         places.retain(|place| {
             let stays = place.is_extended_at(now)
                 || (!place.left && !place.has_lapsed_at(now) && self.sessions.contains_key(&place.session));
-            if is_watched && !stays && place.fence.is_some() {
-                changes.push(Change::Released(key.clone()));
+            if is_watched && !stays {
+                changes.push(match place.fence {
+                    Some(_) => Change::Released(key.clone()),
+                    None => Change::Withdrawn(key.clone(), Holder::clone(&place.entry.holder)),
+                });
             }
             if !stays
                 && !place.left

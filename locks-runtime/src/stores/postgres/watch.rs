@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use super::inspect::inspect;
-use crate::contract::{Change, Line, Scope, poll};
+use crate::contract::{Change, Line, Listed, Scope, Seen, poll};
 use crate::values::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,15 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Reports changes from now on.
 pub(super) async fn watch(client: Arc<Client>, scope: Scope) -> Result<Receiver<Change>, Error> {
     let world = client.world.clone();
-    poll::watch(&world, PAUSE, move || holds(Arc::clone(&client), scope.clone())).await
+    poll::watch(&world, PAUSE, move || look(Arc::clone(&client), scope.clone())).await
 }
 
-/// Who holds which lock. A fence names a hold.
-async fn holds(client: Arc<Client>, scope: Scope) -> Result<poll::Held<Option<u64>>, Error> {
-    let lines = inspect(&client, &scope).await?.into_iter();
-    let of = |line: Line| line.holders.into_iter().map(|listed| (listed.fence, listed.holder)).collect();
-    Ok(lines.map(|line| (line.key.clone(), of(line))).collect())
+/// Who holds which lock, and who waits for it. A fence names a hold.
+async fn look(client: Arc<Client>, scope: Scope) -> Result<poll::Look<Option<u64>>, Error> {
+    let identified = |listed: Listed| (listed.fence, listed.holder);
+    let seen = |line: Line| {
+        let holds = line.holders.into_iter().map(identified);
+        (line.key, Seen::held(holds).with_waiters(line.waiters.into_iter().map(|waiter| waiter.holder)))
+    };
+    Ok(inspect(&client, &scope).await?.into_iter().map(seen).collect())
 }

@@ -199,6 +199,11 @@ impl LockReply {
         if self.holders.is_empty() { theirs().into_iter().collect() } else { ours.collect() }
     }
 
+    /// Who waits for the lock, in order.
+    pub(super) fn who_waits(&self) -> impl Iterator<Item = Holder> {
+        self.waiters.iter().map(|waiter| Holder::from_json(&waiter.record))
+    }
+
     /// The holders of the lock `name` and its waiters, as they are listed.
     pub(super) fn listed(&self, name: &str) -> [Vec<Listed>; 2] {
         let until = |left: Option<Duration>| {

@@ -1,8 +1,8 @@
-//! Reporting every change of holder.
+//! Reporting every change of holders and waiters.
 //!
 //! Our own clients publish the name of each lock that changes while [somebody watches](super::watched); who holds it then is what the server replies, whatever else
-//! was published, by whom ever. What is not published, such as a hold that lapses and what other projects do, is found by
-//! reading those locks again of which a holder is known.
+//! was published, by whom ever. What is not published, such as a hold that lapses, somebody who comes to wait, and what other
+//! projects do, is found by reading those locks again of which a holder is known.
 
 use super::inspect;
 use super::names;
@@ -10,9 +10,8 @@ use super::pace::HintPace;
 use super::reply::LockReply;
 use super::subscription::Subscription;
 use super::watched::Watched;
-use crate::contract::{Change, Holders, Scope};
+use crate::contract::{Change, Reported, Scope, Seen};
 use crate::values::error::Error;
-use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::target::TARGET;
 use crate::world::World;
@@ -46,8 +45,8 @@ pub(super) async fn watch(subscription: Arc<Subscription>, scope: Scope) -> Resu
     };
     let (changes, receiver) = channel(UNREAD);
     let watched = Watched::begin(&client).await?;
-    let (holders, changed) = (Holders::default(), BTreeSet::new());
-    let mut watcher = Watcher { subscription, scope, watched, holders, events, missed, changed, changes };
+    let (reported, changed) = (Reported::default(), BTreeSet::new());
+    let mut watcher = Watcher { subscription, scope, watched, reported, events, missed, changed, changes };
     // What is held already is no change.
     watcher.read(None).await?;
     client.world.spawn(async move {
@@ -66,8 +65,8 @@ struct Watcher {
     subscription: Arc<Subscription>,
     scope: Scope,
     watched: Watched,
-    /// By the tokens of their entries.
-    holders: Holders<Vec<u8>>,
+    /// What was last reported, holds by the tokens of their entries.
+    reported: Reported<Vec<u8>>,
     events: Receiver<Arc<str>>,
     /// Some events did not come through.
     missed: Arc<AtomicBool>,
@@ -143,8 +142,8 @@ impl Watcher {
         };
         let mut changes = Vec::new();
         for (key, found) in found {
-            let holds = self.holds(&key, &found);
-            changes.extend(self.holders.update(&key, holds));
+            let seen = self.seen(&key, &found);
+            changes.extend(self.reported.update(&key, seen));
         }
         let any = !changes.is_empty();
         self.report(changes).await;
@@ -154,7 +153,7 @@ impl Watcher {
     /// Reads the locks of which a holder is known again, or all if events were missed; returns when to do so next.
     async fn read_again(&mut self, world: &World) -> Moment {
         let begun = world.now();
-        let known: Vec<Key> = self.holders.keys().cloned().collect();
+        let known: Vec<Key> = self.reported.keys().cloned().collect();
         let must_read_all = self.missed.swap(false, Ordering::AcqRel);
         match self.read((!must_read_all).then_some(known)).await {
             Ok(changes) => self.report(changes).await,
@@ -176,26 +175,19 @@ impl Watcher {
             (Scope::Prefix(_), Some(known)) => inspect::read(client, &known).await?,
             (scope, _) => inspect::read_all(client, scope).await?,
         };
-        let now: BTreeMap<Key, _> = found
-            .into_iter()
-            .map(|(key, found)| {
-                let holds = self.holds(&key, &found);
-                (key, holds)
-            })
-            .collect();
-        let gone: Vec<Key> = self.holders.keys().filter(|key| !now.contains_key(*key)).cloned().collect();
-        let mut changes: Vec<Change> = gone.iter().flat_map(|key| self.holders.update(key, None)).collect();
-        for (key, holds) in now {
-            changes.extend(self.holders.update(&key, holds));
-        }
-        Ok(changes)
+        let seen = |(key, found)| {
+            let seen = self.seen(&key, &found);
+            (key, seen)
+        };
+        let now: BTreeMap<Key, _> = found.into_iter().map(seen).collect();
+        Ok(self.reported.replace(now))
     }
 
-    /// Who holds the lock, each with what tells it from others.
-    fn holds(&self, key: &Key, found: &LockReply) -> Vec<(Vec<u8>, Holder)> {
-        let Ok(name) = names::lock(&self.subscription.client.config.namespace, key) else { return Vec::new() };
+    /// Who holds the lock, and who waits for it.
+    fn seen(&self, key: &Key, found: &LockReply) -> Seen<Vec<u8>> {
+        let Ok(name) = names::lock(&self.subscription.client.config.namespace, key) else { return Seen::default() };
         let holds = found.ids_and_holders(&name).into_iter();
-        holds.map(|(id, holder)| (names::hold(&id).to_vec(), holder)).collect()
+        Seen::held(holds.map(|(id, holder)| (names::hold(&id).to_vec(), holder))).with_waiters(found.who_waits())
     }
 
     async fn report(&self, changes: Vec<Change>) {

@@ -7,7 +7,7 @@ use super::error::Failure;
 use super::names;
 use super::queue::{self, QueueNode};
 use super::record;
-use crate::contract::{Line, Listed, Scope};
+use crate::contract::{Line, Listed, Scope, Seen};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
@@ -43,6 +43,18 @@ fn hold(queue: &[QueuedEntry]) -> Vec<bool> {
 /// The entries of a queue that hold its lock as far as that queue is concerned, in order.
 pub(super) fn holders(queue: &[QueuedEntry]) -> impl Iterator<Item = &QueuedEntry> {
     queue.iter().zip(hold(queue)).filter_map(|(entry, holds)| holds.then_some(entry))
+}
+
+/// Who holds the lock of a queue, each by the name of its node, and who waits for it.
+pub(super) fn seen(queue: &[QueuedEntry]) -> Seen<String> {
+    let mut seen = Seen::default();
+    for (entry, holds) in queue.iter().zip(hold(queue)) {
+        match holds {
+            true => seen.holds.push((entry.node.name.clone(), entry.holder.clone())),
+            false => seen.waiters.push(entry.holder.clone()),
+        }
+    }
+    seen
 }
 
 /// The queues in a scope, each in order.

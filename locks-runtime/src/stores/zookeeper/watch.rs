@@ -1,4 +1,4 @@
-//! Reporting every change of a holder, by a recursive watch in a session of its own.
+//! Reporting every change of holders and waiters, by a recursive watch in a session of its own.
 //!
 //! Of its own because servers before 3.9 confuse a recursive watch with others on the same node (ZOOKEEPER-4466). An
 //! event only names the node that has changed; what became of it is asked for. A hold that is shorter than that may go
@@ -7,12 +7,11 @@
 use super::client::Client;
 use super::config::Config;
 use super::error::Failure;
-use super::inspect::{self, QueuedEntry, Queues};
+use super::inspect::{self, Queues};
 use super::names;
 use super::queue::QueueNode;
-use crate::contract::{Backoff, Change, Holders, Scope};
+use crate::contract::{Backoff, Change, Reported, Scope};
 use crate::values::error::Error;
-use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::target::TARGET;
 use crate::world::World;
@@ -31,13 +30,13 @@ pub(super) async fn watch(config: Arc<Config>, world: World, scope: Scope) -> Re
         client,
         scope,
         queues: Queues::new(),
-        holders: Holders::default(),
+        reported: Reported::default(),
         unsent: VecDeque::new(),
         skipped: false,
         changes,
     };
     let watcher = tracker.begin().await.map_err(|failure| tracker.client.error(failure, "/"))?;
-    // The locks that are held already are no changes.
+    // What is so already is no change.
     tracker.unsent.clear();
     world.clone().spawn(async move {
         let changes = tracker.changes.clone();
@@ -54,8 +53,8 @@ struct Tracker {
     client: Client,
     scope: Scope,
     queues: Queues,
-    /// The holders that were last reported, by the names of their nodes.
-    holders: Holders<String>,
+    /// What was last reported, holds by the names of their nodes.
+    reported: Reported<String>,
     unsent: VecDeque<Change>,
     /// Events were ignored, because what they would have reported was not read.
     skipped: bool,
@@ -106,7 +105,7 @@ impl Tracker {
 
     async fn read_everything(&mut self) -> Result<(), Failure> {
         self.queues = inspect::read(&self.client, &self.scope).await?;
-        let mut keys: Vec<Key> = self.holders.keys().chain(self.queues.keys()).cloned().collect();
+        let mut keys: Vec<Key> = self.reported.keys().chain(self.queues.keys()).cloned().collect();
         keys.sort_unstable();
         keys.dedup();
         keys.iter().for_each(|key| self.compare(key));
@@ -116,7 +115,7 @@ impl Tracker {
     /// What differs of a lock from what was reported is a change.
     fn compare(&mut self, key: &Key) {
         let queue = self.queues.get(key).map_or(&[] as &[_], Vec::as_slice);
-        self.unsent.extend(self.holders.update(key, inspect::holders(queue).map(identified)));
+        self.unsent.extend(self.reported.update(key, inspect::seen(queue)));
     }
 
     /// Follows one watch until it can no longer be trusted (`Ok`), or until a request fails.
@@ -167,9 +166,4 @@ impl Tracker {
         }
         Ok(())
     }
-}
-
-/// A holder, with the name that tells its hold apart from others.
-fn identified(entry: &QueuedEntry) -> (String, Holder) {
-    (entry.node.name.clone(), entry.holder.clone())
 }

@@ -24,21 +24,34 @@ list! {
     ]
     |can| can.queue_order => [
         holders_and_waiters_are_shown_in_order,
+        a_watch_reports_who_waits,
     ]
 }
 
-/// The change, as `+key name` or `-key`, without the case's prefix.
+/// The change, as `+key name`, `-key`, `?key name` (waits) or `!key name` (waits no more), without the case's prefix.
 fn in_words(fixture: &Fixture, change: Option<Change>) -> String {
     let short = |key: &str| key.strip_prefix(fixture.prefix()).unwrap_or(key).to_owned();
     match change {
         Some(Change::Acquired(key, holder)) => format!("+{} {}", short(key.as_str()), holder.name),
         Some(Change::Released(key)) => format!("-{}", short(key.as_str())),
+        Some(Change::Queued(key, waiter)) => format!("?{} {}", short(key.as_str()), waiter.name),
+        Some(Change::Withdrawn(key, waiter)) => format!("!{} {}", short(key.as_str()), waiter.name),
         None => "the watch ended".to_owned(),
     }
 }
 
 async fn next(fixture: &Fixture, watch: &mut Watch) -> String {
     in_words(fixture, soon("the next change", watch.next()).await)
+}
+
+/// The next change of a holder: not every store shows who waits.
+async fn next_of_holders(fixture: &Fixture, watch: &mut Watch) -> String {
+    loop {
+        let next = next(fixture, watch).await;
+        if !next.starts_with(['?', '!']) {
+            return next;
+        }
+    }
 }
 
 async fn the_record_survives(fixture: &Fixture) {
@@ -147,12 +160,35 @@ async fn a_watch_reports_changes_in_order(fixture: &Fixture) {
     fixture.until("in/k", &["us"], 1).await;
     held.release().await.unwrap();
     let guard = soon("the hand-off", waiter).await.unwrap().unwrap();
-    assert_eq!(next(fixture, &mut watch).await, "-in/k");
+    assert_eq!(next_of_holders(fixture, &mut watch).await, "-in/k");
     assert_eq!(next(fixture, &mut watch).await, "+in/k next");
     guard.release().await.unwrap();
     assert_eq!(next(fixture, &mut watch).await, "-in/k");
     earlier.release().await.unwrap();
     assert_eq!(next(fixture, &mut watch).await, "-in/earlier");
+}
+
+async fn a_watch_reports_who_waits(fixture: &Fixture) {
+    let key = fixture.key("k");
+    let held = acquire(&fixture.client(), &key, "holder").await;
+    let mut watch = fixture.client().watch(fixture.prefix()).await.unwrap();
+    let mut waiters = Vec::new();
+    for name in ["first", "second", "third"] {
+        waiters.push(wait(&fixture.client(), &key, name));
+        assert_eq!(next(fixture, &mut watch).await, format!("?k {name}"));
+    }
+    // One who gives up.
+    waiters.remove(1).abort();
+    assert_eq!(next(fixture, &mut watch).await, "!k second");
+    // One whose turn it is has not gone.
+    held.release().await.unwrap();
+    assert_eq!(next(fixture, &mut watch).await, "-k");
+    assert_eq!(next(fixture, &mut watch).await, "+k first");
+    soon("the hand-off", waiters.remove(0)).await.unwrap().unwrap().release().await.unwrap();
+    assert_eq!(next(fixture, &mut watch).await, "-k");
+    assert_eq!(next(fixture, &mut watch).await, "+k third");
+    soon("the hand-off", waiters.remove(0)).await.unwrap().unwrap().release().await.unwrap();
+    assert_eq!(next(fixture, &mut watch).await, "-k");
 }
 
 async fn a_watch_reports_every_reader(fixture: &Fixture) {
