@@ -9,8 +9,7 @@ pub(crate) struct Case {
     pub(crate) processes: usize,
     /// Tasks of each process.
     pub(crate) tasks: usize,
-    /// Whether each task has a key of its own, or all tasks of all processes share one.
-    pub(crate) own_keys: bool,
+    pub(crate) wants: Wants,
     /// How long a body takes.
     pub(crate) body: Duration,
     /// For how long it is measured.
@@ -25,10 +24,52 @@ pub(crate) struct Case {
 /// That of the slow link, in each direction.
 pub(crate) const DELAY: Duration = Duration::from_millis(5);
 
+/// What each hold is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// Each task has a key of its own.
+    OwnKeys,
+    /// All tasks of all processes want one key.
+    OneKey,
+    /// One key, and nine of ten requests only read.
+    Readers,
+    /// One of [`PERMITS`] of one key.
+    Permits,
+    /// Two of [`ACCOUNTS`] keys at one moment.
+    Accounts,
+}
+
+pub(crate) const PERMITS: u32 = 8;
+pub(crate) const ACCOUNTS: u32 = 16;
+
+impl Wants {
+    const WORDS: [(&str, Self); 5] = [
+        ("own", Self::OwnKeys),
+        ("one", Self::OneKey),
+        ("readers", Self::Readers),
+        ("permits", Self::Permits),
+        ("accounts", Self::Accounts),
+    ];
+
+    /// As an argument of a worker.
+    pub(crate) fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, wants)| *wants == self).map_or("", |(word, _)| word)
+    }
+
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, wants)| *wants)
+    }
+
+    /// Whether a mutex of one key does it.
+    pub(crate) fn is_mutex(self) -> bool {
+        matches!(self, Self::OwnKeys | Self::OneKey)
+    }
+}
+
 impl Case {
     /// Whether the plot has it: the steps between one task and eight are in the tables.
     pub(crate) fn is_plotted(&self) -> bool {
-        !self.own_keys || !matches!(self.tasks, 2 | 4)
+        self.wants != Wants::OwnKeys || !matches!(self.tasks, 2 | 4)
     }
 }
 
@@ -44,19 +85,23 @@ pub(crate) enum Figure {
 /// Longer, because the contended cases are compared with it.
 const PAIR: Duration = Duration::from_millis(1000);
 const SHORT: Duration = Duration::from_millis(600);
+/// What is done under a lock that others may have at the same time.
+const WORK: Duration = Duration::from_millis(1);
 
 const fn own_keys(name: &'static str, tasks: usize, length: Duration) -> Case {
     let (body, figure) = (Duration::ZERO, Figure::Rate);
-    Case { name, processes: 1, tasks, own_keys: true, body, length, figure, has_floor: true, is_far: false }
+    let wants = Wants::OwnKeys;
+    Case { name, processes: 1, tasks, wants, body, length, figure, has_floor: true, is_far: false }
 }
 
 const fn one_key(name: &'static str, processes: usize, tasks: usize) -> Case {
     let (body, length, figure) = (Duration::ZERO, SHORT, Figure::Rate);
-    Case { name, processes, tasks, own_keys: false, body, length, figure, has_floor: false, is_far: false }
+    let wants = Wants::OneKey;
+    Case { name, processes, tasks, wants, body, length, figure, has_floor: false, is_far: false }
 }
 
 /// The first is the uncontended pair.
-pub(crate) const CASES: [Case; 11] = [
+pub(crate) const CASES: [Case; 14] = [
     own_keys("uncontended pair", 1, PAIR),
     Case { is_far: true, ..own_keys("pair, 5 ms away", 1, PAIR) },
     own_keys("2 tasks, 2 keys", 2, SHORT),
@@ -67,11 +112,14 @@ pub(crate) const CASES: [Case; 11] = [
     one_key("32 tasks, one key", 1, 32),
     one_key("4 processes of 8, one key", 4, 8),
     one_key("2 processes of 1, one key", 2, 1),
+    Case { wants: Wants::Readers, body: WORK, ..one_key("2 processes of 16, 9 of 10 read", 2, 16) },
+    Case { wants: Wants::Permits, body: WORK, ..one_key("64 tasks, 8 permits", 1, 64) },
+    Case { wants: Wants::Accounts, ..one_key("2 processes of 16, 2 of 16 keys", 2, 16) },
     Case {
         name: "hand-off after 250 ms",
         processes: 2,
         tasks: 1,
-        own_keys: false,
+        wants: Wants::OneKey,
         body: Duration::from_millis(250),
         length: Duration::from_millis(1500),
         figure: Figure::HandOff,

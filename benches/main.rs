@@ -80,7 +80,7 @@ fn measure(store: Store, settings: &Settings) -> Measured {
                 pair = Some(round::run(&CASES[0], &store.contestants[0], &store, round, settings));
             }
             let mut floor = pair;
-            for contestant in store.contestants.iter().filter(|one| case.has_floor || one.name != FLOOR) {
+            for contestant in store.contestants.iter().filter(|one| one.takes_part_in(case)) {
                 let outcome = run(contestant);
                 if contestant.name == FLOOR {
                     floor = Some(outcome);

@@ -27,7 +27,7 @@ pub(crate) fn run(case: &Case, contestant: &Contestant, store: &Store, round: us
     let mut workers: Vec<Child> = (0..case.processes)
         .map(|_| {
             let mut command = contestant.command(case.is_far);
-            command.arg(&key).arg(case.tasks.to_string()).arg(if case.own_keys { "own" } else { "one" });
+            command.arg(&key).arg(case.tasks.to_string()).arg(case.wants.word());
             command.arg(case.body.as_millis().to_string());
             Child::start(&mut command)
         })

@@ -1,9 +1,10 @@
-//! One process of a case: `worker LOCKER ADDRESS KEY TASKS own|one BODY_MS`. It prints `ready`, reads until when to run
-//! (microseconds since 1970), and then prints the times of every hold. The Go program does the same.
+//! One process of a case: `worker LOCKER ADDRESS KEY TASKS own|one|readers|permits|accounts BODY_MS`. It prints `ready`, reads until when to run
+//! (microseconds since 1970), and then prints the times of every hold. The Go and Java programs do the same.
 
+use crate::case::{ACCOUNTS, PERMITS, Wants};
 use crate::lockers::{
     EtcdFloor, EtcdLock, Flock, Hold, Locker, Micros, Ours, PostgresAdvisory, PostgresFloor, RedisFloor, Rslock,
-    ZookeeperFloor, now,
+    Wanted, ZookeeperFloor, now,
 };
 use std::io::Write;
 use std::time::Duration;
@@ -11,11 +12,11 @@ use std::time::Duration;
 pub(crate) fn run(arguments: &[String]) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let [locker, address, key, tasks, keys, body] = arguments else { panic!("{arguments:?}") };
+        let [locker, address, key, tasks, wants, body] = arguments else { panic!("{arguments:?}") };
         let case = Case {
             key: key.clone(),
             tasks: tasks.parse().unwrap(),
-            own_keys: keys == "own",
+            wants: Wants::from_word(wants).unwrap(),
             body: Duration::from_millis(body.parse().unwrap()),
         };
         match locker.as_str() {
@@ -33,16 +34,30 @@ pub(crate) fn run(arguments: &[String]) {
     });
 }
 
+#[derive(Clone)]
 struct Case {
     key: String,
-    tasks: usize,
-    own_keys: bool,
+    tasks: u32,
+    wants: Wants,
     body: Duration,
 }
 
 impl Case {
-    fn key_of(&self, task: usize) -> String {
-        if self.own_keys { format!("{}-{task}", self.key) } else { self.key.clone() }
+    /// What a task's request of this number is for.
+    fn wanted(&self, task: u32, number: u32) -> Wanted {
+        let key = &self.key;
+        let drawn = (task * 7919).wrapping_add(number).wrapping_mul(2_654_435_761) >> 16;
+        match self.wants {
+            Wants::OwnKeys => Wanted::Lock(format!("{key}-{task}")),
+            Wants::OneKey => Wanted::Lock(key.clone()),
+            Wants::Readers if drawn % 10 > 0 => Wanted::Shared(key.clone()),
+            Wants::Readers => Wanted::Lock(key.clone()),
+            Wants::Permits => Wanted::Permit(key.clone(), PERMITS),
+            Wants::Accounts => {
+                let (one, step) = (drawn % ACCOUNTS, 1 + drawn / ACCOUNTS % (ACCOUNTS - 1));
+                Wanted::Both([one, one + step].map(|account| format!("{key}-{}", account % ACCOUNTS)))
+            }
+        }
     }
 
     async fn run(self, locker: impl Locker) {
@@ -52,8 +67,8 @@ impl Case {
         for task in 0..self.tasks {
             let locker = locker.for_task().await;
             // Nor is what a new key costs.
-            if self.own_keys {
-                locker.hold(&self.key_of(task), Duration::ZERO).await;
+            if self.wants == Wants::OwnKeys {
+                locker.hold_any(&self.wanted(task, 0), Duration::ZERO).await;
             }
             lockers.push(locker);
         }
@@ -63,8 +78,8 @@ impl Case {
         let end: Micros = line.trim().parse().unwrap();
         let tasks: Vec<_> = lockers
             .into_iter()
-            .enumerate()
-            .map(|(task, locker)| tokio::spawn(holds(locker, self.key_of(task), self.body, end)))
+            .zip(0..)
+            .map(|(locker, task)| tokio::spawn(self.clone().holds(locker, task, end)))
             .collect();
         let mut out = std::io::stdout().lock();
         for task in tasks {
@@ -74,17 +89,19 @@ impl Case {
         }
         writeln!(out, "end").unwrap();
     }
-}
 
-async fn holds(locker: impl Locker, key: String, body: Duration, end: Micros) -> Vec<Hold> {
-    let mut holds = Vec::new();
-    loop {
-        let requested = now();
-        // At least once, however late this process began.
-        if requested >= end && !holds.is_empty() {
-            return holds;
+    async fn holds(self, locker: impl Locker, task: u32, end: Micros) -> Vec<Hold> {
+        let mut holds = Vec::new();
+        for number in 0.. {
+            let wanted = self.wanted(task, number);
+            let requested = now();
+            // At least once, however late this process began.
+            if requested >= end && !holds.is_empty() {
+                break;
+            }
+            let (granted, releasing) = locker.hold_any(&wanted, self.body).await;
+            holds.push(Hold { requested, granted, releasing, released: now() });
         }
-        let (granted, releasing) = locker.hold(&key, body).await;
-        holds.push(Hold { requested, granted, releasing, released: now() });
+        holds
     }
 }

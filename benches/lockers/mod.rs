@@ -48,6 +48,17 @@ impl Hold {
     }
 }
 
+/// What one hold is of.
+#[derive(Clone, Debug)]
+pub(crate) enum Wanted {
+    Lock(String),
+    Shared(String),
+    /// One of so many.
+    Permit(String, u32),
+    /// Both at one moment.
+    Both([String; 2]),
+}
+
 /// A way to lock.
 pub(crate) trait Locker: Clone + Send + Sync + 'static {
     /// A locker for one task of several.
@@ -57,6 +68,16 @@ pub(crate) trait Locker: Clone + Send + Sync + 'static {
 
     /// Runs a body of this length under the lock `key`, and returns the times at which it began and ended.
     fn hold(&self, key: &str, length: Duration) -> impl Future<Output = (Micros, Micros)> + Send;
+
+    /// The same for whatever is wanted; a mutex knows only locks.
+    fn hold_any(&self, wanted: &Wanted, length: Duration) -> impl Future<Output = (Micros, Micros)> + Send {
+        async move {
+            match wanted {
+                Wanted::Lock(key) => self.hold(key, length).await,
+                _ => panic!("a mutex cannot hold {wanted:?}"),
+            }
+        }
+    }
 }
 
 /// The body of every hold; returns the times at which it began and ended.

@@ -25,9 +25,11 @@ plain client, which neither renews nor retries:
 - **files**: `open` and `flock`
 
 The other clients: `lock()` of `etcd-client` (etcd's lock service), Go's `concurrency.Mutex`, `rslock`, Curator's
-`InterProcessMutex` (Java), and PostgreSQL's `pg_advisory_lock` by `tokio-postgres`: a lock of the *session*, thus with a
+`InterProcessMutex` (Java; `InterProcessReadWriteLock`, `InterProcessSemaphoreV2` and `InterProcessMultiLock`, whose paths are
+sorted, in the cases of readers, permits and several keys), and PostgreSQL's `pg_advisory_lock` by `tokio-postgres`: a lock of the *session*, thus with a
 connection for each task, no time limit and no fence. Every contestant runs in processes of its own; they take turns, case by
 case and round by round. The figures are medians over the rounds, and each ratio compares with the floor of the same round.
+Where readers or permits are beside each other, a body takes 1 ms. `2 of 16 keys` are two random ones at one moment (`keys`).
 etcd, PostgreSQL and ZooKeeper are on disk with `fsync`. `5 ms away` is behind a proxy that delays each byte by 5 ms in each
 direction.
 
@@ -35,7 +37,7 @@ direction.
 |---|---|
 | per s | holds per second, all processes together |
 | p50, p99 | milliseconds for acquire and release together; for a hand-off, from the first release after a request until that request is granted |
-| ratio | more is better: holds per second divided by the floor's in the same case, or, with many tasks on one key, by the floor's in the uncontended pair; for a hand-off, the floor's p50 divided by this one |
+| ratio | more is better: holds per second divided by the floor's in the same case, or, where tasks compete, by the floor's in the uncontended pair; for a hand-off, the floor's p50 divided by this one |
 | RPCs, requests | received by the server per hold, messages on streams included |
 | proposals | raft log entries per hold |
 | commands | carried out by Redis per hold, those inside of scripts included |
@@ -111,12 +113,12 @@ fn cases(page: &mut String, store: &Measured) {
     write!(page, "\n## {}\n\n{}.\n\n", store.name, store.title).unwrap();
     writeln!(
         page,
-        "| case                      | contestant           |    per s |  p50 ms |  p99 ms |  ratio |{units}"
+        "| case                            | contestant           |    per s |  p50 ms |  p99 ms |  ratio |{units}"
     )
     .unwrap();
     writeln!(
         page,
-        "|---------------------------|----------------------|---------:|--------:|--------:|-------:|{rule}"
+        "|---------------------------------|----------------------|---------:|--------:|--------:|-------:|{rule}"
     )
     .unwrap();
     for case in &CASES {
@@ -127,7 +129,7 @@ fn cases(page: &mut String, store: &Measured) {
 fn table_row(page: &mut String, store: &Measured, row: &Row) {
     let [rate, p50, p99] = [row.median_of(|o| o.per_second), row.median_of(|o| o.p50), row.median_of(|o| o.p99)];
     let (case, ratio) = (row.case.name, shown(row.ratio()));
-    write!(page, "| {case:<25} | {:<20} | {rate:>8.0} | {p50:>7.3} | {p99:>7.3} | {ratio:>6} |", row.contestant)
+    write!(page, "| {case:<31} | {:<20} | {rate:>8.0} | {p50:>7.3} | {p99:>7.3} | {ratio:>6} |", row.contestant)
         .unwrap();
     if store.units.is_some() {
         let [requests, work] = [row.median_of(|o| o.requests), row.median_of(|o| o.work)];

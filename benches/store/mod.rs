@@ -1,6 +1,6 @@
 //! The stores: their servers, the contestants on each, and what the servers count.
 
-use crate::case::DELAY;
+use crate::case::{Case, DELAY};
 use crate::settings::Settings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ mod zookeeper;
 pub(crate) const FLOOR: &str = "floor";
 /// The contestant with the attribute.
 pub(crate) const OURS: &str = "ours";
+const CURATOR: &str = "Curator";
 
 /// A store, whose server runs for as long as this value lives.
 pub(crate) struct Store {
@@ -105,6 +106,14 @@ pub(crate) fn start(name: &str, settings: &Settings) -> Result<Store, String> {
 }
 
 impl Contestant {
+    /// Of all but mutexes there are ours and Curator's.
+    pub(crate) fn takes_part_in(&self, case: &Case) -> bool {
+        match case.wants.is_mutex() {
+            true => case.has_floor || self.name != FLOOR,
+            false => self.name == OURS || self.name == CURATOR,
+        }
+    }
+
     /// A locker of [`worker`](crate::worker).
     fn here(name: &'static str, locker: &str, addresses: &Addresses) -> Self {
         let arguments = ["worker", locker].map(str::to_owned).to_vec();

@@ -1,6 +1,6 @@
 //! ZooKeeper on disk, and Curator.
 
-use super::{Addresses, Contestant, Counts, FLOOR, OURS, Store, link};
+use super::{Addresses, CURATOR, Contestant, Counts, FLOOR, OURS, Store, link};
 use crate::machine;
 use std::ffi::OsString;
 use std::fs;
@@ -56,7 +56,7 @@ fn curator(addresses: &Addresses) -> Result<(Contestant, String), String> {
     }
     let path = path.into_string().map_err(|_| NEEDED)?;
     let arguments = ["-Xmx256m", "-cp", &path, "CuratorWorker"].map(str::to_owned).to_vec();
-    let (name, program) = ("Curator", PathBuf::from("java"));
+    let (name, program) = (CURATOR, PathBuf::from("java"));
     Ok((Contestant { name, program, arguments, addresses: addresses.clone() }, version))
 }
 
