@@ -1,11 +1,12 @@
 //! Waits that never end because of other processes: renewal makes such a deadlock last for ever, so it has to be found.
 //!
 //! A request that is under other holds, and waits without a limit, says so in its record. After a second of waiting it reads the
-//! lines of what it holds (nobody else pays for it): who waits there, under which holds, and who waits for those, until it comes
-//! to the holder of what it waits for itself. A circle that is the same in two looks is a deadlock, and of those that wait in it
-//! the youngest gets the error: all of them find the same one.
+//! lines of what it holds (nobody else pays for it): who waits there, under which holds, and who waits for those. If it can never
+//! go on because of those who wait for it, and that is so in two looks, that is a deadlock, and of those that wait in it the
+//! youngest gets the error: all of them find the same one.
 
 mod search;
+mod stuck;
 
 use super::core::Engine;
 use super::request::Request;
@@ -13,11 +14,12 @@ use crate::contract::{Line, Scope};
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
 use crate::values::key::Key;
-use search::{Step, Waiting, circle, is_same};
+use search::circle;
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use stuck::{Circle, Waiting, is_same};
 
 /// How long a request waits before it looks for the first time.
 const FIRST: Duration = Duration::from_secs(1);
@@ -62,11 +64,11 @@ async fn look_again_and_again(engine: Arc<Engine>, request: Arc<Request>, seen: 
     loop {
         runtime.sleep(pause).await;
         let circle = circle(waiting, |key| line(Arc::clone(&engine), key)).await;
-        if let Some(steps) = &circle
+        if let Some(found) = &circle
             && before == circle
-            && (seen == Seen::ByItself || is_youngest(&request.holder, steps))
+            && (seen == Seen::ByItself || is_youngest(&request.holder, &found.waiters))
         {
-            return deadlock(&request.holder, &keys, steps);
+            return deadlock(&request.holder, &keys, found);
         }
         let longest = if circle.is_some() && before != circle { AGAIN } else { NEXT };
         pause = world.between(longest / 2, longest);
@@ -81,19 +83,24 @@ async fn line(engine: Arc<Engine>, key: Key) -> Option<Line> {
 }
 
 /// Whether of all that wait in the circle this one began last; if two began at one moment, the order of their names decides.
-fn is_youngest(own: &Holder, steps: &[Step]) -> bool {
+fn is_youngest(own: &Holder, waiters: &[Holder]) -> bool {
     let age = |holder: &Holder| (holder.requested_at_ms, holder.instance.to_string(), holder.id);
-    let others = steps.iter().map(|step| &step.waiter).filter(|waiter| !is_same(waiter, own));
-    others.into_iter().all(|other| age(other) < age(own))
+    let mut others = waiters.iter().filter(|waiter| !is_same(waiter, own));
+    others.all(|other| age(other) < age(own))
 }
 
-/// The error of a request that waits for one of `keys`, which is held by the last one that waits in `steps`.
-fn deadlock(own: &Holder, keys: &[Key], steps: &[Step]) -> Error {
+/// The error of a request that waits for one of `keys`, which it gets never.
+fn deadlock(own: &Holder, keys: &[Key], circle: &Circle) -> Error {
     let wanted: Vec<String> = keys.iter().map(|key| format!("`{}`", key.shown())).collect();
     let mut text = format!("waiting in {} ({}) would never end: {}", own.name, own.origin, wanted.join(" and "));
-    for step in steps.iter().rev() {
-        text.push_str(&format!(" is held by {}, which waits for `{}`, which", step.waiter, step.key()));
+    let by = |holds| if holds { "is held by" } else { "is wanted before it by" };
+    for step in circle.steps.iter().rev() {
+        text.push_str(&format!(" {} {}, which waits for `{}`, which", by(step.holds), step.waiter, step.key));
     }
-    text.push_str(" is held around this wait; take the locks in one order everywhere, or several at one moment");
+    text.push_str(if circle.holds { " is held around this wait" } else { " this one wants before it" });
+    text.push_str("; take the locks in one order everywhere, or several at one moment");
     Error::new(ErrorKind::Deadlock, text)
 }
+
+#[cfg(test)]
+mod tests;
