@@ -1,8 +1,9 @@
-//! Renewing: one statement for every two thousand entries of a session. It also shows which of them hold a lock now and which
+//! Renewing: one statement for every two thousand rows of a session's entries. It also shows which of them hold a lock now and which
 //! are gone, in case no notification did.
 //!
 //! A row that another transaction has locked is left out, and asked for again for a moment: it must not stop all others.
 
+use super::chunks::chunks;
 use super::entries::{Confirmed, Status, forget_lapsed, renewable};
 use super::error::{ENTRY_GONE, ROW_LOCKED, Verdict};
 use super::row::{column, fence};
@@ -16,9 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
-
-/// How many entries one statement renews: more would keep their rows locked for long, and be planned as a large query.
-const CHUNK: usize = 2_000;
 
 /// The pauses before rows that were locked are asked for again.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
@@ -66,15 +64,12 @@ pub(super) async fn renew_rows(shared: &Shared) -> Result<Vec<Arc<Entry>>, Error
     let begun = client.world.now();
     let mut seen = Seen::default();
     let all = renewable(entries, has_queue);
-    let mut locked = Vec::new();
-    for chunk in chunks(&all) {
-        locked.extend(renew_chunk(shared, chunk, &mut seen).await?);
-    }
+    let mut locked = renew_unlocked(shared, &all, &mut seen).await?;
     let until = begun + (shared.ttl / SHARE).min(MOST);
     let mut pauses = Backoff::new(&client.world, SHORTEST_PAUSE, LONGEST_PAUSE);
     while !locked.is_empty() && client.world.now() < until {
         pauses.wait().await;
-        locked = renew_chunk(shared, &locked, &mut seen).await?;
+        locked = renew_unlocked(shared, &locked, &mut seen).await?;
     }
     // Behind many short transactions a row is locked at every look: it takes a place among those who wait for it.
     let locked = renew_one_by_one(shared, locked, until, &mut seen).await?;
@@ -83,9 +78,13 @@ pub(super) async fn renew_rows(shared: &Shared) -> Result<Vec<Arc<Entry>>, Error
     Ok(locked)
 }
 
-/// Even without entries there is one.
-fn chunks(entries: &[Arc<Entry>]) -> Vec<&[Arc<Entry>]> {
-    if entries.is_empty() { vec![entries] } else { entries.chunks(CHUNK).collect() }
+/// Returns those whose rows are locked. Even without entries there is a statement.
+async fn renew_unlocked(shared: &Shared, entries: &[Arc<Entry>], seen: &mut Seen) -> Result<Vec<Arc<Entry>>, Error> {
+    let mut locked = Vec::new();
+    for chunk in chunks(entries).chain(entries.is_empty().then_some(entries)) {
+        locked.extend(renew_chunk(shared, chunk, seen).await?);
+    }
+    Ok(locked)
 }
 
 /// Returns those whose rows are locked.
