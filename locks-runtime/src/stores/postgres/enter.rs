@@ -35,9 +35,7 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
     shared.check()?;
     let (client, entries) = (&shared.client, &shared.entries);
     let layout = client.config().layout;
-    let name = client.name(&entry.key)?;
-    let several = if entry.others.is_empty() { Vec::new() } else { client.names(entry)? };
-    let names = if several.is_empty() { from_ref(&name) } else { several.as_slice() };
+    let names = client.names(entry)?;
     if let Some(Status::Removed(reason)) = entries.get(entry.number, |state| state.status()) {
         return Err(Error::lost(reason));
     }
@@ -53,7 +51,7 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
         (&mode as _, Type::TEXT),
     ];
     entries.sent(entry);
-    let sent = send(shared, entry, &values, (&name, &record), when_busy).await;
+    let sent = send(shared, entry, &values, (&names[0], &record), when_busy).await;
     let is_unresolved = match &sent {
         Ok(Sent::Shared(_, is_unresolved) | Sent::Alone(Answer { is_unresolved, .. })) => *is_unresolved,
         Err(failure) => failure.is_unresolved,
@@ -72,7 +70,7 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
             return Ok(Entered::held(fence));
         }
     };
-    shown(shared, entry, names, &rows, when_busy).await
+    shown(shared, entry, &names, &rows, when_busy).await
 }
 
 /// What the rows show of an entry that was sent.

@@ -1,10 +1,10 @@
-//! Renewing: one statement for every two thousand rows of a session's entries. It also shows which of them hold a lock now and which
-//! are gone, in case no notification did.
+//! Renewing: one statement for every two thousand rows of a session's entries. It also shows which of them hold a lock now and
+//! which are gone, in case no notification did.
 //!
 //! A row that another transaction has locked is left out, and asked for again for a moment: it must not stop all others.
 
 use super::chunks::chunks;
-use super::entries::{Confirmed, Status, forget_lapsed, renewable};
+use super::entries::{Confirmed, MustBeFound, Status, forget_lapsed, renewable};
 use super::error::{ENTRY_GONE, ROW_LOCKED, Verdict};
 use super::row::{column, fence};
 use super::shared::Shared;
@@ -109,7 +109,7 @@ async fn renew_chunk(shared: &Shared, chunk: &[Arc<Entry>], seen: &mut Seen) -> 
     let mut names = names.iter();
     let mut is_locked = |entry: &Entry| {
         // All are taken from the names, whichever is locked.
-        names.by_ref().take(1 + entry.others.len()).filter(|name| locked.contains(name.as_str())).count() > 0
+        names.by_ref().take(entry.keys().count()).filter(|name| locked.contains(name.as_str())).count() > 0
     };
     Ok(chunk.iter().filter(|entry| is_locked(entry)).map(Arc::clone).collect())
 }
@@ -197,12 +197,12 @@ impl Seen {
     fn note_what_is_gone(&mut self, shared: &Shared, confirmed: &Confirmed, locked: &[Arc<Entry>]) {
         self.locked.extend(locked.iter().map(|entry| entry.number));
         let held = |number: &u64| self.holders.get(number).map_or(0, BTreeMap::len);
-        let is_there = |(number, locks, waits): &(u64, usize, bool)| {
-            let waits = if *waits { self.waiters.get(number).map_or(0, BTreeSet::len) } else { 0 };
-            self.locked.contains(number) || held(number) + waits >= *locks
+        let waits = |number: &u64| self.waiters.get(number).map_or(0, BTreeSet::len);
+        let is_there = |MustBeFound { number, locks, may_wait }: &MustBeFound| {
+            self.locked.contains(number) || held(number) + if *may_wait { waits(number) } else { 0 } >= *locks
         };
-        for (number, ..) in confirmed.0.iter().filter(|entry| !is_there(entry)) {
-            shared.entries.get(*number, |state| state.advance(Status::Removed(ENTRY_GONE)));
+        for entry in confirmed.0.iter().filter(|entry| !is_there(entry)) {
+            shared.entries.get(entry.number, |state| state.advance(Status::Removed(ENTRY_GONE)));
         }
     }
 }

@@ -8,9 +8,9 @@
 //! others hold beside it: `"s"` of a reader, the limit of a permit. A waiter that is not renewed until `u` is skipped. A lock is
 //! free when `locked_until` has come.
 //!
-//! Who holds a lock alone has it in the row's columns. Who holds it beside others stays in the queue, each until its own `u`, with
-//! its fence as `"f"`, and as `"k"` what `keep_until` is to the row; the row's session is [`BESIDE`] then. (A row with columns for
-//! one of them would have to be another's when that one leaves.)
+//! Who holds a lock alone has it in the row's columns. Who holds it beside others stays in the queue, each until its own `u`,
+//! with its fence as `"f"`, and as `"k"` what `keep_until` is to the row; the row's session is [`BESIDE`] then. (A row with
+//! columns for one of them would have to be another's when that one leaves.)
 //!
 //! Table and notifications are shared with other versions of this crate that run at the same time.
 
