@@ -12,6 +12,7 @@ use super::waiting::Outcome;
 use crate::contract::{Entered, Entry, Grant, WhenBusy};
 use crate::values::error::Error;
 use crate::values::mode::Mode;
+use crate::values::target::TARGET;
 use std::slice::from_ref;
 use std::sync::Arc;
 use tokio_postgres::Row;
@@ -83,7 +84,7 @@ async fn shown(
 ) -> Result<Entered, Error> {
     let (client, entries) = (&shared.client, &shared.entries);
     let layout = client.config().layout;
-    let row = in_the_way(rows, entry.mode)?;
+    let row = in_the_way(rows, &shared.id, entry)?;
     let row = row.ok_or_else(|| Error::unavailable("PostgreSQL returned no row for a lock"))?;
     layout.check_row(row)?;
     let Shown { status, others, held } = Shown::read(rows, &shared.id, entry, names, client.world.now())?;
@@ -97,17 +98,29 @@ async fn shown(
             Ok(Entered::Queued)
         }
         None if when_busy == WhenBusy::Refuse => {
-            // Of several locks some were taken by others since the statement began, and the rest were free.
+            let holder = layout.holder(column(row, "holder")?);
             if held > 0 {
-                shared.withdraw(from_ref(entry)).await?;
+                withdraw_refused(shared, entry).await;
             }
             entries.left(entry.number);
-            Ok(Entered::Busy(layout.holder(column(row, "holder")?).into()))
+            Ok(Entered::Busy(holder.into()))
         }
         None => {
             entries.get(entry.number, |state| state.advance(Status::Removed(ENTRY_LAPSED)));
             Err(Error::lost(ENTRY_LAPSED))
         }
+    }
+}
+
+/// Of several locks some were taken by others since the statement began, and the rest were free: withdraws the entry from those.
+///
+/// Whatever becomes of that, the entry is refused, and not renewed any more. If it fails, the entry counts as one with a request
+/// unresolved: an orphan, which is withdrawn again at the next renewals, or when it leaves.
+async fn withdraw_refused(shared: &Shared, entry: &Arc<Entry>) {
+    shared.entries.leaving(entry.number, |state| state.leave());
+    if let Err(error) = shared.withdraw(from_ref(entry)).await {
+        tracing::debug!(target: TARGET, error = %error.chain(), "a refused entry could not be withdrawn");
+        shared.entries.sent(entry);
     }
 }
 
