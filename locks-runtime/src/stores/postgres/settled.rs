@@ -40,7 +40,7 @@ pub(super) fn settled(held: &str, keeps: &str, queue: &str, acquirer: Option<Acq
              AND coalesce(NOT held OR kept, false) AS taken OFFSET 0) AS state \
          CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive FROM {} WHERE {ALIVE}) AS living \
          CROSS JOIN LATERAL (SELECT {free} AS direct OFFSET 0) AS freedom \
-         CROSS JOIN LATERAL (SELECT CASE WHEN direct THEN alive ELSE {queue} END AS line OFFSET 0) AS standing \
+         CROSS JOIN LATERAL (SELECT CASE WHEN direct THEN alive ELSE {queue} END AS line OFFSET 0) AS settled \
          CROSS JOIN LATERAL (SELECT coalesce(NOT taken AND line->0 ? 'm', false) AS beside, \
              CASE WHEN NOT taken AND NOT line->0 ? 'm' THEN line->0 END AS next) AS first \
          CROSS JOIN LATERAL (SELECT CASE WHEN beside THEN ({granted}) END AS granted OFFSET 0) AS granting)",
