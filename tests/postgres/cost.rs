@@ -1,12 +1,12 @@
 //! What a lock costs, by the server's own count.
 
 use crate::{Case, Fixture};
-use distributed_locks::{Guard, Locks};
+use distributed_locks::{Guard, Lock, Locks};
 use std::time::{Duration, Instant};
 use support::postgres::{Postgres, Setup};
 use support::scenarios::cost::{self, RENEWED, RENEWED_URL, acquire_many, at_most, cost, quiet_client};
 use support::scenarios::{acquire_and_release, connect, granted, many};
-use support::{Server, cases, eventually};
+use support::{Server, cases, eventually, in_time};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
@@ -35,6 +35,29 @@ pub(crate) async fn another(server: &Postgres) -> Locks {
     // The last statement of a new client: a notification to itself, to see whether it receives any.
     eventually(async || if probes() > before { Ok(()) } else { Err("no probe") }).await;
     locks
+}
+
+/// One statement acquires this and one releases it; in between `is_held` looks at it.
+pub(crate) async fn is_two_statements(server: &Postgres, wanted: Lock, is_held: impl FnOnce()) {
+    let one = cost([("statements", 1)]);
+    let before = server.cost();
+    let guard = in_time(wanted.acquire()).await.unwrap();
+    assert_eq!(server.cost_since(&before), one, "to acquire");
+    is_held();
+    let before = server.cost();
+    guard.release().await.unwrap();
+    assert_eq!(server.cost_since(&before), one, "to release");
+}
+
+/// Waits until so many more statements have renewed something.
+pub(crate) async fn renewed(server: &Postgres, more: u64) {
+    let renewals = || server.statements_with("AS is_locked, name, held");
+    let before = renewals();
+    eventually(async || match renewals() - before {
+        renewals if renewals >= more => Ok(()),
+        renewals => Err(renewals),
+    })
+    .await;
 }
 
 fn connections(server: &Postgres) -> String {

@@ -1,5 +1,6 @@
 //! What a database or a role has as its defaults, and how the table is found: schemas, isolation, pools, old rows.
 
+use crate::cost::renewed;
 use crate::{Case, Fixture};
 use distributed_locks::{ErrorKind, Locks};
 use std::collections::BTreeMap;
@@ -238,10 +239,8 @@ async fn thousands_of_holds_are_renewed_with_jit_on(fixture: Fixture) {
         });
     }
     let guards: Vec<_> = taking.join_all().await.into_iter().flatten().collect();
-    let renewals = || server.statements_with("AS is_locked, name, held");
-    let before = renewals();
     // Three chunks for each of three renewals.
-    eventually(async || if renewals() >= before + 9 { Ok(()) } else { Err(renewals() - before) }).await;
+    renewed(&server, 9).await;
     let lost = guards.iter().filter(|guard| !guard.is_held()).count();
     assert_eq!(lost, 0, "of {HELD}");
     locks.close().await;
@@ -255,8 +254,8 @@ async fn what_is_refused_for_now_says_so_and_goes_on(fixture: Fixture) {
     acquire_and_release(&locks, "k").await;
     let guard = locks.lock("held").acquire().await.unwrap();
     server.psql(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-             RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$; \
+        "CREATE SEQUENCE refused; CREATE FUNCTION refuse() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS $$ BEGIN \
+             PERFORM nextval('refused'); RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$; \
          CREATE TRIGGER refuse BEFORE INSERT ON distributed_locks FOR EACH ROW EXECUTE FUNCTION refuse()",
     );
     // Also without a limit of its own, though renewals are answered all the while.
@@ -268,8 +267,11 @@ async fn what_is_refused_for_now_says_so_and_goes_on(fixture: Fixture) {
         }
     }
     guard.check().unwrap();
+    // A sequence goes on though its transaction fails.
+    let refused = || server.psql("SELECT last_value FROM refused");
+    let before = refused();
     let waiting = tokio::spawn(locks.lock("k").wait(HANG_LIMIT).acquire());
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    eventually(async || if refused() != before { Ok(()) } else { Err("not refused yet") }).await;
     server.psql("DROP TRIGGER refuse ON distributed_locks");
     granted(waiting).await.release().await.unwrap();
     guard.release().await.unwrap();

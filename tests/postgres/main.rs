@@ -11,6 +11,7 @@ mod faults;
 mod modes;
 mod neighbours;
 mod outages;
+mod overtaken;
 mod peers;
 mod shown;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         modes::cases(),
         neighbours::cases(),
         outages::cases(),
+        overtaken::cases(),
         peers::cases(),
         shown::cases(),
     ])

@@ -1,5 +1,7 @@
 //! What others do in the same database: they sit on rows, send notifications, and have schemas and defaults of their own.
 
+use crate::cost::renewed;
+use crate::peers::create_shedlocks_table;
 use crate::{Case, Fixture};
 use distributed_locks::{ErrorKind, Guard, Locks};
 use std::time::{Duration, Instant};
@@ -44,10 +46,7 @@ async fn a_row_that_somebody_sits_on_loses_its_own_lock_only(fixture: Fixture) {
 
 async fn a_row_of_shedlocks_that_somebody_sits_on_loses_its_own_lock_only(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
-    server.psql(
-        "CREATE TABLE shedlock(name VARCHAR(64) NOT NULL, lock_until TIMESTAMP(3) NOT NULL, locked_at TIMESTAMP(3) NOT NULL, \
-         locked_by VARCHAR(255) NOT NULL, PRIMARY KEY (name)); GRANT SELECT, INSERT, UPDATE ON shedlock TO app",
-    );
+    create_shedlocks_table(&server);
     one_row_is_lost(&server, "table=shedlock", "shedlock").await;
 }
 
@@ -86,9 +85,10 @@ async fn a_row_that_is_let_go_in_time_loses_nothing(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
     let (_locks, guards) = holding(&server, "namespace=", &["a", "b"]).await;
     let sitting = sit_on(&server, "distributed_locks", "a");
-    // At least one renewal has left it out.
-    tokio::time::sleep(TTL / 2).await;
+    // At least one renewal has left it out, which asks for it again for a while.
+    renewed(&server, 2).await;
     drop(sitting);
+    // For longer than their TTL.
     tokio::time::sleep(TTL).await;
     for guard in &guards {
         guard.check().unwrap();

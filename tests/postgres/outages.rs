@@ -1,7 +1,7 @@
 //! The server is away for a while.
 
+use crate::cost::renewed;
 use crate::{Case, Fixture};
-use std::time::Duration;
 use support::postgres::Setup;
 use support::scenarios::{connect, granted, outages, queued};
 use support::{cases, eventually};
@@ -43,8 +43,8 @@ async fn a_promoted_standby_goes_on(fixture: Fixture) {
     eventually(async || if standby.psql(&replayed) == "t" { Ok(()) } else { Err("lags") }).await;
     primary.kill();
     standby.promote();
-    // A renewal is due every sixteen seconds: they must have begun again, on the standby.
-    tokio::time::sleep(Duration::from_secs(17)).await;
+    // Renewals have begun again, on the standby.
+    renewed(&standby, 2).await;
     guard.check().unwrap();
     assert!(!waiting.is_finished());
     assert!(fence < guard.fence());

@@ -2,12 +2,13 @@
 //! sends to PostgreSQL with `usingDbTime()`; [`shedlock`] has ShedLock itself.
 
 use crate::{Case, Fixture};
-use distributed_locks::{ErrorKind, Locks};
+use distributed_locks::{Error, ErrorKind, Guard, Locks};
 use std::time::{Duration, Instant};
 use support::postgres::{Postgres, Setup};
 use support::scenarios::bad_input::refused_at_once;
 use support::scenarios::{chain, connect, granted, held, lost};
 use support::{HANG_LIMIT, cases, eventually, once_within};
+use tokio::task::JoinHandle;
 
 mod shedlock;
 
@@ -31,13 +32,18 @@ pub(crate) fn cases() -> Vec<Case> {
 
 const NOW: &str = "timezone('utc', CURRENT_TIMESTAMP)";
 
-/// A server with ShedLock's table as its documentation has it, and a client of ours.
-fn with_its_table(fixture: &Fixture) -> (Postgres, Locks) {
-    let server = fixture.start(&Setup::default());
+/// ShedLock's table, as its documentation has it.
+pub(crate) fn create_shedlocks_table(server: &Postgres) {
     server.psql(
         "CREATE TABLE shedlock(name VARCHAR(64) NOT NULL, lock_until TIMESTAMP(3) NOT NULL, locked_at TIMESTAMP(3) NOT NULL, \
          locked_by VARCHAR(255) NOT NULL, PRIMARY KEY (name)); GRANT SELECT, INSERT, UPDATE ON shedlock TO app",
     );
+}
+
+/// A server with ShedLock's table, and a client of ours.
+fn with_its_table(fixture: &Fixture) -> (Postgres, Locks) {
+    let server = fixture.start(&Setup::default());
+    create_shedlocks_table(&server);
     // That a clock shows another hour must not matter.
     server.psql("ALTER DATABASE locks SET timezone = 'Asia/Tokyo'");
     let locks = connect(&server.url_with("table=shedlock"));
@@ -67,6 +73,15 @@ fn unlock(server: &Postgres, name: &str) {
     ));
 }
 
+/// An acquire that has found the lock taken twice, and so waits. The table has no queue that would show it.
+async fn waiting(server: &Postgres, locks: &Locks) -> JoinHandle<Result<Guard, Error>> {
+    let looks = || server.statements_with("AS place");
+    let before = looks();
+    let waiting = tokio::spawn(locks.lock("job").acquire());
+    eventually(async || if looks() >= before + 2 { Ok(()) } else { Err("not yet") }).await;
+    waiting
+}
+
 async fn shedlock_excludes_us(fixture: Fixture) {
     let (server, locks) = with_its_table(&fixture);
     assert!(lock(&server, "job", 3600));
@@ -75,9 +90,7 @@ async fn shedlock_excludes_us(fixture: Fixture) {
     assert!(!busy.holder().unwrap().is_known() && busy.to_string().contains("java"), "{busy}");
     let late = locks.lock("job").wait(Duration::from_secs(2)).acquire().await.unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Timeout);
-    let waiting = tokio::spawn(locks.lock("job").acquire());
-    // The table has no queue that would show it.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let waiting = waiting(&server, &locks).await;
     assert!(!waiting.is_finished(), "two hold it");
     unlock(&server, "job");
     granted(waiting).await.release().await.unwrap();
@@ -93,8 +106,7 @@ async fn a_release_by_shedlock_is_found_soon(fixture: Fixture) {
     let (server, locks) = with_its_table(&fixture);
     once_within(Duration::from_secs(4), async || {
         assert!(lock(&server, "job", 3600));
-        let waiting = tokio::spawn(locks.lock("job").acquire());
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        let waiting = waiting(&server, &locks).await;
         let released = Instant::now();
         unlock(&server, "job");
         granted(waiting).await.release().await.unwrap();

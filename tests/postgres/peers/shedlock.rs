@@ -143,7 +143,10 @@ async fn either_is_killed(fixture: Fixture, peer: Peer) {
     let begun = Instant::now();
     begin().expect("holding");
     driver.kill();
-    assert!(locks.lock(JOB).try_acquire().await.unwrap().is_none(), "two hold it");
+    let early = locks.lock(JOB).try_acquire().await.unwrap();
+    // It takes a while to kill a JVM on a busy machine.
+    assert!(early.is_none() || begun.elapsed() >= MOST - Duration::from_millis(10), "two hold it");
+    drop(early);
     locks.lock(JOB).wait(HANG_LIMIT).acquire().await.unwrap().release().await.unwrap();
     let took = begun.elapsed();
     assert!(took >= MOST - Duration::from_millis(10), "two held it: {took:?}");

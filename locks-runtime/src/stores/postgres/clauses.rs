@@ -89,27 +89,27 @@ pub(super) fn skipped(columns: &str, table: &str) -> String {
     )
 }
 
-/// Notifies who holds the lock since the fence was `before`, and where `tells_first` says so the first waiter: until when the lock
-/// is held, in microseconds from now, which may be sooner than it seemed. Without waiters it notifies nobody, for at its commit a
-/// notification takes a lock of the whole database.
-pub(super) fn handed_off(rows: &str, tells_first: &str, channel: &str) -> String {
+/// Notifies who holds the lock since the fence was `before`, and where `notifies_first` says so the first waiter: until when the
+/// lock is held, in microseconds from now, which may be sooner than it seemed. Without waiters it notifies nobody, for at its
+/// commit a notification takes a lock of the whole database.
+pub(super) fn handed_off(rows: &str, notifies_first: &str, channel: &str) -> String {
     format!(
         "SELECT pg_notify({channel}, payload) FROM {rows} CROSS JOIN LATERAL ( \
              SELECT format('turn %s %s %s', session, number, fence) AS payload WHERE fence > before AND session <> '{BESIDE}' \
              UNION ALL SELECT format('turn %s %s %s', w->>'s', w->>'n', w->>'f') FROM jsonb_array_elements(queue) AS w \
                  WHERE session = '{BESIDE}' AND (w->>'f')::bigint > before \
-             UNION ALL ({})) AS told WHERE {channel} IS NOT NULL",
-        told_to_wait(&format!("{tells_first} OR fence > before"))
+             UNION ALL ({})) AS notice WHERE {channel} IS NOT NULL",
+        notice_to_wait(&format!("{notifies_first} OR fence > before"))
     )
 }
 
-/// What the first waiter is told, if `is_told`.
-pub(super) fn told_to_wait(is_told: &str) -> String {
+/// What the first waiter is notified of, if `notifies` says so.
+pub(super) fn notice_to_wait(notifies: &str) -> String {
     format!(
         "SELECT format('wait %s %s %s', w->>'s', w->>'n', greatest(0, (extract(epoch FROM \
              CASE WHEN session = '{BESIDE}' THEN (SELECT min((one->>'u')::timestamptz) FROM jsonb_array_elements(queue) AS one \
                   WHERE one ? 'f') ELSE locked_until END - clock_timestamp()) * 1000000)::bigint)) AS payload \
-         FROM {} WHERE ({is_told}) AND NOT w ? 'f' ORDER BY place LIMIT 1",
+         FROM {} WHERE ({notifies}) AND NOT w ? 'f' ORDER BY place LIMIT 1",
         elements("queue")
     )
 }

@@ -12,6 +12,7 @@ use super::waiting::Outcome;
 use crate::contract::{Entered, Entry, Grant, WhenBusy};
 use crate::values::error::Error;
 use crate::values::mode::Mode;
+use crate::values::target::TARGET;
 use std::slice::from_ref;
 use std::sync::Arc;
 use tokio_postgres::Row;
@@ -35,9 +36,7 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
     shared.check()?;
     let (client, entries) = (&shared.client, &shared.entries);
     let layout = client.config().layout;
-    let name = client.name(&entry.key)?;
-    let several = if entry.others.is_empty() { Vec::new() } else { client.names(entry)? };
-    let names = if several.is_empty() { from_ref(&name) } else { several.as_slice() };
+    let names = client.names(entry)?;
     if let Some(Status::Removed(reason)) = entries.get(entry.number, |state| state.status()) {
         return Err(Error::lost(reason));
     }
@@ -53,7 +52,7 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
         (&mode as _, Type::TEXT),
     ];
     entries.sent(entry);
-    let sent = send(shared, entry, &values, (&name, &record), when_busy).await;
+    let sent = send(shared, entry, &values, (&names[0], &record), when_busy).await;
     let is_unresolved = match &sent {
         Ok(Sent::Shared(_, is_unresolved) | Sent::Alone(Answer { is_unresolved, .. })) => *is_unresolved,
         Err(failure) => failure.is_unresolved,
@@ -72,7 +71,7 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
             return Ok(Entered::held(fence));
         }
     };
-    shown(shared, entry, names, &rows, when_busy).await
+    shown(shared, entry, &names, &rows, when_busy).await
 }
 
 /// What the rows show of an entry that was sent.
@@ -85,7 +84,7 @@ async fn shown(
 ) -> Result<Entered, Error> {
     let (client, entries) = (&shared.client, &shared.entries);
     let layout = client.config().layout;
-    let row = in_the_way(rows, entry.mode)?;
+    let row = in_the_way(rows, &shared.id, entry)?;
     let row = row.ok_or_else(|| Error::unavailable("PostgreSQL returned no row for a lock"))?;
     layout.check_row(row)?;
     let Shown { status, others, held } = Shown::read(rows, &shared.id, entry, names, client.world.now())?;
@@ -99,17 +98,29 @@ async fn shown(
             Ok(Entered::Queued)
         }
         None if when_busy == WhenBusy::Refuse => {
-            // Of several locks some were taken by others since the statement began, and the rest were free.
+            let holder = layout.holder(column(row, "holder")?);
             if held > 0 {
-                shared.withdraw(from_ref(entry)).await?;
+                withdraw_refused(shared, entry).await;
             }
             entries.left(entry.number);
-            Ok(Entered::Busy(layout.holder(column(row, "holder")?).into()))
+            Ok(Entered::Busy(holder.into()))
         }
         None => {
             entries.get(entry.number, |state| state.advance(Status::Removed(ENTRY_LAPSED)));
             Err(Error::lost(ENTRY_LAPSED))
         }
+    }
+}
+
+/// Of several locks some were taken by others since the statement began, and the rest were free: withdraws the entry from those.
+///
+/// Whatever becomes of that, the entry is refused, and not renewed any more. If it fails, the entry counts as one with a request
+/// unresolved: an orphan, which is withdrawn again at the next renewals, or when it leaves.
+async fn withdraw_refused(shared: &Shared, entry: &Arc<Entry>) {
+    shared.entries.leaving(entry.number, |state| state.leave());
+    if let Err(error) = shared.withdraw(from_ref(entry)).await {
+        tracing::debug!(target: TARGET, error = %error.chain(), "a refused entry could not be withdrawn");
+        shared.entries.sent(entry);
     }
 }
 

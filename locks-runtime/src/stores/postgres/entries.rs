@@ -146,21 +146,30 @@ pub(super) fn forget_lapsed(entries: &Entries, now: Moment) {
     }
 }
 
-/// The entries that a renewal must find, for they are in the store for certain: number, of how many locks, and whether in a queue
-/// will do.
+/// The entries that a renewal must find, for they are in the store for certain.
 #[derive(Debug, Default)]
-pub(super) struct Confirmed(pub(super) Vec<(u64, usize, bool)>);
+pub(super) struct Confirmed(pub(super) Vec<MustBeFound>);
+
+/// An entry that a renewal must find.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct MustBeFound {
+    pub(super) number: u64,
+    /// In so many rows.
+    pub(super) locks: usize,
+    /// In a queue will do.
+    pub(super) may_wait: bool,
+}
 
 impl Confirmed {
     /// Those that the store has shown until now. Where it has no queue (`has_queue`), there are no waiters.
     pub(super) fn of(entries: &Entries, has_queue: bool) -> Self {
         Self(entries.collect(|entry, state, _| {
-            let waits = match state.status() {
+            let may_wait = match state.status() {
                 Status::Held(_) => false,
                 Status::Queued { .. } if has_queue => true,
                 _ => return None,
             };
-            Some((entry.number, 1 + entry.others.len(), waits))
+            Some(MustBeFound { number: entry.number, locks: entry.keys().count(), may_wait })
         }))
     }
 }
@@ -187,8 +196,9 @@ mod tests {
         let renewed =
             |has_queue| -> Vec<u64> { renewable(&entries, has_queue).iter().map(|entry| entry.number).collect() };
         assert_eq!((renewed(true), renewed(false)), (vec![1, 2, 5], vec![1, 5]));
-        assert_eq!(Confirmed::of(&entries, true).0, [(1, 1, false), (2, 1, true)]);
-        assert_eq!(Confirmed::of(&entries, false).0, [(1, 1, false)]);
+        let held = MustBeFound { number: 1, locks: 1, may_wait: false };
+        assert_eq!(Confirmed::of(&entries, true).0, [held, MustBeFound { number: 2, locks: 1, may_wait: true }]);
+        assert_eq!(Confirmed::of(&entries, false).0, [held]);
     }
 
     #[test]
@@ -209,6 +219,7 @@ mod tests {
         state.advance(Status::Held(1));
         assert_eq!(state.status(), Status::Left);
     }
+
     #[test]
     fn a_hint_is_never_a_grant_nor_a_loss_and_never_makes_a_waiter_late() {
         let state = EntryState::default();

@@ -38,6 +38,7 @@
 
 mod backend;
 mod batch;
+mod chunks;
 mod clauses;
 mod clean;
 mod client;

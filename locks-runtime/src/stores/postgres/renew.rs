@@ -1,9 +1,10 @@
-//! Renewing: one statement for every two thousand entries of a session. It also shows which of them hold a lock now and which
-//! are gone, in case no notification did.
+//! Renewing: one statement for every two thousand rows of a session's entries. It also shows which of them hold a lock now and
+//! which are gone, in case no notification did.
 //!
 //! A row that another transaction has locked is left out, and asked for again for a moment: it must not stop all others.
 
-use super::entries::{Confirmed, Status, forget_lapsed, renewable};
+use super::chunks::chunks;
+use super::entries::{Confirmed, MustBeFound, Status, forget_lapsed, renewable};
 use super::error::{ENTRY_GONE, ROW_LOCKED, Verdict};
 use super::row::{column, fence};
 use super::shared::Shared;
@@ -16,9 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
-
-/// How many entries one statement renews: more would keep their rows locked for long, and be planned as a large query.
-const CHUNK: usize = 2_000;
 
 /// The pauses before rows that were locked are asked for again.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
@@ -66,15 +64,12 @@ pub(super) async fn renew_rows(shared: &Shared) -> Result<Vec<Arc<Entry>>, Error
     let begun = client.world.now();
     let mut seen = Seen::default();
     let all = renewable(entries, has_queue);
-    let mut locked = Vec::new();
-    for chunk in chunks(&all) {
-        locked.extend(renew_chunk(shared, chunk, &mut seen).await?);
-    }
+    let mut locked = renew_unlocked(shared, &all, &mut seen).await?;
     let until = begun + (shared.ttl / SHARE).min(MOST);
     let mut pauses = Backoff::new(&client.world, SHORTEST_PAUSE, LONGEST_PAUSE);
     while !locked.is_empty() && client.world.now() < until {
         pauses.wait().await;
-        locked = renew_chunk(shared, &locked, &mut seen).await?;
+        locked = renew_unlocked(shared, &locked, &mut seen).await?;
     }
     // Behind many short transactions a row is locked at every look: it takes a place among those who wait for it.
     let locked = renew_one_by_one(shared, locked, until, &mut seen).await?;
@@ -83,9 +78,13 @@ pub(super) async fn renew_rows(shared: &Shared) -> Result<Vec<Arc<Entry>>, Error
     Ok(locked)
 }
 
-/// Even without entries there is one.
-fn chunks(entries: &[Arc<Entry>]) -> Vec<&[Arc<Entry>]> {
-    if entries.is_empty() { vec![entries] } else { entries.chunks(CHUNK).collect() }
+/// Returns those whose rows are locked. Even without entries there is a statement.
+async fn renew_unlocked(shared: &Shared, entries: &[Arc<Entry>], seen: &mut Seen) -> Result<Vec<Arc<Entry>>, Error> {
+    let mut locked = Vec::new();
+    for chunk in chunks(entries).chain(entries.is_empty().then_some(entries)) {
+        locked.extend(renew_chunk(shared, chunk, seen).await?);
+    }
+    Ok(locked)
 }
 
 /// Returns those whose rows are locked.
@@ -110,7 +109,7 @@ async fn renew_chunk(shared: &Shared, chunk: &[Arc<Entry>], seen: &mut Seen) -> 
     let mut names = names.iter();
     let mut is_locked = |entry: &Entry| {
         // All are taken from the names, whichever is locked.
-        names.by_ref().take(1 + entry.others.len()).filter(|name| locked.contains(name.as_str())).count() > 0
+        names.by_ref().take(entry.keys().count()).filter(|name| locked.contains(name.as_str())).count() > 0
     };
     Ok(chunk.iter().filter(|entry| is_locked(entry)).map(Arc::clone).collect())
 }
@@ -198,12 +197,12 @@ impl Seen {
     fn note_what_is_gone(&mut self, shared: &Shared, confirmed: &Confirmed, locked: &[Arc<Entry>]) {
         self.locked.extend(locked.iter().map(|entry| entry.number));
         let held = |number: &u64| self.holders.get(number).map_or(0, BTreeMap::len);
-        let is_there = |(number, locks, waits): &(u64, usize, bool)| {
-            let waits = if *waits { self.waiters.get(number).map_or(0, BTreeSet::len) } else { 0 };
-            self.locked.contains(number) || held(number) + waits >= *locks
+        let waits = |number: &u64| self.waiters.get(number).map_or(0, BTreeSet::len);
+        let is_there = |MustBeFound { number, locks, may_wait }: &MustBeFound| {
+            self.locked.contains(number) || held(number) + if *may_wait { waits(number) } else { 0 } >= *locks
         };
-        for (number, ..) in confirmed.0.iter().filter(|entry| !is_there(entry)) {
-            shared.entries.get(*number, |state| state.advance(Status::Removed(ENTRY_GONE)));
+        for entry in confirmed.0.iter().filter(|entry| !is_there(entry)) {
+            shared.entries.get(entry.number, |state| state.advance(Status::Removed(ENTRY_GONE)));
         }
     }
 }

@@ -125,14 +125,15 @@ fn later_of(before: Option<Status>, status: Status) -> Status {
     }
 }
 
-/// Of the rows that keep an entry of this mode from holding, one that says who does.
-pub(super) fn in_the_way(rows: &[Row], mode: Mode) -> Result<Option<&Row>, Error> {
+/// Of the rows that keep an entry of `session` from holding, one that says who does.
+pub(super) fn in_the_way<'a>(rows: &'a [Row], session: &str, entry: &Entry) -> Result<Option<&'a Row>, Error> {
     let mut best = None;
     for row in rows {
-        let is_held = column::<f64>(row, "seconds")? > 0.0;
+        let view = View::read(row, session, entry)?;
+        let is_others = view.seconds > 0.0 && !view.is_held();
         // Who shares the lock is in the way of others only.
         let is_beside = column::<Option<&str>>(row, "session")? == Some(BESIDE);
-        let rank = (is_held, !(is_beside && mode != Mode::Exclusive));
+        let rank = (is_others, !(is_beside && entry.mode != Mode::Exclusive));
         if best.as_ref().is_none_or(|(known, _)| rank > *known) {
             best = Some((rank, row));
         }

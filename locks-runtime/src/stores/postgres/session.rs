@@ -79,7 +79,6 @@ impl AsyncSession for PostgresSession {
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
-        // One that is not known was never sent, or has left before.
         let leave = |state: &mut EntryState| {
             let is_alone = state.is_alone();
             state.leave();
@@ -91,7 +90,10 @@ impl AsyncSession for PostgresSession {
                 self.0.withdraw(std::slice::from_ref(&entry)).await?;
             }
             self.0.entries.left(entry.number);
+        } else if self.0.entries.orphans().iter().any(|orphan| orphan.number == entry.number) {
+            self.0.withdraw(std::slice::from_ref(&entry)).await?;
         }
+        // One that is neither was never sent, or has left before.
         Ok(())
     }
 

@@ -2,10 +2,13 @@
 
 use super::clauses::{ALIVE, BESIDE, HOLDS, KEPT, MICROS, elements, other_kind};
 
-/// The row after a change: `held` is whether the holder releases it (NULL: by force, extended or not), `queue` what stays of those
-/// `alive` in the queue; a hold that was extended stays if `keeps` says so. A free lock goes to `acquirer`, if there is one and the
-/// queue is empty, without a detour through the queue; otherwise to the first in the queue, for as long as that one was renewed
-/// for. (`OFFSET 0` keeps what was found from being computed anew wherever it is used.) If that one lets others hold beside it, all of them stay in the queue, each with its fence as `f`, which it keeps.
+/// The row after a change: `held` is whether the holder releases it (NULL: by force, extended or not), `queue` what stays of
+/// those `alive` in the queue; a hold that was extended stays if `keeps` says so.
+///
+/// A free lock goes to `acquirer`, if there is one and the queue is empty, without a detour through the queue; otherwise to
+/// the first in the queue, for as long as that one was renewed for. If that one lets others hold beside it, all of them stay
+/// in the queue, each with its fence as `f`, which it keeps. (`OFFSET 0` keeps what was found from being computed anew
+/// wherever it is used.)
 pub(super) fn settled(held: &str, keeps: &str, queue: &str, acquirer: Option<Acquirer>) -> String {
     let (free, Values { session, number, holder, until }) = match acquirer {
         Some(acquirer) => (format!("NOT taken AND alive = '[]' AND {}", acquirer.is_alone), acquirer.values),
@@ -37,7 +40,7 @@ pub(super) fn settled(held: &str, keeps: &str, queue: &str, acquirer: Option<Acq
              AND coalesce(NOT held OR kept, false) AS taken OFFSET 0) AS state \
          CROSS JOIN LATERAL (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') AS alive FROM {} WHERE {ALIVE}) AS living \
          CROSS JOIN LATERAL (SELECT {free} AS direct OFFSET 0) AS freedom \
-         CROSS JOIN LATERAL (SELECT CASE WHEN direct THEN alive ELSE {queue} END AS line OFFSET 0) AS standing \
+         CROSS JOIN LATERAL (SELECT CASE WHEN direct THEN alive ELSE {queue} END AS line OFFSET 0) AS settled \
          CROSS JOIN LATERAL (SELECT coalesce(NOT taken AND line->0 ? 'm', false) AS beside, \
              CASE WHEN NOT taken AND NOT line->0 ? 'm' THEN line->0 END AS next) AS first \
          CROSS JOIN LATERAL (SELECT CASE WHEN beside THEN ({granted}) END AS granted OFFSET 0) AS granting)",

@@ -1,5 +1,6 @@
 //! What the futures of one session share.
 
+use super::chunks::chunks;
 use super::client::Client;
 use super::entries::Entries;
 use super::error::{SESSION_CLOSED, SESSION_LAPSED};
@@ -99,7 +100,7 @@ impl Shared {
     /// One whose row another transaction has locked does not keep the others: it fails when those have left.
     pub(super) async fn leave(&self, entries: &[Arc<Entry>], extended_stay: bool) -> Result<(), Error> {
         let mut locked = Vec::new();
-        for chunk in entries.chunks(CHUNK).filter(|_| entries.len() > 1) {
+        for chunk in chunks(entries).filter(|_| entries.len() > 1) {
             let skipped = self.send_leave(|statements| &statements.leave_unlocked, chunk, extended_stay).await?;
             for entry in chunk {
                 if self.client.names(entry)?.iter().any(|name| skipped.contains(name)) {
@@ -134,9 +135,6 @@ impl Shared {
         answer.rows.iter().filter_map(|row| column(row, "name").transpose()).collect()
     }
 }
-
-/// How many entries one statement takes out.
-const CHUNK: usize = 2_000;
 
 impl Drop for Shared {
     fn drop(&mut self) {

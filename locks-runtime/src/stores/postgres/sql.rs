@@ -8,15 +8,15 @@
 //! others hold beside it: `"s"` of a reader, the limit of a permit. A waiter that is not renewed until `u` is skipped. A lock is
 //! free when `locked_until` has come.
 //!
-//! Who holds a lock alone has it in the row's columns. Who holds it beside others stays in the queue, each until its own `u`, with
-//! its fence as `"f"`, and as `"k"` what `keep_until` is to the row; the row's session is [`BESIDE`] then. (A row with columns for
-//! one of them would have to be another's when that one leaves.)
+//! Who holds a lock alone has it in the row's columns. Who holds it beside others stays in the queue, each until its own `u`,
+//! with its fence as `"f"`, and as `"k"` what `keep_until` is to the row; the row's session is [`BESIDE`] then. (A row with
+//! columns for one of them would have to be another's when that one leaves.)
 //!
 //! Table and notifications are shared with other versions of this crate that run at the same time.
 
 use super::clauses::{
-    ALIVE, BESIDE, KEPT, MICROS, OWN, elements, handed_off, lock_timeout, locked, other_kind, seen, skipped,
-    told_to_wait, unlocked,
+    ALIVE, BESIDE, KEPT, MICROS, OWN, elements, handed_off, lock_timeout, locked, notice_to_wait, other_kind, seen,
+    skipped, unlocked,
 };
 use super::free;
 use super::settled::{Acquirer, Values, settled};
@@ -224,7 +224,7 @@ fn hold_changed(until: [&str; 2], keep: [&str; 2]) -> String {
          FROM (SELECT l.session = '{BESIDE}' AS beside, clock_timestamp() + $4 * interval '1 microsecond' AS until OFFSET 0) AS clock \
          CROSS JOIN LATERAL (SELECT CASE WHEN NOT beside THEN l.queue ELSE (SELECT jsonb_agg(CASE WHEN {OWN} \
              THEN w || jsonb_build_object('u', {element_until}, 'k', {element_keep}) ELSE w END ORDER BY place) FROM {}) END AS line \
-             OFFSET 0) AS standing)",
+             OFFSET 0) AS settled)",
         elements("l.queue")
     )
 }
@@ -236,11 +236,11 @@ fn lapse(table: &str) -> String {
         "WITH mine AS MATERIALIZED ({}), \
          lapsing AS (UPDATE {table} AS l SET {} FROM mine WHERE l.name = mine.name AND {} \
              RETURNING l.name, l.session, l.queue, l.locked_until) \
-         SELECT name, (SELECT pg_notify($5, payload) FROM ({}) AS told WHERE $5 IS NOT NULL) AS told FROM lapsing",
+         SELECT name, (SELECT pg_notify($5, payload) FROM ({}) AS notice WHERE $5 IS NOT NULL) AS notice FROM lapsing",
         locked(table, "$6"),
         hold_changed(["until"; 2], ["'-infinity'::timestamptz"; 2]),
         holds_all(),
-        told_to_wait("true"),
+        notice_to_wait("true"),
     )
 }
 
@@ -283,8 +283,8 @@ fn force_release(table: &str) -> String {
              RETURNING l.session, l.number, l.fence, l.queue, l.locked_until, mine.fence AS before), \
          notified AS MATERIALIZED ({}) \
          SELECT name, CASE WHEN former.session IS NOT NULL AND $2 IS NOT NULL \
-             THEN pg_notify($2, format('gone %s %s', former.session, former.number)) END AS told \
-         FROM former, (SELECT count(*) FROM notified) AS told",
+             THEN pg_notify($2, format('gone %s %s', former.session, former.number)) END AS notice \
+         FROM former, (SELECT count(*) FROM notified) AS notices",
         locked(table, "$4"),
         handed_off("freed", "true", "$2")
     )
@@ -323,7 +323,7 @@ fn renew(table: &str, mine: &str) -> String {
              CROSS JOIN LATERAL (SELECT CASE WHEN l.queue = '[]' THEN l.queue ELSE (SELECT coalesce(jsonb_agg( \
                   CASE WHEN w->>'s' = $2 AND (w->>'n')::bigint = ANY($3) AND {ALIVE} AND w->>'k' IS DISTINCT FROM '-infinity' \
                        THEN w || jsonb_build_object('u', greatest(later, (w->>'k')::timestamptz)) ELSE w END ORDER BY place), '[]') \
-                  FROM {} WHERE {ALIVE} OR {is_beside}) END AS line OFFSET 0) AS standing) \
+                  FROM {} WHERE {ALIVE} OR {is_beside}) END AS line OFFSET 0) AS settled) \
          FROM mine WHERE l.name = mine.name RETURNING l.name, {shown}) \
          SELECT false AS is_locked, name, held, fences, waiting FROM renewed UNION ALL {}",
         elements("l.queue"),

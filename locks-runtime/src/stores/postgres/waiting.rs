@@ -3,6 +3,7 @@
 use super::error::Failure;
 use crate::contract::Entry;
 use crate::contract::batches::Batched;
+use std::iter::once;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -27,7 +28,7 @@ pub(super) struct Outcome {
 
 impl Batched for Waiting {
     fn locks(&self) -> impl Iterator<Item = &str> {
-        [&*self.name].into_iter()
+        once(self.name.as_str())
     }
 
     fn weight(&self) -> usize {

@@ -110,8 +110,8 @@ impl Work<'_> {
         let (mut rows, until) = (Vec::new(), self.now + rest);
         for row in self.held(names, entry, limit)? {
             let row = Self::changed(row, entry, |_| until, |_| LONG_AGO);
-            let told = self.notify_first(&row, channel);
-            rows.push(vec![Value::Text(row.name.clone()), if told { Value::Void } else { Value::Null }]);
+            let notified = self.notify_first(&row, channel);
+            rows.push(vec![Value::Text(row.name.clone()), if notified { Value::Void } else { Value::Null }]);
             self.server.write(self.session, row);
         }
         Ok(Rows { columns: Statement::Lapse.columns(), rows })
@@ -154,8 +154,8 @@ impl Work<'_> {
             });
             self.notify_next(&settled, row.fence, true, channel);
             for (session, number) in former {
-                let told = session.zip(number).filter(|_| channel.is_some());
-                let gone = told.as_ref().map(|(session, number)| notices::gone(session, *number));
+                let notified = session.zip(number).filter(|_| channel.is_some());
+                let gone = notified.as_ref().map(|(session, number)| notices::gone(session, *number));
                 rows.push(vec![Value::Text(row.name.clone()), gone.as_ref().map_or(Value::Null, |_| Value::Void)]);
                 if let Some(gone) = gone {
                     self.notify(channel, gone);

@@ -55,7 +55,7 @@ impl Statement {
             Self::Renew | Self::RenewWaiting => RENEWED,
             Self::LeaveUnqueued | Self::Leave | Self::LeaveUnlocked | Self::Extend => &[("name", Kind::Text)],
             Self::EnterMany | Self::LeaveMany => &[("name", Kind::Text), ("fence", Kind::Int8)],
-            Self::Lapse | Self::ForceRelease => &[("name", Kind::Text), ("told", Kind::Void)],
+            Self::Lapse | Self::ForceRelease => &[("name", Kind::Text), ("notice", Kind::Void)],
             // All but whether there are more pages.
             Self::InspectKey => &INSPECTED[..7],
             Self::InspectPrefix => INSPECTED,

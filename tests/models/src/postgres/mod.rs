@@ -72,7 +72,7 @@ pub struct Setup {
 pub enum Broken {
     /// A release takes the lock away from whoever holds it by then.
     ReleasesAnybodys,
-    /// Who has lost the lock is told that it holds it.
+    /// A renewal shows the lock as held by whoever has lost it.
     RenewsAnybody,
     /// The lock is handed off to those who have died.
     HandOffToWhoLapsed,
@@ -215,7 +215,7 @@ impl Postgres {
         }
     }
 
-    /// An administrator ends the session; whether its client is told.
+    /// An administrator ends the session; whether its client is notified.
     fn terminate(&self, session: u64) -> bool {
         let mut writer = Writer::default();
         writer.refused(&Refusal::terminated());

@@ -68,7 +68,7 @@ WITH entered AS (INSERT INTO "public"."distributed_locks" AS l (name, fence, ses
     < ($7::jsonb #>> '{}')::numeric ELSE true END END) THEN alive ELSE alive ||
     jsonb_build_array(jsonb_build_object('s', $2, 'n', $3, 'h', $4, 'u', now + $5 * interval '1 microsecond' +
     (cardinality($1) - 1) * $8::interval) || CASE WHEN $7 IS NULL THEN '{}' ELSE jsonb_build_object('m', $7::jsonb)
-    END) END END AS line OFFSET 0) AS standing CROSS JOIN LATERAL (SELECT coalesce(NOT taken AND line->0 ? 'm', false)
+    END) END END AS line OFFSET 0) AS settled CROSS JOIN LATERAL (SELECT coalesce(NOT taken AND line->0 ? 'm', false)
     AS beside, CASE WHEN NOT taken AND NOT line->0 ? 'm' THEN line->0 END AS next) AS first CROSS JOIN LATERAL (SELECT
     CASE WHEN beside THEN (SELECT jsonb_agg(CASE WHEN w ? 'f' OR NOT ((place < other) IS NOT FALSE AND CASE
     jsonb_typeof(w->'m') WHEN 'string' THEN true WHEN 'number' THEN place <= greatest((w->>'m')::numeric, 1) ELSE
@@ -132,7 +132,7 @@ WITH mine AS MATERIALIZED (SELECT name, session, number, fence, queue, locked_un
     (w->>'n')::bigint = ANY($3) AND (w->>'u')::timestamptz > now AND w->>'k' IS DISTINCT FROM '-infinity' THEN w ||
     jsonb_build_object('u', greatest(later, (w->>'k')::timestamptz)) ELSE w END ORDER BY place), '[]') FROM
     jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz > now OR l.session
-    = '.beside') END AS line OFFSET 0) AS standing) FROM mine WHERE l.name = mine.name RETURNING l.name, CASE WHEN
+    = '.beside') END AS line OFFSET 0) AS settled) FROM mine WHERE l.name = mine.name RETURNING l.name, CASE WHEN
     l.session = $2 AND l.locked_until > clock_timestamp() THEN ARRAY[l.number] WHEN l.session = '.beside' THEN
     ARRAY(SELECT (w->>'n')::bigint FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE
     w->>'s' = $2 AND w ? 'f' AND (w->>'u')::timestamptz > clock_timestamp() ORDER BY place) ELSE ARRAY[]::bigint[] END
@@ -165,7 +165,7 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue,
     (w->>'n')::bigint = ANY($3) AND (w->>'u')::timestamptz > now AND w->>'k' IS DISTINCT FROM '-infinity' THEN w ||
     jsonb_build_object('u', greatest(later, (w->>'k')::timestamptz)) ELSE w END ORDER BY place), '[]') FROM
     jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE (w->>'u')::timestamptz > now OR l.session
-    = '.beside') END AS line OFFSET 0) AS standing) FROM mine WHERE l.name = mine.name RETURNING l.name, CASE WHEN
+    = '.beside') END AS line OFFSET 0) AS settled) FROM mine WHERE l.name = mine.name RETURNING l.name, CASE WHEN
     l.session = $2 AND l.locked_until > clock_timestamp() THEN ARRAY[l.number] WHEN l.session = '.beside' THEN
     ARRAY(SELECT (w->>'n')::bigint FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE
     w->>'s' = $2 AND w ? 'f' AND (w->>'u')::timestamptz > clock_timestamp() ORDER BY place) ELSE ARRAY[]::bigint[] END
@@ -234,7 +234,7 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue,
     THEN alive ELSE (SELECT coalesce(jsonb_agg(CASE WHEN leaves THEN w || jsonb_build_object('s', $2 || '.kept', 'u',
     w->>'k') ELSE w END ORDER BY place), '[]') FROM jsonb_array_elements(alive) WITH ORDINALITY AS waiting(w, place),
     LATERAL (SELECT w->>'s' IN ($2, $2 || '.kept') AND (w->>'n')::bigint = ANY($3) AS leaves OFFSET 0) AS own WHERE
-    NOT leaves OR ($5 AND w ? 'f' AND (w->>'k')::timestamptz > now) IS TRUE) END AS line OFFSET 0) AS standing CROSS
+    NOT leaves OR ($5 AND w ? 'f' AND (w->>'k')::timestamptz > now) IS TRUE) END AS line OFFSET 0) AS settled CROSS
     JOIN LATERAL (SELECT coalesce(NOT taken AND line->0 ? 'm', false) AS beside, CASE WHEN NOT taken AND NOT line->0 ?
     'm' THEN line->0 END AS next) AS first CROSS JOIN LATERAL (SELECT CASE WHEN beside THEN (SELECT jsonb_agg(CASE
     WHEN w ? 'f' OR NOT ((place < other) IS NOT FALSE AND CASE jsonb_typeof(w->'m') WHEN 'string' THEN true WHEN
@@ -252,7 +252,7 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue,
     THEN (SELECT min((one->>'u')::timestamptz) FROM jsonb_array_elements(queue) AS one WHERE one ? 'f') ELSE
     locked_until END - clock_timestamp()) * 1000000)::bigint)) AS payload FROM jsonb_array_elements(queue) WITH
     ORDINALITY AS waiting(w, place) WHERE (is_other OR fence > before) AND NOT w ? 'f' ORDER BY place LIMIT 1)) AS
-    told WHERE $4 IS NOT NULL) SELECT NULL::text AS name FROM notified
+    notice WHERE $4 IS NOT NULL) SELECT NULL::text AS name FROM notified
 -- leave_unlocked
 WITH mine AS MATERIALIZED (SELECT name, session, number, fence, queue, locked_until > clock_timestamp() AS taken FROM
     "public"."distributed_locks" WHERE name = ANY($1) ORDER BY name COLLATE "C" FOR UPDATE SKIP LOCKED), left_it AS
@@ -276,7 +276,7 @@ WITH mine AS MATERIALIZED (SELECT name, session, number, fence, queue, locked_un
     THEN alive ELSE (SELECT coalesce(jsonb_agg(CASE WHEN leaves THEN w || jsonb_build_object('s', $2 || '.kept', 'u',
     w->>'k') ELSE w END ORDER BY place), '[]') FROM jsonb_array_elements(alive) WITH ORDINALITY AS waiting(w, place),
     LATERAL (SELECT w->>'s' IN ($2, $2 || '.kept') AND (w->>'n')::bigint = ANY($3) AS leaves OFFSET 0) AS own WHERE
-    NOT leaves OR ($5 AND w ? 'f' AND (w->>'k')::timestamptz > now) IS TRUE) END AS line OFFSET 0) AS standing CROSS
+    NOT leaves OR ($5 AND w ? 'f' AND (w->>'k')::timestamptz > now) IS TRUE) END AS line OFFSET 0) AS settled CROSS
     JOIN LATERAL (SELECT coalesce(NOT taken AND line->0 ? 'm', false) AS beside, CASE WHEN NOT taken AND NOT line->0 ?
     'm' THEN line->0 END AS next) AS first CROSS JOIN LATERAL (SELECT CASE WHEN beside THEN (SELECT jsonb_agg(CASE
     WHEN w ? 'f' OR NOT ((place < other) IS NOT FALSE AND CASE jsonb_typeof(w->'m') WHEN 'string' THEN true WHEN
@@ -294,7 +294,7 @@ WITH mine AS MATERIALIZED (SELECT name, session, number, fence, queue, locked_un
     THEN (SELECT min((one->>'u')::timestamptz) FROM jsonb_array_elements(queue) AS one WHERE one ? 'f') ELSE
     locked_until END - clock_timestamp()) * 1000000)::bigint)) AS payload FROM jsonb_array_elements(queue) WITH
     ORDINALITY AS waiting(w, place) WHERE (is_other OR fence > before) AND NOT w ? 'f' ORDER BY place LIMIT 1)) AS
-    told WHERE $4 IS NOT NULL) SELECT NULL::text AS name FROM notified UNION ALL SELECT l.name FROM
+    notice WHERE $4 IS NOT NULL) SELECT NULL::text AS name FROM notified UNION ALL SELECT l.name FROM
     "public"."distributed_locks" AS l WHERE l.name = ANY($1) AND NOT EXISTS (SELECT FROM mine WHERE mine.name =
     l.name)
 -- lapse
@@ -307,7 +307,7 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue,
     + $4 * interval '1 microsecond' AS until OFFSET 0) AS clock CROSS JOIN LATERAL (SELECT CASE WHEN NOT beside THEN
     l.queue ELSE (SELECT jsonb_agg(CASE WHEN w->>'s' = $2 AND (w->>'n')::bigint = $3 THEN w || jsonb_build_object('u',
     until, 'k', '-infinity'::timestamptz) ELSE w END ORDER BY place) FROM jsonb_array_elements(l.queue) WITH
-    ORDINALITY AS waiting(w, place)) END AS line OFFSET 0) AS standing) FROM mine WHERE l.name = mine.name AND (SELECT
+    ORDINALITY AS waiting(w, place)) END AS line OFFSET 0) AS settled) FROM mine WHERE l.name = mine.name AND (SELECT
     count(*) FROM mine WHERE taken AND session = $2 AND number = $3 OR session = '.beside' AND EXISTS (SELECT FROM
     jsonb_array_elements(queue) WITH ORDINALITY AS waiting(w, place) WHERE w->>'s' = $2 AND (w->>'n')::bigint = $3 AND
     w ? 'f' AND (w->>'u')::timestamptz > clock_timestamp())) = cardinality($1) RETURNING l.name, l.session, l.queue,
@@ -315,7 +315,7 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue,
     greatest(0, (extract(epoch FROM CASE WHEN session = '.beside' THEN (SELECT min((one->>'u')::timestamptz) FROM
     jsonb_array_elements(queue) AS one WHERE one ? 'f') ELSE locked_until END - clock_timestamp()) *
     1000000)::bigint)) AS payload FROM jsonb_array_elements(queue) WITH ORDINALITY AS waiting(w, place) WHERE (true)
-    AND NOT w ? 'f' ORDER BY place LIMIT 1) AS told WHERE $5 IS NOT NULL) AS told FROM lapsing
+    AND NOT w ? 'f' ORDER BY place LIMIT 1) AS notice WHERE $5 IS NOT NULL) AS notice FROM lapsing
 -- extend
 WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue, t.locked_until > clock_timestamp() AS
     taken FROM "public"."distributed_locks" AS t, (SELECT set_config('lock_timeout', $5, true) AS lock_timeout OFFSET
@@ -327,7 +327,7 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue,
     LATERAL (SELECT CASE WHEN NOT beside THEN l.queue ELSE (SELECT jsonb_agg(CASE WHEN w->>'s' = $2 AND
     (w->>'n')::bigint = $3 THEN w || jsonb_build_object('u', greatest((w->>'u')::timestamptz, until), 'k',
     greatest((w->>'k')::timestamptz, until)) ELSE w END ORDER BY place) FROM jsonb_array_elements(l.queue) WITH
-    ORDINALITY AS waiting(w, place)) END AS line OFFSET 0) AS standing) FROM mine WHERE l.name = mine.name AND (SELECT
+    ORDINALITY AS waiting(w, place)) END AS line OFFSET 0) AS settled) FROM mine WHERE l.name = mine.name AND (SELECT
     count(*) FROM mine WHERE taken AND session = $2 AND number = $3 OR session = '.beside' AND EXISTS (SELECT FROM
     jsonb_array_elements(queue) WITH ORDINALITY AS waiting(w, place) WHERE w->>'s' = $2 AND (w->>'n')::bigint = $3 AND
     w ? 'f' AND (w->>'u')::timestamptz > clock_timestamp())) = cardinality($1) RETURNING l.name
@@ -358,7 +358,7 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue,
     CROSS JOIN LATERAL (SELECT false AS direct OFFSET 0) AS freedom CROSS JOIN LATERAL (SELECT CASE WHEN direct THEN
     alive ELSE CASE WHEN l.session = '.beside' THEN (SELECT coalesce(jsonb_agg(w ORDER BY place), '[]') FROM
     jsonb_array_elements(alive) WITH ORDINALITY AS waiting(w, place) WHERE NOT (w ? 'f' AND (cardinality($3) = 0 OR
-    (w->>'f')::bigint = ANY($3)))) ELSE alive END END AS line OFFSET 0) AS standing CROSS JOIN LATERAL (SELECT
+    (w->>'f')::bigint = ANY($3)))) ELSE alive END END AS line OFFSET 0) AS settled CROSS JOIN LATERAL (SELECT
     coalesce(NOT taken AND line->0 ? 'm', false) AS beside, CASE WHEN NOT taken AND NOT line->0 ? 'm' THEN line->0 END
     AS next) AS first CROSS JOIN LATERAL (SELECT CASE WHEN beside THEN (SELECT jsonb_agg(CASE WHEN w ? 'f' OR NOT
     ((place < other) IS NOT FALSE AND CASE jsonb_typeof(w->'m') WHEN 'string' THEN true WHEN 'number' THEN place <=
@@ -374,9 +374,9 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue,
     w->>'n', greatest(0, (extract(epoch FROM CASE WHEN session = '.beside' THEN (SELECT min((one->>'u')::timestamptz)
     FROM jsonb_array_elements(queue) AS one WHERE one ? 'f') ELSE locked_until END - clock_timestamp()) *
     1000000)::bigint)) AS payload FROM jsonb_array_elements(queue) WITH ORDINALITY AS waiting(w, place) WHERE (true OR
-    fence > before) AND NOT w ? 'f' ORDER BY place LIMIT 1)) AS told WHERE $2 IS NOT NULL) SELECT name, CASE WHEN
+    fence > before) AND NOT w ? 'f' ORDER BY place LIMIT 1)) AS notice WHERE $2 IS NOT NULL) SELECT name, CASE WHEN
     former.session IS NOT NULL AND $2 IS NOT NULL THEN pg_notify($2, format('gone %s %s', former.session,
-    former.number)) END AS told FROM former, (SELECT count(*) FROM notified) AS told
+    former.number)) END AS notice FROM former, (SELECT count(*) FROM notified) AS notices
 -- inspect_key
 SELECT l.name, (extract(epoch FROM now) * 1000)::bigint AS now, CASE WHEN l.session = '.beside' THEN ARRAY(SELECT
     left(w->>'h', 65536) FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS waiting(w, place) WHERE

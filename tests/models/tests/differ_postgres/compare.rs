@@ -106,7 +106,7 @@ pub(crate) const COLUMNS: [&str; 25] = [
     "ends",
     "waiting_ends",
     "now",
-    "told",
+    "notice",
     "more",
     "deleted",
     "schema",
