@@ -5,7 +5,7 @@
 
 use super::create::{Joined, LONGEST_IN_TRANSACTION, deleted_each_time, learn, make, missing, not_created, record_for};
 use super::entries::{EntryNode, EntryNodes};
-use super::error::{ENTRY_GONE, Failure};
+use super::error::{Failure, deleted_while_entering};
 use super::queue::{self, QueueNode};
 use super::shared::Shared;
 use crate::contract::Entry;
@@ -27,7 +27,7 @@ pub(super) async fn create(shared: &Shared, entry: &Arc<Entry>) -> Result<Joined
         shared.ledger.sent(entry);
         match create_all(shared, entry, &paths, above, &record).await {
             Ok(created) => {
-                let nodes = created.nodes(shared, &paths).await.map_err(explain)?.ok_or_else(gone)?;
+                let nodes = created.nodes(shared, &paths).await.map_err(explain)?.ok_or_else(deleted_while_entering)?;
                 if !shared.client.history.note(before, nodes.first.created) {
                     return Err(explain(shared.client.gone_back(before, nodes.first.created)));
                 }
@@ -41,11 +41,6 @@ pub(super) async fn create(shared: &Shared, entry: &Arc<Entry>) -> Result<Joined
         }
     }
     Err(deleted_each_time())
-}
-
-/// Some of it may still be there: whoever leaves looks for it.
-fn gone() -> Error {
-    Error::lost(ENTRY_GONE)
 }
 
 /// The nodes that have to be made for each lock, from the top, each once.
