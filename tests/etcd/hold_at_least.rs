@@ -163,7 +163,7 @@ async fn an_overtaken_holder_is_told(fixture: Fixture) {
 /// An hour that nobody held it for, and a TTL so long that what is gone within the hang limit was withdrawn.
 const HOUR: Duration = Duration::from_secs(3600);
 const WITHDRAWN: &str = "ttl=90s&connect_timeout=6s";
-/// Of a network on which the three steps of such an acquisition can be told apart.
+/// Of a network on which the three steps of such an acquisition can be distinguished.
 const ROUND_TRIP: Duration = Duration::from_millis(400);
 
 async fn an_acquisition_dropped_while_it_is_arranged_leaves_nothing(fixture: Fixture) {

@@ -5,7 +5,7 @@ use crate::values::holder::Holder;
 use crate::values::key::Key;
 use std::collections::BTreeMap;
 
-/// Who was last reported to hold each lock. `Id` tells two holds apart: a fence, a revision, a node's name.
+/// Who was last reported to hold each lock. `Id` distinguishes two holds: a fence, a revision, a node's name.
 #[derive(Debug)]
 pub struct Holders<Id>(BTreeMap<Key, Vec<(Id, Holder)>>);
 

@@ -57,7 +57,7 @@ where
     }
 }
 
-/// Who holds each lock, one or several, each with what tells one hold from the next (its fence, say).
+/// Who holds each lock, one or several, each with what distinguishes one hold from the next (its fence, say).
 pub type Held<Id> = BTreeMap<Key, Vec<(Id, Holder)>>;
 
 /// How many changes may be unread before polling waits for the reader.

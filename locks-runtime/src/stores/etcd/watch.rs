@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 /// How many unread changes there may be before the watch waits for its reader.
 const UNREAD: usize = 256;
 
-/// What tells two holds apart: the key and its create revision.
+/// What distinguishes two holds: the key and its create revision.
 type HoldId = (i64, Vec<u8>);
 
 pub(super) async fn watch(client: Arc<Client>, scope: Scope) -> Result<Receiver<Change>, Error> {

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// So many files are looked at before other work of the background thread gets its turn.
 const BATCH: usize = 64;
 
-/// What tells two holds of a lock apart. Programs that leave no record leave the former fence.
+/// What distinguishes two holds of a lock. Programs that leave no record leave the former fence.
 pub(super) type HoldId = (u64, bool);
 
 pub(super) async fn inspect(store: Arc<Shared>, scope: Scope) -> Result<Vec<Line>, Error> {

@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_told_apart_by_what_may_have_been_carried_out() {
+    fn errors_differ_by_what_may_have_been_carried_out() {
         let cases = [
             (ZkError::NoNode, Verdict::NoNode, ErrorKind::Unavailable),
             (ZkError::Throttled, Verdict::Retry, ErrorKind::Unavailable),

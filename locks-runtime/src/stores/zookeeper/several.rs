@@ -82,7 +82,7 @@ async fn create_all(
 struct Created {
     /// The paths of the entry's nodes, in the order of its locks.
     nodes: Vec<String>,
-    /// The transaction, where the server tells it.
+    /// The transaction, where the server reports it.
     transaction: Option<i64>,
     /// What was below the locks' nodes after it.
     children: Vec<Result<Vec<String>, ZkError>>,

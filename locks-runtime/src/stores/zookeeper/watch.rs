@@ -169,7 +169,7 @@ impl Tracker {
     }
 }
 
-/// A holder, with the name that tells its hold apart from others.
+/// A holder, with the name that distinguishes its hold from others.
 fn identified(entry: &QueuedEntry) -> (String, Holder) {
     (entry.node.name.clone(), entry.holder.clone())
 }

@@ -18,11 +18,11 @@ list! {
     |_| true => [
         one_leads_and_the_next_after_it_has_resigned,
         the_next_leads_when_the_client_of_the_leader_closes,
-        a_body_that_returns_gives_the_leadership_up,
+        a_body_that_returns_releases_the_leadership,
         who_leads_is_shown_to_everybody,
         any_value_survives,
         an_observer_sees_who_leads_and_who_is_next,
-        an_observer_is_told_that_the_client_was_closed,
+        an_observer_ends_when_the_client_is_closed,
         a_lock_of_the_key_and_a_leader_exclude_each_other,
         many_candidates_lead_one_at_a_time,
         a_campaign_that_is_dropped_leaves_nothing,
@@ -115,7 +115,7 @@ async fn the_next_leads_when_the_client_of_the_leader_closes(fixture: &Fixture) 
     second.ended(ErrorKind::Closed).await;
 }
 
-async fn a_body_that_returns_gives_the_leadership_up(fixture: &Fixture) {
+async fn a_body_that_returns_releases_the_leadership(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     for round in 0..3 {
         let returned = ours.leader(&key).value("us").run(async |leadership| (leadership.is_leader(), round)).await;
@@ -214,7 +214,7 @@ async fn an_observer_sees_who_leads_and_who_is_next(fixture: &Fixture) {
     again.ended(ErrorKind::Resigned).await;
 }
 
-async fn an_observer_is_told_that_the_client_was_closed(fixture: &Fixture) {
+async fn an_observer_ends_when_the_client_is_closed(fixture: &Fixture) {
     let (locks, key) = (fixture.client(), fixture.key("k"));
     let mut leaders = locks.leader(&key).observe().unwrap();
     assert_eq!(soon("who leads", leaders.next()).await.unwrap(), None);
