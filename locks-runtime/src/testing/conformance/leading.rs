@@ -5,9 +5,11 @@ use crate::api::leaders::{Leader, Leaders};
 use crate::api::leadership::Leadership;
 use crate::api::locks::Locks;
 use crate::values::error::{Error, ErrorKind};
-use std::future::pending;
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -42,13 +44,29 @@ struct Candidate {
 }
 
 fn campaign(locks: &Locks, key: &str, value: &str) -> Candidate {
+    let (run, terms) = candidate(locks, key, value);
+    Candidate { campaign: tokio::spawn(run), terms }
+}
+
+/// A candidate that has joined the queue of its process when this returns.
+async fn campaign_in_queue(locks: &Locks, key: &str, value: &str) -> Candidate {
+    let (mut run, terms) = candidate(locks, key, value);
+    let ended = poll_fn(|context| Poll::Ready(run.as_mut().poll(context))).await;
+    assert!(ended.is_pending(), "{ended:?}");
+    Candidate { campaign: tokio::spawn(run), terms }
+}
+
+type Campaigning = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// What campaigns when it is polled, and its terms.
+fn candidate(locks: &Locks, key: &str, value: &str) -> (Campaigning, mpsc::UnboundedReceiver<Leadership>) {
     let (begun, terms) = mpsc::unbounded_channel();
     let election = locks.leader(key).name("candidate").value(value).ttl(LONG);
     let body = move |leadership| {
         begun.send(leadership).unwrap();
         pending()
     };
-    Candidate { campaign: tokio::spawn(election.run(body)), terms }
+    (Box::pin(election.run(body)), terms)
 }
 
 impl Candidate {
@@ -301,7 +319,7 @@ async fn each_term_has_a_greater_fence(fixture: &Fixture) {
     // Two of one process, the second of whom waits in its queue.
     let mut first = campaign(&ours, &key, "same");
     let term = first.leads().await;
-    let mut second = campaign(&ours, &key, "same");
+    let mut second = campaign_in_queue(&ours, &key, "same").await;
     term.resign();
     fences.extend([term.fence(), second.leads().await.fence()]);
     second.campaign.abort();
@@ -313,7 +331,19 @@ async fn who_is_released_by_force_is_stopped_and_campaigns_again(fixture: &Fixtu
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     let mut candidate = campaign(&ours, &key, "us");
     let first = candidate.leads().await;
+    // Where there is no order, nobody can say who is the next.
+    let waiting = fixture.can().queue_order.then(|| campaign(&theirs, &key, "them"));
+    behind(fixture, usize::from(waiting.is_some())).await;
     assert!(soon("the force", theirs.force_release(&key)).await.unwrap());
+    if let Some(mut waiting) = waiting {
+        let next = waiting.leads().await;
+        // It campaigns again, behind the one that waited.
+        behind(fixture, 1).await;
+        assert!(candidate.terms.try_recv().is_err() && next.is_leader());
+        assert_eq!(leader(&ours, &key).await.unwrap().value, "them");
+        next.resign();
+        waiting.ended(ErrorKind::Resigned).await;
+    }
     let second = candidate.leads().await;
     assert!(second.is_leader() && !first.is_leader() && second.fence() > first.fence());
     assert_eq!(first.guard().check().unwrap_err().kind(), ErrorKind::Lost);
