@@ -1,6 +1,6 @@
 //! What a lock on files costs: the system calls on its files, counted by strace.
 
-#![expect(clippy::unwrap_used, reason = "a case whose preparation fails has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a case whose preparation fails has failed")]
 
 use std::process::{Command, ExitCode};
 use support::cases;
