@@ -209,7 +209,7 @@ pub fn distributed_lock(attribute: proc_macro::TokenStream, item: proc_macro::To
 /// #[leader(key = "/leader/indexer", value = address, leadership = term)]
 /// async fn index(address: &str) -> Result<(), Error> {
 ///     println!("{address} leads, in term {}", term.fence());
-///     Ok(()) // gives the leadership up; a service goes on for ever here
+///     Ok(()) // releases the leadership; a service goes on for ever here
 /// }
 /// ```
 ///
@@ -236,11 +236,11 @@ pub fn distributed_lock(attribute: proc_macro::TokenStream, item: proc_macro::To
 /// # What it applies to
 ///
 /// `async fn`. Because the body may be called again, it borrows the arguments: one that it uses up, it has to clone. They are
-/// dropped after the leadership was given up.
+/// dropped after the leadership was released.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future drops the body where it is, and gives the leadership up or withdraws the candidate in the background.
+/// Dropping the future drops the body where it is, and releases the leadership or withdraws the candidate in the background.
 #[cfg(not(fuzzing))]
 #[proc_macro_attribute]
 pub fn leader(attribute: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {

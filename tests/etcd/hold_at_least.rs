@@ -16,7 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_cut_off_client_keeps_its_lock_while_it_believes_in_it,
         a_store_without_space_ends_no_hold_that_is_renewed,
         a_lease_whose_grant_was_not_answered_is_not_gone_in_its_last_second,
-        an_overtaken_holder_is_told,
+        the_release_of_an_overtaken_holder_reports_the_loss,
         an_acquisition_dropped_while_it_is_arranged_leaves_nothing,
         an_acquisition_cut_off_while_it_is_arranged_leaves_nothing,
     ]
@@ -145,7 +145,7 @@ async fn fill(etcd: &Etcd) {
 }
 
 /// Before the first renewal, when nothing is watched yet.
-async fn an_overtaken_holder_is_told(fixture: Fixture) {
+async fn the_release_of_an_overtaken_holder_reports_the_loss(fixture: Fixture) {
     let (server, locks) = (fixture.server(), client(&fixture));
     for (ttl, least) in [(60, 30), (30, 45)] {
         let key = fixture.key(&format!("k{least}"));
@@ -163,7 +163,7 @@ async fn an_overtaken_holder_is_told(fixture: Fixture) {
 /// An hour that nobody held it for, and a TTL so long that what is gone within the hang limit was withdrawn.
 const HOUR: Duration = Duration::from_secs(3600);
 const WITHDRAWN: &str = "ttl=90s&connect_timeout=6s";
-/// Of a network on which the three steps of such an acquisition can be told apart.
+/// Of a network on which the three steps of such an acquisition can be distinguished.
 const ROUND_TRIP: Duration = Duration::from_millis(400);
 
 async fn an_acquisition_dropped_while_it_is_arranged_leaves_nothing(fixture: Fixture) {

@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use distributed_locks::store::{Credentials, Secret};
-use distributed_locks::{Guard, Locks};
+use distributed_locks::{ErrorKind, Guard, Locks};
 use locks_runtime::testing::conformance;
 use support::cases;
 use support::cases::{Case, Fixture, Program};
 use support::etcd::{Etcd, Setup, Users};
-use support::eventually;
 use support::scenarios::{acquire_and_release, chain, connect, held, lost};
 use support::stores::etcd_as;
+use support::{eventually, in_time};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
         a_right_taken_away_for_one_key_of_three_loses_only_that_one,
         a_user_that_is_gone_is_the_reason_of_the_loss,
+        a_lease_of_several_that_is_revoked_loses_only_its_own_keys,
         no_lease_of_a_user_has_more_than_64_keys,
         sessions_of_a_user_keep_their_contract,
     ]
@@ -67,6 +68,21 @@ async fn a_right_taken_away_for_one_key_of_three_loses_only_that_one(fixture: Fi
         guard.release().await.unwrap();
     }
     acquire_and_release(&locks, "/app/c").await;
+}
+
+/// Entering is the first to meet the lease that is gone: the next renewal is due much later.
+async fn a_lease_of_several_that_is_revoked_loses_only_its_own_keys(fixture: Fixture) {
+    let etcd = with_users(&fixture, "/app/");
+    let locks = connect(&etcd.url_with("ttl=15s"));
+    let mut guards = acquire(&locks, 65).await;
+    let (last, first) = (guards.pop().unwrap(), guards.remove(0));
+    assert_ne!(etcd.lease("/app/64"), etcd.lease("/app/0"));
+    etcd.ctl(&["lease", "revoke", &etcd.lease("/app/64")]);
+    let next = locks.lock("/app/next").wait(Duration::ZERO).acquire().await.unwrap();
+    assert_eq!(in_time(last.lost()).await.kind(), ErrorKind::Lost);
+    [&first, &next].into_iter().chain(&guards).for_each(|guard| guard.check().unwrap());
+    drop(last);
+    acquire_and_release(&locks, "/app/64").await;
 }
 
 async fn a_user_that_is_gone_is_the_reason_of_the_loss(fixture: Fixture) {

@@ -6,17 +6,59 @@ use std::time::{Duration, Instant};
 use support::cases;
 use support::cases::{Case, Fixture};
 use support::etcd::{Setup, Users};
-use support::proxy::Mode;
+use support::proxy::{Mode, Proxy};
 use support::scenarios::{acquire_and_release, behind_proxy, connect, granted, nothing_is_left, queued};
-use support::{Server, eventually};
+use support::{Server, eventually, in_time};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
+        a_key_that_is_deleted_while_its_entry_enters_loses_nothing_else,
         a_refused_release_is_tried_again,
         an_entry_that_came_back_is_withdrawn;
         slow:
         an_entry_whose_put_was_never_answered_leaves_the_lease_that_it_is_on,
     ]
+}
+
+/// Keys of nested locks fill the first page that it reads, so that it has to read on: then its key is gone.
+async fn a_key_that_is_deleted_while_its_entry_enters_loses_nothing_else(fixture: Fixture) {
+    const PAGE: usize = 64;
+    let (etcd, key) = (fixture.server(), fixture.key("k"));
+    let nested = connect(&etcd.url());
+    let mut guards = Vec::new();
+    for number in 0..=PAGE {
+        guards.push(nested.lock(format!("{key}/{number}")).acquire().await.unwrap());
+    }
+    let proxy = Proxy::to(etcd.address());
+    let locks = connect(&etcd.url_at(&proxy.addr().to_string()));
+    let held = locks.lock(fixture.key("held")).acquire().await.unwrap();
+    let is_own = |name: &String| name.strip_prefix(&key).is_some_and(|rest| rest.matches('/').count() == 1);
+    for keys in [vec![key.clone()], vec![key.clone(), fixture.key("other")]] {
+        // Where it is not deleted before it reads on, it holds the lock: then the next round is slower.
+        let mut is_shown = false;
+        for pace in [200, 1000, 5000].map(Duration::from_millis) {
+            proxy.set(Mode::Delay(pace));
+            let acquiring = tokio::spawn(locks.lock_all(&keys).wait(Duration::ZERO).acquire());
+            let name = eventually(async || etcd.left(&key).into_iter().find(is_own).ok_or("not put yet")).await;
+            proxy.set(Mode::Unanswered);
+            etcd.ctl(&["del", &name]);
+            proxy.set(Mode::Pass);
+            let acquired = in_time(acquiring).await.unwrap();
+            held.check().unwrap();
+            match acquired {
+                Ok(guard) => drop(guard.release().await),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+                    assert!(error.to_string().contains("deleted in etcd while"), "{error}");
+                    is_shown = true;
+                    break;
+                }
+            }
+        }
+        assert!(is_shown, "the machine is too busy");
+        acquire_and_release(&locks, &key).await;
+    }
+    held.release().await.unwrap();
 }
 
 async fn a_refused_release_is_tried_again(fixture: Fixture) {

@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test whose preparation fails has failed")]
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
 
-mod costs;
 mod modes;
 
 use distributed_locks::{ErrorKind, Locks, blocking};

@@ -31,6 +31,15 @@ async fn until(locks: &Locks, holders: usize, waiters: usize) -> Line {
     .await
 }
 
+/// As [`until`], whoever of other programs holds the lock.
+async fn until_waiting(locks: &Locks, waiters: usize) -> Line {
+    eventually(async || match locks.inspect(KEY).await.unwrap() {
+        Some(line) if line.waiters.len() == waiters => Ok(line),
+        other => Err(other),
+    })
+    .await
+}
+
 /// Another program on the lock's file.
 fn flock(store: &Store, arguments: &[&str], then: &[&str]) -> Command {
     let mut command = Command::new("flock");
@@ -84,25 +93,25 @@ async fn a_reader_of_another_program_keeps_writers_out_and_readers_beside_it() {
     let mut other = flock_holds(&store, "-s");
     held(&locks, Mode::Shared).await.release().await.unwrap();
     assert!(is_busy(&locks, Mode::Exclusive).await);
-    let waiting = tokio::spawn({
-        let locks = locks.clone();
-        async move { held(&locks, Mode::Exclusive).await }
-    });
-    eventually(async || locks.inspect(KEY).await.unwrap().ok_or("nobody waits")).await;
-    // A waiter that is alive is not passed over, though the lock looks free to those who share it.
-    let behind = tokio::spawn({
-        let locks = store.client();
-        async move { held(&locks, Mode::Exclusive).await }
-    });
-    eventually(async || {
-        let line = locks.inspect(KEY).await.unwrap();
-        if line.as_ref().is_some_and(|line| line.waiters.len() == 2) { Ok(()) } else { Err(line) }
-    })
-    .await;
-    assert!(!waiting.is_finished() && !behind.is_finished());
+    let mut first = process(&store, "exclusive");
+    until_waiting(&locks, 1).await;
+    let mut behind = process(&store, "exclusive");
+    until_waiting(&locks, 2).await;
+    // The lock looks free to those who share it, and the first, which is stopped, does not take it: for longer than a waiter keeps
+    // its place where nobody has the lock.
+    assert!(first.pause());
+    assert!(behind.is_silent_about("start", Duration::from_millis(2500)));
+    assert!(first.resume());
+    let waiting = until_waiting(&locks, 2).await.waiters;
+    assert_eq!([waiting[0].pid, waiting[1].pid], [first.id(), behind.id()], "the first was passed over");
     other.hang_up();
-    support::in_time(waiting).await.unwrap().release().await.unwrap();
-    support::in_time(behind).await.unwrap().release().await.unwrap();
+    first.next_line("start");
+    let line = until(&locks, 1, 1).await;
+    assert_eq!((line.holders[0].pid, line.waiters[0].pid), (first.id(), behind.id()));
+    first.kill();
+    behind.next_line("start");
+    behind.kill();
+    held(&locks, Mode::Exclusive).await.release().await.unwrap();
 }
 
 #[tokio::test]
@@ -222,7 +231,7 @@ async fn a_stopped_reader_that_waits_keeps_nobody_from_the_lock_and_one_that_hol
     }
 }
 
-/// Of several processes, after a writer of another one.
+/// Readers of one client, after a writer of another one.
 #[tokio::test]
 async fn a_hand_off_to_several_readers_takes_milliseconds() {
     const READERS: usize = 12;
@@ -293,7 +302,7 @@ fn processes_that_want_several_locks_never_wait_for_each_other() {
     nothing_stays(&store);
 }
 
-/// Each looks who else is inside: no two of them would be, if only readers of the file excluded each other.
+/// By when each was inside, on one clock. The kernel's lock on the file lets all of them in: the tickets count them.
 #[test]
 fn processes_in_turn_never_are_more_than_there_are_permits() {
     const WORKERS: usize = 5;

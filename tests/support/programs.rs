@@ -28,6 +28,12 @@ pub(crate) fn servers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/servers")
 }
 
+/// Whether this machine has strace, and lets it trace.
+pub(crate) fn can_trace() -> bool {
+    let traced = Command::new("strace").args(["-qq", "-e", "trace=none", "true"]).output();
+    traced.is_ok_and(|traced| traced.status.success())
+}
+
 /// What a program prints as its version, if it is one.
 pub(crate) fn version(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("--version").output().ok()?;

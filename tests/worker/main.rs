@@ -7,6 +7,7 @@
 //! `worker turns COUNT URL KEY` runs short locked bodies one after another: `turn NANOS NANOS FENCE`.
 //! `worker as MODE URL KEY…` holds one lock, or several at one moment, until it is stopped: `start KEY NANOS FENCE`. `MODE` is
 //! `exclusive`, `shared`, or how many permits there are. `worker turns-as MODE COUNT URL KEY…` holds them so often: `turned`.
+//! `worker inside MODE COUNT URL KEY` holds one so often, for a millisecond each: `inside NANOS NANOS`.
 //! `worker ends HOW URL KEY` runs one locked function whose `main` ends right after it, `worker least URL KEY` one with
 //! `hold_at_least`, `worker briefly URL KEY` one with that and a body that ends at once, and `worker configured [URL] [URL]`
 //! one after as many `init`s.
@@ -15,7 +16,7 @@
 //! `worker clients COUNT URL KEY` makes, uses and drops clients, and waits until their files are closed: `closed SECONDS`.
 
 #![expect(clippy::print_stdout, reason = "the tests read it")]
-#![expect(clippy::panic, reason = "one of its ways to end")]
+#![expect(clippy::panic, reason = "one of its ways to end, and what wrong arguments are answered with")]
 
 mod forks;
 mod guards;
@@ -94,9 +95,10 @@ async fn turn(locks: &Locks, key: &str) -> Result<(i128, i128, u64), Error> {
 
 fn mode_of(text: &str) -> Mode {
     match (text, text.parse()) {
+        ("exclusive", _) => Mode::Exclusive,
         ("shared", _) => Mode::Shared,
         (_, Ok(permits)) => Mode::Permits(permits),
-        _ => Mode::Exclusive,
+        (other, Err(_)) => panic!("a mode is `exclusive`, `shared` or a number of permits, and not {other:?}"),
     }
 }
 

@@ -135,7 +135,7 @@ async fn an_ensemble_that_has_gone_back_ends_the_sessions_of_before(fixture: Fix
     assert!(matches!(entered.await, Entered::Held(_)));
 }
 
-/// The server answers and refuses: that is tried again, and then told.
+/// The server answers and refuses: that is tried again, and then reported.
 async fn a_quota_that_is_used_up_is_named(fixture: Fixture) {
     let (server, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
     let held = locks.lock(format!("{key}/held")).acquire().await.unwrap();

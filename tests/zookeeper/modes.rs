@@ -16,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_lost_answer_is_the_same_place_in_every_queue,
         a_lost_answer_to_a_try_for_several_leaves_nothing,
         one_of_several_deleted_by_hand_is_a_loss_and_the_rest_leaves,
+        one_of_several_deleted_while_it_enters_loses_nothing_else,
         who_waits_for_several_is_no_holder,
         one_reader_alone_is_released_by_its_fence,
         a_fence_stays_the_same_when_the_entry_moves,
@@ -121,6 +122,44 @@ async fn one_of_several_deleted_by_hand_is_a_loss_and_the_rest_leaves(fixture: F
         })
         .await;
     }
+}
+
+/// The answer comes when one of the nodes is gone already.
+async fn one_of_several_deleted_while_it_enters_loses_nothing_else(fixture: Fixture) {
+    let (server, all, locks) = (fixture.server(), keys(&fixture), client(&fixture));
+    let _stay = stay(&locks, &all).await;
+    let proxy = Proxy::to(server.address());
+    let ours = connect(&server.url_at(&proxy.addr().to_string()));
+    let other = ours.lock(fixture.key("other")).acquire().await.unwrap();
+    // From now on it knows that the locks' nodes are there: all is sent in one round trip.
+    ours.lock_all(&all).acquire().await.unwrap().release().await.unwrap();
+    for (gone, waits) in [(&all[0], true), (&all[0], false), (&all[2], true)] {
+        proxy.set(Net::Unanswered);
+        let lock = ours.lock_all(&all);
+        let acquiring = tokio::spawn(if waits { lock.acquire() } else { lock.wait(Duration::ZERO).acquire() });
+        eventually(async || match locks.force_release(gone).await.unwrap() {
+            true => Ok(()),
+            false => Err("not created yet"),
+        })
+        .await;
+        proxy.set(Net::Pass);
+        match in_time(acquiring).await.unwrap() {
+            // A server that does not name the transaction in its answer shows that the node is gone.
+            Err(error) if !waits => {
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+                assert!(error.to_string().contains("deleted in ZooKeeper while"), "{error}");
+            }
+            acquired => drop(acquired.unwrap()),
+        }
+        other.check().unwrap();
+        eventually(async || match all.iter().flat_map(|key| queue(&server, key)).collect::<Vec<_>>() {
+            left if left.is_empty() => Ok(()),
+            left => Err(left),
+        })
+        .await;
+    }
+    other.check().unwrap();
+    other.release().await.unwrap();
 }
 
 /// It is first in one queue, and waits in another: neither lists it as a holder, and force releases those who hold.

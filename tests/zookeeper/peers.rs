@@ -16,7 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases = cases![
         curator_excludes_us_and_we_curator,
         kazoo_excludes_us_and_we_kazoo,
-        kazoo_counts_curators_names_if_it_is_told_to,
+        kazoo_counts_curators_names_if_it_is_set_to,
         the_command_lines_node_is_in_the_queue,
     ];
     cases.extend(driven::cases());
@@ -50,7 +50,7 @@ async fn kazoo_excludes_us_and_we_kazoo(fixture: Fixture) {
     each_excludes_the_other(&locks, &key, Waits::InTheQueue, || kazoo(&fixture, &key, None)).await;
 }
 
-async fn kazoo_counts_curators_names_if_it_is_told_to(fixture: Fixture) {
+async fn kazoo_counts_curators_names_if_it_is_set_to(fixture: Fixture) {
     let (key, locks) = (fixture.key("k"), client(&fixture));
     each_excludes_the_other(&locks, &key, Waits::InTheQueue, || kazoo(&fixture, &key, Some("-lock-"))).await;
 }

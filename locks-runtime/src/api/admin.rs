@@ -104,7 +104,7 @@ impl Locks {
         self.engine.ask(self.engine.store.watch(Scope::Prefix(prefix.into()))).await.map(Watch)
     }
 
-    /// Releases the lock `key` by force, whoever holds it, and returns whether it was held. Its holder is told as of a loss,
+    /// Releases the lock `key` by force, whoever holds it, and returns whether it was held. To its holder that is a loss,
     /// soon but not before the next one may hold: for emergencies, by a person who knows that the holder is dead.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ pub struct Campaign {
     backoff: Option<Backoff>,
 }
 
-/// A term that has begun, before its body has. Dropping it gives the leadership up.
+/// A term that has begun, before its body has. Dropping it releases the leadership.
 #[derive(Debug)]
 #[must_use = "the body leads when this is given to `run`"]
 pub struct Term {
@@ -142,7 +142,7 @@ impl Term {
         self.leadership.clone()
     }
 
-    /// Runs `body` while this process leads, and gives the leadership up.
+    /// Runs `body` while this process leads, and releases the leadership.
     pub fn run<Fut: Future>(self, body: Fut) -> Run<Fut> {
         self.held.run(body)
     }

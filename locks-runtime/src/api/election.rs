@@ -91,7 +91,7 @@ impl Election {
     }
 
     /// How long the leadership outlives this process if it dies: the others lead no sooner, and not much later. Default: the client's,
-    /// which is 10 s or `?ttl=…` of its URL. Of an observer: how often it looks without being told.
+    /// which is 10 s or `?ttl=…` of its URL. Of an observer: how often it looks without a notification.
     pub fn ttl(mut self, ttl: impl Into<Option<Duration>>) -> Self {
         self.options.ttl = ttl.into();
         self
@@ -118,7 +118,7 @@ impl Election {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it drops the body and gives the leadership up, or withdraws the candidate, in the background.
+    /// Dropping it drops the body and releases the leadership, or withdraws the candidate, in the background.
     ///
     /// # Examples
     ///

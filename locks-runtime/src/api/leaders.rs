@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 pub struct Leader {
     /// What the leader says of itself, such as its address. Empty for one of another project that says nothing.
     pub value: String,
-    /// What tells this term from every other of this key: see [`Listed::fence`].
+    /// What distinguishes this term from every other of this key: see [`Listed::fence`].
     pub fence: Option<u64>,
     /// Which process it is. On etcd an elected leader leaves its value alone, so that it is unknown there.
     pub holder: Holder,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// A term of leadership, as the body that leads sees it. A clone is of the same term.
 ///
 /// It may be passed to other tasks and threads; when the term is over, they see it as well. It keeps nothing: the leadership is
-/// given up when the body ends.
+/// released when the body ends.
 ///
 /// # Examples
 ///
@@ -63,7 +63,7 @@ impl Leadership {
         &self.0
     }
 
-    /// Gives the leadership up, for good: the body is stopped at its next await, only then the next candidate may lead, and the
+    /// Releases the leadership, for good: the body is stopped at its next await, only then the next candidate may lead, and the
     /// campaign ends with an error of kind `Resigned`. A body that returns resigns as well, with its value.
     ///
     /// From here on [`is_leader`](Leadership::is_leader) is false. It does not wait, and does nothing after the term.

@@ -54,7 +54,7 @@ pub struct Listed {
     /// Whose it is, according to the record: that of who waits, too.
     #[serde(flatten)]
     pub holder: Holder,
-    /// Of an entry that holds: what tells it from every other hold of the lock, for
+    /// Of an entry that holds: what distinguishes it from every other hold of the lock, for
     /// [`force_release_if`](crate::Locks::force_release_if). It is the store's fencing number, [`Fence::number`](crate::Fence::number);
     /// on etcd the revision that created the entry, which is less for whoever had to wait.
     #[serde(skip_serializing_if = "Option::is_none")]

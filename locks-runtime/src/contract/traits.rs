@@ -67,7 +67,8 @@ pub trait Session: fmt::Debug + Send + Sync {
     /// Puts `entry` into the lock's queue, or with [`WhenBusy::Refuse`] takes the lock only if it is free.
     ///
     /// After `Busy` nothing of it is left in the store. After an error it may be there: the engine repeats the call
-    /// or [leaves](Session::leave).
+    /// or [leaves](Session::leave). `Lost` says that the session is gone, with every hold in it; an entry that somebody else has
+    /// taken out of the store while it entered is `Unavailable`.
     fn enter(&self, entry: Arc<Entry>, when_busy: WhenBusy) -> Pending<Entered>;
 
     /// Waits until an entry that is `Queued` holds the lock.

@@ -7,6 +7,7 @@ pub(crate) mod core;
 pub(crate) mod deadlock;
 pub(crate) mod held;
 pub(crate) mod hold;
+pub(crate) mod limits;
 pub(crate) mod observe;
 pub(crate) mod offer;
 pub(crate) mod order;

@@ -246,6 +246,14 @@ pub(crate) fn both_orders((outer, inner): (&str, &str), origin: &str, other: &st
     });
 }
 
+/// `waiter` counts another number of permits than `holder` of the same lock.
+pub(crate) fn other_limit(key: &Key, waiter: &Holder, holder: &Holder) {
+    contain(|| {
+        let (permits, others) = (waiter.permits, holder.permits);
+        tracing::warn!(target: TARGET, key = %key.shown(), %waiter, permits, %holder, holder.permits = others, "a lock is used with different numbers of permits: each call counts by its own, so that as many may hold it as the largest allows; give all calls of one lock the same `permits`");
+    });
+}
+
 /// `candidate` waits in an election whose key `holder` has as that of a lock.
 pub(crate) fn election_behind_a_lock(key: &Key, candidate: &Holder, holder: &Holder) {
     contain(|| {

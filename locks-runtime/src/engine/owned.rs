@@ -38,7 +38,7 @@ pub(crate) struct OwnedEntry(Option<Parts>);
 struct Parts {
     entry: Arc<Entry>,
     session: SessionRef,
-    /// The position in this process's queue, given up once the store's is; none for a moment while it is handed off.
+    /// The position in this process's queue, left once the store's is; none for a moment while it is handed off.
     position: Option<Arc<Position<HandOff>>>,
     entering: Option<Started<Result<Entered, Error>>>,
     waiting: Option<Started<Result<Grant, Error>>>,

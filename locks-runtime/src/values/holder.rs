@@ -48,7 +48,7 @@ pub struct Holder {
     /// When the lock was asked for, by the holder's own wall clock, in milliseconds since 1970.
     #[serde(rename = "at", deserialize_with = "lenient")]
     pub requested_at_ms: u64,
-    /// Tells this request from every other of the same [`instance`](Holder::instance).
+    /// Distinguishes this request from every other of the same [`instance`](Holder::instance).
     #[serde(skip_serializing_if = "is_default", deserialize_with = "lenient")]
     pub id: u64,
     /// The holds that the request is made under, of the same instance, if it waits without a limit: they are not released before

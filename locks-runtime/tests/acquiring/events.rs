@@ -20,6 +20,11 @@ impl Warnings {
         Self { texts, _guard: guard }
     }
 
+    /// Forgets those of before.
+    pub(crate) fn clear(&self) {
+        self.texts.lock().unwrap().clear();
+    }
+
     /// Those that contain `text`.
     pub(crate) fn with(&self, text: &str) -> Vec<String> {
         self.texts.lock().unwrap().iter().filter(|found| found.contains(text)).cloned().collect()

@@ -8,6 +8,7 @@ mod events;
 mod ghosts;
 mod joining;
 mod leading;
+mod limits;
 mod long_waits;
 mod refusals;
 mod unpolled;

@@ -40,6 +40,7 @@
 //!   `LOCKS_TEST_REQUIRE` turns that into failures: it lists what must be there, as in `etcd,redis` or `etcd-3.4,etcd-3.5`.
 //! - So do cases [`with`](Case::with) a client of another project that is not here; it is required by `peer-go` and so on,
 //!   and all of them by `peers`.
+//! - So do those that are [`traced`], without strace; it is required by `strace`.
 //! - `LOCKS_TEST_TIMES=file` notes there how many seconds each case took: `sort -rn file`.
 
 use std::env;
@@ -56,6 +57,7 @@ mod absent;
 mod fixture;
 mod run;
 
+use crate::programs::can_trace;
 use fixture::Shared;
 pub use fixture::{Fixture, Program};
 pub use run::Case;
@@ -129,6 +131,17 @@ pub fn trials<P: Program>(cases: Vec<Case<P>>) -> Vec<Trial> {
         trials.extend(cases.iter().map(|case| ignored(case, label, &why)));
     }
     trials
+}
+
+/// A test that lets strace trace what it starts.
+pub fn traced(name: &str, test: impl FnOnce() + Send + 'static) -> Trial {
+    if can_trace() {
+        return Trial::test(name, move || {
+            test();
+            Ok(())
+        });
+    }
+    absent::absent(name, "strace is not here, or may not trace".to_owned(), is_required("strace"))
 }
 
 fn trial<P: Program>(case: &Arc<Case<P>>, shared: &Arc<Shared<P>>) -> Trial {

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::Etcd;
+use crate::programs::can_trace;
 
 /// A server whose disk is slow, until this is dropped.
 #[derive(Debug)]
@@ -15,8 +16,7 @@ pub struct SlowDisk(Child);
 impl Etcd {
     /// Whether this machine has strace, and lets it trace a server.
     pub fn can_slow_disk() -> bool {
-        let traced = Command::new("strace").args(["-qq", "-e", "trace=none", "true"]).output();
-        traced.is_ok_and(|traced| traced.status.success())
+        can_trace()
     }
 
     /// Lets every fdatasync and fsync of this server take so much longer. Returns when that is in effect.

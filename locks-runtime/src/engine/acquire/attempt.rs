@@ -3,6 +3,7 @@
 use crate::contract::{Backoff, WhenBusy};
 use crate::engine::clients::HoldsNothing;
 use crate::engine::core::Engine;
+use crate::engine::limits;
 use crate::engine::observe::{self, Labels};
 use crate::engine::owned::HandOff;
 use crate::engine::queue::{self, Cause, Progress};
@@ -89,6 +90,7 @@ impl Attempt {
             if self.request.holder.value.is_some() {
                 return report_lock(&self.request, holder);
             }
+            limits::note(&self.request, holder);
             let holder = Some((holder, now.since(since)));
             observe::waits_long(&self.request.key, &self.request.holder, holder, now.since(begun));
             return;
@@ -96,6 +98,7 @@ impl Attempt {
         let (engine, request) = (Arc::clone(&self.engine), Arc::clone(&self.request));
         self.engine.world.spawn(async move {
             let holder = engine.holder_of(&request.key).await;
+            holder.iter().for_each(|holder| limits::note(&request, holder));
             if request.holder.value.is_some() {
                 return holder.iter().for_each(|holder| report_lock(&request, holder));
             }

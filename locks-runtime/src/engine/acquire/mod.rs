@@ -11,6 +11,7 @@ pub(crate) use join::Joins;
 use super::context;
 use super::core::Engine;
 use super::hold::Hold;
+use super::limits;
 use super::observe;
 use super::offer::{NoResult, Offer};
 use super::order;
@@ -163,6 +164,7 @@ impl Attempt {
             }
             Err(error) => {
                 let error = error.with_key(&request.key);
+                error.holder().into_iter().for_each(|holder| limits::note(request, holder));
                 observe::refused(span, request.labels(), &error);
                 Err(error)
             }

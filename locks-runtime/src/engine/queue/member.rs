@@ -63,7 +63,7 @@ pub(crate) enum Stage {
     Held(Moment),
     /// Its body is over, and the lock stays taken for a while.
     Lapsing { since: Moment, until: Moment },
-    /// It has the lock no more, or gave up: its entry is on its way out of the store.
+    /// It has the lock no more, or withdraws: its entry is on its way out of the store.
     Leaving,
 }
 

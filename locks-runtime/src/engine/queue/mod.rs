@@ -47,7 +47,7 @@ struct Overseer<H> {
     world: World,
     /// Begins to look after turns that were given.
     watch: fn(&World, Weak<Shared<H>>),
-    /// Gets the position, which gives up the head when it is dropped, and what was handed off.
+    /// Gets the position, which leaves the head when it is dropped, and what was handed off.
     pass_over: fn(Position<H>, Option<H>),
 }
 
@@ -243,7 +243,7 @@ impl<H> Queues<H> {
         }
     }
 
-    /// Has the turns that were given looked after. The lock is given up first.
+    /// Has the turns that were given looked after. The lock is released first.
     fn watch(&self, mut locked: impl DerefMut<Target = State<H>>) {
         let Some(overseer) = &self.0.overseer else { return };
         let is_watched = std::mem::replace(&mut locked.is_watched, true);

@@ -2,7 +2,7 @@
 
 use super::batch;
 use super::beside;
-use super::error::{ENTRY_DELETED, Failure};
+use super::error::{Failure, deleted_while_entering};
 use super::names;
 use super::part::Part;
 use super::put::{alone, noted};
@@ -83,7 +83,7 @@ async fn hold_or_withdraw(shared: &Shared, entry: &Entry, view: &QueueView, own:
     match ahead(shared, entry, view, own).await? {
         Some(ahead) if ahead.lets_hold() => return Ok(Entered::held(queue::fence(ahead.revision))),
         Some(_) => {}
-        None => return Err(Error::lost(ENTRY_DELETED)),
+        None => return Err(deleted_while_entering()),
     }
     let key = [shared.key(entry)];
     let is_there = |key: &str| Compare::create_revision(key, CompareOp::Equal, own);

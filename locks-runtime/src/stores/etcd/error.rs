@@ -11,6 +11,15 @@ use std::time::Duration;
 pub(super) const ENTRY_DELETED: &str =
     "the entry was deleted in the store: it was removed by hand, or its lease expired or was revoked";
 
+/// The session is there, and the entry is not. Not `Lost`, by which the engine would lose every hold in the session: whoever asked
+/// begins anew with another entry, and this one leaves wherever some of it is still there.
+pub(super) fn deleted_while_entering() -> Error {
+    Error::unavailable(
+        "the entry was deleted in etcd while it was about to acquire the lock: somebody released it by force, or another program \
+         deletes keys there",
+    )
+}
+
 /// The session is gone.
 pub(super) const LEASE_GONE: &str = "the lease is gone: it expired or was revoked";
 

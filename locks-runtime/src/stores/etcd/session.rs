@@ -80,6 +80,11 @@ impl AsyncSession for Shared {
 }
 
 impl Shared {
+    /// Whether the store is still that in which the session was opened.
+    pub(super) fn is_in_its_era(&self) -> bool {
+        self.client.identity.why_over(self.era).is_none()
+    }
+
     /// What `work` returns, unless the store turns out to be another than that in which the session was opened.
     async fn in_its_era<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let identity = &self.client.identity;

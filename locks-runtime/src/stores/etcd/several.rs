@@ -5,7 +5,7 @@
 
 use super::batch;
 use super::enter::ahead;
-use super::error::{ENTRY_DELETED, Failure};
+use super::error::{ENTRY_DELETED, Failure, deleted_while_entering};
 use super::lapse;
 use super::part::Part;
 use super::put::noted;
@@ -75,16 +75,13 @@ async fn settle(
 ) -> Result<Entered, Error> {
     let own = views[0].own.filter(|own| views.iter().all(|view| view.own == Some(*own)));
     let Some(own) = own else {
-        // Whoever asked begins anew with another entry, and this one leaves the queues where it is left.
-        return Err(Error::unavailable(
-            "another program deleted a key of an entry that was about to acquire several locks",
-        ));
+        return Err(deleted_while_entering());
     };
     let mut fences = Vec::new();
     for (single, view) in singles.iter().zip(&views) {
         match ahead(shared, single, view, own).await? {
             Some(ahead) if ahead.lets_hold() => fences.push(queue::fence(ahead.revision)),
-            None if when_busy == WhenBusy::Refuse => return Err(Error::lost(ENTRY_DELETED)),
+            None if when_busy == WhenBusy::Refuse => return Err(deleted_while_entering()),
             // If the entry is gone already, `wait_turn` will report it.
             _ => {}
         }

@@ -5,6 +5,7 @@
 //! acquiring slow where much is held, and one right that is revoked would lose it all.
 
 use super::client::Client;
+use super::error::LEASE_GONE;
 use super::identity::Era;
 use super::lease;
 use super::shared::Shared;
@@ -22,6 +23,9 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 /// How many entries one lease has at most. A renewal of 10,000 is then 157 requests, and an acquire looks at 64 rights.
 const ENTRIES: usize = 64;
+
+/// How many leases in a row may turn out to be gone when an entry is put on them.
+const GONE: u32 = 64;
 
 /// A session of several leases.
 #[derive(Debug)]
@@ -53,9 +57,9 @@ struct Part {
 struct PartState {
     /// How many entries there are, counted where all parts are locked.
     entries: AtomicUsize,
-    /// The user may not write one of the lease's keys any more: nothing is added before the next renewal.
+    /// The lease is gone, or the user may not write one of its keys any more: nothing is added before the next renewal.
     is_refused: AtomicBool,
-    /// The lease is gone.
+    /// A renewal has shown that the lease is gone.
     lost: EndSignal,
 }
 
@@ -80,6 +84,26 @@ impl Split {
         let part = Part::open(&self.client, self.era, self.ttl).await?;
         self.parts.lock().add(entry.number, &part).inspect_err(|_| self.close_part(part.clone()))?;
         Ok(part)
+    }
+
+    /// Enters with a lease that is there. One that is gone concerns those who have it, as the next renewal will show, and what an
+    /// earlier request may have put on it is gone with it.
+    async fn enter_living(
+        &self,
+        entry: &Arc<Entry>,
+        when_busy: WhenBusy,
+    ) -> Result<(Part, Result<Entered, Error>), Error> {
+        for _ in 0..GONE {
+            let part = self.place(entry, false).await?;
+            match Arc::clone(&part.session).enter(Arc::clone(entry), when_busy).await {
+                Err(error) if error.kind() == ErrorKind::Lost && part.session.is_in_its_era() => {
+                    part.state.is_refused.store(true, Ordering::Relaxed);
+                    self.forget(entry.number);
+                }
+                entered => return Ok((part, entered)),
+            }
+        }
+        Err(Error::unavailable(LEASE_GONE))
     }
 
     /// The part that has the entry.
@@ -176,8 +200,7 @@ impl AsyncSession for Split {
     }
 
     async fn enter(self: Arc<Self>, entry: Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
-        let part = self.place(&entry, false).await?;
-        let entered = Arc::clone(&part.session).enter(Arc::clone(&entry), when_busy).await;
+        let (part, entered) = self.enter_living(&entry, when_busy).await?;
         let (part, entered) = match entered {
             Err(error) if error.kind() == ErrorKind::Unauthorized && part.may_be_to_blame(&entry) => {
                 self.forget(entry.number);

@@ -20,7 +20,7 @@ pub(super) struct Extension {
 
 /// The clock that all processes on this machine share, until it is started again.
 ///
-/// It is the boot clock, named by the kernel's boot id. Where there is no boot id to tell one boot from the next
+/// It is the boot clock, named by the kernel's boot id. Where there is no boot id to distinguish one boot from the next
 /// (anywhere but on Linux) it is the wall clock, which a person can set: an extended lock may then be free too soon, or late.
 #[derive(Debug)]
 pub(super) struct Timeline {

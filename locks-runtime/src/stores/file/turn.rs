@@ -102,7 +102,7 @@ fn idle(store: &Shared, lock: &LockFile, line: &Line, ahead: &[Place]) -> Result
         return Ok(None);
     }
     let (Some(found), Some(first)) = (lock.in_place()?, first_alive(store, line, ahead)?) else { return Ok(None) };
-    // It tells the first from the next one; and who waits for several locks changes its ticket while it leaves one alone.
+    // It distinguishes the first and the next one; and who waits for several locks changes its ticket while it leaves one alone.
     let changed = fs::symlink_metadata(line.path_of(first)).ok();
     Ok(Some((found, changed.map(|found| (found.ctime(), found.ctime_nsec())))))
 }

@@ -16,6 +16,7 @@ mod place;
 mod session;
 mod shared;
 mod state;
+mod wall_clock;
 
 #[cfg(any(test, feature = "testing"))]
 pub use faults::Faults;

@@ -1,6 +1,7 @@
 //! What the memory store keeps: sessions, and a queue for each lock that has a holder or waiters.
 
 use super::place::Place;
+use super::wall_clock::WallClock;
 use crate::contract::{Change, Entered, Entry, Grant, Scope, WhenBusy};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
@@ -23,6 +24,7 @@ pub(super) struct State {
     watchers: Vec<(Scope, mpsc::Sender<Change>)>,
     /// Nothing lapses before this: until then a request touches only its own queue.
     pub(super) next_lapse: Moment,
+    pub(super) wall_clock: WallClock,
 }
 
 /// A session that has not lapsed.
@@ -68,7 +70,15 @@ impl Queue {
 impl Default for State {
     fn default() -> Self {
         let (sessions, queues) = (BTreeMap::new(), HashMap::new());
-        Self { counter: 0, sessions, queues, timed: BTreeSet::new(), watchers: Vec::new(), next_lapse: Moment::NEVER }
+        Self {
+            counter: 0,
+            sessions,
+            queues,
+            timed: BTreeSet::new(),
+            watchers: Vec::new(),
+            next_lapse: Moment::NEVER,
+            wall_clock: WallClock::default(),
+        }
     }
 }
 

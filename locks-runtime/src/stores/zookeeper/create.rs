@@ -64,15 +64,7 @@ pub(super) async fn create(shared: &Shared, entry: &Arc<Entry>) -> Result<Joined
         let missing = missing(shared, &new.path).await.map_err(explain)?;
         let before = shared.client.history.latest();
         shared.ledger.sent(entry);
-        let created = match missing.as_slice() {
-            [] => new.create_below().await,
-            missing if record.len() > LONGEST_IN_TRANSACTION => match new.commit(missing, None).await {
-                Ok(_) => new.create_below().await,
-                Err(failure) => Err(failure),
-            },
-            missing => new.create_with(missing).await,
-        };
-        match created {
+        match new.create(&missing).await {
             Ok(Created { node, queue, turn }) => {
                 if !shared.client.history.note(before, node.created) {
                     return Err(explain(shared.client.gone_back(before, node.created)));
@@ -82,22 +74,21 @@ pub(super) async fn create(shared: &Shared, entry: &Arc<Entry>) -> Result<Joined
                 shared.ledger.resolved(entry.number);
                 return Ok(Joined { nodes, queues: vec![queue.map_err(explain)?], turn });
             }
-            Err(failure) => {
-                if failure.is_definite() {
-                    shared.ledger.resolved(entry.number);
-                }
-                if !may_retry(shared, &failure) {
-                    return Err(explain(failure));
-                }
-            }
+            Err(failure) => not_created(shared, entry, failure)?,
         }
     }
     Err(deleted_each_time())
 }
 
-/// Whether what was believed of the nodes above was wrong, and is known now.
-pub(super) fn may_retry(shared: &Shared, failure: &Failure) -> bool {
-    failure.concerns_parents() || (failure.is_unimplemented() && shared.client.parents.refused_containers())
+/// The request that was to create the entry has failed: returns the error unless it is to be tried again, since what was believed
+/// of the nodes above was wrong and is known now.
+pub(super) fn not_created(shared: &Shared, entry: &Entry, failure: Failure) -> Result<(), Error> {
+    if failure.is_definite() {
+        shared.ledger.resolved(entry.number);
+    }
+    let knows_better =
+        failure.concerns_parents() || (failure.is_unimplemented() && shared.client.parents.refused_containers());
+    if knows_better { Ok(()) } else { Err(shared.error(failure, entry)) }
 }
 
 pub(super) fn deleted_each_time() -> Error {
@@ -130,6 +121,24 @@ pub(super) async fn missing(shared: &Shared, path: &str) -> Result<Vec<String>, 
         parents.found(&unknown);
     }
     Ok(missing)
+}
+
+/// Makes these nodes, which are missing up to the one at `path`, in a transaction without the entry.
+pub(super) async fn make(shared: &Shared, path: &str, missing: &[String]) -> Result<(), Failure> {
+    let mode = shared.client.parents.mode().with_acls(shared.config().acls());
+    let committed = shared.client.request(|client| async move {
+        let committed = {
+            let mut writer = client.new_multi_writer();
+            for node in missing {
+                writer.add_create(node, &[], &mode)?;
+            }
+            writer.commit()
+        };
+        Ok(committed.await)
+    });
+    committed.await?.map_err(|error| learn(shared, path, missing, error))?;
+    shared.client.parents.made(missing);
+    Ok(())
 }
 
 /// The node at `path`, and these above it, were believed to be missing, and the first of them to have one above it.
@@ -169,6 +178,18 @@ type Answers = (
 );
 
 impl NewEntry<'_> {
+    /// Creates it, and the nodes that are missing up to the lock's.
+    async fn create(&self, missing: &[String]) -> Result<Created, Failure> {
+        if missing.is_empty() {
+            return self.create_below().await;
+        }
+        if self.record.len() > LONGEST_IN_TRANSACTION {
+            make(self.shared, &self.path, missing).await?;
+            return self.create_below().await;
+        }
+        self.create_with(missing).await
+    }
+
     /// Creates it below a node that is known to be there.
     async fn create_below(&self) -> Result<Created, Failure> {
         let (shared, path) = (self.shared, self.path.as_str());
@@ -227,35 +248,33 @@ impl NewEntry<'_> {
         let prefix = shared.name_prefix(self.entry);
         let node = format!("{}/{prefix}", self.path);
         // It may have been deleted at once, by others.
-        let stat = self.commit(missing, Some(&node)).await?.ok_or_else(Failure::no_node)?;
+        let stat = self.commit(missing, &node).await?.ok_or_else(Failure::no_node)?;
         let node = EntryNode { name: format!("{prefix}{FIRST}"), sequence: 0, created: stat.czxid };
         let turn = Some(Turn { sequence: node.sequence, in_a_row: false, connection, watch: None });
         Ok(Created { queue: Ok(Vec::new()), turn, node })
     }
 
-    /// Makes the nodes that are missing in one transaction, and the first entry below them if it is given: returns what it has.
-    async fn commit(&self, missing: &[String], entry: Option<&str>) -> Result<Option<Stat>, Failure> {
+    /// Makes the nodes that are missing in one transaction, and below them the first entry, whose name begins like `node`: returns
+    /// what it has.
+    async fn commit(&self, missing: &[String], node: &str) -> Result<Option<Stat>, Failure> {
         let Self { shared, record, .. } = self;
         let (acls, mode) = (shared.config().acls(), shared.client.parents.mode());
-        let first = entry.map(|entry| format!("{entry}{FIRST}"));
+        let first = &format!("{node}{FIRST}");
         let answers = shared.client.request(|client| async move {
             let committed = {
                 let mut writer = client.new_multi_writer();
                 for parent in missing {
                     writer.add_create(parent, &[], &mode.with_acls(acls))?;
                 }
-                if let Some(entry) = entry {
-                    writer.add_create(entry, record, &CreateMode::EphemeralSequential.with_acls(acls))?;
-                }
+                writer.add_create(node, record, &CreateMode::EphemeralSequential.with_acls(acls))?;
                 writer.commit()
             };
             // ZooKeeper 3.8 leaves it out of the answer to the transaction.
-            let looked = first.as_ref().map(|first| client.check_stat(first));
+            let looked = client.check_stat(first);
             let results = match committed.await {
                 Ok(results) => results,
                 Err(error) => return Ok(Err(error)),
             };
-            let (Some(looked), Some(first)) = (looked, &first) else { return Ok(Ok(None)) };
             match results.last() {
                 Some(MultiWriteResult::Create { path, .. }) if path == first => Ok(Ok(looked.await?)),
                 // The entry may be there.

@@ -3,7 +3,7 @@
 use super::create::{Joined, create};
 use super::deletion;
 use super::entries::{EntryNodes, is_entry};
-use super::error::{ENTRY_GONE, Failure};
+use super::error::{Failure, deleted_while_entering};
 use super::queue::{self, QueueNode};
 use super::record;
 use super::several;
@@ -97,7 +97,7 @@ async fn join(shared: &Shared, entry: &Arc<Entry>) -> Result<Joined, Error> {
             other => other.map_err(explain)?,
         };
         if !children.contains(&node.name) {
-            return Err(Error::lost(ENTRY_GONE));
+            return Err(deleted_while_entering());
         }
         queues.push(queue::queue(&children));
     }
@@ -111,7 +111,7 @@ async fn resolve(shared: &Shared, entry: &Arc<Entry>) -> Result<Option<EntryNode
     let nodes: Option<Vec<_>> = found.into_iter().collect();
     if is_there && nodes.is_none() {
         // Of several some were deleted by others.
-        return Err(Error::lost(ENTRY_GONE));
+        return Err(deleted_while_entering());
     }
     let nodes = nodes.and_then(EntryNodes::of_several);
     shared.ledger.update(entry, |state| state.nodes.clone_from(&nodes));

@@ -8,6 +8,15 @@ use zookeeper_client::Error as ZkError;
 pub(super) const ENTRY_GONE: &str =
     "the entry was deleted in ZooKeeper: another client removed it, or its session ended";
 
+/// The session is there, and the entry is not. Not `Lost`, by which the engine would lose every hold in the session: whoever asked
+/// begins anew with another entry, and this one leaves wherever some of it is still there.
+pub(super) fn deleted_while_entering() -> Error {
+    Error::unavailable(
+        "the entry was deleted in ZooKeeper while it was about to acquire the lock: somebody released it by force, or another \
+         program deletes nodes there",
+    )
+}
+
 /// The servers have ended the session.
 const SESSION_GONE: &str = "the session with ZooKeeper has ended, and its entries with it";
 
@@ -172,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_told_apart_by_what_may_have_been_carried_out() {
+    fn errors_differ_by_what_may_have_been_carried_out() {
         let cases = [
             (ZkError::NoNode, Verdict::NoNode, ErrorKind::Unavailable),
             (ZkError::Throttled, Verdict::Retry, ErrorKind::Unavailable),

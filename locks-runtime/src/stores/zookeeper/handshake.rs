@@ -116,7 +116,7 @@ fn explain(cause: &TlsError, host: &str) -> Option<(ErrorKind, String)> {
 
 const SELF_SIGNED: &str = "self-signed";
 
-/// Verifies as usual, and tells a certificate that signed itself from one that an unknown authority signed.
+/// Verifies as usual, and distinguishes a certificate that signed itself from one that an unknown authority signed.
 #[derive(Debug)]
 struct Verifier(Arc<WebPkiServerVerifier>);
 

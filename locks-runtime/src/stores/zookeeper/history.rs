@@ -31,7 +31,7 @@ impl History {
         false
     }
 
-    /// Tells the sessions before the ensemble went back from those after it.
+    /// Distinguishes the sessions before the ensemble went back from those after it.
     pub(super) fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::SeqCst)
     }

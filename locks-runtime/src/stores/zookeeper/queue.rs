@@ -97,7 +97,7 @@ impl QueueNode {
     }
 
     /// Whether it may be one of clients that do not count the names of this layout, so that they and whoever has such a name may
-    /// hold the lock at once. Kazoo can be told to count those of Curator's mutex.
+    /// hold the lock at once. Kazoo can be set to count those of Curator's mutex.
     pub(super) fn may_not_know(&self, layout: Layout) -> bool {
         match (self.layout, layout) {
             (None, _) | (Some(Layout::Kazoo), Layout::Curator) => false,
@@ -262,13 +262,13 @@ mod tests {
     }
 
     #[test]
-    fn names_that_a_layouts_clients_do_not_count_are_told_apart() {
+    fn names_that_a_layouts_clients_do_not_count_are_recognized() {
         let node = |name: String| QueueNode::parse(&format!("{name}0000000007")).unwrap();
         for own in LAYOUTS {
             for other in LAYOUTS {
-                let told = node(entry(other, 1, 2, Mode::Exclusive)).may_not_know(own);
+                let may_not = node(entry(other, 1, 2, Mode::Exclusive)).may_not_know(own);
                 let counts = own == other || (own, other) == (Layout::Curator, Layout::Kazoo);
-                assert_eq!(told, !counts, "{other:?} to {own:?}");
+                assert_eq!(may_not, !counts, "{other:?} to {own:?}");
             }
             assert!(!node("by-hand-".to_owned()).may_not_know(own));
         }

@@ -3,9 +3,9 @@
 //!
 //! What is missing of the locks' paths is made in the same transaction, and the queues are listed in the same round trip.
 
-use super::create::{Joined, LONGEST_IN_TRANSACTION, deleted_each_time, learn, may_retry, missing, record_for};
+use super::create::{Joined, LONGEST_IN_TRANSACTION, deleted_each_time, learn, make, missing, not_created, record_for};
 use super::entries::{EntryNode, EntryNodes};
-use super::error::{ENTRY_GONE, Failure};
+use super::error::{Failure, deleted_while_entering};
 use super::queue::{self, QueueNode};
 use super::shared::Shared;
 use crate::contract::Entry;
@@ -22,19 +22,12 @@ pub(super) async fn create(shared: &Shared, entry: &Arc<Entry>) -> Result<Joined
     let record = record_for(entry)?;
     let paths: Vec<String> = entry.keys().map(|key| shared.path(key)).collect();
     for _ in 0..ROUNDS * paths.len() {
-        let mut above = above(shared, &paths).await.map_err(explain)?;
-        if is_long(&paths, &above, &record) {
-            match make(shared, &paths, &above).await {
-                Ok(()) => above.iter_mut().for_each(Vec::clear),
-                Err(failure) if may_retry(shared, &failure) => continue,
-                Err(failure) => return Err(explain(failure)),
-            }
-        }
+        let above = above(shared, &paths).await.map_err(explain)?;
         let before = shared.client.history.latest();
         shared.ledger.sent(entry);
-        match commit(shared, entry, &paths, &above, &record).await {
+        match create_all(shared, entry, &paths, above, &record).await {
             Ok(created) => {
-                let nodes = created.nodes(shared, &paths).await.map_err(explain)?.ok_or_else(gone)?;
+                let nodes = created.nodes(shared, &paths).await.map_err(explain)?.ok_or_else(deleted_while_entering)?;
                 if !shared.client.history.note(before, nodes.first.created) {
                     return Err(explain(shared.client.gone_back(before, nodes.first.created)));
                 }
@@ -44,22 +37,10 @@ pub(super) async fn create(shared: &Shared, entry: &Arc<Entry>) -> Result<Joined
                 let queues = queues.collect::<Result<_, ZkError>>().map_err(|error| explain(error.into()))?;
                 return Ok(Joined { nodes, queues, turn: None });
             }
-            Err(failure) => {
-                if failure.is_definite() {
-                    shared.ledger.resolved(entry.number);
-                }
-                if !may_retry(shared, &failure) {
-                    return Err(explain(failure));
-                }
-            }
+            Err(failure) => not_created(shared, entry, failure)?,
         }
     }
     Err(deleted_each_time())
-}
-
-/// Some of it may still be there: whoever leaves looks for it.
-fn gone() -> Error {
-    Error::lost(ENTRY_GONE)
 }
 
 /// The nodes that have to be made for each lock, from the top, each once.
@@ -80,31 +61,28 @@ fn is_long(paths: &[String], above: &[Vec<String>], record: &[u8]) -> bool {
     made > 0 && made + entries > LONGEST_IN_TRANSACTION
 }
 
-/// Makes the nodes of the locks' paths in a transaction for each lock.
-async fn make(shared: &Shared, paths: &[String], above: &[Vec<String>]) -> Result<(), Failure> {
-    for (path, missing) in paths.iter().zip(above).filter(|(_, missing)| !missing.is_empty()) {
-        let mode = shared.client.parents.mode().with_acls(shared.config().acls());
-        let committed = shared.client.request(|client: ZkClient| async move {
-            let committed = {
-                let mut writer = client.new_multi_writer();
-                for node in missing {
-                    writer.add_create(node, &[], &mode)?;
-                }
-                writer.commit()
-            };
-            Ok(committed.await)
-        });
-        committed.await?.map_err(|error| learn(shared, path, missing, error))?;
-        shared.client.parents.made(missing);
+/// Creates the entry's nodes and those above them: these before, and in a transaction for each lock, if all is too much for one.
+async fn create_all(
+    shared: &Shared,
+    entry: &Entry,
+    paths: &[String],
+    mut above: Vec<Vec<String>>,
+    record: &[u8],
+) -> Result<Created, Failure> {
+    if is_long(paths, &above, record) {
+        for (path, missing) in paths.iter().zip(&mut above).filter(|(_, missing)| !missing.is_empty()) {
+            make(shared, path, missing).await?;
+            missing.clear();
+        }
     }
-    Ok(())
+    commit(shared, entry, paths, &above, record).await
 }
 
 /// What the answer to the transaction shows.
 struct Created {
     /// The paths of the entry's nodes, in the order of its locks.
     nodes: Vec<String>,
-    /// The transaction, where the server tells it.
+    /// The transaction, where the server reports it.
     transaction: Option<i64>,
     /// What was below the locks' nodes after it.
     children: Vec<Result<Vec<String>, ZkError>>,

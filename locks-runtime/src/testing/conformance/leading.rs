@@ -5,9 +5,11 @@ use crate::api::leaders::{Leader, Leaders};
 use crate::api::leadership::Leadership;
 use crate::api::locks::Locks;
 use crate::values::error::{Error, ErrorKind};
-use std::future::pending;
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -18,11 +20,11 @@ list! {
     |_| true => [
         one_leads_and_the_next_after_it_has_resigned,
         the_next_leads_when_the_client_of_the_leader_closes,
-        a_body_that_returns_gives_the_leadership_up,
+        a_body_that_returns_releases_the_leadership,
         who_leads_is_shown_to_everybody,
         any_value_survives,
         an_observer_sees_who_leads_and_who_is_next,
-        an_observer_is_told_that_the_client_was_closed,
+        an_observer_ends_when_the_client_is_closed,
         a_lock_of_the_key_and_a_leader_exclude_each_other,
         many_candidates_lead_one_at_a_time,
         a_campaign_that_is_dropped_leaves_nothing,
@@ -42,13 +44,29 @@ struct Candidate {
 }
 
 fn campaign(locks: &Locks, key: &str, value: &str) -> Candidate {
+    let (run, terms) = candidate(locks, key, value);
+    Candidate { campaign: tokio::spawn(run), terms }
+}
+
+/// A candidate that has joined the queue of its process when this returns.
+async fn campaign_in_queue(locks: &Locks, key: &str, value: &str) -> Candidate {
+    let (mut run, terms) = candidate(locks, key, value);
+    let ended = poll_fn(|context| Poll::Ready(run.as_mut().poll(context))).await;
+    assert!(ended.is_pending(), "{ended:?}");
+    Candidate { campaign: tokio::spawn(run), terms }
+}
+
+type Campaigning = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// What campaigns when it is polled, and its terms.
+fn candidate(locks: &Locks, key: &str, value: &str) -> (Campaigning, mpsc::UnboundedReceiver<Leadership>) {
     let (begun, terms) = mpsc::unbounded_channel();
     let election = locks.leader(key).name("candidate").value(value).ttl(LONG);
     let body = move |leadership| {
         begun.send(leadership).unwrap();
         pending()
     };
-    Candidate { campaign: tokio::spawn(election.run(body)), terms }
+    (Box::pin(election.run(body)), terms)
 }
 
 impl Candidate {
@@ -115,7 +133,7 @@ async fn the_next_leads_when_the_client_of_the_leader_closes(fixture: &Fixture) 
     second.ended(ErrorKind::Closed).await;
 }
 
-async fn a_body_that_returns_gives_the_leadership_up(fixture: &Fixture) {
+async fn a_body_that_returns_releases_the_leadership(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     for round in 0..3 {
         let returned = ours.leader(&key).value("us").run(async |leadership| (leadership.is_leader(), round)).await;
@@ -214,7 +232,7 @@ async fn an_observer_sees_who_leads_and_who_is_next(fixture: &Fixture) {
     again.ended(ErrorKind::Resigned).await;
 }
 
-async fn an_observer_is_told_that_the_client_was_closed(fixture: &Fixture) {
+async fn an_observer_ends_when_the_client_is_closed(fixture: &Fixture) {
     let (locks, key) = (fixture.client(), fixture.key("k"));
     let mut leaders = locks.leader(&key).observe().unwrap();
     assert_eq!(soon("who leads", leaders.next()).await.unwrap(), None);
@@ -301,7 +319,7 @@ async fn each_term_has_a_greater_fence(fixture: &Fixture) {
     // Two of one process, the second of whom waits in its queue.
     let mut first = campaign(&ours, &key, "same");
     let term = first.leads().await;
-    let mut second = campaign(&ours, &key, "same");
+    let mut second = campaign_in_queue(&ours, &key, "same").await;
     term.resign();
     fences.extend([term.fence(), second.leads().await.fence()]);
     second.campaign.abort();
@@ -313,7 +331,19 @@ async fn who_is_released_by_force_is_stopped_and_campaigns_again(fixture: &Fixtu
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     let mut candidate = campaign(&ours, &key, "us");
     let first = candidate.leads().await;
+    // Where there is no order, nobody can say who is the next.
+    let waiting = fixture.can().queue_order.then(|| campaign(&theirs, &key, "them"));
+    behind(fixture, usize::from(waiting.is_some())).await;
     assert!(soon("the force", theirs.force_release(&key)).await.unwrap());
+    if let Some(mut waiting) = waiting {
+        let next = waiting.leads().await;
+        // It campaigns again, behind the one that waited.
+        behind(fixture, 1).await;
+        assert!(candidate.terms.try_recv().is_err() && next.is_leader());
+        assert_eq!(leader(&ours, &key).await.unwrap().value, "them");
+        next.resign();
+        waiting.ended(ErrorKind::Resigned).await;
+    }
     let second = candidate.leads().await;
     assert!(second.is_leader() && !first.is_leader() && second.fence() > first.fence());
     assert_eq!(first.guard().check().unwrap_err().kind(), ErrorKind::Lost);
