@@ -79,8 +79,9 @@
 
 pub use locks_macros::{distributed_lock, leader};
 pub use locks_runtime::{
-    Election, Error, ErrorKind, Fence, FromLockError, Guard, Holder, Key, Leader, Leaders, Leadership, Lock, Locks,
-    Mode, OnLost, Options, Watch, blocking, client, current, init, scoped,
+    DrainOnSignal, Drained, Election, Error, ErrorKind, Fence, FromLockError, Guard, Holder, Key, Leader, Leaders,
+    Leadership, LocalLock, LocalState, Lock, Locks, Mode, OnLost, Options, Watch, blocking, client, current,
+    drain_on_signal, init, scoped,
 };
 
 #[doc(inline)]

@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod call;
 pub(crate) mod campaign;
 pub(crate) mod connect;
+pub(crate) mod drain;
 pub(crate) mod election;
 pub(crate) mod global;
 pub(crate) mod guard;

@@ -10,6 +10,7 @@ pub(crate) mod fuzz;
 pub(crate) mod holder;
 pub(crate) mod key;
 pub(crate) mod keys;
+pub(crate) mod local;
 pub(crate) mod mode;
 pub(crate) mod mutex;
 pub(crate) mod naming;

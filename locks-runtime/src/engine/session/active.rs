@@ -227,6 +227,11 @@ impl ActiveSession {
         self.users.lock().holds.remove(place);
     }
 
+    /// The holds that have not been released.
+    pub(crate) fn holds(&self) -> Vec<Arc<HeldEntry>> {
+        self.users.lock().holds.by_number().into_values().collect()
+    }
+
     /// The entry with this number is out of the session.
     pub(crate) fn forget(&self, number: u64) {
         self.users.lock().uncovered.remove(&number);

@@ -179,8 +179,26 @@ impl Sessions {
         open.by_ttl.values().for_each(|session| session.retire());
     }
 
+    /// Every session that is there, the longest TTL last.
+    pub(crate) fn all(&self) -> Vec<Arc<ActiveSession>> {
+        self.open.lock().by_ttl.values().cloned().collect()
+    }
+
+    /// Once all are [retired](Sessions::retire): returns when those without holds are closed.
+    pub(crate) async fn unused_ones_end(&self) {
+        let attempts: Vec<Attempt> = self.open.lock().attempts.values().map(Attempt::resubscribe).collect();
+        for mut attempt in attempts {
+            let _ = attempt.recv().await;
+        }
+        for session in self.all() {
+            if session.holds().is_empty() {
+                session.ended().await;
+            }
+        }
+    }
+
     fn lose_all(&self) -> Vec<Arc<ActiveSession>> {
-        let sessions: Vec<_> = self.open.lock().by_ttl.values().cloned().collect();
+        let sessions = self.all();
         sessions.iter().for_each(|session| drop(session.lose(EndReason::ClientClosed)));
         sessions
     }
