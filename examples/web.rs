@@ -13,9 +13,12 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use distributed_locks::{ErrorKind, Locks, distributed_lock};
+use distributed_locks::{DrainOnSignal, ErrorKind, Locks, distributed_lock};
 use std::error::Error;
 use std::time::Duration;
+
+/// How long requests have to end that were under way when the signal came. Kubernetes gives 30 s for everything.
+const GRACE: Duration = Duration::from_secs(20);
 
 #[derive(Clone)]
 struct App {
@@ -53,14 +56,24 @@ impl IntoResponse for Refused {
     }
 }
 
+/// Returns when every lock is given back.
+async fn stop(stopped: DrainOnSignal) {
+    match stopped.await {
+        Ok(drained) => println!("stopped: {drained}"),
+        Err(error) => println!("cannot be stopped well: {error}"),
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     // `memory:` is enough for a single process.
     let url = std::env::var("LOCKS_URL").unwrap_or_else(|_| "memory:".to_owned());
     let app = App { locks: Locks::connect(url)? };
+    // After a signal, requests that are under way may end, others are answered with 503, and then the server ends.
+    let stopped = app.locks.drain_on_signal(GRACE);
     let routes = Router::new().route("/order/{id}/ship", post(ship)).with_state(app);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, routes).await?;
+    axum::serve(listener, routes).with_graceful_shutdown(stop(stopped)).await?;
     Ok(())
 }

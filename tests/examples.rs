@@ -6,6 +6,7 @@
 use std::process::{Command, Output};
 use support::HANG_LIMIT;
 use support::child::{Child, example};
+use support::scenarios::stopping as shutdown;
 use support::schedule;
 
 /// Runs it to its end, with `url` or with the example's own default.
@@ -104,8 +105,7 @@ fn by_hand_is_refused_what_is_held() {
 fn shutdown_leaves_no_lock_behind() {
     let (success, printed) = run("shutdown", None);
     assert!(success, "{printed}");
-    assert!(printed.contains("polite: ended after"), "{printed}");
-    assert!(printed.contains("stubborn: lock `/jobs/stubborn`: ") && printed.contains("was closed"), "{printed}");
+    shutdown::assert_all_is_given_back(&printed);
 }
 
 #[test]
