@@ -60,7 +60,7 @@
 //!
 //! # More
 //!
-//! Pages in the repository: [arguments], [leader election], [stores], [when it fails], [testing], [shutting down], [observing], [recipes],
+//! Pages in the repository: [arguments], [leader election], [stores], [when it fails], [testing], [the life of a service], [observing], [recipes],
 //! [choosing], [coming from ShedLock, Redisson, …][coming from], [examples].
 //!
 //! [arguments]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/arguments.md
@@ -68,7 +68,7 @@
 //! [stores]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/stores.md
 //! [when it fails]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/when-it-fails.md
 //! [testing]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/testing.md
-//! [shutting down]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/shutting-down.md
+//! [the life of a service]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/service.md
 //! [observing]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/observing.md
 //! [recipes]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/recipes.md
 //! [choosing]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/choosing.md
@@ -114,8 +114,8 @@ mod pages {
     #[cfg(feature = "testing")]
     #[doc = include_str!("../docs/testing.md")]
     struct Testing;
-    #[doc = include_str!("../docs/shutting-down.md")]
-    struct ShuttingDown;
+    #[doc = include_str!("../docs/service.md")]
+    struct Service;
     #[doc = include_str!("../docs/observing.md")]
     struct Observing;
     #[doc = include_str!("../docs/coming-from.md")]
