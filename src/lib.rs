@@ -35,6 +35,7 @@
 //! - [`Error`]: why a function did not run, and who has the lock; [`ErrorKind`] says what to do.
 //! - [`Locks::inspect`], [`Locks::list`], [`Locks::watch`]: who has which lock.
 //! - [`blocking`]: for programs without an asynchronous runtime.
+//! - [`drain_on_signal`]: a good end for a service; [`Locks::status`] for its readiness probe.
 //! - [`scoped`]: another client for one test or tenant; the feature `testing` has a store that fails on demand.
 //! - [`store`]: for a store of your own.
 //!
@@ -80,8 +81,8 @@
 pub use locks_macros::{distributed_lock, leader};
 pub use locks_runtime::{
     DrainOnSignal, Drained, Election, Error, ErrorKind, Fence, FromLockError, Guard, Holder, Key, Leader, Leaders,
-    Leadership, LocalLock, LocalState, Lock, Locks, Mode, OnLost, Options, Watch, blocking, client, current,
-    drain_on_signal, init, scoped,
+    Leadership, LocalLock, LocalState, Lock, Locks, Mode, OnLost, Options, SessionStatus, Status, Watch, blocking,
+    client, current, drain_on_signal, init, scoped,
 };
 
 #[doc(inline)]

@@ -31,6 +31,7 @@ pub use values::key::Key;
 pub use values::local::{LocalLock, LocalState};
 pub use values::mode::Mode;
 pub use values::options::{OnLost, Options};
+pub use values::status::{SessionStatus, Status};
 pub use world::runtime::blocking;
 
 /// The contract that a store of locks fulfils, and everything else that a store needs: for stores in crates of their own.

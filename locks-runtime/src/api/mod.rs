@@ -14,5 +14,7 @@ pub(crate) mod leadership;
 pub(crate) mod length;
 pub(crate) mod lock;
 pub(crate) mod locks;
+mod look;
 pub(crate) mod run;
 mod running;
+mod status;

@@ -78,6 +78,11 @@ impl HeldEntry {
         self.deadline.store(deadline);
     }
 
+    /// Why the last renewal did not cover the entry, if so.
+    pub(crate) fn uncovered(&self) -> Option<Arc<str>> {
+        self.uncovered.lock().clone()
+    }
+
     /// A renewal covered the entry again: it has the deadline of its session.
     pub(crate) fn cover(&self) {
         self.deadline.store(Moment::NEVER);

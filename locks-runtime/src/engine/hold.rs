@@ -27,9 +27,9 @@ use std::time::Duration;
 /// One lock, held or over.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    engine: Arc<Engine>,
-    held: Arc<HeldEntry>,
-    session: Arc<ActiveSession>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) held: Arc<HeldEntry>,
+    pub(super) session: Arc<ActiveSession>,
     /// Its place among the holds of the session.
     place: usize,
     /// Until it is released.

@@ -25,7 +25,7 @@ pub(crate) fn locks(engine: &Engine) -> Vec<LocalLock> {
 fn holds(engine: &Engine, now: Moment) -> Holds {
     let mut holds = Holds::new();
     for session in engine.sessions.all() {
-        let left = if session.loss_at(now).is_some() { Duration::ZERO } else { session.time_left() };
+        let left = session.proved_for(now);
         holds.extend(session.holds().into_iter().map(|held| (held.request.holder.id, (held, left))));
     }
     holds

@@ -18,5 +18,6 @@ pub(crate) mod options;
 pub(crate) mod secret;
 pub(crate) mod shared_error;
 pub(crate) mod shown;
+pub(crate) mod status;
 pub(crate) mod target;
 pub(crate) mod url;
