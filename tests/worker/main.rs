@@ -218,6 +218,12 @@ async fn main() -> Result<(), Error> {
         }
         ["ends", how, url, key] => {
             distributed_locks::init(*url)?;
+            if *how == "spawned" {
+                let key = (*key).to_owned();
+                tokio::spawn(async move { ending(&key, "pending").await });
+                BEGUN.notified().await;
+                return Ok(());
+            }
             if matches!(*how, "drop" | "abandon") {
                 tokio::select! {
                     biased;

@@ -1,7 +1,5 @@
 //! Services that are stopped by a signal.
 
-#![expect(missing_docs, reason = "the name of a scenario is what it shows")]
-
 use std::collections::BTreeSet;
 
 use distributed_locks::Locks;
