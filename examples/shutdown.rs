@@ -23,7 +23,7 @@ use tokio::time::sleep;
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Learns between two steps that the service is stopping, and so ends in a good state.
-#[distributed_lock(key = "/jobs/polite", ttl = 60)]
+#[distributed_lock(key = "/jobs/polite", ttl = 30)]
 async fn polite() -> Result<u32, distributed_locks::Error> {
     println!("polite: begins");
     let locks = distributed_locks::client()?;
@@ -37,7 +37,7 @@ async fn polite() -> Result<u32, distributed_locks::Error> {
 }
 
 /// Takes an hour, and does not ask.
-#[distributed_lock(key = "/jobs/stubborn", ttl = 60)]
+#[distributed_lock(key = "/jobs/stubborn", ttl = 30)]
 async fn stubborn() -> Result<(), distributed_locks::Error> {
     println!("stubborn: begins");
     sleep(Duration::from_secs(3600)).await;
@@ -45,7 +45,7 @@ async fn stubborn() -> Result<(), distributed_locks::Error> {
 }
 
 /// Leads, and gives way as soon as the service is stopping: the next leader need not wait for the jobs.
-#[leader(key = "/leader/indexer", value = std::process::id(), ttl = 60)]
+#[leader(key = "/leader/indexer", value = std::process::id(), ttl = 30)]
 async fn index() -> Result<(), distributed_locks::Error> {
     println!("leader: begins");
     distributed_locks::client()?.stopping().await;

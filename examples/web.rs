@@ -12,7 +12,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use distributed_locks::{DrainOnSignal, ErrorKind, Locks, distributed_lock};
 use std::error::Error;
 use std::time::Duration;
@@ -31,6 +31,14 @@ struct App {
 async fn ship(State(app): State<App>, Path(id): Path<String>) -> Result<String, Refused> {
     tokio::time::sleep(Duration::from_secs(3)).await;
     Ok(format!("order {id} is on its way\n"))
+}
+
+/// For the load balancer: no more requests once the service is stopping, or while the store cannot be reached. Not whether a lock
+/// is held: an instance that waits for its turn is ready, too.
+async fn readyz(State(app): State<App>) -> (StatusCode, String) {
+    let status = app.locks.status();
+    let code = if status.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, format!("{status:#?}\n"))
 }
 
 /// Why a request was not served.
@@ -71,7 +79,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = App { locks: Locks::connect(url)? };
     // After a signal, requests that are under way may end, others are answered with 503, and then the server ends.
     let stopped = app.locks.drain_on_signal(GRACE);
-    let routes = Router::new().route("/order/{id}/ship", post(ship)).with_state(app);
+    let routes = Router::new().route("/order/{id}/ship", post(ship)).route("/readyz", get(readyz)).with_state(app);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, routes).with_graceful_shutdown(stop(stopped)).await?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use support::cases::{self, Case, Fixture, Program};
 use support::child::{Child, example};
 use support::etcd::{Etcd, Setup};
+use support::scenarios::patient;
 use support::scenarios::stopping::assert_all_is_given_back;
 use support::{etcd, eventually, postgres, redis, schedule, zookeeper};
 
@@ -39,7 +40,7 @@ fn everywhere<P: Program>() -> Vec<Trial> {
 }
 
 fn shutdown_leaves_no_lock_behind(url: &str) {
-    let output = example("shutdown").env("LOCKS_URL", url).output().unwrap();
+    let output = example("shutdown").env("LOCKS_URL", patient(url)).output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
     assert_all_is_given_back(&printed);
