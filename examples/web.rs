@@ -12,10 +12,13 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use distributed_locks::{ErrorKind, Locks, distributed_lock};
+use axum::routing::{get, post};
+use distributed_locks::{DrainOnSignal, ErrorKind, Locks, distributed_lock};
 use std::error::Error;
 use std::time::Duration;
+
+/// How long requests have to end that were under way when the signal came. Kubernetes gives 30 s for everything.
+const GRACE: Duration = Duration::from_secs(20);
 
 #[derive(Clone)]
 struct App {
@@ -28,6 +31,14 @@ struct App {
 async fn ship(State(app): State<App>, Path(id): Path<String>) -> Result<String, Refused> {
     tokio::time::sleep(Duration::from_secs(3)).await;
     Ok(format!("order {id} is on its way\n"))
+}
+
+/// For the load balancer: no more requests once the service is stopping, or while the store cannot be reached. Not whether a lock
+/// is held: an instance that waits for its turn is ready, too.
+async fn readyz(State(app): State<App>) -> (StatusCode, String) {
+    let status = app.locks.status();
+    let code = if status.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, format!("{status:#?}\n"))
 }
 
 /// Why a request was not served.
@@ -53,14 +64,24 @@ impl IntoResponse for Refused {
     }
 }
 
+/// Returns when every lock is given back.
+async fn stop(stopped: DrainOnSignal) {
+    match stopped.await {
+        Ok(drained) => println!("stopped: {drained}"),
+        Err(error) => println!("cannot be stopped well: {error}"),
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     // `memory:` is enough for a single process.
     let url = std::env::var("LOCKS_URL").unwrap_or_else(|_| "memory:".to_owned());
     let app = App { locks: Locks::connect(url)? };
-    let routes = Router::new().route("/order/{id}/ship", post(ship)).with_state(app);
+    // After a signal, requests that are under way may end, others are answered with 503, and then the server ends.
+    let stopped = app.locks.drain_on_signal(GRACE);
+    let routes = Router::new().route("/order/{id}/ship", post(ship)).route("/readyz", get(readyz)).with_state(app);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, routes).await?;
+    axum::serve(listener, routes).with_graceful_shutdown(stop(stopped)).await?;
     Ok(())
 }

@@ -35,6 +35,7 @@
 //! - [`Error`]: why a function did not run, and who has the lock; [`ErrorKind`] says what to do.
 //! - [`Locks::inspect`], [`Locks::list`], [`Locks::watch`]: who has which lock.
 //! - [`blocking`]: for programs without an asynchronous runtime.
+//! - [`drain_on_signal`]: a good end for a service; [`Locks::status`] for its readiness probe.
 //! - [`scoped`]: another client for one test or tenant; the feature `testing` has a store that fails on demand.
 //! - [`store`]: for a store of your own.
 //!
@@ -60,7 +61,7 @@
 //!
 //! # More
 //!
-//! Pages in the repository: [arguments], [leader election], [stores], [when it fails], [testing], [shutting down], [observing], [recipes],
+//! Pages in the repository: [arguments], [leader election], [stores], [when it fails], [testing], [the life of a service], [observing], [recipes],
 //! [choosing], [coming from ShedLock, Redisson, …][coming from], [examples].
 //!
 //! [arguments]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/arguments.md
@@ -68,7 +69,7 @@
 //! [stores]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/stores.md
 //! [when it fails]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/when-it-fails.md
 //! [testing]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/testing.md
-//! [shutting down]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/shutting-down.md
+//! [the life of a service]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/service.md
 //! [observing]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/observing.md
 //! [recipes]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/recipes.md
 //! [choosing]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/choosing.md
@@ -79,8 +80,9 @@
 
 pub use locks_macros::{distributed_lock, leader};
 pub use locks_runtime::{
-    Election, Error, ErrorKind, Fence, FromLockError, Guard, Holder, Key, Leader, Leaders, Leadership, Lock, Locks,
-    Mode, OnLost, Options, Watch, blocking, client, current, init, scoped,
+    DrainOnSignal, Drained, Election, Error, ErrorKind, Fence, FromLockError, Guard, Holder, Key, Leader, Leaders,
+    Leadership, LocalLock, LocalState, Lock, Locks, Mode, OnLost, Options, SessionStatus, Status, Watch, blocking,
+    client, current, drain_on_signal, init, scoped,
 };
 
 #[doc(inline)]
@@ -113,8 +115,8 @@ mod pages {
     #[cfg(feature = "testing")]
     #[doc = include_str!("../docs/testing.md")]
     struct Testing;
-    #[doc = include_str!("../docs/shutting-down.md")]
-    struct ShuttingDown;
+    #[doc = include_str!("../docs/service.md")]
+    struct Service;
     #[doc = include_str!("../docs/observing.md")]
     struct Observing;
     #[doc = include_str!("../docs/coming-from.md")]

@@ -4,9 +4,10 @@
 #![expect(clippy::disallowed_methods, reason = "threads here are the tests', not the product's")]
 
 use std::process::{Command, Output};
-use support::HANG_LIMIT;
 use support::child::{Child, example};
+use support::scenarios::stopping as shutdown;
 use support::schedule;
+use support::{HANG_LIMIT, eventually};
 
 /// Runs it to its end, with `url` or with the example's own default.
 fn run(name: &str, url: Option<&str>) -> (bool, String) {
@@ -104,8 +105,7 @@ fn by_hand_is_refused_what_is_held() {
 fn shutdown_leaves_no_lock_behind() {
     let (success, printed) = run("shutdown", None);
     assert!(success, "{printed}");
-    assert!(printed.contains("polite: ended after"), "{printed}");
-    assert!(printed.contains("stubborn: lock `/jobs/stubborn`: ") && printed.contains("was closed"), "{printed}");
+    shutdown::assert_all_is_given_back(&printed);
 }
 
 #[test]
@@ -146,4 +146,30 @@ fn web_answers_a_second_request_with_the_holder() {
     assert!(printed.contains("held by web::ship (examples/web.rs:"), "{printed}");
     assert!(printed.contains(&format!("in process {} on ", server.id())), "{printed}");
     assert_eq!(ship(&"7".repeat(600)).join().unwrap().status_code, 400);
+}
+
+/// A request that is under way when the signal comes is served, and others are not; no probe sends any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn web_ends_its_requests_after_a_signal_and_leaves_nothing() {
+    let files = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", files.path().join("locks").display());
+    let mut server = Child::start(example("web").env("LOCKS_URL", &url));
+    let address = server.next_line("listening on ");
+    let get = |path: &str| minreq::get(format!("{address}{path}")).with_timeout(HANG_LIMIT.as_secs()).send();
+    assert_eq!(get("/readyz").unwrap().status_code, 200);
+    let locks = distributed_locks::Locks::connect(&url).unwrap();
+    let request = minreq::post(format!("{address}/order/7/ship")).with_timeout(HANG_LIMIT.as_secs());
+    let shipping = std::thread::spawn(move || request.send().unwrap());
+    eventually(async || locks.inspect("/order/7/ship").await.unwrap().ok_or("not held yet")).await;
+    server.terminate();
+    // Until all is given back it still answers. After that it does not listen any more.
+    eventually(async || match get("/readyz").map(|answer| answer.status_code) {
+        Ok(200) => Err("still ready"),
+        _ => Ok(()),
+    })
+    .await;
+    assert_eq!(shipping.join().unwrap().status_code, 200);
+    server.next_line("stopped: all locks are given back");
+    assert!(server.wait().success());
+    assert!(locks.list("").await.unwrap().is_empty());
 }

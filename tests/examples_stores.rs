@@ -10,25 +10,40 @@ use std::time::Duration;
 use support::cases::{self, Case, Fixture, Program};
 use support::child::{Child, example};
 use support::etcd::{Etcd, Setup};
+use support::scenarios::patient;
+use support::scenarios::stopping::assert_all_is_given_back;
 use support::{etcd, eventually, postgres, redis, schedule, zookeeper};
 
 fn main() -> ExitCode {
     let mut trials = cases::trials(support::cases![
         crontab_moves_the_job_of_a_killed_worker,
         crontab_follows_what_is_added_and_removed,
+        crontab_is_stopped_by_a_signal_and_leaves_nothing,
     ]);
-    trials.extend(cron::<etcd::Binary>());
-    trials.extend(cron::<redis::Binary>());
-    trials.extend(cron::<zookeeper::Installed>());
-    trials.extend(cron::<postgres::Binary>());
+    trials.extend(everywhere::<etcd::Binary>());
+    trials.extend(everywhere::<redis::Binary>());
+    trials.extend(everywhere::<zookeeper::Installed>());
+    trials.extend(everywhere::<postgres::Binary>());
     cases::run_trials(trials)
 }
 
-/// The main example, on every store by its URL alone.
-fn cron<P: Program>() -> Vec<Trial> {
-    cases::trials(vec![Case::new("cron_runs_no_tick_twice", |fixture: Fixture<P>| async move {
-        cron_runs_no_tick_twice(&fixture.server().url());
-    })])
+/// The examples that run on every store by its URL alone.
+fn everywhere<P: Program>() -> Vec<Trial> {
+    cases::trials(vec![
+        Case::new("cron_runs_no_tick_twice", |fixture: Fixture<P>| async move {
+            cron_runs_no_tick_twice(&fixture.server().url());
+        }),
+        Case::new("shutdown_leaves_no_lock_behind", |fixture: Fixture<P>| async move {
+            shutdown_leaves_no_lock_behind(&fixture.server().url());
+        }),
+    ])
+}
+
+fn shutdown_leaves_no_lock_behind(url: &str) {
+    let output = example("shutdown").env("LOCKS_URL", patient(url)).output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert_all_is_given_back(&printed);
 }
 
 fn cron_runs_no_tick_twice(url: &str) {
@@ -80,6 +95,20 @@ async fn crontab_follows_what_is_added_and_removed(fixture: Fixture) {
     eventually(async || if is_alive(&command) { Err("it runs on") } else { Ok(()) }).await;
     eventually(async || holder(&etcd, "job").map_or(Ok(()), Err)).await;
     assert_eq!(crontab(&etcd, &["list"]).unwrap(), "");
+}
+
+/// The command runs for longer than the grace, and is killed; the lock of its tick stays for its `hold_at_least`, and no longer.
+async fn crontab_is_stopped_by_a_signal_and_leaves_nothing(fixture: Fixture) {
+    let etcd = fixture.start(&Setup::default());
+    crontab(&etcd, &["add", "long", "* * * * * *", "echo shell $$; exec sleep 1000"]).unwrap();
+    let mut worker = worker(&etcd);
+    let command = worker.next_line("shell ");
+    worker.terminate();
+    let said = worker.next_line(&format!("worker {} stopped: ", worker.id()));
+    assert_eq!(said, "all locks are given back");
+    assert!(worker.wait().success());
+    eventually(async || if is_alive(&command) { Err("it runs on") } else { Ok(()) }).await;
+    eventually(async || holder(&etcd, "long").map_or(Ok(()), Err)).await;
 }
 
 fn crontab(etcd: &Etcd, arguments: &[&str]) -> Result<String, String> {

@@ -70,7 +70,9 @@ impl Job {
             match tick(&self, due, held_for).await {
                 Ok(Some(status)) => println!("worker {} ran {}: {status}", id(), self.name),
                 Ok(None) => {}
-                Err(error) if is_busy(error.as_ref()) => {}
+                Err(error) if is(error.as_ref(), ErrorKind::Busy) => {}
+                // This worker is being stopped.
+                Err(error) if is(error.as_ref(), ErrorKind::Closed) => return,
                 Err(error) => eprintln!("worker {} on {}: {error}", id(), self.name),
             }
             // Ticks that came while the command was running are skipped.
@@ -84,8 +86,8 @@ impl Job {
     }
 }
 
-fn is_busy(error: &(dyn Error + Send + Sync + 'static)) -> bool {
-    error.downcast_ref::<distributed_locks::Error>().is_some_and(|error| error.kind() == ErrorKind::Busy)
+fn is(error: &(dyn Error + Send + Sync + 'static), kind: ErrorKind) -> bool {
+    error.downcast_ref::<distributed_locks::Error>().is_some_and(|error| error.kind() == kind)
 }
 
 fn between(earlier: Timestamp, later: Timestamp) -> Duration {

@@ -10,6 +10,8 @@
 //! etcdctl get --prefix /cron/lock                               # while a job runs: its holder
 //! ```
 //!
+//! Stop a worker by Ctrl-C or SIGTERM: it begins no more ticks, and lets its commands end for five seconds.
+//!
 //! Jobs are stored under `/cron/jobs/<name>`, their locks under `/cron/lock/<name>`. Kill a worker with `kill -9`: its commands
 //! end with it, and when its locks have lapsed (after the TTL and a little more), other workers run its jobs at the next tick.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
@@ -27,6 +29,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 const JOBS: &str = "/cron/jobs/";
+/// How long the commands of a worker have to end after a signal.
+const GRACE: Duration = Duration::from_secs(5);
+
 const USAGE: &str = "usage: crontab add NAME SCHEDULE COMMAND | remove NAME | list | worker";
 
 #[tokio::main(flavor = "current_thread")]
@@ -54,11 +59,14 @@ async fn run(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
             etcd.delete(format!("{JOBS}{name}"), None).await?;
         }
         ["list"] => list(&mut etcd, &locks).await?,
-        ["worker"] => tokio::select! {
-            () = run_worker(&mut etcd) => {}
-            // Closing the client, below, releases the locks at once. Otherwise they would lapse.
-            interrupted = tokio::signal::ctrl_c() => interrupted?,
-        },
+        ["worker"] => {
+            // Commands that run may end meanwhile; those that do not are killed, and the locks are free at once.
+            let stopped = locks.drain_on_signal(GRACE);
+            tokio::select! {
+                () = run_worker(&mut etcd) => {}
+                drained = stopped => println!("worker {} stopped: {}", std::process::id(), drained?),
+            }
+        }
         _ => return Err(USAGE.into()),
     }
     locks.close().await;

@@ -16,6 +16,7 @@ mod world;
 
 pub use api::admin::Watch;
 pub use api::call::FromLockError;
+pub use api::drain::{DrainOnSignal, Drained, drain_on_signal};
 pub use api::election::Election;
 pub use api::global::{client, init, scoped};
 pub use api::guard::{Guard, current};
@@ -27,8 +28,10 @@ pub use values::error::{Error, ErrorKind};
 pub use values::fence::Fence;
 pub use values::holder::{Holder, Under};
 pub use values::key::Key;
+pub use values::local::{LocalLock, LocalState};
 pub use values::mode::Mode;
 pub use values::options::{OnLost, Options};
+pub use values::status::{SessionStatus, Status};
 pub use world::runtime::blocking;
 
 /// The contract that a store of locks fulfils, and everything else that a store needs: for stores in crates of their own.

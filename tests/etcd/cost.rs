@@ -19,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
         eight_locks_at_one_moment_are_two_calls_and_two_proposals,
         a_reader_reads_no_other_reader,
         a_busy_try_is_one_call_and_leaves_nothing,
+        a_last_look_is_one_call,
         hold_at_least_within_the_ttl_costs_two_calls_at_its_end,
         many_tasks_of_one_process_send_a_pair_of_calls_in_ten_milliseconds,
         locks_that_are_wanted_at_one_moment_share_transactions,
@@ -38,6 +39,12 @@ async fn a_reader_or_a_permit_beside_others_is_two_calls_and_two_proposals(fixtu
     let (etcd, locks) = quiet(&fixture).await;
     let one = cost([("calls", 1), ("proposals", 1)]);
     cost::a_pair_beside_others_costs(&etcd, &locks, &one, &one).await;
+}
+
+/// A renewal goes through a stream that is open already.
+async fn a_last_look_is_one_call(fixture: Fixture) {
+    let (etcd, locks) = quiet(&fixture).await;
+    cost::a_last_look_costs(&etcd, &locks, &cost([("calls", 1)]), &cost([])).await;
 }
 
 /// A permit has to be counted first.

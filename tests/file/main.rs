@@ -53,6 +53,16 @@ async fn killed_leaders_are_followed_until_nobody_is_left() {
     support::scenarios::leaders::killed_leaders_are_followed_on_files(&Store::new().url()).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_gets_sigterm_leaves_nothing() {
+    support::scenarios::stopping::a_service_on_files_leaves_nothing(&Store::new().url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_the_grace() {
+    support::scenarios::stopping::a_second_signal_ends_the_grace(&Store::new().url()).await;
+}
+
 #[test]
 fn nothing_is_left_however_the_process_ends() {
     let store = Store::new();

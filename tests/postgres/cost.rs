@@ -12,6 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases![
         uncontended_pair_is_two_statements_and_two_round_trips,
         a_busy_try_is_one_statement_and_leaves_nothing,
+        a_last_look_is_one_statement,
         locks_that_are_wanted_at_one_moment_share_statements,
         what_is_asked_for_again_is_not_planned_again;
         slow:
@@ -77,6 +78,12 @@ async fn a_busy_try_is_one_statement_and_leaves_nothing(fixture: Fixture) {
     let other = another(&server).await;
     cost::a_busy_try_costs(&server, &locks, &other, &cost([("statements", 1)])).await;
     assert_eq!(server.left("/pair"), [""; 0]);
+}
+
+async fn a_last_look_is_one_statement(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    let one = cost([("statements", 1)]);
+    cost::a_last_look_costs(&server, &locks, &one, &one).await;
 }
 
 async fn locks_that_are_wanted_at_one_moment_share_statements(fixture: Fixture) {

@@ -13,6 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases![
         uncontended_pair_is_two_commands,
         a_busy_try_is_one_command_and_leaves_nothing,
+        a_last_look_is_one_command,
         an_uncontended_pair_is_seven_commands_in_its_scripts,
         locks_that_are_wanted_at_one_moment_share_commands;
         slow:
@@ -40,6 +41,12 @@ async fn a_busy_try_is_one_command_and_leaves_nothing(fixture: Fixture) {
     let (redis, locks) = quiet(&fixture).await;
     let other = quiet_client(&redis).await;
     cost::a_busy_try_costs(&redis, &locks, &other, &cost([("evalsha", 1)])).await;
+}
+
+async fn a_last_look_is_one_command(fixture: Fixture) {
+    let (redis, locks) = quiet(&fixture).await;
+    let one = cost([("evalsha", 1)]);
+    cost::a_last_look_costs(&redis, &locks, &one, &one).await;
 }
 
 /// What the server has carried out since, for this question too.

@@ -157,6 +157,11 @@ impl Child {
         self.process.kill();
     }
 
+    /// SIGTERM: as a container's runtime, or systemd.
+    pub fn terminate(&self) {
+        self.process.terminate();
+    }
+
     /// SIGSTOP: as a long garbage collection, a suspended laptop or a migrating virtual machine. False if it has ended by
     /// itself.
     pub fn pause(&self) -> bool {

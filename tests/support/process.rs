@@ -40,6 +40,13 @@ impl Process {
         end_all(&children);
     }
 
+    /// SIGTERM, unless it has ended.
+    pub(crate) fn terminate(&self) {
+        if self.runs() {
+            kill_process(self.pid(), Signal::TERM).unwrap();
+        }
+    }
+
     /// SIGSTOP, to it and the processes that it started: it keeps its connections and answers nothing. Returns when it
     /// has stopped; false if it has ended by itself instead, which [`ended`](Process::ended) reports.
     pub(crate) fn pause(&self) -> bool {

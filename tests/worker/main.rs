@@ -12,6 +12,7 @@
 //! `hold_at_least`, `worker briefly URL KEY` one with that and a body that ends at once, and `worker configured [URL] [URL]`
 //! one after as many `init`s.
 //! `worker forks URL KEY` forks under a lock: see `forks.rs`, `worker daemon URL KEY` right after `init`; `worker guards HOW URL KEY` is in `guards.rs`.
+//! `worker serves GRACE URL KEY` holds, waits and leads until a signal comes: see `serves.rs`.
 //! `worker forgetful` calls two functions that return nothing, without a client.
 //! `worker clients COUNT URL KEY` makes, uses and drops clients, and waits until their files are closed: `closed SECONDS`.
 
@@ -21,6 +22,7 @@
 mod forks;
 mod guards;
 mod lateness;
+mod serves;
 
 use distributed_locks::{Error, Locks, Mode, distributed_lock, leader};
 use std::time::Duration;
@@ -183,6 +185,7 @@ async fn main() -> Result<(), Error> {
             }
             Ok(())
         }
+        ["serves", grace, url, key] => serves::run(Duration::from_secs(grace.parse().unwrap_or(1)), url, key).await,
         ["daemon", url, key] => forks::after_init(url, key),
         ["forgetful"] => {
             forgetful("first").await;
@@ -217,6 +220,12 @@ async fn main() -> Result<(), Error> {
         }
         ["ends", how, url, key] => {
             distributed_locks::init(*url)?;
+            if *how == "spawned" {
+                let key = (*key).to_owned();
+                tokio::spawn(async move { ending(&key, "pending").await });
+                BEGUN.notified().await;
+                return Ok(());
+            }
             if matches!(*how, "drop" | "abandon") {
                 tokio::select! {
                     biased;
@@ -232,7 +241,7 @@ async fn main() -> Result<(), Error> {
         }
         other => {
             println!(
-                "usage: worker hold|leads|turns|as|turns-as|inside|least|configured|ends|forks|daemon|guards|forgetful|clients …, not {other:?}"
+                "usage: worker hold|leads|serves|turns|as|turns-as|inside|least|configured|ends|forks|daemon|guards|forgetful|clients …, not {other:?}"
             );
             std::process::exit(2)
         }

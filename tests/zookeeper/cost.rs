@@ -17,6 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_lock_whose_node_was_deleted_is_made_again,
         nobody_is_overlooked_when_the_queue_is_not_listed,
         a_busy_try_leaves_nothing,
+        a_last_look_is_three_requests_and_no_transaction,
         a_reader_or_a_permit_costs_what_a_writer_does,
         several_locks_are_one_transaction_each_way,
         a_release_wakes_one,
@@ -43,6 +44,12 @@ async fn an_uncontended_pair_is_one_round_trip_each(fixture: Fixture) {
     }
     cost::an_uncontended_pair_costs(&server, &locks, &acquire, &release).await;
     cost::an_uncontended_pair_is_two_round_trips(&server).await;
+}
+
+/// A `sync`, so that no server answers that is behind, the names of the queue, and its one record.
+async fn a_last_look_is_three_requests_and_no_transaction(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    cost::a_last_look_costs(&server, &locks, &cost([("requests", 3)]), &cost([("requests", 1)])).await;
 }
 
 /// One transaction, in so many requests.

@@ -5,6 +5,7 @@ use super::run::{Held, Run};
 use crate::contract::Backoff;
 use crate::engine::acquire::{Joins, acquire};
 use crate::engine::core::Engine;
+use crate::engine::life::Phase;
 use crate::engine::observe::{self, Labels};
 use crate::engine::request::Caller;
 use crate::values::duration;
@@ -64,7 +65,11 @@ impl Candidate {
 
     async fn elected(self, pause: Duration) -> Result<Term, Error> {
         if !pause.is_zero() {
-            self.engine.world.runtime().sleep(pause).await;
+            tokio::select! {
+                biased;
+                () = self.engine.life.reached(Phase::Draining) => return Err(self.engine.life.error()),
+                () = self.engine.world.runtime().sleep(pause) => {}
+            }
         }
         loop {
             let acquiring =

@@ -120,7 +120,7 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// `Lost`, with the reason; `LimitPassed` after `hold_at_most`; `Closed` if the client was closed.
+    /// `Lost`, with the reason; `LimitPassed` after `hold_at_most`; `Closed` if the client was closed, or drained.
     ///
     /// # Examples
     ///
@@ -190,7 +190,7 @@ impl Guard {
     }
 
     /// Returns when the hold is over before it was released, with an error that says why: `Lost`, `LimitPassed` after
-    /// `hold_at_most`, `Closed` if the client was closed. Never returns otherwise.
+    /// `hold_at_most`, `Closed` if the client was closed, or drained. Never returns otherwise.
     ///
     /// # Cancel safety
     ///

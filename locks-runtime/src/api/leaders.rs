@@ -73,14 +73,14 @@ impl Leaders {
     ///
     /// # Errors
     ///
-    /// `Unauthorized`, `InvalidKey`, `Unsupported`, and `Closed` if the client was closed. It may be called again.
+    /// `Unauthorized`, `InvalidKey`, `Unsupported`, and `Closed` if the client was closed or drained. It may be called again.
     ///
     /// # Cancel safety
     ///
     /// Dropping it loses no change.
     pub async fn next(&mut self) -> Result<Option<Leader>, Error> {
         loop {
-            self.engine.check_open().map_err(|error| error.with_key(&self.key))?;
+            self.engine.check_goes_on().map_err(|error| error.with_key(&self.key))?;
             if !self.is_due {
                 self.wait_for_a_change().await;
                 continue;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// A client of one store: cheap to clone, usable from any thread and any runtime.
 ///
 /// When the last handle, guard and call of a client is gone, its sessions and connections close by themselves, soon after.
-/// At the end of a program nothing waits for that: see [`close`](Locks::close).
+/// At the end of a program nothing waits for that: see [`close`](Locks::close), and for a service [`drain`](Locks::drain).
 ///
 /// A process that is forked cannot use the clients of its parent: their requests fail at once with `Closed`, guards are
 /// lost there, and dropping them releases nothing. Connect in the child.
@@ -157,7 +157,7 @@ impl Locks {
     }
 
     /// Ends the client: new requests fail with `Closed`, bodies that run are stopped with the same kind, and everything of this
-    /// client leaves the store at once. That is no loss, in metrics and events neither. Call it last in `main`, so that locks dropped just before need not lapse.
+    /// client leaves the store at once, also under bodies that go on: [`drain`](Locks::drain) waits for them. That is no loss, in metrics and events neither. Call it last in `main`, so that locks dropped just before need not lapse.
     /// Without it a thread that ends waits for what it has dropped, 0.3 s at the most, and not on every system or way to end.
     ///
     /// # Cancel safety

@@ -1,6 +1,7 @@
 //! What every request of a client needs: the store, its sessions, the queues of this process, defaults, the world.
 
 use super::clients::Client;
+use super::life::{Life, Phase};
 use super::owned::{self, HandOff};
 use super::queue::Queues;
 use super::request::{Caller, OuterHolds, Request};
@@ -18,7 +19,7 @@ use crate::world::panic::with_contained_wakers;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// One client's state.
@@ -34,7 +35,8 @@ pub(crate) struct Engine {
     /// What every holder record of this client has in common.
     identity: Holder,
     numbers: AtomicU64,
-    closed: AtomicBool,
+    /// Whether it takes requests.
+    pub(crate) life: Life,
 }
 
 impl Engine {
@@ -54,7 +56,7 @@ impl Engine {
             defaults,
             identity,
             numbers: AtomicU64::new(1),
-            closed: AtomicBool::new(false),
+            life: Life::default(),
         }
     }
 
@@ -91,6 +93,7 @@ impl Engine {
             ttl,
             holder: Arc::new(holder),
             template,
+            begun: self.world.now(),
             under: outer.positions,
         }
     }
@@ -100,12 +103,16 @@ impl Engine {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Whether it takes requests.
     pub(crate) fn check_open(&self) -> Result<(), Error> {
         self.world.runtime().check_process()?;
-        match self.closed.load(Ordering::Acquire) {
-            false => Ok(()),
-            true => Err(Error::new(ErrorKind::Closed, "the client was closed; connect a new one")),
-        }
+        self.life.check()
+    }
+
+    /// Whether what holds nothing goes on, as bodies do: not once they are told to stop.
+    pub(crate) fn check_goes_on(&self) -> Result<(), Error> {
+        self.world.runtime().check_process()?;
+        if self.life.phase() < Phase::Stopped { Ok(()) } else { self.life.check() }
     }
 
     /// Whether the store knows this mode, and can acquire as many locks at one moment.
@@ -146,7 +153,7 @@ impl Engine {
 
     /// Ends the client: see `Locks::close`.
     pub(crate) async fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.life.advance(Phase::Closed);
         if self.world.is_inherited() {
             return;
         }

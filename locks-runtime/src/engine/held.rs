@@ -4,6 +4,7 @@ use super::observe;
 use super::request::Request;
 use crate::contract::Entry;
 use crate::values::end::{EndReason, EndSignal};
+use crate::values::fence::Fence;
 use crate::values::mutex::Mutex;
 use crate::world::clock::{AtomicMoment, Moment};
 use crate::world::panic::contain;
@@ -16,6 +17,9 @@ pub(crate) struct HeldEntry {
     pub(crate) entry: Arc<Entry>,
     pub(crate) request: Arc<Request>,
     pub(crate) span: tracing::Span,
+    pub(crate) fence: Fence,
+    /// When the hold began.
+    pub(crate) acquired: Moment,
     end: EndSignal,
     /// The entry's own deadline: [`Moment::NEVER`] unless a renewal of its session did not cover it.
     deadline: AtomicMoment,
@@ -23,9 +27,14 @@ pub(crate) struct HeldEntry {
 }
 
 impl HeldEntry {
-    pub(crate) fn new(entry: Arc<Entry>, request: Arc<Request>, span: tracing::Span) -> Self {
+    pub(crate) fn new(
+        entry: Arc<Entry>,
+        request: Arc<Request>,
+        span: tracing::Span,
+        (fence, acquired): (Fence, Moment),
+    ) -> Self {
         let (end, uncovered) = (EndSignal::default(), Mutex::default());
-        Self { entry, request, span, end, deadline: AtomicMoment::new(Moment::NEVER), uncovered }
+        Self { entry, request, span, fence, acquired, end, deadline: AtomicMoment::new(Moment::NEVER), uncovered }
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -67,6 +76,11 @@ impl HeldEntry {
     pub(crate) fn uncover(&self, deadline: Moment, cause: Arc<str>) {
         *self.uncovered.lock() = Some(cause);
         self.deadline.store(deadline);
+    }
+
+    /// Why the last renewal did not cover the entry, if so.
+    pub(crate) fn uncovered(&self) -> Option<Arc<str>> {
+        self.uncovered.lock().clone()
     }
 
     /// A renewal covered the entry again: it has the deadline of its session.

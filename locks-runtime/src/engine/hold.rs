@@ -2,6 +2,7 @@
 
 use super::core::Engine;
 use super::held::HeldEntry;
+use super::life::Phase;
 use super::observe;
 use super::owned::OwnedEntry;
 use super::request::{PositionId, Request};
@@ -26,9 +27,9 @@ use std::time::Duration;
 /// One lock, held or over.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    engine: Arc<Engine>,
-    held: Arc<HeldEntry>,
-    session: Arc<ActiveSession>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) held: Arc<HeldEntry>,
+    pub(super) session: Arc<ActiveSession>,
     /// Its place among the holds of the session.
     place: usize,
     /// Until it is released.
@@ -86,7 +87,7 @@ impl Hold {
     ) -> Arc<Self> {
         let session = Arc::clone(owned.session());
         let options = request.options;
-        let held = Arc::new(HeldEntry::new(Arc::clone(owned.entry()), request, span));
+        let held = Arc::new(HeldEntry::new(Arc::clone(owned.entry()), request, span, (fences.first, acquired)));
         let hold = Arc::new(Self {
             engine: Arc::clone(engine),
             place: session.register(&held),
@@ -102,6 +103,10 @@ impl Hold {
             bound: AtomicBool::new(false),
             released: AtomicBool::new(false),
         });
+        if engine.life.phase() == Phase::Stopped {
+            // It was on its way when those before it were told to stop.
+            hold.held.end(EndReason::Drained);
+        }
         if let Some(most) = options.hold_at_most {
             hold.world().spawn(Self::end_after(Arc::clone(&hold), most));
         }
@@ -347,6 +352,8 @@ impl Hold {
     /// entry of its own. For a short time only: other processes wait too. Returns the entry if it was not handed off.
     fn hand_off(&self, owned: OwnedEntry, is_proved: bool, now: Moment) -> Option<OwnedEntry> {
         let is_late = now.since(self.granted) >= schedule::HAND_OFF_WITHIN;
+        // No other body begins.
+        let is_proved = is_proved && self.engine.life.is_open();
         let is_tied = self.extended_until.load() > NOT_EXTENDED || self.bound.load(Ordering::SeqCst);
         let Some(fence) = self.fences.first.next().filter(|_| is_proved && !is_late && !is_tied) else {
             return Some(owned);

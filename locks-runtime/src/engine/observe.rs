@@ -11,6 +11,7 @@ use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
+use crate::values::local::{LocalLock, Several};
 use crate::values::options::Options;
 use crate::values::shown::Chain;
 use crate::values::target::TARGET;
@@ -302,6 +303,25 @@ pub(crate) fn overran(key: &Key, reason: &EndReason) {
             tracing::warn!(target: TARGET, %key, cause = %reason, "body ended after its lock was lost; was it blocking, or stopped by `on_lost = continue`?");
         } else {
             tracing::debug!(target: TARGET, %key, cause = %reason, "body ended after its hold did");
+        }
+    });
+}
+
+/// A client takes no more requests: its bodies have this long to end by themselves.
+pub(crate) fn draining(held: usize, waiting: usize, grace: Duration) {
+    contain(|| {
+        tracing::info!(target: TARGET, held, waiting, ?grace, "the service is stopping: no more locks are acquired");
+    });
+}
+
+/// A client was drained. What is `left` could not be given back.
+pub(crate) fn drained(left: &[LocalLock], took: Duration) {
+    contain(|| {
+        if left.is_empty() {
+            tracing::info!(target: TARGET, ?took, "all locks are given back");
+        } else {
+            let (count, left) = (left.len(), field::display(Several(left)));
+            tracing::warn!(target: TARGET, count, left, ?took, "the service is stopping, and not all locks are given back: they lapse after the process has ended");
         }
     });
 }

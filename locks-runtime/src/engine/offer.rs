@@ -41,11 +41,12 @@ enum Offered<T> {
 }
 
 impl<T: Send + Unpin + 'static> Offer<T> {
-    /// Begins `work` on this thread. If it ends in the background, a result that is not taken within `limit` goes to
-    /// `unclaimed`.
-    pub(crate) fn begin<F>(world: &World, limit: Duration, work: Pin<Box<F>>, unclaimed: fn(T)) -> Self
+    /// Begins `work` on this thread. If it ends in the background, a result that is not taken within `limit`, or before `over`,
+    /// goes to `unclaimed`.
+    pub(crate) fn begin<F, O>(world: &World, (limit, over): (Duration, O), work: Pin<Box<F>>, unclaimed: fn(T)) -> Self
     where
         F: Future<Output = T> + Send + 'static,
+        O: Future<Output = ()> + Send + 'static,
     {
         let offered = Arc::new(Mutex::new(Offered::Pending(None)));
         let theirs = Arc::clone(&offered);
@@ -56,6 +57,7 @@ impl<T: Send + Unpin + 'static> Offer<T> {
                     biased;
                     _ = taken => {}
                     () = tokio::time::sleep(limit) => Offered::take_back(&theirs).map_or((), unclaimed),
+                    () = over => Offered::take_back(&theirs).map_or((), unclaimed),
                 }
                 None
             })
@@ -138,7 +140,7 @@ mod tests {
             }
             value
         });
-        Offer::begin(&World::here(), LIMIT, work, drop)
+        Offer::begin(&World::here(), (LIMIT, std::future::pending()), work, drop)
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use super::observe::Labels;
 use crate::values::holder::{Holder, Under};
 use crate::values::key::Key;
 use crate::values::options::Options;
+use crate::world::clock::Moment;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub(crate) struct Request {
     pub(crate) ttl: Duration,
     pub(crate) holder: Arc<Holder>,
     pub(crate) template: &'static str,
+    /// When the call began.
+    pub(crate) begun: Moment,
     /// The holds under which this task already runs, innermost first.
     pub(crate) under: Vec<PositionId>,
 }

@@ -18,6 +18,8 @@ pub(crate) enum EndReason {
     Resigned,
     /// The client was closed.
     ClientClosed,
+    /// The service is stopping, and the time that bodies have to end by themselves is over.
+    Drained,
     /// A session without entries was no longer needed.
     Idle,
     /// This process was forked from the one that holds.
@@ -52,7 +54,7 @@ impl EndReason {
         match self {
             Self::LimitPassed => ErrorKind::LimitPassed,
             Self::Resigned => ErrorKind::Resigned,
-            Self::ClientClosed => ErrorKind::Closed,
+            Self::ClientClosed | Self::Drained => ErrorKind::Closed,
             _ => ErrorKind::Lost,
         }
     }
@@ -65,6 +67,7 @@ impl fmt::Display for EndReason {
             Self::LimitPassed => "`hold_at_most` passed",
             Self::Resigned => "the leader resigned",
             Self::ClientClosed => "the client was closed",
+            Self::Drained => "the service is stopping, and its time to end by itself is over",
             Self::Idle => "nothing was held for a while",
             Self::Overdue(overdue) => return overdue.fmt(f),
             Self::Forked => "this process was forked from the one that holds it, which goes on",
@@ -160,13 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_a_close_and_a_resignation_are_no_losses() {
+    fn a_limit_a_close_a_drain_and_a_resignation_are_no_losses() {
         let losses = [EndReason::Overdue(Overdue::default()), EndReason::SessionLost("".into())];
         assert!(losses.iter().all(|reason| reason.is_loss() && reason.kind() == ErrorKind::Lost));
         for (reason, kind) in [
             (EndReason::LimitPassed, ErrorKind::LimitPassed),
             (EndReason::Resigned, ErrorKind::Resigned),
             (EndReason::ClientClosed, ErrorKind::Closed),
+            (EndReason::Drained, ErrorKind::Closed),
         ] {
             assert!(!reason.is_loss() && reason.kind() == kind);
         }

@@ -51,7 +51,7 @@ const LONGEST_MESSAGE: usize = 4 * LONGEST_TEXT;
 /// |---|---|---|
 /// | `Busy`, `Timeout`, `Unavailable` | did not run | the same call may succeed later |
 /// | `Lost`, `LimitPassed` | ran in part | only its author knows |
-/// | `Closed` | did not run, or in part if it ran when the client was closed | not with this client |
+/// | `Closed` | did not run, or in part if it ran when the client was closed or drained | not with this client |
 /// | all others | did not run | not before something is changed |
 ///
 /// # Examples
@@ -100,7 +100,7 @@ pub enum ErrorKind {
     NotConfigured,
     /// A global client is set already.
     AlreadyConfigured,
-    /// The client was closed. A body that ran under one of its locks then was stopped part of the way.
+    /// The client was closed, or the service is stopping. A body that ran under one of its locks then was stopped part of the way.
     Closed,
     /// The store cannot do what was asked.
     Unsupported,

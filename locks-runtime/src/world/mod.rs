@@ -13,6 +13,7 @@ pub(crate) mod panic;
 pub(crate) mod process;
 mod random;
 pub(crate) mod runtime;
+pub(crate) mod signals;
 pub(crate) mod started;
 mod unpolled;
 
@@ -28,6 +29,7 @@ use clock::{Clock, Moment};
 use dial::Dial;
 use random::Random;
 use runtime::Runtime;
+use signals::Signals;
 use std::future::Future;
 use std::time::Duration;
 
@@ -144,6 +146,11 @@ impl World {
     /// Whether this process was forked from the one that the world is of.
     pub(crate) fn is_inherited(&self) -> bool {
         self.runtime.is_inherited()
+    }
+
+    /// The signals by which this process is asked to end, from now on.
+    pub(crate) fn signals(&self) -> std::io::Result<Signals> {
+        Signals::listen(&self.runtime)
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {

@@ -93,6 +93,27 @@ pub async fn a_busy_try_costs(server: &impl Server, locks: &Locks, other: &Locks
     guard.release().await.unwrap();
 }
 
+/// Asks whether a hold is still there, and renews it.
+pub async fn a_last_look_costs(server: &impl Server, locks: &Locks, confirm: &Cost, renew: &Cost) {
+    let guard = locks.lock("/pair").acquire().await.unwrap();
+    // The first may have to connect.
+    guard.confirm().await.unwrap();
+    for round in 0..10 {
+        let before = server.cost();
+        guard.confirm().await.unwrap();
+        assert_eq!(server.cost_since(&before), *confirm, "confirm {round}");
+    }
+    // With the first renewal of a hold, the store begins to be watched for its removal.
+    crate::eventually(async || {
+        let before = server.cost();
+        guard.renew().await.unwrap();
+        let cost = server.cost_since(&before);
+        if cost == *renew { Ok(()) } else { Err(cost) }
+    })
+    .await;
+    guard.release().await.unwrap();
+}
+
 /// Acquires `/many/0`, `/many/1` and so on.
 pub async fn acquire_many(locks: &Locks, count: usize) -> Vec<Guard> {
     let mut guards = Vec::new();

@@ -33,10 +33,10 @@ pub async fn nothing_is_left_after_drop<P: Program>(fixture: Fixture<P>) {
     run_to_its_end(&fixture, "drop");
 }
 
-/// The call is dropped and `main` returns, without `close`: ten times, because the process may end in the middle of it.
+/// The call is dropped by `main`, or by the runtime with its task, and `main` returns, without `close`: ten times, because the process may end in the middle of it.
 pub async fn nothing_is_left_when_main_returns_after_a_drop<P: Program>(fixture: Fixture<P>) {
-    for _ in 0..10 {
-        run_to_its_end(&fixture, "abandon");
+    for how in ["abandon", "spawned"].repeat(10) {
+        run_to_its_end(&fixture, how);
     }
 }
 

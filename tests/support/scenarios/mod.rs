@@ -28,6 +28,7 @@ pub mod many;
 pub mod outages;
 pub mod peers;
 pub mod shown;
+pub mod stopping;
 
 /// What is the same on every store.
 pub fn everywhere<P: Program>() -> Vec<Case<P>> {
@@ -60,6 +61,7 @@ pub fn everywhere<P: Program>() -> Vec<Case<P>> {
         many::those_that_get_no_answer_are_withdrawn,
         outages::a_paused_server_is_ridden_out,
         outages::a_server_that_is_paused_too_long_stops_the_body,
+        stopping::a_service_that_gets_sigterm_leaves_nothing,
     ]
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     pub(super) fn new(engine: &Arc<Engine>, request: Request) -> Arc<Self> {
-        let begun = engine.world.now();
+        let begun = request.begun;
         let limit = match request.options.wait {
             // No holder is waited for, but the store must be.
             Some(Duration::ZERO) => Some(engine.defaults.connect_timeout),

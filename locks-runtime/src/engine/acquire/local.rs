@@ -2,6 +2,7 @@
 
 use super::attempt::{Attempt, Position, Waiting, busy, withdrawn_later};
 use crate::engine::deadlock::{self, Seen};
+use crate::engine::life::Phase;
 use crate::engine::owned::HandOff;
 use crate::engine::queue::{Joined, Member, Passed, QueueName, Stage, Turn};
 use crate::engine::schedule;
@@ -46,6 +47,8 @@ impl Attempt {
             let event = async {
                 tokio::select! {
                     biased;
+                    // A turn inside a body is for that to end.
+                    () = self.stopping(), if !position.is_inside() => Event::Refused(self.engine.life.error()),
                     turn = &mut turn => Event::Turn(turn),
                     error = self.refused(&position) => Event::Refused(error),
                     error = found.as_mut() => Event::Refused(error),
@@ -65,6 +68,11 @@ impl Attempt {
                 Event::Look => self.look(&position)?,
             }
         }
+    }
+
+    /// Returns when the client takes no more requests: those that wait end, too.
+    pub(super) async fn stopping(&self) {
+        self.engine.life.reached(Phase::Draining).await;
     }
 
     /// Returns once it is known that somebody has the lock, if this only tries.

@@ -74,12 +74,13 @@ impl Future for Acquiring {
 /// Dropping the future at any point leaves nothing behind: the [`OwnedEntry`](super::owned::OwnedEntry) that it has, here or
 /// in the background, withdraws whatever was sent to the store.
 pub(crate) fn acquire(engine: &Arc<Engine>, keys: Keys, options: Options, caller: Caller, joins: Joins) -> Acquiring {
-    let checked =
-        options.check().and_then(|()| engine.check_open()).and_then(|()| engine.check_can(options.mode, &keys));
+    let outer = context::joinable(engine, &keys);
+    // While a client is drained its bodies go on, and what they hold already is theirs.
+    let may_begin = || if outer.is_some() { engine.check_goes_on() } else { engine.check_open() };
+    let checked = options.check().and_then(|()| may_begin()).and_then(|()| engine.check_can(options.mode, &keys));
     if let Err(error) = checked {
         return Acquiring::ended(Err(error.with_key(&keys.first)));
     }
-    let outer = context::joinable(engine, &keys);
     let outer_bodies = context::outer(engine);
     let attempt = Attempt::new(engine, engine.request(keys, options, caller, context::holds(&outer_bodies)));
     if let Err(error) = attempt.check_candidate(outer.as_ref()) {
@@ -220,9 +221,13 @@ impl Attempt {
         let limit = self.request.unclaimed_limit();
         // The position goes with the work: a caller that is not polled must not keep it.
         let work = Box::pin(Arc::clone(self).at_the_store(position, entry));
-        match Offer::begin(&self.engine.world, limit, work, unclaimed).await {
+        let stopping = Arc::clone(self);
+        let over = async move { stopping.stopping().await };
+        match Offer::begin(&self.engine.world, (limit, over), work, unclaimed).await {
             Ok(granted) => {
                 let Granted { owned, grant, at } = granted?;
+                // Granted a while ago, and taken only now.
+                self.engine.check_open()?;
                 Ok(self.begin(owned, fences(grant), at, span))
             }
             Err(NoResult::Unclaimed) => Ok(Taken::Unclaimed),

@@ -70,7 +70,13 @@ impl Attempt {
         entry: Option<OwnedEntry>,
     ) -> Result<Granted, Error> {
         let mut ends = Ends { attempt: &self, position, is_granted: false };
-        let granting = self.until_granted(&ends.position, entry);
+        let granting = async {
+            tokio::select! {
+                biased;
+                () = self.stopping() => Err(self.engine.life.error()),
+                granted = self.until_granted(&ends.position, entry) => granted,
+            }
+        };
         let result = match self.time_left() {
             None => Some(granting.await),
             Some(left) => self.engine.world.runtime().within(left, granting).await,

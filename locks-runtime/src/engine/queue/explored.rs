@@ -9,6 +9,7 @@ use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::mode::Mode;
 use crate::values::options::Options;
+use crate::world::clock::Moment;
 use proptest::prelude::*;
 use std::collections::{HashSet, VecDeque};
 use std::future::Future;
@@ -49,6 +50,7 @@ fn key() -> Key {
 
 pub(super) fn request(key: &Key, holder: Holder, under: &[PositionId]) -> Request {
     Request {
+        begun: Moment::from_nanos(0),
         others: Box::default(),
         key: key.clone(),
         options: Options::default(),

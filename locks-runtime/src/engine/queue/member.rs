@@ -35,6 +35,8 @@ pub(crate) struct Member {
     progress: Mutex<Progress>,
     /// Whether it was reported that others wait for it for long.
     reported: AtomicBool,
+    /// Whether it has left.
+    gone: AtomicBool,
     /// Notified when it gets ahead, or leaves.
     changed: Notify,
 }
@@ -95,6 +97,13 @@ impl Cause {
     }
 }
 
+impl Stage {
+    /// Whether the store has an entry of it, or may have, that somebody will take out.
+    pub(crate) fn is_at_the_store(self) -> bool {
+        matches!(self, Self::Asking | Self::Queued | Self::Held(_) | Self::Leaving)
+    }
+}
+
 impl Member {
     pub(super) fn new(id: PositionId, request: &Arc<Request>, name: QueueName, arrival: u64) -> Arc<Self> {
         let others = match name {
@@ -102,8 +111,8 @@ impl Member {
             QueueName::Body(_) => Box::default(),
         };
         let (request, reported) = (Arc::clone(request), AtomicBool::new(false));
-        let (progress, changed) = (Mutex::default(), Notify::new());
-        Arc::new(Self { id, request, name, others, arrival, progress, reported, changed })
+        let (progress, gone, changed) = (Mutex::default(), AtomicBool::new(false), Notify::new());
+        Arc::new(Self { id, request, name, others, arrival, progress, reported, gone, changed })
     }
 
     /// Its queues.
@@ -145,6 +154,24 @@ impl Member {
 
     pub(super) fn has_changed(&self) {
         self.changed.notify_waiters();
+    }
+
+    /// It is in no queue any more.
+    pub(super) fn has_left(&self) {
+        self.gone.store(true, Ordering::Release);
+        self.has_changed();
+    }
+
+    /// Returns when it has left, or is at such a stage.
+    pub(super) async fn reaches(&self, is_such: impl Fn(Stage) -> bool) {
+        loop {
+            // Made before the look, so that it hears of a change right after.
+            let changed = self.changed();
+            if self.gone.load(Ordering::Acquire) || is_such(self.progress().stage) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// What the one before it at the head knew of the store.

@@ -7,6 +7,7 @@
 //! It also sees what no store can: that a wait can never end because it depends on a hold of the waiting task itself; and
 //! that a turn is not taken, because nobody polls the future whose turn it is.
 
+mod census;
 mod heads;
 mod member;
 mod search;
@@ -384,7 +385,7 @@ impl<H> Position<H> {
 impl<H> Drop for Position<H> {
     fn drop(&mut self) {
         self.queues.leave(&self.member);
-        self.member.has_changed();
+        self.member.has_left();
     }
 }
 

@@ -1,5 +1,6 @@
 //! One session that is being kept alive: its deadline, its loss, and the entries in it.
 
+use super::contact::Contact;
 use super::pulse::Pulse;
 use crate::contract::{Renewal, Session};
 use crate::engine::held::HeldEntry;
@@ -29,6 +30,9 @@ pub(crate) struct ActiveSession {
     users: Mutex<Users>,
     /// Wakes the renewal before its time.
     pub(super) wake: Notify,
+    /// Notified by each renewal that is acknowledged.
+    renewals: Notify,
+    pub(super) contact: Arc<Contact>,
 }
 
 #[derive(Debug, Default)]
@@ -91,7 +95,7 @@ impl Holds {
 }
 
 impl ActiveSession {
-    pub(super) fn new(session: Arc<dyn Session>, world: World, sent: Moment) -> Self {
+    pub(super) fn new(session: Arc<dyn Session>, world: World, sent: Moment, contact: Arc<Contact>) -> Self {
         Self {
             deadline: AtomicMoment::new(schedule::deadline(sent, session.ttl())),
             session,
@@ -103,6 +107,8 @@ impl ActiveSession {
             ended: EndSignal::default(),
             users: Mutex::default(),
             wake: Notify::new(),
+            renewals: Notify::new(),
+            contact,
         }
     }
 
@@ -169,6 +175,41 @@ impl ActiveSession {
         let before = self.deadline.load();
         self.note_uncovered(sent, renewal, before);
         self.deadline.advance(schedule::deadline(sent, self.session.ttl()));
+        self.renewals.notify_waiters();
+    }
+
+    /// Has it renewed now. Returns when a renewal was acknowledged that was sent after this call, or the session is lost.
+    pub(crate) async fn renew_now(&self) {
+        let needed = schedule::deadline(self.world.now(), self.session.ttl());
+        loop {
+            // Made before it is woken, so that it hears of the renewal.
+            let renewed = self.renewals.notified();
+            self.wake.notify_one();
+            tokio::select! {
+                biased;
+                _ = self.lost() => return,
+                () = renewed => {}
+            }
+            // The answer may be to one that was under way.
+            if self.deadline.load() >= needed {
+                return;
+            }
+        }
+    }
+
+    /// Why its last renewal failed, if it did.
+    pub(crate) fn failure(&self) -> Option<Arc<str>> {
+        self.pulse.failure()
+    }
+
+    /// For how long it can be proved at `now` if no renewal succeeds any more.
+    pub(crate) fn proved_for(&self, now: Moment) -> Duration {
+        if self.loss_at(now).is_some() { Duration::ZERO } else { self.deadline.load().since(now) }
+    }
+
+    /// Whether less than a third of its TTL is left: two renewals should have been acknowledged since.
+    pub(crate) fn is_late(&self, now: Moment) -> bool {
+        self.deadline.load() < schedule::deadline(now, self.session.ttl() / 3)
     }
 
     /// The entries that a renewal did not cover keep the deadline that they had.
@@ -225,6 +266,11 @@ impl ActiveSession {
     /// The hold at this place is over. A deadline of its own stays with the entry, which may be handed off.
     pub(crate) fn unregister(&self, place: usize) {
         self.users.lock().holds.remove(place);
+    }
+
+    /// The holds that have not been released.
+    pub(crate) fn holds(&self) -> Vec<Arc<HeldEntry>> {
+        self.users.lock().holds.by_number().into_values().collect()
     }
 
     /// The entry with this number is out of the session.

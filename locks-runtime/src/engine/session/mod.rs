@@ -1,6 +1,7 @@
 //! The sessions of a client with its store: opened, renewed, watched and closed.
 
 mod active;
+mod contact;
 mod pool;
 mod pulse;
 mod upkeep;

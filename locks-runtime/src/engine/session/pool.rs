@@ -1,6 +1,7 @@
 //! The sessions of one client, one for each TTL.
 
 use super::active::{ActiveSession, SessionRef};
+use super::contact::Contact;
 use super::upkeep;
 use crate::contract::{Session, Store};
 use crate::engine::{observe, schedule};
@@ -27,6 +28,7 @@ pub(crate) struct Sessions {
     /// For how long a caller waits for a session.
     open_timeout: Duration,
     open: Mutex<Open>,
+    contact: Arc<Contact>,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +59,8 @@ impl Sessions {
     pub(crate) fn new(store: Arc<dyn Store>, world: World, connect_timeout: Duration) -> Arc<Self> {
         // The store has that timeout, too, and its error says more.
         let open_timeout = connect_timeout + connect_timeout / 4;
-        Arc::new(Self { store, world, open_timeout, open: Mutex::default() })
+        let contact = Arc::new(Contact::new(world.clone()));
+        Arc::new(Self { store, world, open_timeout, open: Mutex::default(), contact })
     }
 
     /// The session for `ttl`, or for a little more, which is opened if there is none. However many ask at once, each waits
@@ -122,6 +125,7 @@ impl Sessions {
     async fn open(self: Arc<Self>, ttl: Duration, outcome: broadcast::Sender<Outcome>) {
         let sent = self.world.now();
         let opened = contained(self.store.open(ttl)).await.unwrap_or_else(|| Err(Error::store_panicked("open")));
+        self.contact.note(&opened);
         let session = opened.map(|session| self.keep(ttl, session, sent)).map_err(Arc::new);
         self.open.lock().attempts.remove(&ttl);
         // Nobody may be waiting any more.
@@ -131,7 +135,7 @@ impl Sessions {
     /// From now on the session is renewed until it is over.
     fn keep(self: &Arc<Self>, ttl: Duration, opened: Arc<dyn Session>, sent: Moment) -> Arc<ActiveSession> {
         self.check_granted(ttl, opened.ttl());
-        let session = Arc::new(ActiveSession::new(opened, self.world.clone(), sent));
+        let session = Arc::new(ActiveSession::new(opened, self.world.clone(), sent, Arc::clone(&self.contact)));
         {
             let mut open = self.open.lock();
             open.by_ttl.insert(ttl, Arc::clone(&session));
@@ -179,8 +183,31 @@ impl Sessions {
         open.by_ttl.values().for_each(|session| session.retire());
     }
 
+    /// When the store answered last.
+    pub(crate) fn contact(&self) -> &Contact {
+        &self.contact
+    }
+
+    /// Every session that is there, the longest TTL last.
+    pub(crate) fn all(&self) -> Vec<Arc<ActiveSession>> {
+        self.open.lock().by_ttl.values().cloned().collect()
+    }
+
+    /// Once all are [retired](Sessions::retire): returns when those without holds are closed.
+    pub(crate) async fn unused_ones_end(&self) {
+        let attempts: Vec<Attempt> = self.open.lock().attempts.values().map(Attempt::resubscribe).collect();
+        for mut attempt in attempts {
+            let _ = attempt.recv().await;
+        }
+        for session in self.all() {
+            if session.holds().is_empty() {
+                session.ended().await;
+            }
+        }
+    }
+
     fn lose_all(&self) -> Vec<Arc<ActiveSession>> {
-        let sessions: Vec<_> = self.open.lock().by_ttl.values().cloned().collect();
+        let sessions = self.all();
         sessions.iter().for_each(|session| drop(session.lose(EndReason::ClientClosed)));
         sessions
     }

@@ -39,6 +39,11 @@ impl Pulse {
         std::mem::take(&mut *self.since_renewed.lock()).failure.is_some()
     }
 
+    /// Why the last renewal failed, if it did.
+    pub(super) fn failure(&self) -> Option<Arc<str>> {
+        self.since_renewed.lock().failure.clone()
+    }
+
     /// What has been since the last renewal that succeeded, in a session that is over at `now`.
     pub(super) fn overdue(&self, now: Moment, ttl: Duration) -> Overdue {
         let Overdue { failure, paused } = self.since_renewed.lock().clone();

@@ -49,7 +49,9 @@ async fn renew(session: &ActiveSession) -> Option<Moment> {
         let sent = session.world.now();
         let renewed = contained(session.session.renew());
         let renewed = async { renewed.await.unwrap_or_else(|| Err(Error::store_panicked("renew"))) };
-        match within(session, session.time_left(), renewed).await {
+        let answer = within(session, session.time_left(), renewed).await;
+        answer.iter().for_each(|answer| session.contact.note(answer));
+        match answer {
             Some(Ok(renewal)) => {
                 session.renewed(sent, renewal);
                 if session.pulse.renewed() {

@@ -2,6 +2,7 @@
 
 use super::fixture::{Fixture, LONG, PACES, acquire, refused, soon, too_busy, wait};
 use crate::values::error::ErrorKind;
+use crate::values::mode::Mode;
 use crate::values::options::OnLost;
 use std::future::pending;
 use std::time::Duration;
@@ -20,9 +21,13 @@ list! {
         a_ttl_of_zero_is_refused,
         a_closed_client_refuses_and_leaves_nothing,
         closing_while_locks_are_acquired_leaves_nothing,
+        a_hold_is_confirmed_and_renewed,
+        a_drained_client_has_given_everything_back,
+        a_ping_is_answered,
     ]
     |can| can.force_release => [
         a_lock_released_by_force_goes_to_the_next,
+        a_lock_released_by_force_is_not_confirmed,
     ]
     |can| can.force_release && can.notices_removal => [
         a_lock_released_by_force_is_lost,
@@ -50,6 +55,76 @@ async fn a_short_ttl_is_renewed_for_holder_and_waiter(fixture: &Fixture) {
     guard.check().unwrap();
     guard.release().await.unwrap();
     fixture.is_free("k").await;
+}
+
+/// Alone, beside others where the store can, and after a wait.
+async fn a_hold_is_confirmed_and_renewed(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    let guard = acquire(&ours, &key, "us").await;
+    let waiting = wait(&theirs, &key, "them");
+    fixture.until("k", &["us"], 1).await;
+    for _ in 0..2 {
+        soon("a hold confirmed", guard.confirm()).await.unwrap();
+        let left = soon("a hold renewed", guard.renew()).await.unwrap();
+        assert!(left <= guard.ttl() && !left.is_zero(), "{left:?} of {:?}", guard.ttl());
+    }
+    guard.release().await.unwrap();
+    let guard = soon("the next turn", waiting).await.unwrap().unwrap();
+    soon("one that had waited, confirmed", guard.confirm()).await.unwrap();
+    guard.release().await.unwrap();
+
+    let can = fixture.can();
+    let beside = [(Mode::Shared, can.shared), (Mode::Permits(2), can.permits)];
+    for (mode, _) in beside.into_iter().filter(|(_, can)| *can) {
+        let one = soon("the first", ours.lock(&key).mode(mode).ttl(LONG).acquire()).await.unwrap();
+        let two = soon("the second", theirs.lock(&key).mode(mode).ttl(LONG).acquire()).await.unwrap();
+        for guard in [&one, &two] {
+            soon("one beside another, confirmed", guard.confirm()).await.unwrap();
+        }
+        one.release().await.unwrap();
+        soon("the one that is left, confirmed", two.confirm()).await.unwrap();
+        two.release().await.unwrap();
+    }
+    if can.multi_key {
+        let guard = soon("both", ours.lock_all([&key, &fixture.key("other")]).ttl(LONG).acquire()).await.unwrap();
+        soon("both confirmed", guard.confirm()).await.unwrap();
+        guard.release().await.unwrap();
+    }
+}
+
+async fn a_lock_released_by_force_is_not_confirmed(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    let guard = acquire(&ours, &key, "us").await;
+    let waiting = wait(&theirs, &key, "them");
+    fixture.until("k", &["us"], 1).await;
+    assert!(soon("a release by force", theirs.force_release(&key)).await.unwrap());
+    refused(soon("a hold that is gone", guard.confirm()).await, ErrorKind::Lost);
+    refused(guard.check(), ErrorKind::Lost);
+    let next = soon("the next turn", waiting).await.unwrap().unwrap();
+    soon("the next one, confirmed", next.confirm()).await.unwrap();
+    next.release().await.unwrap();
+}
+
+async fn a_drained_client_has_given_everything_back(fixture: &Fixture) {
+    let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
+    let running = tokio::spawn(ours.lock(&key).name("us").ttl(LONG).run(|_| pending::<()>()));
+    fixture.until("k", &["us"], 0).await;
+    let waiting = wait(&ours, &key, "behind");
+    let next = wait(&theirs, &key, "them");
+    fixture.until("k", &["us"], 1).await;
+    let drained = soon("the end of a drain", ours.drain(Duration::from_millis(50))).await;
+    assert!(drained.is_complete(), "{drained}");
+    refused(soon("a body that was stopped", running).await.unwrap(), ErrorKind::Closed);
+    refused(soon("one that waited", waiting).await.unwrap(), ErrorKind::Closed);
+    refused(ours.lock(&key).acquire().await, ErrorKind::Closed);
+    soon("the next turn", next).await.unwrap().unwrap().release().await.unwrap();
+    fixture.is_free("k").await;
+}
+
+async fn a_ping_is_answered(fixture: &Fixture) {
+    let locks = fixture.client();
+    soon("an answer", locks.ping()).await.unwrap();
+    assert!(locks.status().is_ready());
 }
 
 async fn hold_at_least_extends_the_lock_beyond_the_body(fixture: &Fixture) {

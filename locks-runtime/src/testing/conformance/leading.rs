@@ -28,6 +28,7 @@ list! {
         a_lock_of_the_key_and_a_leader_exclude_each_other,
         many_candidates_lead_one_at_a_time,
         a_campaign_that_is_dropped_leaves_nothing,
+        a_leader_is_confirmed_as_long_as_it_leads,
     ]
     |can| can.fencing => [
         each_term_has_a_greater_fence,
@@ -35,6 +36,29 @@ list! {
     |can| can.force_release => [
         who_is_released_by_force_is_stopped_and_campaigns_again,
     ]
+}
+
+/// The first, and one that had to wait for its turn.
+async fn a_leader_is_confirmed_as_long_as_it_leads(fixture: &Fixture) {
+    let key = fixture.key("k");
+    let mut first = campaign(&fixture.client(), &key, "the same");
+    let term = first.leads().await;
+    let mut second = campaign(&fixture.client(), &key, "the same");
+    behind(fixture, 1).await;
+    soon("a term confirmed", term.guard().confirm()).await.unwrap();
+    term.resign();
+    first.ended(ErrorKind::Resigned).await;
+    refused(term.guard().confirm().await, ErrorKind::Resigned);
+    let next = second.leads().await;
+    soon("the next term confirmed", next.guard().confirm()).await.unwrap();
+    if fixture.can().force_release {
+        soon("a release by force", fixture.client().force_release(&key)).await.unwrap();
+        refused(soon("a term that is over", next.guard().confirm()).await, ErrorKind::Lost);
+    } else {
+        next.resign();
+    }
+    second.campaign.abort();
+    fixture.is_free("k").await;
 }
 
 /// Somebody who wants to lead, and does nothing else.
