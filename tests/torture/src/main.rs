@@ -106,7 +106,7 @@ async fn torture(settings: &Settings) -> Result<Run, AnyError> {
     println!("\ntorture of {lock} on {store}, seed {seed}, for {length:?}");
     let Verdict { violations, caught_after, summary, events } = run(settings).await?;
     println!("{summary}");
-    let flaw = broken.filter(|flaw| *flaw != Flaw::Nothing);
+    let flaw = broken.filter(|flaw| !Flaw::NONE.contains(flaw));
     let as_expected = violations.is_empty() == flaw.is_none();
     match (violations.first(), flaw) {
         (None, None) => println!("no violations"),

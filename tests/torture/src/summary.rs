@@ -39,7 +39,7 @@ impl Summary {
     #[must_use]
     pub fn of(history: &History, limits: &Limits) -> Self {
         let mut outcomes = BTreeMap::new();
-        for (_, outcome) in history.calls.iter().filter_map(|call| call.returned) {
+        for (_, outcome) in history.requests().filter_map(|call| call.returned) {
             *outcomes.entry(outcome).or_default() += 1;
         }
         let mut faults = BTreeMap::new();
@@ -59,10 +59,10 @@ impl Summary {
         Self {
             minutes: Duration::from_nanos(history.end - history.start).as_secs_f64() / 60.0,
             processes: history.processes.values().filter(|process| process.pid != 0).count(),
-            holds: history.calls.iter().filter(|call| call.hold.is_some()).count(),
+            holds: history.requests().filter(|call| call.hold.is_some()).count(),
             outcomes,
             faults,
-            stopped: history.calls.iter().filter(stopped).count(),
+            stopped: history.requests().filter(stopped).count(),
             slowest_notice: slowest_notice(history),
             shortest_gap: shortest_gap(history, limits),
             writes: history.writes.len(),

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use super::Limits;
-use super::history::{Call, History, Hold};
+use super::call::{Call, Hold};
+use super::history::History;
 use super::spans::{Span, in_one};
 use crate::clock::{Nanos, nanos};
 use crate::history::Scope;

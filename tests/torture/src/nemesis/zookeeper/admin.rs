@@ -38,7 +38,8 @@ impl Admin {
         let nodes = self.nodes(keys).await?;
         let entry = |(path, node): (String, Node)| {
             let key = path.rsplit_once('/')?.0.to_owned();
-            Some(Entry { name: format!("{path}@{}", node.created), key, pid: node.pid })
+            let name = format!("{path}@{}", node.created);
+            Some(Entry { name, key, pid: node.pid, request: None })
         };
         Some(nodes.into_iter().filter_map(entry).collect())
     }
