@@ -116,7 +116,10 @@ async fn torture(settings: &Settings) -> Result<Run, AnyError> {
             let seconds = caught_after.unwrap_or(*length).as_secs();
             let rules: BTreeSet<String> = violations.iter().map(|violation| format!("{:?}", violation.rule)).collect();
             let rules = rules.into_iter().collect::<Vec<_>>().join(", ");
-            println!("{flaw} was caught after {seconds} s by {rules}; first by {:?}: {}", first.rule, first.description);
+            println!(
+                "{flaw} was caught after {seconds} s by {rules}; first by {:?}: {}",
+                first.rule, first.description
+            );
         }
         (Some(_), None) => println!("{}", report(&violations, &events, *seed, directory)),
     }

@@ -94,7 +94,8 @@ fn kinds(history: &History) -> BTreeMap<&'static str, (usize, usize)> {
         let count = history.requests().filter(|call| call.hold.is_some() && is_of(call, kind)).count();
         let at_once = |key: &str| {
             let mut present: Vec<u64> = Vec::new();
-            let own = history.holds(key).into_iter().filter(|(call, _)| call.options.joins.is_none() && is_of(call, kind));
+            let own =
+                history.holds(key).into_iter().filter(|(call, _)| call.options.joins.is_none() && is_of(call, kind));
             let counts = own.map(|(call, hold)| {
                 present.retain(|until| *until > hold.begun);
                 present.push(history.ran_until(call, hold));
@@ -153,7 +154,8 @@ impl fmt::Display for Summary {
         #[expect(clippy::cast_precision_loss, reason = "counters are small")]
         let rate = *holds as f64 / minutes;
         writeln!(f, "{minutes:.1} minutes, {processes} worker processes, {holds} holds ({rate:.0} per minute)")?;
-        let kinds = self.kinds.iter().map(|(kind, (count, at_once))| format!("{count} {kind} (at most {at_once} at once)"));
+        let kinds =
+            self.kinds.iter().map(|(kind, (count, at_once))| format!("{count} {kind} (at most {at_once} at once)"));
         writeln!(f, "holds: {}", kinds.collect::<Vec<_>>().join(", "))?;
         writeln!(f, "calls: {}", list(self.outcomes.iter().map(|(outcome, count)| (format!("{outcome:?}"), *count))))?;
         writeln!(f, "faults: {}", list(self.faults.iter().map(|(kind, count)| (kind.clone(), *count))))?;

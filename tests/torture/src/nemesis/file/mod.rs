@@ -38,7 +38,10 @@ const NOTICED_WITHIN: u64 = 250;
 const SIZE: u32 = 2 * 1024 * 1024;
 
 /// What is no lock's file, and stays.
-const OWN_FILES: [&str; 2] = ["fences", "clean-up"];
+const OWN_FILES: [&str; 3] = ["fences", "clean-up", "several"];
+
+/// How the directory ends in which a lock's waiters, readers and permits have their tickets.
+const LINE: &str = ".line";
 
 impl Directory {
     /// In a new file system, or in the temporary directory.
@@ -76,13 +79,19 @@ impl Directory {
         }
     }
 
-    /// What is locked, and files that no lock has. The files of locks stay, each a page at the most.
+    /// What is locked, and files that no lock has. The files of locks stay, each a page at the most, and the tickets of
+    /// processes that were killed, until somebody asks for the lock.
     pub(super) fn left_behind(&self) -> Vec<String> {
         let held = locks::locked(&self.path).unwrap_or_default();
         let held = held.into_keys().filter(|name| name.ends_with(".lock")).map(|name| format!("{name} is locked"));
         let files = fs::read_dir(&self.path).into_iter().flatten().flatten();
         let others = files.filter_map(|file| {
             let name = file.file_name().to_string_lossy().into_owned();
+            if name.ends_with(LINE) {
+                let locked = locks::locked(&file.path()).unwrap_or_default();
+                return (!locked.is_empty())
+                    .then(|| format!("{} in {name}", locked.into_keys().collect::<Vec<_>>().join(", ")));
+            }
             let is_known = OWN_FILES.contains(&name.as_str()) || self.keys.iter().any(|key| file_of(key) == name);
             let is_small = file.metadata().is_ok_and(|metadata| metadata.len() <= 4096);
             (!is_known || !is_small).then_some(name)
