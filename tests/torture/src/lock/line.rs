@@ -203,7 +203,7 @@ impl Held {
             let name = self.name(key);
             let own = line.iter().position(|place| place.name == name).ok_or(NotYet::Lost)?;
             if let Some(number) = self.wanted.keys.iter().position(|wanted| wanted == key) {
-                self.fences[number] = u64::try_from(line[own].created).unwrap_or(0) << SEQUENCE_BITS;
+                self.fences[number] = fence(line[own].created);
             }
             if !self.is_turn(&line, own, looks) {
                 return Err(NotYet::Waits);
@@ -240,10 +240,16 @@ impl Held {
         self.commit(txn).await.map(drop).ok_or(NotYet::Unanswered)
     }
 
-    /// Where readers may pass a writer that waits, it notes that it does not wait any more, if no reader has come since.
-    async fn note_turn(&self, keys: &[String], seen: i64) -> Result<(), NotYet> {
-        if self.lock.flaw != Flaw::PassedWriter || self.wanted.mode != Mode::Exclusive {
-            return Ok(());
+    /// Where readers may pass a writer that waits, it notes that it does not wait any more, if no reader has come since. Its
+    /// fence is above theirs, and those of permits after it above its own, so that the order is all that is wrong.
+    async fn note_turn(&mut self, keys: &[String], seen: i64) -> Result<(), NotYet> {
+        match (self.lock.flaw, self.wanted.mode) {
+            (Flaw::PassedWriter, Mode::Exclusive) => {}
+            (Flaw::PassedWriter, Mode::Permits(_)) => {
+                self.fences.fill(fence(seen));
+                return Ok(());
+            }
+            _ => return Ok(()),
         }
         let unchanged = keys.iter().map(|key| {
             let line = Compare::create_revision(format!("{key}/"), CompareOp::Less, seen + 1);
@@ -253,7 +259,11 @@ impl Held {
         let puts = keys.iter().map(|key| self.put(&self.name(key), true)).collect::<Vec<_>>();
         let txn = Txn::new().when(unchanged.chain(own).collect::<Vec<_>>()).and_then(puts);
         let answer = self.commit(txn).await.ok_or(NotYet::Unanswered)?;
-        answer.succeeded().then_some(()).ok_or(NotYet::Waits)
+        if !answer.succeeded() {
+            return Err(NotYet::Waits);
+        }
+        self.fences.fill(fence(answer.header().map_or(0, etcd_client::ResponseHeader::revision)));
+        Ok(())
     }
 
     fn put(&self, name: &str, holds: bool) -> TxnOp {
@@ -288,6 +298,10 @@ impl Drop for Held {
             tokio::spawn(async move { delete(&members, names, now() + RELEASE_NANOS).await });
         }
     }
+}
+
+fn fence(revision: i64) -> u64 {
+    u64::try_from(revision).unwrap_or(0) << SEQUENCE_BITS
 }
 
 impl Place {
