@@ -98,7 +98,6 @@ impl Wanted {
     }
 
     /// As a lock of these clients, without options.
-    #[must_use]
     pub fn of(&self, locks: &Locks) -> Lock {
         let lock = if let [key] = self.keys.as_slice() { locks.lock(key) } else { locks.lock_all(&self.keys) };
         lock.mode(self.mode)
