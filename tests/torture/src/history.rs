@@ -5,10 +5,12 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
+use distributed_locks::Mode;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, Nanos};
 use crate::foreign::Step;
+use crate::lock::Kinds;
 use crate::matrix::{Deed, Phase, Row};
 
 /// Something that happened.
@@ -53,6 +55,39 @@ pub struct Options {
     pub client: u64,
     /// The call inside whose body it is made, under the same key: it is to join that one's hold.
     pub joins: Option<u64>,
+    /// Who else may hold the lock at the same time.
+    #[serde(default, with = "written")]
+    pub mode: Mode,
+}
+
+/// A mode in the history.
+mod written {
+    use super::{Deserialize, Mode, Serialize};
+    use serde::{Deserializer, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    enum Written {
+        Exclusive,
+        Shared,
+        Permits(u32),
+    }
+
+    pub(super) fn serialize<S: Serializer>(mode: &Mode, serializer: S) -> Result<S::Ok, S::Error> {
+        let written = match mode {
+            Mode::Shared => Written::Shared,
+            Mode::Permits(limit) => Written::Permits(*limit),
+            _ => Written::Exclusive,
+        };
+        written.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Mode, D::Error> {
+        Ok(match Written::deserialize(deserializer)? {
+            Written::Exclusive => Mode::Exclusive,
+            Written::Shared => Mode::Shared,
+            Written::Permits(limit) => Mode::Permits(limit),
+        })
+    }
 }
 
 /// How a body ended.
@@ -100,10 +135,13 @@ pub enum EventKind {
     /// A worker process has started.
     WorkerStarted { pid: u32, promises: Promises },
     /// A call requests the lock. Its body is not `stoppable` if it blocks, or goes on after a loss; it is to be stopped
-    /// after `limit_ms` milliseconds if there is such a limit.
+    /// after `limit_ms` milliseconds if there is such a limit. Of several locks at one moment the `others` are those after
+    /// the first, in the order in which they were asked for.
     Invoked {
         call: u64,
         key: String,
+        #[serde(default)]
+        others: Vec<String>,
         wait: Wait,
         stoppable: bool,
         limit_ms: Option<u64>,
@@ -113,8 +151,14 @@ pub enum EventKind {
     /// The call has been polled since its request: it is in its process's queue for the lock. Not recorded of calls that
     /// block, or that returned at once.
     Queued { call: u64 },
-    /// The body starts, under a lock with this fence.
-    BodyStarted { call: u64, fence: u64 },
+    /// The body starts, under a lock with this fence; under several locks the `others` are the fences of those after the
+    /// first, 0 for one that the body does not have.
+    BodyStarted {
+        call: u64,
+        fence: u64,
+        #[serde(default)]
+        others: Vec<u64>,
+    },
     /// The body is running; `held` is what the lock reported of itself right after the time of this event.
     Heartbeat { call: u64, held: bool },
     /// The body no longer runs.
@@ -129,7 +173,11 @@ pub enum EventKind {
     /// The call is at this phase of the matrix, and this is about to happen.
     Reached { call: u64, phase: Phase, deed: Deed },
     /// The workers meet this matrix.
-    Matrix { has_network: bool },
+    Matrix {
+        has_network: bool,
+        #[serde(default)]
+        kinds: Kinds,
+    },
     /// Everything that this row of the matrix asks of the call has happened, or is about to.
     Met { call: u64, row: Row },
     /// The process is about to end like this.
@@ -144,8 +192,15 @@ pub enum EventKind {
     FaultEnded { fault: u64 },
     /// A worker process is dead; it died before this event.
     WorkerDied { process: String },
-    /// The observer saw an entry in the store for the first time.
-    EntryAppeared { entry: String, key: String, pid: u32 },
+    /// The observer saw an entry in the store for the first time. Entries of one `request` for several locks have its name,
+    /// where the store shows it.
+    EntryAppeared {
+        entry: String,
+        key: String,
+        pid: u32,
+        #[serde(default)]
+        request: Option<String>,
+    },
     /// The observer saw the entry at `last_seen` for the last time.
     EntryDisappeared { entry: String, last_seen: Nanos },
     /// The observer, whose connections no fault affects, had no answer from the store between `requested` and now: the members
@@ -302,5 +357,16 @@ mod tests {
         assert_eq!(parse(&format!("{line}\n{}", &line[..20])).unwrap(), std::slice::from_ref(&event));
         assert_eq!(parse(&format!("{line}\n")).unwrap(), [event]);
         assert!(parse(&format!("{line}\n{}\n{line}\n", &line[..20])).unwrap_err().starts_with("line 2:"));
+    }
+
+    #[test]
+    fn a_mode_is_read_as_it_was_written_and_a_history_without_one_is_of_exclusive_holds() {
+        for mode in [Mode::Exclusive, Mode::Shared, Mode::Permits(3)] {
+            let options = Options { mode, ..Options::default() };
+            let written = serde_json::to_string(&options).unwrap();
+            assert_eq!(serde_json::from_str::<Options>(&written).unwrap(), options, "{written}");
+        }
+        let before = r#"{"least_ms":null,"ttl_ms":null,"client":0,"joins":null}"#;
+        assert_eq!(serde_json::from_str::<Options>(before).unwrap(), Options::default());
     }
 }

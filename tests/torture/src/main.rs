@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command line tool")]
 
+use std::collections::BTreeSet;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -106,14 +107,19 @@ async fn torture(settings: &Settings) -> Result<Run, AnyError> {
     println!("\ntorture of {lock} on {store}, seed {seed}, for {length:?}");
     let Verdict { violations, caught_after, summary, events } = run(settings).await?;
     println!("{summary}");
-    let flaw = broken.filter(|flaw| *flaw != Flaw::Nothing);
+    let flaw = broken.filter(|flaw| !Flaw::NONE.contains(flaw));
     let as_expected = violations.is_empty() == flaw.is_none();
     match (violations.first(), flaw) {
         (None, None) => println!("no violations"),
         (None, Some(flaw)) => println!("{flaw} was NOT caught; history and logs: {}", directory.display()),
         (Some(first), Some(flaw)) => {
             let seconds = caught_after.unwrap_or(*length).as_secs();
-            println!("{flaw} was caught after {seconds} s by rule {:?}: {}", first.rule, first.description);
+            let rules: BTreeSet<String> = violations.iter().map(|violation| format!("{:?}", violation.rule)).collect();
+            let rules = rules.into_iter().collect::<Vec<_>>().join(", ");
+            println!(
+                "{flaw} was caught after {seconds} s by {rules}; first by {:?}: {}",
+                first.rule, first.description
+            );
         }
         (Some(_), None) => println!("{}", report(&violations, &events, *seed, directory)),
     }

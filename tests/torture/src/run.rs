@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use distributed_locks::Locks;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::checker::{self, History, Limits, Violation};
@@ -96,9 +97,10 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
     // A lock with a flaw has another layout.
     let start = || Foreigners::start(&settings.store, &url, directory, *seed, settings.length);
     let foreign = broken.is_none().then(start).transpose()?;
-    let matrix = Matrix { has_network: kind.has_network() };
+    let clients = Locks::connect(&url).map_err(io::Error::other)?;
+    let matrix = Matrix { has_network: kind.has_network(), kinds: clients.capabilities().into() };
     if broken.is_none() {
-        targets.log.0.record(EventKind::Matrix { has_network: matrix.has_network });
+        targets.log.0.record(EventKind::Matrix { has_network: matrix.has_network, kinds: matrix.kinds });
     }
     let mut supervisor = Supervisor::of(&targets, Dealer::new(matrix, *seed), *seed);
     let disturbed = async {

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use crate::checker::{self, Excuse, History, Limits};
+use distributed_locks::Mode;
+
+use crate::checker::{self, Call, Excuse, History, Limits};
 use crate::clock::nanos;
 use crate::history::{Ending, Outcome, Scope};
 use crate::matrix::{Pair, shown};
@@ -18,6 +20,8 @@ pub struct Summary {
     minutes: f64,
     processes: usize,
     holds: usize,
+    /// By mode, and those of several locks; with the most that had one lock at one moment.
+    kinds: BTreeMap<&'static str, (usize, usize)>,
     outcomes: BTreeMap<Outcome, usize>,
     faults: BTreeMap<String, usize>,
     stopped: usize,
@@ -39,7 +43,7 @@ impl Summary {
     #[must_use]
     pub fn of(history: &History, limits: &Limits) -> Self {
         let mut outcomes = BTreeMap::new();
-        for (_, outcome) in history.calls.iter().filter_map(|call| call.returned) {
+        for (_, outcome) in history.requests().filter_map(|call| call.returned) {
             *outcomes.entry(outcome).or_default() += 1;
         }
         let mut faults = BTreeMap::new();
@@ -51,7 +55,7 @@ impl Summary {
             let kind = fault.name.split(':').next().unwrap_or_default();
             *faults.entry(kind.to_owned()).or_default() += 1;
         }
-        let stopped = |call: &&checker::Call| {
+        let stopped = |call: &&Call| {
             let ending = call.hold.as_ref().and_then(|hold| hold.ended);
             ending.is_some_and(|(_, ending)| ending == Ending::Dropped)
                 && call.returned.is_some_and(|(_, outcome)| outcome == Outcome::Lost)
@@ -59,10 +63,11 @@ impl Summary {
         Self {
             minutes: Duration::from_nanos(history.end - history.start).as_secs_f64() / 60.0,
             processes: history.processes.values().filter(|process| process.pid != 0).count(),
-            holds: history.calls.iter().filter(|call| call.hold.is_some()).count(),
+            holds: history.requests().filter(|call| call.hold.is_some()).count(),
+            kinds: kinds(history),
             outcomes,
             faults,
-            stopped: history.calls.iter().filter(stopped).count(),
+            stopped: history.requests().filter(stopped).count(),
             slowest_notice: slowest_notice(history),
             shortest_gap: shortest_gap(history, limits),
             writes: history.writes.len(),
@@ -75,6 +80,32 @@ impl Summary {
             foreign: history.foreign.counts().into_iter().map(|(client, counts)| (client.to_owned(), counts)).collect(),
         }
     }
+}
+
+/// Of each kind how many holds there were, and how many of one lock at one moment.
+fn kinds(history: &History) -> BTreeMap<&'static str, (usize, usize)> {
+    let is_of = |call: &Call, kind| match kind {
+        "exclusive" => call.mode == Mode::Exclusive,
+        "shared" => call.mode == Mode::Shared,
+        "with permits" => matches!(call.mode, Mode::Permits(_)),
+        _ => !call.others.is_empty(),
+    };
+    let figures = |kind| {
+        let count = history.requests().filter(|call| call.hold.is_some() && is_of(call, kind)).count();
+        let at_once = |key: &str| {
+            let mut present: Vec<u64> = Vec::new();
+            let own =
+                history.holds(key).into_iter().filter(|(call, _)| call.options.joins.is_none() && is_of(call, kind));
+            let counts = own.map(|(call, hold)| {
+                present.retain(|until| *until > hold.begun);
+                present.push(history.ran_until(call, hold));
+                present.len()
+            });
+            counts.max().unwrap_or(0)
+        };
+        (kind, (count, history.keys().into_iter().map(at_once).max().unwrap_or(0)))
+    };
+    ["exclusive", "shared", "with permits", "of several"].map(figures).into()
 }
 
 /// The longest time for which a body went on after its lease was revoked by somebody else.
@@ -123,6 +154,9 @@ impl fmt::Display for Summary {
         #[expect(clippy::cast_precision_loss, reason = "counters are small")]
         let rate = *holds as f64 / minutes;
         writeln!(f, "{minutes:.1} minutes, {processes} worker processes, {holds} holds ({rate:.0} per minute)")?;
+        let kinds =
+            self.kinds.iter().map(|(kind, (count, at_once))| format!("{count} {kind} (at most {at_once} at once)"));
+        writeln!(f, "holds: {}", kinds.collect::<Vec<_>>().join(", "))?;
         writeln!(f, "calls: {}", list(self.outcomes.iter().map(|(outcome, count)| (format!("{outcome:?}"), *count))))?;
         writeln!(f, "faults: {}", list(self.faults.iter().map(|(kind, count)| (kind.clone(), *count))))?;
         let gap = self.shortest_gap.map_or("none".to_owned(), |gap| format!("{gap:.0?}"));

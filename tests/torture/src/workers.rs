@@ -106,12 +106,17 @@ fn groups(worker: usize) -> Vec<String> {
 /// The locks of all workers.
 #[must_use]
 pub fn all_keys() -> BTreeSet<String> {
-    let of_matrix = (0..WORKERS).flat_map(groups).flat_map(|group| MATRIX.map(|key| format!("{group}{key}")));
+    let of_matrix = (0..WORKERS)
+        .flat_map(groups)
+        .flat_map(|group| [MATRIX, TRIED].concat().into_iter().map(move |key| format!("{group}{key}")));
     (0..WORKERS).flat_map(keys).chain(of_matrix).chain([INNERMOST.to_owned()]).collect()
 }
 
-/// The endings of the keys of the matrix: for calls that wait, and for those that try. There is always a queue for the first.
-pub const MATRIX: [&str; 2] = ["/matrix", "/try"];
+/// The endings of the keys of the matrix, for calls that wait: there is always a queue for the first.
+pub const MATRIX: [&str; 3] = ["/matrix", "/matrix-b", "/matrix-c"];
+
+/// The same, for those that try.
+pub const TRIED: [&str; 3] = ["/try", "/try-b", "/try-c"];
 
 /// The ending of the keys whose bodies may be longer than a TTL, so that a worker that is cut off holds something.
 pub const LONG: &str = "/long";

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use distributed_locks::Mode;
+
+use super::call::{Call, Hold};
 use super::excuses::{Excuse, excuse};
-use super::history::{Call, History, Hold};
+use super::history::History;
 use super::spans::Span;
 use super::{Limits, Rule, Violation};
 
@@ -35,7 +38,7 @@ pub(super) fn excuses(history: &History, limits: &Limits) -> BTreeMap<Excuse, us
     counts
 }
 
-/// Pairs of bodies that ran at one time: first the one that should have stopped, then the holder.
+/// Pairs of bodies that ran at one time and must not: first the one that should have stopped, then the holder.
 fn overlaps<'a>(history: &History, holds: &[Held<'a>]) -> Vec<(Held<'a>, Held<'a>)> {
     let fencing = history.promises().fencing;
     let mut overlaps = Vec::new();
@@ -43,7 +46,8 @@ fn overlaps<'a>(history: &History, holds: &[Held<'a>]) -> Vec<(Held<'a>, Held<'a
         let until = history.ran_until(first.0, first.1);
         let others = holds[index + 1..].iter().take_while(|second| second.1.begun < until);
         // Those that joined a hold have a rule of their own.
-        for second in others.filter(|second| !is_one_hold(first.0, second.0)) {
+        let others = others.filter(|second| !is_one_hold(first.0, second.0));
+        for second in others.filter(|second| !first.0.may_be_beside(second.0)) {
             // A body that began late under an old fence, after a pause, is the one that should have stopped.
             let late = fencing && second.1.fence < first.1.fence;
             overlaps.push(if late { (*second, *first) } else { (*first, *second) });
@@ -72,11 +76,13 @@ fn overlapping(history: &History, key: &str, older: Held<'_>, newer: Held<'_>) -
     Violation::new(Rule::Exclusion, key, span, &[older.0, newer.0], description)
 }
 
+/// Fences that are not above those before them: an exclusive hold's is above all, and the others' above those of exclusive ones.
 fn out_of_order(history: &History, limits: &Limits, key: &str, holds: &[Held<'_>]) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let mut highest: Option<Held<'_>> = None;
+    let (mut of_all, mut of_exclusive): (Option<Held<'_>>, Option<Held<'_>>) = (None, None);
     for hold in holds.iter().filter(|hold| hold.0.options.joins.is_none()) {
-        match highest {
+        let is_exclusive = hold.0.mode == Mode::Exclusive;
+        match if is_exclusive { of_all } else { of_exclusive } {
             Some(before) if hold.1.fence <= before.1.fence => {
                 if hold.1.fence == before.1.fence || excuse(history, limits, *hold, before.1).is_none() {
                     let span = Span::new(before.1.begun, hold.1.begun);
@@ -84,7 +90,12 @@ fn out_of_order(history: &History, limits: &Limits, key: &str, holds: &[Held<'_>
                     violations.push(Violation::new(Rule::Fences, key, span, &[before.0, hold.0], description));
                 }
             }
-            _ => highest = Some(*hold),
+            _ => {
+                of_all = of_all.filter(|before| before.1.fence >= hold.1.fence).or(Some(*hold));
+                if is_exclusive {
+                    of_exclusive = Some(*hold);
+                }
+            }
         }
     }
     violations

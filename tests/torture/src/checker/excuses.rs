@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use super::Limits;
-use super::history::{Call, History, Hold};
+use super::call::{Call, Hold};
+use super::history::History;
 use super::spans::{Span, in_one};
 use crate::clock::{Nanos, nanos};
 use crate::history::Scope;
@@ -66,7 +67,11 @@ fn revoked(history: &History, limits: &Limits, older: (&Call, &Hold), newer: &Ho
         let (excuse, noticed_within) = match &fault.scope {
             Scope::Revocation(process) if *process == call.process => (Excuse::Revoked, ttl),
             Scope::OldLeader => (Excuse::OldLeader, ttl),
-            Scope::Forgotten(millis) => (Excuse::Forgotten, Duration::from_millis(*millis)),
+            Scope::Forgotten(millis) => {
+                let within = Duration::from_millis(*millis);
+                // By its deadline, which is a later one if its TTL is longer.
+                (Excuse::Forgotten, if within < limits.ttl { within } else { within.max(ttl) })
+            }
             _ => return None,
         };
         let span = fault.carried_out();

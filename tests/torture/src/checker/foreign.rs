@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::call::{Call, Hold};
 use super::excuses::{Excuse, excuse};
-use super::history::{Call, History, Hold};
+use super::history::History;
 use super::spans::Span;
 use super::{Limits, Rule, Violation};
 use crate::clock::{Nanos, nanos};

@@ -1,12 +1,14 @@
 //! The events of a history, put together as calls, processes, faults, entries and writes.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
+use super::call::{Call, Hold};
 use super::foreign::Turns;
 use super::spans::{Span, Timeline};
 use crate::clock::Nanos;
-use crate::history::{Ending, Event, EventKind, Options, Outcome, Promises, Register, Scope, Wait};
+use crate::history::{Event, EventKind, Promises, Register, Scope};
 use crate::matrix::{Deed, Matrix, Row};
 
 /// What comes between the name of a worker and the number of a child that it has forked.
@@ -32,7 +34,7 @@ pub struct History {
     pub drained: bool,
     /// All processes, by name.
     pub processes: BTreeMap<String, Process>,
-    /// The calls, in the order in which they requested their locks.
+    /// The calls, in the order in which they requested their locks: one of several locks once for each of them.
     pub calls: Vec<Call>,
     /// The faults that the nemesis injected, and those of the store itself.
     pub faults: Vec<Fault>,
@@ -73,48 +75,6 @@ pub struct Process {
     pub stalls: Vec<Span>,
 }
 
-/// A call of a locked function.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// The process.
-    pub process: String,
-    /// Its number in that process.
-    pub id: u64,
-    /// The lock.
-    pub key: String,
-    /// When it requested the lock.
-    pub invoked: Nanos,
-    /// By when it was in its process's queue, where that is known.
-    pub queued: Option<Nanos>,
-    /// How long it waits.
-    pub wait: Wait,
-    /// Whether its body can be stopped.
-    pub stoppable: bool,
-    /// For how many milliseconds its body may run.
-    pub limit_ms: Option<u64>,
-    /// Its other options.
-    pub options: Options,
-    /// When a child that was forked in its body asked whether it holds the lock, and was told that it does.
-    pub inherited: Option<Nanos>,
-    /// The hold, if there was one.
-    pub hold: Option<Hold>,
-    /// When and how it returned.
-    pub returned: Option<(Nanos, Outcome)>,
-}
-
-/// A body that ran.
-#[derive(Clone, Debug)]
-pub struct Hold {
-    /// When it began.
-    pub begun: Nanos,
-    /// Its fence.
-    pub fence: u64,
-    /// When it was seen running, and whether the lock reported that it was held.
-    pub heartbeats: Vec<(Nanos, bool)>,
-    /// When and how it ended.
-    pub ended: Option<(Nanos, Ending)>,
-}
-
 /// A fault that the nemesis injected.
 #[derive(Clone, Debug)]
 pub struct Fault {
@@ -148,6 +108,8 @@ pub struct Entry {
     pub key: String,
     /// The process that owns it.
     pub pid: u32,
+    /// The request that it belongs to, which may have entries for other locks.
+    pub request: Option<String>,
     /// From the first to the last time that it was seen.
     pub seen: Span,
 }
@@ -172,7 +134,7 @@ pub struct Write {
 /// Where the calls and entries are that later events are about.
 #[derive(Default)]
 struct Index<'a> {
-    calls: BTreeMap<(&'a str, u64), usize>,
+    calls: BTreeMap<(&'a str, u64), Range<usize>>,
     entries: BTreeMap<&'a str, usize>,
 }
 
@@ -186,6 +148,7 @@ impl History {
         for event in events {
             history.add(event, &mut index);
         }
+        history.adopt_modes(&index);
         history.own_ttls = history.keys().into_iter().map(|key| (key.to_owned(), history.own_ttls_of(key))).collect();
         history
     }
@@ -198,11 +161,14 @@ impl History {
             | EventKind::WorkerEnded { .. }
             | EventKind::Ends { .. }
             | EventKind::Stalled { .. } => self.add_of_process(event),
-            EventKind::Matrix { has_network } => self.matrix = Some(Matrix { has_network: *has_network }),
+            EventKind::Matrix { has_network, kinds } => {
+                self.matrix = Some(Matrix { has_network: *has_network, kinds: *kinds });
+            }
             EventKind::Met { row, .. } => self.met.push(*row),
             EventKind::Invoked { call, .. } => {
-                index.calls.insert((name, *call), self.calls.len());
-                self.add_call(event);
+                let first = self.calls.len();
+                self.calls.extend(Call::invoked(event));
+                index.calls.insert((name, *call), first..self.calls.len());
             }
             EventKind::Queued { call }
             | EventKind::BodyStarted { call, .. }
@@ -210,8 +176,8 @@ impl History {
             | EventKind::BodyEnded { call, .. }
             | EventKind::Inherited { call, .. }
             | EventKind::Returned { call, .. } => {
-                if let Some(index) = index.calls.get(&(name, *call)) {
-                    self.calls[*index].add(event);
+                if let Some(parts) = index.calls.get(&(name, *call)) {
+                    self.calls[parts.clone()].iter_mut().for_each(|part| part.add(event));
                 }
             }
             EventKind::Write { key, fence, value, requested, accepted, previous } => {
@@ -232,10 +198,10 @@ impl History {
                 let ended = self.faults.iter_mut().rfind(|started| started.number == *fault);
                 ended.into_iter().for_each(|fault| fault.span.to = at);
             }
-            EventKind::EntryAppeared { entry, key, pid } => {
+            EventKind::EntryAppeared { entry, key, pid, request } => {
                 index.entries.insert(entry, self.entries.len());
-                let seen = Span::new(at, self.end);
-                self.entries.push(Entry { name: entry.clone(), key: key.clone(), pid: *pid, seen });
+                let (key, request, seen) = (key.clone(), request.clone(), Span::new(at, self.end));
+                self.entries.push(Entry { name: entry.clone(), key, pid: *pid, request, seen });
             }
             EventKind::EntryDisappeared { entry, last_seen } => {
                 if let Some(index) = index.entries.remove(entry.as_str()) {
@@ -249,6 +215,17 @@ impl History {
             }
             EventKind::Drained => self.drained = true,
             EventKind::Reached { .. } => {}
+        }
+    }
+
+    /// Who joins a hold is beside others as that hold is.
+    fn adopt_modes(&mut self, index: &Index<'_>) {
+        for at in 0..self.calls.len() {
+            let call = &self.calls[at];
+            let outer = call.options.joins.and_then(|outer| index.calls.get(&(call.process.as_str(), outer)));
+            if let Some(mode) = outer.map(|parts| self.calls[parts.start].mode) {
+                self.calls[at].mode = mode;
+            }
         }
     }
 
@@ -274,24 +251,6 @@ impl History {
         }
     }
 
-    fn add_call(&mut self, event: &Event) {
-        let EventKind::Invoked { call, key, wait, stoppable, limit_ms, options } = &event.kind else { return };
-        self.calls.push(Call {
-            process: event.process.clone(),
-            id: *call,
-            key: key.clone(),
-            invoked: event.at,
-            queued: None,
-            wait: *wait,
-            stoppable: *stoppable,
-            limit_ms: *limit_ms,
-            options: *options,
-            inherited: None,
-            hold: None,
-            returned: None,
-        });
-    }
-
     /// The end of a process is a fault of it: what it held stays for a while.
     fn ends(&mut self, process: &str, at: Nanos, deed: Deed) {
         let (name, scope) = (format!("ended by {deed:?}"), Scope::Worker(process.to_owned()));
@@ -300,6 +259,11 @@ impl History {
 
     fn process(&mut self, name: &str) -> &mut Process {
         self.processes.entry(name.to_owned()).or_default()
+    }
+
+    /// The calls, each once.
+    pub fn requests(&self) -> impl Iterator<Item = &Call> {
+        self.calls.iter().filter(|call| call.part == 0)
     }
 
     /// The keys of all locks that were requested, and of all registers that were written.
@@ -392,21 +356,5 @@ impl History {
     pub fn promises(&self) -> Promises {
         let workers = self.processes.values().filter(|process| process.pid != 0);
         workers.map(|process| process.promises).next().unwrap_or_default()
-    }
-}
-
-impl Call {
-    fn add(&mut self, event: &Event) {
-        match (&event.kind, &mut self.hold) {
-            (EventKind::Queued { .. }, _) => self.queued = Some(event.at),
-            (EventKind::BodyStarted { fence, .. }, hold) => {
-                *hold = Some(Hold { begun: event.at, fence: *fence, heartbeats: Vec::new(), ended: None });
-            }
-            (EventKind::Heartbeat { held, .. }, Some(hold)) => hold.heartbeats.push((event.at, *held)),
-            (EventKind::BodyEnded { ending, .. }, Some(hold)) => hold.ended = Some((event.at, *ending)),
-            (EventKind::Inherited { held: true, .. }, _) => self.inherited = Some(event.at),
-            (EventKind::Returned { outcome, .. }, _) => self.returned = Some((event.at, *outcome)),
-            _ => {}
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Calls inside a body that have the same key: they run under the hold of that body, one at a time, and only while it lasts.
 
-use super::history::{Call, History, Hold};
+use super::call::{Call, Hold};
+use super::history::History;
 use super::spans::Span;
 use super::{Rule, Violation};
 

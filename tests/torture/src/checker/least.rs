@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::history::{Call, History, Hold};
+use super::call::{Call, Hold};
+use super::history::History;
 use super::spans::Span;
 use super::{Limits, Rule, Violation};
 use crate::clock::{Nanos, nanos};
@@ -20,7 +21,9 @@ pub(super) fn check(history: &History, limits: &Limits, key: &str) -> Vec<Violat
         let until = granted + least * 1_000_000 - nanos(TOLERANCE);
         // Those that joined a hold are under it.
         let next = holds[index + 1..].iter().find(|(next, body)| {
-            next.options.joins.is_none() && !is_late(history, limits, (next, body), (granted, hold))
+            next.options.joins.is_none()
+                && !next.may_be_beside(call)
+                && !is_late(history, limits, (next, body), (granted, hold))
         });
         let Some((next, begun)) = next.map(|(next, hold)| (*next, hold.begun)).filter(|(_, begun)| *begun < until)
         else {
@@ -46,12 +49,19 @@ pub(super) fn check(history: &History, limits: &Limits, key: &str) -> Vec<Violat
     violations
 }
 
+/// Until when the call is certain to have the lock for its `hold_at_least`, if it has one; `before` are the holds before it.
+pub(super) fn kept_until(before: &[(&Call, &Hold)], call: &Call, hold: &Hold) -> Option<Nanos> {
+    let least = call.options.least_ms? * 1_000_000;
+    Some((granted(before, call) + least).saturating_sub(nanos(TOLERANCE)).max(hold.begun))
+}
+
 /// The earliest time at which the call may have been granted the lock: the time counts from there.
 fn granted(before: &[(&Call, &Hold)], call: &Call) -> Nanos {
     if call.options.joins.is_some() {
         return call.invoked;
     }
-    let released = before.iter().rev().find(|(before, _)| before.options.joins.is_none()).and_then(|(before, hold)| {
+    let is_in_the_way = |before: &Call| before.options.joins.is_none() && !before.may_be_beside(call);
+    let released = before.iter().rev().find(|(before, _)| is_in_the_way(before)).and_then(|(before, hold)| {
         // One that was lost had gone to another before its body ended.
         let is_normal = before.returned.is_some_and(|(_, outcome)| outcome == Outcome::Ran);
         hold.ended.filter(|_| is_normal && before.stoppable).map(|(at, _)| at)
@@ -74,7 +84,7 @@ fn is_late(history: &History, limits: &Limits, body: (&Call, &Hold), other: (Nan
 }
 
 /// Whether somebody else took leases away from anybody in this time.
-fn is_taken_away(history: &History, span: Span) -> bool {
+pub(super) fn is_taken_away(history: &History, span: Span) -> bool {
     let of_others = |scope: &Scope| matches!(scope, Scope::Revocation(_) | Scope::OldLeader | Scope::Forgotten(_));
     history.faults.iter().any(|fault| of_others(&fault.scope) && fault.carried_out().overlaps(span))
 }

@@ -1,152 +1,114 @@
-//! No call waits while the lock is free, and none is overtaken.
+//! No call waits while the lock is free, nor while it could be had beside those who have it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use distributed_locks::Mode;
 
-use super::history::{Call, History, Hold};
+use super::busy::Busy;
+use super::call::Call;
+use super::history::History;
+use super::order::{self, Queues};
 use super::spans::{Span, Timeline, longest_uncovered};
+use super::waits::{held_until, is_queued, queued};
 use super::{Limits, Rule, Violation, foreign, windows};
-use crate::clock::{Nanos, nanos};
-use crate::history::Wait;
-
-/// How many low bits of a fence count the holds that were handed off under one grant of the store.
-const SEQUENCE_BITS: u32 = 12;
+use crate::clock::Nanos;
 
 pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
+    let busy = Busy::of(history, limits);
+    let queues = Queues::of(history, limits);
     let mut violations = Vec::new();
     for key in history.keys() {
+        let lock = Lock::of(history, limits, key);
+        for call in lock.calls.iter().filter(|call| is_queued(call)) {
+            let idle = lock.idle_wait(history, limits, &busy, call);
+            violations.extend(idle.or_else(|| lock.kept_from_neighbours(history, limits, &queues, call)));
+        }
+    }
+    if history.promises().queue_order {
+        violations.extend(order::check(history, limits));
+    }
+    violations
+}
+
+/// All calls of one lock.
+struct Lock<'a> {
+    key: &'a str,
+    calls: Vec<&'a Call>,
+    held: Timeline<&'a Call>,
+    waiting: Timeline<&'a Call>,
+    /// When a fault explains that its waiters wait, or another client has it.
+    explained: Timeline<()>,
+}
+
+impl<'a> Lock<'a> {
+    fn of(history: &'a History, limits: &Limits, key: &'a str) -> Self {
         let calls: Vec<&Call> = history.calls.iter().filter(|call| call.key == key).collect();
-        violations.extend(idle_waits(history, limits, key, &calls));
-        if history.promises().queue_order {
-            violations.extend(overtaken(history, limits, key, &calls));
-        }
-    }
-    violations
-}
-
-/// From the request to the start of the body, or to the end of a call without a body.
-pub(super) fn wait(history: &History, call: &Call) -> Span {
-    Span::new(call.invoked, call.hold.as_ref().map_or_else(|| history.ended_at(call), |hold| hold.begun))
-}
-
-/// As [`wait`], until the time is up: the call leaves the queue then, and may still ask who holds the lock.
-fn queued(history: &History, call: &Call) -> Span {
-    let whole = wait(history, call);
-    match call.wait {
-        Wait::Millis(limit) if call.hold.is_none() => {
-            Span::new(whole.from, whole.to.min(whole.from.saturating_add(limit * 1_000_000)))
-        }
-        _ => whole,
-    }
-}
-
-fn idle_waits(history: &History, limits: &Limits, key: &str, calls: &[&Call]) -> Vec<Violation> {
-    let explained = windows::explained(history, limits, key, &windows::involved(history, key));
-    let held = calls.iter().filter_map(|call| {
-        let hold = call.hold.as_ref()?;
-        // With `hold_at_least` it is not free before that is over.
-        let until = history.ended_at(call).max(history.kept_until(call).unwrap_or(0));
-        Some((Span::new(hold.begun, until), *call))
-    });
-    let held: Timeline<&Call> = held.collect();
-    let foreign: Timeline<()> = foreign::occupied(history, limits, key).into_iter().map(|span| (span, ())).collect();
-    let mut violations = Vec::new();
-    for call in calls.iter().filter(|call| is_queued(call)) {
-        let whole = queued(history, call);
-        let covers = held.overlapping(whole).map(|(span, _)| *span).chain(windows::within(&explained, whole));
-        let covers = covers.chain(windows::within(&foreign, whole));
-        let Some(idle) = longest_uncovered(whole, covers).filter(|idle| idle.length() > limits.moment) else {
-            continue;
+        let held = |call: &&'a Call| {
+            let hold = call.hold.as_ref()?;
+            Some((Span::new(hold.begun, held_until(history, call)), *call))
         };
-        let before = held.overlapping(Span::new(0, idle.from + 1)).next_back();
-        let next = held.overlapping(Span::new(idle.to, idle.to + 1)).next();
-        let around: Vec<&Call> = before.into_iter().chain(next).map(|(_, call)| *call).chain([*call]).collect();
-        let description = format!("{} waited for {:?} while the lock was free", call.process, idle.length());
-        violations.push(Violation::new(Rule::Progress, key, idle, &around, description));
+        let waiting = calls.iter().filter(|call| is_queued(call)).map(|call| (queued(history, call), *call));
+        let (held, waiting) = (calls.iter().filter_map(held).collect(), waiting.collect());
+        let explained = windows::explained(history, limits, key, &windows::involved(history, key));
+        let always = windows::within(&explained, Span::new(0, Nanos::MAX));
+        let explained = always.chain(foreign::occupied(history, limits, key)).map(|span| (span, ())).collect();
+        Self { key, calls, held, waiting, explained }
     }
-    violations
-}
 
-/// Calls that were overtaken by a later one, although no fault affected either.
-fn overtaken(history: &History, limits: &Limits, key: &str, calls: &[&Call]) -> Vec<Violation> {
-    let waiting = calls.iter().filter(|call| is_queued(call));
-    let waits: Timeline<&Call> = waiting.map(|call| (queued(history, call), *call)).collect();
-    let whole_calls: Timeline<&Call> =
-        calls.iter().map(|call| (Span::new(call.invoked, in_the_way_until(history, call)), *call)).collect();
-    let granted = granted(calls);
-    let mut explained = BTreeMap::new();
-    let mut violations = Vec::new();
-    for (later, hold) in calls.iter().filter_map(|call| Some((*call, call.hold.as_ref()?))) {
-        if !is_queued(later) {
-            continue;
+    /// The call waited although nobody held the lock, or any that those before it may have waited for.
+    fn idle_wait(&self, history: &History, limits: &Limits, busy: &Busy<'_>, call: &Call) -> Option<Violation> {
+        let whole = queued(history, call);
+        let idle =
+            longest_uncovered(whole, busy.within(self.key, whole)).filter(|idle| idle.length() > limits.moment)?;
+        let free = if call.others.is_empty() { "the lock was free" } else { "this one of its locks was free" };
+        Some(self.violation(call, idle, free))
+    }
+
+    /// The call waited although it could have had the lock beside those who had it, and nobody whom it would have passed was
+    /// waiting.
+    fn kept_from_neighbours(
+        &self,
+        history: &History,
+        limits: &Limits,
+        queues: &Queues<'_>,
+        call: &Call,
+    ) -> Option<Violation> {
+        let whole = queued(history, call);
+        // One that waits for other locks, too, waits for those who are before it in their lines.
+        if call.mode == Mode::Exclusive || !call.others.is_empty() || whole.length() <= limits.moment {
+            return None;
         }
-        let still_waiting = waits.overlapping(Span::new(hold.begun, hold.begun + 1)).map(|(_, call)| *call);
-        // For a moment after a grant, the process may hand the lock off to its own waiters, before those of others.
-        let handed_off = granted
-            .get(&grant_number(hold))
-            .is_some_and(|granted| hold.begun > *granted && hold.begun <= granted + nanos(limits.moment));
-        let still_waiting = still_waiting.filter(|earlier| !handed_off || is_one_client(earlier, later));
-        let first_in_queue = |earlier: &&Call| queued_since(&whole_calls, limits, earlier, later) < later.invoked;
-        for earlier in still_waiting.filter(first_in_queue) {
-            let span = Span::new(earlier.invoked, hold.begun);
-            let both = BTreeSet::from([earlier.process.as_str(), later.process.as_str()]);
-            let explained =
-                explained.entry(both).or_insert_with_key(|both| windows::explained(history, limits, key, both));
-            if windows::within(explained, span).next().is_none() {
-                let ahead = Span::new(earlier.invoked, later.invoked).length();
-                let description = format!(
-                    "{} requested the lock {ahead:?} before {} and got it later",
-                    earlier.process, later.process
-                );
-                violations.push(Violation::new(Rule::Order, key, span, &[earlier, later], description));
-            }
-        }
+        let (held, waiting) = (self.held.overlapping(whole), self.waiting.overlapping(whole));
+        let in_the_way = held.filter(|(_, holder)| !holder.may_be_beside(call)).map(|(span, _)| *span);
+        let ahead = waiting.filter(|(_, other)| queues.may_be_ahead(other, call)).map(|(span, _)| *span);
+        let mut covers: Vec<Span> = in_the_way.chain(ahead).chain(self.without_permit(call, whole)).collect();
+        covers.extend(windows::within(&self.explained, whole));
+        let idle = longest_uncovered(whole, covers).filter(|idle| idle.length() > limits.moment)?;
+        Some(self.violation(
+            call,
+            idle,
+            &format!("it could have had the lock as {} beside those who had it", call.mode),
+        ))
     }
-    violations
-}
 
-/// Whether the call has a position in the lock's queue: a try has none, and one that joins a hold waits for its turn there.
-fn is_queued(call: &Call) -> bool {
-    call.wait != Wait::Never && call.options.joins.is_none()
-}
-
-/// Each client of a process has an entry of its own in the store's queue.
-fn is_one_client(one: &Call, other: &Call) -> bool {
-    one.process == other.process && one.options.client == other.options.client
-}
-
-/// The number of the store's grant that a hold comes from: a process may hand one off among its calls, for a moment.
-fn grant_number(hold: &Hold) -> u64 {
-    hold.fence >> SEQUENCE_BITS
-}
-
-/// When the first hold of each grant began.
-fn granted(calls: &[&Call]) -> BTreeMap<u64, Nanos> {
-    let mut granted = BTreeMap::new();
-    for hold in calls.iter().filter_map(|call| call.hold.as_ref()) {
-        let first: &mut Nanos = granted.entry(grant_number(hold)).or_insert(hold.begun);
-        *first = hold.begun.min(*first);
+    /// When as many have permits as this call allows, or more.
+    fn without_permit(&self, call: &Call, whole: Span) -> Vec<Span> {
+        let Mode::Permits(_) = call.mode else { return Vec::new() };
+        let held: Vec<(Span, Mode)> = self.held.overlapping(whole).map(|(span, call)| (*span, call.mode)).collect();
+        let mut moments: Vec<Nanos> = held.iter().flat_map(|(span, _)| [span.from, span.to]).collect();
+        moments.sort_unstable();
+        moments.dedup();
+        let between = moments.windows(2).map(|pair| Span::new(pair[0], pair[1]));
+        let full = between.filter(|between| {
+            let holders = held.iter().filter(|(span, _)| span.overlaps(*between)).map(|(_, mode)| *mode);
+            !call.mode.holds_behind(holders)
+        });
+        full.collect()
     }
-    granted
-}
 
-/// Until when the call is ahead of the next of its own client: it keeps the lock for as long as it holds at least.
-fn in_the_way_until(history: &History, call: &Call) -> Nanos {
-    let kept = call.hold.as_ref().zip(call.options.least_ms).map(|(hold, least)| hold.begun + least * 1_000_000);
-    history.ended_at(call).max(kept.unwrap_or(0))
-}
-
-/// The time from which on no later request may overtake `call`.
-///
-/// A client has one entry in the store's queue at a time: for other clients, a call is in the queue only when the earlier
-/// calls of its own client have ended, and what these hold at least.
-fn queued_since(whole_calls: &Timeline<&Call>, limits: &Limits, call: &Call, other: &Call) -> Nanos {
-    let queued = call.queued.unwrap_or(call.invoked + nanos(limits.moment));
-    if is_one_client(call, other) {
-        return queued;
+    fn violation(&self, call: &Call, idle: Span, what: &str) -> Violation {
+        let before = self.held.overlapping(Span::new(0, idle.from + 1)).next_back();
+        let next = self.held.overlapping(Span::new(idle.to, idle.to + 1)).next();
+        let around: Vec<&Call> = before.into_iter().chain(next).map(|(_, call)| *call).chain([call]).collect();
+        let description = format!("{} waited for {:?} while {what}", call.process, idle.length());
+        Violation::new(Rule::Progress, self.key, idle, &around, description)
     }
-    // Tasks that call at one moment may be in the queue in another order.
-    let open = whole_calls.overlapping(Span::new(call.invoked, queued.max(call.invoked + 1)));
-    let own = open.filter(|(span, other)| is_one_client(other, call) && span.from < queued);
-    let ended = own.filter(|(_, other)| other.id != call.id).map(|(span, _)| span.to).max().unwrap_or(0);
-    ended.max(call.invoked) + nanos(limits.moment)
 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::clock::Nanos;
 use crate::history::{Event, EventKind};
 
+mod busy;
+mod call;
+mod crowd;
 mod exclusion;
 mod excuses;
 mod foreign;
@@ -14,15 +17,19 @@ mod joined;
 mod least;
 mod linearizability;
 mod liveness;
+mod order;
 mod orphans;
 mod outcomes;
 mod register;
 mod spans;
 mod termination;
+mod together;
+mod waits;
 mod windows;
 
+pub use call::{Call, Hold};
 pub use excuses::Excuse;
-pub use history::{CHILD, Call, Fault, GENERATION, History, Hold, worker_of};
+pub use history::{CHILD, Fault, GENERATION, History, worker_of};
 pub use spans::Span;
 
 /// The rules.
@@ -30,9 +37,11 @@ pub use spans::Span;
 pub enum Rule {
     /// The members of the store agree on what they have committed. No lock can be right on a store that breaks this.
     Store,
-    /// Two bodies never run under one lock.
+    /// Two bodies never run under one lock, unless they share it, and not more than have permits.
     Exclusion,
-    /// Every hold has a greater fence than those before it.
+    /// Several locks at one moment: all or none.
+    Together,
+    /// Every exclusive hold has a greater fence than those before it, and every other one than the exclusive ones before it.
     Fences,
     /// The register's answers fit one order of the writes: it has refused every write that came too late.
     Register,
@@ -113,7 +122,11 @@ pub fn check(events: &[Event], limits: &Limits) -> Vec<Violation> {
 /// As [`check`], for the rules that can be broken before a run has ended.
 #[must_use]
 pub fn check_safety(events: &[Event], limits: &Limits) -> Vec<Violation> {
-    let mut violations = safety(&History::from_events(events), limits);
+    let history = History::from_events(events);
+    let mut violations = safety(&history, limits);
+    if history.promises().queue_order {
+        violations.extend(order::check(&history, limits));
+    }
     sort(&mut violations);
     violations
 }
@@ -129,6 +142,9 @@ pub fn excuses(history: &History, limits: &Limits) -> BTreeMap<Excuse, usize> {
     let mut counts = exclusion::excuses(history, limits);
     for (excuse, count) in foreign::excuses(history, limits) {
         *counts.entry(excuse).or_default() += count;
+    }
+    for excuse in history.keys().into_iter().flat_map(|key| crowd::excuses(history, limits, key)) {
+        *counts.entry(excuse).or_default() += 1;
     }
     counts
 }
@@ -151,11 +167,13 @@ fn safety(history: &History, limits: &Limits) -> Vec<Violation> {
     let mut violations: Vec<Violation> = differing_members(history).into_iter().collect();
     for key in history.keys() {
         violations.extend(exclusion::check(history, limits, key));
+        violations.extend(crowd::check(history, limits, key));
         violations.extend(joined::check(history, key));
         violations.extend(least::check(history, limits, key));
         violations.extend(foreign::check(history, limits, key));
         violations.extend(register::check(history, key));
     }
+    violations.extend(together::check(history, limits));
     violations
 }
 

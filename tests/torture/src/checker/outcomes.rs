@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::history::{Call, History};
+use super::call::Call;
+use super::history::History;
 use super::spans::Span;
 use super::{Limits, Rule, Violation, windows};
 use crate::history::{Outcome, Wait};
 
 pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
-    history.calls.iter().filter_map(|call| unexpected(history, limits, call)).collect()
+    history.requests().filter_map(|call| unexpected(history, limits, call)).collect()
 }
 
 fn unexpected(history: &History, limits: &Limits, call: &Call) -> Option<Violation> {
@@ -41,9 +42,12 @@ fn unexpected(history: &History, limits: &Limits, call: &Call) -> Option<Violati
 
 fn is_explained(history: &History, limits: &Limits, call: &Call, whole: Span) -> bool {
     let process = BTreeSet::from([call.process.as_str()]);
-    let explained = match call.returned {
-        Some((_, Outcome::Lost)) => windows::explained_for_entries(history, limits, &call.key, &process),
-        _ => windows::explained(history, limits, &call.key, &process),
-    };
-    windows::within(&explained, whole).next().is_some()
+    // What happens to one of several locks happens to the call.
+    call.keys().any(|key| {
+        let explained = match call.returned {
+            Some((_, Outcome::Lost)) => windows::explained_for_entries(history, limits, key, &process),
+            _ => windows::explained(history, limits, key, &process),
+        };
+        windows::within(&explained, whole).next().is_some()
+    })
 }

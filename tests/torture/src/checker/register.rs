@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::history::{Call, History, Hold, Write};
+use distributed_locks::Mode;
+
+use super::call::{Call, Hold};
+use super::history::{History, Write};
 use super::spans::Span;
 use super::{Rule, Violation, linearizability};
 
 pub(super) fn check(history: &History, key: &str) -> Vec<Violation> {
     let writes: Vec<&Write> = history.writes.iter().filter(|write| write.key == key).collect();
-    let holds = history.holds(key).into_iter().filter(|(call, _)| call.options.joins.is_none());
+    // Those who share the lock write nothing.
+    let writes_to_it = |call: &Call| call.options.joins.is_none() && call.mode == Mode::Exclusive;
+    let holds = history.holds(key).into_iter().filter(|(call, _)| writes_to_it(call));
     let holds: BTreeMap<u64, (&Call, &Hold)> = holds.map(|(call, hold)| (hold.fence, (call, hold))).collect();
     let impossible = linearizability::first_impossible(&writes);
     let impossible = impossible.map(|index| not_linearizable(key, writes[index], &holds));

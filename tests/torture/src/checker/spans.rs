@@ -30,6 +30,12 @@ impl Span {
         self.from < other.to && other.from < self.to
     }
 
+    /// What both have, if anything.
+    pub(super) fn common(self, other: Self) -> Option<Self> {
+        let common = Self { from: self.from.max(other.from), to: self.to.min(other.to) };
+        (common.from < common.to).then_some(common)
+    }
+
     pub(super) fn length(self) -> Duration {
         Duration::from_nanos(self.to.saturating_sub(self.from))
     }
@@ -37,12 +43,16 @@ impl Span {
 
 /// The same, as one where one follows the other at once.
 pub(super) fn in_one(spans: &[Span]) -> Vec<Span> {
-    let mut spans = spans.to_vec();
+    merged(spans.to_vec(), AT_ONCE)
+}
+
+/// The same times, in order, as one where one begins before the other is over for this long.
+pub(super) fn merged(mut spans: Vec<Span>, gap: Duration) -> Vec<Span> {
     spans.sort_unstable();
     let mut merged: Vec<Span> = Vec::new();
     for span in spans {
         match merged.last_mut() {
-            Some(last) if span.from <= last.extended(AT_ONCE).to => last.to = last.to.max(span.to),
+            Some(last) if span.from <= last.extended(gap).to => last.to = last.to.max(span.to),
             _ => merged.push(span),
         }
     }
@@ -114,6 +124,14 @@ mod tests {
         assert_eq!(rest, [Span::new(14, 20), Span::new(25, 90)]);
         assert_eq!(longest_uncovered(Span::new(10, 100), covers), Some(Span::new(25, 90)));
         assert_eq!(longest_uncovered(Span::new(10, 11), covers), None);
+    }
+
+    #[test]
+    fn spans_that_touch_are_one() {
+        let spans = vec![Span::new(20, 30), Span::new(0, 10), Span::new(5, 20), Span::new(31, 40)];
+        assert_eq!(merged(spans, Duration::ZERO), [Span::new(0, 30), Span::new(31, 40)]);
+        assert_eq!(Span::new(0, 10).common(Span::new(5, 20)), Some(Span::new(5, 10)));
+        assert_eq!(Span::new(0, 10).common(Span::new(10, 20)), None);
     }
 
     #[test]

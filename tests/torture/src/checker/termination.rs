@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::history::{Call, History, Process};
-use super::liveness::wait;
+use super::call::Call;
+use super::history::{History, Process};
 use super::spans::{Span, uncovered};
+use super::waits::wait;
 use super::{Limits, Rule, Violation};
 use crate::history::Wait;
 use crate::matrix::Deed;
@@ -13,7 +14,7 @@ use crate::matrix::Deed;
 const CATCHING_UP: Duration = Duration::from_millis(300);
 
 pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
-    let alive = history.calls.iter().filter(|call| history.died(&call.process).is_none());
+    let alive = history.requests().filter(|call| history.died(&call.process).is_none());
     let overdue = alive.filter_map(|call| overdue(history, limits, call));
     let ended = history.processes.iter().filter_map(|(name, process)| ended(name, process));
     overdue.chain(ended).collect()

@@ -10,11 +10,16 @@ use serde::{Deserialize, Serialize};
 use crate::history::{Outcome, Promises, Wait};
 use crate::worker::body::Body;
 
+pub mod line;
 pub mod members;
+mod modes;
 pub mod naive;
 pub mod options;
 pub mod ours;
 mod session;
+pub mod wanted;
+
+pub use wanted::{Kinds, Wanted};
 
 /// A lock that runs bodies.
 pub trait Lock: Send + Sync {
@@ -29,8 +34,8 @@ pub trait Lock: Send + Sync {
 /// A body to be run, and its lock.
 #[derive(Debug)]
 pub struct Request {
-    /// The lock.
-    pub key: String,
+    /// The lock, or several.
+    pub wanted: Wanted,
     /// How long to wait for it.
     pub wait: Wait,
     /// The kind of function that is called.
@@ -96,18 +101,39 @@ pub enum Flaw {
     JoinedAfterLoss,
     /// A waiter that was told that the lock is free takes it, without a condition.
     TurnByMessage,
+    /// Nothing, in a lock that has readers, permits and several locks at one moment. It must not be caught either.
+    NothingInLine,
+    /// A reader looks only at who holds the lock, and not at the writers that wait before it.
+    PassedWriter,
+    /// Who waits for a permit counts the one twice that is given back: as what it was woken for, and as what it reads.
+    PermitCountedTwice,
+    /// Several locks are acquired one after another, each of them held while the next is waited for.
+    OneAfterAnother,
 }
 
 impl Flaw {
     /// The flaws that have to be caught.
-    pub const EACH: [Self; 6] = [
+    pub const EACH: [Self; 9] = [
         Self::LateDeadline,
         Self::UncheckedRelease,
         Self::UnstoppedBody,
         Self::ShortLeast,
         Self::JoinedAfterLoss,
         Self::TurnByMessage,
+        Self::PassedWriter,
+        Self::PermitCountedTwice,
+        Self::OneAfterAnother,
     ];
+
+    /// Those locks that have none, and must not be caught.
+    pub const NONE: [Self; 2] = [Self::Nothing, Self::NothingInLine];
+
+    /// Whether the lock has readers, permits and several locks at one moment.
+    #[must_use]
+    pub fn is_of_a_line(self) -> bool {
+        use Flaw::{NothingInLine, OneAfterAnother, PassedWriter, PermitCountedTwice};
+        matches!(self, NothingInLine | PassedWriter | PermitCountedTwice | OneAfterAnother)
+    }
 }
 
 impl fmt::Display for Flaw {
@@ -120,6 +146,10 @@ impl fmt::Display for Flaw {
             Self::ShortLeast => "short-least",
             Self::JoinedAfterLoss => "joined-after-loss",
             Self::TurnByMessage => "turn-by-message",
+            Self::NothingInLine => "nothing-in-line",
+            Self::PassedWriter => "passed-writer",
+            Self::PermitCountedTwice => "permit-counted-twice",
+            Self::OneAfterAnother => "one-after-another",
         })
     }
 }
@@ -128,7 +158,7 @@ impl FromStr for Flaw {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let all = || Self::EACH.into_iter().chain([Self::Nothing]);
+        let all = || Self::EACH.into_iter().chain(Self::NONE);
         let named = all().find(|flaw| flaw.to_string() == name);
         named.ok_or_else(|| {
             let all: Vec<String> = all().map(|flaw| format!("`{flaw}`")).collect();

@@ -70,9 +70,9 @@ impl NaiveLock {
             Wait::Millis(limit) => Duration::from_millis(limit),
             Wait::Forever => Duration::MAX,
         };
-        let mut held = self.acquire(format!("{}/lock", request.key), limit).await?;
+        let mut held = self.acquire(format!("{}/lock", request.wanted.key()), limit).await?;
         let (session, joined) = (held.session.clone(), held.joined);
-        let body = request.body.run(held.fence, || joined || session.is_alive());
+        let body = request.body.run(vec![held.fence], || joined || session.is_alive());
         let lost = async {
             if joined || self.flaw == Flaw::UnstoppedBody {
                 pending::<()>().await;

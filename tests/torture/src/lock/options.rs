@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use distributed_locks::{Error, Guard, Lock, Locks, distributed_lock};
+use distributed_locks::{Error, Guard, Lock, Locks, Mode, distributed_lock};
 
+use super::{Wanted, modes};
 use crate::matrix::Function;
 use crate::worker::steps::{Inner, Steps};
 
@@ -107,6 +108,42 @@ fn inner_plain_least(locks: &Locks, key: &str, least: Duration, body: Inner) -> 
     Ok(())
 }
 
+#[distributed_lock(key = key, client = locks, mode = shared, guard = held)]
+async fn inner_shared(locks: &Locks, key: &str, body: Inner) -> Result<(), Error> {
+    body.run(held).await;
+    Ok(())
+}
+
+#[distributed_lock(key = key, client = locks, mode = shared, hold_at_least = least, guard = held)]
+async fn inner_shared_least(locks: &Locks, key: &str, least: Duration, body: Inner) -> Result<(), Error> {
+    body.run(held).await;
+    Ok(())
+}
+
+#[distributed_lock(key = key, client = locks, permits = 2, guard = held)]
+async fn inner_permit(locks: &Locks, key: &str, body: Inner) -> Result<(), Error> {
+    body.run(held).await;
+    Ok(())
+}
+
+#[distributed_lock(key = key, client = locks, permits = 2, hold_at_least = least, guard = held)]
+async fn inner_permit_least(locks: &Locks, key: &str, least: Duration, body: Inner) -> Result<(), Error> {
+    body.run(held).await;
+    Ok(())
+}
+
+#[distributed_lock(key = key, client = locks, mode = shared, guard = held)]
+fn inner_plain_shared(locks: &Locks, key: &str, body: Inner) -> Result<(), Error> {
+    distributed_locks::blocking(body.run(held));
+    Ok(())
+}
+
+#[distributed_lock(key = key, client = locks, permits = 2, guard = held)]
+fn inner_plain_permit(locks: &Locks, key: &str, body: Inner) -> Result<(), Error> {
+    distributed_locks::blocking(body.run(held));
+    Ok(())
+}
+
 /// A duration that is there: the function that has the argument is called for no other.
 fn set(duration: Option<Duration>) -> Duration {
     duration.unwrap_or_default()
@@ -117,12 +154,20 @@ fn set(duration: Option<Duration>) -> Duration {
 /// # Errors
 ///
 /// Those of the lock.
-pub async fn call(function: Function, locks: &Locks, key: &str, options: Durations, body: Steps) -> Result<(), Error> {
+pub async fn call(
+    function: Function,
+    locks: &Locks,
+    wanted: &Wanted,
+    options: Durations,
+    body: Steps,
+) -> Result<(), Error> {
     let Durations { wait, least, most } = options;
+    let key = wanted.key();
     let is_continuing = function == Function::Continuing;
     match (function, wait.is_some(), least.is_some(), most.is_some()) {
-        (Function::Run, ..) => with(locks.lock(key), options).run(|held| async move { body.run(&held).await }).await,
-        (Function::Guard, ..) => guarded(locks, key, options, body).await,
+        (Function::Run, ..) => with(wanted.of(locks), options).run(|held| async move { body.run(&held).await }).await,
+        (Function::Guard, ..) => guarded(with(wanted.of(locks), options), body).await,
+        _ if !wanted.is_alone() => modes::call(function, locks, wanted, options, body).await,
         (Function::Plain, false, false, _) => blocking(locks, key, options, body),
         (Function::Plain, true, false, _) => blocking_waiting(locks, key, options, body),
         (Function::Plain, false, true, _) => blocking_keeping(locks, key, options, body),
@@ -154,11 +199,17 @@ pub async fn call(function: Function, locks: &Locks, key: &str, options: Duratio
 pub async fn call_inner(
     function: Function,
     locks: &Locks,
-    key: &str,
+    (key, mode): (&str, Mode),
     least: Option<Duration>,
     body: Inner,
 ) -> Result<(), Error> {
     match (function, least) {
+        (Function::Plain, None) if mode == Mode::Shared => inner_plain_shared(locks, key, body),
+        (Function::Plain, None) if matches!(mode, Mode::Permits(_)) => inner_plain_permit(locks, key, body),
+        (_, None) if mode == Mode::Shared => inner_shared(locks, key, body).await,
+        (_, None) if matches!(mode, Mode::Permits(_)) => inner_permit(locks, key, body).await,
+        (_, Some(least)) if mode == Mode::Shared => inner_shared_least(locks, key, least, body).await,
+        (_, Some(least)) if matches!(mode, Mode::Permits(_)) => inner_permit_least(locks, key, least, body).await,
         (Function::Plain, None) => inner_plain(locks, key, body),
         (Function::Plain, Some(least)) => inner_plain_least(locks, key, least, body),
         (Function::Continuing, None) => inner_continuing(locks, key, body).await,
@@ -183,8 +234,8 @@ fn with(mut lock: Lock, options: Durations) -> Lock {
 }
 
 /// A guard, and a body that its user stops when the guard says that it is over.
-async fn guarded(locks: &Locks, key: &str, options: Durations, body: Steps) -> Result<(), Error> {
-    let guard: Guard = with(locks.lock(key), options).acquire().await?;
+async fn guarded(lock: Lock, body: Steps) -> Result<(), Error> {
+    let guard: Guard = lock.acquire().await?;
     tokio::select! {
         biased;
         error = guard.lost() => return Err(error),

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use distributed_locks::{Error, ErrorKind, Locks, distributed_lock};
+use distributed_locks::{Error, ErrorKind, Guard, Locks, OnLost, distributed_lock};
 
 use super::{Failure, Lock, Request, Style};
 use crate::history::{Outcome, Promises, Wait};
@@ -34,7 +34,11 @@ impl Lock for Ours {
 }
 
 async fn call(locks: Locks, request: Request) -> Result<(), Error> {
-    let Request { key, wait, style, body } = request;
+    if !request.wanted.is_alone() {
+        return call_by_hand(&locks, request).await;
+    }
+    let Request { wanted, wait, style, body } = request;
+    let key = wanted.key().to_owned();
     if style != Style::Blocking {
         body.record_request(wait, style);
     }
@@ -58,39 +62,75 @@ async fn call(locks: Locks, request: Request) -> Result<(), Error> {
     }
 }
 
+/// Shares the lock, or has several of them, without the attribute.
+async fn call_by_hand(locks: &Locks, request: Request) -> Result<(), Error> {
+    let Request { wanted, wait, style, body } = request;
+    let mut lock = wanted.of(locks);
+    lock = match wait {
+        Wait::Forever => lock,
+        Wait::Never => lock.wait(Duration::ZERO),
+        Wait::Millis(limit) => lock.wait(Duration::from_millis(limit)),
+    };
+    lock = match style {
+        Style::AtMost(most) => lock.hold_at_most(most),
+        Style::Continuing | Style::Blocking => lock.on_lost(OnLost::Continue),
+        Style::Cancelled => lock,
+    };
+    if style != Style::Blocking {
+        body.record_request(wait, style);
+        return lock.run(|held| async move { run(body, &held).await }).await;
+    }
+    let blocking = tokio::task::spawn_blocking(move || {
+        body.record_request(wait, style);
+        distributed_locks::blocking(lock.run(|held| async move {
+            let fences = body.wanted.fences(&held);
+            body.run_blocking(fences, || held.is_held());
+        }))
+    });
+    match blocking.await {
+        Ok(result) => result,
+        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+    }
+}
+
+async fn run(body: Body, held: &Guard) {
+    let fences = body.wanted.fences(held);
+    body.run(fences, || held.is_held()).await;
+}
+
 #[distributed_lock(key = key, client = locks, guard = held)]
 async fn waiting(locks: &Locks, key: &str, body: Body) -> Result<(), Error> {
-    body.run(held.fence().to_u64(), || held.is_held()).await;
+    run(body, held).await;
     Ok(())
 }
 
 #[distributed_lock(key = key, client = locks, wait = 0, guard = held)]
 async fn trying(locks: &Locks, key: &str, body: Body) -> Result<(), Error> {
-    body.run(held.fence().to_u64(), || held.is_held()).await;
+    run(body, held).await;
     Ok(())
 }
 
 #[distributed_lock(key = key, client = locks, wait = limit, guard = held)]
 async fn limited(locks: &Locks, key: &str, limit: Duration, body: Body) -> Result<(), Error> {
-    body.run(held.fence().to_u64(), || held.is_held()).await;
+    run(body, held).await;
     Ok(())
 }
 
 #[distributed_lock(key = key, client = locks, hold_at_most = most, guard = held)]
 async fn at_most(locks: &Locks, key: &str, most: Duration, body: Body) -> Result<(), Error> {
-    body.run(held.fence().to_u64(), || held.is_held()).await;
+    run(body, held).await;
     Ok(())
 }
 
 #[distributed_lock(key = key, client = locks, on_lost = continue, guard = held)]
 async fn continuing(locks: &Locks, key: &str, body: Body) -> Result<(), Error> {
-    body.run(held.fence().to_u64(), || held.is_held()).await;
+    run(body, held).await;
     Ok(())
 }
 
 #[distributed_lock(key = key, client = locks, guard = held)]
 fn blocking(locks: &Locks, key: &str, body: Body) -> Result<(), Error> {
-    body.run_blocking(held.fence().to_u64(), || held.is_held());
+    body.run_blocking(vec![held.fence().to_u64()], || held.is_held());
     Ok(())
 }
 

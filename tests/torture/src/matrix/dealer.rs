@@ -140,9 +140,10 @@ impl Dealer {
 mod tests {
     use super::super::{Length, shown};
     use super::*;
+    use crate::lock::Kinds;
 
     fn dealer(seed: u64) -> Dealer {
-        Dealer::new(Matrix { has_network: true }, seed)
+        Dealer::new(Matrix { has_network: true, kinds: Kinds::ALL }, seed)
     }
 
     /// Draws until the design is another one; rows for which this holds are met.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::lock::Kinds;
 use crate::random::Random;
 
 mod cover;
@@ -10,13 +11,15 @@ pub mod dealer;
 mod row;
 
 pub use cover::Pair;
-pub use row::{Caller, Client, Deed, Function, Least, Length, Most, Nested, Phase, Row, Waits, shown};
+pub use row::{Access, Caller, Client, Deed, Function, Keys, Least, Length, Most, Nested, Phase, Row, Waits, shown};
 
 /// The matrix of a store.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix {
     /// Whether there is a network that can be cut.
     pub has_network: bool,
+    /// Of which kinds its holds can be.
+    pub kinds: Kinds,
 }
 
 impl Matrix {
@@ -70,6 +73,9 @@ impl cover::Design for Matrix {
             && values.a_guard_can()
             && values.the_phase_exists()
             && (self.has_network || values.deed != Some(Deed::Cut))
+            && (self.kinds.shared || values.mode != Some(Access::Shared))
+            && (self.kinds.permits || values.mode != Some(Access::Permits))
+            && (self.kinds.several || values.keys != Some(Keys::Several))
     }
 
     fn effective(&self, partial: &[Option<usize>]) -> Vec<bool> {
@@ -98,6 +104,8 @@ struct Partial {
     caller: Option<Caller>,
     phase: Option<Phase>,
     deed: Option<Deed>,
+    mode: Option<Access>,
+    keys: Option<Keys>,
 }
 
 impl Partial {
@@ -110,6 +118,8 @@ impl Partial {
             least: values[5].map(|value| Least::ALL[value]),
             most: values[6].map(|value| Most::ALL[value]),
             nested: values[9].map(|value| Nested::ALL[value]),
+            mode: values[10].map(|value| Access::ALL[value]),
+            keys: values[11].map(|value| Keys::ALL[value]),
         }
     }
 

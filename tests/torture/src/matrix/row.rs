@@ -107,6 +107,28 @@ factor! {
 }
 
 factor! {
+    /// Who else may hold the lock.
+    Access {
+        /// Nobody.
+        Exclusive,
+        /// Other readers.
+        Shared,
+        /// One or two others who have a permit.
+        Permits,
+    }
+}
+
+factor! {
+    /// How many locks it requests at one moment.
+    Keys {
+        /// One.
+        One,
+        /// Two or three, in random order.
+        Several,
+    }
+}
+
+factor! {
     /// What the caller does with the call.
     Caller {
         /// Waits for it.
@@ -182,14 +204,28 @@ pub struct Row {
     pub client: Client,
     pub length: Length,
     pub nested: Nested,
+    pub mode: Access,
+    pub keys: Keys,
 }
 
 /// How many factors there are.
-pub(super) const FACTORS: usize = 10;
+pub(super) const FACTORS: usize = 12;
 
 /// The factors' names, in the order of their numbers.
-const NAMES: [&str; FACTORS] =
-    ["caller", "phase", "deed", "function", "wait", "hold_at_least", "hold_at_most", "client", "length", "nested"];
+const NAMES: [&str; FACTORS] = [
+    "caller",
+    "phase",
+    "deed",
+    "function",
+    "wait",
+    "hold_at_least",
+    "hold_at_most",
+    "client",
+    "length",
+    "nested",
+    "mode",
+    "keys",
+];
 
 impl Row {
     /// How many values each factor has. Those come first that decide which of the others have an effect.
@@ -197,7 +233,11 @@ impl Row {
     pub fn sizes() -> Vec<usize> {
         let first = [Caller::ALL.len(), Phase::ALL.len(), Deed::ALL.len()];
         let options = [Function::ALL.len(), Waits::ALL.len(), Least::ALL.len(), Most::ALL.len(), Client::ALL.len()];
-        first.into_iter().chain(options).chain([Length::ALL.len(), Nested::ALL.len()]).collect()
+        first
+            .into_iter()
+            .chain(options)
+            .chain([Length::ALL.len(), Nested::ALL.len(), Access::ALL.len(), Keys::ALL.len()])
+            .collect()
     }
 
     /// The row of these values.
@@ -214,16 +254,22 @@ impl Row {
             client: Client::ALL[values[7]],
             length: Length::ALL[values[8]],
             nested: Nested::ALL[values[9]],
+            mode: Access::ALL[values[10]],
+            keys: Keys::ALL[values[11]],
         }
     }
 
     /// Its values.
     #[must_use]
     pub fn values(&self) -> Vec<usize> {
-        let Self { caller, phase, deed, function, waits, least, most, client, length, nested } = *self;
+        let Self { caller, phase, deed, function, waits, least, most, client, length, nested, mode, keys } = *self;
         let first = [caller as usize, phase as usize, deed as usize];
         let options = [function as usize, waits as usize, least as usize, most as usize, client as usize];
-        first.into_iter().chain(options).chain([length as usize, nested as usize]).collect()
+        first
+            .into_iter()
+            .chain(options)
+            .chain([length as usize, nested as usize, mode as usize, keys as usize])
+            .collect()
     }
 
     /// Whether anything happens beside the call.
@@ -239,8 +285,9 @@ pub fn shown((factor, value): (usize, usize)) -> String {
     // Any row has a value of each factor: one with this value shows its name.
     let mut values = vec![0; FACTORS];
     values[factor] = value;
-    let Row { caller, phase, deed, function, waits, least, most, client, length, nested } = Row::from_values(&values);
+    let Row { caller, phase, deed, function, waits, least, most, client, length, nested, mode, keys } =
+        Row::from_values(&values);
     let shown: [&dyn fmt::Debug; FACTORS] =
-        [&caller, &phase, &deed, &function, &waits, &least, &most, &client, &length, &nested];
+        [&caller, &phase, &deed, &function, &waits, &least, &most, &client, &length, &nested, &mode, &keys];
     format!("{}={:?}", NAMES[factor], shown[factor])
 }

@@ -3,7 +3,11 @@
 use super::*;
 use cover::Design;
 
-const MATRICES: [Matrix; 2] = [Matrix { has_network: true }, Matrix { has_network: false }];
+const MATRICES: [Matrix; 3] = [
+    Matrix { has_network: true, kinds: Kinds::ALL },
+    Matrix { has_network: false, kinds: Kinds::ALL },
+    Matrix { has_network: true, kinds: Kinds { shared: false, permits: false, several: false } },
+];
 
 #[test]
 fn the_rows_have_every_pair() {
@@ -57,11 +61,20 @@ fn a_seed_decides_the_rows() {
 fn what_cannot_be_is_no_pair() {
     let shown = |pair: Pair| format!("{} {}", shown(pair.0), shown(pair.1));
     let pairs: BTreeSet<String> = MATRICES[0].pairs().into_iter().map(shown).collect();
-    for pair in ["deed=Kill hold_at_least=Above", "phase=Close function=Plain", "caller=DropsBefore phase=Granted"] {
+    for pair in [
+        "deed=Kill hold_at_least=Above",
+        "phase=Close function=Plain",
+        "caller=DropsBefore phase=Granted",
+        "mode=Shared keys=Several",
+    ] {
         assert!(pairs.contains(pair), "{pair}");
     }
     for pair in ["phase=Granted function=Plain", "caller=DropsBefore length=Long", "phase=Kept hold_at_least=None"] {
         assert!(!pairs.contains(pair), "{pair}");
     }
     assert!(!MATRICES[1].pairs().into_iter().any(|pair| shown(pair).contains("deed=Cut")));
+    let can_share =
+        |pair: Pair| ["mode=Shared", "mode=Permits", "keys=Several"].iter().any(|kind| shown(pair).contains(kind));
+    assert!(MATRICES[1].pairs().into_iter().any(can_share));
+    assert!(!MATRICES[2].pairs().into_iter().any(can_share));
 }

@@ -20,6 +20,8 @@ pub struct Entry {
     pub key: String,
     /// The process that owns it.
     pub pid: u32,
+    /// The request that it belongs to, if the store shows which entries are of one.
+    pub request: Option<String>,
 }
 
 /// The entries that were there when the store was last looked at.
@@ -43,8 +45,8 @@ impl<'a> Seen<'a> {
         let Some(entries) = entries else { return };
         let present: BTreeMap<String, Entry> = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
         for entry in present.values().filter(|entry| !self.known.contains_key(&entry.name)) {
-            let (entry, key, pid) = (entry.name.clone(), entry.key.clone(), entry.pid);
-            self.recorder.record(EventKind::EntryAppeared { entry, key, pid });
+            let Entry { name, key, pid, request } = entry.clone();
+            self.recorder.record(EventKind::EntryAppeared { entry: name, key, pid, request });
         }
         for (entry, last_seen) in self.known.iter().filter(|(name, _)| !present.contains_key(*name)) {
             let (entry, last_seen) = (entry.clone(), *last_seen);

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use distributed_locks::Mode;
+
 use crate::history::{Ending, EventKind, Options, Recorder, Wait};
-use crate::lock::Style;
+use crate::lock::{Style, Wanted};
 use crate::random::Random;
 use crate::register::Writer;
 
@@ -14,8 +16,8 @@ use crate::register::Writer;
 pub struct Body {
     /// The call that it belongs to.
     pub call: u64,
-    /// The register that it writes.
-    pub key: String,
+    /// The locks that it is under, whose registers it writes if nobody shares them.
+    pub wanted: Wanted,
     /// How long it runs, unless it is stopped.
     pub length: Duration,
     /// Until when it does not end, if it is not stopped.
@@ -36,19 +38,19 @@ pub const PLANNED: &str = "this body was told to panic";
 impl Body {
     /// Records that the lock is requested now: the order of waiters is checked by this event.
     pub fn record_request(&self, wait: Wait, style: Style) {
-        let (call, key) = (self.call, self.key.clone());
+        let (call, key, others) = (self.call, self.wanted.key().to_owned(), self.wanted.others());
         let (stoppable, limit_ms) = (style.is_stoppable(), style.limit_ms());
-        let options = Options::default();
-        self.recorder.record(EventKind::Invoked { call, key, wait, stoppable, limit_ms, options });
+        let options = Options { mode: self.wanted.mode, ..Options::default() };
+        self.recorder.record(EventKind::Invoked { call, key, others, wait, stoppable, limit_ms, options });
     }
 
-    /// Runs, and records at each step whether the lock reports that it is held.
+    /// Runs under these fences, one for each lock, and records at each step whether the lock reports that it is held.
     ///
     /// # Panics
     ///
     /// If that was planned.
-    pub async fn run(mut self, fence: u64, held: impl Fn() -> bool) {
-        let running = self.begin(fence);
+    pub async fn run(mut self, fences: Vec<u64>, held: impl Fn() -> bool) {
+        let running = self.begin(fences);
         while let Some(pause) = self.step(&running, &held) {
             tokio::time::sleep(pause).await;
         }
@@ -60,19 +62,19 @@ impl Body {
     /// # Panics
     ///
     /// If that was planned.
-    pub fn run_blocking(mut self, fence: u64, held: impl Fn() -> bool) {
-        let running = self.begin(fence);
+    pub fn run_blocking(mut self, fences: Vec<u64>, held: impl Fn() -> bool) {
+        let running = self.begin(fences);
         while let Some(pause) = self.step(&running, &held) {
             std::thread::sleep(pause);
         }
         self.end(running);
     }
 
-    pub(super) fn begin(&mut self, fence: u64) -> Running {
-        let at = self.recorder.record(EventKind::BodyStarted { call: self.call, fence });
-        let running = Running::of(&self.recorder, self.call, fence);
+    pub(super) fn begin(&mut self, fences: Vec<u64>) -> Running {
+        let at = self.recorder.record(body_started(self.call, &fences));
+        let running = Running::of(&self.recorder, self.call, fences);
         // After this write the register refuses those of all earlier holders.
-        self.write(fence, at);
+        self.write(&running.fences, at);
         running
     }
 
@@ -80,7 +82,7 @@ impl Body {
     pub(super) fn step(&mut self, running: &Running, held: &impl Fn() -> bool) -> Option<Duration> {
         let at = running.beat(held);
         if self.random.percent(20) {
-            self.write(running.fence, at);
+            self.write(&running.fences, at);
         }
         let outlast = self.outlast.as_ref().map_or(0, |until| until.load(Ordering::Acquire));
         self.length = self.length.max(Duration::from_nanos(outlast.saturating_sub(at)));
@@ -89,9 +91,15 @@ impl Body {
         (!pause.is_zero()).then_some(pause)
     }
 
-    /// Writes a value that no other write has: from the time of this process's event and random bits.
-    fn write(&mut self, fence: u64, at: u64) {
-        self.register.write(&self.key, fence, at ^ self.random.bits());
+    /// Writes a value that no other write has: from the time of this process's event and random bits. Who shares a lock only
+    /// reads.
+    fn write(&mut self, fences: &[u64], at: u64) {
+        if self.wanted.mode != Mode::Exclusive {
+            return;
+        }
+        for (key, fence) in self.wanted.keys.iter().zip(fences) {
+            self.register.write(key, *fence, at ^ self.random.bits());
+        }
     }
 
     #[expect(clippy::panic, reason = "one of the ways in which a body ends")]
@@ -103,17 +111,23 @@ impl Body {
     }
 }
 
+/// The event that a body starts under these fences.
+pub(super) fn body_started(call: u64, fences: &[u64]) -> EventKind {
+    let fence = fences.first().copied().unwrap_or(0);
+    EventKind::BodyStarted { call, fence, others: fences.iter().skip(1).copied().collect() }
+}
+
 /// Records the end of the body, however it ends.
 pub(super) struct Running {
     recorder: Arc<Recorder>,
     call: u64,
-    fence: u64,
+    fences: Vec<u64>,
     pub(super) ending: Ending,
 }
 
 impl Running {
-    pub(super) fn of(recorder: &Arc<Recorder>, call: u64, fence: u64) -> Self {
-        Self { recorder: recorder.clone(), call, fence, ending: Ending::Dropped }
+    pub(super) fn of(recorder: &Arc<Recorder>, call: u64, fences: Vec<u64>) -> Self {
+        Self { recorder: recorder.clone(), call, fences, ending: Ending::Dropped }
     }
 
     /// Records that the body runs, and what the lock reports; returns the time.

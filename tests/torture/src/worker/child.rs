@@ -14,7 +14,7 @@ use crate::checker::CHILD;
 use crate::history::{Ending, EventKind, Options, Outcome, Recorder, Wait};
 use crate::lock::ours::failure;
 use crate::matrix::Deed;
-use crate::worker::body::Running;
+use crate::worker::body::{Running, body_started};
 
 /// How long the child waits for the lock.
 const WAIT: Duration = Duration::from_secs(2);
@@ -87,7 +87,7 @@ fn run(happening: &Happening, held: Option<&Guard>, name: &str) -> Option<()> {
         let of_parent = Recorder::open(&file(&format!("{name}-inherited")), worker.name.as_str()).ok()?;
         of_parent.record(EventKind::Inherited { call: happening.call, held: held.is_held() });
     }
-    let child = Child { recorder: recorder.clone(), key: &happening.key };
+    let child = Child { recorder: recorder.clone(), key: happening.wanted.key() };
     child.call(1, &inherited, INHERITED, Wait::Never);
     let own = Locks::connect(worker.clients().url(client)).ok()?;
     child.call(2, &own, OWN, Wait::Never);
@@ -105,7 +105,15 @@ struct Child<'a> {
 impl Child<'_> {
     fn call(&self, call: u64, locks: &Locks, client: u64, wait: Wait) {
         let (key, options) = (self.key.to_owned(), Options { client, ..Options::default() });
-        self.recorder.record(EventKind::Invoked { call, key, wait, stoppable: false, limit_ms: None, options });
+        self.recorder.record(EventKind::Invoked {
+            call,
+            key,
+            others: Vec::new(),
+            wait,
+            stoppable: false,
+            limit_ms: None,
+            options,
+        });
         let limit = if let Wait::Millis(limit) = wait { Duration::from_millis(limit) } else { Duration::ZERO };
         let result = blocking(locks.lock(self.key).wait(limit).acquire());
         let (outcome, error) = match result.and_then(|guard| self.body(call, guard)) {
@@ -122,8 +130,8 @@ impl Child<'_> {
 
     fn body(&self, call: u64, guard: Guard) -> Result<(), Error> {
         let fence = guard.fence().to_u64();
-        self.recorder.record(EventKind::BodyStarted { call, fence });
-        let mut running = Running::of(&self.recorder, call, fence);
+        self.recorder.record(body_started(call, &[fence]));
+        let mut running = Running::of(&self.recorder, call, vec![fence]);
         for _ in 0..3 {
             running.beat(|| guard.is_held());
             std::thread::sleep(Duration::from_millis(5));

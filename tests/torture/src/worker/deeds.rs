@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::{Worker, child};
 use crate::checker::worker_of;
 use crate::history::{EventKind, Options, Scope};
+use crate::lock::{Kinds, Wanted};
 use crate::matrix::{Deed, Phase, Row};
 use crate::random::Random;
 use crate::run::TTL;
@@ -25,7 +26,7 @@ pub(super) struct Happening {
     pub(super) worker: Arc<Worker>,
     pub(super) runtime: Handle,
     pub(super) call: u64,
-    pub(super) key: String,
+    pub(super) wanted: Wanted,
     pub(super) row: Row,
     /// The row's number in the driver's hands.
     pub(super) id: u64,
@@ -56,7 +57,7 @@ impl Happening {
     pub(super) fn new(
         worker: &Arc<Worker>,
         call: u64,
-        key: &str,
+        wanted: &Wanted,
         (id, row): (u64, Row),
         options: Options,
         random: Random,
@@ -65,7 +66,7 @@ impl Happening {
             worker: worker.clone(),
             runtime: Handle::current(),
             call,
-            key: key.to_owned(),
+            wanted: wanted.clone(),
             row,
             id,
             options,
@@ -80,9 +81,19 @@ impl Happening {
     }
 
     pub(super) fn begin(self: &Arc<Self>) -> Begun {
-        self.worker.under(&self.key, 1);
+        self.under(1);
         self.begun.store(true, Ordering::Release);
         Begun(self.clone())
+    }
+
+    /// Of which kinds the store's holds can be.
+    pub(super) fn kinds(&self) -> Kinds {
+        self.worker.kinds()
+    }
+
+    /// So many bodies more are under these locks.
+    fn under(&self, more: i64) {
+        self.wanted.keys.iter().for_each(|key| self.worker.under(key, more));
     }
 
     pub(super) fn has_begun(&self) -> bool {
@@ -126,7 +137,7 @@ impl Happening {
     /// The call has returned. Waits until the client that it closes, if it does, is closed.
     pub(super) async fn returned(&self) {
         if self.has_begun() {
-            self.worker.under(&self.key, -1);
+            self.under(-1);
         }
         let closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(closing) = closing {

@@ -87,11 +87,12 @@ async fn poll_to_end<T>(
     }
 }
 
-/// Whether the store says that this process holds the lock, while no body of this process runs under it.
+/// Whether the store says that this process holds the lock more often than it has bodies under it.
 async fn is_holder(happening: &Happening) -> bool {
-    let (_, locks) = happening.worker.clients().of(Client::First);
-    let asked = timeout(ASK_WITHIN, locks.inspect(&happening.key)).await;
+    let (key, (_, locks)) = (happening.wanted.key(), happening.worker.clients().of(Client::First));
+    let asked = timeout(ASK_WITHIN, locks.inspect(key)).await;
     let line = asked.ok().and_then(Result::ok).flatten();
-    let holds = line.is_some_and(|line| line.holders.iter().any(|holder| holder.pid == std::process::id()));
-    holds && !happening.worker.is_under(&happening.key)
+    let own = std::process::id();
+    let holds = line.map_or(0, |line| line.holders.iter().filter(|holder| holder.pid == own).count());
+    i64::try_from(holds).is_ok_and(|holds| holds > happening.worker.bodies_under(key))
 }

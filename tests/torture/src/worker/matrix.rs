@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use distributed_locks::{Error, blocking};
+use distributed_locks::{Error, Mode, blocking};
 
 use super::body::Body;
 use super::clients::LONGER;
@@ -14,10 +14,11 @@ use super::{Worker, next_call};
 use crate::history::{EventKind, Options, Outcome, Wait};
 use crate::lock::options::{self, Durations};
 use crate::lock::ours::failure;
-use crate::matrix::{Caller, Client, Deed, Function, Least, Length, Most, Nested, Phase, Row, Waits};
+use crate::lock::{Wanted, wanted};
+use crate::matrix::{Access, Caller, Client, Deed, Function, Keys, Least, Length, Most, Nested, Phase, Row, Waits};
 use crate::random::Random;
 use crate::run::TTL;
-use crate::workers::MATRIX;
+use crate::workers::{MATRIX, TRIED};
 
 /// How often a call that tries is repeated while the lock is held.
 const TRIES: usize = 40;
@@ -26,9 +27,9 @@ const TRIES: usize = 40;
 pub(super) async fn run(worker: Arc<Worker>, group: String, seed: u64, (name, task): (String, u64)) {
     let mut random = Random::new(seed, &name);
     while let Some((id, row)) = worker.driver.draw(task).await {
-        let key = format!("{group}{}", MATRIX[usize::from(row.waits == Waits::Never)]);
+        let wanted = choose_locks(&group, row, &mut random);
         for _ in 0..TRIES {
-            let outcome = call(&worker, &key, (id, row), &mut random).await;
+            let outcome = call(&worker, &wanted, (id, row), &mut random).await;
             tokio::time::sleep(random.millis(0, 60)).await;
             if outcome != Outcome::Busy || worker.is_stopping() {
                 break;
@@ -37,7 +38,21 @@ pub(super) async fn run(worker: Arc<Worker>, group: String, seed: u64, (name, ta
     }
 }
 
-async fn call(worker: &Arc<Worker>, key: &str, (id, row): (u64, Row), random: &mut Random) -> Outcome {
+/// The locks of a row: of one lock mostly the first, so that there is a queue; several in random order.
+fn choose_locks(group: &str, row: Row, random: &mut Random) -> Wanted {
+    let keys = if row.waits == Waits::Never { TRIED } else { MATRIX };
+    let keys = keys.map(|key| format!("{group}{key}")).to_vec();
+    let first = if random.percent(60) { keys[0].clone() } else { random.one_of(&keys).clone() };
+    let mode = match row.mode {
+        Access::Exclusive => Mode::Exclusive,
+        Access::Shared => Mode::Shared,
+        Access::Permits => wanted::permits(random),
+    };
+    let keys = if row.keys == Keys::Several { wanted::several(&first, &keys, random) } else { vec![first] };
+    Wanted { keys, mode }
+}
+
+async fn call(worker: &Arc<Worker>, wanted: &Wanted, (id, row): (u64, Row), random: &mut Random) -> Outcome {
     let (call, durations) = (next_call(), choose(row, random));
     let (number, locks) = worker.clients().of(row.client);
     let options = Options {
@@ -45,11 +60,12 @@ async fn call(worker: &Arc<Worker>, key: &str, (id, row): (u64, Row), random: &m
         ttl_ms: (row.client == Client::LongerTtl).then(|| millis(TTL * LONGER)),
         client: number,
         joins: None,
+        mode: wanted.mode,
     };
-    let happening = Happening::new(worker, call, key, (id, row), options, random.clone());
+    let happening = Happening::new(worker, call, wanted, (id, row), options, random.clone());
     let body = Body {
         call,
-        key: key.to_owned(),
+        wanted: wanted.clone(),
         length: match row.length {
             Length::Brief => random.millis(0, 150),
             Length::Long => random.millis(3_200, 4_500),
@@ -60,15 +76,15 @@ async fn call(worker: &Arc<Worker>, key: &str, (id, row): (u64, Row), random: &m
         register: worker.register.clone(),
         random: random.clone(),
     };
-    let invoked = invoked(call, key, row, durations, options);
+    let invoked = invoked(call, wanted, row, durations, options);
     let steps = Steps { body, happening: happening.clone(), locks: locks.clone() };
     let dropped_after = if row.waits == Waits::Never { Duration::ZERO } else { random.millis(0, 1_500) };
-    let (recorder, key) = (worker.recorder.clone(), key.to_owned());
+    let (recorder, wanted) = (worker.recorder.clone(), wanted.clone());
     let returned = if row.function == Function::Plain {
         tokio::task::spawn_blocking(move || {
             // Not before its thread has started, which may take a while.
             recorder.record(invoked);
-            Some(blocking(options::call(row.function, &locks, &key, durations, steps)))
+            Some(blocking(options::call(row.function, &locks, &wanted, durations, steps)))
         })
         .await
     } else {
@@ -76,7 +92,7 @@ async fn call(worker: &Arc<Worker>, key: &str, (id, row): (u64, Row), random: &m
         let driven = happening.clone();
         // A task of its own, so that a panic ends the call and not the worker.
         tokio::spawn(async move {
-            let running = options::call(row.function, &locks, &key, durations, steps);
+            let running = options::call(row.function, &locks, &wanted, durations, steps);
             drive(Box::pin(running), &driven, dropped_after).await
         })
         .await
@@ -103,7 +119,7 @@ fn outcome(returned: Result<Option<Result<(), Error>>, tokio::task::JoinError>) 
     }
 }
 
-fn invoked(call: u64, key: &str, row: Row, durations: Durations, options: Options) -> EventKind {
+fn invoked(call: u64, wanted: &Wanted, row: Row, durations: Durations, options: Options) -> EventKind {
     let wait = match (row.waits, durations.wait) {
         (Waits::Never, _) => Wait::Never,
         (_, Some(limit)) => Wait::Millis(millis(limit)),
@@ -112,7 +128,8 @@ fn invoked(call: u64, key: &str, row: Row, durations: Durations, options: Option
     // A guard's limit is one of the lock, and not of what its user does.
     let limit_ms = durations.most.filter(|_| row.function != Function::Guard).map(millis);
     let stoppable = matches!(row.function, Function::Async | Function::Run);
-    EventKind::Invoked { call, key: key.to_owned(), wait, stoppable, limit_ms, options }
+    let (key, others) = (wanted.key().to_owned(), wanted.others());
+    EventKind::Invoked { call, key, others, wait, stoppable, limit_ms, options }
 }
 
 fn millis(duration: Duration) -> u64 {

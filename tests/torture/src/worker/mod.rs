@@ -21,10 +21,12 @@ use tokio::task::JoinSet;
 
 use crate::clock::{nanos, now};
 use crate::history::{EventKind, Recorder};
+use crate::lock::line::LineLock;
 use crate::lock::members::Members;
 use crate::lock::naive::NaiveLock;
 use crate::lock::ours::Ours;
-use crate::lock::{Flaw, Lock};
+use crate::lock::wanted::Shares;
+use crate::lock::{Flaw, Kinds, Lock};
 use crate::matrix::Client;
 use crate::register::Writer;
 
@@ -96,6 +98,7 @@ struct Worker {
 enum Tested {
     Ours(Clients),
     Naive(NaiveLock),
+    InLine(LineLock),
 }
 
 impl Worker {
@@ -104,6 +107,7 @@ impl Worker {
         match &self.locks {
             Tested::Ours(clients) => Box::new(Ours::of(clients.of(Client::First).1)),
             Tested::Naive(naive) => Box::new(naive.clone()),
+            Tested::InLine(line) => Box::new(line.clone()),
         }
     }
 
@@ -112,7 +116,7 @@ impl Worker {
     fn clients(&self) -> &Clients {
         match &self.locks {
             Tested::Ours(clients) => clients,
-            Tested::Naive(_) => panic!("a naive lock has no options"),
+            Tested::Naive(_) | Tested::InLine(_) => panic!("a naive lock has no options"),
         }
     }
 
@@ -125,8 +129,25 @@ impl Worker {
         *self.bodies().entry(key.to_owned()).or_default() += more;
     }
 
-    fn is_under(&self, key: &str) -> bool {
-        self.bodies().get(key).is_some_and(|count| *count > 0)
+    fn bodies_under(&self, key: &str) -> i64 {
+        self.bodies().get(key).copied().unwrap_or(0)
+    }
+
+    /// Of which kinds the holds that are put to the test can be.
+    fn kinds(&self) -> Kinds {
+        match &self.locks {
+            Tested::Ours(clients) => clients.of(Client::First).1.capabilities().into(),
+            Tested::Naive(_) => Kinds::default(),
+            Tested::InLine(_) => Kinds::ALL,
+        }
+    }
+
+    /// How many calls ask for which kind of hold.
+    fn shares(&self) -> Shares {
+        match &self.locks {
+            Tested::Ours(_) | Tested::Naive(_) => Shares::of(self.kinds()),
+            Tested::InLine(line) => Shares::of_flaw(line.flaw()),
+        }
     }
 
     fn bodies(&self) -> MutexGuard<'_, HashMap<String, i64>> {
@@ -192,7 +213,8 @@ fn start_tasks(worker: &Arc<Worker>, config: &Config) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for key in &config.keys {
         for number in 0..config.tasks {
-            tasks.spawn(task::run(worker.clone(), key.clone(), config.seed, format!("{}/{key}/{number}", config.name)));
+            let (worker, keys) = (worker.clone(), (key.clone(), config.keys.clone()));
+            tasks.spawn(task::run(worker, keys, config.seed, format!("{}/{key}/{number}", config.name)));
         }
     }
     let (groups, count) = &config.groups;
@@ -208,7 +230,11 @@ async fn connect(config: &Config) -> Result<Tested, String> {
         None => Clients::connect(&config.url, config.ttl).map(Tested::Ours).map_err(|error| error.to_string()),
         Some((flaw, endpoints)) => {
             let members = Members::connect(endpoints, config.ttl / 3).await.map_err(|error| error.to_string())?;
-            Ok(Tested::Naive(NaiveLock::new(members, config.ttl, *flaw)))
+            Ok(if flaw.is_of_a_line() {
+                Tested::InLine(LineLock::new(members, config.ttl, *flaw))
+            } else {
+                Tested::Naive(NaiveLock::new(members, config.ttl, *flaw))
+            })
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::future::pending;
 use std::sync::Arc;
 
-use distributed_locks::{Guard, Locks};
+use distributed_locks::{Fence, Guard, Locks, Mode};
 use tokio::time::sleep;
 
-use super::body::{Body, Running};
+use super::body::{Body, Running, body_started};
 use super::deeds::Happening;
 use crate::history::{Ending, EventKind, Options, Outcome, Recorder, Wait};
 use crate::lock::options::call_inner;
@@ -29,6 +29,8 @@ pub struct Steps {
 #[derive(Debug)]
 pub struct Inner {
     call: u64,
+    key: String,
+    mode: Mode,
     happening: Arc<Happening>,
     /// What is to happen in it.
     phase: Option<Phase>,
@@ -44,7 +46,7 @@ impl Steps {
     /// If that was planned.
     pub async fn run(mut self, held: &Guard) {
         let _begun = self.happening.begin();
-        let running = self.body.begin(held.fence().to_u64());
+        let running = self.body.begin(self.body.wanted.fences(held));
         let whole = self.body.length;
         for length in [whole / 2, whole - whole / 2] {
             self.body.length = length;
@@ -66,7 +68,8 @@ impl Steps {
     /// right before is what the body knows.
     async fn join_if_held(&mut self, held: &Guard, running: &Running) {
         running.beat(|| held.is_held());
-        self.nested((self.body.key.clone(), Some(self.body.call)), None).await;
+        let own = self.own();
+        self.nested(own, None).await;
     }
 
     /// What happens in the middle of the body.
@@ -74,7 +77,7 @@ impl Steps {
         let happening = self.happening.clone();
         let (nested, phase) = (happening.row.nested, happening.row.phase);
         let here = matches!(phase, Phase::Body | Phase::Close).then_some(phase);
-        let own = (self.body.key.clone(), Some(self.body.call));
+        let own = self.own();
         match nested {
             Nested::Nothing => {
                 if let Some(phase) = here {
@@ -99,6 +102,12 @@ impl Steps {
         }
     }
 
+    /// One of the locks that the body has, to be joined.
+    fn own(&mut self) -> (String, Option<u64>) {
+        let key = self.body.random.one_of(&self.body.wanted.keys).clone();
+        (key, Some(self.body.call))
+    }
+
     async fn nested(&mut self, (key, joins): (String, Option<u64>), phase: Option<Phase>) {
         let inner = self.inner(&(key.clone(), joins), phase);
         self.call_inner(&key, inner).await;
@@ -106,14 +115,27 @@ impl Steps {
 
     fn inner(&mut self, (key, joins): &(String, Option<u64>), phase: Option<Phase>) -> Inner {
         let (call, happening) = (super::next_call(), self.happening.clone());
-        let options = Options { least_ms: self.inner_least(), joins: *joins, ..self.happening.options };
+        // Whatever is inside an exclusive hold joins it.
+        let mode = match self.body.wanted.mode {
+            _ if joins.is_none() => Mode::Exclusive,
+            Mode::Exclusive if self.happening.kinds().shared && self.body.random.percent(50) => Mode::Shared,
+            mode => mode,
+        };
+        let options = Options { least_ms: self.inner_least(), joins: *joins, mode, ..self.happening.options };
         let stoppable = !matches!(happening.row.function, Function::Plain | Function::Continuing);
-        let invoked =
-            EventKind::Invoked { call, key: key.clone(), wait: Wait::Forever, stoppable, limit_ms: None, options };
+        let invoked = EventKind::Invoked {
+            call,
+            key: key.clone(),
+            others: Vec::new(),
+            wait: Wait::Forever,
+            stoppable,
+            limit_ms: None,
+            options,
+        };
         let recorder = self.body.recorder.clone();
         recorder.record(invoked);
         self.body.random.bits();
-        Inner { call, happening, phase, recorder, random: self.body.random.clone() }
+        Inner { call, key: key.clone(), mode, happening, phase, recorder, random: self.body.random.clone() }
     }
 
     fn inner_least(&self) -> Option<u64> {
@@ -132,16 +154,16 @@ impl Steps {
         };
         let least = self.inner_least().map(std::time::Duration::from_millis);
         let function = self.happening.row.function;
-        returns.with(Box::pin(call_inner(function, &self.locks, key, least, inner)).await);
+        returns.with(Box::pin(call_inner(function, &self.locks, (key, inner.mode), least, inner)).await);
     }
 }
 
 impl Inner {
     /// Runs for a moment, with what is to happen in the middle.
     pub async fn run(mut self, held: &Guard) {
-        let fence = held.fence().to_u64();
-        self.recorder.record(EventKind::BodyStarted { call: self.call, fence });
-        let mut running = Running::of(&self.recorder, self.call, fence);
+        let fence = held.fence_of(&self.key).map_or(0, Fence::to_u64);
+        self.recorder.record(body_started(self.call, &[fence]));
+        let mut running = Running::of(&self.recorder, self.call, vec![fence]);
         running.beat(|| held.is_held());
         if let Some(phase) = self.phase {
             self.happening.happens(phase, Some(held)).await;

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use distributed_locks::Mode;
 use tokio::time::timeout;
 
 use super::body::Body;
-use super::{Worker, next_call};
+use super::{Tested, Worker, next_call};
 use crate::history::{EventKind, Outcome, Recorder, Wait};
-use crate::lock::{Failure, Request, Style};
+use crate::lock::wanted::{self, Shares};
+use crate::lock::{Failure, Request, Style, Wanted};
 use crate::random::Random;
 use crate::workers::LONG;
 
@@ -19,10 +21,14 @@ use crate::workers::LONG;
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Makes calls until the worker is told to stop.
-pub(super) async fn run(worker: Arc<Worker>, key: String, seed: u64, name: String) {
+pub(super) async fn run(worker: Arc<Worker>, (key, all): (String, Vec<String>), seed: u64, name: String) {
     let mut random = Random::new(seed, &name);
+    // Those of the same length: nobody waits for a long body because of a lock for short ones.
+    let is_alike = |other: &&String| other.ends_with(LONG) == key.ends_with(LONG);
+    let alike: Vec<String> = all.iter().filter(is_alike).cloned().collect();
     while !worker.is_stopping() {
-        let outcome = call(&worker, &key, &mut random).await;
+        let wanted = choose_locks(worker.shares(), &key, &alike, &mut random);
+        let outcome = call(&worker, wanted, &mut random).await;
         let pause = match outcome {
             Outcome::Ran | Outcome::Panicked | Outcome::Lost | Outcome::Limited => random.millis(0, 30),
             _ => random.millis(20, 150),
@@ -31,13 +37,14 @@ pub(super) async fn run(worker: Arc<Worker>, key: String, seed: u64, name: Strin
     }
 }
 
-async fn call(worker: &Arc<Worker>, key: &str, random: &mut Random) -> Outcome {
+async fn call(worker: &Arc<Worker>, wanted: Wanted, random: &mut Random) -> Outcome {
     let call = next_call();
     let (style, wait) = choose(random);
+    let key = wanted.key();
     let dropped_after = dropped_after(style, random);
     let body = Body {
         call,
-        key: key.to_owned(),
+        wanted: wanted.clone(),
         length: length(key, random),
         outlast: key.ends_with(LONG).then(|| worker.outlast.clone()),
         panics: random.percent(6),
@@ -45,8 +52,10 @@ async fn call(worker: &Arc<Worker>, key: &str, random: &mut Random) -> Outcome {
         register: worker.register.clone(),
         random: random.clone(),
     };
-    let running = worker.lock().run(Request { key: key.to_owned(), wait, style, body });
-    let recorder = (style != Style::Blocking).then(|| worker.recorder.clone());
+    let running = worker.lock().run(Request { wanted, wait, style, body });
+    // A naive lock with a line says by itself when it is in it.
+    let is_known = style != Style::Blocking && !matches!(worker.locks, Tested::InLine(_));
+    let recorder = is_known.then(|| worker.recorder.clone());
     let running = record_queued(recorder, call, running);
     // A task of its own, so that a panic ends the call and not the worker.
     let running = tokio::spawn(async move { timeout(dropped_after, running).await });
@@ -71,6 +80,23 @@ async fn record_queued<T>(recorder: Option<Arc<Recorder>>, call: u64, running: i
         recorder.record(EventKind::Queued { call });
     }
     running.await
+}
+
+/// The lock, or several that are alike, and as what.
+fn choose_locks(shares: Shares, key: &str, alike: &[String], random: &mut Random) -> Wanted {
+    let mut wanted = Wanted::alone(key);
+    let drawn = random.between(0, 100);
+    wanted.mode = if drawn < shares.shared {
+        Mode::Shared
+    } else if drawn < shares.shared + shares.permits {
+        wanted::permits(random)
+    } else {
+        Mode::Exclusive
+    };
+    if random.percent(shares.several) {
+        wanted.keys = wanted::several(key, alike, random);
+    }
+    wanted
 }
 
 /// The kind of function that is called, and how long it waits.

@@ -1,5 +1,6 @@
 //! Histories made up for tests. All times are in milliseconds.
 
+use distributed_locks::Mode;
 use locks_torture::checker::{Limits, Rule, check};
 use locks_torture::history::{Ending, Event, EventKind, Options, Outcome, Promises, Register, Scope, Wait};
 use std::time::Duration;
@@ -36,20 +37,41 @@ impl Builder {
 
     pub(crate) fn invokes_with(self, at: u64, process: &str, call: u64, wait: Wait, stoppable: bool) -> Self {
         let key = KEY.into();
-        let (limit_ms, options) = (None, Options::default());
-        self.event(at, process, EventKind::Invoked { call, key, wait, stoppable, limit_ms, options })
+        let (others, limit_ms, options) = (Vec::new(), None, Options::default());
+        self.event(at, process, EventKind::Invoked { call, key, others, wait, stoppable, limit_ms, options })
     }
 
     pub(crate) fn invokes_limited(self, at: u64, process: &str, call: u64, limit_ms: u64) -> Self {
         let (key, wait, limit_ms, options) = (KEY.into(), Wait::Forever, Some(limit_ms), Options::default());
-        self.event(at, process, EventKind::Invoked { call, key, wait, stoppable: true, limit_ms, options })
+        let (others, stoppable) = (Vec::new(), true);
+        self.event(at, process, EventKind::Invoked { call, key, others, wait, stoppable, limit_ms, options })
     }
 
     /// A call with these options, which is in the queue at once.
     pub(crate) fn invokes_as(self, at: u64, process: &str, call: u64, options: Options, stoppable: bool) -> Self {
-        let (key, wait, limit_ms) = (KEY.into(), Wait::Forever, None);
-        let invoked = EventKind::Invoked { call, key, wait, stoppable, limit_ms, options };
+        let (key, others, wait, limit_ms) = (KEY.into(), Vec::new(), Wait::Forever, None);
+        let invoked = EventKind::Invoked { call, key, others, wait, stoppable, limit_ms, options };
         self.event(at, process, invoked).queued(at, process, call)
+    }
+
+    /// As [`invokes`](Builder::invokes), in this mode.
+    pub(crate) fn invokes_in(self, at: u64, process: &str, call: u64, mode: Mode) -> Self {
+        self.invokes_as(at, process, call, Options { mode, ..Options::default() }, true)
+    }
+
+    /// A call for these locks at one moment, which is in their queues at once.
+    pub(crate) fn invokes_several(self, at: u64, process: &str, call: u64, keys: &[&str]) -> Self {
+        let (key, others) = (keys[0].into(), keys[1..].iter().map(|key| (*key).into()).collect());
+        let (wait, stoppable, limit_ms, options) = (Wait::Forever, true, None, Options::default());
+        let invoked = EventKind::Invoked { call, key, others, wait, stoppable, limit_ms, options };
+        self.event(at, process, invoked).queued(at, process, call)
+    }
+
+    /// A whole body under several locks, with the grants of each.
+    pub(crate) fn holds_several(self, from: u64, to: u64, process: &str, call: u64, grants: &[u64]) -> Self {
+        let others = grants[1..].iter().map(|grant| if *grant == 0 { 0 } else { fence(*grant, 0) }).collect();
+        let begun = self.event(from, process, EventKind::BodyStarted { call, fence: fence(grants[0], 0), others });
+        begun.finishes(to, process, call, Ending::Done).returns(to + 2, process, call, Outcome::Ran)
     }
 
     pub(crate) fn queued(self, at: u64, process: &str, call: u64) -> Self {
@@ -58,7 +80,7 @@ impl Builder {
 
     /// A body starts under a new grant of the store.
     pub(crate) fn starts(self, at: u64, process: &str, call: u64, grant: u64) -> Self {
-        self.event(at, process, EventKind::BodyStarted { call, fence: fence(grant, 0) })
+        self.event(at, process, EventKind::BodyStarted { call, fence: fence(grant, 0), others: Vec::new() })
     }
 
     pub(crate) fn beats(self, at: u64, process: &str, call: u64, held: bool) -> Self {
@@ -82,7 +104,7 @@ impl Builder {
     /// A whole body under a lock that its process handed off to it: `sequence` is the grant, and the number under it.
     pub(crate) fn holds_handed_off(self, from: u64, to: u64, process: &str, call: u64, sequence: (u64, u64)) -> Self {
         let fence = fence(sequence.0, sequence.1);
-        let begun = self.event(from, process, EventKind::BodyStarted { call, fence });
+        let begun = self.event(from, process, EventKind::BodyStarted { call, fence, others: Vec::new() });
         begun.finishes(to, process, call, Ending::Done).returns(to + 2, process, call, Outcome::Ran)
     }
 
@@ -103,8 +125,13 @@ impl Builder {
 
     /// An entry of the process `pid` was seen in the store.
     pub(crate) fn entry(self, from: u64, to: u64, pid: u32) -> Self {
-        let entry = format!("{KEY}/{from}-{pid}");
-        let appeared = EventKind::EntryAppeared { entry: entry.clone(), key: KEY.into(), pid };
+        self.entry_of(from, to, pid, KEY, None)
+    }
+
+    /// The same of this lock, for a request that has several.
+    pub(crate) fn entry_of(self, from: u64, to: u64, pid: u32, key: &str, request: Option<&str>) -> Self {
+        let (entry, request) = (format!("{key}/{from}-{pid}"), request.map(Into::into));
+        let appeared = EventKind::EntryAppeared { entry: entry.clone(), key: key.into(), pid, request };
         let disappeared = EventKind::EntryDisappeared { entry, last_seen: to * 1_000_000 };
         self.event(from, "observer", appeared).event(to + 200, "observer", disappeared)
     }

@@ -5,8 +5,10 @@
 mod builder;
 mod exchanged;
 mod foreign;
+mod modes;
 mod options;
 mod processes;
+mod several;
 mod stores;
 
 use builder::{Builder, two_workers};

@@ -2,7 +2,7 @@
 
 use crate::builder::{Builder, KEY, two_workers};
 use locks_torture::checker::Rule;
-use locks_torture::history::{Ending, EventKind, Outcome, Scope, Wait};
+use locks_torture::history::{Ending, EventKind, Options, Outcome, Scope, Wait};
 
 /// `b` gets the lock at 1,500 while `a` holds it until `end`.
 fn doubly_granted(end: u64) -> Builder {
@@ -19,6 +19,22 @@ fn a_hold_that_the_store_forgot_ends_in_time() {
     assert_eq!(doubly_granted(4_400).violated(), [Rule::Exclusion]);
     let noticed_sooner = doubly_granted(4_400).fault(1_000, 1_000, Scope::Forgotten(250));
     assert_eq!(noticed_sooner.violated(), [Rule::Exclusion]);
+}
+
+/// Who is cut off notices it by its own deadline; who can look does so sooner.
+#[test]
+fn a_hold_with_a_longer_ttl_that_the_store_forgot_ends_by_its_own_deadline() {
+    let forgotten = |ttl_ms, noticed, end| {
+        let options = Options { ttl_ms, ..Options::default() };
+        let held = two_workers().invokes_as(0, "a", 1, options, true).starts(10, "a", 1, 5).beats(900, "a", 1, true);
+        let lost = held.finishes(end, "a", 1, Ending::Dropped).returns(end + 2, "a", 1, Outcome::Lost);
+        let granted = lost.invokes(1, "b", 1).holds(1_500, 9_000, "b", 1, 6).fault(900, 1_200, Scope::Store);
+        granted.fault(1_000, 1_000, Scope::Forgotten(noticed)).violated()
+    };
+    assert_eq!(forgotten(Some(6_000), 3_000, 7_400), []);
+    assert_eq!(forgotten(Some(6_000), 3_000, 7_600), [Rule::Exclusion]);
+    assert_eq!(forgotten(None, 3_000, 4_600), [Rule::Exclusion]);
+    assert_eq!(forgotten(Some(6_000), 250, 1_800), [Rule::Exclusion]);
 }
 
 #[test]

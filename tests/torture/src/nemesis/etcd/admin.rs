@@ -170,8 +170,11 @@ impl Admin {
             let name = kv.key_str().ok()?;
             // A name may be used again, but not with the same revision.
             let unique = format!("{name}@{}", kv.create_revision());
-            let (key, pid) = (name.rsplit_once('/')?.0.to_owned(), pid_in(kv.value_str().ok()?)?);
-            Some(Leased { entry: Entry { name: unique, key, pid }, lease: kv.lease() })
+            let (key, last) = name.rsplit_once('/')?;
+            let (key, pid) = (key.to_owned(), pid_in(kv.value_str().ok()?)?);
+            // Every naive lock's key without a line has one name.
+            let request = last.contains('-').then(|| last.to_owned());
+            Some(Leased { entry: Entry { name: unique, key, pid, request }, lease: kv.lease() })
         };
         Some(answer.kvs().iter().filter_map(leased).collect())
     }

@@ -6,18 +6,29 @@ use std::path::Path;
 
 use rustix::fs::{major, minor};
 
-/// The process that has locked each of the directory's files, as flock(2) does; `None` if the system does not show it.
-pub(super) fn holders(directory: &Path) -> Option<BTreeMap<String, (u32, u64)>> {
+/// A file that is locked.
+pub(super) struct Locked {
+    /// The processes that have locked it: several, if they share it.
+    pub(super) processes: Vec<u32>,
+    pub(super) inode: u64,
+}
+
+/// Each of the directory's files that is locked, as flock(2) does; `None` if the system does not show it.
+pub(super) fn locked(directory: &Path) -> Option<BTreeMap<String, Locked>> {
     let table = std::fs::read_to_string("/proc/locks").ok()?;
-    let locked: BTreeMap<String, u32> = table.lines().filter_map(lock).collect();
+    let mut processes: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for (file, process) in table.lines().filter_map(lock) {
+        processes.entry(file).or_default().push(process);
+    }
     let files = std::fs::read_dir(directory).ok()?.flatten();
-    let held = files.filter_map(|file| {
+    let locked = files.filter_map(|file| {
         let metadata = file.metadata().ok()?;
         let device = metadata.dev();
         let id = format!("{:02x}:{:02x}:{}", major(device), minor(device), metadata.ino());
-        Some((file.file_name().into_string().ok()?, (*locked.get(&id)?, metadata.ino())))
+        let processes = processes.get(&id)?.clone();
+        Some((file.file_name().into_string().ok()?, Locked { processes, inode: metadata.ino() }))
     });
-    Some(held.collect())
+    Some(locked.collect())
 }
 
 /// The file and the process of a line such as `1: FLOCK  ADVISORY  WRITE 7322 fe:00:5309104 0 EOF`. Those who wait for a lock

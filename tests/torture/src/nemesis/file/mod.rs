@@ -19,6 +19,7 @@ pub mod fault;
 mod locks;
 
 pub use fault::{Fault, Right};
+use locks::Locked;
 
 /// The directory, and where it is.
 #[derive(Debug)]
@@ -32,12 +33,15 @@ pub struct Directory {
 /// In milliseconds: who holds a file that is gone finds out by a look at the directory.
 const NOTICED_WITHIN: u64 = 250;
 
-/// A page for each of eight locks, and for a ticket of each of nine clients that waits for one of them; as many again in a directory
-/// that replaces another.
-const SIZE: u32 = 640 * 1024;
+/// A page for each of two dozen locks, and for a ticket of each of nine clients that waits for one of them; as many again in a
+/// directory that replaces another.
+const SIZE: u32 = 2 * 1024 * 1024;
 
 /// What is no lock's file, and stays.
-const OWN_FILES: [&str; 2] = ["fences", "clean-up"];
+const OWN_FILES: [&str; 3] = ["fences", "clean-up", "several"];
+
+/// How the directory ends in which a lock's waiters, readers and permits have their tickets.
+const LINE: &str = ".line";
 
 impl Directory {
     /// In a new file system, or in the temporary directory.
@@ -56,30 +60,38 @@ impl Directory {
 
     /// Whatever is locked.
     pub(super) fn entries(&self) -> Option<Vec<Entry>> {
-        let held = locks::holders(&self.path)?;
-        let entries = self.keys.iter().filter_map(|key| {
-            let (pid, inode) = *held.get(&file_of(key))?;
-            Some(Entry { name: format!("{key}@{inode}:{pid}"), key: key.clone(), pid })
+        let locked = locks::locked(&self.path)?;
+        let entries = self.keys.iter().filter_map(|key| Some((key, locked.get(&file_of(key))?)));
+        let entries = entries.flat_map(|(key, Locked { processes, inode })| {
+            let entry =
+                |pid: &u32| Entry { name: format!("{key}@{inode}:{pid}"), key: key.clone(), pid: *pid, request: None };
+            processes.iter().map(entry).collect::<Vec<_>>()
         });
         Some(entries.collect())
     }
 
-    /// Deletes the files that the process with this number has locked.
+    /// Deletes the files that the process with this number has locked, and nobody else.
     pub(super) fn revoke(&self, pid: u32) {
-        let held = locks::holders(&self.path).unwrap_or_default();
-        for (name, _) in held.into_iter().filter(|(_, (holder, _))| *holder == pid) {
+        let locked = locks::locked(&self.path).unwrap_or_default();
+        for (name, _) in locked.into_iter().filter(|(_, locked)| locked.processes.iter().all(|holder| *holder == pid)) {
             // Another process may have removed it.
             let _ = fs::remove_file(self.path.join(name));
         }
     }
 
-    /// What is locked, and files that no lock has. The files of locks stay, each a page at the most.
+    /// What is locked, and files that no lock has. The files of locks stay, each a page at the most, and the tickets of
+    /// processes that were killed, until somebody asks for the lock.
     pub(super) fn left_behind(&self) -> Vec<String> {
-        let held = locks::holders(&self.path).unwrap_or_default();
+        let held = locks::locked(&self.path).unwrap_or_default();
         let held = held.into_keys().filter(|name| name.ends_with(".lock")).map(|name| format!("{name} is locked"));
         let files = fs::read_dir(&self.path).into_iter().flatten().flatten();
         let others = files.filter_map(|file| {
             let name = file.file_name().to_string_lossy().into_owned();
+            if name.ends_with(LINE) {
+                let locked = locks::locked(&file.path()).unwrap_or_default();
+                return (!locked.is_empty())
+                    .then(|| format!("{} in {name}", locked.into_keys().collect::<Vec<_>>().join(", ")));
+            }
             let is_known = OWN_FILES.contains(&name.as_str()) || self.keys.iter().any(|key| file_of(key) == name);
             let is_small = file.metadata().is_ok_and(|metadata| metadata.len() <= 4096);
             (!is_known || !is_small).then_some(name)

@@ -16,9 +16,13 @@ pub(super) struct Admin(Mutex<Option<(SocketAddr, Client)>>);
 /// How long an answer may take: somebody may have locked the table.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The lock, the session and the number, the owner's record: of every entry that has not lapsed.
+/// Follows the session of a hold that stays after that was closed.
+const KEPT: &str = ".kept";
+
+/// The lock, the session and the number, the owner's record: of every entry that has not lapsed. Those that
+/// hold beside others are in the queue.
 const ENTRIES: &str = "SELECT name, session || '-' || number, holder FROM distributed_locks \
-     WHERE locked_until > clock_timestamp() AND session IS NOT NULL \
+     WHERE locked_until > clock_timestamp() AND session IS NOT NULL AND session <> '.beside' \
      UNION ALL SELECT name, (w->>'s') || '-' || (w->>'n'), w->>'h' \
      FROM distributed_locks, jsonb_array_elements(queue) AS w WHERE (w->>'u')::timestamptz > clock_timestamp()";
 
@@ -28,7 +32,8 @@ impl Admin {
         let rows = self.rows(server, ENTRIES).await?;
         let entry = |row: &Row| {
             let (key, id): (String, String) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
-            Some(Entry { name: format!("{key}@{id}"), pid: pid_in(row.try_get(2).ok()?)?, key })
+            let (name, pid) = (format!("{key}@{id}"), pid_in(row.try_get(2).ok()?)?);
+            Some(Entry { name, key, pid, request: Some(id.replacen(KEPT, "", 1)) })
         };
         Some(rows.iter().filter_map(entry).collect())
     }

@@ -37,8 +37,10 @@ impl Admin {
     pub(super) async fn entries(&self, keys: &BTreeSet<String>) -> Option<Vec<Entry>> {
         let nodes = self.nodes(keys).await?;
         let entry = |(path, node): (String, Node)| {
-            let key = path.rsplit_once('/')?.0.to_owned();
-            Some(Entry { name: format!("{path}@{}", node.created), key, pid: node.pid })
+            let (key, last) = path.rsplit_once('/')?;
+            let (key, request) = (key.to_owned(), request_in(last));
+            let name = format!("{path}@{}", node.created);
+            Some(Entry { name, key, pid: node.pid, request })
         };
         Some(nodes.into_iter().filter_map(entry).collect())
     }
@@ -115,6 +117,15 @@ impl Admin {
         }
         answer
     }
+}
+
+/// What the names of a request's nodes have in common: `<id>` of `_c_<id>-lock-0000000007` and of `<id>__lock__0000000007`.
+fn request_in(name: &str) -> Option<String> {
+    let id = match name.strip_prefix("_c_") {
+        Some(of_curator) => of_curator.get(..36),
+        None => name.split_once("__").map(|(id, _)| id),
+    };
+    id.map(str::to_owned)
 }
 
 impl std::fmt::Debug for Admin {
