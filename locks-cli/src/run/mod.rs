@@ -14,6 +14,7 @@
 mod acquire;
 mod family;
 mod guard;
+mod held;
 mod join;
 mod launch;
 mod message;
@@ -27,6 +28,7 @@ use crate::client;
 use crate::exit::{self, Code};
 use crate::report::{Report, nothing};
 pub(crate) use acquire::{Acquired, Asked, acquire, close, released};
+use held::Hold;
 use join::Inside;
 pub(crate) use message::{Ending, Moment};
 pub(crate) use program::{GUARD, LAUNCH};
@@ -36,7 +38,7 @@ pub(crate) use signals::Signals;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
-use supervise::{Ended, Hold, supervise};
+use supervise::{Ended, supervise};
 
 pub(crate) fn guard(arguments: &[OsString]) -> ExitCode {
     guard::guard(arguments).into()

@@ -1,8 +1,8 @@
 //! The first process of a run while the command runs: it holds the lock, and talks to the guard process.
 
-use super::acquire::fence_of;
 use super::family;
-use super::join::{self, Door, Granted, Joined};
+use super::held::{Hold, graces};
+use super::join::{self, Door};
 use super::message::{Ending, FromGuard, Incoming, Moment, Outgoing, Settings, ToGuard, send_files, split};
 use super::program::{GUARD, this_program};
 use super::signals::{Signals, stop};
@@ -11,7 +11,6 @@ use crate::args::{OnLost, Run};
 use crate::exit;
 use crate::report::{Report, nothing};
 use crate::{client, report, text};
-use distributed_locks::Guard;
 use rustix::process::{Pid, Signal, getpgrp};
 use serde_json::json;
 use std::io;
@@ -20,55 +19,6 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-
-/// What the command runs under.
-pub(super) enum Hold {
-    Own(Guard),
-    /// An outer run has the lock.
-    Joined(Joined),
-}
-
-impl Hold {
-    /// Until when it can be proved; an outer run sees to that itself.
-    fn deadline(&self) -> Option<Moment> {
-        match self {
-            Self::Own(guard) => {
-                Some(guard.time_left()).filter(|left| !left.is_zero()).map(|left| Moment::now().after(left))
-            }
-            Self::Joined(_) => None,
-        }
-    }
-
-    /// Returns when it is over before it was released, with what happened.
-    async fn lost(&self) -> String {
-        match self {
-            Self::Own(guard) => client::text(&guard.lost().await),
-            Self::Joined(joined) => {
-                joined.lost().await;
-                "the run that this one has joined is over".to_owned()
-            }
-        }
-    }
-
-    fn granted(&self) -> Granted {
-        match self {
-            Self::Own(guard) => Granted {
-                fences: guard.keys().map(|key| (key.to_string(), fence_of(guard, key.as_str()))).collect(),
-                ttl: guard.ttl(),
-            },
-            Self::Joined(joined) => joined.granted.clone(),
-        }
-    }
-
-    /// What keeps the lock after a death of this process, where the store has such a thing.
-    fn files(&self) -> Vec<OwnedFd> {
-        match self {
-            // A hold that is over by now has none: the guard hears of that at once.
-            Self::Own(guard) => guard.descriptors().unwrap_or_default(),
-            Self::Joined(_) => Vec::new(),
-        }
-    }
-}
 
 /// How it went.
 #[derive(Clone, Copy, Debug)]
@@ -119,17 +69,6 @@ pub(super) async fn supervise(hold: &Hold, run: &Run, url: &str, report: Report,
         ended,
     };
     supervisor.run(hold, run, &door, (child, incoming), signals, beat).await
-}
-
-/// How long the command has between TERM and KILL, after `--at-most` and after a loss. After a loss it is bounded: TERM would come
-/// while one renewal may still fail and harm nobody.
-fn graces(run: &Run, ttl: Duration) -> (Duration, Duration) {
-    let given = run.supervision.grace;
-    let at_loss = match run.supervision.on_lost {
-        OnLost::Kill => Duration::ZERO,
-        _ => given.unwrap_or(ttl / 8).min(ttl / 4),
-    };
-    (given.unwrap_or(Duration::from_secs(5)), at_loss)
 }
 
 /// Starts the guard process, which starts the command.
