@@ -60,7 +60,7 @@ fn eprint(output: &Output) {
 }
 
 /// Ignores TERM, and has a child in a session of its own that does, too. Prints both numbers.
-const DEAF: &str = "trap '' TERM; setsid sh -c 'trap \"\" TERM; while :; do sleep 0.02; done' & echo pids $$ $!; while :; do sleep 0.02; done";
+const DEAF: &str = "trap '' TERM; setsid sleep 1000 & echo pids $$ $!; exec sleep 1000";
 
 /// Prints what of these processes is alive when it begins.
 fn look(pids: &str) -> String {
@@ -90,16 +90,24 @@ async fn a_cut_network_ends_the_command_before_the_next_begins<P: Program>(fixtu
     for key in &keys {
         until_waiting(&server.url(), key).await;
     }
+    // The program itself sees to the command of a guard process that is stopped.
+    stop_guard_of(&first[0]);
     network.set(Mode::Silent);
     for run in &mut next {
         run.next_line("looked");
         assert!(run.wait().success());
     }
-    for (run, pids) in first.iter_mut().zip(&pids) {
+    for ((run, pids), key) in first.iter_mut().zip(&pids).zip(&keys) {
         assert_eq!(run.wait().code(), Some(79), "{}", run.stderr());
         assert!(run.whole_stderr().contains("locks: "), "it says why");
-        assert!(!pids.split(' ').any(is_alive), "{pids}");
+        assert!(!pids.split(' ').any(|pid| is_alive(pid, key)), "{pids}");
     }
+}
+
+fn stop_guard_of(run: &Child) {
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", run.id())).unwrap();
+    let guard = rustix::process::Pid::from_raw(children.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(guard, rustix::process::Signal::STOP).unwrap();
 }
 
 async fn a_killed_program_takes_its_command_with_it<P: Program>(fixture: &Fixture<P>) {
@@ -223,7 +231,9 @@ async fn until_waiting(url: &str, key: &str) {
     .await;
 }
 
-fn is_alive(pid: &str) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-    stat.is_ok_and(|stat| !stat.contains(") Z "))
+/// Whether a process of the command for `key` has not ended. Its number may be another's by now, and one that has ended has no
+/// environment.
+fn is_alive(pid: &str, key: &str) -> bool {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable == format!("LOCKS_KEY={key}").as_bytes())
 }

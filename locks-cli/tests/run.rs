@@ -7,7 +7,7 @@ mod support;
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::process::Stdio;
-use support::{Place, Running, ended, is_alive, lasting, until};
+use support::{Place, Running, ended, lasting, until};
 
 #[test]
 fn the_exit_code_is_the_commands_own() {
@@ -202,13 +202,13 @@ fn nothing_is_left_for_the_next(ttl: &str, break_it: impl Fn(&Place, &mut Runnin
     place.until_waiting("/a", 1);
     break_it(&place, &mut first);
     assert_eq!(next.line(), "looked", "something of the command was alive when the next one began");
-    assert!(pids.iter().all(|pid| !is_alive(*pid)));
+    assert!(pids.iter().all(|pid| !place.is_alive(*pid)));
     assert_eq!(next.code(), 0);
 }
 
 /// A command with a grandchild in a session of its own, which both ignore TERM.
-const DEAF: &str = "trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ > $D/second.new; mv $D/second.new $D/second; while :; do sleep 0.01; done' & \
-    while [ ! -e $D/second ]; do sleep 0.01; done; echo $$ > $D/first.new; mv $D/first.new $D/first; echo up; while :; do sleep 0.01; done";
+const DEAF: &str = "trap '' TERM; setsid sh -c 'echo $$ > $D/second.new; mv $D/second.new $D/second; exec sleep 1000' & \
+    while [ ! -e $D/second ]; do sleep 0.01; done; echo $$ > $D/first.new; mv $D/first.new $D/first; echo up; exec sleep 1000";
 
 #[test]
 fn the_command_dies_with_a_program_that_is_killed() {
@@ -220,17 +220,16 @@ fn the_command_dies_with_a_program_that_is_killed() {
 #[test]
 fn a_file_stays_locked_until_the_command_of_a_killed_program_is_dead() {
     nothing_is_left_for_the_next("10", |place, first| {
-        let guard = guard_of(first);
-        // As if it got no processor.
-        kill_process(guard, Signal::STOP).unwrap();
-        let status = || std::fs::read_to_string(format!("/proc/{}/status", guard.as_raw_nonzero())).unwrap();
-        until("the guard is stopped", || status().contains("State:\tT"));
+        // As if it got no processor. The kernel continues a stopped group whose parent has gone: this process is its parent then.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+        let guard = StoppedGuard::of(first);
         first.signal(Signal::KILL);
         // Its stderr is not read: the command has it, too.
         until("the program is dead", || first.has_ended());
-        assert!(is_alive(place.pid("first")));
+        let command = place.pid("first");
+        until("the command is there", || place.is_alive(command));
         assert_eq!(place.code(&["run", "-n", "/a", "--", "true"]), 75);
-        kill_process(guard, Signal::CONT).unwrap();
+        drop(guard);
     });
 }
 
@@ -241,12 +240,31 @@ fn guard_of(run: &Running) -> Pid {
     Pid::from_raw(children.trim().parse().unwrap()).unwrap()
 }
 
+/// A guard process that is stopped; it goes on when this is dropped, and so ends what a test that failed has left.
+struct StoppedGuard(Pid);
+
+impl StoppedGuard {
+    fn of(run: &Running) -> Self {
+        let guard = Self(guard_of(run));
+        kill_process(guard.0, Signal::STOP).unwrap();
+        let status = || std::fs::read_to_string(format!("/proc/{}/status", guard.0.as_raw_nonzero())).unwrap();
+        until("the guard is stopped", || status().contains("State:\tT"));
+        guard
+    }
+}
+
+impl Drop for StoppedGuard {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
 #[test]
 fn the_command_dies_with_a_program_that_is_stopped_past_the_deadline() {
     nothing_is_left_for_the_next("1", |place, first| {
         first.signal(Signal::STOP);
         let (one, two) = (place.pid("first"), place.pid("second"));
-        until("the command is killed", || !is_alive(one) && !is_alive(two));
+        until("the command is killed", || !place.is_alive(one) && !place.is_alive(two));
         first.signal(Signal::CONT);
         assert_eq!(first.end().0, Some(79));
     });
@@ -262,6 +280,46 @@ fn the_command_dies_with_a_guard_that_is_killed() {
 }
 
 #[test]
+fn the_command_of_a_stopped_guard_dies_with_the_lock() {
+    nothing_is_left_for_the_next("4", |place, first| {
+        let _guard = StoppedGuard::of(first);
+        std::fs::remove_file(place.path("locks").join("%2Fa.lock")).unwrap();
+        let (code, said) = first.end();
+        assert!(code == Some(79) && said.lines().count() == 1, "{code:?} {said}");
+    });
+}
+
+#[test]
+fn a_stopped_guard_that_reads_nothing_does_not_stop_the_program() {
+    let place = Place::new();
+    let mut run = place.start(&["run", "-t", "4", "/a", "--", "sh", "-c", DEAF]);
+    assert_eq!(run.line(), "up");
+    let guard = StoppedGuard::of(&run);
+    // More than the socket holds.
+    let status = || std::fs::read_to_string(format!("/proc/{}/status", run.pid().as_raw_nonzero())).unwrap();
+    for _ in 0..1_000 {
+        run.signal(Signal::USR1);
+        until("the signal is taken", || status().contains("ShdPnd:\t0000000000000000"));
+    }
+    std::fs::remove_file(place.path("locks").join("%2Fa.lock")).unwrap();
+    assert_eq!(run.end().0, Some(79));
+    assert!(!place.is_alive(guard.0) && !place.is_alive(place.pid("first")) && !place.is_alive(place.pid("second")));
+}
+
+#[test]
+fn a_guard_that_was_stopped_for_longer_than_the_ttl_goes_on() {
+    let place = Place::new();
+    let mut run = place.start(&["run", "-t", "4", "/a", "--", "sh", "-c", "echo up; read line; exit 3"]);
+    assert_eq!(run.line(), "up");
+    let guard = StoppedGuard::of(&run);
+    // Past each deadline that it knows.
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    drop(guard);
+    run.say("end");
+    assert_eq!(run.end(), (Some(3), String::new()), "the lock was renewed meanwhile");
+}
+
+#[test]
 fn a_lock_that_is_lost_takes_the_command_with_it() {
     let place = Place::new();
     let mut run = place.start(&["run", "/a", "--", "sh", "-c", DEAF]);
@@ -269,7 +327,7 @@ fn a_lock_that_is_lost_takes_the_command_with_it() {
     std::fs::remove_file(place.path("locks").join("%2Fa.lock")).unwrap();
     let (code, said) = run.end();
     assert!(code == Some(79) && said.starts_with("locks: ") && said.lines().count() == 1, "{code:?} {said}");
-    assert!(!is_alive(place.pid("first")) && !is_alive(place.pid("second")));
+    assert!(!place.is_alive(place.pid("first")) && !place.is_alive(place.pid("second")));
 }
 
 #[test]
@@ -311,7 +369,7 @@ fn what_the_command_leaves_in_its_group_is_ended_before_the_release() {
     let place = Place::new();
     let script = "sleep 1000 & echo $! > $D/left.new; mv $D/left.new $D/left; exit 6";
     assert_eq!(place.code(&["run", "/a", "--", "sh", "-c", script]), 6);
-    assert!(!is_alive(place.pid("left")));
+    assert!(!place.is_alive(place.pid("left")));
 }
 
 #[test]
@@ -321,7 +379,7 @@ fn a_daemon_that_the_command_leaves_does_not_keep_the_lock() {
         while [ ! -e $D/left ]; do sleep 0.01; done";
     assert_eq!(place.code(&["run", "/a", "--", "sh", "-c", script]), 0);
     let left = place.pid("left");
-    assert!(is_alive(left), "a daemon is meant to outlive the command");
+    until("the daemon is there: it is meant to outlive the command", || place.is_alive(left));
     assert_eq!(place.code(&["run", "-n", "/a", "--", "true"]), 0);
     kill_process(left, Signal::KILL).unwrap();
 }

@@ -135,7 +135,7 @@ fn a_job_that_is_stopped_for_too_long_has_lost_its_command() {
     session.keys("\u{1a}");
     session.expect("Stopped");
     let command = place.pid("one");
-    support::until("the command is killed", || !support::is_alive(command));
+    support::until("the command is killed", || !place.is_alive(command));
     session.keys("fg; echo code \"\"$?\n");
     session.expect("code 79");
 }
@@ -163,7 +163,7 @@ fn in_a_pipeline_the_others_keep_the_terminal_and_an_interrupt_ends_it() {
     session.expect("other reads");
     session.keys("\u{3}");
     session.expect("ready> ");
-    support::until("the command has ended", || !support::is_alive(command));
+    support::until("the command has ended", || !place.is_alive(command));
 }
 
 #[test]
@@ -175,6 +175,6 @@ fn a_terminal_that_hangs_up_ends_the_command() {
     let command = place.pid("one");
     drop(session.shell.kill());
     drop(session);
-    support::until("the command has ended", || !support::is_alive(command));
+    support::until("the command has ended", || !place.is_alive(command));
     support::until("the lock is free", || place.code(&["run", "-n", "/a", "--", "true"]) == 0);
 }

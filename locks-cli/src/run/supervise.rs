@@ -54,13 +54,16 @@ pub(super) async fn supervise(hold: &Hold, run: &Run, url: &str, report: Report,
             return Ended { ending, is_lost: false, is_over_limit: false, asked_to_end: None };
         }
     };
+    let guard_until = settings.deadline.before(settings.margin / 2);
     let beat = (granted.ttl / 10).clamp(Duration::from_millis(20), Duration::from_millis(500));
     let ended = Ended { ending: Ending::Killed(9), is_lost: false, is_over_limit: false, asked_to_end: None };
     let supervisor = Supervisor {
         report,
         grace,
         at_loss,
+        margin: settings.margin,
         protects,
+        guard_until,
         outgoing,
         terminal,
         has_terminal,
@@ -101,8 +104,13 @@ struct Supervisor {
     grace: Duration,
     /// As much of it as there is when the lock is lost.
     at_loss: Duration,
+    /// The guard process kills the command this long before the deadline.
+    margin: Duration,
     /// Whether a loss ends the command.
     protects: bool,
+    /// The command has to be dead by then. A guard process that has not seen to that, for it is stopped, is killed, and the kernel
+    /// kills the command.
+    guard_until: Moment,
     outgoing: Outgoing,
     terminal: Option<Terminal>,
     /// The command has been given the terminal.
@@ -139,54 +147,55 @@ impl Supervisor {
                 message = incoming.next() => match message {
                     Some(FromGuard::Ended(ending)) => {
                         self.ended.ending = ending;
+                        // It has nothing to do any more, and may be stopped.
+                        let _ = child.kill();
                         break;
                     }
-                    Some(message) => self.heard(message, hold).await,
+                    Some(message) => self.heard(message, hold),
                     None => {
-                        self.without_guard();
+                        self.without_guard().await;
                         break;
                     }
                 },
-                signal = signals.next() => self.pass_on(signal).await,
+                signal = signals.next() => self.pass_on(signal),
                 what = &mut lost, if !is_known_lost => {
                     is_known_lost = true;
-                    self.lost(&what).await;
+                    self.lost(&what);
                 }
                 connection = door.next() => self.let_in(door, connection).await,
-                () = one_left(&mut self.inside) => self.tell_joined().await,
+                () = one_left(&mut self.inside) => self.tell_joined(),
                 () = &mut limit, if !is_limit_over => {
                     is_limit_over = true;
-                    self.over_limit(run.lock.at_most.unwrap_or_default()).await;
+                    self.over_limit(run.lock.at_most.unwrap_or_default());
                 }
-                () = tokio::time::sleep(beat) => {}
+                () = self.outgoing.rest(), if self.outgoing.is_behind() => {}
+                () = tokio::time::sleep(beat.min(self.guard_until.left())) => {}
             }
-            if let Some(deadline) = hold.deadline().filter(|_| self.protects && !is_known_lost) {
-                self.outgoing.send(&ToGuard::Deadline(deadline)).await;
-            }
+            self.keep_time(hold.deadline(), &mut child);
         }
         self.take_terminal();
-        // It ends by itself; one that was killed has no status any more.
+        // One that was killed has no status any more.
         let _ = child.wait();
         self.ended
     }
 
-    async fn heard(&mut self, message: FromGuard, hold: &Hold) {
+    fn heard(&mut self, message: FromGuard, hold: &Hold) {
         match message {
             FromGuard::Started(pid) => self.command = Pid::from_raw(pid),
-            FromGuard::Lapsing => {
-                if !self.ended.is_lost {
-                    self.ended.is_lost = true;
-                    let text = "the lock is about to lapse: no renewal succeeded in time; the command is stopped";
-                    self.report.say("lost", text, &nothing());
-                }
-            }
-            FromGuard::Stopped(signal) => self.stopped(signal, hold).await,
+            FromGuard::Lapsing => self.lapsing("no renewal succeeded in time; the command is stopped"),
+            FromGuard::Stopped(signal) => self.stopped(signal, hold),
             FromGuard::Ended(_) => {}
         }
     }
 
+    fn lapsing(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.ended.is_lost, true) {
+            self.report.say("lost", &format!("the lock is about to lapse: {why}"), &nothing());
+        }
+    }
+
     /// The command was stopped by its terminal, or for want of it.
-    async fn stopped(&mut self, signal: i32, hold: &Hold) {
+    fn stopped(&mut self, signal: i32, hold: &Hold) {
         let is_for_terminal = signal == Signal::TTIN.as_raw() || signal == Signal::TTOU.as_raw();
         let Some(terminal) = self.terminal.as_ref().filter(|_| is_for_terminal || signal == Signal::TSTP.as_raw())
         else {
@@ -206,32 +215,34 @@ impl Supervisor {
             terminal.give_to(command);
             self.has_terminal = true;
         }
-        self.outgoing.send(&ToGuard::Signal(Signal::CONT.as_raw())).await;
+        self.outgoing.send(&ToGuard::Signal(Signal::CONT.as_raw()));
     }
 
-    async fn pass_on(&mut self, signal: Signal) {
+    fn pass_on(&mut self, signal: Signal) {
         if matches!(signal, Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT) {
             self.ended.asked_to_end = Some(signal);
         }
-        self.outgoing.send(&ToGuard::Signal(signal.as_raw())).await;
+        self.outgoing.send(&ToGuard::Signal(signal.as_raw()));
     }
 
-    async fn lost(&mut self, what: &str) {
+    fn lost(&mut self, what: &str) {
         let was_said = std::mem::replace(&mut self.ended.is_lost, true);
         let then = if self.protects { "the command is stopped" } else { "the command goes on without it" };
         if !was_said {
             self.report.say("lost", &format!("{what}; {then}"), &json!({ "reason": what }));
         }
         if self.protects {
-            self.outgoing.send(&ToGuard::Stop { kill_at: Moment::now().after(self.at_loss) }).await;
+            let kill_at = Moment::now().after(self.at_loss);
+            self.guard_until = self.guard_until.min(kill_at.after(self.margin));
+            self.outgoing.send(&ToGuard::Stop { kill_at });
         }
     }
 
-    async fn over_limit(&mut self, limit: Duration) {
+    fn over_limit(&mut self, limit: Duration) {
         self.ended.is_over_limit = true;
         let text = format!("--at-most {} passed; the command is stopped", text::length(limit));
         self.report.say("limit", &text, &nothing());
-        self.outgoing.send(&ToGuard::Stop { kill_at: Moment::now().after(self.grace) }).await;
+        self.outgoing.send(&ToGuard::Stop { kill_at: Moment::now().after(self.grace) });
     }
 
     async fn let_in(&mut self, door: &Door, connection: tokio::net::UnixStream) {
@@ -240,22 +251,40 @@ impl Supervisor {
         }
         if let Some(joined) = door.answer(connection).await {
             self.inside.push(joined);
-            self.tell_joined().await;
+            self.tell_joined();
         }
     }
 
-    async fn tell_joined(&mut self) {
-        self.outgoing.send(&ToGuard::Joined(self.inside.len())).await;
+    fn tell_joined(&mut self) {
+        self.outgoing.send(&ToGuard::Joined(self.inside.len()));
+    }
+
+    /// Hears of every deadline; kills a guard process that has let the last one pass.
+    fn keep_time(&mut self, deadline: Option<Moment>, guard: &mut Child) {
+        if let Some(deadline) = deadline.filter(|_| self.protects && !self.ended.is_lost) {
+            self.guard_until = deadline.before(self.margin / 2);
+            // What the guard has not read is old when it is read: the next one is sent then.
+            if !self.outgoing.is_behind() {
+                self.outgoing.send(&ToGuard::Deadline(deadline));
+            }
+        }
+        if self.guard_until.left().is_zero() {
+            self.guard_until = Moment::NEVER;
+            self.lapsing("its guard process does not answer; the command is killed");
+            let _ = guard.kill();
+        }
     }
 
     /// The guard process was killed: the kernel has killed the command, and this process does the rest.
-    fn without_guard(&mut self) {
+    async fn without_guard(&mut self) {
         #[cfg(not(target_os = "linux"))]
         if let Some(command) = self.command {
             let _ = rustix::process::kill_process_group(command, Signal::KILL);
         }
-        family::end_all();
-        self.report.say("unguarded", "the guard process was killed, and the command with it", &nothing());
+        family::end_all().await;
+        if !(self.ended.is_lost && self.protects) {
+            self.report.say("unguarded", "the guard process was killed, and the command with it", &nothing());
+        }
         self.ended.ending = Ending::Killed(Signal::KILL.as_raw());
     }
 

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// After this long something hangs, however busy the machine is.
 pub(crate) const HANG: Duration = Duration::from_secs(120);
@@ -69,6 +69,14 @@ impl Place {
         until("somebody waits", || self.line(key)["waiters"].as_array().unwrap().len() == count);
     }
 
+    /// Whether a process that was started here has not ended. Its number may be another's by now, and one that has ended has no
+    /// environment.
+    pub(crate) fn is_alive(&self, pid: Pid) -> bool {
+        let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
+        let own = format!("D={}", self.directory.path().display());
+        environment.split(|byte| *byte == 0).any(|variable| variable == own.as_bytes())
+    }
+
     /// The number that a command has written.
     pub(crate) fn pid(&self, name: &str) -> Pid {
         let path = self.path(name);
@@ -80,13 +88,6 @@ impl Place {
 
 pub(crate) fn ended(command: &mut Command) -> Output {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap()
-}
-
-/// Whether the process is there and has not ended.
-pub(crate) fn is_alive(pid: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    test_kill_process(pid).is_ok()
-        && stat.is_ok_and(|stat| !stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z')))
 }
 
 #[track_caller]
