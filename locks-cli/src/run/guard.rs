@@ -161,7 +161,9 @@ impl Guarded {
             Some(ToGuard::Deadline(deadline)) => self.settings.deadline = deadline,
             Some(ToGuard::Joined(joined)) => self.joined = joined,
             Some(ToGuard::Stop { kill_at }) => {
-                self.kill_at = Some(kill_at.min(self.last_moment()));
+                // Of a loss and a limit whichever ends the command first.
+                let kill_at = kill_at.min(self.last_moment());
+                self.kill_at = Some(self.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
                 self.terminate();
             }
             Some(ToGuard::Signal(signal)) => {
@@ -270,4 +272,30 @@ fn status(leader: Pid, options: WaitIdOptions) -> Option<Ending> {
         waitid(WaitId::Pid(leader), options | WaitIdOptions::EXITED | WaitIdOptions::NOHANG).ok()??;
     let killed = || status.terminating_signal().map(Ending::Killed);
     status.exit_status().map(Ending::Exited).or_else(killed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_reason_to_stop_postpones_no_kill() {
+        let mut command = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+        let leader = Pid::from_child(&command);
+        let second = Duration::from_secs(1);
+        let settings = Settings { grace: second, margin: second, deadline: Moment::NEVER, foreground: false };
+        let (soon, later) = (Moment::now().after(second), Moment::now().after(60 * second));
+        for moments in [[soon, later], [later, soon]] {
+            let mut guarded = Guarded::new(settings.clone(), leader);
+            for kill_at in moments {
+                guarded.obey(Some(ToGuard::Stop { kill_at }));
+            }
+            assert_eq!(guarded.kill_at, Some(soon));
+        }
+        let mut guarded = Guarded::new(Settings { deadline: soon, ..settings }, leader);
+        guarded.obey(Some(ToGuard::Stop { kill_at: later }));
+        assert_eq!(guarded.kill_at, Some(soon.before(second)), "not past the deadline");
+        let _ = command.kill();
+        let _ = command.wait();
+    }
 }

@@ -52,7 +52,7 @@ impl Moment {
 }
 
 /// What the guard process is started with.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Settings {
     /// Between TERM and KILL.
     pub(super) grace: Duration,
