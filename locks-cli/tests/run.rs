@@ -5,9 +5,9 @@
 
 mod support;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use std::process::Stdio;
-use support::{Place, Running, ended, lasting, until};
+use support::{DEAF, LOOK, Place, Running, StoppedGuard, ended, guard_of, lasting, until};
 
 #[test]
 fn the_exit_code_is_the_commands_own() {
@@ -168,6 +168,13 @@ fn what_nohup_ignores_stays_ignored() {
     let script = "trap '' HUP; exec $L run /a -- sh -c 'kill -HUP $$; kill -HUP $PPID; echo alive'";
     let output = ended(place.locks(&[]).arg0_sh(script));
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "alive", "{output:?}");
+    // But for those two.
+    let script = "trap '' HUP PIPE CHLD; exec $L run /a -- grep SigIgn /proc/self/status";
+    let output = ended(place.locks(&[]).arg0_sh(script));
+    let ignored = String::from_utf8(output.stdout).unwrap();
+    let ignored = u64::from_str_radix(ignored.trim_start_matches("SigIgn:").trim(), 16).unwrap();
+    let is_ignored = |signal: Signal| ignored & (1 << (signal.as_raw() - 1)) != 0;
+    assert_eq!([Signal::HUP, Signal::PIPE, Signal::CHILD].map(is_ignored), [true, false, false], "{ignored:x}");
 }
 
 trait Shell {
@@ -196,19 +203,13 @@ fn nothing_is_left_for_the_next(ttl: &str, break_it: impl Fn(&Place, &mut Runnin
     let mut first = place.start(&["run", "/a", "-t", ttl, "--", "sh", "-c", DEAF]);
     assert_eq!(first.line(), "up");
     let pids = [place.pid("first"), place.pid("second")];
-    // Looks at the moment at which it begins.
-    let look = "for p in $(cat $D/first $D/second); do [ -e /proc/$p ] && grep -q '^State:.[^Z]' /proc/$p/status && echo alive $p; done; echo looked";
-    let mut next = place.start(&["run", "/a", "--", "sh", "-c", look]);
+    let mut next = place.start(&["run", "/a", "--", "sh", "-c", LOOK]);
     place.until_waiting("/a", 1);
     break_it(&place, &mut first);
     assert_eq!(next.line(), "looked", "something of the command was alive when the next one began");
     assert!(pids.iter().all(|pid| !place.is_alive(*pid)));
     assert_eq!(next.code(), 0);
 }
-
-/// A command with a grandchild in a session of its own, which both ignore TERM.
-const DEAF: &str = "trap '' TERM; setsid sh -c 'echo $$ > $D/second.new; mv $D/second.new $D/second; exec sleep 1000' & \
-    while [ ! -e $D/second ]; do sleep 0.01; done; echo $$ > $D/first.new; mv $D/first.new $D/first; echo up; exec sleep 1000";
 
 #[test]
 fn the_command_dies_with_a_program_that_is_killed() {
@@ -231,32 +232,6 @@ fn a_file_stays_locked_until_the_command_of_a_killed_program_is_dead() {
         assert_eq!(place.code(&["run", "-n", "/a", "--", "true"]), 75);
         drop(guard);
     });
-}
-
-/// The guard process of a run.
-fn guard_of(run: &Running) -> Pid {
-    let pid = run.pid().as_raw_nonzero();
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    Pid::from_raw(children.trim().parse().unwrap()).unwrap()
-}
-
-/// A guard process that is stopped; it goes on when this is dropped, and so ends what a test that failed has left.
-struct StoppedGuard(Pid);
-
-impl StoppedGuard {
-    fn of(run: &Running) -> Self {
-        let guard = Self(guard_of(run));
-        kill_process(guard.0, Signal::STOP).unwrap();
-        let status = || std::fs::read_to_string(format!("/proc/{}/status", guard.0.as_raw_nonzero())).unwrap();
-        until("the guard is stopped", || status().contains("State:\tT"));
-        guard
-    }
-}
-
-impl Drop for StoppedGuard {
-    fn drop(&mut self) {
-        let _ = kill_process(self.0, Signal::CONT);
-    }
 }
 
 #[test]
@@ -283,7 +258,7 @@ fn the_command_dies_with_a_guard_that_is_killed() {
 fn the_command_of_a_stopped_guard_dies_with_the_lock() {
     nothing_is_left_for_the_next("4", |place, first| {
         let _guard = StoppedGuard::of(first);
-        std::fs::remove_file(place.path("locks").join("%2Fa.lock")).unwrap();
+        place.lose("/a");
         let (code, said) = first.end();
         assert!(code == Some(79) && said.lines().count() == 1, "{code:?} {said}");
     });
@@ -301,7 +276,7 @@ fn a_stopped_guard_that_reads_nothing_does_not_stop_the_program() {
         run.signal(Signal::USR1);
         until("the signal is taken", || status().contains("ShdPnd:\t0000000000000000"));
     }
-    std::fs::remove_file(place.path("locks").join("%2Fa.lock")).unwrap();
+    place.lose("/a");
     assert_eq!(run.end().0, Some(79));
     assert!(!place.is_alive(guard.0) && !place.is_alive(place.pid("first")) && !place.is_alive(place.pid("second")));
 }
@@ -324,7 +299,7 @@ fn a_lock_that_is_lost_takes_the_command_with_it() {
     let place = Place::new();
     let mut run = place.start(&["run", "/a", "--", "sh", "-c", DEAF]);
     assert_eq!(run.line(), "up");
-    std::fs::remove_file(place.path("locks").join("%2Fa.lock")).unwrap();
+    place.lose("/a");
     let (code, said) = run.end();
     assert!(code == Some(79) && said.starts_with("locks: ") && said.lines().count() == 1, "{code:?} {said}");
     assert!(!place.is_alive(place.pid("first")) && !place.is_alive(place.pid("second")));
@@ -335,7 +310,7 @@ fn a_command_may_go_on_without_the_lock() {
     let place = Place::new();
     let mut run = place.start(&["run", "--on-lost", "continue", "/a", "--", "sh", "-c", "echo up; read line; exit 4"]);
     run.line();
-    std::fs::remove_file(place.path("locks").join("%2Fa.lock")).unwrap();
+    place.lose("/a");
     let said = run.error_line();
     assert!(said.contains("goes on without it"), "{said}");
     assert_eq!(place.code(&["run", "-w", "60", "/a", "--", "true"]), 0);
@@ -382,45 +357,6 @@ fn a_daemon_that_the_command_leaves_does_not_keep_the_lock() {
     until("the daemon is there: it is meant to outlive the command", || place.is_alive(left));
     assert_eq!(place.code(&["run", "-n", "/a", "--", "true"]), 0);
     kill_process(left, Signal::KILL).unwrap();
-}
-
-#[test]
-fn a_run_inside_the_command_joins() {
-    let place = Place::new();
-    let script = "$L run -n /a -- echo $LOCKS_FENCE; $L run -n /b -- $L run -n /a -- sh -c 'echo $LOCKS_FENCE'";
-    let output = place.output(&["run", "/a", "--", "sh", "-c", script]);
-    let said = String::from_utf8(output.stdout).unwrap();
-    let fences: Vec<_> = said.lines().collect();
-    assert!(fences.len() == 2 && fences[0] == fences[1], "{said} {}", String::from_utf8_lossy(&output.stderr));
-    // The outer one waits for one that it has let in.
-    let script = "$L run /a -- sh -c 'echo in > $D/in; while [ ! -e $D/go ]; do sleep 0.01; done; echo done > $D/done' & \
-        while [ ! -e $D/in ]; do sleep 0.01; done; echo up; exit 0";
-    let mut outer = place.start(&["run", "/a", "--", "sh", "-c", script]);
-    assert_eq!(outer.line(), "up");
-    assert_eq!(place.code(&["run", "-w", "50ms", "/a", "--", "true"]), 75);
-    std::fs::write(place.path("go"), "").unwrap();
-    assert_eq!(outer.code(), 0);
-    assert!(place.path("done").exists());
-}
-
-#[test]
-fn stale_or_invented_variables_let_nobody_in() {
-    let place = Place::new();
-    let mut first = place.start(&["run", "/a", "--", "sh", "-c", "echo $LOCKS_RUN; echo $LOCKS_FENCE; read line"]);
-    let (name, fence) = (first.line(), first.line());
-    let claiming = |name: &str, key: &str| {
-        let mut run = place.locks(&["run", "-n", key, "--", "true"]);
-        ended(run.env("LOCKS_RUN", name).env("LOCKS_KEY", key).env("LOCKS_FENCE", &fence)).status.code()
-    };
-    assert_eq!(claiming("locks-0000", "/a"), Some(75), "invented");
-    let mut other = place.start(&["run", "/b", "--", "sh", "-c", "echo up; read line"]);
-    other.line();
-    assert_eq!(claiming(&name, "/b"), Some(75), "it holds another");
-    first.say("end");
-    assert_eq!(first.code(), 0);
-    let mut second = place.start(&["run", "/a", "--", "sh", "-c", "echo up; read line"]);
-    second.line();
-    assert_eq!(claiming(&name, "/a"), Some(75), "stale");
 }
 
 #[test]

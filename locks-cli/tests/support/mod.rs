@@ -69,6 +69,11 @@ impl Place {
         until("somebody waits", || self.line(key)["waiters"].as_array().unwrap().len() == count);
     }
 
+    /// Takes the lock from whoever holds it: its file goes.
+    pub(crate) fn lose(&self, key: &str) {
+        std::fs::remove_file(self.path("locks").join(key.replace('/', "%2F") + ".lock")).unwrap();
+    }
+
     /// Whether a process that was started here has not ended. Its number may be another's by now, and one that has ended has no
     /// environment.
     pub(crate) fn is_alive(&self, pid: Pid) -> bool {
@@ -189,4 +194,46 @@ impl Drop for Running {
 /// A command that writes its number to `name` and then lasts.
 pub(crate) fn lasting(name: &str) -> String {
     format!("echo $$ > $D/{name}.new; mv $D/{name}.new $D/{name}; echo up; exec sleep 1000")
+}
+
+/// A command with a grandchild in a session of its own, which both ignore TERM.
+pub(crate) const DEAF: &str = "trap '' TERM; setsid sh -c 'echo $$ > $D/second.new; mv $D/second.new $D/second; exec sleep 1000' & \
+    while [ ! -e $D/second ]; do sleep 0.01; done; echo $$ > $D/first.new; mv $D/first.new $D/first; echo up; exec sleep 1000";
+
+/// Prints what is alive of [`DEAF`] when it begins.
+pub(crate) const LOOK: &str = "for p in $(cat $D/first $D/second); do [ -e /proc/$p ] && grep -q '^State:.[^Z]' /proc/$p/status && echo alive $p; done; echo looked";
+
+/// The guard process of a run.
+pub(crate) fn guard_of(run: &Running) -> Pid {
+    child_of(run.pid())
+}
+
+/// The one child of a process.
+pub(crate) fn child_of(pid: Pid) -> Pid {
+    let pid = pid.as_raw_nonzero();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    Pid::from_raw(children.trim().parse().unwrap()).unwrap()
+}
+
+/// A guard process that is stopped; it goes on when this is dropped, and so ends what a test that failed has left.
+pub(crate) struct StoppedGuard(pub(crate) Pid);
+
+impl StoppedGuard {
+    pub(crate) fn of(run: &Running) -> Self {
+        Self::stop(guard_of(run))
+    }
+
+    pub(crate) fn stop(guard: Pid) -> Self {
+        let guard = Self(guard);
+        kill_process(guard.0, Signal::STOP).unwrap();
+        let status = || std::fs::read_to_string(format!("/proc/{}/status", guard.0.as_raw_nonzero())).unwrap();
+        until("the guard is stopped", || status().contains("State:\tT"));
+        guard
+    }
+}
+
+impl Drop for StoppedGuard {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
 }

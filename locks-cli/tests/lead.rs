@@ -1,0 +1,30 @@
+//! `lead`: a command that is kept running.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test whose preparation fails has failed")]
+
+mod support;
+
+use rustix::process::Signal;
+use support::Place;
+
+#[test]
+fn lead_campaigns_again_after_a_loss_and_ends_with_its_command() {
+    let place = Place::new();
+    let script = "echo up $LOCKS_FENCE; if [ -e $D/again ]; then exit 5; fi; touch $D/again; sleep 1000";
+    let mut lead = place.start(&["lead", "-t", "1", "/a", "--", "sh", "-c", script]);
+    let first = lead.line();
+    place.lose("/a");
+    let second = lead.line();
+    assert!(second.starts_with("up ") && first != second, "{first} {second}");
+    assert_eq!(lead.code(), 5);
+    let mut stopped =
+        place.start(&["lead", "/a", "--", "sh", "-c", "trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done"]);
+    stopped.line();
+    stopped.signal(Signal::TERM);
+    assert_eq!(stopped.code(), 143);
+    let mut again = place.start(&["lead", "--restart", "/a", "--", "echo", "up"]);
+    assert_eq!([again.line(), again.line()], ["up", "up"]);
+    again.signal(Signal::TERM);
+    assert_eq!(again.code(), 143);
+}
