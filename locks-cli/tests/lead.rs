@@ -28,3 +28,26 @@ fn lead_campaigns_again_after_a_loss_and_ends_with_its_command() {
     again.signal(Signal::TERM);
     assert_eq!(again.code(), 143);
 }
+
+#[test]
+fn a_term_counts_although_the_lock_is_lost_while_the_command_ends() {
+    let place = Place::new();
+    // Once more it would end at once.
+    let script = "[ -e $D/again ] && exit 5; touch $D/again; trap 'echo told; read line; exit 0' TERM; echo up; while :; do sleep 0.01; done";
+    for more in [&[][..], &["--restart"]] {
+        let arguments = [&["lead"], more, &["--grace", "1ms", "/a", "--", "sh", "-c", script]].concat();
+        let mut lead = place.start(&arguments);
+        assert_eq!(lead.line(), "up");
+        lead.signal(Signal::TERM);
+        assert_eq!(lead.line(), "told");
+        place.lose("/a");
+        assert_eq!(lead.code(), 143, "{more:?}");
+        std::fs::remove_file(place.path("again")).unwrap();
+    }
+    let script = script.replace("read line", "while :; do sleep 0.01; done");
+    let mut lead =
+        place.start(&["lead", "--restart", "--at-most", "1", "--grace", "1ms", "/a", "--", "sh", "-c", &script]);
+    assert_eq!(lead.line(), "up");
+    lead.signal(Signal::TERM);
+    assert_eq!(lead.code(), 143);
+}

@@ -144,15 +144,19 @@ impl Process {
         };
         let fields = json!({ "code": own.0, "lost": ended.is_lost, "limit": ended.is_over_limit });
         self.report.detail("ended", &format!("the command ended with {}", own.0), &fields);
-        if ended.is_lost && run.supervision.on_lost != OnLost::Continue {
-            return Turn::Lost(exit::LOST);
-        }
-        if ended.is_over_limit {
-            return Turn::Ended(exit::LIMIT);
-        }
+        let is_lost = ended.is_lost && run.supervision.on_lost != OnLost::Continue;
+        let code = if is_lost {
+            exit::LOST
+        } else if ended.is_over_limit {
+            exit::LIMIT
+        } else {
+            own
+        };
+        // Whoever asked for the end gets it, whatever else happened meanwhile.
         match ended.asked_to_end {
-            Some(signal) => Turn::Signalled(signal, own),
-            None => Turn::Ended(own),
+            Some(signal) => Turn::Signalled(signal, code),
+            None if is_lost => Turn::Lost(code),
+            None => Turn::Ended(code),
         }
     }
 }
