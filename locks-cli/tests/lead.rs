@@ -51,3 +51,32 @@ fn a_term_counts_although_the_lock_is_lost_while_the_command_ends() {
     lead.signal(Signal::TERM);
     assert_eq!(lead.code(), 143);
 }
+
+#[test]
+fn a_hangup_for_a_reload_does_not_end_the_restarts() {
+    let place = Place::new();
+    let script = "trap 'echo reloads' HUP; echo up; until [ -e $D/go ]; do sleep 0.01; done; rm $D/go";
+    let mut lead = place.start(&["lead", "--restart", "/a", "--", "sh", "-c", script]);
+    assert_eq!(lead.line(), "up");
+    lead.signal(Signal::HUP);
+    assert_eq!(lead.line(), "reloads");
+    std::fs::write(place.path("go"), "").unwrap();
+    assert_eq!(lead.line(), "up");
+    lead.signal(Signal::TERM);
+    assert_eq!(lead.code(), 143);
+}
+
+#[test]
+fn a_term_is_not_replaced_by_a_later_signal() {
+    let place = Place::new();
+    let script = "trap 'echo told' TERM; trap 'echo hung up; exit 0' HUP; echo up; while :; do sleep 0.01; done";
+    for more in [&[][..], &["--restart"]] {
+        let mut lead = place.start(&[&["lead"], more, &["/a", "--", "sh", "-c", script]].concat());
+        for (line, signal) in [("up", Signal::TERM), ("told", Signal::HUP)] {
+            assert_eq!(lead.line(), line);
+            lead.signal(signal);
+        }
+        assert_eq!(lead.line(), "hung up");
+        assert_eq!(lead.code(), 143, "{more:?}");
+    }
+}

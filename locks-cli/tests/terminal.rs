@@ -10,6 +10,7 @@
 
 mod support;
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -100,11 +101,15 @@ fn the_command_has_the_terminal_and_gives_it_back() {
 fn an_interrupt_reaches_the_command_once() {
     let place = Place::new();
     let mut session = Session::start(&place);
-    let script =
-        "trap 'n=$((n+1))' INT; n=0; echo be\"\"gun; while [ $n = 0 ]; do sleep 0.01; done; sleep 0.5; echo counted $n";
+    let script = "trap 'n=$((n+1))' INT; trap 'all=1' USR1; n=0; all=; echo $$ > $D/one; echo be\"\"gun; \
+        while [ $n = 0 ]; do sleep 0.01; done; echo on\"\"ce; while [ ! $all ]; do sleep 0.01; done; echo counted $n";
     session.keys(&format!("$L run /a -- sh -c '{}'\n", script.replace('\'', "'\\''")));
     session.expect("begun");
     session.keys("\u{3}");
+    session.expect("once");
+    // What the program passes on arrives in order: whatever it had made of the interrupt is there before this.
+    let locks = place.line("/a")["holders"][0]["pid"].as_i64().unwrap();
+    kill_process(Pid::from_raw(locks.try_into().unwrap()).unwrap(), Signal::USR1).unwrap();
     session.expect("counted 1");
 }
 
@@ -144,8 +149,11 @@ fn a_job_that_is_stopped_for_too_long_has_lost_its_command() {
 fn in_the_background_a_command_that_reads_waits_for_fg() {
     let place = Place::new();
     let mut session = Session::start(&place);
-    session.keys("$L run -t 60 /a -- sh -c 'read line; echo heard \"$line\"' &\n");
+    session.keys("$L run -t 60 /a -- sh -c 'read line; echo heard \"$line\"' & echo $! > $D/job\n");
     session.expect("stopped: ");
+    // It says so first.
+    let status = || std::fs::read_to_string(format!("/proc/{}/status", place.pid("job").as_raw_nonzero())).unwrap();
+    support::until("the job is stopped", || status().contains("State:\tT"));
     session.keys("fg\n");
     session.expect("run -t 60");
     session.keys("word\n");
@@ -177,4 +185,16 @@ fn a_terminal_that_hangs_up_ends_the_command() {
     drop(session);
     support::until("the command has ended", || !place.is_alive(command));
     support::until("the lock is free", || place.code(&["run", "-n", "/a", "--", "true"]) == 0);
+}
+
+#[test]
+fn an_interrupt_ends_the_restarts() {
+    let place = Place::new();
+    for command in ["exec sleep 1000", "trap \"exit 130\" INT; while :; do sleep 0.01; done"] {
+        let mut session = Session::start(&place);
+        session.keys(&format!("$L lead --restart /a -- sh -c 'echo be\"\"gun; {command}'; echo code \"\"$?\n"));
+        session.expect("begun");
+        session.keys("\u{3}");
+        session.expect("code 130");
+    }
 }

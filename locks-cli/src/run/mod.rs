@@ -153,10 +153,22 @@ impl Process {
             own
         };
         // Whoever asked for the end gets it, whatever else happened meanwhile.
-        match ended.asked_to_end {
+        match ended.asked_to_end.or(interrupted(ended.ending)) {
             Some(signal) => Turn::Signalled(signal, code),
             None if is_lost => Turn::Lost(code),
             None => Turn::Ended(code),
         }
+    }
+}
+
+/// The signal by which a command was told to end that did not come by this program: a terminal's Ctrl-C reaches the command alone.
+fn interrupted(ending: Ending) -> Option<Signal> {
+    match ending {
+        Ending::Killed(signal) => {
+            [Signal::INT, Signal::QUIT, Signal::HUP].into_iter().find(|one| one.as_raw() == signal)
+        }
+        // As those say it that clean up first.
+        Ending::Exited(130) => Some(Signal::INT),
+        _ => None,
     }
 }

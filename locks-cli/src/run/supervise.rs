@@ -26,7 +26,7 @@ pub(super) struct Ended {
     pub(super) ending: Ending,
     pub(super) is_lost: bool,
     pub(super) is_over_limit: bool,
-    /// A signal of those that ask to end was passed on.
+    /// A TERM or INT was passed on, the TERM if both were.
     pub(super) asked_to_end: Option<Signal>,
 }
 
@@ -219,7 +219,8 @@ impl Supervisor {
     }
 
     fn pass_on(&mut self, signal: Signal) {
-        if matches!(signal, Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT) {
+        // A HUP may ask for a reload: what the command makes of the others shows in how it ends.
+        if matches!(signal, Signal::TERM | Signal::INT) && self.ended.asked_to_end != Some(Signal::TERM) {
             self.ended.asked_to_end = Some(signal);
         }
         self.outgoing.send(&ToGuard::Signal(signal.as_raw()));
