@@ -25,7 +25,7 @@ pub(crate) async fn hold(url: Option<String>, hold: Hold) -> Code {
     let asked = Asked { lock: &hold.lock, url: &url, name: "locks hold".to_owned(), report };
     let (locks, guard) = match acquire(&asked, &mut signals).await {
         Acquired::Held(locks, guard) => (locks, guard),
-        Acquired::Not(code) => return code,
+        Acquired::Not(code) | Acquired::Away(code) => return code,
         Acquired::Signalled(signal) => return exit::signalled(signal.as_raw()),
     };
     let (code, was_lost) = match look::print(&said(&guard)) {

@@ -6,7 +6,7 @@
 mod support;
 
 use rustix::process::Signal;
-use support::Place;
+use support::{Place, lasting};
 
 #[test]
 fn lead_campaigns_again_after_a_loss_and_ends_with_its_command() {
@@ -79,4 +79,13 @@ fn a_term_is_not_replaced_by_a_later_signal() {
         assert_eq!(lead.line(), "hung up");
         assert_eq!(lead.code(), 143, "{more:?}");
     }
+}
+
+#[test]
+fn a_busy_lock_is_not_taken_for_a_store_that_is_away() {
+    let place = Place::new();
+    let mut first = place.start(&["run", "/a", "--", "sh", "-c", &lasting("first")]);
+    first.line();
+    let mut lead = place.start(&["lead", "-n", "-E", "69", "/a", "--", "true"]);
+    assert_eq!(lead.code(), 69);
 }

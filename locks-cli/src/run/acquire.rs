@@ -25,6 +25,8 @@ pub(crate) struct Asked<'a> {
 pub(crate) enum Acquired {
     Held(Locks, Guard),
     Not(Code),
+    /// The store is out of reach.
+    Away(Code),
     Signalled(Signal),
 }
 
@@ -56,12 +58,17 @@ impl Asked<'_> {
         if self.lock.busy_ok { exit::OK } else { self.lock.busy_code.map_or(exit::BUSY, Code) }
     }
 
-    async fn refused(&self, locks: &Locks, error: &Error) -> Code {
-        let code = exit::of(error);
-        if code != exit::BUSY {
-            report::note(&client::text(error));
-            return code;
+    async fn refused(&self, locks: &Locks, error: &Error) -> Acquired {
+        match exit::of(error) {
+            exit::BUSY => Acquired::Not(self.busy(locks, error).await),
+            code => {
+                report::note(&client::text(error));
+                if code == exit::UNAVAILABLE { Acquired::Away(code) } else { Acquired::Not(code) }
+            }
         }
+    }
+
+    async fn busy(&self, locks: &Locks, error: &Error) -> Code {
         let (event, begin) = match error.kind() {
             ErrorKind::Busy => ("busy", "busy".to_owned()),
             ErrorKind::Timeout => {
@@ -119,9 +126,9 @@ pub(crate) async fn acquire(asked: &Asked<'_>, signals: &mut Signals) -> Acquire
             Acquired::Held(locks, guard)
         }
         Ok(Err(error)) => {
-            let code = asked.refused(&locks, &error).await;
+            let refused = asked.refused(&locks, &error).await;
             close(&locks).await;
-            Acquired::Not(code)
+            refused
         }
         Err(signal) => {
             close(&locks).await;

@@ -51,35 +51,54 @@ pub(crate) fn launch(arguments: &[OsString]) -> ExitCode {
 pub(crate) async fn run(url: Option<String>, run: Run) -> Code {
     match Process::begin(url, &run) {
         Ok(mut process) => match process.once(&run).await {
-            Turn::Over(code) | Turn::Lost(code) | Turn::Signalled(_, code) | Turn::Ended(code) => code,
+            Turn::Over(code) | Turn::Away(code) | Turn::Lost(code) | Turn::Signalled(_, code) | Turn::Ended(code) => {
+                code
+            }
         },
         Err(code) => code,
     }
 }
 
 pub(crate) async fn lead(url: Option<String>, lead: Lead) -> Code {
-    const LONGEST: Duration = Duration::from_secs(10);
     let mut process = match Process::begin(url, &lead.run) {
         Ok(process) => process,
         Err(code) => return code,
     };
-    let mut pause = Duration::from_millis(200);
+    let mut pause = Pause::SHORTEST;
     loop {
+        let began = Moment::now();
         match process.once(&lead.run).await {
             Turn::Signalled(Signal::TERM, _) => return exit::signalled(Signal::TERM.as_raw()),
             Turn::Signalled(_, code) => return code,
-            Turn::Lost(_) => pause = Duration::from_millis(200),
+            Turn::Lost(_) => pause = Pause::SHORTEST,
             Turn::Ended(_) if lead.restart => {}
-            Turn::Over(exit::UNAVAILABLE) => {}
+            Turn::Away(_) => {}
             Turn::Over(code) | Turn::Ended(code) => return code,
         }
-        // A command that ends at once, or a store that is away, does not keep a processor busy.
         tokio::select! {
             biased;
             signal = process.signals.ending() => return exit::signalled(signal.as_raw()),
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pause.after(began.elapsed())) => {}
         }
-        pause = (pause * 2).min(LONGEST);
+    }
+}
+
+/// Between two turns, so that a command that ends at once, or a store that is away, does not keep a processor busy.
+#[derive(Debug)]
+struct Pause(Duration);
+
+impl Pause {
+    const SHORTEST: Self = Self(Duration::from_millis(200));
+    const LONGEST: Duration = Duration::from_secs(10);
+
+    /// The pause after a turn that lasted so long: each is twice the one before, until a turn lasts.
+    fn after(&mut self, lasted: Duration) -> Duration {
+        if lasted > Self::LONGEST {
+            *self = Self::SHORTEST;
+        }
+        let pause = self.0;
+        self.0 = (pause * 2).min(Self::LONGEST);
+        pause
     }
 }
 
@@ -87,6 +106,8 @@ pub(crate) async fn lead(url: Option<String>, lead: Lead) -> Code {
 enum Turn {
     /// The command did not begin.
     Over(Code),
+    /// Neither, for the store is away.
+    Away(Code),
     /// It was stopped, for the lock was lost.
     Lost(Code),
     /// A signal came that asked to end.
@@ -126,6 +147,7 @@ impl Process {
         let (locks, guard) = match acquire(&asked, &mut self.signals).await {
             Acquired::Held(locks, guard) => (locks, guard),
             Acquired::Not(code) => return Turn::Over(code),
+            Acquired::Away(code) => return Turn::Away(code),
             Acquired::Signalled(signal) => return Turn::Signalled(signal, exit::signalled(signal.as_raw())),
         };
         let hold = Hold::Own(guard);
@@ -170,5 +192,19 @@ fn interrupted(ending: Ending) -> Option<Signal> {
         // As those say it that clean up first.
         Ending::Exited(130) => Some(Signal::INT),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_until_a_turn_lasts() {
+        let (mut pause, short) = (Pause::SHORTEST, Duration::ZERO);
+        let pauses: Vec<_> = [short; 8].map(|lasted| pause.after(lasted).as_millis()).into();
+        assert_eq!(pauses, [200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]);
+        assert_eq!(pause.after(Duration::from_secs(11)).as_millis(), 200);
+        assert_eq!(pause.after(short).as_millis(), 400);
     }
 }
