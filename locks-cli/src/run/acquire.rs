@@ -1,5 +1,6 @@
 //! From the command line to a lock that is held, and back.
 
+use super::message::Moment;
 use super::signals::Signals;
 use crate::args;
 use crate::exit::{self, Code};
@@ -147,6 +148,7 @@ pub(crate) fn fence_of(guard: &Guard, key: &str) -> String {
 pub(crate) async fn released(locks: Locks, guard: Guard, was_lost: bool, report: Report) {
     let key = guard.key().to_string();
     let fields = json!({ "key": key });
+    let until = Moment::now().after(AT_RELEASE);
     match tokio::time::timeout(AT_RELEASE, guard.release()).await {
         Ok(Ok(())) => report.detail("released", &format!("released {}", text::safe(&key)), &fields),
         // Said before.
@@ -158,7 +160,8 @@ pub(crate) async fn released(locks: Locks, guard: Guard, was_lost: bool, report:
             &fields,
         ),
     }
-    close(&locks).await;
+    // One limit for both.
+    let _ = tokio::time::timeout(until.left(), locks.close()).await;
 }
 
 /// Ends a client, and what it still has to do.
