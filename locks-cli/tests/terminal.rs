@@ -198,3 +198,64 @@ fn an_interrupt_ends_the_restarts() {
         session.expect("code 130");
     }
 }
+
+#[test]
+fn a_hold_in_the_background_goes_on() {
+    let place = Place::new();
+    let mut session = Session::start(&place);
+    session.keys("$L hold /a &\n");
+    session.expect("{\"fence\"");
+    let pid = place.line("/a")["holders"][0]["pid"].as_i64().unwrap();
+    // It asks for its stdin again and again, which it does not get.
+    let asked = || {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+        let statuses = tasks.map(|task| std::fs::read_to_string(task.path().join("status")).unwrap_or_default());
+        let reader = statuses.into_iter().find(|status| status.starts_with("Name:\tstdin\n"))?;
+        let count = reader.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:\t"))?;
+        count.parse::<u64>().ok()
+    };
+    support::until("it reads", || asked().is_some());
+    let before = asked().unwrap();
+    support::until("it goes on", || asked().unwrap() > before + 3);
+    session.keys("fg; echo code \"\"$?\n");
+    session.expect("hold /a");
+    session.keys("a line is not the end\n\u{4}");
+    session.expect("code 0");
+}
+
+#[test]
+fn a_hold_that_is_stopped_says_when_its_lock_lapses() {
+    let place = Place::new();
+    let mut session = Session::start(&place);
+    session.keys("$L hold -t 600 /a\n");
+    session.expect("{\"fence\"");
+    session.keys("\u{1a}");
+    session.expect("stopped: the lock lapses in ");
+    session.expect("Stopped");
+    session.expect("hold -t 600");
+    session.keys("fg; echo code \"\"$?\n");
+    session.expect("hold -t 600");
+    session.keys("\u{4}");
+    session.expect("code 0");
+}
+
+#[test]
+fn break_asks_and_no_is_75() {
+    let place = Place::new();
+    let mut session = Session::start(&place);
+    session.keys("$L run /a -- sh -c 'echo be\"\"gun; exec sleep 1000' </dev/null >$D/out &\n");
+    support::until("it runs", || std::fs::read_to_string(place.path("out")).is_ok_and(|said| said == "begun\n"));
+    for answer in ["n", "", "no, never"] {
+        session.keys("$L break /a; echo code \"\"$?\n");
+        session.expect("/a is held by sh@");
+        session.expect("Release it by force? Its holder goes on until it notices. [y/N] ");
+        session.keys(&format!("{answer}\n"));
+        session.expect("code 75");
+    }
+    session.keys("$L break /a; echo code \"\"$?\n");
+    session.expect("[y/N] ");
+    session.keys("y\n");
+    // On files a holder that lives is not to be broken.
+    session.expect("code 78");
+    session.keys("kill %1\n");
+}

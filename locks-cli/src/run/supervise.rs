@@ -203,10 +203,9 @@ impl Supervisor {
         };
         if !(is_for_terminal && terminal.is_ours()) {
             self.take_terminal();
-            let left = hold.deadline().map_or_else(String::new, |at| format!(" in {}", text::length(at.left())));
             let then = if self.protects { "; the command is ended before that" } else { "" };
-            let text = format!("stopped: the lock lapses{left} unless the job is continued{then}");
-            self.report.say("stopped", &text, &nothing());
+            let text = text::stopped(hold.deadline().map(Moment::left));
+            self.report.say("stopped", &format!("{text}{then}"), &nothing());
             stop();
         }
         if let (Some(terminal), Some(command)) = (&self.terminal, self.command)
