@@ -45,3 +45,13 @@ fn stale_or_invented_variables_let_nobody_in() {
     second.line();
     assert_eq!(claiming(&name, "/a"), Some(75), "stale");
 }
+
+#[test]
+fn a_reader_inside_a_writer_hinders_no_writer_inside() {
+    let place = Place::new();
+    let script = "$L run -n -s /a -- $L run -n /a -- echo inside; $L run -n -s /b -- $L run -n /b -- true; echo $?";
+    let output = place.output(&["run", "/a", "--", "sh", "-c", script]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "inside\n75\n", "{said}");
+    assert!(said.contains("deadlock") && said.lines().count() == 1, "{said}");
+}

@@ -5,7 +5,7 @@ use super::join::{Granted, Joined};
 use super::message::Moment;
 use crate::args::{OnLost, Run};
 use crate::client;
-use distributed_locks::Guard;
+use distributed_locks::{Guard, Mode};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -38,11 +38,21 @@ impl Hold {
         }
     }
 
-    pub(super) fn granted(&self) -> Granted {
+    /// In which mode; `own` is that of a hold of one's own.
+    pub(super) fn mode(&self, own: Mode) -> Mode {
+        match self {
+            Self::Own(_) => own,
+            Self::Joined(joined) if joined.granted.is_shared => Mode::Shared,
+            Self::Joined(_) => Mode::Exclusive,
+        }
+    }
+
+    pub(super) fn granted(&self, mode: Mode) -> Granted {
         match self {
             Self::Own(guard) => Granted {
                 fences: guard.keys().map(|key| (key.to_string(), fence_of(guard, key.as_str()))).collect(),
                 ttl: guard.ttl(),
+                is_shared: mode == Mode::Shared,
             },
             Self::Joined(joined) => joined.granted.clone(),
         }

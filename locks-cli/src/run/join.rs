@@ -65,6 +65,8 @@ pub(super) struct Granted {
     /// By key.
     pub(super) fences: Vec<(String, String)>,
     pub(super) ttl: Duration,
+    /// Whether whoever acquired the locks shares them: what a run that has joined asked for changes nothing about that.
+    pub(super) is_shared: bool,
 }
 
 /// Joins the run that this one is inside, if that holds all of its locks.
@@ -145,6 +147,10 @@ impl Door {
         line.push(b'\n');
         connection.write_all(&line).await?;
         Ok(matches!(answer, Answer::Joined(_)).then(|| connection.into_inner()))
+    }
+
+    pub(super) fn granted(&self) -> &Granted {
+        &self.granted
     }
 
     /// What the variable says to the command: this socket, and those of the runs that this one is inside.

@@ -33,8 +33,9 @@ pub(super) struct Ended {
 /// Runs the command, and returns when nothing of it is left that must not outlive the lock.
 pub(super) async fn supervise(hold: &Hold, run: &Run, url: &str, report: Report, signals: &mut Signals) -> Ended {
     family::adopt_orphans();
-    let granted = hold.granted();
-    let door = Door::open(url, run.lock.mode(), granted.clone());
+    let mode = hold.mode(run.lock.mode());
+    let granted = hold.granted(mode);
+    let door = Door::open(url, mode, granted.clone());
     let (grace, at_loss) = graces(run, granted.ttl);
     let terminal = Terminal::open();
     let has_terminal = terminal.as_ref().is_some_and(Terminal::is_ours) && terminal::is_wanted_at_once();
@@ -77,7 +78,7 @@ pub(super) async fn supervise(hold: &Hold, run: &Run, url: &str, report: Report,
 /// Starts the guard process, which starts the command.
 fn start(settings: &Settings, hold: &Hold, run: &Run, url: &str, door: &Door) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
-    let granted = hold.granted();
+    let granted = door.granted();
     let fence = granted.fences.iter().find(|(key, _)| *key == run.lock.key).map_or("", |(_, fence)| fence);
     let mut guard = Command::new(this_program()?);
     guard.arg0("locks").arg(GUARD).arg(serde_json::to_string(settings)?).args(&run.command);
