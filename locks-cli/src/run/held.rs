@@ -6,6 +6,7 @@ use super::message::Moment;
 use crate::args::{OnLost, Run};
 use crate::client;
 use distributed_locks::{Guard, Mode};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -59,11 +60,12 @@ impl Hold {
     }
 
     /// What keeps the lock after a death of this process, where the store has such a thing.
-    pub(super) fn files(&self) -> Vec<OwnedFd> {
+    pub(super) fn files(&self) -> io::Result<Vec<OwnedFd>> {
         match self {
             // A hold that is over by now has none: the guard hears of that at once.
-            Self::Own(guard) => guard.descriptors().unwrap_or_default(),
-            Self::Joined(_) => Vec::new(),
+            Self::Own(guard) => Ok(guard.descriptors().unwrap_or_default()),
+            // The outer run waits for the end of the connection.
+            Self::Joined(joined) => Ok(vec![joined.connection()?]),
         }
     }
 }

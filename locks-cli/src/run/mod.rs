@@ -135,7 +135,12 @@ impl Process {
         let name = run.command.first().and_then(|program| std::path::Path::new(program).file_name());
         let name = name.map_or_else(|| "locks run".into(), |name| name.to_string_lossy().into_owned());
         let asked = Asked { lock: &run.lock, url: &self.url, name, report };
-        match join::join(&asked).await {
+        let inside = tokio::select! {
+            biased;
+            signal = self.signals.ending() => return Turn::Signalled(signal, exit::signalled(signal.as_raw())),
+            inside = join::join(&asked) => inside,
+        };
+        match inside {
             Inside::Joined(joined) => {
                 report.detail("joined", "joined the run that this one is inside", &nothing());
                 let ended = supervise(&Hold::Joined(joined), run, &self.url, report, &mut self.signals).await;

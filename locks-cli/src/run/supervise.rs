@@ -2,7 +2,7 @@
 
 use super::family;
 use super::held::{Hold, graces};
-use super::join::{self, Door};
+use super::join::{self, Door, Members};
 use super::message::{Ending, FromGuard, Incoming, Moment, Outgoing, Settings, ToGuard, send_files, split};
 use super::program::{GUARD, this_program};
 use super::signals::{Signals, stop};
@@ -17,6 +17,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -69,7 +70,8 @@ pub(super) async fn supervise(hold: &Hold, run: &Run, url: &str, report: Report,
         terminal,
         has_terminal,
         command: None,
-        inside: Vec::new(),
+        inside: Members::default(),
+        is_unguarded: false,
         ended,
     };
     supervisor.run(hold, run, &door, (child, incoming), signals, beat).await
@@ -92,7 +94,7 @@ fn start(settings: &Settings, hold: &Hold, run: &Run, url: &str, door: &Door) ->
         guard.env("LOCKS_KEYS", serde_json::to_string(&fences)?);
     }
     let child = guard.stdin(Stdio::from(OwnedFd::from(theirs))).process_group(0).spawn()?;
-    let files = hold.files();
+    let files = hold.files()?;
     let stdin = io::stdin();
     let handed: Vec<_> = std::iter::once(stdin.as_fd()).chain(files.iter().map(AsFd::as_fd)).collect();
     send_files(&ours, &handed)?;
@@ -118,7 +120,9 @@ struct Supervisor {
     has_terminal: bool,
     command: Option<Pid>,
     /// The runs inside the command that have joined.
-    inside: Vec<tokio::net::UnixStream>,
+    inside: Members,
+    /// The guard process was killed.
+    is_unguarded: bool,
     ended: Ended,
 }
 
@@ -164,7 +168,7 @@ impl Supervisor {
                     self.lost(&what);
                 }
                 connection = door.next() => self.let_in(door, connection).await,
-                () = one_left(&mut self.inside) => self.tell_joined(),
+                () = self.inside.one_ended() => self.tell_joined(),
                 () = &mut limit, if !is_limit_over => {
                     is_limit_over = true;
                     self.over_limit(run.lock.at_most.unwrap_or_default());
@@ -175,6 +179,7 @@ impl Supervisor {
             self.keep_time(hold.deadline(), &mut child);
         }
         self.take_terminal();
+        self.wait_for_inside(lost, is_known_lost, signals).await;
         // One that was killed has no status any more.
         let _ = child.wait();
         self.ended
@@ -192,6 +197,7 @@ impl Supervisor {
     fn lapsing(&mut self, why: &str) {
         if !std::mem::replace(&mut self.ended.is_lost, true) {
             self.report.say("lost", &format!("the lock is about to lapse: {why}"), &nothing());
+            self.inside.dismiss();
         }
     }
 
@@ -218,11 +224,15 @@ impl Supervisor {
         self.outgoing.send(&ToGuard::Signal(Signal::CONT.as_raw()));
     }
 
-    fn pass_on(&mut self, signal: Signal) {
+    fn asked_to_end(&mut self, signal: Signal) {
         // A HUP may ask for a reload: what the command makes of the others shows in how it ends.
         if matches!(signal, Signal::TERM | Signal::INT) && self.ended.asked_to_end != Some(Signal::TERM) {
             self.ended.asked_to_end = Some(signal);
         }
+    }
+
+    fn pass_on(&mut self, signal: Signal) {
+        self.asked_to_end(signal);
         self.outgoing.send(&ToGuard::Signal(signal.as_raw()));
     }
 
@@ -232,6 +242,8 @@ impl Supervisor {
         if !was_said {
             self.report.say("lost", &format!("{what}; {then}"), &json!({ "reason": what }));
         }
+        // They may have other ideas of what a loss means than this one.
+        self.inside.dismiss();
         if self.protects {
             let kill_at = Moment::now().after(self.at_loss);
             self.guard_until = self.guard_until.min(kill_at.after(self.margin));
@@ -247,17 +259,38 @@ impl Supervisor {
     }
 
     async fn let_in(&mut self, door: &Door, connection: tokio::net::UnixStream) {
-        if self.ended.is_lost || self.ended.is_over_limit {
-            return;
-        }
-        if let Some(joined) = door.answer(connection).await {
-            self.inside.push(joined);
+        let is_open = !self.ended.is_lost && !self.ended.is_over_limit;
+        if let Some(joined) = door.answer(connection, is_open).await {
+            self.inside.add(joined);
             self.tell_joined();
         }
     }
 
+    /// The command has ended, and those that have joined may not have: not each is below it, and one may have asked in that instant.
+    async fn wait_for_inside(
+        &mut self,
+        mut lost: Pin<&mut impl Future<Output = String>>,
+        is_lost: bool,
+        signals: &mut Signals,
+    ) {
+        if self.ended.is_over_limit || self.is_unguarded {
+            self.inside.dismiss();
+        }
+        while !is_lost && self.inside.count() > 0 {
+            tokio::select! {
+                biased;
+                _ = &mut lost => return,
+                () = self.inside.one_ended() => {}
+                signal = signals.ending() => {
+                    self.asked_to_end(signal);
+                    self.inside.dismiss();
+                }
+            }
+        }
+    }
+
     fn tell_joined(&mut self) {
-        self.outgoing.send(&ToGuard::Joined(self.inside.len()));
+        self.outgoing.send(&ToGuard::Joined(self.inside.count()));
     }
 
     /// Hears of every deadline; kills a guard process that has let the last one pass.
@@ -287,6 +320,7 @@ impl Supervisor {
             self.report.say("unguarded", "the guard process was killed, and the command with it", &nothing());
         }
         self.ended.ending = Ending::Killed(Signal::KILL.as_raw());
+        self.is_unguarded = true;
     }
 
     fn take_terminal(&mut self) {
@@ -294,29 +328,4 @@ impl Supervisor {
             terminal.give_to(getpgrp());
         }
     }
-}
-
-/// Returns when one of the runs inside has ended; it is no more among them then.
-async fn one_left(inside: &mut Vec<tokio::net::UnixStream>) {
-    std::future::poll_fn(|context| {
-        let ended = |one: &tokio::net::UnixStream, context: &mut std::task::Context<'_>| {
-            let mut byte = [0; 1];
-            while one.poll_read_ready(context).is_ready() {
-                match one.try_read(&mut byte) {
-                    Ok(1..) => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    _ => return true,
-                }
-            }
-            false
-        };
-        match inside.iter().position(|one| ended(one, context)) {
-            Some(place) => {
-                inside.swap_remove(place);
-                std::task::Poll::Ready(())
-            }
-            None => std::task::Poll::Pending,
-        }
-    })
-    .await
 }
