@@ -20,6 +20,10 @@ fn main() -> ExitCode {
         several_locks_are_held_at_one_moment,
         readers_and_permits_run_beside_each_other,
     ]));
+    trials.push(Trial::test("the_tables_statement_is_that_of_the_runtime", || {
+        the_tables_statement_is_that_of_the_runtime();
+        Ok(())
+    }));
     cases::run_trials(trials)
 }
 
@@ -36,6 +40,26 @@ fn every<P: Program>() -> Vec<Trial> {
         Case::new("what_is_held_is_shown_and_broken", asked),
         Case::new("a_store_that_goes_away_does_not_keep_the_program", ended),
     ])
+}
+
+/// It stands in the runtime, in the documentation of `Locks::connect`, and in `doctor`.
+fn the_tables_statement_is_that_of_the_runtime() {
+    let statement = |text: &str| -> String {
+        let begin = text.find("CREATE TABLE IF NOT EXISTS").unwrap();
+        let end = begin + text[begin..].find("(fillfactor = 50)").unwrap();
+        let plain = text[begin..end].replace("\\n", " ").replace("\\\"", "\"").replace("{}", "distributed_locks");
+        plain.split_whitespace().filter(|word| !matches!(*word, "\\" | "///")).collect::<Vec<_>>().join(" ")
+    };
+    let source = |path: &str| {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        statement(&std::fs::read_to_string(root.join(path)).unwrap())
+    };
+    let created = source("locks-runtime/src/stores/postgres/table.rs");
+    assert!(created.contains("queue jsonb NOT NULL DEFAULT '[]'"), "{created}");
+    assert_eq!(source("locks-runtime/src/api/locks.rs"), created);
+    let printed = String::from_utf8(output("", &["doctor", "--print-migration"]).stdout).unwrap();
+    assert_eq!(statement(&printed), created);
+    assert!(printed.starts_with("-- for the default table"), "{printed}");
 }
 
 fn locks(url: &str, arguments: &[&str]) -> Command {

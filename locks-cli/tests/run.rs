@@ -377,3 +377,15 @@ fn descriptors_of_the_lock_are_not_inherited_and_others_are() {
     assert!(files.contains("/mine"), "{files}");
     assert!(!files.contains(".lock") && !files.contains("socket:"), "{files}");
 }
+
+#[test]
+fn a_guard_process_that_was_handed_nothing_says_so() {
+    let place = Place::new();
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    std::io::Write::write_all(&mut ours, b"\n").unwrap();
+    let settings = r#"{"grace":{"secs":1,"nanos":0},"margin":{"secs":0,"nanos":0},"deadline":18446744073709551615,"foreground":false}"#;
+    let mut guard = place.locks(&["guard-of-a-run", settings, "true"]);
+    let output = ended(guard.stdin(std::os::fd::OwnedFd::from(theirs)));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(71) && said.starts_with("locks: the guard process failed"), "{said}");
+}

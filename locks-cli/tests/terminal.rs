@@ -257,5 +257,13 @@ fn break_asks_and_no_is_75() {
     session.keys("y\n");
     // On files a holder that lives is not to be broken.
     session.expect("code 78");
-    session.keys("kill %1\n");
+    session.keys("$L break /a; echo code \"\"$?\n");
+    session.expect("[y/N] ");
+    let run = place.line("/a")["holders"][0]["pid"].as_i64().unwrap();
+    kill_process(Pid::from_raw(run.try_into().unwrap()).unwrap(), Signal::TERM).unwrap();
+    support::until("it is over", || place.line("/a")["holders"] == serde_json::json!([]));
+    session.keys("y\n");
+    session.expect("/a is not held by sh@");
+    session.expect(" any more");
+    session.expect("code 75");
 }

@@ -41,8 +41,8 @@ pub(super) fn guard(arguments: &[OsString]) -> Code {
         let [settings, command @ ..] = arguments else { return Err(io::ErrorKind::InvalidInput.into()) };
         let settings = serde_json::from_slice(settings.as_encoded_bytes())?;
         let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-        let mut files = receive_files(&socket)?;
-        let stdin = files.drain(..1).next().ok_or(io::ErrorKind::UnexpectedEof)?;
+        let mut files = receive_files(&socket)?.into_iter();
+        let stdin = files.next().ok_or(io::ErrorKind::UnexpectedEof)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(run(settings, command, stdin, socket))?;
         // Until here: nobody else acquires a `file:` lock while something of the command is alive.
