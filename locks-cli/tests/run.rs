@@ -389,3 +389,14 @@ fn a_guard_process_that_was_handed_nothing_says_so() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(71) && said.starts_with("locks: the guard process failed"), "{said}");
 }
+
+#[test]
+fn a_killed_command_gets_no_term_first() {
+    let place = Place::new();
+    let script = "trap 'echo told' TERM; echo up; while :; do sleep 0.01; done";
+    let mut run = place.start(&["run", "--on-lost", "kill", "/a", "--", "sh", "-c", script]);
+    assert_eq!(run.line(), "up");
+    place.lose("/a");
+    assert_eq!(run.end().0, Some(79));
+    assert_eq!(run.line(), "", "there is no grace");
+}
