@@ -38,9 +38,9 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Wait until nobody holds the lock; it is not acquired
     Wait(Wait),
-    /// Release the lock by force, whoever holds it
+    /// Release the lock by force, from the holder that is shown: whoever it is, where the store shows no fences
     Break(Break),
-    /// Check the store: reach, rights, round trips, versions, what it promises
+    /// Check the store: reach, rights, exclusion, round trips, what it promises; etcd's version and alarms
     Doctor(Doctor),
     /// Print completions for a shell
     Completions { shell: Shell },
@@ -214,7 +214,7 @@ pub(crate) struct Wait {
 #[derive(Args, Debug)]
 pub(crate) struct Break {
     pub(crate) key: String,
-    /// Only if the holder is the one with this fence, as `show` has it
+    /// Only if the holder is the one with this fence, as `show` has it, where the store shows fences
     #[arg(long, value_name = "N")]
     pub(crate) fence: Option<u64>,
     /// Do not ask
@@ -224,7 +224,7 @@ pub(crate) struct Break {
 
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {
-    /// Print the statement that makes PostgreSQL's table, and end
+    /// Print the statement that makes PostgreSQL's default table, and end
     #[arg(long)]
     pub(crate) print_migration: bool,
     /// One JSON object a line

@@ -172,7 +172,8 @@ impl Findings {
 }
 
 /// What makes the table where the role that takes locks may not.
-const MIGRATION: &str = r#"CREATE TABLE IF NOT EXISTS distributed_locks (
+const MIGRATION: &str = r#"-- for the default table; `?table=` has its own name here, and ShedLock's table is made as its documentation says
+CREATE TABLE IF NOT EXISTS distributed_locks (
     name text COLLATE "C" PRIMARY KEY,
     fence bigint NOT NULL,
     session text,

@@ -1,4 +1,4 @@
-//! `break`: releases a lock by force, if its holder is still the one that was looked at.
+//! `break`: releases a lock by force, if its holder is still the one that was looked at, as far as the store shows fences.
 
 use crate::args::Break;
 use crate::exit::{self, Code};
@@ -45,19 +45,22 @@ pub(crate) async fn force(url: Option<String>, force: Break) -> Code {
 
 /// Releases each of those who were shown, and nobody else.
 async fn release(locks: &Locks, key: &str, meant: &[Listed]) -> Code {
+    let (mut code, mut is_anybody_released) = (exit::OK, false);
     for holder in meant {
         let released = match holder.fence {
             Some(fence) => locks.force_release_if(key, fence).await,
-            // A client of another project, in a store without numbers: the person has seen it.
+            None if is_anybody_released => Ok(true),
+            // A client of another project, in a store without numbers: the person has seen it. Whoever holds it is released.
             None => locks.force_release(key).await,
         };
         match released {
             Ok(true) => {
-                report::note(&format!("released {}, which was held by {}", text::safe(key), text::holder(holder)))
+                is_anybody_released |= holder.fence.is_none();
+                report::note(&format!("released {}, which was held by {}", text::safe(key), text::holder(holder)));
             }
             Ok(false) => {
-                report::note(&format!("{} has another holder by now, or none: nothing was done", text::safe(key)));
-                return exit::BUSY;
+                report::note(&format!("{} is not held by {} any more", text::safe(key), text::holder(holder)));
+                code = exit::BUSY;
             }
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 report::note(&client::text(&error));
@@ -66,7 +69,7 @@ async fn release(locks: &Locks, key: &str, meant: &[Listed]) -> Code {
             Err(error) => return failed(&error),
         }
     }
-    exit::OK
+    code
 }
 
 /// `None` if there is nobody to ask.
@@ -76,6 +79,9 @@ fn asked(key: &str, meant: &[Listed]) -> Option<bool> {
     }
     for holder in meant {
         report::note(&format!("{key} is held by {}", text::holder(holder)));
+    }
+    if meant.iter().any(|holder| holder.fence.is_none()) {
+        report::note("the store shows no fence of that: whoever holds it when you answer is released");
     }
     let mut stderr = io::stderr();
     let _ = write!(stderr, "Release it by force? Its holder goes on until it notices. [y/N] ")

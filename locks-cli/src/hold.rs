@@ -2,15 +2,20 @@
 
 use crate::args::Hold;
 use crate::exit::{self, Code};
-use crate::report::{Report, nothing};
+use crate::report::{Report, nothing, without_stop};
 use crate::run::{Acquired, Asked, Signals, acquire, released};
 use crate::{client, look, text};
 use distributed_locks::Guard;
 use rustix::fs::FileType;
-use rustix::process::Signal;
+use rustix::process::{Signal, getpgrp};
+use rustix::termios::{isatty, tcgetpgrp};
 use serde_json::json;
 use std::os::fd::AsFd;
+use std::time::Duration;
 use tokio::net::unix::pipe;
+
+/// How long until stdin is looked at again.
+const AGAIN: Duration = Duration::from_millis(200);
 
 pub(crate) async fn hold(url: Option<String>, hold: Hold) -> Code {
     let url = match client::url(url) {
@@ -25,7 +30,7 @@ pub(crate) async fn hold(url: Option<String>, hold: Hold) -> Code {
     let asked = Asked { lock: &hold.lock, url: &url, name: "locks hold".to_owned(), report };
     let (locks, guard) = match acquire(&asked, &mut signals).await {
         Acquired::Held(locks, guard) => (locks, guard),
-        Acquired::Not(code) => return code,
+        Acquired::Not(code) | Acquired::Away(code) => return code,
         Acquired::Signalled(signal) => return exit::signalled(signal.as_raw()),
     };
     let (code, was_lost) = match look::print(&said(&guard)) {
@@ -54,9 +59,10 @@ async fn until_over(hold: &Hold, guard: &Guard, signals: &mut Signals, report: R
             None => std::future::pending().await,
         }
     };
+    let stopping = || report.say("stopped", &text::stopped(Some(guard.time_left())), &nothing());
     tokio::select! {
         biased;
-        signal = signals.ending() => match signal {
+        signal = signals.ending_or_stopping(stopping) => match signal {
             Signal::TERM => (exit::OK, false),
             other => (exit::signalled(other.as_raw()), false),
         },
@@ -77,7 +83,7 @@ async fn until_over(hold: &Hold, guard: &Guard, signals: &mut Signals, report: R
 async fn end_of_stdin() {
     let stdin = std::io::stdin();
     let kind = rustix::fs::fstat(stdin.as_fd()).map(|stat| FileType::from_raw_mode(stat.st_mode));
-    let is_terminal = rustix::termios::isatty(stdin.as_fd());
+    let is_terminal = isatty(stdin.as_fd());
     match kind {
         Ok(FileType::Fifo) => {
             if let Ok(pipe) = stdin.as_fd().try_clone_to_owned().and_then(pipe::Receiver::from_owned_fd) {
@@ -118,7 +124,7 @@ async fn poll_hangup(socket: std::os::fd::OwnedFd) {
         if poll(&mut asked, Some(&none)).is_ok_and(|ready| ready > 0) {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        tokio::time::sleep(AGAIN).await;
     }
 }
 
@@ -126,10 +132,30 @@ async fn poll_hangup(socket: std::os::fd::OwnedFd) {
 async fn until_end_of_terminal() {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let reader = std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        without_stop(read_terminal_to_its_end);
         let _ = sender.send(());
     });
     if reader.is_err() || receiver.await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+/// Reading from the background fails: `fg` may give the terminal to this process later.
+fn read_terminal_to_its_end() {
+    use rustix::io::{Errno, read};
+    let stdin = std::io::stdin();
+    let (mut bytes, mut failures) = ([0; 1024], 0);
+    loop {
+        match read(&stdin, &mut bytes) {
+            Ok(1..) => failures = 0,
+            Err(Errno::INTR) => {}
+            Err(Errno::IO) if failures == 0 => {
+                // Once more in the foreground, which it may have become in between.
+                let is_in_background = tcgetpgrp(&stdin).is_ok_and(|group| group != getpgrp());
+                failures = u32::from(!is_in_background);
+                std::thread::sleep(AGAIN);
+            }
+            _ => return,
+        }
     }
 }

@@ -47,7 +47,12 @@ fn main() -> std::process::ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let code = match runtime {
-        Ok(runtime) => runtime.block_on(dispatch(command)),
+        Ok(runtime) => {
+            let code = runtime.block_on(dispatch(command));
+            // What its threads still wait for, a name server for instance, keeps nobody.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => {
             report::note(&format!("cannot start: {error}"));
             exit::OS

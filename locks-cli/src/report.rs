@@ -61,10 +61,11 @@ fn line(text: &str) {
     without_stop(|| drop(std::io::stderr().write_all(line.as_bytes())));
 }
 
-/// Does `work` on the terminal from the background: without the signal that would stop this process for it.
+/// Does `work` on the terminal from the background: without the signals that would stop this process for it. Reading fails there.
 pub(crate) fn without_stop<T>(work: impl FnOnce() -> T) -> T {
     let mut blocked = SigSet::empty();
     blocked.add(Signal::SIGTTOU);
+    blocked.add(Signal::SIGTTIN);
     let former = blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK);
     let done = work();
     if let Ok(former) = former {

@@ -60,6 +60,12 @@ pub(crate) fn length(length: Duration) -> String {
     }
 }
 
+/// What is said before a job that holds a lock is stopped by its terminal.
+pub(crate) fn stopped(left: Option<Duration>) -> String {
+    let left = left.map_or_else(String::new, |left| format!(" in {}", length(left)));
+    format!("stopped: the lock lapses{left} unless the job is continued")
+}
+
 /// How long ago `since_ms` was, by this machine's clock.
 pub(crate) fn ago(since_ms: u64) -> String {
     length(Duration::from_millis(wall_ms().saturating_sub(since_ms)))

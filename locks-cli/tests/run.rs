@@ -5,9 +5,9 @@
 
 mod support;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use std::process::Stdio;
-use support::{Place, Running, ended, is_alive, lasting, until};
+use support::{DEAF, LOOK, Place, Running, StoppedGuard, ended, guard_of, lasting, until};
 
 #[test]
 fn the_exit_code_is_the_commands_own() {
@@ -168,6 +168,13 @@ fn what_nohup_ignores_stays_ignored() {
     let script = "trap '' HUP; exec $L run /a -- sh -c 'kill -HUP $$; kill -HUP $PPID; echo alive'";
     let output = ended(place.locks(&[]).arg0_sh(script));
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "alive", "{output:?}");
+    // But for those two.
+    let script = "trap '' HUP PIPE CHLD; exec $L run /a -- grep SigIgn /proc/self/status";
+    let output = ended(place.locks(&[]).arg0_sh(script));
+    let ignored = String::from_utf8(output.stdout).unwrap();
+    let ignored = u64::from_str_radix(ignored.trim_start_matches("SigIgn:").trim(), 16).unwrap();
+    let is_ignored = |signal: Signal| ignored & (1 << (signal.as_raw() - 1)) != 0;
+    assert_eq!([Signal::HUP, Signal::PIPE, Signal::CHILD].map(is_ignored), [true, false, false], "{ignored:x}");
 }
 
 trait Shell {
@@ -196,19 +203,13 @@ fn nothing_is_left_for_the_next(ttl: &str, break_it: impl Fn(&Place, &mut Runnin
     let mut first = place.start(&["run", "/a", "-t", ttl, "--", "sh", "-c", DEAF]);
     assert_eq!(first.line(), "up");
     let pids = [place.pid("first"), place.pid("second")];
-    // Looks at the moment at which it begins.
-    let look = "for p in $(cat $D/first $D/second); do [ -e /proc/$p ] && grep -q '^State:.[^Z]' /proc/$p/status && echo alive $p; done; echo looked";
-    let mut next = place.start(&["run", "/a", "--", "sh", "-c", look]);
+    let mut next = place.start(&["run", "/a", "--", "sh", "-c", LOOK]);
     place.until_waiting("/a", 1);
     break_it(&place, &mut first);
     assert_eq!(next.line(), "looked", "something of the command was alive when the next one began");
-    assert!(pids.iter().all(|pid| !is_alive(*pid)));
+    assert!(pids.iter().all(|pid| !place.is_alive(*pid)));
     assert_eq!(next.code(), 0);
 }
-
-/// A command with a grandchild in a session of its own, which both ignore TERM.
-const DEAF: &str = "trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ > $D/second.new; mv $D/second.new $D/second; while :; do sleep 0.01; done' & \
-    while [ ! -e $D/second ]; do sleep 0.01; done; echo $$ > $D/first.new; mv $D/first.new $D/first; echo up; while :; do sleep 0.01; done";
 
 #[test]
 fn the_command_dies_with_a_program_that_is_killed() {
@@ -220,25 +221,17 @@ fn the_command_dies_with_a_program_that_is_killed() {
 #[test]
 fn a_file_stays_locked_until_the_command_of_a_killed_program_is_dead() {
     nothing_is_left_for_the_next("10", |place, first| {
-        let guard = guard_of(first);
-        // As if it got no processor.
-        kill_process(guard, Signal::STOP).unwrap();
-        let status = || std::fs::read_to_string(format!("/proc/{}/status", guard.as_raw_nonzero())).unwrap();
-        until("the guard is stopped", || status().contains("State:\tT"));
+        // As if it got no processor. The kernel continues a stopped group whose parent has gone: this process is its parent then.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+        let guard = StoppedGuard::of(first);
         first.signal(Signal::KILL);
         // Its stderr is not read: the command has it, too.
         until("the program is dead", || first.has_ended());
-        assert!(is_alive(place.pid("first")));
+        let command = place.pid("first");
+        until("the command is there", || place.is_alive(command));
         assert_eq!(place.code(&["run", "-n", "/a", "--", "true"]), 75);
-        kill_process(guard, Signal::CONT).unwrap();
+        drop(guard);
     });
-}
-
-/// The guard process of a run.
-fn guard_of(run: &Running) -> Pid {
-    let pid = run.pid().as_raw_nonzero();
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    Pid::from_raw(children.trim().parse().unwrap()).unwrap()
 }
 
 #[test]
@@ -246,7 +239,7 @@ fn the_command_dies_with_a_program_that_is_stopped_past_the_deadline() {
     nothing_is_left_for_the_next("1", |place, first| {
         first.signal(Signal::STOP);
         let (one, two) = (place.pid("first"), place.pid("second"));
-        until("the command is killed", || !is_alive(one) && !is_alive(two));
+        until("the command is killed", || !place.is_alive(one) && !place.is_alive(two));
         first.signal(Signal::CONT);
         assert_eq!(first.end().0, Some(79));
     });
@@ -262,14 +255,54 @@ fn the_command_dies_with_a_guard_that_is_killed() {
 }
 
 #[test]
+fn the_command_of_a_stopped_guard_dies_with_the_lock() {
+    nothing_is_left_for_the_next("4", |place, first| {
+        let _guard = StoppedGuard::of(first);
+        place.lose("/a");
+        let (code, said) = first.end();
+        assert!(code == Some(79) && said.lines().count() == 1, "{code:?} {said}");
+    });
+}
+
+#[test]
+fn a_stopped_guard_that_reads_nothing_does_not_stop_the_program() {
+    let place = Place::new();
+    let mut run = place.start(&["run", "-t", "4", "/a", "--", "sh", "-c", DEAF]);
+    assert_eq!(run.line(), "up");
+    let guard = StoppedGuard::of(&run);
+    // More than the socket holds.
+    let status = || std::fs::read_to_string(format!("/proc/{}/status", run.pid().as_raw_nonzero())).unwrap();
+    for _ in 0..1_000 {
+        run.signal(Signal::USR1);
+        until("the signal is taken", || status().contains("ShdPnd:\t0000000000000000"));
+    }
+    place.lose("/a");
+    assert_eq!(run.end().0, Some(79));
+    assert!(!place.is_alive(guard.0) && !place.is_alive(place.pid("first")) && !place.is_alive(place.pid("second")));
+}
+
+#[test]
+fn a_guard_that_was_stopped_for_longer_than_the_ttl_goes_on() {
+    let place = Place::new();
+    let mut run = place.start(&["run", "-t", "4", "/a", "--", "sh", "-c", "echo up; read line; exit 3"]);
+    assert_eq!(run.line(), "up");
+    let guard = StoppedGuard::of(&run);
+    // Past each deadline that it knows.
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    drop(guard);
+    run.say("end");
+    assert_eq!(run.end(), (Some(3), String::new()), "the lock was renewed meanwhile");
+}
+
+#[test]
 fn a_lock_that_is_lost_takes_the_command_with_it() {
     let place = Place::new();
     let mut run = place.start(&["run", "/a", "--", "sh", "-c", DEAF]);
     assert_eq!(run.line(), "up");
-    std::fs::remove_file(place.path("locks").join("%2Fa.lock")).unwrap();
+    place.lose("/a");
     let (code, said) = run.end();
     assert!(code == Some(79) && said.starts_with("locks: ") && said.lines().count() == 1, "{code:?} {said}");
-    assert!(!is_alive(place.pid("first")) && !is_alive(place.pid("second")));
+    assert!(!place.is_alive(place.pid("first")) && !place.is_alive(place.pid("second")));
 }
 
 #[test]
@@ -277,7 +310,7 @@ fn a_command_may_go_on_without_the_lock() {
     let place = Place::new();
     let mut run = place.start(&["run", "--on-lost", "continue", "/a", "--", "sh", "-c", "echo up; read line; exit 4"]);
     run.line();
-    std::fs::remove_file(place.path("locks").join("%2Fa.lock")).unwrap();
+    place.lose("/a");
     let said = run.error_line();
     assert!(said.contains("goes on without it"), "{said}");
     assert_eq!(place.code(&["run", "-w", "60", "/a", "--", "true"]), 0);
@@ -311,7 +344,7 @@ fn what_the_command_leaves_in_its_group_is_ended_before_the_release() {
     let place = Place::new();
     let script = "sleep 1000 & echo $! > $D/left.new; mv $D/left.new $D/left; exit 6";
     assert_eq!(place.code(&["run", "/a", "--", "sh", "-c", script]), 6);
-    assert!(!is_alive(place.pid("left")));
+    assert!(!place.is_alive(place.pid("left")));
 }
 
 #[test]
@@ -321,48 +354,9 @@ fn a_daemon_that_the_command_leaves_does_not_keep_the_lock() {
         while [ ! -e $D/left ]; do sleep 0.01; done";
     assert_eq!(place.code(&["run", "/a", "--", "sh", "-c", script]), 0);
     let left = place.pid("left");
-    assert!(is_alive(left), "a daemon is meant to outlive the command");
+    until("the daemon is there: it is meant to outlive the command", || place.is_alive(left));
     assert_eq!(place.code(&["run", "-n", "/a", "--", "true"]), 0);
     kill_process(left, Signal::KILL).unwrap();
-}
-
-#[test]
-fn a_run_inside_the_command_joins() {
-    let place = Place::new();
-    let script = "$L run -n /a -- echo $LOCKS_FENCE; $L run -n /b -- $L run -n /a -- sh -c 'echo $LOCKS_FENCE'";
-    let output = place.output(&["run", "/a", "--", "sh", "-c", script]);
-    let said = String::from_utf8(output.stdout).unwrap();
-    let fences: Vec<_> = said.lines().collect();
-    assert!(fences.len() == 2 && fences[0] == fences[1], "{said} {}", String::from_utf8_lossy(&output.stderr));
-    // The outer one waits for one that it has let in.
-    let script = "$L run /a -- sh -c 'echo in > $D/in; while [ ! -e $D/go ]; do sleep 0.01; done; echo done > $D/done' & \
-        while [ ! -e $D/in ]; do sleep 0.01; done; echo up; exit 0";
-    let mut outer = place.start(&["run", "/a", "--", "sh", "-c", script]);
-    assert_eq!(outer.line(), "up");
-    assert_eq!(place.code(&["run", "-w", "50ms", "/a", "--", "true"]), 75);
-    std::fs::write(place.path("go"), "").unwrap();
-    assert_eq!(outer.code(), 0);
-    assert!(place.path("done").exists());
-}
-
-#[test]
-fn stale_or_invented_variables_let_nobody_in() {
-    let place = Place::new();
-    let mut first = place.start(&["run", "/a", "--", "sh", "-c", "echo $LOCKS_RUN; echo $LOCKS_FENCE; read line"]);
-    let (name, fence) = (first.line(), first.line());
-    let claiming = |name: &str, key: &str| {
-        let mut run = place.locks(&["run", "-n", key, "--", "true"]);
-        ended(run.env("LOCKS_RUN", name).env("LOCKS_KEY", key).env("LOCKS_FENCE", &fence)).status.code()
-    };
-    assert_eq!(claiming("locks-0000", "/a"), Some(75), "invented");
-    let mut other = place.start(&["run", "/b", "--", "sh", "-c", "echo up; read line"]);
-    other.line();
-    assert_eq!(claiming(&name, "/b"), Some(75), "it holds another");
-    first.say("end");
-    assert_eq!(first.code(), 0);
-    let mut second = place.start(&["run", "/a", "--", "sh", "-c", "echo up; read line"]);
-    second.line();
-    assert_eq!(claiming(&name, "/a"), Some(75), "stale");
 }
 
 #[test]
@@ -382,4 +376,27 @@ fn descriptors_of_the_lock_are_not_inherited_and_others_are() {
     let files = String::from_utf8(output.stdout).unwrap();
     assert!(files.contains("/mine"), "{files}");
     assert!(!files.contains(".lock") && !files.contains("socket:"), "{files}");
+}
+
+#[test]
+fn a_guard_process_that_was_handed_nothing_says_so() {
+    let place = Place::new();
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    std::io::Write::write_all(&mut ours, b"\n").unwrap();
+    let settings = r#"{"grace":{"secs":1,"nanos":0},"margin":{"secs":0,"nanos":0},"deadline":18446744073709551615,"foreground":false}"#;
+    let mut guard = place.locks(&["guard-of-a-run", settings, "true"]);
+    let output = ended(guard.stdin(std::os::fd::OwnedFd::from(theirs)));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(71) && said.starts_with("locks: the guard process failed"), "{said}");
+}
+
+#[test]
+fn a_killed_command_gets_no_term_first() {
+    let place = Place::new();
+    let script = "trap 'echo told' TERM; echo up; while :; do sleep 0.01; done";
+    let mut run = place.start(&["run", "--on-lost", "kill", "/a", "--", "sh", "-c", script]);
+    assert_eq!(run.line(), "up");
+    place.lose("/a");
+    assert_eq!(run.end().0, Some(79));
+    assert_eq!(run.line(), "", "there is no grace");
 }

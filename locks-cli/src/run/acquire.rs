@@ -1,5 +1,6 @@
 //! From the command line to a lock that is held, and back.
 
+use super::message::Moment;
 use super::signals::Signals;
 use crate::args;
 use crate::exit::{self, Code};
@@ -25,6 +26,8 @@ pub(crate) struct Asked<'a> {
 pub(crate) enum Acquired {
     Held(Locks, Guard),
     Not(Code),
+    /// The store is out of reach.
+    Away(Code),
     Signalled(Signal),
 }
 
@@ -56,12 +59,17 @@ impl Asked<'_> {
         if self.lock.busy_ok { exit::OK } else { self.lock.busy_code.map_or(exit::BUSY, Code) }
     }
 
-    async fn refused(&self, locks: &Locks, error: &Error) -> Code {
-        let code = exit::of(error);
-        if code != exit::BUSY {
-            report::note(&client::text(error));
-            return code;
+    async fn refused(&self, locks: &Locks, error: &Error) -> Acquired {
+        match exit::of(error) {
+            exit::BUSY => Acquired::Not(self.busy(locks, error).await),
+            code => {
+                report::note(&client::text(error));
+                if code == exit::UNAVAILABLE { Acquired::Away(code) } else { Acquired::Not(code) }
+            }
         }
+    }
+
+    async fn busy(&self, locks: &Locks, error: &Error) -> Code {
         let (event, begin) = match error.kind() {
             ErrorKind::Busy => ("busy", "busy".to_owned()),
             ErrorKind::Timeout => {
@@ -119,9 +127,9 @@ pub(crate) async fn acquire(asked: &Asked<'_>, signals: &mut Signals) -> Acquire
             Acquired::Held(locks, guard)
         }
         Ok(Err(error)) => {
-            let code = asked.refused(&locks, &error).await;
+            let refused = asked.refused(&locks, &error).await;
             close(&locks).await;
-            Acquired::Not(code)
+            refused
         }
         Err(signal) => {
             close(&locks).await;
@@ -140,6 +148,7 @@ pub(crate) fn fence_of(guard: &Guard, key: &str) -> String {
 pub(crate) async fn released(locks: Locks, guard: Guard, was_lost: bool, report: Report) {
     let key = guard.key().to_string();
     let fields = json!({ "key": key });
+    let until = Moment::now().after(AT_RELEASE);
     match tokio::time::timeout(AT_RELEASE, guard.release()).await {
         Ok(Ok(())) => report.detail("released", &format!("released {}", text::safe(&key)), &fields),
         // Said before.
@@ -151,7 +160,8 @@ pub(crate) async fn released(locks: Locks, guard: Guard, was_lost: bool, report:
             &fields,
         ),
     }
-    close(&locks).await;
+    // One limit for both.
+    let _ = tokio::time::timeout(until.left(), locks.close()).await;
 }
 
 /// Ends a client, and what it still has to do.

@@ -104,8 +104,9 @@ pub(super) fn reap_others(leader: Option<Pid>) {
     }
 }
 
-/// Kills every process below this one, until there is none: for when nothing protects them any more.
-pub(super) fn end_all() {
+/// Kills every process below this one, until there is none: for when nothing protects them any more. Those that cannot be
+/// killed, another user's, are waited for, and the lock is renewed meanwhile.
+pub(super) async fn end_all() {
     for round in 1_u32.. {
         let left = descendants();
         if left.is_empty() {
@@ -113,7 +114,7 @@ pub(super) fn end_all() {
         }
         kill(&left);
         reap_others(None);
-        std::thread::sleep(std::time::Duration::from_millis(2) * (round / 100 + 1).min(100));
+        tokio::time::sleep(std::time::Duration::from_millis(2) * (round / 100 + 1).min(100)).await;
     }
 }
 

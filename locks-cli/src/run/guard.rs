@@ -5,6 +5,7 @@
 //! | the deadline comes near: the store is away, or the program is stopped | TERM to all of the command, KILL before the deadline |
 //! | the program is killed | KILL to all of the command, at once; a `file:` lock stays taken until it is dead |
 //! | it is killed itself | the kernel kills the command, and the program what is left (`supervise`) |
+//! | it is stopped, and the lock is lost or about to lapse | the program kills it |
 //! | the command ends, and leaves others in its group | TERM to them, KILL 5 s later; then it says so |
 //!
 //! It is in a process group of its own, so that whoever kills the program's does not kill it.
@@ -40,8 +41,8 @@ pub(super) fn guard(arguments: &[OsString]) -> Code {
         let [settings, command @ ..] = arguments else { return Err(io::ErrorKind::InvalidInput.into()) };
         let settings = serde_json::from_slice(settings.as_encoded_bytes())?;
         let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-        let mut files = receive_files(&socket)?;
-        let stdin = files.drain(..1).next().ok_or(io::ErrorKind::UnexpectedEof)?;
+        let mut files = receive_files(&socket)?.into_iter();
+        let stdin = files.next().ok_or(io::ErrorKind::UnexpectedEof)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(run(settings, command, stdin, socket))?;
         // Until here: nobody else acquires a `file:` lock while something of the command is alive.
@@ -65,32 +66,44 @@ async fn run(settings: Settings, command: &[OsString], stdin: OwnedFd, socket: U
     let (mut incoming, mut outgoing) = split(socket)?;
     if settings.deadline.before(settings.margin).left().is_zero() {
         // The program was stopped on the way here.
-        outgoing.send(&FromGuard::Lapsing).await;
-        outgoing.send(&FromGuard::Ended(Ending::NotStarted(exit::LOST.0))).await;
+        outgoing.send(&FromGuard::Lapsing);
+        outgoing.send(&FromGuard::Ended(Ending::NotStarted(exit::LOST.0)));
+        outgoing.rest().await;
         return Ok(());
     }
     let leader = match start(&settings, command, stdin) {
         Ok(leader) => leader,
         Err(error) => {
             report::note(&format!("cannot start another process: {error}"));
-            outgoing.send(&FromGuard::Ended(Ending::NotStarted(exit::OS.0))).await;
+            outgoing.send(&FromGuard::Ended(Ending::NotStarted(exit::OS.0)));
+            outgoing.rest().await;
             return Ok(());
         }
     };
-    outgoing.send(&FromGuard::Started(leader.as_raw_nonzero().get())).await;
+    outgoing.send(&FromGuard::Started(leader.as_raw_nonzero().get()));
     let mut guarded = Guarded::new(settings, leader);
     loop {
-        let pause = guarded.tick(&mut outgoing).await;
+        let pause = guarded.tick(&mut outgoing);
         let Some(pause) = pause else { break };
         tokio::select! {
             biased;
-            _ = ended.recv() => {}
             message = next(&mut incoming, guarded.is_orphaned) => guarded.obey(message),
+            _ = ended.recv() => {}
+            () = outgoing.rest(), if outgoing.is_behind() => {}
             () = tokio::time::sleep(pause) => {}
+        }
+        // This process may have been stopped for long: all that was said meanwhile, before it looks at a deadline that is old.
+        tokio::task::yield_now().await;
+        while !guarded.is_orphaned
+            && let Some(message) = incoming.at_once().await
+        {
+            guarded.obey(message);
         }
     }
     let ending = guarded.reaped();
-    outgoing.send(&FromGuard::Ended(ending)).await;
+    outgoing.send(&FromGuard::Ended(ending));
+    // All of the command is dead: a program that is stopped may take its time.
+    outgoing.rest().await;
     Ok(())
 }
 
@@ -148,7 +161,9 @@ impl Guarded {
             Some(ToGuard::Deadline(deadline)) => self.settings.deadline = deadline,
             Some(ToGuard::Joined(joined)) => self.joined = joined,
             Some(ToGuard::Stop { kill_at }) => {
-                self.kill_at = Some(kill_at.min(self.last_moment()));
+                // Of a loss and a limit whichever ends the command first.
+                let kill_at = kill_at.min(self.last_moment());
+                self.kill_at = Some(self.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
                 self.terminate();
             }
             Some(ToGuard::Signal(signal)) => {
@@ -178,16 +193,16 @@ impl Guarded {
     }
 
     /// Looks at everything; how long it may sleep then, or `None` when all is done.
-    async fn tick(&mut self, outgoing: &mut Outgoing) -> Option<Duration> {
+    fn tick(&mut self, outgoing: &mut Outgoing) -> Option<Duration> {
         family::reap_others(Some(self.leader));
         if let Some(signal) = self.stopped() {
-            outgoing.send(&FromGuard::Stopped(signal)).await;
+            outgoing.send(&FromGuard::Stopped(signal));
         }
         self.ending = self.ending.or_else(|| status(self.leader, WaitIdOptions::NOWAIT));
         if self.kill_at.is_none() && self.last_moment().before(self.settings.grace) <= Moment::now() {
             self.kill_at = Some(self.last_moment());
             self.terminate();
-            outgoing.send(&FromGuard::Lapsing).await;
+            outgoing.send(&FromGuard::Lapsing);
         }
         match self.kill_at {
             Some(at) => self.stop(at),
@@ -257,4 +272,30 @@ fn status(leader: Pid, options: WaitIdOptions) -> Option<Ending> {
         waitid(WaitId::Pid(leader), options | WaitIdOptions::EXITED | WaitIdOptions::NOHANG).ok()??;
     let killed = || status.terminating_signal().map(Ending::Killed);
     status.exit_status().map(Ending::Exited).or_else(killed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_reason_to_stop_postpones_no_kill() {
+        let mut command = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+        let leader = Pid::from_child(&command);
+        let second = Duration::from_secs(1);
+        let settings = Settings { grace: second, margin: second, deadline: Moment::NEVER, foreground: false };
+        let (soon, later) = (Moment::now().after(second), Moment::now().after(60 * second));
+        for moments in [[soon, later], [later, soon]] {
+            let mut guarded = Guarded::new(settings.clone(), leader);
+            for kill_at in moments {
+                guarded.obey(Some(ToGuard::Stop { kill_at }));
+            }
+            assert_eq!(guarded.kill_at, Some(soon));
+        }
+        let mut guarded = Guarded::new(Settings { deadline: soon, ..settings }, leader);
+        guarded.obey(Some(ToGuard::Stop { kill_at: later }));
+        assert_eq!(guarded.kill_at, Some(soon.before(second)), "not past the deadline");
+        let _ = command.kill();
+        let _ = command.wait();
+    }
 }

@@ -8,6 +8,9 @@ use super::acquire::Asked;
 use distributed_locks::Mode;
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof, WouldBlock};
+use std::os::fd::{AsFd, OwnedFd};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -15,11 +18,14 @@ use tokio::net::{UnixListener, UnixStream};
 /// The variable with the name of the outer run's socket.
 pub(super) const VARIABLE: &str = "LOCKS_RUN";
 
-/// How long the outer run may take to answer.
+/// How long the outer run may take to answer one that does not wait for ever.
 const ANSWERED: Duration = Duration::from_secs(2);
 
-/// How long a run inside may take to ask: the outer one does nothing else meanwhile.
+/// How long a run inside may take to ask: the outer one does nothing else meanwhile. It asks again then.
 const ASKED: Duration = Duration::from_millis(500);
+
+/// How long it waits before that.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// What a run inside is.
 pub(super) enum Inside {
@@ -34,14 +40,18 @@ pub(super) enum Inside {
 /// The hold of an outer run. It lasts as long as the connection.
 pub(super) struct Joined {
     pub(super) granted: Granted,
-    connection: tokio::sync::Mutex<BufReader<UnixStream>>,
+    connection: UnixStream,
 }
 
 impl Joined {
     /// Returns when the outer run has gone, or has lost the lock.
     pub(super) async fn lost(&self) {
-        let mut byte = [0; 1];
-        let _ = self.connection.lock().await.read(&mut byte).await;
+        ended(&self.connection).await;
+    }
+
+    /// The connection, for whoever keeps it open.
+    pub(super) fn connection(&self) -> io::Result<OwnedFd> {
+        self.connection.as_fd().try_clone_to_owned()
     }
 }
 
@@ -65,30 +75,50 @@ pub(super) struct Granted {
     /// By key.
     pub(super) fences: Vec<(String, String)>,
     pub(super) ttl: Duration,
+    /// Whether whoever acquired the locks shares them: what a run that has joined asked for changes nothing about that.
+    pub(super) is_shared: bool,
 }
 
 /// Joins the run that this one is inside, if that holds all of its locks.
 pub(super) async fn join(asked: &Asked<'_>) -> Inside {
     let keys = asked.keys().into_iter().map(str::to_owned).collect();
     let wanted = Wanted { url: asked.url.to_owned(), keys, is_shared: asked.lock.mode() == Mode::Shared };
+    let is_patient = !asked.lock.no_wait && asked.lock.wait.is_none();
     // The innermost first.
     for name in outer().split(',').filter(|name| !name.is_empty()) {
-        match tokio::time::timeout(ANSWERED, ask(name, &wanted)).await {
-            Ok(Ok((Answer::Joined(granted), connection))) => {
-                return Inside::Joined(Joined { granted, connection: tokio::sync::Mutex::new(connection) });
-            }
-            Ok(Ok((Answer::Deadlock, _))) => return Inside::Deadlock,
-            _ => {}
+        let answered = match is_patient {
+            // Without its answer this one may wait for its own lock: an outer run that is stopped goes on some time.
+            true => answer(name, &wanted).await,
+            false => tokio::time::timeout(ANSWERED, answer(name, &wanted)).await.ok().flatten(),
+        };
+        match answered {
+            Some((Answer::Joined(granted), connection)) => return Inside::Joined(Joined { granted, connection }),
+            Some((Answer::Deadlock, _)) => return Inside::Deadlock,
+            Some((Answer::Not, _)) | None => {}
         }
     }
     Inside::Not
+}
+
+/// What the outer run with this name says; `None` if there is none.
+async fn answer(name: &str, wanted: &Wanted) -> Option<(Answer, UnixStream)> {
+    loop {
+        match ask(name, wanted).await {
+            Ok(answered) => return Some(answered),
+            // It had no time for this one, or has just ended.
+            Err(error) if matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe | WouldBlock) => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            Err(_) => return None,
+        }
+    }
 }
 
 fn outer() -> String {
     std::env::var(VARIABLE).unwrap_or_default()
 }
 
-async fn ask(name: &str, wanted: &Wanted) -> io::Result<(Answer, BufReader<UnixStream>)> {
+async fn ask(name: &str, wanted: &Wanted) -> io::Result<(Answer, UnixStream)> {
     let connection = connect(name)?;
     if !is_of_same_user(&connection) {
         return Err(io::ErrorKind::PermissionDenied.into());
@@ -98,8 +128,62 @@ async fn ask(name: &str, wanted: &Wanted) -> io::Result<(Answer, BufReader<UnixS
     line.push(b'\n');
     connection.write_all(&line).await?;
     let mut answer = String::new();
-    connection.read_line(&mut answer).await?;
-    Ok((serde_json::from_str(&answer)?, connection))
+    if connection.read_line(&mut answer).await? == 0 {
+        return Err(UnexpectedEof.into());
+    }
+    let answer = serde_json::from_str(&answer).map_err(|_| io::ErrorKind::InvalidData)?;
+    Ok((answer, connection.into_inner()))
+}
+
+/// Returns when the other end of a connection has ended.
+async fn ended(connection: &UnixStream) {
+    std::future::poll_fn(|context| is_over(connection, context)).await;
+}
+
+/// Ready when the other end of a connection has ended.
+fn is_over(connection: &UnixStream, context: &mut Context<'_>) -> Poll<()> {
+    let mut byte = [0; 1];
+    while connection.poll_read_ready(context).is_ready() {
+        match connection.try_read(&mut byte) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == WouldBlock => {}
+            _ => return Poll::Ready(()),
+        }
+    }
+    Poll::Pending
+}
+
+/// The runs inside the command that have joined.
+#[derive(Default)]
+pub(super) struct Members(Vec<UnixStream>);
+
+impl Members {
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn add(&mut self, joined: UnixStream) {
+        self.0.push(joined);
+    }
+
+    /// Returns when one of them has ended; it is no more among them then.
+    pub(super) async fn one_ended(&mut self) {
+        std::future::poll_fn(|context| match self.0.iter().position(|one| is_over(one, context).is_ready()) {
+            Some(place) => {
+                self.0.swap_remove(place);
+                Poll::Ready(())
+            }
+            None => Poll::Pending,
+        })
+        .await;
+    }
+
+    /// Tells them that the hold is over for them: they end their commands, and then their connections.
+    pub(super) fn dismiss(&self) {
+        for one in &self.0 {
+            let _ = rustix::net::shutdown(one, rustix::net::Shutdown::Write);
+        }
+    }
 }
 
 /// Where runs inside the command ask.
@@ -129,22 +213,27 @@ impl Door {
     }
 
     /// Lets it in, if that is right: the connection ends with it.
-    pub(super) async fn answer(&self, connection: UnixStream) -> Option<UnixStream> {
-        tokio::time::timeout(ASKED, self.talk(connection)).await.ok()?.ok().flatten()
+    pub(super) async fn answer(&self, connection: UnixStream, is_open: bool) -> Option<UnixStream> {
+        tokio::time::timeout(ASKED, self.talk(connection, is_open)).await.ok()?.ok().flatten()
     }
 
-    async fn talk(&self, connection: UnixStream) -> io::Result<Option<UnixStream>> {
+    async fn talk(&self, connection: UnixStream, is_open: bool) -> io::Result<Option<UnixStream>> {
         if !is_of_same_user(&connection) {
             return Ok(None);
         }
         let mut connection = BufReader::new(connection);
         let mut line = String::new();
         (&mut connection).take(64 * 1024).read_line(&mut line).await?;
-        let answer = self.decide(&serde_json::from_str(&line)?);
+        let wanted = serde_json::from_str(&line)?;
+        let answer = if is_open { self.decide(&wanted) } else { Answer::Not };
         let mut line = serde_json::to_vec(&answer)?;
         line.push(b'\n');
         connection.write_all(&line).await?;
         Ok(matches!(answer, Answer::Joined(_)).then(|| connection.into_inner()))
+    }
+
+    pub(super) fn granted(&self) -> &Granted {
+        &self.granted
     }
 
     /// What the variable says to the command: this socket, and those of the runs that this one is inside.

@@ -6,7 +6,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -52,7 +52,7 @@ impl Moment {
 }
 
 /// What the guard process is started with.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Settings {
     /// Between TERM and KILL.
     pub(super) grace: Duration,
@@ -101,17 +101,26 @@ pub(crate) enum Ending {
 #[derive(Debug)]
 pub(super) struct Incoming(BufReader<OwnedReadHalf>, Vec<u8>);
 
-/// The side that writes.
+/// The side that writes, with what the other one has not taken yet.
 #[derive(Debug)]
-pub(super) struct Outgoing(OwnedWriteHalf);
+pub(super) struct Outgoing(OwnedWriteHalf, Vec<u8>);
 
 pub(super) fn split(socket: std::os::unix::net::UnixStream) -> io::Result<(Incoming, Outgoing)> {
     socket.set_nonblocking(true)?;
     let (read, write) = UnixStream::from_std(socket)?.into_split();
-    Ok((Incoming(BufReader::new(read), Vec::new()), Outgoing(write)))
+    Ok((Incoming(BufReader::new(read), Vec::new()), Outgoing(write, Vec::new())))
 }
 
 impl Incoming {
+    /// The next message if it is there already; `Some(None)` when the other process has gone.
+    pub(super) async fn at_once<T: DeserializeOwned>(&mut self) -> Option<Option<T>> {
+        tokio::select! {
+            biased;
+            message = self.next() => Some(message),
+            () = std::future::ready(()) => None,
+        }
+    }
+
     /// The next message; `None` when the other process has gone. Dropping the future loses nothing.
     pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Option<T> {
         match self.0.read_until(b'\n', &mut self.1).await {
@@ -125,11 +134,36 @@ impl Incoming {
 }
 
 impl Outgoing {
-    /// Whoever has gone needs no message: the reader finds out.
-    pub(super) async fn send<T: Serialize>(&mut self, message: &T) {
-        if let Ok(mut line) = serde_json::to_vec(message) {
-            line.push(b'\n');
-            let _ = self.0.write_all(&line).await;
+    /// Sends what the other process takes now, and keeps the rest for [`rest`](Self::rest): one that is stopped takes nothing, and
+    /// must not stop this one, too.
+    pub(super) fn send<T: Serialize>(&mut self, message: &T) {
+        if let Ok(line) = serde_json::to_vec(message) {
+            self.1.extend(line);
+            self.1.push(b'\n');
+            self.push();
+        }
+    }
+
+    /// Whether something is not sent yet.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.1.is_empty()
+    }
+
+    /// Returns when all is sent. Dropping the future loses nothing.
+    pub(super) async fn rest(&mut self) {
+        while self.is_behind() && self.0.writable().await.is_ok() {
+            self.push();
+        }
+    }
+
+    fn push(&mut self) {
+        while self.is_behind() {
+            match self.0.try_write(&self.1) {
+                Ok(written @ 1..) => drop(self.1.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // Whoever has gone needs no message: the reader finds out.
+                _ => self.1.clear(),
+            }
         }
     }
 }

@@ -14,6 +14,7 @@
 mod acquire;
 mod family;
 mod guard;
+mod held;
 mod join;
 mod launch;
 mod message;
@@ -27,6 +28,7 @@ use crate::client;
 use crate::exit::{self, Code};
 use crate::report::{Report, nothing};
 pub(crate) use acquire::{Acquired, Asked, acquire, close, released};
+use held::Hold;
 use join::Inside;
 pub(crate) use message::{Ending, Moment};
 pub(crate) use program::{GUARD, LAUNCH};
@@ -36,7 +38,7 @@ pub(crate) use signals::Signals;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
-use supervise::{Ended, Hold, supervise};
+use supervise::{Ended, supervise};
 
 pub(crate) fn guard(arguments: &[OsString]) -> ExitCode {
     guard::guard(arguments).into()
@@ -49,35 +51,54 @@ pub(crate) fn launch(arguments: &[OsString]) -> ExitCode {
 pub(crate) async fn run(url: Option<String>, run: Run) -> Code {
     match Process::begin(url, &run) {
         Ok(mut process) => match process.once(&run).await {
-            Turn::Over(code) | Turn::Lost(code) | Turn::Signalled(_, code) | Turn::Ended(code) => code,
+            Turn::Over(code) | Turn::Away(code) | Turn::Lost(code) | Turn::Signalled(_, code) | Turn::Ended(code) => {
+                code
+            }
         },
         Err(code) => code,
     }
 }
 
 pub(crate) async fn lead(url: Option<String>, lead: Lead) -> Code {
-    const LONGEST: Duration = Duration::from_secs(10);
     let mut process = match Process::begin(url, &lead.run) {
         Ok(process) => process,
         Err(code) => return code,
     };
-    let mut pause = Duration::from_millis(200);
+    let mut pause = Pause::SHORTEST;
     loop {
+        let began = Moment::now();
         match process.once(&lead.run).await {
             Turn::Signalled(Signal::TERM, _) => return exit::signalled(Signal::TERM.as_raw()),
             Turn::Signalled(_, code) => return code,
-            Turn::Lost(_) => pause = Duration::from_millis(200),
+            Turn::Lost(_) => pause = Pause::SHORTEST,
             Turn::Ended(_) if lead.restart => {}
-            Turn::Over(exit::UNAVAILABLE) => {}
+            Turn::Away(_) => {}
             Turn::Over(code) | Turn::Ended(code) => return code,
         }
-        // A command that ends at once, or a store that is away, does not keep a processor busy.
         tokio::select! {
             biased;
             signal = process.signals.ending() => return exit::signalled(signal.as_raw()),
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pause.after(began.elapsed())) => {}
         }
-        pause = (pause * 2).min(LONGEST);
+    }
+}
+
+/// Between two turns, so that a command that ends at once, or a store that is away, does not keep a processor busy.
+#[derive(Debug)]
+struct Pause(Duration);
+
+impl Pause {
+    const SHORTEST: Self = Self(Duration::from_millis(200));
+    const LONGEST: Duration = Duration::from_secs(10);
+
+    /// The pause after a turn that lasted so long: each is twice the one before, until a turn lasts.
+    fn after(&mut self, lasted: Duration) -> Duration {
+        if lasted > Self::LONGEST {
+            *self = Self::SHORTEST;
+        }
+        let pause = self.0;
+        self.0 = (pause * 2).min(Self::LONGEST);
+        pause
     }
 }
 
@@ -85,6 +106,8 @@ pub(crate) async fn lead(url: Option<String>, lead: Lead) -> Code {
 enum Turn {
     /// The command did not begin.
     Over(Code),
+    /// Neither, for the store is away.
+    Away(Code),
     /// It was stopped, for the lock was lost.
     Lost(Code),
     /// A signal came that asked to end.
@@ -112,7 +135,12 @@ impl Process {
         let name = run.command.first().and_then(|program| std::path::Path::new(program).file_name());
         let name = name.map_or_else(|| "locks run".into(), |name| name.to_string_lossy().into_owned());
         let asked = Asked { lock: &run.lock, url: &self.url, name, report };
-        match join::join(&asked).await {
+        let inside = tokio::select! {
+            biased;
+            signal = self.signals.ending() => return Turn::Signalled(signal, exit::signalled(signal.as_raw())),
+            inside = join::join(&asked) => inside,
+        };
+        match inside {
             Inside::Joined(joined) => {
                 report.detail("joined", "joined the run that this one is inside", &nothing());
                 let ended = supervise(&Hold::Joined(joined), run, &self.url, report, &mut self.signals).await;
@@ -124,6 +152,7 @@ impl Process {
         let (locks, guard) = match acquire(&asked, &mut self.signals).await {
             Acquired::Held(locks, guard) => (locks, guard),
             Acquired::Not(code) => return Turn::Over(code),
+            Acquired::Away(code) => return Turn::Away(code),
             Acquired::Signalled(signal) => return Turn::Signalled(signal, exit::signalled(signal.as_raw())),
         };
         let hold = Hold::Own(guard);
@@ -142,15 +171,45 @@ impl Process {
         };
         let fields = json!({ "code": own.0, "lost": ended.is_lost, "limit": ended.is_over_limit });
         self.report.detail("ended", &format!("the command ended with {}", own.0), &fields);
-        if ended.is_lost && run.supervision.on_lost != OnLost::Continue {
-            return Turn::Lost(exit::LOST);
+        let is_lost = ended.is_lost && run.supervision.on_lost != OnLost::Continue;
+        let code = if is_lost {
+            exit::LOST
+        } else if ended.is_over_limit {
+            exit::LIMIT
+        } else {
+            own
+        };
+        // Whoever asked for the end gets it, whatever else happened meanwhile.
+        match ended.asked_to_end.or(interrupted(ended.ending)) {
+            Some(signal) => Turn::Signalled(signal, code),
+            None if is_lost => Turn::Lost(code),
+            None => Turn::Ended(code),
         }
-        if ended.is_over_limit {
-            return Turn::Ended(exit::LIMIT);
+    }
+}
+
+/// The signal by which a command was told to end that did not come by this program: a terminal's Ctrl-C reaches the command alone.
+fn interrupted(ending: Ending) -> Option<Signal> {
+    match ending {
+        Ending::Killed(signal) => {
+            [Signal::INT, Signal::QUIT, Signal::HUP].into_iter().find(|one| one.as_raw() == signal)
         }
-        match ended.asked_to_end {
-            Some(signal) => Turn::Signalled(signal, own),
-            None => Turn::Ended(own),
-        }
+        // As those say it that clean up first.
+        Ending::Exited(130) => Some(Signal::INT),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_until_a_turn_lasts() {
+        let (mut pause, short) = (Pause::SHORTEST, Duration::ZERO);
+        let pauses: Vec<_> = [short; 8].map(|lasted| pause.after(lasted).as_millis()).into();
+        assert_eq!(pauses, [200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]);
+        assert_eq!(pause.after(Duration::from_secs(11)).as_millis(), 200);
+        assert_eq!(pause.after(short).as_millis(), 400);
     }
 }

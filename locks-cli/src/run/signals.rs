@@ -55,11 +55,19 @@ impl Signals {
 
     /// The next one that asks to end.
     pub(crate) async fn ending(&mut self) -> Signal {
+        self.ending_or_stopping(|| {}).await
+    }
+
+    /// The same, with something to do before each stop by the terminal.
+    pub(crate) async fn ending_or_stopping(&mut self, stopping: impl Fn()) -> Signal {
         loop {
             match self.next().await {
                 ending @ (Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT) => return ending,
                 // As it would do by itself.
-                Signal::TSTP => stop(),
+                Signal::TSTP => {
+                    stopping();
+                    stop();
+                }
                 _ => {}
             }
         }

@@ -1,8 +1,8 @@
 //! The first process of a run while the command runs: it holds the lock, and talks to the guard process.
 
-use super::acquire::fence_of;
 use super::family;
-use super::join::{self, Door, Granted, Joined};
+use super::held::{Hold, graces};
+use super::join::{self, Door, Members};
 use super::message::{Ending, FromGuard, Incoming, Moment, Outgoing, Settings, ToGuard, send_files, split};
 use super::program::{GUARD, this_program};
 use super::signals::{Signals, stop};
@@ -11,64 +11,15 @@ use crate::args::{OnLost, Run};
 use crate::exit;
 use crate::report::{Report, nothing};
 use crate::{client, report, text};
-use distributed_locks::Guard;
 use rustix::process::{Pid, Signal, getpgrp};
 use serde_json::json;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-
-/// What the command runs under.
-pub(super) enum Hold {
-    Own(Guard),
-    /// An outer run has the lock.
-    Joined(Joined),
-}
-
-impl Hold {
-    /// Until when it can be proved; an outer run sees to that itself.
-    fn deadline(&self) -> Option<Moment> {
-        match self {
-            Self::Own(guard) => {
-                Some(guard.time_left()).filter(|left| !left.is_zero()).map(|left| Moment::now().after(left))
-            }
-            Self::Joined(_) => None,
-        }
-    }
-
-    /// Returns when it is over before it was released, with what happened.
-    async fn lost(&self) -> String {
-        match self {
-            Self::Own(guard) => client::text(&guard.lost().await),
-            Self::Joined(joined) => {
-                joined.lost().await;
-                "the run that this one has joined is over".to_owned()
-            }
-        }
-    }
-
-    fn granted(&self) -> Granted {
-        match self {
-            Self::Own(guard) => Granted {
-                fences: guard.keys().map(|key| (key.to_string(), fence_of(guard, key.as_str()))).collect(),
-                ttl: guard.ttl(),
-            },
-            Self::Joined(joined) => joined.granted.clone(),
-        }
-    }
-
-    /// What keeps the lock after a death of this process, where the store has such a thing.
-    fn files(&self) -> Vec<OwnedFd> {
-        match self {
-            // A hold that is over by now has none: the guard hears of that at once.
-            Self::Own(guard) => guard.descriptors().unwrap_or_default(),
-            Self::Joined(_) => Vec::new(),
-        }
-    }
-}
 
 /// How it went.
 #[derive(Clone, Copy, Debug)]
@@ -76,15 +27,16 @@ pub(super) struct Ended {
     pub(super) ending: Ending,
     pub(super) is_lost: bool,
     pub(super) is_over_limit: bool,
-    /// A signal of those that ask to end was passed on.
+    /// A TERM or INT was passed on, the TERM if both were.
     pub(super) asked_to_end: Option<Signal>,
 }
 
 /// Runs the command, and returns when nothing of it is left that must not outlive the lock.
 pub(super) async fn supervise(hold: &Hold, run: &Run, url: &str, report: Report, signals: &mut Signals) -> Ended {
     family::adopt_orphans();
-    let granted = hold.granted();
-    let door = Door::open(url, run.lock.mode(), granted.clone());
+    let mode = hold.mode(run.lock.mode());
+    let granted = hold.granted(mode);
+    let door = Door::open(url, mode, granted.clone());
     let (grace, at_loss) = graces(run, granted.ttl);
     let terminal = Terminal::open();
     let has_terminal = terminal.as_ref().is_some_and(Terminal::is_ours) && terminal::is_wanted_at_once();
@@ -104,38 +56,31 @@ pub(super) async fn supervise(hold: &Hold, run: &Run, url: &str, report: Report,
             return Ended { ending, is_lost: false, is_over_limit: false, asked_to_end: None };
         }
     };
+    let guard_until = settings.deadline.before(settings.margin / 2);
     let beat = (granted.ttl / 10).clamp(Duration::from_millis(20), Duration::from_millis(500));
     let ended = Ended { ending: Ending::Killed(9), is_lost: false, is_over_limit: false, asked_to_end: None };
     let supervisor = Supervisor {
         report,
         grace,
         at_loss,
+        margin: settings.margin,
         protects,
+        guard_until,
         outgoing,
         terminal,
         has_terminal,
         command: None,
-        inside: Vec::new(),
+        inside: Members::default(),
+        is_unguarded: false,
         ended,
     };
     supervisor.run(hold, run, &door, (child, incoming), signals, beat).await
 }
 
-/// How long the command has between TERM and KILL, after `--at-most` and after a loss. After a loss it is bounded: TERM would come
-/// while one renewal may still fail and harm nobody.
-fn graces(run: &Run, ttl: Duration) -> (Duration, Duration) {
-    let given = run.supervision.grace;
-    let at_loss = match run.supervision.on_lost {
-        OnLost::Kill => Duration::ZERO,
-        _ => given.unwrap_or(ttl / 8).min(ttl / 4),
-    };
-    (given.unwrap_or(Duration::from_secs(5)), at_loss)
-}
-
 /// Starts the guard process, which starts the command.
 fn start(settings: &Settings, hold: &Hold, run: &Run, url: &str, door: &Door) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
-    let granted = hold.granted();
+    let granted = door.granted();
     let fence = granted.fences.iter().find(|(key, _)| *key == run.lock.key).map_or("", |(_, fence)| fence);
     let mut guard = Command::new(this_program()?);
     guard.arg0("locks").arg(GUARD).arg(serde_json::to_string(settings)?).args(&run.command);
@@ -149,7 +94,7 @@ fn start(settings: &Settings, hold: &Hold, run: &Run, url: &str, door: &Door) ->
         guard.env("LOCKS_KEYS", serde_json::to_string(&fences)?);
     }
     let child = guard.stdin(Stdio::from(OwnedFd::from(theirs))).process_group(0).spawn()?;
-    let files = hold.files();
+    let files = hold.files()?;
     let stdin = io::stdin();
     let handed: Vec<_> = std::iter::once(stdin.as_fd()).chain(files.iter().map(AsFd::as_fd)).collect();
     send_files(&ours, &handed)?;
@@ -162,15 +107,22 @@ struct Supervisor {
     grace: Duration,
     /// As much of it as there is when the lock is lost.
     at_loss: Duration,
+    /// The guard process kills the command this long before the deadline.
+    margin: Duration,
     /// Whether a loss ends the command.
     protects: bool,
+    /// The command has to be dead by then. A guard process that has not seen to that, for it is stopped, is killed, and the kernel
+    /// kills the command.
+    guard_until: Moment,
     outgoing: Outgoing,
     terminal: Option<Terminal>,
     /// The command has been given the terminal.
     has_terminal: bool,
     command: Option<Pid>,
     /// The runs inside the command that have joined.
-    inside: Vec<tokio::net::UnixStream>,
+    inside: Members,
+    /// The guard process was killed.
+    is_unguarded: bool,
     ended: Ended,
 }
 
@@ -200,54 +152,57 @@ impl Supervisor {
                 message = incoming.next() => match message {
                     Some(FromGuard::Ended(ending)) => {
                         self.ended.ending = ending;
+                        // It has nothing to do any more, and may be stopped.
+                        let _ = child.kill();
                         break;
                     }
-                    Some(message) => self.heard(message, hold).await,
+                    Some(message) => self.heard(message, hold),
                     None => {
-                        self.without_guard();
+                        self.without_guard().await;
                         break;
                     }
                 },
-                signal = signals.next() => self.pass_on(signal).await,
+                signal = signals.next() => self.pass_on(signal),
                 what = &mut lost, if !is_known_lost => {
                     is_known_lost = true;
-                    self.lost(&what).await;
+                    self.lost(&what);
                 }
                 connection = door.next() => self.let_in(door, connection).await,
-                () = one_left(&mut self.inside) => self.tell_joined().await,
+                () = self.inside.one_ended() => self.tell_joined(),
                 () = &mut limit, if !is_limit_over => {
                     is_limit_over = true;
-                    self.over_limit(run.lock.at_most.unwrap_or_default()).await;
+                    self.over_limit(run.lock.at_most.unwrap_or_default());
                 }
-                () = tokio::time::sleep(beat) => {}
+                () = self.outgoing.rest(), if self.outgoing.is_behind() => {}
+                () = tokio::time::sleep(beat.min(self.guard_until.left())) => {}
             }
-            if let Some(deadline) = hold.deadline().filter(|_| self.protects && !is_known_lost) {
-                self.outgoing.send(&ToGuard::Deadline(deadline)).await;
-            }
+            self.keep_time(hold.deadline(), &mut child);
         }
         self.take_terminal();
-        // It ends by itself; one that was killed has no status any more.
+        self.wait_for_inside(lost, is_known_lost, signals).await;
+        // One that was killed has no status any more.
         let _ = child.wait();
         self.ended
     }
 
-    async fn heard(&mut self, message: FromGuard, hold: &Hold) {
+    fn heard(&mut self, message: FromGuard, hold: &Hold) {
         match message {
             FromGuard::Started(pid) => self.command = Pid::from_raw(pid),
-            FromGuard::Lapsing => {
-                if !self.ended.is_lost {
-                    self.ended.is_lost = true;
-                    let text = "the lock is about to lapse: no renewal succeeded in time; the command is stopped";
-                    self.report.say("lost", text, &nothing());
-                }
-            }
-            FromGuard::Stopped(signal) => self.stopped(signal, hold).await,
+            FromGuard::Lapsing => self.lapsing("no renewal succeeded in time; the command is stopped"),
+            FromGuard::Stopped(signal) => self.stopped(signal, hold),
             FromGuard::Ended(_) => {}
         }
     }
 
+    fn lapsing(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.ended.is_lost, true) {
+            self.report.say("lost", &format!("the lock is about to lapse: {why}"), &nothing());
+            self.inside.dismiss();
+        }
+    }
+
     /// The command was stopped by its terminal, or for want of it.
-    async fn stopped(&mut self, signal: i32, hold: &Hold) {
+    fn stopped(&mut self, signal: i32, hold: &Hold) {
         let is_for_terminal = signal == Signal::TTIN.as_raw() || signal == Signal::TTOU.as_raw();
         let Some(terminal) = self.terminal.as_ref().filter(|_| is_for_terminal || signal == Signal::TSTP.as_raw())
         else {
@@ -255,10 +210,9 @@ impl Supervisor {
         };
         if !(is_for_terminal && terminal.is_ours()) {
             self.take_terminal();
-            let left = hold.deadline().map_or_else(String::new, |at| format!(" in {}", text::length(at.left())));
             let then = if self.protects { "; the command is ended before that" } else { "" };
-            let text = format!("stopped: the lock lapses{left} unless the job is continued{then}");
-            self.report.say("stopped", &text, &nothing());
+            let text = text::stopped(hold.deadline().map(Moment::left));
+            self.report.say("stopped", &format!("{text}{then}"), &nothing());
             stop();
         }
         if let (Some(terminal), Some(command)) = (&self.terminal, self.command)
@@ -267,57 +221,106 @@ impl Supervisor {
             terminal.give_to(command);
             self.has_terminal = true;
         }
-        self.outgoing.send(&ToGuard::Signal(Signal::CONT.as_raw())).await;
+        self.outgoing.send(&ToGuard::Signal(Signal::CONT.as_raw()));
     }
 
-    async fn pass_on(&mut self, signal: Signal) {
-        if matches!(signal, Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT) {
+    fn asked_to_end(&mut self, signal: Signal) {
+        // A HUP may ask for a reload: what the command makes of the others shows in how it ends.
+        if matches!(signal, Signal::TERM | Signal::INT) && self.ended.asked_to_end != Some(Signal::TERM) {
             self.ended.asked_to_end = Some(signal);
         }
-        self.outgoing.send(&ToGuard::Signal(signal.as_raw())).await;
     }
 
-    async fn lost(&mut self, what: &str) {
+    fn pass_on(&mut self, signal: Signal) {
+        self.asked_to_end(signal);
+        self.outgoing.send(&ToGuard::Signal(signal.as_raw()));
+    }
+
+    fn lost(&mut self, what: &str) {
         let was_said = std::mem::replace(&mut self.ended.is_lost, true);
         let then = if self.protects { "the command is stopped" } else { "the command goes on without it" };
         if !was_said {
             self.report.say("lost", &format!("{what}; {then}"), &json!({ "reason": what }));
         }
+        // They may have other ideas of what a loss means than this one.
+        self.inside.dismiss();
         if self.protects {
-            self.outgoing.send(&ToGuard::Stop { kill_at: Moment::now().after(self.at_loss) }).await;
+            let kill_at = Moment::now().after(self.at_loss);
+            self.guard_until = self.guard_until.min(kill_at.after(self.margin));
+            self.outgoing.send(&ToGuard::Stop { kill_at });
         }
     }
 
-    async fn over_limit(&mut self, limit: Duration) {
+    fn over_limit(&mut self, limit: Duration) {
         self.ended.is_over_limit = true;
         let text = format!("--at-most {} passed; the command is stopped", text::length(limit));
         self.report.say("limit", &text, &nothing());
-        self.outgoing.send(&ToGuard::Stop { kill_at: Moment::now().after(self.grace) }).await;
+        self.outgoing.send(&ToGuard::Stop { kill_at: Moment::now().after(self.grace) });
     }
 
     async fn let_in(&mut self, door: &Door, connection: tokio::net::UnixStream) {
-        if self.ended.is_lost || self.ended.is_over_limit {
-            return;
-        }
-        if let Some(joined) = door.answer(connection).await {
-            self.inside.push(joined);
-            self.tell_joined().await;
+        let is_open = !self.ended.is_lost && !self.ended.is_over_limit;
+        if let Some(joined) = door.answer(connection, is_open).await {
+            self.inside.add(joined);
+            self.tell_joined();
         }
     }
 
-    async fn tell_joined(&mut self) {
-        self.outgoing.send(&ToGuard::Joined(self.inside.len())).await;
+    /// The command has ended, and those that have joined may not have: not each is below it, and one may have asked in that instant.
+    async fn wait_for_inside(
+        &mut self,
+        mut lost: Pin<&mut impl Future<Output = String>>,
+        is_lost: bool,
+        signals: &mut Signals,
+    ) {
+        if self.ended.is_over_limit || self.is_unguarded {
+            self.inside.dismiss();
+        }
+        while !is_lost && self.inside.count() > 0 {
+            tokio::select! {
+                biased;
+                _ = &mut lost => return,
+                () = self.inside.one_ended() => {}
+                signal = signals.ending() => {
+                    self.asked_to_end(signal);
+                    self.inside.dismiss();
+                }
+            }
+        }
+    }
+
+    fn tell_joined(&mut self) {
+        self.outgoing.send(&ToGuard::Joined(self.inside.count()));
+    }
+
+    /// Hears of every deadline; kills a guard process that has let the last one pass.
+    fn keep_time(&mut self, deadline: Option<Moment>, guard: &mut Child) {
+        if let Some(deadline) = deadline.filter(|_| self.protects && !self.ended.is_lost) {
+            self.guard_until = deadline.before(self.margin / 2);
+            // What the guard has not read is old when it is read: the next one is sent then.
+            if !self.outgoing.is_behind() {
+                self.outgoing.send(&ToGuard::Deadline(deadline));
+            }
+        }
+        if self.guard_until.left().is_zero() {
+            self.guard_until = Moment::NEVER;
+            self.lapsing("its guard process does not answer; the command is killed");
+            let _ = guard.kill();
+        }
     }
 
     /// The guard process was killed: the kernel has killed the command, and this process does the rest.
-    fn without_guard(&mut self) {
+    async fn without_guard(&mut self) {
         #[cfg(not(target_os = "linux"))]
         if let Some(command) = self.command {
             let _ = rustix::process::kill_process_group(command, Signal::KILL);
         }
-        family::end_all();
-        self.report.say("unguarded", "the guard process was killed, and the command with it", &nothing());
+        family::end_all().await;
+        if !(self.ended.is_lost && self.protects) {
+            self.report.say("unguarded", "the guard process was killed, and the command with it", &nothing());
+        }
         self.ended.ending = Ending::Killed(Signal::KILL.as_raw());
+        self.is_unguarded = true;
     }
 
     fn take_terminal(&mut self) {
@@ -325,29 +328,4 @@ impl Supervisor {
             terminal.give_to(getpgrp());
         }
     }
-}
-
-/// Returns when one of the runs inside has ended; it is no more among them then.
-async fn one_left(inside: &mut Vec<tokio::net::UnixStream>) {
-    std::future::poll_fn(|context| {
-        let ended = |one: &tokio::net::UnixStream, context: &mut std::task::Context<'_>| {
-            let mut byte = [0; 1];
-            while one.poll_read_ready(context).is_ready() {
-                match one.try_read(&mut byte) {
-                    Ok(1..) => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    _ => return true,
-                }
-            }
-            false
-        };
-        match inside.iter().position(|one| ended(one, context)) {
-            Some(place) => {
-                inside.swap_remove(place);
-                std::task::Poll::Ready(())
-            }
-            None => std::task::Poll::Pending,
-        }
-    })
-    .await
 }

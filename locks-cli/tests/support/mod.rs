@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// After this long something hangs, however busy the machine is.
 pub(crate) const HANG: Duration = Duration::from_secs(120);
@@ -69,6 +69,19 @@ impl Place {
         until("somebody waits", || self.line(key)["waiters"].as_array().unwrap().len() == count);
     }
 
+    /// Takes the lock from whoever holds it: its file goes.
+    pub(crate) fn lose(&self, key: &str) {
+        std::fs::remove_file(self.path("locks").join(key.replace('/', "%2F") + ".lock")).unwrap();
+    }
+
+    /// Whether a process that was started here has not ended. Its number may be another's by now, and one that has ended has no
+    /// environment.
+    pub(crate) fn is_alive(&self, pid: Pid) -> bool {
+        let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
+        let own = format!("D={}", self.directory.path().display());
+        environment.split(|byte| *byte == 0).any(|variable| variable == own.as_bytes())
+    }
+
     /// The number that a command has written.
     pub(crate) fn pid(&self, name: &str) -> Pid {
         let path = self.path(name);
@@ -80,13 +93,6 @@ impl Place {
 
 pub(crate) fn ended(command: &mut Command) -> Output {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap()
-}
-
-/// Whether the process is there and has not ended.
-pub(crate) fn is_alive(pid: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    test_kill_process(pid).is_ok()
-        && stat.is_ok_and(|stat| !stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z')))
 }
 
 #[track_caller]
@@ -188,4 +194,46 @@ impl Drop for Running {
 /// A command that writes its number to `name` and then lasts.
 pub(crate) fn lasting(name: &str) -> String {
     format!("echo $$ > $D/{name}.new; mv $D/{name}.new $D/{name}; echo up; exec sleep 1000")
+}
+
+/// A command with a grandchild in a session of its own, which both ignore TERM.
+pub(crate) const DEAF: &str = "trap '' TERM; setsid sh -c 'echo $$ > $D/second.new; mv $D/second.new $D/second; exec sleep 1000' & \
+    while [ ! -e $D/second ]; do sleep 0.01; done; echo $$ > $D/first.new; mv $D/first.new $D/first; echo up; exec sleep 1000";
+
+/// Prints what is alive of [`DEAF`] when it begins.
+pub(crate) const LOOK: &str = "for p in $(cat $D/first $D/second); do [ -e /proc/$p ] && grep -q '^State:.[^Z]' /proc/$p/status && echo alive $p; done; echo looked";
+
+/// The guard process of a run.
+pub(crate) fn guard_of(run: &Running) -> Pid {
+    child_of(run.pid())
+}
+
+/// The one child of a process.
+pub(crate) fn child_of(pid: Pid) -> Pid {
+    let pid = pid.as_raw_nonzero();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    Pid::from_raw(children.trim().parse().unwrap()).unwrap()
+}
+
+/// A guard process that is stopped; it goes on when this is dropped, and so ends what a test that failed has left.
+pub(crate) struct StoppedGuard(pub(crate) Pid);
+
+impl StoppedGuard {
+    pub(crate) fn of(run: &Running) -> Self {
+        Self::stop(guard_of(run))
+    }
+
+    pub(crate) fn stop(guard: Pid) -> Self {
+        let guard = Self(guard);
+        kill_process(guard.0, Signal::STOP).unwrap();
+        let status = || std::fs::read_to_string(format!("/proc/{}/status", guard.0.as_raw_nonzero())).unwrap();
+        until("the guard is stopped", || status().contains("State:\tT"));
+        guard
+    }
+}
+
+impl Drop for StoppedGuard {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
 }

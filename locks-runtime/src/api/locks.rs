@@ -70,8 +70,8 @@ impl Locks {
     /// `postgres:` URLs also take `?table=schema.table` (default `distributed_locks`), `?namespace=` (put before every
     /// key), and `?sslmode=`: `disable` (the default) is plain text, `require` encrypts and checks nothing, `verify-full`
     /// checks the server's certificate (`?ca=…`) and name (`?domain=…`); with both, `?cert=…&key=…`. The table is
-    /// created at first use. Where the role may not create it, an administrator runs this, with
-    /// `GRANT SELECT, INSERT, UPDATE`:
+    /// created at first use. Where the role may not create it, an administrator runs this for
+    /// the default one, with `GRANT SELECT, INSERT, UPDATE`:
     ///
     /// ```sql
     /// CREATE TABLE IF NOT EXISTS distributed_locks (
