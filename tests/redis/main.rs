@@ -10,12 +10,14 @@ mod cost;
 mod earlier;
 mod endings;
 mod faults;
+mod lines;
 mod messages;
 mod modes;
 mod neighbours;
 mod outages;
 mod peers;
 mod room;
+mod script;
 mod shown;
 
 use std::process::ExitCode;
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         earlier::cases(),
         endings::cases(),
         faults::cases(),
+        lines::cases(),
         messages::cases(),
         modes::cases(),
         neighbours::cases(),

@@ -171,12 +171,20 @@ local GROUP = '^%x+%.%x+%.%d+%.([sp])[%w%.]*%+$'
 -- How many entries of a lock are shown, and for how many bytes their records.
 local SHOWN, SHOWN_BYTES = 10000, 1048576
 
+-- The locks of this request, by name, with what is known of each: nothing but the script changes anything while it runs.
+local known = {}
+-- Those that somebody has left.
+local left = {}
+
 local function named(name)
-  local prefix = '{' .. name .. '}:'
-  return {
-    name = name, fence = prefix .. 'fence', holder = prefix .. 'holder', holders = prefix .. 'holders',
-    queue = prefix .. 'queue', waiters = prefix .. 'waiters',
-  }
+  if not known[name] then
+    local prefix = '{' .. name .. '}:'
+    known[name] = {
+      name = name, fence = prefix .. 'fence', holder = prefix .. 'holder', holders = prefix .. 'holders',
+      queue = prefix .. 'queue', waiters = prefix .. 'waiters',
+    }
+  end
+  return known[name]
 end
 
 local function lock(number)
@@ -200,7 +208,7 @@ end
 -- The token of the holder; of several the value of the key, with their kind in `lock.group`. Of somebody else's key its value,
 -- or a little more of it than any token has: an empty text if the key is of another type, as Redisson's is; `false` if the
 -- lock is free.
-local function owner(lock)
+local function read_owner(lock)
   lock.whole, lock.group = nil, nil
   local value = redis.pcall('GETRANGE', lock.name, 0, LONGEST_TOKEN)
   if type(value) == 'table' then
@@ -221,6 +229,26 @@ local function owner(lock)
     end
   end
   return lock.whole or value
+end
+
+-- The same, read once. Whatever changes it notes that in the lock.
+local function owner(lock)
+  if lock.owner == nil then lock.owner = read_owner(lock) end
+  return lock.owner
+end
+
+-- It has this owner from now on. Whoever may hold it beside that one does not yet.
+local function note_owner(lock, current)
+  lock.owner, lock.whole, lock.is_settled = current, nil, false
+end
+
+-- Somebody has left the lock's line. Whoever may hold it by that does at the end of the request, when all have left that do.
+local function note_left(lock)
+  lock.is_settled = false
+  if not lock.is_left then
+    lock.is_left = true
+    left[#left + 1] = lock
+  end
 end
 
 -- What the lock's key is although it is none of ours: its type, or `redisson` for a hash such as that project's locks are.
@@ -325,6 +353,7 @@ local function grant(lock, token, record, px)
   redis.call('HDEL', lock.holder, 'kept')
   redis.call('PEXPIRE', lock.holder, px)
   redis.call('SET', lock.name, token, 'PX', px)
+  note_owner(lock, token)
   remember(lock, fence, ahead)
   publish('changes', '+', token, lock.name, record)
   return fence
@@ -353,7 +382,8 @@ local function widen(lock, token)
   redis.call('ZADD', lock.holders, now + (left < 0 and REMEMBERED or math.max(1, left)), token)
   redis.call('SET', lock.name, token .. '+', 'KEEPTTL')
   redis.call('HDEL', lock.holder, 'token', 'record', 'fence', 'kept')
-  lock.group, lock.whole = mode(token), nil
+  note_owner(lock, token .. '+')
+  lock.group = mode(token)
 end
 
 -- Grants the lock beside its owner, who lets the entry hold.
@@ -362,6 +392,7 @@ local function join(lock, current, token, record, px)
   local fence, ahead = next_fence(lock)
   redis.call('HSET', lock.holder, token, fence .. ' 0 ' .. record)
   redis.call('ZADD', lock.holders, now + px, token)
+  lock.is_settled = false
   expire(lock)
   remember(lock, fence, ahead)
   publish('changes', '+', token, lock.name, record)
@@ -417,7 +448,7 @@ end
 local function line(lock, current)
   local count, items = current and (lock.group and redis.call('ZCARD', lock.holders) or 1) or 0, {}
   for _, item in ipairs(redis.call('ZRANGE', lock.queue, 0, -1)) do
-    local token = string.match(item, '^(.*)%+$')
+    local token = string.sub(item, -1) == '+' and string.sub(item, 1, -2)
     if not token then
       items[#items + 1] = item
     elseif current and holds(lock, current, token) then
@@ -483,23 +514,24 @@ local function admit_all(token, names)
     withdraw(other, token)
   end
   notify(token, '+', fence)
-  for _, item in ipairs(locks) do settle(item[1], owner(item[1])) end
+  for _, item in ipairs(locks) do settle(item[1]) end
   return true
 end
 
--- Lets those waiters hold the lock that may: first a free one, and then beside those who have it. Returns the owner.
-function settle(lock, current)
+-- Lets those waiters hold the lock that may: first a free one, and then beside those who have it.
+function settle(lock)
+  local current = owner(lock)
   local kind = current and kind_of(lock, current)
-  if current and not kind then return current end
+  if current and not kind then return end
   local first, lapses, record = first_waiter(lock)
-  if not first or (kind and mode(first) ~= kind) then return current end
+  if not first or (kind and mode(first) ~= kind) then return end
   local first_kind, _, has_others = mode(first)
   if first_kind == '' and not has_others then
     local fence = grant(lock, first, record, lapses - now)
     withdraw(lock, first)
     notify(first, '+', fence)
     notify_first(lock, lapses - now)
-    return first
+    return
   end
   local ahead, items = line(lock, current)
   local any, is_behind, widest = false, false, 0
@@ -526,8 +558,8 @@ function settle(lock, current)
         -- One of its other locks may be such that this client has no right to it.
         local done, is_admitted = pcall(admit_all, item, names)
         -- Others may have been let in meanwhile.
-        if done and is_admitted then return settle(lock, owner(lock)) end
-        if not done then return owner(lock) end
+        if done and is_admitted then return settle(lock) end
+        if not done then return end
         is_behind = true
       else
         local px = lapses - now
@@ -543,33 +575,36 @@ function settle(lock, current)
     end
   end
   if any then notify_first(lock, redis.call('PTTL', lock.name)) end
-  return current
 end
 
--- The lock's owner, once whoever may has it.
+-- The lock's owner, once whoever may has it: that is so until somebody else has it, or leaves its line.
 local function current_owner(lock)
-  return settle(lock, owner(lock))
+  if not lock.is_settled then
+    settle(lock)
+    lock.is_settled = true
+  end
+  return owner(lock)
 end
 
 local function release(lock, token)
   redis.call('DEL', lock.name)
   redis.call('DEL', lock.holder)
+  note_owner(lock, false)
+  note_left(lock)
   publish('changes', '-', token, lock.name)
-  settle(lock, false)
 end
 
 -- Whoever is left of several holders keeps the lock.
-local function release_one(lock, current, token)
+local function release_one(lock, token)
   remove_one(lock, token)
-  publish('changes', '-', token, lock.name)
   if redis.call('ZCARD', lock.holders) > 0 then
+    note_left(lock)
     expire(lock)
-    return settle(lock, current)
+    publish('changes', '-', token, lock.name)
+  else
+    lock.group = nil
+    release(lock, token)
   end
-  redis.call('DEL', lock.name)
-  redis.call('DEL', lock.holder)
-  lock.group = nil
-  settle(lock, false)
 end
 
 -- The key expires no sooner than after `px` milliseconds.
@@ -590,11 +625,11 @@ end
 local function leave(lock, token)
   local current = owner(lock)
   if holds(lock, current, token) then
-    if lock.group then return release_one(lock, current, token) end
+    if lock.group then return release_one(lock, token) end
     return release(lock, token)
   end
   withdraw(lock, token)
-  settle(lock, current)
+  note_left(lock)
 end
 
 -- The hold is over, and the lock stays taken for `px` milliseconds more.
@@ -617,6 +652,7 @@ local function lapse(lock, token, px)
     redis.call('SET', lock.name, kept, 'PX', px)
     redis.call('HSET', lock.holder, 'token', kept)
     redis.call('PEXPIRE', lock.holder, px)
+    note_owner(lock, kept)
   end
   if place then redis.call('ZADD', lock.queue, place, kept .. '+') end
   publish('changes', '=', token, lock.name, kept)
@@ -691,7 +727,7 @@ local function renew(lock, token, px)
   expire_no_sooner(px, lock.queue)
   expire_no_sooner(px, lock.waiters)
   redis.call('HSET', lock.waiters, token, string.format('%.0f ', now + px) .. rest)
-  return { holds(lock, settle(lock, current), token) and 'held' or 'queued' }
+  return { holds(lock, current_owner(lock), token) and 'held' or 'queued' }
 end
 
 -- Puts the entry at the end of the queue, with the names of its locks if it wants several.
@@ -900,7 +936,7 @@ function commands.force_release()
   for _, token in ipairs(holders) do
     if fence == '' or hold(lock, token) == fence then
       if hold(lock, token) then notify(token, '-') end
-      if lock.group then release_one(lock, current, token) else release(lock, token) end
+      if lock.group then release_one(lock, token) else release(lock, token) end
       count = count + 1
     end
   end
@@ -953,4 +989,7 @@ function commands.watch()
   return 0
 end
 
-return commands[command]()
+local reply = commands[command]()
+-- What another one's line refuses is no failure of who left: those in it find out when they look.
+for _, lock in ipairs(left) do pcall(current_owner, lock) end
+return reply
