@@ -7,7 +7,12 @@ use support::cases;
 use support::redis::{Counts, Redis, Setup};
 
 pub(crate) fn cases() -> Vec<Case> {
-    cases![a_batch_settles_a_line_of_permits_once, a_batch_that_changes_a_line_settles_it_anew]
+    cases![
+        a_batch_settles_a_line_of_permits_once,
+        a_batch_that_changes_a_line_settles_it_anew,
+        a_release_in_front_of_readers_of_several_looks_at_each_once,
+        a_permit_behind_a_waiter_is_not_counted_against_it,
+    ]
 }
 
 /// How often the server has carried out each of these since.
@@ -82,4 +87,46 @@ async fn a_batch_that_changes_a_line_settles_it_anew(fixture: Fixture) {
         assert_eq!(with(&[("!", &first)]), ["gone"]);
         assert_eq!(redis.left(key), [""; 0]);
     }
+}
+
+/// However many are let in, each costs the server the same few commands.
+async fn a_release_in_front_of_readers_of_several_looks_at_each_once(fixture: Fixture) {
+    const COUNT: usize = 200;
+    let redis = fixture.start(&Setup::default());
+    let script = Script::on(&redis);
+    let count = u64::try_from(COUNT).unwrap();
+    let costs = ["getrange", "exists", "hget", "hmget", "zrange", "zscore", "zcard", "zrangebyscore", "hset", "zadd"];
+    for (wants, held) in [(".sm", &["one"][..]), (".sm", &["one", "two"]), (".p200m", &["one"])] {
+        let writer = token(0, if held.len() > 1 { ".m" } else { "" });
+        assert!(script.enter(&writer, held));
+        let waiters: Vec<String> = (1..=COUNT).map(|number| token(number, wants)).collect();
+        assert!(waiters.iter().all(|waiter| !script.enter(waiter, &["one", "two"])));
+        let before = redis.counts();
+        script.run(if held.len() > 1 { "leave_all" } else { "leave" }, held, &[&writer]);
+        let spent = since(&redis, &before, costs);
+        println!("{COUNT} × {wants} behind {held:?}: {costs:?} {spent:?}");
+        assert!(spent.iter().all(|calls| *calls <= 5 * count + 20), "{wants} behind {held:?}: {spent:?}");
+        for lock in ["one", "two"] {
+            assert_eq!(redis.ask(&["ZCARD", &format!("{{{lock}}}:holders")]).number(), 200, "{lock}");
+            assert_eq!(redis.keys(&format!("{{{lock}}}:[qw]*")), [""; 0], "nobody waits");
+        }
+        for waiter in &waiters {
+            script.run("leave_all", &["one", "two"], &[waiter]);
+        }
+        assert_eq!(redis.left("one"), [""; 0]);
+        assert_eq!(redis.left("two"), [""; 0]);
+    }
+}
+
+/// It waits for another lock, and one behind it holds meanwhile that allows more.
+async fn a_permit_behind_a_waiter_is_not_counted_against_it(fixture: Fixture) {
+    let redis = fixture.start(&Setup::default());
+    let script = Script::on(&redis);
+    let [writer, ahead, waiter, behind] =
+        [(1, ""), (2, ".p3"), (3, ".p2m"), (4, ".p3")].map(|(number, wants)| token(number, wants));
+    assert!(script.enter(&writer, &["one"]) && script.enter(&ahead, &["two"]));
+    assert!(!script.enter(&waiter, &["one", "two"]) && script.enter(&behind, &["two"]));
+    script.run("leave", &["one"], &[&writer]);
+    assert_eq!(redis.ask(&["ZCARD", "{two}:holders"]).number(), 3, "all of them");
+    assert!(redis.ask(&["GET", "one"]).text().unwrap().starts_with(&waiter));
 }

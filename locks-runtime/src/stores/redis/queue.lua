@@ -443,11 +443,12 @@ local function notify_first(lock, px)
   if first then notify(first, '^', lock.group and expires_in(lock, first) or px) end
 end
 
--- How many hold the lock that no waiter is ahead of, and the items of the queue in order. `+` is at the end of those that hold
--- already, although one is ahead of them that allows less.
-local function line(lock, current)
+-- How many hold the lock that no waiter is ahead of, and the items of the queue in order, up to this place if there is one.
+-- `+` is at the end of those that hold already, although one is ahead of them that allows less.
+local function line(lock, current, place)
   local count, items = current and (lock.group and redis.call('ZCARD', lock.holders) or 1) or 0, {}
-  for _, item in ipairs(redis.call('ZRANGE', lock.queue, 0, -1)) do
+  local found = place and redis.call('ZRANGEBYSCORE', lock.queue, '-inf', place) or redis.call('ZRANGE', lock.queue, 0, -1)
+  for _, item in ipairs(found) do
     local token = string.sub(item, -1) == '+' and string.sub(item, 1, -2)
     if not token then
       items[#items + 1] = item
@@ -460,13 +461,13 @@ local function line(lock, current)
   return count, items
 end
 
--- Whether the lock's line lets an entry hold: where it is in it, or else at its end.
-local function lets_hold(lock, current, token)
+-- Whether the lock's line lets an entry hold: at this place in it, or else at its end.
+local function lets_hold(lock, current, token, place)
   local kind, limit = mode(token)
   if current and (kind == '' or kind_of(lock, current) ~= kind) then return false end
-  local ahead, items = line(lock, current)
+  local ahead, items = line(lock, current, place)
   for _, item in ipairs(items) do
-    if item == token then break end
+    if item == token or ahead >= limit then break end
     local is_holder = string.sub(item, -1) == '+'
     if not is_holder and waiter(lock, item) <= now then
       withdraw(lock, item)
@@ -474,52 +475,55 @@ local function lets_hold(lock, current, token)
       return false
     else
       ahead = ahead + 1
-      if ahead >= limit then return false end
     end
   end
-  return ahead == 0 or ahead < limit
+  if ahead < limit then return true end
+  -- Of those who have permits some may be behind it.
+  return kind == 'p' and place and lets_hold(lock, current, token)
 end
 
--- Grants the lock to an entry that its line lets hold, which has this place there, or comes last.
+-- Grants the lock to an entry that its line lets hold, which waits at this place there, or comes last.
 local function admit(lock, current, token, record, px, place)
   local fence = current and join(lock, current, token, record, px) or grant(lock, token, record, px)
   if mode(token) == 'p' then
     -- Who is ahead of it may allow less, and wait.
-    local last = redis.call('ZRANGE', lock.queue, -1, -1, 'WITHSCORES')[2]
-    if last then redis.call('ZADD', lock.queue, place or last + 1, token .. '+') end
+    local first = redis.call('ZRANGE', lock.queue, 0, 0)[1]
+    if first and first ~= token then
+      place = place or redis.call('ZRANGE', lock.queue, -1, -1, 'WITHSCORES')[2] + 1
+      redis.call('ZADD', lock.queue, place, token .. '+')
+    end
   end
   return fence
 end
 
-local settle
-
--- Grants all locks of an entry, whose names these are, if each lets it hold; returns whether they did.
-local function admit_all(token, names)
-  local locks, at, fence = {}, 1, 0
+-- Grants all locks of an entry, whose names these are, if each lets it hold; returns whether they did. `walked` does.
+--
+-- Nobody else may hold by that: behind a waiter as behind a holder, those do who may hold beside it.
+local function admit_all(token, names, walked)
+  local grants, at, fence = {}, 1, nil
   while at <= #names do
     local size, from = string.match(names, '^(%d+):()', at)
-    local other = named(string.sub(names, from, from + size - 1))
+    local lock = named(string.sub(names, from, from + size - 1))
     at = from + size
-    local current = owner(other)
-    local lapses, record = waiter(other, token)
-    if not holds(other, current, token) then
-      if lapses <= now or not lets_hold(other, current, token) then return false end
-      locks[#locks + 1] = { other, current, record, lapses - now }
+    local current = owner(lock)
+    local lapses, record = waiter(lock, token)
+    if not holds(lock, current, token) then
+      local place = redis.call('ZSCORE', lock.queue, token)
+      if lapses <= now or not (lock == walked or lets_hold(lock, current, token, place)) then return false end
+      grants[#grants + 1] = { lock, current, token, record, lapses - now, place }
     end
   end
-  if #locks == 0 then return false end
-  for _, item in ipairs(locks) do
-    local other = item[1]
-    fence = admit(other, item[2], token, item[3], item[4], redis.call('ZSCORE', other.queue, token))
-    withdraw(other, token)
+  if #grants == 0 then return false end
+  for _, each in ipairs(grants) do
+    fence = admit(unpack(each))
+    withdraw(each[1], token)
   end
   notify(token, '+', fence)
-  for _, item in ipairs(locks) do settle(item[1]) end
   return true
 end
 
 -- Lets those waiters hold the lock that may: first a free one, and then beside those who have it.
-function settle(lock)
+local function settle(lock)
   local current = owner(lock)
   local kind = current and kind_of(lock, current)
   if current and not kind then return end
@@ -556,20 +560,16 @@ function settle(lock)
         is_behind = true
       elseif several then
         -- One of its other locks may be such that this client has no right to it.
-        local done, is_admitted = pcall(admit_all, item, names)
-        -- Others may have been let in meanwhile.
-        if done and is_admitted then return settle(lock) end
+        local done, is_admitted = pcall(admit_all, item, names, lock)
         if not done then return end
-        is_behind = true
+        if is_admitted then any = true else is_behind = true end
       else
-        local px = lapses - now
-        local fence = current and join(lock, current, item, record, px) or grant(lock, item, record, px)
-        local place = redis.call('ZSCORE', lock.queue, item)
+        local fence = admit(lock, current, item, record, lapses - now, redis.call('ZSCORE', lock.queue, item))
         withdraw(lock, item)
-        if is_behind and its == 'p' then redis.call('ZADD', lock.queue, place, item .. '+') end
-        current, any = current or item, true
+        any = true
         notify(item, '+', fence)
       end
+      current = owner(lock)
       if its == '' then break end
       kind, ahead = its, ahead + 1
     end
