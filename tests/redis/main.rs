@@ -16,6 +16,7 @@ mod modes;
 mod neighbours;
 mod outages;
 mod peers;
+mod rights;
 mod room;
 mod script;
 mod shown;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         neighbours::cases(),
         outages::cases(),
         peers::cases(),
+        rights::cases(),
         room::cases(),
         shown::cases(),
     ])

@@ -22,9 +22,14 @@ impl<'a> Script<'a> {
 
     /// What it replies.
     pub(crate) fn run(&self, command: &str, locks: &[&str], arguments: &[&str]) -> Answer {
+        self.try_run(command, locks, arguments).unwrap()
+    }
+
+    /// The same, or the server's error.
+    pub(crate) fn try_run(&self, command: &str, locks: &[&str], arguments: &[&str]) -> Result<Answer, String> {
         let count = locks.len().to_string();
         let call = [&["EVALSHA", &self.name, &count], locks, &[command, "", "0"], arguments];
-        self.redis.ask(&call.concat())
+        self.redis.try_ask(&call.concat())
     }
 
     /// Acquires the locks for the entry with this token, or makes it wait; returns whether it holds them.

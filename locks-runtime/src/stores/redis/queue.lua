@@ -496,6 +496,18 @@ local function admit(lock, current, token, record, px, place)
   return fence
 end
 
+-- Fails, and has changed nothing, if one of the lock's keys cannot be written: the user may lack the right, or it is another
+-- program's. All or none of several locks are granted, so each is tried first. With the command that needs room before any.
+local function try_to_write(lock)
+  if lock.is_writable then return end
+  redis.call('SET', lock.name, '', owner(lock) and 'NX' or 'XX')
+  redis.call('ZREM', lock.holders, '')
+  redis.call('ZREM', lock.queue, '')
+  redis.call('HDEL', lock.holder, '')
+  redis.call('HDEL', lock.waiters, '')
+  lock.is_writable = true
+end
+
 -- Grants all locks of an entry, whose names these are, if each lets it hold; returns whether they did. `walked` does.
 --
 -- Nobody else may hold by that: behind a waiter as behind a holder, those do who may hold beside it.
@@ -514,6 +526,7 @@ local function admit_all(token, names, walked)
     end
   end
   if #grants == 0 then return false end
+  for _, each in ipairs(grants) do try_to_write(each[1]) end
   for _, each in ipairs(grants) do
     fence = admit(unpack(each))
     withdraw(each[1], token)
@@ -559,10 +572,10 @@ local function settle(lock)
       if ahead > 0 and ahead >= limit then
         is_behind = true
       elseif several then
-        -- One of its other locks may be such that this client has no right to it.
+        -- One of its other locks may be such that this client has no right to it: then its own one has to look.
         local done, is_admitted = pcall(admit_all, item, names, lock)
-        if not done then return end
-        if is_admitted then any = true else is_behind = true end
+        if not done and lock.is_left then notify(item, '^', 0) end
+        if done and is_admitted then any = true else is_behind = true end
       else
         local fence = admit(lock, current, item, record, lapses - now, redis.call('ZSCORE', lock.queue, item))
         withdraw(lock, item)
@@ -831,6 +844,7 @@ function commands.enter_all()
     if not blocked and not lets_hold(lock, currents[number], token) then blocked = number end
   end
   if blocked and when_busy == 'refuse' then return busy(locks[blocked], currents[blocked]) end
+  for _, lock in ipairs(locks) do try_to_write(lock) end
   for number, lock in ipairs(locks) do
     if blocked then
       queue(lock, token, record, px, #names .. ':' .. names)
