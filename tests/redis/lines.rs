@@ -12,6 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_batch_that_changes_a_line_settles_it_anew,
         a_release_in_front_of_readers_of_several_looks_at_each_once,
         a_permit_behind_a_waiter_is_not_counted_against_it,
+        a_renewal_of_a_reader_beside_another_is_a_dozen_commands,
     ]
 }
 
@@ -129,4 +130,31 @@ async fn a_permit_behind_a_waiter_is_not_counted_against_it(fixture: Fixture) {
     script.run("leave", &["one"], &[&writer]);
     assert_eq!(redis.ask(&["ZCARD", "{two}:holders"]).number(), 3, "all of them");
     assert!(redis.ask(&["GET", "one"]).text().unwrap().starts_with(&waiter));
+}
+
+/// As docs/stores.md says: of each lock that is held so, beside what the whole request is.
+async fn a_renewal_of_a_reader_beside_another_is_a_dozen_commands(fixture: Fixture) {
+    let redis = fixture.start(&Setup::default());
+    let script = Script::on(&redis);
+    let locks = ["one", "two", "three"];
+    for wants in [".s", ".p3"] {
+        let [first, second] = [1, 2].map(|number| token(number, wants));
+        for lock in locks {
+            assert!(script.enter(&first, &[lock]) && script.enter(&second, &[lock]));
+        }
+        // Each for longer than the one before.
+        let spent = [(1, "4000000"), (2, "5000000"), (3, "6000000")].map(|(count, px)| {
+            let before = redis.counts();
+            let (times, item) = (format!("{px}/{px}"), format!("*{second}"));
+            let arguments = [vec![times.as_str()], vec![item.as_str(); count]].concat();
+            script.run("renew", &locks[..count], &arguments);
+            redis.counts().all() - before.all()
+        });
+        println!("renewals of {wants}: {spent:?}");
+        assert_eq!([spent[1] - spent[0], spent[2] - spent[1]], [12, 12], "{wants}");
+        for lock in locks {
+            script.run("leave", &[lock], &[&first]);
+            script.run("leave", &[lock], &[&second]);
+        }
+    }
 }
