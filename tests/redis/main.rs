@@ -10,12 +10,15 @@ mod cost;
 mod earlier;
 mod endings;
 mod faults;
+mod lines;
 mod messages;
 mod modes;
 mod neighbours;
 mod outages;
 mod peers;
+mod rights;
 mod room;
+mod script;
 mod shown;
 
 use std::process::ExitCode;
@@ -35,11 +38,13 @@ fn main() -> ExitCode {
         earlier::cases(),
         endings::cases(),
         faults::cases(),
+        lines::cases(),
         messages::cases(),
         modes::cases(),
         neighbours::cases(),
         outages::cases(),
         peers::cases(),
+        rights::cases(),
         room::cases(),
         shown::cases(),
     ])

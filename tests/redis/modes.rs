@@ -2,12 +2,13 @@
 
 use crate::{Case, Fixture};
 use distributed_locks::{ErrorKind, Guard, Locks, Mode};
+use std::fmt::Debug;
 use std::time::Duration;
 use support::proxy;
-use support::redis::{Redis, Setup};
+use support::redis::{Answer, Redis, Setup};
 use support::scenarios::cost::{RARE, cost, quiet, quiet_client};
 use support::scenarios::{behind_proxy, connect, granted, lost, nothing_is_left, queued};
-use support::{Server, cases, eventually, in_time};
+use support::{Cost, Server, cases, eventually, in_time};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
@@ -33,18 +34,55 @@ async fn acquired(locks: &Locks, key: &str, mode: Mode) -> Guard {
     in_time(locks.lock(key).mode(mode).acquire()).await.unwrap()
 }
 
+/// How often to look at what something costs. On a busy machine a round may take so long that the hold is watched meanwhile:
+/// most are as they should be.
+const ROUNDS: usize = 10;
+
+#[track_caller]
+fn assert_mostly<T: Debug>(about: &str, rounds: &[T], is_expected: impl Fn(&T) -> bool) {
+    let as_expected = rounds.iter().filter(|round| is_expected(round)).count();
+    assert!(as_expected > ROUNDS / 2, "{about}: {as_expected} of {rounds:?}");
+}
+
+/// What one step of a round is: what clients have sent, how many commands that was in the server, and of some how many.
+#[derive(Debug)]
+struct Spent<const N: usize> {
+    sent: Cost,
+    all: u64,
+    of: [u64; N],
+}
+
+impl<const N: usize> Spent<N> {
+    /// Without this question, and what makes the script run.
+    async fn by(redis: &Redis, of: [&str; N], step: impl Future<Output = ()>) -> Self {
+        let (before, sent) = (redis.counts(), redis.cost());
+        step.await;
+        let now = redis.counts();
+        let of = of.map(|name| now.of(name) - before.of(name));
+        let [asked, run] = ["info", "evalsha"].map(|name| now.of(name) - before.of(name));
+        Self { sent: redis.cost_since(&sent), all: now.all() - before.all() - asked - run, of }
+    }
+
+    fn is_one_request(&self) -> bool {
+        self.sent == cost([("evalsha", 1)])
+    }
+}
+
 async fn a_reader_or_a_permit_is_one_command_each_way(fixture: Fixture) {
     let (redis, locks) = quiet(&fixture).await;
     let one = cost([("evalsha", 1)]);
     for (key, mode) in MODES {
-        for round in 0..10 {
+        let (mut acquires, mut releases) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
             let before = redis.cost();
             let guard = acquired(&locks, key, mode).await;
-            assert_eq!(redis.cost_since(&before), one, "{mode}, acquire {round}");
+            acquires.push(redis.cost_since(&before));
             let before = redis.cost();
             guard.release().await.unwrap();
-            assert_eq!(redis.cost_since(&before), one, "{mode}, release {round}");
+            releases.push(redis.cost_since(&before));
         }
+        assert_mostly(&format!("acquires of {mode}"), &acquires, |sent| *sent == one);
+        assert_mostly(&format!("releases of {mode}"), &releases, |sent| *sent == one);
     }
     support::scenarios::cost::a_pair_beside_others_costs(&redis, &locks, &one, &one).await;
 }
@@ -54,50 +92,64 @@ async fn a_lone_reader_or_permit_is_one_key(fixture: Fixture) {
     let (redis, locks) = quiet(&fixture).await;
     let other = quiet_client(&redis).await;
     for (key, mode) in MODES {
-        let before = redis.counts();
+        let (mut acquires, mut releases) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let mut guard = None;
+            let acquire = async { guard = Some(acquired(&locks, key, mode).await) };
+            acquires.push(Spent::by(&redis, ["exists", "incrby", "set", "time"], acquire).await);
+            assert_eq!(redis.keys(&format!("*{key}*")), [key]);
+            let release = async { guard.unwrap().release().await.unwrap() };
+            releases.push(Spent::by(&redis, ["mget", "del"], release).await);
+        }
+        // The clock and the fence too, if it was not looked at within a millisecond.
+        assert_mostly(&format!("acquires of {mode}"), &acquires, |spent| match spent.of {
+            [1, 1, sets, looks] => spent.is_one_request() && sets == 1 + looks && spent.all == 3 + 2 * looks,
+            _ => false,
+        });
+        assert_mostly(&format!("releases of {mode}"), &releases, |spent| spent.of == [1, 1] && spent.all == 2);
         let guard = acquired(&locks, key, mode).await;
-        let spent = redis.counts();
-        // EVALSHA, EXISTS, INCRBY, SET; the clock and the fence if it was not looked at within a millisecond; this question.
-        assert!((5..=7).contains(&(spent.all() - before.all())), "{mode}: {} commands", spent.all() - before.all());
-        assert_eq!(redis.keys(&format!("*{key}*")), [key]);
         let second = acquired(&other, key, mode).await;
         let of = |ending: &str| format!("{{{key}}}:{ending}");
         assert_eq!(redis.left(key), [key.to_owned(), of("holder"), of("holders")]);
         second.release().await.unwrap();
         guard.release().await.unwrap();
         nothing_is_left(&redis, key).await;
-        let before = redis.counts();
-        acquired(&locks, key, mode).await.release().await.unwrap();
-        let spent = redis.counts();
-        assert!((8..=10).contains(&(spent.all() - before.all())), "{mode}: {} commands", spent.all() - before.all());
     }
 }
 
+/// Ten commands in the server, and three: as docs/stores.md says.
 async fn eight_locks_are_one_command_each_way(fixture: Fixture) {
-    const ROUNDS: usize = 10;
     let (redis, locks) = quiet(&fixture).await;
     let keys: Vec<String> = (0..8).map(|number| format!("several/{number}")).collect();
-    let one = cost([("evalsha", 1)]);
-    let mut as_expected = 0;
-    for round in 0..ROUNDS {
-        let (before, sent) = (redis.counts(), redis.cost());
-        let guard = in_time(locks.lock_all(&keys).acquire()).await.unwrap();
-        assert_eq!(redis.cost_since(&sent), one, "acquire {round}");
-        let (after, sent) = (redis.counts(), redis.cost());
-        // One look, one count, a value for each.
-        let of = |name: &str| after.of(name) - before.of(name);
-        assert_eq!((of("exists"), of("incrby")), (1, 1), "acquire {round}");
-        assert!((8..=9).contains(&of("set")), "acquire {round}: {} × SET", of("set"));
+    let (mut acquires, mut releases) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let mut guard = None;
+        let acquire = async { guard = Some(in_time(locks.lock_all(&keys).acquire()).await.unwrap()) };
+        acquires.push(Spent::by(&redis, ["exists", "incrby", "set", "time"], acquire).await);
         assert_eq!(redis.left("several"), keys);
-        guard.release().await.unwrap();
-        assert_eq!(redis.cost_since(&sent), one, "release {round}");
-        let now = redis.counts();
-        let of = |name: &str| now.of(name) - after.of(name);
-        as_expected += usize::from((of("exists"), of("mget"), of("del")) == (1, 1, 1));
+        let release = async { guard.unwrap().release().await.unwrap() };
+        releases.push(Spent::by(&redis, ["exists", "mget", "del"], release).await);
         assert_eq!(redis.left("several"), [""; 0]);
     }
-    // In a round that takes long on a busy machine, the hold is watched too.
-    assert!(as_expected >= ROUNDS / 2, "{as_expected} of {ROUNDS} releases are one look, one reading, one deletion");
+    // One look, one count, a value for each; and the clock and the fence, if it was not looked at within a millisecond.
+    assert_mostly("acquires", &acquires, |spent| match spent.of {
+        [1, 1, sets, looks] => spent.is_one_request() && sets == 8 + looks && spent.all == 10 + 2 * looks,
+        _ => false,
+    });
+    assert_mostly("releases", &releases, |spent| spent.is_one_request() && spent.of == [1, 1, 1] && spent.all == 3);
+}
+
+/// Waits until the lock is renewed: its key lasts for longer than it did at a look before.
+async fn renewed(redis: &Redis, key: &str) {
+    let mut least = i64::MAX;
+    eventually(async || match redis.ask(&["PTTL", key]).number() {
+        left if left > least => Ok(()),
+        left => {
+            least = left;
+            Err(format!("{key} lasts for {left} ms"))
+        }
+    })
+    .await;
 }
 
 /// Six of two clients.
@@ -293,7 +345,9 @@ async fn locks_with_a_hash_tag_are_held_together_in_a_cluster(fixture: Fixture) 
     let guard = ours.lock_all(keys).ttl(TTL).acquire().await.unwrap();
     let waiting = tokio::spawn(theirs.lock_all(&keys[1..]).ttl(TTL).acquire());
     queued(&ours, keys[1], 1).await;
-    tokio::time::sleep(TTL * 3 / 2).await;
+    for key in keys.iter().chain(&keys) {
+        renewed(&redis, key).await;
+    }
     guard.check().unwrap();
     guard.release().await.unwrap();
     granted(waiting).await.release().await.unwrap();
@@ -315,7 +369,23 @@ async fn readers_are_renewed_and_released_where_there_is_no_room(fixture: Fixtur
         readers.push(locks.lock("k").mode(Mode::Shared).ttl(TTL).acquire().await.unwrap());
     }
     redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
-    tokio::time::sleep(2 * TTL).await;
+    let ends = || {
+        let Answer::List(items) = redis.ask(&["ZRANGE", "{k}:holders", "0", "-1", "WITHSCORES"]) else {
+            panic!("no list")
+        };
+        let ends = items.chunks(2).map(|item| item[1].clone().text().unwrap().parse().unwrap());
+        ends.collect::<Vec<u64>>()
+    };
+    // Each reader has a time of its own.
+    let before = ends();
+    eventually(async || match ends() {
+        now if now.len() == 2 && now[0] > before[1] => Ok(()),
+        now => Err(format!("{now:?} after {before:?}")),
+    })
+    .await;
+    for key in ["one", "two", "k", "one", "two", "k"] {
+        renewed(&redis, key).await;
+    }
     for guard in readers.into_iter().chain([several]) {
         guard.check().unwrap();
         guard.release().await.unwrap();

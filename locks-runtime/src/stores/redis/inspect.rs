@@ -121,15 +121,48 @@ pub(super) async fn force_release(client: &Client, key: &Key, fence: Option<u64>
             ),
         ));
     }
-    let fence = fence.map(|fence| fence.to_string()).unwrap_or_default().into_bytes();
-    let is_conditional = !fence.is_empty();
-    let request = Request { command: "force_release", locks: vec![lock], arguments: vec![owner, fence] };
+    let argument = fence.map(|fence| fence.to_string()).unwrap_or_default().into_bytes();
+    let request = Request { command: "force_release", locks: vec![lock], arguments: vec![owner, argument] };
     let response = client.run(&request).await;
     let released = match response.result? {
         Value::Int(count) => usize::try_from(count).unwrap_or(0),
         odd => return Err(reply::unexpected(&odd)),
     };
     // If they were gone at the second attempt, the first one released them. Whoever holds the lock by now is another.
-    let by_the_first = if is_conditional { 1 } else { found.holders.len().max(1) };
-    Ok(if released == 0 && response.is_unresolved { by_the_first } else { released })
+    Ok(if released == 0 && response.is_unresolved { meant(&found, fence) } else { released })
+}
+
+/// How many of these holders, of which there is one at least, are to be released.
+fn meant(found: &LockReply, fence: Option<u64>) -> usize {
+    match fence {
+        Some(_) => found.holders.iter().filter(|holder| holder.fence == fence).count(),
+        // Of a holder that is none of ours only the key is known.
+        None => found.holders.len().max(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reply::HolderReply;
+    use super::*;
+
+    #[test]
+    fn of_an_attempt_without_an_answer_only_those_count_that_were_there() {
+        let of = |fences: &[Option<u64>]| LockReply {
+            holders: fences.iter().map(|fence| HolderReply { fence: *fence, ..HolderReply::default() }).collect(),
+            ..LockReply::default()
+        };
+        for (holders, fence, expected) in [
+            (&[Some(7)][..], Some(7), 1),
+            (&[Some(7)], Some(8), 0),
+            (&[Some(7), Some(8)], Some(8), 1),
+            (&[Some(7), Some(8)], Some(9), 0),
+            (&[None], Some(9), 0),
+            (&[], Some(9), 0),
+            (&[Some(7), None], None, 2),
+            (&[], None, 1),
+        ] {
+            assert_eq!(meant(&of(holders), fence), expected, "{fence:?} of {holders:?}");
+        }
+    }
 }

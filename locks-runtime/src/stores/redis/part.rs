@@ -51,7 +51,7 @@ pub(super) enum Outcome {
 
 impl Batched for Waiting {
     fn locks(&self) -> impl Iterator<Item = &str> {
-        [&*self.part.lock].into_iter()
+        std::iter::once(&*self.part.lock)
     }
 
     fn weight(&self) -> usize {

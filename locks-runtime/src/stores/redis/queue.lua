@@ -171,12 +171,20 @@ local GROUP = '^%x+%.%x+%.%d+%.([sp])[%w%.]*%+$'
 -- How many entries of a lock are shown, and for how many bytes their records.
 local SHOWN, SHOWN_BYTES = 10000, 1048576
 
+-- The locks of this request, by name, with what is known of each: nothing but the script changes anything while it runs.
+local known = {}
+-- Those that somebody has left.
+local left = {}
+
 local function named(name)
-  local prefix = '{' .. name .. '}:'
-  return {
-    name = name, fence = prefix .. 'fence', holder = prefix .. 'holder', holders = prefix .. 'holders',
-    queue = prefix .. 'queue', waiters = prefix .. 'waiters',
-  }
+  if not known[name] then
+    local prefix = '{' .. name .. '}:'
+    known[name] = {
+      name = name, fence = prefix .. 'fence', holder = prefix .. 'holder', holders = prefix .. 'holders',
+      queue = prefix .. 'queue', waiters = prefix .. 'waiters',
+    }
+  end
+  return known[name]
 end
 
 local function lock(number)
@@ -200,7 +208,7 @@ end
 -- The token of the holder; of several the value of the key, with their kind in `lock.group`. Of somebody else's key its value,
 -- or a little more of it than any token has: an empty text if the key is of another type, as Redisson's is; `false` if the
 -- lock is free.
-local function owner(lock)
+local function read_owner(lock)
   lock.whole, lock.group = nil, nil
   local value = redis.pcall('GETRANGE', lock.name, 0, LONGEST_TOKEN)
   if type(value) == 'table' then
@@ -221,6 +229,26 @@ local function owner(lock)
     end
   end
   return lock.whole or value
+end
+
+-- The same, read once. Whatever changes it notes that in the lock.
+local function owner(lock)
+  if lock.owner == nil then lock.owner = read_owner(lock) end
+  return lock.owner
+end
+
+-- It has this owner from now on. Whoever may hold it beside that one does not yet.
+local function note_owner(lock, current)
+  lock.owner, lock.whole, lock.is_settled = current, nil, false
+end
+
+-- Somebody has left the lock's line. Whoever may hold it by that does at the end of the request, when all have left that do.
+local function note_left(lock)
+  lock.is_settled = false
+  if not lock.is_left then
+    lock.is_left = true
+    left[#left + 1] = lock
+  end
 end
 
 -- What the lock's key is although it is none of ours: its type, or `redisson` for a hash such as that project's locks are.
@@ -325,6 +353,7 @@ local function grant(lock, token, record, px)
   redis.call('HDEL', lock.holder, 'kept')
   redis.call('PEXPIRE', lock.holder, px)
   redis.call('SET', lock.name, token, 'PX', px)
+  note_owner(lock, token)
   remember(lock, fence, ahead)
   publish('changes', '+', token, lock.name, record)
   return fence
@@ -353,7 +382,8 @@ local function widen(lock, token)
   redis.call('ZADD', lock.holders, now + (left < 0 and REMEMBERED or math.max(1, left)), token)
   redis.call('SET', lock.name, token .. '+', 'KEEPTTL')
   redis.call('HDEL', lock.holder, 'token', 'record', 'fence', 'kept')
-  lock.group, lock.whole = mode(token), nil
+  note_owner(lock, token .. '+')
+  lock.group = mode(token)
 end
 
 -- Grants the lock beside its owner, who lets the entry hold.
@@ -362,6 +392,7 @@ local function join(lock, current, token, record, px)
   local fence, ahead = next_fence(lock)
   redis.call('HSET', lock.holder, token, fence .. ' 0 ' .. record)
   redis.call('ZADD', lock.holders, now + px, token)
+  lock.is_settled = false
   expire(lock)
   remember(lock, fence, ahead)
   publish('changes', '+', token, lock.name, record)
@@ -412,12 +443,13 @@ local function notify_first(lock, px)
   if first then notify(first, '^', lock.group and expires_in(lock, first) or px) end
 end
 
--- How many hold the lock that no waiter is ahead of, and the items of the queue in order. `+` is at the end of those that hold
--- already, although one is ahead of them that allows less.
-local function line(lock, current)
+-- How many hold the lock that no waiter is ahead of, and the items of the queue in order, up to this place if there is one.
+-- `+` is at the end of those that hold already, although one is ahead of them that allows less.
+local function line(lock, current, place)
   local count, items = current and (lock.group and redis.call('ZCARD', lock.holders) or 1) or 0, {}
-  for _, item in ipairs(redis.call('ZRANGE', lock.queue, 0, -1)) do
-    local token = string.match(item, '^(.*)%+$')
+  local found = place and redis.call('ZRANGEBYSCORE', lock.queue, '-inf', place) or redis.call('ZRANGE', lock.queue, 0, -1)
+  for _, item in ipairs(found) do
+    local token = string.sub(item, -1) == '+' and string.sub(item, 1, -2)
     if not token then
       items[#items + 1] = item
     elseif current and holds(lock, current, token) then
@@ -429,13 +461,13 @@ local function line(lock, current)
   return count, items
 end
 
--- Whether the lock's line lets an entry hold: where it is in it, or else at its end.
-local function lets_hold(lock, current, token)
+-- Whether the lock's line lets an entry hold: at this place in it, or else at its end.
+local function lets_hold(lock, current, token, place)
   local kind, limit = mode(token)
   if current and (kind == '' or kind_of(lock, current) ~= kind) then return false end
-  local ahead, items = line(lock, current)
+  local ahead, items = line(lock, current, place)
   for _, item in ipairs(items) do
-    if item == token then break end
+    if item == token or ahead >= limit then break end
     local is_holder = string.sub(item, -1) == '+'
     if not is_holder and waiter(lock, item) <= now then
       withdraw(lock, item)
@@ -443,63 +475,80 @@ local function lets_hold(lock, current, token)
       return false
     else
       ahead = ahead + 1
-      if ahead >= limit then return false end
     end
   end
-  return ahead == 0 or ahead < limit
+  if ahead < limit then return true end
+  -- Of those who have permits some may be behind it.
+  return kind == 'p' and place and lets_hold(lock, current, token)
 end
 
--- Grants the lock to an entry that its line lets hold, which has this place there, or comes last.
+-- Grants the lock to an entry that its line lets hold, which waits at this place there, or comes last.
 local function admit(lock, current, token, record, px, place)
   local fence = current and join(lock, current, token, record, px) or grant(lock, token, record, px)
   if mode(token) == 'p' then
     -- Who is ahead of it may allow less, and wait.
-    local last = redis.call('ZRANGE', lock.queue, -1, -1, 'WITHSCORES')[2]
-    if last then redis.call('ZADD', lock.queue, place or last + 1, token .. '+') end
+    local first = redis.call('ZRANGE', lock.queue, 0, 0)[1]
+    if first and first ~= token then
+      place = place or redis.call('ZRANGE', lock.queue, -1, -1, 'WITHSCORES')[2] + 1
+      redis.call('ZADD', lock.queue, place, token .. '+')
+    end
   end
   return fence
 end
 
-local settle
+-- Fails, and has changed nothing, if one of the lock's keys cannot be written: the user may lack the right, or it is another
+-- program's. All or none of several locks are granted, so each is tried first. With the command that needs room before any.
+local function try_to_write(lock)
+  if lock.is_writable then return end
+  redis.call('SET', lock.name, '', owner(lock) and 'NX' or 'XX')
+  redis.call('ZREM', lock.holders, '')
+  redis.call('ZREM', lock.queue, '')
+  redis.call('HDEL', lock.holder, '')
+  redis.call('HDEL', lock.waiters, '')
+  lock.is_writable = true
+end
 
--- Grants all locks of an entry, whose names these are, if each lets it hold; returns whether they did.
-local function admit_all(token, names)
-  local locks, at, fence = {}, 1, 0
+-- Grants all locks of an entry, whose names these are, if each lets it hold; returns whether they did. `walked` does.
+--
+-- Nobody else may hold by that: behind a waiter as behind a holder, those do who may hold beside it.
+local function admit_all(token, names, walked)
+  local grants, at, fence = {}, 1, nil
   while at <= #names do
     local size, from = string.match(names, '^(%d+):()', at)
-    local other = named(string.sub(names, from, from + size - 1))
+    local lock = named(string.sub(names, from, from + size - 1))
     at = from + size
-    local current = owner(other)
-    local lapses, record = waiter(other, token)
-    if not holds(other, current, token) then
-      if lapses <= now or not lets_hold(other, current, token) then return false end
-      locks[#locks + 1] = { other, current, record, lapses - now }
+    local current = owner(lock)
+    local lapses, record = waiter(lock, token)
+    if not holds(lock, current, token) then
+      local place = redis.call('ZSCORE', lock.queue, token)
+      if lapses <= now or not (lock == walked or lets_hold(lock, current, token, place)) then return false end
+      grants[#grants + 1] = { lock, current, token, record, lapses - now, place }
     end
   end
-  if #locks == 0 then return false end
-  for _, item in ipairs(locks) do
-    local other = item[1]
-    fence = admit(other, item[2], token, item[3], item[4], redis.call('ZSCORE', other.queue, token))
-    withdraw(other, token)
+  if #grants == 0 then return false end
+  for _, each in ipairs(grants) do try_to_write(each[1]) end
+  for _, each in ipairs(grants) do
+    fence = admit(unpack(each))
+    withdraw(each[1], token)
   end
   notify(token, '+', fence)
-  for _, item in ipairs(locks) do settle(item[1], owner(item[1])) end
   return true
 end
 
--- Lets those waiters hold the lock that may: first a free one, and then beside those who have it. Returns the owner.
-function settle(lock, current)
+-- Lets those waiters hold the lock that may: first a free one, and then beside those who have it.
+local function settle(lock)
+  local current = owner(lock)
   local kind = current and kind_of(lock, current)
-  if current and not kind then return current end
+  if current and not kind then return end
   local first, lapses, record = first_waiter(lock)
-  if not first or (kind and mode(first) ~= kind) then return current end
+  if not first or (kind and mode(first) ~= kind) then return end
   local first_kind, _, has_others = mode(first)
   if first_kind == '' and not has_others then
     local fence = grant(lock, first, record, lapses - now)
     withdraw(lock, first)
     notify(first, '+', fence)
     notify_first(lock, lapses - now)
-    return first
+    return
   end
   local ahead, items = line(lock, current)
   local any, is_behind, widest = false, false, 0
@@ -523,53 +572,52 @@ function settle(lock, current)
       if ahead > 0 and ahead >= limit then
         is_behind = true
       elseif several then
-        -- One of its other locks may be such that this client has no right to it.
-        local done, is_admitted = pcall(admit_all, item, names)
-        -- Others may have been let in meanwhile.
-        if done and is_admitted then return settle(lock, owner(lock)) end
-        if not done then return owner(lock) end
-        is_behind = true
+        -- One of its other locks may be such that this client has no right to it: then its own one has to look.
+        local done, is_admitted = pcall(admit_all, item, names, lock)
+        if not done and lock.is_left then notify(item, '^', 0) end
+        if done and is_admitted then any = true else is_behind = true end
       else
-        local px = lapses - now
-        local fence = current and join(lock, current, item, record, px) or grant(lock, item, record, px)
-        local place = redis.call('ZSCORE', lock.queue, item)
+        local fence = admit(lock, current, item, record, lapses - now, redis.call('ZSCORE', lock.queue, item))
         withdraw(lock, item)
-        if is_behind and its == 'p' then redis.call('ZADD', lock.queue, place, item .. '+') end
-        current, any = current or item, true
+        any = true
         notify(item, '+', fence)
       end
+      current = owner(lock)
       if its == '' then break end
       kind, ahead = its, ahead + 1
     end
   end
   if any then notify_first(lock, redis.call('PTTL', lock.name)) end
-  return current
 end
 
--- The lock's owner, once whoever may has it.
+-- The lock's owner, once whoever may has it: that is so until somebody else has it, or leaves its line.
 local function current_owner(lock)
-  return settle(lock, owner(lock))
+  if not lock.is_settled then
+    settle(lock)
+    lock.is_settled = true
+  end
+  return owner(lock)
 end
 
 local function release(lock, token)
   redis.call('DEL', lock.name)
   redis.call('DEL', lock.holder)
+  note_owner(lock, false)
+  note_left(lock)
   publish('changes', '-', token, lock.name)
-  settle(lock, false)
 end
 
 -- Whoever is left of several holders keeps the lock.
-local function release_one(lock, current, token)
+local function release_one(lock, token)
   remove_one(lock, token)
-  publish('changes', '-', token, lock.name)
   if redis.call('ZCARD', lock.holders) > 0 then
+    note_left(lock)
     expire(lock)
-    return settle(lock, current)
+    publish('changes', '-', token, lock.name)
+  else
+    lock.group = nil
+    release(lock, token)
   end
-  redis.call('DEL', lock.name)
-  redis.call('DEL', lock.holder)
-  lock.group = nil
-  settle(lock, false)
 end
 
 -- The key expires no sooner than after `px` milliseconds.
@@ -590,11 +638,11 @@ end
 local function leave(lock, token)
   local current = owner(lock)
   if holds(lock, current, token) then
-    if lock.group then return release_one(lock, current, token) end
+    if lock.group then return release_one(lock, token) end
     return release(lock, token)
   end
   withdraw(lock, token)
-  settle(lock, current)
+  note_left(lock)
 end
 
 -- The hold is over, and the lock stays taken for `px` milliseconds more.
@@ -617,6 +665,7 @@ local function lapse(lock, token, px)
     redis.call('SET', lock.name, kept, 'PX', px)
     redis.call('HSET', lock.holder, 'token', kept)
     redis.call('PEXPIRE', lock.holder, px)
+    note_owner(lock, kept)
   end
   if place then redis.call('ZADD', lock.queue, place, kept .. '+') end
   publish('changes', '=', token, lock.name, kept)
@@ -691,7 +740,7 @@ local function renew(lock, token, px)
   expire_no_sooner(px, lock.queue)
   expire_no_sooner(px, lock.waiters)
   redis.call('HSET', lock.waiters, token, string.format('%.0f ', now + px) .. rest)
-  return { holds(lock, settle(lock, current), token) and 'held' or 'queued' }
+  return { holds(lock, current_owner(lock), token) and 'held' or 'queued' }
 end
 
 -- Puts the entry at the end of the queue, with the names of its locks if it wants several.
@@ -795,6 +844,7 @@ function commands.enter_all()
     if not blocked and not lets_hold(lock, currents[number], token) then blocked = number end
   end
   if blocked and when_busy == 'refuse' then return busy(locks[blocked], currents[blocked]) end
+  for _, lock in ipairs(locks) do try_to_write(lock) end
   for number, lock in ipairs(locks) do
     if blocked then
       queue(lock, token, record, px, #names .. ':' .. names)
@@ -900,7 +950,7 @@ function commands.force_release()
   for _, token in ipairs(holders) do
     if fence == '' or hold(lock, token) == fence then
       if hold(lock, token) then notify(token, '-') end
-      if lock.group then release_one(lock, current, token) else release(lock, token) end
+      if lock.group then release_one(lock, token) else release(lock, token) end
       count = count + 1
     end
   end
@@ -953,4 +1003,7 @@ function commands.watch()
   return 0
 end
 
-return commands[command]()
+local reply = commands[command]()
+-- What another one's line refuses is no failure of who left: those in it find out when they look.
+for _, lock in ipairs(left) do pcall(current_owner, lock) end
+return reply

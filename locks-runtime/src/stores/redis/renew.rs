@@ -3,7 +3,7 @@
 use super::client::milliseconds;
 use super::each;
 use super::entries::{EntryState, Status};
-use super::lasting::Lasting;
+use super::lasting::{Hold, Lasting};
 use super::reply::{self, Renewed};
 use super::shared::Shared;
 use crate::contract::{Entry, Renewal, Uncovered};
@@ -62,8 +62,9 @@ fn choose(shared: &Shared, now: Moment, items: &mut [Item]) -> Duration {
     let disconnected = shared.client.disconnected();
     let is_same_server = shared.disconnected.swap(disconnected, Ordering::AcqRel) == disconnected;
     let held = || items.iter().filter(|item| item.action == Action::RenewHeld);
-    let until: Vec<_> = held().map(|item| item.lasts_until.filter(|_| is_same_server)).collect();
-    let lasting = Lasting::of(shared.ttl, now, &until);
+    let hold = |item: &Item| Hold { locks: item.locks.len(), until: item.lasts_until.filter(|_| is_same_server) };
+    let holds: Vec<Hold> = held().map(hold).collect();
+    let lasting = Lasting::of(shared.ttl, now, &holds);
     let held = items.iter_mut().filter(|item| item.action == Action::RenewHeld);
     for (item, is_prolonged) in held.zip(lasting.is_prolonged) {
         if !is_prolonged {

@@ -2,9 +2,11 @@
 
 use super::keyspace::Bytes;
 use super::reply::Reply;
-use mlua::{Function, Lua, Table, Value, Variadic};
+use mlua::{Function, HookTriggers, Lua, Table, Value, Variadic, VmState};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What Redis puts around a script: `call` raises the errors that `pcall` returns, and an error ends the script with it.
 const AROUND: &str = r"
@@ -51,6 +53,19 @@ impl Scripts {
         let (name, script) = &self.compiled[text];
         self.loaded.insert(name.clone(), script.clone());
         Reply::text(name.clone())
+    }
+
+    /// From now on, how often the scripts have carried out ten of Lua's instructions.
+    pub(super) fn counted(&self) -> Arc<AtomicU64> {
+        let count = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&count);
+        let each = HookTriggers::new().every_nth_instruction(10);
+        let set = self.lua.set_hook(each, move |_, _| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(VmState::Continue)
+        });
+        set.expect("a hook");
+        count
     }
 
     /// Forgets all scripts, as a start of the server does.

@@ -7,6 +7,8 @@ use super::reply::Reply;
 use super::script::Scripts;
 use super::slot::slot;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Longer ago than this nothing is promoted.
 const HISTORY: u64 = 5_000_000;
@@ -76,6 +78,12 @@ impl Server {
         self.keys.clear();
         self.writes += 1;
         self.remember();
+    }
+
+    /// From now on, how often the scripts have carried out ten of Lua's instructions.
+    #[must_use]
+    pub fn counted(&self) -> Arc<AtomicU64> {
+        self.scripts.counted()
     }
 
     /// Forgets its scripts.

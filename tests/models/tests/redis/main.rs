@@ -5,5 +5,6 @@
 mod conformance;
 mod faults;
 mod lines;
+mod long;
 mod plans;
 mod seeds;

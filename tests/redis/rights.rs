@@ -1,0 +1,106 @@
+//! Users who may use some of the locks that others want together: nothing is granted by half, and nobody waits for longer.
+
+use crate::script::{LONG, Script, token};
+use crate::{Case, Fixture};
+use distributed_locks::{ErrorKind, Locks};
+use support::redis::{Redis, Setup};
+use support::scenarios::{chain, connect, granted, nothing_is_left, queued};
+use support::{cases, in_time};
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases![
+        a_waiter_is_notified_if_the_releaser_has_no_right_to_its_other_lock,
+        a_releaser_who_may_only_read_the_other_lock_grants_nothing_by_half,
+        several_locks_of_which_one_cannot_be_entered_are_refused_and_none_stays,
+    ]
+}
+
+/// What a user needs beside its keys.
+const COMMANDS: [&str; 9] =
+    ["reset", "on", ">secret", "&*", "+@read", "+@write", "+@scripting", "+@pubsub", "+@connection"];
+/// All of the lock `one`, and of `two` nothing, or to read it.
+const NOTHING: &[&str] = &["~one", "~{one}:*", "+time"];
+const TO_READ: &[&str] = &["~one", "~{one}:*", "%R~two", "%R~{two}:*", "+time"];
+/// All of `one`, and of `two` the lock's own key. Without a right to that, the server begins no script about it.
+const NOT_BESIDE: &[&str] = &["~one", "~{one}:*", "~two", "%R~{two}:*", "+time"];
+
+/// A client of a user with these rights, beside the user who has all.
+fn with_rights(redis: &Redis, rights: &[&str]) -> Locks {
+    redis.ask(&[&["ACL", "SETUSER", "app"], &COMMANDS[..], rights].concat());
+    connect(&format!("redis://app:secret@{}", redis.address()))
+}
+
+async fn a_waiter_is_notified_if_the_releaser_has_no_right_to_its_other_lock(fixture: Fixture) {
+    let redis = fixture.start(&Setup::default());
+    let script = Script::on(&redis);
+    for (rights, wants) in [(NOTHING, ".m"), (NOTHING, ".sm"), (TO_READ, ".m"), (TO_READ, ".p3m")] {
+        let theirs = with_rights(&redis, rights);
+        let guard = theirs.lock("one").acquire().await.unwrap();
+        let waiter = token(1, wants);
+        assert!(!script.enter(&waiter, &["one", "two"]));
+        let before = redis.counts();
+        guard.release().await.unwrap();
+        // One to whoever watches, and one to the waiter, of whose client nothing else comes here.
+        let published = redis.counts().of("publish") - before.of("publish");
+        assert_eq!(published, 2, "{rights:?}, {wants}");
+        assert!(script.enter(&waiter, &["one", "two"]), "{rights:?}, {wants}");
+        script.run("leave_all", &["one", "two"], &[&waiter]);
+        assert_eq!(redis.all_keys(), ["{one}:fence"], "of the user without a right to the namespace's");
+        redis.ask(&["DEL", "{one}:fence"]);
+        theirs.close().await;
+    }
+    // The same by clients alone.
+    let (ours, theirs) = (connect(&redis.url()), with_rights(&redis, TO_READ));
+    let guard = theirs.lock("one").acquire().await.unwrap();
+    let waiting = tokio::spawn(ours.lock_all(["one", "two"]).acquire());
+    queued(&ours, "one", 1).await;
+    guard.release().await.unwrap();
+    granted(waiting).await.release().await.unwrap();
+}
+
+async fn a_releaser_who_may_only_read_the_other_lock_grants_nothing_by_half(fixture: Fixture) {
+    let redis = fixture.start(&Setup::default());
+    let script = Script::on(&redis);
+    for wants in [".m", ".sm", ".p3m"] {
+        let theirs = with_rights(&redis, TO_READ);
+        let guard = theirs.lock("one").acquire().await.unwrap();
+        let [waiter, behind] = [token(1, wants), token(2, wants)];
+        assert!(!script.enter(&waiter, &["one", "two"]) && !script.enter(&behind, &["one", "two"]));
+        guard.release().await.unwrap();
+        assert_eq!(redis.keys("one").len() + redis.keys("two").len(), 0, "{wants}: granted by half");
+        for lock in ["one", "two"] {
+            assert_eq!(redis.first_waiter(lock).0, waiter, "{wants}");
+        }
+        assert!(script.enter(&waiter, &["one", "two"]), "{wants}");
+        for token in [&waiter, &behind] {
+            script.run("leave_all", &["one", "two"], &[token]);
+        }
+        theirs.close().await;
+        nothing_is_left(&redis, "").await;
+    }
+}
+
+/// Also where they would wait: nobody else is to wait behind an entry that is in one line of two.
+async fn several_locks_of_which_one_cannot_be_entered_are_refused_and_none_stays(fixture: Fixture) {
+    let redis = fixture.start(&Setup::default());
+    let script = Script::on(&redis);
+    let restrict = |rights: &[&str]| redis.ask(&[&["ACL", "SETUSER", "default", "resetkeys"], rights].concat());
+    for held in [&[][..], &["one"], &["two"], &["one", "two"]] {
+        for lock in held {
+            assert!(script.enter(&token(1, ""), &[lock]));
+        }
+        let before = redis.all_keys();
+        restrict(NOT_BESIDE);
+        // Before its client withdraws anything.
+        let refused = script.try_run("enter_all", &["one", "two"], &[LONG, "queue", "0", &token(2, ".m"), "{}"]);
+        restrict(&["~*"]);
+        assert!(refused.is_err(), "{held:?}: {refused:?}");
+        assert_eq!(redis.all_keys(), before, "{held:?}");
+        for lock in held {
+            script.run("leave", &[lock], &[&token(1, "")]);
+        }
+    }
+    let error = in_time(with_rights(&redis, NOT_BESIDE).lock_all(["one", "two"]).acquire()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized, "{}", chain(&error));
+    nothing_is_left(&redis, "").await;
+}
