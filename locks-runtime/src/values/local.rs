@@ -97,7 +97,6 @@ fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S:
     serializer.collect_str(value)
 }
 
-#[expect(clippy::ref_option, reason = "serde calls it so")]
 fn as_optional_text<S: Serializer>(value: &Option<Fence>, serializer: S) -> Result<S::Ok, S::Error> {
     value.map(|fence| fence.to_string()).serialize(serializer)
 }
@@ -106,7 +105,6 @@ pub(crate) fn as_ms<S: Serializer>(value: &Duration, serializer: S) -> Result<S:
     ms(*value).serialize(serializer)
 }
 
-#[expect(clippy::ref_option, reason = "serde calls it so")]
 pub(crate) fn as_optional_ms<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     value.map(ms).serialize(serializer)
 }
