@@ -189,6 +189,7 @@ async fn a_store_that_goes_away_does_not_keep_the_program<P: Program>(fixture: &
 }
 
 /// How long it takes until a program whose command has ended says that the store does not answer, and how long then until it ends.
+#[expect(clippy::disallowed_methods, reason = "times of tests, on the clock of tests")]
 fn release_from(network: &Proxy, url: &str, key: &str) -> (Duration, Duration) {
     let mut run =
         Child::start(&mut locks(url, &["run", "-t", "60", key, "--", "sh", "-c", "echo up; read line; exit 3"]));

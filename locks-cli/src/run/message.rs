@@ -76,7 +76,7 @@ pub(super) enum ToGuard {
     Joined(usize),
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum FromGuard {
     /// The command's process, and its group.
     Started(i32),
