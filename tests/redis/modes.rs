@@ -371,7 +371,7 @@ async fn readers_are_renewed_and_released_where_there_is_no_room(fixture: Fixtur
     redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     let ends = || {
         let Answer::List(items) = redis.ask(&["ZRANGE", "{k}:holders", "0", "-1", "WITHSCORES"]) else {
-            panic!("no list")
+            unreachable!("a list")
         };
         let ends = items.chunks(2).map(|item| item[1].clone().text().unwrap().parse().unwrap());
         ends.collect::<Vec<u64>>()
