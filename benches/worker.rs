@@ -50,7 +50,7 @@ impl Case {
         match self.wants {
             Wants::OwnKeys => Wanted::Lock(format!("{key}-{task}")),
             Wants::OneKey => Wanted::Lock(key.clone()),
-            Wants::Readers if drawn % 10 > 0 => Wanted::Shared(key.clone()),
+            Wants::Readers if !drawn.is_multiple_of(10) => Wanted::Shared(key.clone()),
             Wants::Readers => Wanted::Lock(key.clone()),
             Wants::Permits => Wanted::Permit(key.clone(), PERMITS),
             Wants::Accounts => {

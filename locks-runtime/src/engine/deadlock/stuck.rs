@@ -11,7 +11,8 @@ use crate::contract::{Line, Listed};
 use crate::values::holder::{Holder, Under};
 use crate::values::key::Key;
 use crate::values::mode::Mode;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{BTreeSet, VecDeque};
 
 /// Who waits for what without a limit.
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +114,7 @@ impl<'a> Graph<'a> {
                 places.push(Place::Waiter(waiter, node));
             }
             // It may be about to queue there.
-            let is_wanted = waiting.keys.iter().any(|key| *key == line.key);
+            let is_wanted = waiting.keys.contains(&line.key);
             if is_wanted && !line.waiters.iter().any(|waiter| is_same(waiter, waiting.record)) {
                 places.push(Place::Waiter(waiting.record, OWN));
             }
@@ -227,8 +228,8 @@ impl<'a> Graph<'a> {
                     }
                     return Some((steps, edge.holds));
                 }
-                if !by.contains_key(&edge.to) {
-                    by.insert(edge.to, *edge);
+                if let Entry::Vacant(new) = by.entry(edge.to) {
+                    new.insert(*edge);
                     open.push_back(edge.to);
                 }
             }

@@ -30,7 +30,7 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
             (Position::Beside, _) => return Ok(Entered::Held(nodes.grant())),
             (Position::Behind(_), WhenBusy::Queue) => return Ok(Entered::Queued),
             (Position::Behind(others), WhenBusy::Refuse) => match withdraw(shared, entry, &nodes, &others).await? {
-                Ahead::Holds(holder) => return Ok(Entered::Busy(holder.into())),
+                Ahead::Holds(holder) => return Ok(Entered::Busy(holder)),
                 Ahead::HasLeft => {}
                 Ahead::IsNoEntry => trust = Trust::Owners,
             },
@@ -70,7 +70,7 @@ struct Others {
 
 /// What the node in the way turned out to be.
 enum Ahead {
-    Holds(Holder),
+    Holds(Arc<Holder>),
     HasLeft,
     /// It belongs to no session.
     IsNoEntry,
@@ -207,5 +207,5 @@ async fn withdraw(shared: &Shared, entry: &Arc<Entry>, nodes: &EntryNodes, other
         _ => {}
     }
     shared.ledger.left(entry.number);
-    Ok(Ahead::Holds(holder))
+    Ok(Ahead::Holds(holder.into()))
 }
