@@ -1,7 +1,6 @@
 //! What a process asks and says of its own locks, under paused time: a last look at one, how the client is, what it holds.
 #![cfg(feature = "testing")]
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use locks_runtime::testing::TestStore;
 use locks_runtime::{ErrorKind, LocalState, Locks, Mode, OnLost};
