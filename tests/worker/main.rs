@@ -17,6 +17,7 @@
 
 #![expect(clippy::print_stdout, reason = "the tests read it")]
 #![expect(clippy::panic, reason = "one of its ways to end")]
+#![expect(clippy::disallowed_methods, reason = "an application has tasks")]
 
 mod forks;
 mod guards;
