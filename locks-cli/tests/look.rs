@@ -103,6 +103,30 @@ fn watch_reports_what_happens() {
 }
 
 #[test]
+fn watch_shows_who_waits_and_who_gives_up() {
+    let place = Place::new();
+    let mut hold = place.start(&["hold", "/a"]);
+    assert_eq!(json(hold.line().as_bytes())["key"], "/a");
+    let mut watch = place.start(&["watch", "--json"]);
+    let mut next = |event: &str| {
+        let next = json(watch.line().as_bytes());
+        assert_eq!((&next["event"], &next["key"]), (&json!(event), &json!("/a")), "{next}");
+        next["holder"]["name"].clone()
+    };
+    next("held");
+    let mut waiter = place.start(&["run", "--name", "patient", "/a", "--", "true"]);
+    assert_eq!(next("waits"), "patient");
+    waiter.signal(Signal::TERM);
+    assert_eq!(waiter.code(), 143);
+    assert_eq!(next("withdrawn"), "patient");
+    hold.signal(Signal::TERM);
+    assert_eq!(hold.code(), 0);
+    next("released");
+    watch.signal(Signal::TERM);
+    assert_eq!(watch.code(), 143);
+}
+
+#[test]
 fn wait_returns_when_the_lock_is_free_and_leaves_it_free() {
     let place = Place::new();
     assert_eq!(place.code(&["wait", "/a"]), 0);

@@ -88,8 +88,10 @@ pub(crate) async fn watch(url: Option<String>, watch: Watch) -> Code {
             // The store may be away for a while, but not at first.
             let mut changes = locks.watch(&*watch.prefix).await.map_err(|error| failed(&error))?;
             for line in locks.list(&*watch.prefix).await.map_err(|error| failed(&error))? {
-                for holder in &line.holders {
-                    print(&shape::change("held", &line.key, Some(&holder.holder), watch.json))?;
+                for (event, of) in [("held", &line.holders), ("waits", &line.waiters)] {
+                    for listed in of {
+                        print(&shape::change(event, &line.key, Some(&listed.holder), watch.json))?;
+                    }
                 }
             }
             loop {
@@ -98,14 +100,18 @@ pub(crate) async fn watch(url: Option<String>, watch: Watch) -> Code {
                     signal = signals.ending() => return Err(exit::signalled(signal.as_raw())),
                     change = changes.next() => change,
                 };
-                match change {
-                    Some(Change::Acquired(key, holder)) => {
-                        print(&shape::change("acquired", &key, Some(&holder), watch.json))?;
-                    }
-                    Some(Change::Released(key)) => print(&shape::change("released", &key, None, watch.json))?,
-                    Some(_) => {}
-                    None => changes = watch_again(&locks, &watch.prefix, &mut signals).await?,
-                }
+                let Some(change) = change else {
+                    changes = watch_again(&locks, &watch.prefix, &mut signals).await?;
+                    continue;
+                };
+                let event = match &change {
+                    Change::Acquired(..) => "acquired",
+                    Change::Released(_) => "released",
+                    Change::Queued(..) => "waits",
+                    Change::Withdrawn(..) => "withdrawn",
+                    _ => continue,
+                };
+                print(&shape::change(event, change.key(), change.holder(), watch.json))?;
             }
         }
         .await,

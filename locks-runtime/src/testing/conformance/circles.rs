@@ -24,6 +24,9 @@ list! {
     |can| can.queue_order && can.shared => [
         a_circle_through_a_reader_is_found,
     ]
+    |can| can.queue_order && can.permits => [
+        a_circle_through_all_permits_is_found,
+    ]
     |can| can.queue_order && can.multi_key => [
         a_circle_through_several_locks_is_found,
     ]
@@ -122,6 +125,15 @@ async fn a_circle_through_a_reader_is_found(fixture: &Fixture) {
     for process in started {
         ended.push(soon("the end of a deadlock", process).await.unwrap());
     }
+    one_is_refused(ended, &[fixture.key("a"), fixture.key("b")]);
+}
+
+/// Of the two permits each is held by one who waits for the lock of the third, which wants a permit.
+async fn a_circle_through_all_permits_is_found(fixture: &Fixture) {
+    let permits = Mode::Permits(2);
+    let holding = || Process { held: (vec![fixture.key("a")], permits), ..Process::new(fixture, &["a"], &["b"]) };
+    let wanting = Process { wanted: (vec![fixture.key("a")], permits), ..Process::new(fixture, &["b"], &["a"]) };
+    let ended = run(vec![holding(), holding(), wanting]).await;
     one_is_refused(ended, &[fixture.key("a"), fixture.key("b")]);
 }
 
