@@ -46,6 +46,32 @@ async fn metrics_count_by_template_and_name() {
     assert!(matches!(&seen["locks_wait_seconds"], DebugValue::Histogram(values) if values.len() == 1));
 }
 
+/// A recorder that is installed before the client is made has unit and meaning of each.
+#[tokio::test(start_paused = true)]
+async fn every_metric_is_described() {
+    LazyLock::force(&BACKGROUND);
+    let recorder = DebuggingRecorder::new();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let store = TestStore::new();
+    let locks = store.client();
+    measured(&locks, "job-1").await.unwrap();
+    let held: Guard = locks.lock("k").acquire().await.unwrap();
+    locks.lock("k").wait(Duration::from_secs(1)).acquire().await.unwrap_err();
+    drop(held);
+    let page = include_str!("../../docs/observing.md");
+    for (key, unit, meaning, _) in recorder.snapshotter().snapshot().into_vec() {
+        let (_, key) = key.into_parts();
+        let name = key.name();
+        let shown = match unit {
+            Some(metrics::Unit::Seconds) => "| seconds |",
+            Some(_) => "| ",
+            None => panic!("{name} has no unit"),
+        };
+        assert!(meaning.is_some_and(|meaning| !meaning.is_empty()), "{name} has no description");
+        assert!(page.lines().any(|row| row.contains(&format!("`{name}`")) && row.contains(shown)), "{name}: no row");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn waiters_and_losses_are_measured() {
     LazyLock::force(&BACKGROUND);

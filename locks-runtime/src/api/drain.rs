@@ -131,7 +131,7 @@ impl Locks {
     }
 
     /// Waits for SIGTERM or SIGINT (Ctrl-C), then [drains](Locks::drain) the client, and returns how that ended. Run it beside the
-    /// service, and end the process when it returns:
+    /// service, and end the process when it returns.
     ///
     /// A second signal ends the grace at once, and a third one the waiting: it returns what is left by then.
     ///

@@ -2,6 +2,7 @@
 
 use super::clients::Client;
 use super::life::{Life, Phase};
+use super::observe;
 use super::owned::{self, HandOff};
 use super::queue::Queues;
 use super::request::{Caller, OuterHolds, Request};
@@ -41,6 +42,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(store: Arc<dyn Store>, defaults: Defaults, world: World) -> Self {
+        observe::describe();
         let identity = Holder {
             instance: format!("{:016x}", world.bits()).into(),
             labels: defaults.labels.clone(),

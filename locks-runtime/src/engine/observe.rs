@@ -33,6 +33,31 @@ pub(crate) struct Labels<'a> {
     pub(crate) template: &'static str,
 }
 
+/// Describes every metric to the recorder that is there, with its unit.
+pub(crate) fn describe() {
+    #[cfg(feature = "metrics")]
+    contain(|| {
+        use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+        describe_counter!(
+            "locks_acquisitions_total",
+            Unit::Count,
+            "Requests that ended, by outcome: acquired, or why not"
+        );
+        describe_histogram!("locks_wait_seconds", Unit::Seconds, "From a request to its grant");
+        describe_histogram!("locks_hold_seconds", Unit::Seconds, "From a grant to the end of the hold");
+        describe_gauge!("locks_held", Unit::Count, "Locks that this process holds");
+        describe_gauge!("locks_waiting", Unit::Count, "Requests of this process that wait for a lock");
+        describe_counter!("locks_lost_total", Unit::Count, "Holds that were lost while they were wanted");
+        describe_counter!("locks_renewal_failures_total", Unit::Count, "Renewals of sessions that failed");
+        describe_histogram!("locks_session_age_seconds", Unit::Seconds, "How old sessions were when they ended");
+        describe_gauge!(
+            "leader_election_master_status",
+            Unit::Count,
+            "1 where this process leads, 0 where it is a candidate"
+        );
+    });
+}
+
 /// The span around acquire, hold and release. A field called `name` would be lost in JSON, where the span's own name is.
 pub(crate) fn span(key: &Key, name: &str, options: &Options) -> Span {
     tracing::info_span!(
