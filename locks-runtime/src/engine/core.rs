@@ -81,10 +81,7 @@ impl Engine {
             id: self.next_number(),
             // A wait with a limit ends by itself: nobody has to find out what it depends on.
             under: if options.wait.is_none() { outer.recorded } else { Vec::new() },
-            limit_ms: options
-                .wait
-                .filter(|wait| !wait.is_zero())
-                .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            limit_ms: options.wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             remark: None,
         };
         let ttl = options.ttl.unwrap_or(self.defaults.ttl);

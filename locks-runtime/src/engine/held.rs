@@ -18,7 +18,7 @@ pub(crate) struct HeldEntry {
     pub(crate) request: Arc<Request>,
     pub(crate) span: tracing::Span,
     pub(crate) fence: Fence,
-    /// When the hold began.
+    /// When the hold began: later than the store's grant, if another hold of this process had the entry first.
     pub(crate) acquired: Moment,
     end: EndSignal,
     /// The entry's own deadline: [`Moment::NEVER`] unless a renewal of its session did not cover it.

@@ -35,11 +35,10 @@ pub(crate) struct Hold {
     /// Until it is released.
     owned: Mutex<Option<OwnedEntry>>,
     position: PositionId,
-    fences: Fences,
+    /// The store's numbers for the other locks, in their order.
+    others: Box<[u64]>,
     /// When the store granted the lock to this process.
     granted: Moment,
-    /// When this hold began: later, if another of this process had the lock first.
-    acquired: Moment,
     /// The lock stays taken until then, even if it is released sooner: an inner body may move it later.
     extended_until: AtomicMoment,
     /// Where `hold_at_most` ends.
@@ -95,9 +94,8 @@ impl Hold {
             session,
             owned: Mutex::new(Some(owned)),
             position,
-            fences,
+            others: fences.others,
             granted,
-            acquired,
             extended_until: AtomicMoment::new(options.hold_at_least.map_or(NOT_EXTENDED, |least| acquired + least)),
             until: options.hold_at_most.map(|most| acquired + most),
             bound: AtomicBool::new(false),
@@ -128,7 +126,7 @@ impl Hold {
     }
 
     pub(crate) fn fence(&self) -> Fence {
-        self.fences.first
+        self.held.fence
     }
 
     /// The request that it is the hold of.
@@ -145,14 +143,14 @@ impl Hold {
     pub(crate) fn fence_of(&self, key: &str) -> Option<Fence> {
         let entry = &self.held.entry;
         if entry.key.as_str() == key {
-            return Some(self.fences.first);
+            return Some(self.fence());
         }
-        let others = entry.others.iter().zip(&self.fences.others);
+        let others = entry.others.iter().zip(&self.others);
         others.into_iter().find(|(other, _)| other.as_str() == key).map(|(_, number)| Fence::new(*number, 0))
     }
 
     pub(crate) fn acquired(&self) -> Moment {
-        self.acquired
+        self.held.acquired
     }
 
     pub(crate) fn is_of(&self, engine: &Engine) -> bool {
@@ -338,7 +336,7 @@ impl Hold {
     }
 
     fn report_end(&self, now: Moment, lost: Option<EndReason>) {
-        let (held, lasted) = (Arc::clone(&self.held), now.since(self.acquired));
+        let (held, lasted) = (Arc::clone(&self.held), now.since(self.acquired()));
         let report = move || observe::ended(&held.span, held.request.labels(), lasted, lost.as_ref());
         if is_thread_ending() {
             // Subscribers and recorders may use locals of this thread that are gone.
@@ -355,7 +353,7 @@ impl Hold {
         // No other body begins.
         let is_proved = is_proved && self.engine.life.is_open();
         let is_tied = self.extended_until.load() > NOT_EXTENDED || self.bound.load(Ordering::SeqCst);
-        let Some(fence) = self.fences.first.next().filter(|_| is_proved && !is_late && !is_tied) else {
+        let Some(fence) = self.fence().next().filter(|_| is_proved && !is_late && !is_tied) else {
             return Some(owned);
         };
         owned.hand_off(fence, self.granted, |next| next.could_take_over_from(&self.held.request))

@@ -55,9 +55,9 @@ pub struct Holder {
     /// it has had its turn.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient")]
     pub under: Vec<Under>,
-    /// How long it waits at most, in milliseconds; `None` for one that waits without a limit, or does not wait at all.
-    #[serde(rename = "limit", skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
-    pub limit_ms: Option<u64>,
+    /// How long it waits at most, in milliseconds; 0 of one that waits without a limit, or does not wait at all.
+    #[serde(rename = "limit", skip_serializing_if = "is_default", deserialize_with = "lenient")]
+    pub limit_ms: u64,
     /// The application's own labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "lenient")]
     pub labels: BTreeMap<String, String>,
@@ -369,7 +369,7 @@ mod tests {
                 requested_at_ms,
                 id: requested_at_ms / 3,
                 under: (0..permits % 3).map(|id| Under::new(id.to_string(), id.into())).collect(),
-                limit_ms: (permits % 2 == 0).then_some(requested_at_ms / 5),
+                limit_ms: requested_at_ms / 5,
                 labels,
                 value,
                 remark: None,

@@ -106,7 +106,7 @@ impl<'a> Graph<'a> {
         let mut nodes = BTreeMap::from([(name(waiting.record), OWN)]);
         for line in lines {
             let mut places: Vec<Place<'a>> = line.holders.iter().map(|holder| Place::Holder(holder)).collect();
-            for waiter in line.waiters.iter().filter(|waiter| waiter.is_known() && waiter.limit_ms.is_none()) {
+            for waiter in line.waiters.iter().filter(|waiter| waiter.is_known() && waiter.limit_ms == 0) {
                 let node = *nodes.entry(name(waiter)).or_insert_with(|| {
                     graph.waiters.push(waiter);
                     graph.waiters.len() - 1

@@ -43,7 +43,7 @@ impl Request {
             permits: if let Mode::Permits(limit) = self.mode { limit } else { 0 },
             requested_at_ms: self.id,
             under,
-            limit_ms: self.is_limited.then_some(1000),
+            limit_ms: if self.is_limited { 1000 } else { 0 },
             ..Holder::default()
         }
     }

@@ -71,9 +71,12 @@ pub(crate) enum Stage {
 
 /// Why the store did not do what it was asked. Others that wait for the same report it too.
 #[derive(Clone, Debug)]
-pub(crate) struct Cause {
-    text: Arc<str>,
-    source: Option<Arc<str>>,
+pub(crate) struct Cause(Arc<Texts>);
+
+#[derive(Debug)]
+struct Texts {
+    text: String,
+    source: Option<String>,
 }
 
 impl Cause {
@@ -84,14 +87,15 @@ impl Cause {
             chain.push(cause.to_string());
             source = cause.source();
         }
-        Self { text: error.to_string().into(), source: (!chain.is_empty()).then(|| chain.join(": ").into()) }
+        let source = (!chain.is_empty()).then(|| chain.join(": "));
+        Self(Arc::new(Texts { text: error.to_string(), source }))
     }
 
     /// As the error of another request.
     pub(crate) fn to_error(&self, before: &str) -> Error {
-        let error = Error::unavailable(format!("{before}{}", self.text));
-        match &self.source {
-            Some(source) => error.with_source(source.to_string()),
+        let error = Error::unavailable(format!("{before}{}", self.0.text));
+        match &self.0.source {
+            Some(source) => error.with_source(source.clone()),
             None => error,
         }
     }

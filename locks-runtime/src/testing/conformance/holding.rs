@@ -32,6 +32,9 @@ list! {
     |can| can.force_release && can.notices_removal => [
         a_lock_released_by_force_is_lost,
     ]
+    |can| can.multi_key => [
+        several_are_confirmed,
+    ]
     |can| !can.force_release => [
         a_lock_that_cannot_be_released_by_force_stays,
     ]
@@ -85,11 +88,14 @@ async fn a_hold_is_confirmed_and_renewed(fixture: &Fixture) {
         soon("the one that is left, confirmed", two.confirm()).await.unwrap();
         two.release().await.unwrap();
     }
-    if can.multi_key {
-        let guard = soon("both", ours.lock_all([&key, &fixture.key("other")]).ttl(LONG).acquire()).await.unwrap();
-        soon("both confirmed", guard.confirm()).await.unwrap();
-        guard.release().await.unwrap();
-    }
+}
+
+async fn several_are_confirmed(fixture: &Fixture) {
+    let ours = fixture.client();
+    let both = ours.lock_all([fixture.key("k"), fixture.key("other")]).ttl(LONG);
+    let guard = soon("both", both.acquire()).await.unwrap();
+    soon("both confirmed", guard.confirm()).await.unwrap();
+    guard.release().await.unwrap();
 }
 
 async fn a_lock_released_by_force_is_not_confirmed(fixture: &Fixture) {

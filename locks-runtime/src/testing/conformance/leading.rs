@@ -57,8 +57,9 @@ async fn a_leader_is_confirmed_as_long_as_it_leads(fixture: &Fixture) {
     } else {
         next.resign();
     }
+    // It campaigns again, or leads again by now.
     second.campaign.abort();
-    fixture.is_free("k").await;
+    fixture.until("k", &[], 0).await;
 }
 
 /// Somebody who wants to lead, and does nothing else.
