@@ -42,11 +42,14 @@ fn half(history: &History, limits: &Limits, pid: u32, request: &str, entries: &[
     let names = history.processes.iter().filter(|(_, process)| process.pid == pid).map(|(name, _)| name.as_str());
     let process: BTreeSet<&str> = names.collect();
     let keys: BTreeSet<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
-    let missing = keys.iter().filter_map(|key| {
+    let missing = keys.iter().flat_map(|key| {
         let there = entries.iter().filter(|entry| entry.key == *key).map(|entry| entry.seen);
         let explained = windows::explained_for_entries(history, limits, key, &process);
         let covers: Vec<Span> = there.chain(windows::within(&explained, whole)).collect();
-        Some((longest_uncovered(whole, covers)?, *key))
+        // A store that is set back may show all of them a second time: between, none is there.
+        let others = entries.iter().filter(|entry| entry.key != *key);
+        let alone = others.filter_map(|other| longest_uncovered(other.seen, covers.iter().copied()));
+        alone.map(|span| (span, *key)).collect::<Vec<_>>()
     });
     let (span, key) =
         missing.max_by_key(|(span, _)| span.length()).filter(|(span, _)| span.length() > limits.moment)?;

@@ -74,6 +74,18 @@ mod together {
         assert_eq!(in_store((10, 9_500), (3_000, 9_500), ["1-7", "1-8"]).violated(), [], "two requests");
     }
 
+    /// As when a snapshot is restored.
+    #[test]
+    fn a_request_that_comes_back_with_all_its_locks_was_never_in_half_of_them() {
+        let again = |second: u64| {
+            let before = in_store((10, 2_000), (10, 2_000), ["1-7", "1-7"]);
+            let first = before.entry_of(7_000, 9_500, 1, KEY, Some("1-7"));
+            first.entry_of(second, 9_500, 1, OTHER, Some("1-7")).violated()
+        };
+        assert_eq!(again(7_000), []);
+        assert_eq!(again(9_400), [Rule::Together]);
+    }
+
     #[test]
     fn a_fault_explains_that_one_of_them_is_missing() {
         let missing = |scope| in_store((10, 9_500), (3_000, 9_500), ["1-7", "1-7"]).fault(10, 2_000, scope).violated();
