@@ -23,6 +23,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+/// How long a look at who holds a lock may take: what waits for it has had its time.
+pub(crate) const LOOK_WITHIN: Duration = Duration::from_secs(1);
+
 /// One client's state.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -135,7 +138,7 @@ impl Engine {
     /// Who holds `key`, if the store answers soon.
     pub(crate) async fn holder_of(&self, key: &Key) -> Option<Holder> {
         let asked = self.ask(self.store.inspect(Scope::Key(key.clone())));
-        let lines = self.world.runtime().within(Duration::from_secs(1), asked).await?.ok()?;
+        let lines = self.world.runtime().within(LOOK_WITHIN, asked).await?.ok()?;
         lines.into_iter().next()?.holders.into_iter().next().map(|listed| listed.holder)
     }
 

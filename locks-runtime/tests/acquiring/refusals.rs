@@ -204,3 +204,22 @@ async fn a_store_that_falls_silent_near_the_end_of_a_wait_is_no_reason_for_its_e
         assert_eq!((error.kind(), took.as_secs()), (expected, 8), "silent for {silent_for} of 8 s: {error}");
     }
 }
+
+/// It asks who is ahead: of all its locks within the time that one may take.
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_passes_while_the_store_is_silent_is_said_soon_however_many_locks_are_asked_for() {
+    const LIMIT: Duration = Duration::from_secs(5);
+    let store = TestStore::new();
+    let _held = store.client().lock("k/0").ttl(LIMIT * 10).acquire().await.unwrap();
+    let (other, begun) = (store.client(), Instant::now());
+    let keys: Vec<String> = (0..8).map(|number| format!("k/{number}")).collect();
+    let waiting = other.lock_all(keys).ttl(LIMIT * 10).wait(LIMIT).acquire();
+    let silence = async {
+        sleep(LIMIT / 5).await;
+        store.faults().set_silent(true);
+    };
+    let (waited, ()) = tokio::join!(waiting, silence);
+    assert_eq!(waited.unwrap_err().kind(), ErrorKind::Timeout);
+    let elapsed = begun.elapsed();
+    assert!((LIMIT..LIMIT + Duration::from_millis(1100)).contains(&elapsed), "{elapsed:?}");
+}

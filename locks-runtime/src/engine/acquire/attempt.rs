@@ -2,7 +2,7 @@
 
 use crate::contract::{Backoff, WhenBusy};
 use crate::engine::clients::HoldsNothing;
-use crate::engine::core::Engine;
+use crate::engine::core::{Engine, LOOK_WITHIN};
 use crate::engine::limits;
 use crate::engine::observe::{self, Labels};
 use crate::engine::owned::HandOff;
@@ -149,15 +149,18 @@ impl Attempt {
         withdrawn_later(cause.as_ref())
     }
 
-    /// Who else holds one of its locks, if the store answers soon.
+    /// Who else holds one of its locks, if the store answers soon: however many they are, within the time that one may take.
     pub(super) async fn other_holder(&self) -> Option<Holder> {
-        for key in self.request.keys() {
-            let holder = self.engine.holder_of(key).await;
-            if let Some(other) = holder.filter(|holder| *holder != *self.request.holder) {
-                return Some(other);
+        let of_any = async {
+            for key in self.request.keys() {
+                let holder = self.engine.holder_of(key).await;
+                if let Some(other) = holder.filter(|holder| *holder != *self.request.holder) {
+                    return Some(other);
+                }
             }
-        }
-        None
+            None
+        };
+        self.engine.world.runtime().within(LOOK_WITHIN, of_any).await.flatten()
     }
 
     /// Whether `holder`, whom the store names as that of one of its locks, is a client of this process that holds none of them.
