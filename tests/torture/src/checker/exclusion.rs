@@ -1,6 +1,7 @@
 //! Exclusion, and the order of fences.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use distributed_locks::Mode;
 
@@ -9,6 +10,7 @@ use super::excuses::{Excuse, excuse};
 use super::history::History;
 use super::spans::Span;
 use super::{Limits, Rule, Violation};
+use crate::history::Scope;
 
 type Held<'a> = (&'a Call, &'a Hold);
 
@@ -84,7 +86,9 @@ fn out_of_order(history: &History, limits: &Limits, key: &str, holds: &[Held<'_>
         let is_exclusive = hold.0.mode == Mode::Exclusive;
         match if is_exclusive { of_all } else { of_exclusive } {
             Some(before) if hold.1.fence <= before.1.fence => {
-                if hold.1.fence == before.1.fence || excuse(history, limits, *hold, before.1).is_none() {
+                let is_excused = excuse(history, limits, *hold, before.1).is_some()
+                    || counter_was_forgotten(history, limits, before.1, hold.1);
+                if hold.1.fence == before.1.fence || !is_excused {
                     let span = Span::new(before.1.begun, hold.1.begun);
                     let description = format!("fence {} came after {}", hold.1.fence, before.1.fence);
                     violations.push(Violation::new(Rule::Fences, key, span, &[before.0, hold.0], description));
@@ -99,4 +103,17 @@ fn out_of_order(history: &History, limits: &Limits, key: &str, holds: &[Held<'_>
         }
     }
     violations
+}
+
+/// A directory whose files somebody deleted goes on from the clock, of which its counter may have been a moment ahead: the one
+/// before held still, or had a moment ago.
+fn counter_was_forgotten(history: &History, limits: &Limits, before: &Hold, hold: &Hold) -> bool {
+    history.faults.iter().any(|fault| match fault.scope {
+        Scope::Forgotten(millis) => {
+            let (within, span) = (Duration::from_millis(millis), fault.carried_out());
+            let is_soon = span.from <= hold.begun && hold.begun <= span.extended(within).to;
+            within < limits.ttl && before.begun <= span.to && is_soon
+        }
+        _ => false,
+    })
 }

@@ -47,6 +47,19 @@ fn a_holder_notices_by_its_deadline_that_the_store_was_restored() {
     assert_eq!(history(4_600), [Rule::Exclusion]);
 }
 
+/// As those of files, whose counter is a moment ahead of the clock: nobody begins with a lower one after that.
+#[test]
+fn fences_may_go_back_for_a_moment_where_the_counter_was_deleted() {
+    let history = |begun| {
+        let early = two_workers().invokes(0, "a", 1).starts(490, "a", 1, 5).finishes(505, "a", 1, Ending::Dropped);
+        let lost = early.returns(506, "a", 1, Outcome::Lost).fault(500, 500, Scope::Store);
+        let lost = lost.fault(500, 500, Scope::Forgotten(250));
+        lost.invokes(1, "b", 1).holds(begun, 1_200, "b", 1, 4).violated()
+    };
+    assert_eq!(history(510), []);
+    assert_eq!(history(800), [Rule::Fences]);
+}
+
 #[test]
 fn fences_do_not_go_back_with_a_store_that_was_restored() {
     let history = |fence| {
