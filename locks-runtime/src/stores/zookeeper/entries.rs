@@ -75,13 +75,15 @@ impl EntryNode {
 #[derive(Clone, Debug)]
 pub(super) struct Extension {
     pub(super) until: Moment,
+    /// The hold is over, and the nodes are to stay until then: whether they will is not known before they are moved.
+    pub(super) lapses: Option<Moment>,
     /// Locked while the nodes are moved from one session to another.
     pub(super) owner: Arc<AsyncMutex<NodeOwner>>,
 }
 
 impl Extension {
     pub(super) fn new(until: Moment) -> Self {
-        Self { until, owner: Arc::new(AsyncMutex::new(NodeOwner::Renewed)) }
+        Self { until, lapses: None, owner: Arc::new(AsyncMutex::new(NodeOwner::Renewed)) }
     }
 }
 

@@ -75,8 +75,11 @@ pub(super) async fn lapse(shared: &Shared, entry: &Arc<Entry>, rest: Duration) -
         return Err(Error::lost(ENTRY_GONE));
     }
     let until = shared.world().now() + rest;
-    let extension =
-        shared.ledger.update(entry, |state| state.extension.get_or_insert_with(|| Extension::new(until)).clone());
+    let extension = shared.ledger.update(entry, |state| {
+        let extension = state.extension.get_or_insert_with(|| Extension::new(until));
+        extension.lapses = Some(until);
+        extension.clone()
+    });
     let mut owner = extension.owner.lock().await;
     match &*owner {
         _ if rest.is_zero() => {}
@@ -86,11 +89,12 @@ pub(super) async fn lapse(shared: &Shared, entry: &Arc<Entry>, rest: Duration) -
     Ok(())
 }
 
-/// As [`lapse`], for every extended entry that is still held when the session is closed.
+/// As [`lapse`], for every extended entry that is still held when the session is closed, or lapses and may not have been moved yet.
 pub(super) async fn leave_all_to_lapse(shared: &Shared) -> Result<(), Error> {
     let now = shared.world().now();
     let extended = shared.ledger.collect(|entry, state, is_leaving| {
-        let rest = state.extension.as_ref().filter(|_| !is_leaving)?.until.since(now);
+        let extension = state.extension.as_ref()?;
+        let rest = if is_leaving { extension.lapses? } else { extension.until }.since(now);
         (!rest.is_zero()).then(|| (Arc::clone(entry), rest))
     });
     for (entry, rest) in extended {
