@@ -4,10 +4,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{client, connect, granted, holding, nothing_is_left, patient, queued, worker};
+use super::{
+    acquire_and_release, behind_proxy, client, connect, granted, holding, nothing_is_left, patient, queued, worker,
+};
 use crate::cases::{Fixture, Program};
 use crate::child::Child;
-use crate::{HANG_LIMIT, Server};
+use crate::proxy::Mode;
+use crate::{HANG_LIMIT, Server, once_within};
 
 /// Runs the worker, whose `main` ends right after the call, to its end: nothing is left then.
 fn run_to_its_end<P: Program>(fixture: &Fixture<P>, how: &str) -> Child {
@@ -136,4 +139,30 @@ pub async fn hold_at_least_ends_on_time_after_the_process<P: Program>(fixture: F
     assert!(begun.elapsed() >= LEAST, "free after {:?}", begun.elapsed());
     guard.release().await.unwrap();
     nothing_is_left(&*server, &key).await;
+}
+
+/// The network is silent when the body ends, and what the close sends may be carried out first after that.
+pub async fn a_lock_that_lapses_stays_though_its_client_closes_in_a_silence<P: Program>(fixture: Fixture<P>) {
+    const LEAST: Duration = Duration::from_secs(10);
+    let server = fixture.server();
+    // On a busy machine the close may end too late.
+    once_within(LEAST, async || {
+        let key = fixture.key("lapses");
+        // Longer than the lock has to stay: nothing of it is anywhere but in the session, where a store has such a thing.
+        let (proxy, locks) = behind_proxy(&*server, "ttl=30s").await;
+        let begun = Instant::now();
+        let guard = locks.lock(&key).hold_at_least(LEAST).acquire().await.unwrap();
+        proxy.set(Mode::Silent);
+        let silence = async {
+            // Long enough for both requests to be under way.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            proxy.set(Mode::Pass);
+        };
+        let (_, (), ()) = tokio::join!(guard.release(), locks.close(), silence);
+        let closed = begun.elapsed();
+        acquire_and_release(&client(&fixture), &key).await;
+        assert!(begun.elapsed() >= LEAST, "free after {:?}, closed after {closed:?}", begun.elapsed());
+        closed
+    })
+    .await;
 }

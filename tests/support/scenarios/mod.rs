@@ -42,6 +42,7 @@ pub fn everywhere<P: Program>() -> Vec<Case<P>> {
         cut_off::twenty_times_before_another_starts,
         endings::a_killed_holder_is_free_after_its_ttl,
         endings::a_killed_waiter_is_passed_over,
+        endings::a_lock_that_lapses_stays_though_its_client_closes_in_a_silence,
         endings::hold_at_least_ends_on_time_after_the_process,
         endings::hold_at_least_survives_kill,
         endings::nothing_is_left_after_drop,
