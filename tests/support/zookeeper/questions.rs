@@ -14,6 +14,9 @@ use crate::eventually;
 /// For one answer, on the busiest machine.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A server that starts may accept a connection and never read from it: then it is asked again.
+const WHILE_IT_STARTS: Duration = Duration::from_secs(1);
+
 /// ZooKeeper's commands of four letters. It counts them as requests of clients, so they are counted here too.
 #[derive(Clone, Debug)]
 pub(super) struct FourLetters {
@@ -27,12 +30,12 @@ impl FourLetters {
     }
 
     pub(super) fn serves(&self) -> bool {
-        self.send("srvr").is_some_and(|answer| answer.contains("Mode: "))
+        self.send("srvr", WHILE_IT_STARTS).is_some_and(|answer| answer.contains("Mode: "))
     }
 
-    fn send(&self, command: &str) -> Option<String> {
-        let mut stream = TcpStream::connect_timeout(&self.address, TIMEOUT).ok()?;
-        stream.set_read_timeout(Some(TIMEOUT)).ok()?;
+    fn send(&self, command: &str, timeout: Duration) -> Option<String> {
+        let mut stream = TcpStream::connect_timeout(&self.address, timeout).ok()?;
+        stream.set_read_timeout(Some(timeout)).ok()?;
         stream.write_all(command.as_bytes()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
@@ -45,7 +48,7 @@ impl FourLetters {
 impl ZooKeeper {
     /// What it answers to a command of four letters.
     pub fn command(&self, command: &str) -> Option<String> {
-        self.four_letters.send(command)
+        self.four_letters.send(command, TIMEOUT)
     }
 
     /// A number from `mntr`, such as `zk_packets_received` or `zk_watch_count`.
