@@ -91,7 +91,7 @@ impl Hold {
         let own = &self.held.entry.holder;
         match &listed.holder {
             holder if !holder.is_known() => Shown::MayBe,
-            holder if holder.instance == own.instance && holder.id == own.id => Shown::It,
+            holder if holder.is_same_request(own) => Shown::It,
             _ => Shown::Another,
         }
     }

@@ -1,5 +1,6 @@
 //! Who holds a lock: the small record that the store keeps beside an entry, for people and for tools.
 
+use crate::values::mode::Mode;
 use crate::values::shown::{self, Shown};
 use once_cell::sync::Lazy;
 use serde::{Deserialize, Serialize};
@@ -154,6 +155,16 @@ impl Holder {
     #[must_use]
     pub fn is_known(&self) -> bool {
         self.version != 0
+    }
+
+    /// Whether it is the record of the same request, whatever else the two say.
+    pub(crate) fn is_same_request(&self, other: &Self) -> bool {
+        self.is_known() && self.id == other.id && self.instance == other.instance
+    }
+
+    /// Who may hold the lock beside it, as far as the record says.
+    pub(crate) fn mode(&self) -> Mode {
+        Mode::of_record(&self.mode, self.permits)
     }
 
     /// When the lock was asked for, by the holder's own wall clock.

@@ -56,6 +56,15 @@ impl Mode {
             Self::Permits(_) => "permit",
         }
     }
+
+    /// What a holder record says: foreign clients, and whatever is unknown, are exclusive.
+    pub(crate) fn of_record(name: &str, permits: u32) -> Self {
+        match name {
+            "shared" => Self::Shared,
+            "permit" => Self::Permits(permits.max(1)),
+            _ => Self::Exclusive,
+        }
+    }
 }
 
 /// The entries ahead of a place in a queue, as far as it matters whether that place holds the lock.

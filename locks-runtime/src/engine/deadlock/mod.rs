@@ -19,7 +19,7 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use stuck::{Circle, Waiting, is_same};
+use stuck::{Circle, Waiting};
 
 /// How long a request waits before it looks for the first time.
 const FIRST: Duration = Duration::from_secs(1);
@@ -27,6 +27,10 @@ const FIRST: Duration = Duration::from_secs(1);
 /// How long between two looks, and until a circle that was seen is looked for again.
 const NEXT: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_millis(300);
+
+/// So often a circle is seen again before it is clear that its youngest does not see it: of a request for several locks, nobody
+/// sees in one line in which others it stands.
+const UNSEEN: u32 = 5;
 
 /// How long one look at a line may take.
 const LOOK: Duration = Duration::from_secs(2);
@@ -60,17 +64,18 @@ async fn look_again_and_again(engine: Arc<Engine>, request: Arc<Request>, seen: 
     let keys: Vec<Key> = request.keys().cloned().collect();
     let waiting = Waiting { record: &request.holder, keys: &keys };
     let (runtime, world) = (engine.world.runtime(), &engine.world);
-    let (mut before, mut pause) = (None, world.between(FIRST, FIRST * 3 / 2));
+    let (mut before, mut times, mut pause) = (None, 0, world.between(FIRST, FIRST * 3 / 2));
     loop {
         runtime.sleep(pause).await;
         let circle = circle(waiting, |key| line(Arc::clone(&engine), key)).await;
-        if let Some(found) = &circle
-            && before == circle
-            && (seen == Seen::ByItself || is_youngest(&request.holder, &found.waiters))
-        {
-            return deadlock(&request.holder, &keys, found);
+        times = if circle.is_some() && before == circle { times + 1 } else { 0 };
+        if let Some(found) = &circle {
+            let is_first = seen == Seen::ByItself || is_youngest(&request.holder, &found.waiters);
+            if times >= if is_first { 1 } else { UNSEEN } {
+                return deadlock(&request.holder, &keys, found);
+            }
         }
-        let longest = if circle.is_some() && before != circle { AGAIN } else { NEXT };
+        let longest = if circle.is_some() && times == 0 { AGAIN } else { NEXT };
         pause = world.between(longest / 2, longest);
         before = circle;
     }
@@ -85,11 +90,11 @@ async fn line(engine: Arc<Engine>, key: Key) -> Option<Line> {
 /// Whether of all that wait in the circle this one began last; if two began at one moment, the order of their names decides.
 fn is_youngest(own: &Holder, waiters: &[Holder]) -> bool {
     let age = |holder: &Holder| (holder.requested_at_ms, holder.instance.to_string(), holder.id);
-    let mut others = waiters.iter().filter(|waiter| !is_same(waiter, own));
+    let mut others = waiters.iter().filter(|waiter| !waiter.is_same_request(own));
     others.all(|other| age(other) < age(own))
 }
 
-/// The error of a request that waits for one of `keys`, which it gets never.
+/// The error of a request that waits for one of `keys`, which it never gets.
 fn deadlock(own: &Holder, keys: &[Key], circle: &Circle) -> Error {
     let wanted: Vec<String> = keys.iter().map(|key| format!("`{}`", key.shown())).collect();
     let mut text = format!("waiting in {} ({}) would never end: {}", own.name, own.origin, wanted.join(" and "));

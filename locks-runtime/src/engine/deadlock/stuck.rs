@@ -1,6 +1,6 @@
 //! Who of some lines can never go on, as arithmetic.
 //!
-//! Everybody who may still be granted what it waits for is taken away, again and again, by the [one rule](Mode::holds_behind) of all queues:
+//! Everybody who may still be granted what it waits for is taken away, again and again, by the [one rule](Ahead) of all queues:
 //! what remains is stuck. A hold is as long as somebody stuck is under it. Who may end by itself stops nobody for ever: a
 //! holder without a record or one that waits for nothing, and a wait with a limit.
 //!
@@ -10,7 +10,7 @@
 use crate::contract::{Line, Listed};
 use crate::values::holder::{Holder, Under};
 use crate::values::key::Key;
-use crate::values::mode::Mode;
+use crate::values::mode::{Ahead, Mode};
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -50,6 +50,11 @@ impl HoldName {
         request.under.iter().map(|under| Self::of(request, under))
     }
 
+    /// The hold of `key` by this holder, if it is one.
+    fn by(key: &str, holder: &Holder) -> Self {
+        Self { key: key.to_owned(), instance: holder.instance.to_string(), id: holder.id }
+    }
+
     pub(super) fn is(&self, listed: &Listed) -> bool {
         listed.id == self.id && listed.instance == self.instance && listed.is_known()
     }
@@ -65,19 +70,17 @@ pub(super) struct Step {
     pub(super) holds: bool,
 }
 
-/// Whether these are the same request.
-pub(super) fn is_same(one: &Holder, other: &Holder) -> bool {
-    one.id == other.id && one.instance == other.instance && one.is_known()
-}
-
 /// A request that waits, by its number among all that wait.
 type Node = usize;
 
 /// A place in a line.
 #[derive(Debug)]
-enum Place<'a> {
-    Holder(&'a Holder),
-    Waiter(&'a Holder, Node),
+struct Place<'a> {
+    record: &'a Holder,
+    /// Of one that waits.
+    node: Option<Node>,
+    /// The store shows it as a holder: before all waiters, whether or not it came before them.
+    is_shown_first: bool,
 }
 
 /// Who waits behind whom.
@@ -102,40 +105,48 @@ const OWN: Node = 0;
 
 impl<'a> Graph<'a> {
     pub(super) fn new(waiting: Waiting<'a>, lines: impl Iterator<Item = &'a Line>) -> Self {
-        let mut graph = Self { lines: Vec::new(), waiters: vec![waiting.record] };
+        let lines: Vec<&'a Line> = lines.collect();
         let mut nodes = BTreeMap::from([(name(waiting.record), OWN)]);
-        for line in lines {
-            let mut places: Vec<Place<'a>> = line.holders.iter().map(|holder| Place::Holder(holder)).collect();
-            for waiter in line.waiters.iter().filter(|waiter| waiter.is_known() && waiter.limit_ms == 0) {
-                let node = *nodes.entry(name(waiter)).or_insert_with(|| {
-                    graph.waiters.push(waiter);
-                    graph.waiters.len() - 1
-                });
-                places.push(Place::Waiter(waiter, node));
-            }
+        let mut waiters = vec![waiting.record];
+        for waiter in lines.iter().flat_map(|line| &line.waiters).filter(|waiter| waiter.is_known()) {
+            nodes.entry(name(waiter)).or_insert_with(|| {
+                waiters.push(waiter);
+                waiters.len() - 1
+            });
+        }
+        let place = |listed: &'a Listed, is_shown_first| {
+            // A store may show a request for several locks as the holder of one where it is first: it has none before it has all.
+            let node = nodes.get(&name(listed)).filter(|_| listed.is_known()).copied();
+            // A wait with a limit ends by itself.
+            let is_endless = node.is_none() || listed.limit_ms == 0;
+            is_endless.then_some(Place { record: listed, node, is_shown_first })
+        };
+        let places = |line: &'a Line| {
+            let (holders, waiters) = (line.holders.iter(), line.waiters.iter());
+            let holders = holders.filter_map(|holder| place(holder, true));
+            let mut places: Vec<Place<'a>> = holders.chain(waiters.filter_map(|waiter| place(waiter, false))).collect();
             // It may be about to queue there.
             let is_wanted = waiting.keys.contains(&line.key);
-            if is_wanted && !line.waiters.iter().any(|waiter| is_same(waiter, waiting.record)) {
-                places.push(Place::Waiter(waiting.record, OWN));
+            if is_wanted && !places.iter().any(|place| place.node == Some(OWN)) {
+                places.push(Place { record: waiting.record, node: Some(OWN), is_shown_first: false });
             }
-            graph.lines.push((line.key.as_str(), places));
-        }
-        graph
+            (line.key.as_str(), places)
+        };
+        Self { lines: lines.into_iter().map(places).collect(), waiters }
     }
 
-    /// A way around the circle that the searching request is in, and all who are in it and look for it.
+    /// The circle that the searching request is in.
     pub(super) fn circle(&self) -> Option<Circle> {
         let stuck = self.stuck();
         if !stuck.contains(&OWN) {
             return None;
         }
         let edges = self.edges(&stuck);
-        let (steps, holds) = self.way_around(&edges)?;
-        let (ahead, behind) =
-            (reached(&edges, |edge| (edge.from, edge.to)), reached(&edges, |edge| (edge.to, edge.from)));
-        let waiters =
-            ahead.intersection(&behind).map(|node| self.waiters[*node]).filter(|waiter| !waiter.under.is_empty());
-        let waiters = waiters.cloned().collect();
+        let (ahead, behind) = (grouped(&edges, |edge| edge.from), grouped(&edges, |edge| edge.to));
+        let (steps, holds) = self.way_around(&ahead)?;
+        let (ahead, behind) = (reached(&ahead, |edge| edge.to), reached(&behind, |edge| edge.from));
+        let waiters = ahead.intersection(&behind).map(|node| self.waiters[*node]);
+        let waiters = waiters.filter(|waiter| !waiter.under.is_empty()).cloned().collect();
         Some(Circle { steps, holds, waiters })
     }
 
@@ -144,38 +155,24 @@ impl<'a> Graph<'a> {
         let mut stuck: BTreeSet<Node> = (0..self.waiters.len()).collect();
         loop {
             let held = self.held(&stuck);
-            let kept: BTreeSet<Node> = self.kept(&stuck, &held).map(|(_, node, _)| node).collect();
+            let mut kept = BTreeSet::new();
+            for (key, places) in &self.lines {
+                let mut ahead = StuckAhead::default();
+                for place in places {
+                    if let Some(node) = place.node.filter(|_| ahead.keeps_waiting(place.record.mode())) {
+                        kept.insert(node);
+                    }
+                    if is_stuck(place, key, &stuck, &held) {
+                        ahead.push(place);
+                    }
+                }
+            }
             let before = stuck.len();
             stuck.retain(|node| kept.contains(node));
             if stuck.len() == before {
                 return stuck;
             }
         }
-    }
-
-    /// Everybody in a line whom those stuck that are ahead of it there keep waiting: the lock, the node, and those.
-    fn kept<'g>(
-        &'g self,
-        stuck: &'g BTreeSet<Node>,
-        held: &'g BTreeMap<HoldName, Vec<Node>>,
-    ) -> impl Iterator<Item = (&'a str, Node, Vec<&'g Place<'a>>)> {
-        self.lines.iter().flat_map(move |(key, places)| {
-            let mut ahead: Vec<&Place<'a>> = Vec::new();
-            let mut kept = Vec::new();
-            for place in places {
-                if let Place::Waiter(waiter, node) = place {
-                    let of = mode(waiter);
-                    let in_front: Vec<_> = ahead.iter().copied().filter(|other| other.is_ahead_of(of)).collect();
-                    if !of.holds_behind(in_front.iter().map(|other| mode(other.record()))) {
-                        kept.push((*key, *node, in_front));
-                    }
-                }
-                if is_stuck(place, key, stuck, held) {
-                    ahead.push(place);
-                }
-            }
-            kept
-        })
     }
 
     /// The holds that somebody stuck is under, each with all of them.
@@ -187,46 +184,51 @@ impl<'a> Graph<'a> {
         held
     }
 
-    /// From everybody stuck to those that keep it waiting: who is under the holds of its lock, and who is ahead of it.
+    /// From everybody stuck to those that keep it waiting: who is under the holds of its lock, and who is ahead of it, as far back
+    /// as to one that is kept waiting by all before it.
     fn edges(&self, stuck: &BTreeSet<Node>) -> Vec<Edge<'a>> {
         let held = self.held(stuck);
         let mut edges = Vec::new();
-        for (key, from, ahead) in self.kept(stuck, &held).filter(|(_, node, _)| stuck.contains(node)) {
-            for place in ahead {
-                match place {
-                    Place::Holder(holder) => {
-                        let under = held.get(&place_name(key, holder)).into_iter().flatten();
-                        edges.extend(under.map(|to| Edge { from, key, to: *to, holds: true }));
+        for (key, places) in &self.lines {
+            let mut ahead = StuckAhead::default();
+            let (mut under, mut queued) = (Vec::<(&Place<'a>, Node)>::new(), Vec::<(&Place<'a>, Node, bool)>::new());
+            for place in places.iter().filter(|place| is_stuck(place, key, stuck, &held)) {
+                let (key, mode) = (*key, place.record.mode());
+                if let Some(from) = place.node {
+                    let is_kept = ahead.keeps_waiting(mode);
+                    if is_kept {
+                        let of_holds = under.iter().filter(|(other, _)| is_ahead(other, mode));
+                        edges.extend(of_holds.map(|(_, to)| Edge { from, key, to: *to, holds: true }));
+                        for (other, to, is_kept) in queued.iter().rev().filter(|(other, ..)| is_ahead(other, mode)) {
+                            let of = other.record.mode();
+                            // Readers are in no reader's way.
+                            if (of, mode) != (Mode::Shared, Mode::Shared) {
+                                edges.push(Edge { from, key, to: *to, holds: false });
+                                if *is_kept && of != Mode::Shared {
+                                    break;
+                                }
+                            }
+                        }
                     }
-                    // Readers are in no reader's way.
-                    Place::Waiter(other, _) if [other, self.waiters[from]].map(mode) == [Mode::Shared; 2] => {}
-                    Place::Waiter(_, to) => edges.push(Edge { from, key, to: *to, holds: false }),
+                    queued.push((place, from, is_kept));
+                } else {
+                    let tasks = held.get(&HoldName::by(key, place.record)).into_iter().flatten();
+                    under.extend(tasks.map(|task| (place, *task)));
                 }
+                ahead.push(place);
             }
         }
         edges
     }
 
     /// A shortest way from the searching request back to it, and whether the last one waits for its holds.
-    fn way_around(&self, edges: &[Edge<'a>]) -> Option<(Vec<Step>, bool)> {
+    fn way_around(&self, edges: &BTreeMap<Node, Vec<Edge<'a>>>) -> Option<(Vec<Step>, bool)> {
         let mut by: BTreeMap<Node, Edge<'a>> = BTreeMap::new();
         let mut open = VecDeque::from([OWN]);
         while let Some(node) = open.pop_front() {
-            for edge in edges.iter().filter(|edge| edge.from == node) {
+            for edge in edges.get(&node).into_iter().flatten() {
                 if edge.to == OWN {
-                    // Backwards: who waits for a hold of the searching request is first.
-                    let mut steps = Vec::new();
-                    let mut last = *edge;
-                    while last.from != OWN {
-                        let before = by.get(&last.from)?;
-                        steps.push(Step {
-                            key: last.key.to_owned(),
-                            waiter: self.waiters[last.from].clone(),
-                            holds: before.holds,
-                        });
-                        last = *before;
-                    }
-                    return Some((steps, edge.holds));
+                    return Some((self.steps(*edge, &by)?, edge.holds));
                 }
                 if let Entry::Vacant(new) = by.entry(edge.to) {
                     new.insert(*edge);
@@ -236,57 +238,75 @@ impl<'a> Graph<'a> {
         }
         None
     }
+
+    /// The way that ends with `last`, backwards: who waits for the searching request is first.
+    fn steps(&self, mut last: Edge<'a>, by: &BTreeMap<Node, Edge<'a>>) -> Option<Vec<Step>> {
+        let mut steps = Vec::new();
+        while last.from != OWN {
+            let before = by.get(&last.from)?;
+            let waiter = self.waiters[last.from].clone();
+            steps.push(Step { key: last.key.to_owned(), waiter, holds: before.holds });
+            last = *before;
+        }
+        Some(steps)
+    }
 }
 
-impl Place<'_> {
-    fn record(&self) -> &Holder {
-        match self {
-            Self::Holder(record) | Self::Waiter(record, _) => record,
+/// Those stuck that are ahead of a place in a line.
+#[derive(Debug, Default)]
+struct StuckAhead<'g, 'a> {
+    all: Ahead,
+    /// Those of them that are shown first.
+    first: Vec<&'g Place<'a>>,
+}
+
+impl<'g, 'a> StuckAhead<'g, 'a> {
+    fn push(&mut self, place: &'g Place<'a>) {
+        self.all.push(place.record.mode());
+        if place.is_shown_first {
+            self.first.push(place);
         }
     }
 
-    /// Whether it is known to be ahead of a waiter of this mode that comes after it here: of several limits for the permits of a
-    /// lock, who has a greater one may hold one behind those who wait with a smaller.
-    fn is_ahead_of(&self, waiter: Mode) -> bool {
-        match (self, waiter) {
-            (Self::Holder(holder), Mode::Permits(limit)) => !matches!(mode(holder), Mode::Permits(of) if of > limit),
-            _ => true,
-        }
+    /// Whether they keep a waiter of this mode waiting, whoever else ends.
+    fn keeps_waiting(&self, mode: Mode) -> bool {
+        let mut ahead = self.all;
+        self.first.iter().filter(|place| !is_ahead(place, mode)).for_each(|place| ahead.remove(place.record.mode()));
+        !ahead.let_hold(mode)
     }
+}
+
+/// Whether a place is known to be ahead of a waiter of this mode that a line shows after it: of several limits for the permits of a
+/// lock, who has a greater one may hold one behind those who wait with a smaller.
+fn is_ahead(place: &Place<'_>, waiter: Mode) -> bool {
+    let may_be_behind =
+        matches!((place.record.mode(), waiter), (Mode::Permits(of), Mode::Permits(limit)) if of > limit);
+    !(place.is_shown_first && may_be_behind)
 }
 
 fn is_stuck(place: &Place<'_>, key: &str, stuck: &BTreeSet<Node>, held: &BTreeMap<HoldName, Vec<Node>>) -> bool {
-    match place {
-        Place::Holder(holder) => holder.is_known() && held.contains_key(&place_name(key, holder)),
-        Place::Waiter(_, node) => stuck.contains(node),
+    match place.node {
+        Some(node) => stuck.contains(&node),
+        None => place.record.is_known() && held.contains_key(&HoldName::by(key, place.record)),
     }
-}
-
-fn place_name(key: &str, holder: &Holder) -> HoldName {
-    HoldName { key: key.to_owned(), instance: holder.instance.to_string(), id: holder.id }
 }
 
 fn name(request: &Holder) -> (&str, u64) {
     (&request.instance, request.id)
 }
 
-/// What a record says of its mode: foreign clients and whatever is unknown are exclusive.
-fn mode(record: &Holder) -> Mode {
-    match &*record.mode {
-        "shared" => Mode::Shared,
-        "permit" => Mode::Permits(record.permits.max(1)),
-        _ => Mode::Exclusive,
-    }
+fn grouped<'a>(edges: &[Edge<'a>], end: impl Fn(&Edge<'a>) -> Node) -> BTreeMap<Node, Vec<Edge<'a>>> {
+    let mut grouped = BTreeMap::<Node, Vec<Edge<'a>>>::new();
+    edges.iter().for_each(|edge| grouped.entry(end(edge)).or_default().push(*edge));
+    grouped
 }
 
 /// Everybody who can be reached from the searching request.
-fn reached(edges: &[Edge<'_>], ends: impl Fn(&Edge<'_>) -> (Node, Node)) -> BTreeSet<Node> {
-    let mut next = BTreeMap::<Node, Vec<Node>>::new();
-    edges.iter().map(ends).for_each(|(from, to)| next.entry(from).or_default().push(to));
+fn reached<'a>(edges: &BTreeMap<Node, Vec<Edge<'a>>>, end: impl Fn(&Edge<'a>) -> Node) -> BTreeSet<Node> {
     let (mut reached, mut open) = (BTreeSet::from([OWN]), vec![OWN]);
     while let Some(node) = open.pop() {
-        let ends = next.get(&node).into_iter().flatten();
-        open.extend(ends.filter(|to| reached.insert(**to)));
+        let ends = edges.get(&node).into_iter().flatten().map(&end);
+        open.extend(ends.filter(|to| reached.insert(*to)));
     }
     reached
 }

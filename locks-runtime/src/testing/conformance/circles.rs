@@ -29,6 +29,7 @@ list! {
     ]
     |can| can.queue_order && can.multi_key => [
         a_circle_through_several_locks_is_found,
+        a_circle_through_a_lock_that_nobody_has_yet_is_found,
     ]
 }
 
@@ -140,6 +141,23 @@ async fn a_circle_through_all_permits_is_found(fixture: &Fixture) {
 async fn a_circle_through_several_locks_is_found(fixture: &Fixture) {
     let ended = run(vec![Process::new(fixture, &["c"], &["a", "b"]), Process::new(fixture, &["b"], &["c"])]).await;
     one_is_refused(ended, &[fixture.key("b"), fixture.key("c")]);
+    fixture.until("a", &[], 0).await;
+}
+
+/// The younger waits for a lock that its holder does not have yet: the older is first there, and wants another beside it.
+async fn a_circle_through_a_lock_that_nobody_has_yet_is_found(fixture: &Fixture) {
+    let [begin_old, begin_young] = [(); 2].map(|()| Arc::new(Barrier::new(2)));
+    let young = Process::new(fixture, &["b"], &["a"]).start(&begin_young);
+    fixture.until("b", &["outer"], 0).await;
+    let old = Process::new(fixture, &["c"], &["a", "b"]).start(&begin_old);
+    begin_old.wait().await;
+    fixture.until("b", &["outer"], 1).await;
+    begin_young.wait().await;
+    let mut ended = Vec::new();
+    for process in [old, young] {
+        ended.push(soon("the end of a deadlock", process).await.unwrap());
+    }
+    one_is_refused(ended, &[fixture.key("a"), fixture.key("b")]);
     fixture.until("a", &[], 0).await;
 }
 
