@@ -64,7 +64,7 @@ impl IntoResponse for Refused {
     }
 }
 
-/// Returns when every lock is given back.
+/// Returns when every lock is released.
 async fn stop(stopped: DrainOnSignal) {
     match stopped.await {
         Ok(drained) => println!("stopped: {drained}"),

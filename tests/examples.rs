@@ -105,7 +105,7 @@ fn by_hand_is_refused_what_is_held() {
 fn shutdown_leaves_no_lock_behind() {
     let (success, printed) = run("shutdown", None);
     assert!(success, "{printed}");
-    shutdown::assert_all_is_given_back(&printed);
+    shutdown::assert_all_is_released(&printed);
 }
 
 #[test]
@@ -162,14 +162,14 @@ async fn web_ends_its_requests_after_a_signal_and_leaves_nothing() {
     let shipping = std::thread::spawn(move || request.send().unwrap());
     eventually(async || locks.inspect("/order/7/ship").await.unwrap().ok_or("not held yet")).await;
     server.terminate();
-    // Until all is given back it still answers. After that it does not listen any more.
+    // Until all is released it still answers. After that it does not listen any more.
     eventually(async || match get("/readyz").map(|answer| answer.status_code) {
         Ok(200) => Err("still ready"),
         _ => Ok(()),
     })
     .await;
     assert_eq!(shipping.join().unwrap().status_code, 200);
-    server.next_line("stopped: all locks are given back");
+    server.next_line("stopped: all locks are released");
     assert!(server.wait().success());
     assert!(locks.list("").await.unwrap().is_empty());
 }

@@ -11,7 +11,7 @@ use support::cases::{self, Case, Fixture, Program};
 use support::child::{Child, example};
 use support::etcd::{Etcd, Setup};
 use support::scenarios::patient;
-use support::scenarios::stopping::assert_all_is_given_back;
+use support::scenarios::stopping::assert_all_is_released;
 use support::{etcd, eventually, postgres, redis, schedule, zookeeper};
 
 fn main() -> ExitCode {
@@ -43,7 +43,7 @@ fn shutdown_leaves_no_lock_behind(url: &str) {
     let output = example("shutdown").env("LOCKS_URL", patient(url)).output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert_all_is_given_back(&printed);
+    assert_all_is_released(&printed);
 }
 
 fn cron_runs_no_tick_twice(url: &str) {
@@ -105,7 +105,7 @@ async fn crontab_is_stopped_by_a_signal_and_leaves_nothing(fixture: Fixture) {
     let command = worker.next_line("shell ");
     worker.terminate();
     let said = worker.next_line(&format!("worker {} stopped: ", worker.id()));
-    assert_eq!(said, "all locks are given back");
+    assert_eq!(said, "all locks are released");
     assert!(worker.wait().success());
     eventually(async || if is_alive(&command) { Err("it runs on") } else { Ok(()) }).await;
     eventually(async || holder(&etcd, "long").map_or(Ok(()), Err)).await;

@@ -1,4 +1,4 @@
-//! The end of a service: a client that takes nothing new, lets bodies end, and gives everything back.
+//! The end of a service: a client that takes nothing new, lets bodies end, and releases everything.
 
 use super::global;
 use super::locks::Locks;
@@ -17,14 +17,14 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Drained {
-    /// The locks that were not given back: those whose bodies or guards are still there
+    /// The locks that were not released: those whose bodies or guards are still there
     /// ([`Overrunning`](crate::LocalState::Overrunning)), and those whose release the store has not acknowledged
     /// ([`Releasing`](crate::LocalState::Releasing)). They lapse after the process has ended. Empty if all is well.
     pub left: Vec<LocalLock>,
 }
 
 impl Drained {
-    /// Whether everything was given back. If it was not, end the process with an exit code other than 0: something did not stop.
+    /// Whether everything was released. If it was not, end the process with an exit code other than 0: something did not stop.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.left.is_empty()
@@ -34,8 +34,8 @@ impl Drained {
 impl fmt::Display for Drained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.is_complete() {
-            true => f.write_str("all locks are given back"),
-            false => write!(f, "not given back: {}", Several(&self.left)),
+            true => f.write_str("all locks are released"),
+            false => write!(f, "not released: {}", Several(&self.left)),
         }
     }
 }
@@ -52,11 +52,11 @@ impl Locks {
     ///    [`stopping`](Locks::stopping).
     /// 3. Then the rest is stopped as by a loss, at the next await, with `Closed` and that reason: no loss, in metrics and events
     ///    neither. Guards are over as well.
-    /// 4. Everything is given back and the sessions are closed, so that nothing is left in the store but what
+    /// 4. Everything is released and the sessions are closed, so that nothing is left in the store but what
     ///    `hold_at_least` asked for.
     ///
     /// A lock whose body did not stop within a second (one that does not await, a plain `fn`, `on_lost = continue`), or whose guard
-    /// is still there, is **not** given back: two bodies would run under it. It is renewed for as long as the process lives, and is
+    /// is still there, is **not** released: two bodies would run under it. It is renewed for as long as the process lives, and is
     /// in [`Drained::left`]. So is what a store that cannot be reached has not acknowledged within `connect_timeout`.
     ///
     /// So it takes at most `grace`, a second and `connect_timeout`: less than your platform's own limit

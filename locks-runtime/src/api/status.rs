@@ -1,7 +1,7 @@
 //! How a client is: for probes, and for whoever wants to know what this process does.
 
 use super::locks::Locks;
-use crate::engine::{local, look, status};
+use crate::engine::{local, status};
 use crate::values::error::Error;
 use crate::values::local::LocalLock;
 use crate::values::status::Status;
@@ -59,10 +59,10 @@ impl Locks {
     /// # }
     /// ```
     pub async fn ping(&self) -> Result<Duration, Error> {
-        look::ping(&self.engine).await
+        self.engine.ping().await
     }
 
-    /// Every lock that this client holds, waits for or gives back, in the order in which they were asked for: which, since when,
+    /// Every lock that this client holds, waits for or releases, in the order in which they were asked for: which, since when,
     /// with how much time left, and from which place in the code. It asks the store nothing. A body that
     /// has joined the lock around it is not listed.
     ///

@@ -84,7 +84,7 @@ impl Engine {
             id: self.next_number(),
             // A wait with a limit ends by itself: nobody has to find out what it depends on.
             under: if options.wait.is_none() { outer.recorded } else { Vec::new() },
-            limit_ms: options.wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            limit_ms: options.wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1)),
             remark: None,
         };
         let ttl = options.ttl.unwrap_or(self.defaults.ttl);
@@ -111,10 +111,10 @@ impl Engine {
         self.life.check()
     }
 
-    /// Whether what holds nothing goes on, as bodies do: not once they are told to stop.
+    /// Whether what holds nothing goes on, as bodies do: not once they are stopped.
     pub(crate) fn check_goes_on(&self) -> Result<(), Error> {
         self.world.runtime().check_process()?;
-        if self.life.phase() < Phase::Stopped { Ok(()) } else { self.life.check() }
+        if self.life.phase() < Phase::Stopped { Ok(()) } else { Err(self.life.error()) }
     }
 
     /// Whether the store knows this mode, and can acquire as many locks at one moment.

@@ -53,9 +53,18 @@ impl HeldEntry {
         cause.map(|cause| self.end(EndReason::NotRenewed(cause)))
     }
 
-    /// How long until the entry's own deadline, if it has one.
-    pub(crate) fn time_left(&self, now: Moment) -> Duration {
-        self.deadline.load().since(now)
+    /// Where `hold_at_most` ends.
+    pub(crate) fn until(&self) -> Option<Moment> {
+        self.request.options.hold_at_most.map(|most| self.acquired + most)
+    }
+
+    /// For how long the hold can still be proved at `now`, if its session can for `of_session`.
+    pub(crate) fn time_left(&self, now: Moment, of_session: Duration) -> Duration {
+        if self.end_at(now).is_some() {
+            return Duration::ZERO;
+        }
+        let until = self.deadline.load().min(self.until().unwrap_or(Moment::NEVER));
+        of_session.min(until.since(now))
     }
 
     /// Ends the hold; returns the reason that stands.

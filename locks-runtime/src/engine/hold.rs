@@ -41,8 +41,6 @@ pub(crate) struct Hold {
     granted: Moment,
     /// The lock stays taken until then, even if it is released sooner: an inner body may move it later.
     extended_until: AtomicMoment,
-    /// Where `hold_at_most` ends.
-    until: Option<Moment>,
     /// The caller relies on the entry to exist exactly while this hold lasts (`etcd_compare`).
     bound: AtomicBool,
     released: AtomicBool,
@@ -87,6 +85,7 @@ impl Hold {
         let session = Arc::clone(owned.session());
         let options = request.options;
         let held = Arc::new(HeldEntry::new(Arc::clone(owned.entry()), request, span, (fences.first, acquired)));
+        owned.note_begun();
         let hold = Arc::new(Self {
             engine: Arc::clone(engine),
             place: session.register(&held),
@@ -97,12 +96,11 @@ impl Hold {
             others: fences.others,
             granted,
             extended_until: AtomicMoment::new(options.hold_at_least.map_or(NOT_EXTENDED, |least| acquired + least)),
-            until: options.hold_at_most.map(|most| acquired + most),
             bound: AtomicBool::new(false),
             released: AtomicBool::new(false),
         });
         if engine.life.phase() == Phase::Stopped {
-            // It was on its way when those before it were told to stop.
+            // It was on its way when the bodies were stopped.
             hold.held.end(EndReason::Drained);
         }
         if let Some(most) = options.hold_at_most {
@@ -197,7 +195,7 @@ impl Hold {
         if let Some(reason) = self.held.end_at(now) {
             return Some(reason);
         }
-        if self.until.is_some_and(|until| now >= until) {
+        if self.held.until().is_some_and(|until| now >= until) {
             return Some(self.held.end(EndReason::LimitPassed));
         }
         self.session.loss_at(now).map(|reason| self.held.end(reason))
@@ -209,8 +207,7 @@ impl Hold {
         if self.loss_at(now).is_some() {
             return Duration::ZERO;
         }
-        let until = self.until.map_or(Duration::MAX, |until| until.since(now));
-        self.session.time_left().min(self.held.time_left(now)).min(until)
+        self.held.time_left(now, self.session.time_left())
     }
 
     /// What its session's TTL is, which may be longer than what was asked for.
@@ -351,9 +348,9 @@ impl Hold {
     fn hand_off(&self, owned: OwnedEntry, is_proved: bool, now: Moment) -> Option<OwnedEntry> {
         let is_late = now.since(self.granted) >= schedule::HAND_OFF_WITHIN;
         // No other body begins.
-        let is_proved = is_proved && self.engine.life.is_open();
+        let may_begin = is_proved && self.engine.life.is_open();
         let is_tied = self.extended_until.load() > NOT_EXTENDED || self.bound.load(Ordering::SeqCst);
-        let Some(fence) = self.fence().next().filter(|_| is_proved && !is_late && !is_tied) else {
+        let Some(fence) = self.fence().next().filter(|_| may_begin && !is_late && !is_tied) else {
             return Some(owned);
         };
         owned.hand_off(fence, self.granted, |next| next.could_take_over_from(&self.held.request))

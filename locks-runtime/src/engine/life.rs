@@ -15,7 +15,7 @@ pub(crate) enum Phase {
     Open,
     /// It takes none any more. Bodies go on, and everything is renewed.
     Draining,
-    /// Bodies are told to stop.
+    /// Bodies are stopped.
     Stopped,
     /// It has ended, with all that it had.
     Closed,
@@ -63,13 +63,13 @@ impl Life {
         is_first
     }
 
-    /// Everything that could be given back has been.
+    /// Everything that could be released has been.
     pub(crate) fn note_drained(&self) {
         self.is_drained.store(true, Ordering::Release);
         self.changed.notify_waiters();
     }
 
-    /// Returns when everything that could be given back has been.
+    /// Returns when everything that could be released has been.
     pub(crate) async fn drained(&self) {
         self.until(|| self.is_drained.load(Ordering::Acquire)).await;
     }

@@ -1,4 +1,4 @@
-//! What a client has asked for and not given back: from its queues, and from its sessions.
+//! What a client has asked for and not released: from its queues, and from its sessions.
 
 use super::core::Engine;
 use super::held::HeldEntry;
@@ -12,8 +12,7 @@ use std::time::Duration;
 /// A hold, and until when its session can be proved.
 type Holds = HashMap<u64, (Arc<HeldEntry>, Duration)>;
 
-/// Every lock that the client holds, waits for or gives back, in the order in which they were asked for. It asks the store
-/// nothing.
+/// Every lock that the client holds, waits for or releases, in the order in which they were asked for. It asks the store nothing.
 pub(crate) fn locks(engine: &Engine) -> Vec<LocalLock> {
     let members = engine.queues.members();
     let now = engine.world.now();
@@ -26,7 +25,7 @@ fn holds(engine: &Engine, now: Moment) -> Holds {
     let mut holds = Holds::new();
     for session in engine.sessions.all() {
         let left = session.proved_for(now);
-        holds.extend(session.holds().into_iter().map(|held| (held.request.holder.id, (held, left))));
+        holds.extend(session.held().into_iter().map(|held| (held.request.holder.id, (held, left))));
     }
     holds
 }
@@ -34,9 +33,10 @@ fn holds(engine: &Engine, now: Moment) -> Holds {
 fn of(member: &Member, hold: Option<&(Arc<HeldEntry>, Duration)>, now: Moment) -> LocalLock {
     let request = &member.request;
     let stage = member.progress().stage;
-    let time_left = hold.map_or(Duration::ZERO, |(held, left)| time_left(held, *left, now));
+    let time_left = hold.map_or(Duration::ZERO, |(held, left)| held.time_left(now, *left));
     let (state, since) = match stage {
         Stage::Waiting | Stage::Asking | Stage::Queued => (LocalState::Waiting, request.begun),
+        Stage::Held(_) if !member.has_begun() => (LocalState::Waiting, request.begun),
         Stage::Held(since) => {
             let since = hold.map_or(since, |(held, _)| held.acquired);
             (if time_left.is_zero() { LocalState::Overrunning } else { LocalState::Held }, since)
@@ -54,14 +54,4 @@ fn of(member: &Member, hold: Option<&(Arc<HeldEntry>, Duration)>, now: Moment) -
         lasted: now.since(since),
         time_left: hold.map(|_| time_left),
     }
-}
-
-/// For how long a hold can still be proved if no renewal succeeds any more.
-fn time_left(held: &HeldEntry, of_session: Duration, now: Moment) -> Duration {
-    if held.end_at(now).is_some() {
-        return Duration::ZERO;
-    }
-    let most = held.request.options.hold_at_most;
-    let until_limit = most.map_or(Duration::MAX, |most| (held.acquired + most).since(now));
-    of_session.min(held.time_left(now)).min(until_limit)
 }

@@ -4,9 +4,8 @@ use super::core::Engine;
 use super::hold::Hold;
 use crate::contract::{Line, Listed, Scope};
 use crate::values::end::EndReason;
-use crate::values::error::{Error, ErrorKind};
+use crate::values::error::Error;
 use crate::values::key::Key;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Whether an entry that a store shows is that of a hold.
@@ -41,16 +40,16 @@ impl Hold {
         }
     }
 
-    /// Asks the store whether it has this very entry, and shows it as the holder. One that is gone is lost from now on.
+    /// Asks the store whether it has this very entry, and shows it as the holder. One that it has not is lost from now on.
     pub(crate) async fn confirm(&self) -> Result<(), Error> {
         self.check()?;
         for key in self.held.entry.keys() {
             let is_there = self.is_shown(key).await.map_err(|error| error.with_key(key));
-            // Whatever the answer: it is of no use if it came too late.
+            // Whatever the answer: after the deadline it is of no use.
             self.check()?;
             if !is_there? {
-                let gone = "the store was asked, and this is not its holder any more";
-                let reason = self.held.end(EndReason::EntryRemoved(gone.into()));
+                let removed = "the store was asked, and this is not its holder any more";
+                let reason = self.held.end(EndReason::EntryRemoved(removed.into()));
                 return Err(self.lost_error(&reason));
             }
         }
@@ -59,14 +58,7 @@ impl Hold {
 
     /// Whether the store shows it as a holder of `key`.
     async fn is_shown(&self, key: &Key) -> Result<bool, Error> {
-        let limit = self.engine.defaults.connect_timeout;
-        let asked = self.engine.ask(self.engine.store.inspect(Scope::Key(key.clone())));
-        let lines = self.world().runtime().within(limit, asked).await;
-        let lines = lines.unwrap_or_else(|| {
-            Err(Error::unavailable(format!("{} did not answer within {limit:?}", self.engine.defaults.store())))
-        });
-        self.engine.sessions.contact().note(&lines);
-        let lines: Vec<Line> = lines?;
+        let lines = self.engine.look(key).await?;
         let holders = lines.iter().filter(|line| line.key == *key).flat_map(|line| &line.holders);
         let shown: Vec<(Shown, Option<u64>)> = holders.map(|listed| (self.is_it(listed), listed.fence)).collect();
         if shown.iter().any(|(shown, _)| *shown == Shown::It) {
@@ -122,17 +114,24 @@ impl Hold {
 }
 
 /// What a request that asks for nothing in particular is about.
-pub(crate) const PING: &str = "/ping";
+const PING: &str = "/ping";
 
-/// Asks the store something; returns how long the answer took.
-pub(crate) async fn ping(engine: &Arc<Engine>) -> Result<Duration, Error> {
-    let begun = engine.world.now();
-    let limit = engine.defaults.connect_timeout;
-    let asked = engine.ask(engine.store.inspect(Scope::Key(Key::new(PING)?)));
-    let answer = engine.world.runtime().within(limit, asked).await;
-    let answer = answer.unwrap_or_else(|| {
-        Err(Error::new(ErrorKind::Unavailable, format!("{} did not answer within {limit:?}", engine.defaults.store())))
-    });
-    engine.sessions.contact().note(&answer);
-    answer.map(|_| engine.world.now().since(begun))
+impl Engine {
+    /// Asks the store something; returns how long the answer took.
+    pub(crate) async fn ping(&self) -> Result<Duration, Error> {
+        let begun = self.world.now();
+        self.look(&Key::new(PING)?).await?;
+        Ok(self.world.now().since(begun))
+    }
+
+    /// What the store shows of the lock, for who waits for the answer as long as for a connection.
+    async fn look(&self, key: &Key) -> Result<Vec<Line>, Error> {
+        let (sent, limit) = (self.world.now(), self.defaults.connect_timeout);
+        let asked = self.ask(self.store.inspect(Scope::Key(key.clone())));
+        let lines = self.world.runtime().within(limit, asked).await.unwrap_or_else(|| {
+            Err(Error::unavailable(format!("{} did not answer within {limit:?}", self.defaults.store())))
+        });
+        self.sessions.contact().note(sent, &lines);
+        lines
+    }
 }

@@ -339,14 +339,14 @@ pub(crate) fn draining(held: usize, waiting: usize, grace: Duration) {
     });
 }
 
-/// A client was drained. What is `left` could not be given back.
+/// A client was drained. What is `left` could not be released.
 pub(crate) fn drained(left: &[LocalLock], took: Duration) {
     contain(|| {
         if left.is_empty() {
-            tracing::info!(target: TARGET, ?took, "all locks are given back");
+            tracing::info!(target: TARGET, ?took, "all locks are released");
         } else {
             let (count, left) = (left.len(), field::display(Several(left)));
-            tracing::warn!(target: TARGET, count, left, ?took, "the service is stopping, and not all locks are given back: they lapse after the process has ended");
+            tracing::warn!(target: TARGET, count, left, ?took, "the service is stopping, and not all locks are released: they lapse after the process has ended");
         }
     });
 }

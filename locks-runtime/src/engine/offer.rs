@@ -41,8 +41,8 @@ enum Offered<T> {
 }
 
 impl<T: Send + Unpin + 'static> Offer<T> {
-    /// Begins `work` on this thread. If it ends in the background, a result that is not taken within `limit`, or before `over`,
-    /// goes to `unclaimed`.
+    /// Begins `work` on this thread. If it ends in the background, a result that is not taken within `limit`
+    /// goes to `unclaimed`; one that is not taken before `over` is dropped.
     pub(crate) fn begin<F, O>(world: &World, (limit, over): (Duration, O), work: Pin<Box<F>>, unclaimed: fn(T)) -> Self
     where
         F: Future<Output = T> + Send + 'static,
@@ -57,7 +57,7 @@ impl<T: Send + Unpin + 'static> Offer<T> {
                     biased;
                     _ = taken => {}
                     () = tokio::time::sleep(limit) => Offered::take_back(&theirs).map_or((), unclaimed),
-                    () = over => Offered::take_back(&theirs).map_or((), unclaimed),
+                    () = over => drop(Offered::take_back(&theirs)),
                 }
                 None
             })

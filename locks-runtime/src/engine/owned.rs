@@ -140,6 +140,13 @@ impl OwnedEntry {
         }
     }
 
+    /// A body, or a guard, has it from now on.
+    pub(crate) fn note_begun(&self) {
+        if let Some(position) = &self.parts().position {
+            position.begins();
+        }
+    }
+
     /// Whether the session, and the entry in it, have lasted until `now`.
     pub(crate) fn check(&self, now: Moment) -> Result<(), Error> {
         let session = self.session();
@@ -263,8 +270,6 @@ async fn release(parts: Parts, begun: Option<Pending<()>>) -> Result<(), Error> 
 
 /// Withdraws what was handed off to one that has not taken it; then the next one of this process's queue moves.
 pub(crate) fn pass_over(position: Position<HandOff>, held: Option<HandOff>) {
-    let request = position.request();
-    observe::unclaimed(&request.key, &request.holder);
     if let Some(HandOff { mut owned, .. }) = held {
         owned.take_position(&Arc::new(position));
     }

@@ -16,13 +16,15 @@ pub(crate) fn status(engine: &Engine) -> Status {
     let count = |state| locks.iter().filter(|lock| lock.state == state).count();
     // A renewal that has no answer yet fails only when its time is up.
     let is_late = sessions.iter().any(|session| session.is_late(now));
-    let is_known = last.answered.is_some() || last.failure.is_some();
+    // Without a session nobody asks again: then it says nothing any more about the store of today.
+    let failure = last.failure.filter(|(at, _)| !sessions.is_empty() || now.since(*at) < engine.defaults.ttl);
+    let is_known = last.answered.is_some() || failure.is_some();
     Status {
         store: engine.defaults.endpoint.clone(),
         is_open: engine.life.is_open(),
-        is_reachable: is_known.then_some(last.failure.is_none() && !is_late),
+        is_reachable: is_known.then_some(failure.is_none() && !is_late),
         last_answer: last.answered.map(|answered| now.since(answered)),
-        failure: last.failure.map(|failure| failure.to_string()),
+        failure: failure.map(|(_, failure)| failure.to_string()),
         sessions: sessions.iter().map(|session| of(session, now)).collect(),
         held: count(LocalState::Held),
         waiting: count(LocalState::Waiting),
@@ -30,5 +32,5 @@ pub(crate) fn status(engine: &Engine) -> Status {
 }
 
 fn of(session: &Arc<ActiveSession>, now: Moment) -> SessionStatus {
-    SessionStatus { ttl: session.session.ttl(), time_left: session.proved_for(now), held: session.holds().len() }
+    SessionStatus { ttl: session.session.ttl(), time_left: session.proved_for(now), held: session.holds() }
 }

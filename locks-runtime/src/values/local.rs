@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-/// A lock that this process holds, waits for, or gives back: see [`Locks::holds`](crate::Locks::holds).
+/// A lock that this process holds, waits for, or releases: see [`Locks::holds`](crate::Locks::holds).
 ///
 /// As JSON it has `keys`, `state`, `mode`, `name`, `origin`, `fence` (as text), `lasted_ms` and `left_ms`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

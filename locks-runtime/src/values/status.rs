@@ -19,7 +19,7 @@ pub struct Status {
     /// How long ago its last answer came, to a renewal or to a ping.
     #[serde(rename = "answered_ms", serialize_with = "as_optional_ms")]
     pub last_answer: Option<Duration>,
-    /// Why a request after that had no answer.
+    /// Why a request after that had no answer. Without a session, which would ask again, it counts for the client's TTL.
     pub failure: Option<String>,
     /// Its sessions, the one with the longest TTL last. One without a lock ends after some time.
     pub sessions: Vec<SessionStatus>,

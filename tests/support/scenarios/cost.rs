@@ -111,6 +111,14 @@ pub async fn a_last_look_costs(server: &impl Server, locks: &Locks, confirm: &Co
         if cost == *renew { Ok(()) } else { Err(cost) }
     })
     .await;
+    // Two that ask at one moment share one.
+    crate::eventually(async || {
+        let before = server.cost();
+        let (first, second) = tokio::join!(guard.renew(), guard.renew());
+        let cost = server.cost_since(&before);
+        if first.is_ok() && second.is_ok() && cost == *renew { Ok(()) } else { Err(cost) }
+    })
+    .await;
     guard.release().await.unwrap();
 }
 

@@ -57,7 +57,7 @@ pub async fn release(guards: Vec<Guard>) {
     }
 }
 
-pub async fn a_hundred_and_thirty_at_one_moment_are_held_and_given_back<P: Program>(fixture: Fixture<P>) {
+pub async fn a_hundred_and_thirty_at_one_moment_are_held_and_released<P: Program>(fixture: Fixture<P>) {
     let (server, key, locks) = (fixture.server(), fixture.key("many"), client(&fixture));
     let mut last = vec![0; MANY];
     for _ in 0..3 {
@@ -82,7 +82,7 @@ pub async fn those_of_one_moment_share_requests(server: &impl Server, locks: &Lo
     let taken = server.cost_since(&before);
     release(guards).await;
     let both = server.cost_since(&before);
-    println!("{COUNT} locks: taken by {taken:?}, taken and given back by {both:?}");
+    println!("{COUNT} locks: taken by {taken:?}, taken and released by {both:?}");
     assert!(both.values().all(|count| *count <= COUNT as u64 / 2), "{both:?}");
 }
 

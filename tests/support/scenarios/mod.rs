@@ -56,7 +56,7 @@ pub fn everywhere<P: Program>() -> Vec<Case<P>> {
         faults::dropped_acquires_leave_nothing,
         forks::a_process_that_forks_after_init_works,
         leaders::killed_leaders_are_followed_until_nobody_is_left,
-        many::a_hundred_and_thirty_at_one_moment_are_held_and_given_back,
+        many::a_hundred_and_thirty_at_one_moment_are_held_and_released,
         many::dropped_at_any_poll_they_leave_nothing,
         many::one_lock_twice_at_one_moment_has_one_holder,
         many::those_that_get_no_answer_are_withdrawn,

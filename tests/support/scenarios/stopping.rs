@@ -40,7 +40,7 @@ async fn stop_by_sigterm(url: &str, locks: &Locks, key: &str, left: impl Fn(&str
     tokio::task::block_in_place(|| {
         let ended = ended(&mut service);
         assert_eq!(ended, ["campaign Closed", "led Closed", "polite returned", "stubborn Closed", "waited Closed"]);
-        assert_eq!(service.next_line("drained"), "all locks are given back");
+        assert_eq!(service.next_line("drained"), "all locks are released");
         assert!(service.wait().success());
     });
     for own in ["polite", "stubborn", "led"] {
@@ -89,7 +89,7 @@ pub async fn a_second_signal_ends_the_grace(url: &str) {
     assert!(!service.has_ended() && locks.inspect("/again/stubborn").await.unwrap().is_some(), "it has a grace");
     service.terminate();
     tokio::task::block_in_place(|| {
-        assert_eq!(service.next_line("drained"), "all locks are given back");
+        assert_eq!(service.next_line("drained"), "all locks are released");
         assert!(service.wait().success());
     });
     waited.release().await.unwrap();
@@ -98,12 +98,12 @@ pub async fn a_second_signal_ends_the_grace(url: &str) {
 }
 
 /// The output of the example `shutdown`.
-pub fn assert_all_is_given_back(printed: &str) {
+pub fn assert_all_is_released(printed: &str) {
     assert!(printed.contains("polite: ended after"), "{printed}");
     assert!(
         printed.contains("stubborn: lock `/jobs/stubborn`: ") && printed.contains("service is stopping"),
         "{printed}"
     );
-    assert!(printed.contains("service: all locks are given back"), "{printed}");
+    assert!(printed.contains("service: all locks are released"), "{printed}");
     assert!(printed.contains("next: has had all locks"), "{printed}");
 }

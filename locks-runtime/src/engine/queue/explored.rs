@@ -94,7 +94,7 @@ impl Stage {
             }
             Step::PassOver => {
                 let woken = self.woken_by(|stage| {
-                    stage.queues.pass_over_until(Moment::NEVER);
+                    stage.queues.pass_over_all();
                 });
                 self.model.pass_over();
                 self.expect_woken(&woken);

@@ -35,8 +35,9 @@ pub(crate) struct Member {
     progress: Mutex<Progress>,
     /// Whether it was reported that others wait for it for long.
     reported: AtomicBool,
-    /// Whether it has left.
-    gone: AtomicBool,
+    /// Whether a body, or a guard, has had what it was granted.
+    begun: AtomicBool,
+    has_left: AtomicBool,
     /// Notified when it gets ahead, or leaves.
     changed: Notify,
 }
@@ -114,9 +115,10 @@ impl Member {
             QueueName::Lock(_) => request.others.iter().cloned().map(QueueName::Lock).collect(),
             QueueName::Body(_) => Box::default(),
         };
-        let (request, reported) = (Arc::clone(request), AtomicBool::new(false));
-        let (progress, gone, changed) = (Mutex::default(), AtomicBool::new(false), Notify::new());
-        Arc::new(Self { id, request, name, others, arrival, progress, reported, gone, changed })
+        let request = Arc::clone(request);
+        let [reported, begun, has_left] = [(); 3].map(|()| AtomicBool::new(false));
+        let (progress, changed) = (Mutex::default(), Notify::new());
+        Arc::new(Self { id, request, name, others, arrival, progress, reported, begun, has_left, changed })
     }
 
     /// Its queues.
@@ -151,6 +153,15 @@ impl Member {
         !self.reported.swap(true, Ordering::Relaxed)
     }
 
+    /// Whether a body, or a guard, has had what it was granted: not while the future that asked for it is not polled.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    pub(super) fn begins(&self) {
+        self.begun.store(true, Ordering::Release);
+    }
+
     pub(super) fn change(&self, change: impl FnOnce(&mut Progress)) {
         change(&mut self.progress.lock());
         self.has_changed();
@@ -161,8 +172,8 @@ impl Member {
     }
 
     /// It is in no queue any more.
-    pub(super) fn has_left(&self) {
-        self.gone.store(true, Ordering::Release);
+    pub(super) fn note_left(&self) {
+        self.has_left.store(true, Ordering::Release);
         self.has_changed();
     }
 
@@ -171,7 +182,7 @@ impl Member {
         loop {
             // Made before the look, so that it hears of a change right after.
             let changed = self.changed();
-            if self.gone.load(Ordering::Acquire) || is_such(self.progress().stage) {
+            if self.has_left.load(Ordering::Acquire) || is_such(self.progress().stage) {
                 return;
             }
             changed.await;

@@ -19,8 +19,11 @@ mod waits;
 pub(crate) use member::{Cause, Member, Progress, QueueName, Stage};
 pub(crate) use turn::{Passed, Turn};
 
+use super::observe;
 use super::request::{PositionId, Request};
 use crate::values::error::Error;
+use crate::values::holder::Holder;
+use crate::values::key::Key;
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::Moment;
@@ -103,7 +106,7 @@ impl<H: Send + 'static> Queues<H> {
 async fn look_after<H: Send + 'static>(world: World, shared: Weak<Shared<H>>) {
     loop {
         let Some(queues) = shared.upgrade().map(Queues) else { return };
-        let Some(next) = queues.pass_over_until(world.now()) else { return };
+        let Some(next) = queues.pass_over_until(world.now(), observe::unclaimed) else { return };
         drop(queues);
         tokio::time::sleep(next.since(world.now())).await;
     }
@@ -254,9 +257,14 @@ impl<H> Queues<H> {
         }
     }
 
-    /// Passes over those that have not taken their turn by `now`. Returns when the next one is due, or `None` if no turn
+    /// Passes over everybody whose turn was given and not taken: nobody is to take it any more.
+    pub(crate) fn pass_over_all(&self) {
+        self.pass_over_until(Moment::NEVER, |_, _| {});
+    }
+
+    /// Passes over those that have not taken their turn by `now`, with a `report` of each. Returns when the next one is due, or `None` if no turn
     /// is left to look after.
-    fn pass_over_until(&self, now: Moment) -> Option<Moment> {
+    fn pass_over_until(&self, now: Moment, report: fn(&Key, &Holder)) -> Option<Moment> {
         let overseer = self.0.overseer.as_ref()?;
         let (mut passed, mut next) = (Vec::new(), None);
         {
@@ -285,6 +293,7 @@ impl<H> Queues<H> {
         // In the order in which they came, so that what happens repeats itself.
         passed.sort_by_key(|(member, _)| member.arrival);
         for (member, held) in passed {
+            report(&member.request.key, &member.request.holder);
             (overseer.pass_over)(Position { queues: self.clone(), member }, held);
         }
         next
@@ -329,10 +338,6 @@ impl<H> Position<H> {
         self.member.id
     }
 
-    pub(crate) fn request(&self) -> &Arc<Request> {
-        &self.member.request
-    }
-
     pub(crate) fn progress(&self) -> Progress {
         self.member.progress()
     }
@@ -353,6 +358,11 @@ impl<H> Position<H> {
     /// At the head: hands `held`, and the head, off to the next one if it fits. Returns it if none fits.
     pub(crate) fn hand_off(&self, held: H, fits: impl Fn(&Request) -> bool) -> Option<H> {
         self.queues.hand_off(&self.member, held, fits)
+    }
+
+    /// A body, or a guard, has it from now on.
+    pub(crate) fn begins(&self) {
+        self.member.begins();
     }
 
     /// The store is asked from `now` on.
@@ -385,7 +395,7 @@ impl<H> Position<H> {
 impl<H> Drop for Position<H> {
     fn drop(&mut self) {
         self.queues.leave(&self.member);
-        self.member.has_left();
+        self.member.note_left();
     }
 }
 

@@ -10,6 +10,7 @@ use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::{AtomicMoment, Moment};
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -83,6 +84,10 @@ impl Holds {
         if self.free.len() == self.places.len() && self.free.len() > Self::ROOM {
             *self = Self::default();
         }
+    }
+
+    fn count(&self) -> usize {
+        self.places.iter().flatten().filter(|registered| registered.held.strong_count() > 0).count()
     }
 
     /// For how many there is room although nothing is held.
@@ -178,18 +183,20 @@ impl ActiveSession {
         self.renewals.notify_waiters();
     }
 
-    /// Has it renewed now. Returns when a renewal was acknowledged that was sent after this call, or the session is lost.
+    /// Has it renewed now. Returns when a renewal was acknowledged that was sent no earlier than this call, or the session is lost.
     pub(crate) async fn renew_now(&self) {
         let needed = schedule::deadline(self.world.now(), self.session.ttl());
+        // Made before it is woken, so that it hears of the renewal.
+        let mut renewed = pin!(self.renewals.notified());
+        // Once is enough: if a renewal is under way, the next one follows it.
+        self.wake.notify_one();
         loop {
-            // Made before it is woken, so that it hears of the renewal.
-            let renewed = self.renewals.notified();
-            self.wake.notify_one();
             tokio::select! {
                 biased;
                 _ = self.lost() => return,
-                () = renewed => {}
+                () = renewed.as_mut() => {}
             }
+            renewed.set(self.renewals.notified());
             // The answer may be to one that was under way.
             if self.deadline.load() >= needed {
                 return;
@@ -269,8 +276,13 @@ impl ActiveSession {
     }
 
     /// The holds that have not been released.
-    pub(crate) fn holds(&self) -> Vec<Arc<HeldEntry>> {
+    pub(crate) fn held(&self) -> Vec<Arc<HeldEntry>> {
         self.users.lock().holds.by_number().into_values().collect()
+    }
+
+    /// How many holds have not been released.
+    pub(crate) fn holds(&self) -> usize {
+        self.users.lock().holds.count()
     }
 
     /// The entry with this number is out of the session.

@@ -125,7 +125,7 @@ impl Sessions {
     async fn open(self: Arc<Self>, ttl: Duration, outcome: broadcast::Sender<Outcome>) {
         let sent = self.world.now();
         let opened = contained(self.store.open(ttl)).await.unwrap_or_else(|| Err(Error::store_panicked("open")));
-        self.contact.note(&opened);
+        self.contact.note(sent, &opened);
         let session = opened.map(|session| self.keep(ttl, session, sent)).map_err(Arc::new);
         self.open.lock().attempts.remove(&ttl);
         // Nobody may be waiting any more.
@@ -167,12 +167,17 @@ impl Sessions {
         for session in self.lose_all() {
             session.ended().await;
         }
+        self.attempts_end().await;
+        for session in self.lose_all() {
+            session.ended().await;
+        }
+    }
+
+    /// Returns when nothing is being opened any more that was when this was called.
+    async fn attempts_end(&self) {
         let attempts: Vec<Attempt> = self.open.lock().attempts.values().map(Attempt::resubscribe).collect();
         for mut attempt in attempts {
             let _ = attempt.recv().await;
-        }
-        for session in self.lose_all() {
-            session.ended().await;
         }
     }
 
@@ -195,12 +200,9 @@ impl Sessions {
 
     /// Once all are [retired](Sessions::retire): returns when those without holds are closed.
     pub(crate) async fn unused_ones_end(&self) {
-        let attempts: Vec<Attempt> = self.open.lock().attempts.values().map(Attempt::resubscribe).collect();
-        for mut attempt in attempts {
-            let _ = attempt.recv().await;
-        }
+        self.attempts_end().await;
         for session in self.all() {
-            if session.holds().is_empty() {
+            if session.holds() == 0 {
                 session.ended().await;
             }
         }

@@ -50,7 +50,7 @@ async fn renew(session: &ActiveSession) -> Option<Moment> {
         let renewed = contained(session.session.renew());
         let renewed = async { renewed.await.unwrap_or_else(|| Err(Error::store_panicked("renew"))) };
         let answer = within(session, session.time_left(), renewed).await;
-        answer.iter().for_each(|answer| session.contact.note(answer));
+        answer.iter().for_each(|answer| session.contact.note(sent, answer));
         match answer {
             Some(Ok(renewal)) => {
                 session.renewed(sent, renewal);
