@@ -298,6 +298,15 @@ async fn a_store_that_is_away_is_not_waited_for_longer_than_its_timeout() {
     assert_eq!(store.sessions(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_closed_client_waits_for_no_signal() {
+    let ours = TestStore::new().client();
+    ours.close().await;
+    let error = ours.drain_on_signal(GRACE).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    assert!(error.to_string().contains("connect a new one"), "{error}");
+}
+
 /// However the drain meets them: no body begins after it, and nothing is left.
 #[tokio::test(start_paused = true)]
 async fn requests_in_every_state_leave_nothing() {

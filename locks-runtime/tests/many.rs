@@ -27,7 +27,7 @@ async fn hold_all(locks: &Locks, prefix: &str, count: usize) -> Vec<Guard> {
 
 /// They are watched for their removal, too, which begins with the second renewal.
 #[tokio::test]
-async fn a_hold_takes_two_and_a_half_kilobytes_and_so_many_are_renewed_in_time() {
+async fn a_hold_takes_under_three_kilobytes_and_so_many_are_renewed_in_time() {
     const TTL: std::time::Duration = std::time::Duration::from_secs(6);
     let locks = Locks::connect("memory:many?ttl=6s").unwrap();
     hold_all(&locks, "warm", 10).await;
@@ -37,7 +37,7 @@ async fn a_hold_takes_two_and_a_half_kilobytes_and_so_many_are_renewed_in_time()
     tokio::time::sleep(TTL).await;
     let watched = (resident() - before) / HOLDS;
     println!("bytes per hold: {at_once}, and {watched} once it is watched");
-    // 2,778 were seen, 925 of them for the watch.
+    // 2,762 were seen, 932 of them for the watch.
     assert!(watched <= 2_800, "{at_once}, {watched}");
     assert!(guards.iter().all(Guard::is_held), "a renewal of so many came too late");
     for guard in guards {

@@ -5,7 +5,7 @@ use distributed_locks::ErrorKind;
 use std::time::{Duration, Instant};
 use support::proxy::{Mode, Proxy};
 use support::redis::{Redis, Setup};
-use support::scenarios::{acquire_and_release, chain, connect, faults, granted, held, lost, outages};
+use support::scenarios::{acquire_and_release, chain, connect, faults, granted, held, lost, outages, stopping};
 use support::{HANG_LIMIT, cases, eventually, once_within};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -14,6 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_restart_without_data_is_noticed_by_the_next_renewal,
         a_server_that_is_away_for_long_ends_the_hold,
         what_the_server_refuses_for_now_is_named_and_tried_again,
+        a_third_signal_ends_the_waiting_for_a_server_that_is_away,
         a_promoted_replica_has_what_was_replicated,
         a_promoted_replica_may_grant_twice_but_with_a_greater_fence,
     ]
@@ -91,6 +92,12 @@ async fn pair(fixture: &Fixture) -> (Redis, Redis, Proxy) {
     let network = Proxy::to(primary.address());
     let replica = replica(fixture, network.addr().port()).await;
     (primary, replica, network)
+}
+
+async fn a_third_signal_ends_the_waiting_for_a_server_that_is_away(fixture: Fixture) {
+    let redis = fixture.start(&Setup::default());
+    stopping::a_third_signal_ends_the_waiting(&redis.url(), || redis.pause()).await;
+    redis.resume();
 }
 
 async fn a_promoted_replica_has_what_was_replicated(fixture: Fixture) {

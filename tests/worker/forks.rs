@@ -75,6 +75,7 @@ fn child(number: u32, url: &str, key: &str, locks: &Locks, guard: Option<Guard>)
     }
     print("inspected", said(blocking(locks.inspect(key)).map(drop)));
     print("watched", said(blocking(locks.watch(key)).map(drop)));
+    print("stopping", said(blocking(locks.drain_on_signal(Duration::ZERO)).map(drop)));
     print("forced", said(blocking(locks.force_release(key)).map(drop)));
     blocking(locks.close());
     if number == 0 {

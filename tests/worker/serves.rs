@@ -12,7 +12,16 @@ fn ended(name: &str, result: &Result<(), Error>) {
     }
 }
 
-/// Prints `begins NAME` for what it has, `stopping`, `ended NAME KIND` for each, and `drained WHAT`.
+/// Prints when it is dropped: a body that is stopped says so at once.
+struct Stopped(&'static str);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        println!("body of {} is over", self.0);
+    }
+}
+
+/// Prints `begins NAME` for what it has, `stopping`, `body of NAME is over` and `ended NAME KIND` for each, and `drained WHAT`.
 pub(crate) async fn run(grace: Duration, url: &str, key: &str) -> Result<(), Error> {
     let locks = Locks::connect(url)?;
     let stopped = locks.drain_on_signal(grace);
@@ -22,6 +31,7 @@ pub(crate) async fn run(grace: Duration, url: &str, key: &str) -> Result<(), Err
         all.spawn(async move {
             let body = async |_| {
                 println!("begins {name}");
+                let _until_stopped = Stopped(name);
                 match name {
                     "polite" => locks.stopping().await,
                     _ => pending().await,
@@ -46,6 +56,10 @@ pub(crate) async fn run(grace: Duration, url: &str, key: &str) -> Result<(), Err
         println!("stopping");
     });
     let drained = stopped.await?;
+    if !drained.is_complete() {
+        // Their releases may wait for the store for long.
+        all.detach_all();
+    }
     while let Some(one) = all.join_next().await {
         if let Ok((name, result)) = one {
             ended(name, &result);

@@ -140,7 +140,8 @@ impl Locks {
     ///
     /// # Errors
     ///
-    /// `Unavailable` if the system gives the process no handler for them.
+    /// `Unavailable` if the system gives the process no handler for them; `Closed`, at once, if the client is closed already, or
+    /// the parent's of a forked process.
     ///
     /// # Cancel safety
     ///

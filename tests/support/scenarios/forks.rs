@@ -38,12 +38,12 @@ impl Family {
             assert!(of_child[0].starts_with("false Lost") && of_child[0].contains("forked"), "{self:#?}");
         }
         assert_eq!(self.children("lost"), vec![vec!["Lost"]; 3], "{self:#?}");
-        for (what, times) in [("inherited", 3), ("inspected", 1), ("watched", 1), ("forced", 1)] {
+        for (what, times) in [("inherited", 3), ("inspected", 1), ("watched", 1), ("stopping", 1), ("forced", 1)] {
             for of_child in self.children(what) {
                 assert_eq!(of_child.len(), times, "{self:#?}");
-                let is_told =
+                let says_what_to_do =
                     |said: &&str| said.starts_with("Closed") && said.contains("connect a new one after the fork");
-                assert!(of_child.iter().all(is_told), "{self:#?}");
+                assert!(of_child.iter().all(says_what_to_do), "{self:#?}");
             }
         }
         assert!(self.children("released")[0][0].starts_with("Lost"), "{self:#?}");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use distributed_locks::Locks;
 
-use super::{connect, nothing_is_left, patient, queued, worker};
+use super::{connect, nothing_is_left, patient, queued, with_parameters, worker};
 use crate::cases::{Fixture, Program};
 use crate::child::Child;
 use crate::{Server, eventually};
@@ -95,6 +95,28 @@ pub async fn a_second_signal_ends_the_grace(url: &str) {
     waited.release().await.unwrap();
     campaign.release().await.unwrap();
     assert!(locks.list("").await.unwrap().is_empty());
+}
+
+/// The store is away, and `connect_timeout` is ten minutes, which nobody has to wait for who sends the signal a third time.
+pub async fn a_third_signal_ends_the_waiting(url: &str, pause: impl FnOnce()) {
+    let url = with_parameters(url, "ttl=600s&connect_timeout=600s");
+    let locks = connect(&url);
+    let waited = locks.lock("/third/waited").acquire().await.unwrap();
+    let campaign = locks.lock("/third/campaign").acquire().await.unwrap();
+    let mut service = service(&url, &locks, "/third", "600").await;
+    pause();
+    tokio::task::block_in_place(|| {
+        service.terminate();
+        service.next_line("body of polite is over");
+        service.terminate();
+        service.next_line("body of stubborn is over");
+        assert!(!service.has_ended(), "it waits for the store");
+        service.terminate();
+        let left = service.next_line("drained");
+        assert!(left.starts_with("not released: ") && left.contains("/third/stubborn"), "{left}");
+        assert!(service.wait().success());
+    });
+    drop((waited, campaign));
 }
 
 /// The output of the example `shutdown`.
