@@ -5,7 +5,7 @@ use super::batch::{self, Way};
 use super::client::Answer;
 use super::connection::Value;
 use super::entries::Status;
-use super::error::{ENTRY_LAPSED, Failure};
+use super::error::{ENTRY_GONE, Failure, deleted_while_entering};
 use super::row::{Shown, View, column, in_the_way, number};
 use super::shared::Shared;
 use super::waiting::Outcome;
@@ -37,8 +37,8 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
     let (client, entries) = (&shared.client, &shared.entries);
     let layout = client.config().layout;
     let names = client.names(entry)?;
-    if let Some(Status::Removed(reason)) = entries.get(entry.number, |state| state.status()) {
-        return Err(Error::lost(reason));
+    if let Some(Status::Removed(_)) = entries.get(entry.number, |state| state.status()) {
+        return Err(deleted_while_entering());
     }
     let (record, mode) = (layout.record(&entry.holder), mode(entry));
     let joins = when_busy == WhenBusy::Queue;
@@ -106,8 +106,8 @@ async fn shown(
             Ok(Entered::Busy(holder.into()))
         }
         None => {
-            entries.get(entry.number, |state| state.advance(Status::Removed(ENTRY_LAPSED)));
-            Err(Error::lost(ENTRY_LAPSED))
+            entries.get(entry.number, |state| state.advance(Status::Removed(ENTRY_GONE)));
+            Err(deleted_while_entering())
         }
     }
 }
