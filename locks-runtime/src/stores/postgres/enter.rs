@@ -12,7 +12,6 @@ use super::waiting::Outcome;
 use crate::contract::{Entered, Entry, Grant, WhenBusy};
 use crate::values::error::Error;
 use crate::values::mode::Mode;
-use crate::values::target::TARGET;
 use std::slice::from_ref;
 use std::sync::Arc;
 use tokio_postgres::Row;
@@ -100,7 +99,8 @@ async fn shown(
         None if when_busy == WhenBusy::Refuse => {
             let holder = layout.holder(column(row, "holder")?);
             if held > 0 {
-                withdraw_refused(shared, entry).await;
+                // Some were taken by others since the statement began, and the rest were free. `Busy` promises that nothing is left.
+                shared.withdraw(from_ref(entry)).await?;
             }
             entries.left(entry.number);
             Ok(Entered::Busy(holder.into()))
@@ -109,18 +109,6 @@ async fn shown(
             entries.get(entry.number, |state| state.advance(Status::Removed(ENTRY_GONE)));
             Err(deleted_while_entering())
         }
-    }
-}
-
-/// Of several locks some were taken by others since the statement began, and the rest were free: withdraws the entry from those.
-///
-/// Whatever becomes of that, the entry is refused, and not renewed any more. If it fails, the entry counts as one with a request
-/// unresolved: an orphan, which is withdrawn again at the next renewals, or when it leaves.
-async fn withdraw_refused(shared: &Shared, entry: &Arc<Entry>) {
-    shared.entries.leaving(entry.number, |state| state.leave());
-    if let Err(error) = shared.withdraw(from_ref(entry)).await {
-        tracing::debug!(target: TARGET, error = %error.chain(), "a refused entry could not be withdrawn");
-        shared.entries.sent(entry);
     }
 }
 
