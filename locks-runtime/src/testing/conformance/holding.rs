@@ -22,7 +22,7 @@ list! {
         a_closed_client_refuses_and_leaves_nothing,
         closing_while_locks_are_acquired_leaves_nothing,
         a_hold_is_confirmed_and_renewed,
-        a_drained_client_has_given_everything_back,
+        a_drained_client_has_released_everything,
         a_ping_is_answered,
     ]
     |can| can.force_release => [
@@ -111,7 +111,7 @@ async fn a_lock_released_by_force_is_not_confirmed(fixture: &Fixture) {
     next.release().await.unwrap();
 }
 
-async fn a_drained_client_has_given_everything_back(fixture: &Fixture) {
+async fn a_drained_client_has_released_everything(fixture: &Fixture) {
     let (ours, theirs, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     let running = tokio::spawn(ours.lock(&key).name("us").ttl(LONG).run(|_| pending::<()>()));
     fixture.until("k", &["us"], 0).await;
