@@ -184,9 +184,11 @@ async fn one_of_several_deleted_while_it_enters_loses_nothing_else(fixture: Fixt
     let other = locks.lock("/other").acquire().await.unwrap();
     let session = postgres_at(&proxy.addr().to_string(), String::new()).open(Duration::from_secs(90)).await.unwrap();
     let delete_meanwhile = async || {
-        eventually(async || match server.psql("DELETE FROM distributed_locks WHERE name = '/b' RETURNING 1").as_str() {
-            "" => Err("not yet there"),
-            _ => Ok(()),
+        eventually(async || {
+            match server.psql("DELETE FROM distributed_locks WHERE name = '/b' RETURNING 1").as_str() {
+                "" => Err("not yet there"),
+                _ => Ok(()),
+            }
         })
         .await;
         proxy.reset();
