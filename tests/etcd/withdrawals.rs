@@ -34,7 +34,10 @@ async fn a_key_that_is_deleted_while_its_entry_enters_loses_nothing_else(fixture
     let held = locks.lock(fixture.key("held")).acquire().await.unwrap();
     let is_own = |name: &String| name.strip_prefix(&key).is_some_and(|rest| rest.matches('/').count() == 1);
     for keys in [vec![key.clone()], vec![key.clone(), fixture.key("other")]] {
-        // Where it is not deleted before it reads on, it holds the lock: then the next round is slower.
+        // It asks whether the lock is free before it puts, and reads on after that: nothing here can hold an answer between
+        // these but a delay of all of them. Each pace is the time to delete the key by a program that is started for it, which
+        // takes a moment, or seconds where the machine is busy. Where the key is not deleted before the client reads on, that
+        // holds the lock, which is no failure: then the next pace is slower.
         let mut is_shown = false;
         for pace in [200, 1000, 5000].map(Duration::from_millis) {
             proxy.set(Mode::Delay(pace));

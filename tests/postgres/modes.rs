@@ -3,12 +3,15 @@
 use crate::cost::{another, is_two_statements, quiet};
 use crate::peers::create_shedlocks_table;
 use crate::{Case, Fixture};
-use distributed_locks::{ErrorKind, Guard, Locks, Mode};
+use distributed_locks::store::{Entry, WhenBusy};
+use distributed_locks::{ErrorKind, Guard, Holder, Key, Locks, Mode};
+use std::sync::Arc;
 use std::time::Duration;
 use support::postgres::{Postgres, Setup};
 use support::proxy::Mode as Network;
 use support::scenarios::cost::{self, RARE, cost};
-use support::scenarios::{behind_proxy, connect, granted, many, nothing_is_left, queued};
+use support::scenarios::{acquire_and_release, behind_proxy, connect, granted, many, nothing_is_left, queued};
+use support::stores::postgres_at;
 use support::{HANG_LIMIT, Server, cases, eventually, in_time};
 use tokio::task::JoinHandle;
 
@@ -21,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_dead_permit_comes_back_though_others_renew,
         a_dead_writer_lets_those_behind_it_hold,
         several_in_opposite_order_are_no_deadlock,
+        one_of_several_deleted_while_it_enters_loses_nothing_else,
         one_row_that_somebody_sits_on_loses_those_that_need_it,
         what_is_listed_is_what_the_table_has,
         only_the_holder_that_was_seen_is_released_by_force,
@@ -170,6 +174,45 @@ async fn several_in_opposite_order_are_no_deadlock(fixture: Fixture) {
         }
     }
     assert_eq!(server.psql("SELECT deadlocks FROM pg_stat_database WHERE datname = 'locks'"), "0");
+    nothing_is_left(&server, "/").await;
+}
+
+/// The answer to the first attempt is lost, and the second one finds that a row is gone.
+async fn one_of_several_deleted_while_it_enters_loses_nothing_else(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    let (proxy, locks) = behind_proxy(&server, "connect_timeout=60s").await;
+    let other = locks.lock("/other").acquire().await.unwrap();
+    let session = postgres_at(&proxy.addr().to_string(), String::new()).open(Duration::from_secs(90)).await.unwrap();
+    let delete_meanwhile = async || {
+        eventually(async || {
+            match server.psql("DELETE FROM distributed_locks WHERE name = '/b' RETURNING 1").as_str() {
+                "" => Err("not yet there"),
+                _ => Ok(()),
+            }
+        })
+        .await;
+        proxy.reset();
+    };
+    let mut entry = Entry::new(Key::new("/a").unwrap(), 7, Holder::unknown().into());
+    entry.others = [Key::new("/b").unwrap()].into();
+    let entry = Arc::new(entry);
+    proxy.set(Network::Unanswered);
+    let entering = tokio::spawn(session.enter(entry.clone(), WhenBusy::Queue));
+    delete_meanwhile().await;
+    let error = in_time(entering).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("deleted in PostgreSQL while"), "{error}");
+    session.leave(entry).await.unwrap();
+    session.close().await.unwrap();
+    nothing_is_left(&server, "/a").await;
+    // A client begins anew with another entry, and goes on with what it holds. It was disconnected, too.
+    acquire_and_release(&locks, "/connects").await;
+    proxy.set(Network::Unanswered);
+    let acquiring = tokio::spawn(locks.lock_all(["/a", "/b"]).acquire());
+    delete_meanwhile().await;
+    granted(acquiring).await.release().await.unwrap();
+    other.check().unwrap();
+    other.release().await.unwrap();
     nothing_is_left(&server, "/").await;
 }
 

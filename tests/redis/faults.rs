@@ -1,14 +1,17 @@
 //! What goes wrong on the way while a lock is wanted, held or released.
 
 use crate::{Case, Fixture};
-use distributed_locks::ErrorKind;
+use distributed_locks::store::{Entry, WhenBusy};
+use distributed_locks::{ErrorKind, Holder, Key};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::proxy::Mode;
 use support::redis::Setup;
 use support::scenarios::{
     acquire_and_release, behind_proxy, client, connect, faults, granted, nothing_is_left, queued,
 };
-use support::{HANG_LIMIT, cases, eventually, once_within};
+use support::stores::redis_at;
+use support::{HANG_LIMIT, cases, eventually, in_time, once_within};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
@@ -21,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_turn_without_a_notification_is_found,
         a_waiter_rides_out_a_silent_network,
         a_waiter_whose_queue_was_deleted_enters_again,
+        an_entry_whose_queue_is_deleted_while_it_enters_loses_nothing_else,
     ]
 }
 
@@ -146,6 +150,44 @@ async fn a_waiter_whose_queue_was_deleted_enters_again(fixture: Fixture) {
     redis.ask(&["DEL", &format!("{{{key}}}:queue")]);
     guard.release().await.unwrap();
     granted(waiting).await.release().await.unwrap();
+    nothing_is_left(&*redis, &key).await;
+}
+
+/// The answer to the first attempt is lost, and the second one finds that the queue has been deleted.
+async fn an_entry_whose_queue_is_deleted_while_it_enters_loses_nothing_else(fixture: Fixture) {
+    let (redis, key, theirs) = (fixture.server(), fixture.key("k"), client(&fixture));
+    let queue = format!("{{{key}}}:queue");
+    let (proxy, ours) = behind_proxy(&*redis, "connect_timeout=60s").await;
+    let session = redis_at(&proxy.addr().to_string(), String::new()).open(Duration::from_secs(90)).await.unwrap();
+    let (held, other) = (theirs.lock(&key).acquire().await.unwrap(), ours.lock(fixture.key("other")).acquire().await);
+    let other = other.unwrap();
+    let delete_meanwhile = async || {
+        eventually(async || match redis.ask(&["DEL", &queue]).number() {
+            0 => Err("not yet there"),
+            deleted => Ok(deleted),
+        })
+        .await;
+        proxy.reset();
+    };
+    let entry = Arc::new(Entry::new(Key::new(&key).unwrap(), 7, Holder::unknown().into()));
+    proxy.set(Mode::Unanswered);
+    let entering = tokio::spawn(session.enter(entry.clone(), WhenBusy::Queue));
+    delete_meanwhile().await;
+    let error = in_time(entering).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("deleted in Redis while"), "{error}");
+    session.leave(entry).await.unwrap();
+    session.close().await.unwrap();
+    // A client begins anew with another entry, and goes on with what it holds. It was disconnected, too.
+    acquire_and_release(&ours, &fixture.key("connects")).await;
+    proxy.set(Mode::Unanswered);
+    let waiting = tokio::spawn(ours.lock(&key).acquire());
+    delete_meanwhile().await;
+    queued(&theirs, &key, 1).await;
+    other.check().unwrap();
+    held.release().await.unwrap();
+    granted(waiting).await.release().await.unwrap();
+    other.release().await.unwrap();
     nothing_is_left(&*redis, &key).await;
 }
 

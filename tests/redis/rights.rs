@@ -12,6 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_waiter_is_notified_if_the_releaser_has_no_right_to_its_other_lock,
         a_releaser_who_may_only_read_the_other_lock_grants_nothing_by_half,
         several_locks_of_which_one_cannot_be_entered_are_refused_and_none_stays,
+        a_waiter_is_granted_what_was_released_before_the_rest_was_refused,
     ]
 }
 
@@ -102,5 +103,24 @@ async fn several_locks_of_which_one_cannot_be_entered_are_refused_and_none_stays
     }
     let error = in_time(with_rights(&redis, NOT_BESIDE).lock_all(["one", "two"]).acquire()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthorized, "{}", chain(&error));
+    nothing_is_left(&redis, "").await;
+}
+
+/// In the request that is refused, before any client asks again.
+async fn a_waiter_is_granted_what_was_released_before_the_rest_was_refused(fixture: Fixture) {
+    let redis = fixture.start(&Setup::default());
+    let script = Script::on(&redis);
+    let [holder, waiter] = [token(1, ".m"), token(2, "")];
+    assert!(script.enter(&holder, &["one", "two"]) && !script.enter(&waiter, &["one"]));
+    redis.ask(&[&["ACL", "SETUSER", "default", "resetkeys"], NOT_BESIDE].concat());
+    let refused = script.try_run("leave_all", &["one", "two"], &[&holder]);
+    redis.ask(&["ACL", "SETUSER", "default", "~*"]);
+    let error = refused.unwrap_err();
+    assert!(["NOPERM", "ACL failure", "executing the script can't"].iter().any(|text| error.contains(text)), "{error}");
+    assert_eq!(redis.holder("one").0, waiter);
+    // As its client does.
+    script.run("leave_all", &["one", "two"], &[&holder]);
+    assert_eq!(redis.holder("one").0, waiter);
+    script.run("leave", &["one"], &[&waiter]);
     nothing_is_left(&redis, "").await;
 }

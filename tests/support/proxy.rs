@@ -82,7 +82,12 @@ pub struct Proxy {
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-type Command = (Mode, blocking::Sender<()>);
+type Command = (Change, blocking::Sender<()>);
+
+enum Change {
+    Set(Mode),
+    Reset,
+}
 
 impl Proxy {
     /// Leads to `upstream`, in [`Mode::Pass`]. No process needs to listen there yet.
@@ -113,8 +118,18 @@ impl Proxy {
 
     /// Changes the mode for old and new connections. When this returns, the new mode is in force.
     pub fn set(&self, mode: Mode) {
+        self.change(Change::Set(mode));
+    }
+
+    /// Resets every connection, with what it held, and lets new ones through: none is refused meanwhile, so that a client which
+    /// repeats a request but once succeeds.
+    pub fn reset(&self) {
+        self.change(Change::Reset);
+    }
+
+    fn change(&self, change: Change) {
         let (done, wait) = blocking::channel();
-        self.commands.as_ref().unwrap().send((mode, done)).unwrap();
+        self.commands.as_ref().unwrap().send((change, done)).unwrap();
         wait.recv().unwrap();
     }
 }
@@ -140,14 +155,18 @@ async fn serve(
         tokio::select! {
             biased;
             command = inbox.recv() => {
-                let Some((new, done)) = command else { return };
-                mode.send_replace(new);
-                if new == Mode::Refuse {
-                    if listener.take().is_some() {
-                        reserved = Some(reserve(address).await);
-                    }
+                let Some((change, done)) = command else { return };
+                let new = if let Change::Set(new) = change { new } else { Mode::Pass };
+                let is_reset = matches!(change, Change::Reset);
+                mode.send_replace(if is_reset { Mode::Refuse } else { new });
+                if new == Mode::Refuse && listener.take().is_some() {
+                    reserved = Some(reserve(address).await);
+                }
+                if new == Mode::Refuse || is_reset {
                     while connections.join_next().await.is_some() {}
-                } else if let Some(socket) = reserved.take() {
+                }
+                mode.send_replace(new);
+                if new != Mode::Refuse && let Some(socket) = reserved.take() {
                     listener = Some(socket.listen(BACKLOG).unwrap());
                 }
                 let _ = done.send(());

@@ -25,6 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_permit_wakes_whom_it_is_for,
         a_waiter_for_one_of_many_permits_has_one_watch,
         a_lapsing_lock_has_no_connection,
+        a_close_costs_the_same_after_locks_that_lapse,
         what_stays_behind_is_removed_by_the_server;
         slow:
         a_thousand_locks_are_one_session,
@@ -381,6 +382,22 @@ async fn a_lapsing_lock_has_no_connection(fixture: Fixture) {
     .await;
     assert_eq!(server.left("/job").len(), 5);
     plain.release().await.unwrap();
+}
+
+/// They have a session each already: the close moves none of them to another one.
+async fn a_close_costs_the_same_after_locks_that_lapse(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    let plain = quiet_client(&server).await;
+    for number in 0..3 {
+        let lock = locks.lock(format!("/lapses/{number}")).hold_at_least(Duration::from_secs(30));
+        lock.acquire().await.unwrap().release().await.unwrap();
+    }
+    for client in [plain, locks] {
+        let before = server.cost();
+        client.close().await;
+        assert_eq!(server.cost_since(&before), pair(1), "the end of the session, and nothing else");
+    }
+    assert_eq!(server.left("/lapses").len(), 3);
 }
 
 /// The nodes that the paths of locks are made of: containers, which the server looks for every minute by itself.

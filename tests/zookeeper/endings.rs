@@ -11,6 +11,7 @@ pub(crate) fn cases() -> Vec<Case> {
         endings::a_killed_waiter_leaves_the_queue,
         an_extended_hold_goes_on_beyond_its_least_time,
         an_extended_lock_stays_though_its_client_closes_late,
+        extended_locks_stay_though_the_first_of_them_cannot,
         a_hold_at_least_below_the_ttl_costs_nothing_until_the_body_ends,
         a_process_that_ends_after_its_body_keeps_the_lock_for_the_rest_only,
     ]
@@ -63,6 +64,20 @@ async fn an_extended_lock_stays_though_its_client_closes_late(fixture: Fixture) 
         closed
     })
     .await;
+}
+
+/// Somebody has taken the right to create nodes in one queue: at the close its entry cannot be moved, and the others are.
+async fn extended_locks_stay_though_the_first_of_them_cannot(fixture: Fixture) {
+    let (server, locks) = (fixture.server(), connect(&fixture.server().url_with("ttl=40s")));
+    let (refused, key) = (fixture.key("refused"), fixture.key("k"));
+    let acquire = async |key: &str| locks.lock(key).hold_at_least(Duration::from_secs(30)).acquire().await.unwrap();
+    let guards = [acquire(&refused).await, acquire(&key).await];
+    let session = server.owner(&key).unwrap();
+    assert_eq!(server.owner(&refused).as_ref(), Some(&session), "both are in the session that is renewed");
+    server.command_line(&["setAcl", &refused, "world:anyone:r"]);
+    locks.close().await;
+    assert!(server.owner(&key).is_some_and(|owner| owner != session), "not in a session of its own");
+    drop(guards);
 }
 
 /// The session lasts longer than that anyway.

@@ -86,15 +86,16 @@ impl Split {
         Ok(part)
     }
 
-    /// Enters with a lease that is there. One that is gone concerns those who have it, as the next renewal will show, and what an
+    /// Enters with a lease that is there; with `alone`, one that has no other entry. One that is gone concerns those who have it, as the next renewal will show, and what an
     /// earlier request may have put on it is gone with it.
     async fn enter_living(
         &self,
         entry: &Arc<Entry>,
         when_busy: WhenBusy,
+        alone: bool,
     ) -> Result<(Part, Result<Entered, Error>), Error> {
         for _ in 0..GONE {
-            let part = self.place(entry, false).await?;
+            let part = self.place(entry, alone).await?;
             match Arc::clone(&part.session).enter(Arc::clone(entry), when_busy).await {
                 Err(error) if error.kind() == ErrorKind::Lost && part.session.is_in_its_era() => {
                     part.state.is_refused.store(true, Ordering::Relaxed);
@@ -200,12 +201,11 @@ impl AsyncSession for Split {
     }
 
     async fn enter(self: Arc<Self>, entry: Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
-        let (part, entered) = self.enter_living(&entry, when_busy).await?;
+        let (part, entered) = self.enter_living(&entry, when_busy, false).await?;
         let (part, entered) = match entered {
             Err(error) if error.kind() == ErrorKind::Unauthorized && part.may_be_to_blame(&entry) => {
                 self.forget(entry.number);
-                let alone = self.place(&entry, true).await?;
-                let entered = Arc::clone(&alone.session).enter(Arc::clone(&entry), when_busy).await;
+                let (alone, entered) = self.enter_living(&entry, when_busy, true).await?;
                 part.state.is_refused.store(entered.is_ok(), Ordering::Relaxed);
                 (alone, entered)
             }

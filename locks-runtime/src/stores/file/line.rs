@@ -157,13 +157,15 @@ impl Line {
         Ok(longest)
     }
 
-    /// How long the lock of this file, which we have locked alone, stays taken by what is written down.
+    /// For how long the lock with this file stays taken though nobody has the file locked but us, alone: by what is written there,
+    /// or, after readers or permits, in the line.
     pub(super) fn extended_beside(&self, store: &Shared, lock: &LockFile) -> Result<Option<Duration>, Error> {
         let record = lock.read_head()?;
         if record.is_shared { self.extended_for(store) } else { Ok(store.extended_for(&record)) }
     }
 
-    /// Ends extensions: all, or that of the hold with this fence. For whoever has the lock's file locked alone.
+    /// Ends extensions: all, or that of the hold with this fence; returns how many. Unless the lock's file is locked by us and
+    /// nobody else (`is_alone`), only those whose hold is over.
     pub(super) fn end_extensions(&self, store: &Shared, fence: Option<u64>, is_alone: bool) -> Result<usize, Error> {
         let mut ended = 0;
         for place in self.places()?.iter().filter(|place| place.wanted.has_record()) {

@@ -25,6 +25,8 @@ pub(super) const EXTENSION_AT: u64 = FENCE_LINE as u64;
 pub(super) const HOLDER_AT: u64 = HEAD as u64;
 /// Instead of a number, where others than one alone have held the lock since its last record.
 const SHARED: &str = "fence shared--------------\n";
+/// How every record begins, whoever waits or holds.
+pub(super) const FIRST_BYTE: &[u8] = b"f";
 /// How long the two lines before it are.
 pub(super) const HEAD: usize = FENCE_LINE + EXTENSION_LINE;
 

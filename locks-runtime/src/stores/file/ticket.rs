@@ -3,7 +3,7 @@
 use super::line::Line;
 use super::lock_file::LockFile;
 use super::place::{Place, Wanted};
-use super::record::Record;
+use super::record::{FIRST_BYTE, Record};
 use super::shared::Shared;
 use super::timeline::Extension;
 use crate::values::error::Error;
@@ -84,8 +84,8 @@ impl Ticket {
     /// Shows that its process is alive though it leaves alone a lock that is free.
     pub(super) fn touch(&self) {
         if self.place.wanted.has_record() {
-            // The first byte of every record. It is only a sign of life, and comes again.
-            let _ = self.file.write_text(b"f");
+            // It changes nothing but the time. It is only a sign of life, and comes again.
+            let _ = self.file.write_text(FIRST_BYTE);
         }
     }
 

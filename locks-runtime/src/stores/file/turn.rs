@@ -93,7 +93,7 @@ impl Sleepers {
 
 /// The state of a lock that nobody has, and that somebody in front could have.
 fn idle(store: &Shared, lock: &LockFile, line: &Line, ahead: &[Place]) -> Result<Option<Idle>, Error> {
-    if store.extended_for(&lock.read_head()?).is_some() || !lock.try_lock()? {
+    if !lock.try_lock()? {
         return Ok(None);
     }
     let left = line.extended_beside(store, lock);

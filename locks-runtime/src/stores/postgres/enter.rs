@@ -5,14 +5,13 @@ use super::batch::{self, Way};
 use super::client::Answer;
 use super::connection::Value;
 use super::entries::Status;
-use super::error::{ENTRY_LAPSED, Failure};
+use super::error::{ENTRY_GONE, Failure, deleted_while_entering};
 use super::row::{Shown, View, column, in_the_way, number};
 use super::shared::Shared;
 use super::waiting::Outcome;
 use crate::contract::{Entered, Entry, Grant, WhenBusy};
 use crate::values::error::Error;
 use crate::values::mode::Mode;
-use crate::values::target::TARGET;
 use std::slice::from_ref;
 use std::sync::Arc;
 use tokio_postgres::Row;
@@ -37,8 +36,8 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
     let (client, entries) = (&shared.client, &shared.entries);
     let layout = client.config().layout;
     let names = client.names(entry)?;
-    if let Some(Status::Removed(reason)) = entries.get(entry.number, |state| state.status()) {
-        return Err(Error::lost(reason));
+    if let Some(Status::Removed(_)) = entries.get(entry.number, |state| state.status()) {
+        return Err(deleted_while_entering());
     }
     let (record, mode) = (layout.record(&entry.holder), mode(entry));
     let joins = when_busy == WhenBusy::Queue;
@@ -100,27 +99,16 @@ async fn shown(
         None if when_busy == WhenBusy::Refuse => {
             let holder = layout.holder(column(row, "holder")?);
             if held > 0 {
-                withdraw_refused(shared, entry).await;
+                // Some were taken by others since the statement began, and the rest were free. `Busy` promises that nothing is left.
+                shared.withdraw(from_ref(entry)).await?;
             }
             entries.left(entry.number);
             Ok(Entered::Busy(holder.into()))
         }
         None => {
-            entries.get(entry.number, |state| state.advance(Status::Removed(ENTRY_LAPSED)));
-            Err(Error::lost(ENTRY_LAPSED))
+            entries.get(entry.number, |state| state.advance(Status::Removed(ENTRY_GONE)));
+            Err(deleted_while_entering())
         }
-    }
-}
-
-/// Of several locks some were taken by others since the statement began, and the rest were free: withdraws the entry from those.
-///
-/// Whatever becomes of that, the entry is refused, and not renewed any more. If it fails, the entry counts as one with a request
-/// unresolved: an orphan, which is withdrawn again at the next renewals, or when it leaves.
-async fn withdraw_refused(shared: &Shared, entry: &Arc<Entry>) {
-    shared.entries.leaving(entry.number, |state| state.leave());
-    if let Err(error) = shared.withdraw(from_ref(entry)).await {
-        tracing::debug!(target: TARGET, error = %error.chain(), "a refused entry could not be withdrawn");
-        shared.entries.sent(entry);
     }
 }
 

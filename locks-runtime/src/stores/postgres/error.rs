@@ -18,6 +18,15 @@ pub(super) const SESSION_LAPSED: &str = "the session was not renewed in time, an
 /// A renewal did not find an entry.
 pub(super) const ENTRY_GONE: &str = "the entry is gone from the store: it was removed, or not renewed in time";
 
+/// The session is there, and the entry is not. Not `Lost`, by which the engine would lose every hold in the session: whoever asked
+/// begins anew with another entry, and this one leaves wherever some of it is still there.
+pub(super) fn deleted_while_entering() -> Error {
+    Error::unavailable(
+        "the entry was deleted in PostgreSQL while it was about to acquire the lock: somebody released it by force, or another \
+         program deletes rows there",
+    )
+}
+
 /// A waiter did not find its entry.
 pub(super) const ENTRY_LAPSED: &str = "the entry in the queue lapsed: it was not renewed in time";
 

@@ -19,8 +19,8 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
     let locks = locks(shared, entry)?;
     let lock = locks[0].clone();
     match shared.entries.status(entry.number) {
-        Some(Status::Gone) => return Err(Error::lost(error::ENTRY_GONE)),
-        Some(Status::Leaving | Status::Lapsing) => return Err(Error::lost(error::WITHDRAWN)),
+        Some(Status::Gone) => return Err(error::deleted_while_entering()),
+        Some(Status::Leaving | Status::Lapsing) => return Err(Error::unavailable(error::WITHDRAWN)),
         _ => {}
     }
     let value = request(shared, entry, locks, when_busy).await?;
@@ -38,7 +38,7 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
             shared.entries.ledger.left(entry.number);
             Ok(Entered::Busy(busy.holder(&lock).unwrap_or_default().into()))
         }
-        EntryReply::Gone => Err(Error::lost(error::ENTRY_GONE)),
+        EntryReply::Gone => Err(error::deleted_while_entering()),
         EntryReply::Queued(position) => {
             wait::queued(shared, entry, position);
             // The reply to a poll, that it was granted, may have come before this one.

@@ -8,6 +8,14 @@ use redis::{ErrorKind as Reported, RedisError, ServerErrorKind};
 /// The entry is gone although it has not left.
 pub(super) const ENTRY_GONE: &str =
     "the entry is gone from Redis: it was removed, it lapsed, or the server forgot it in a restart or failover";
+/// The session is there, and the entry is not. Not `Lost`, by which the engine would lose every hold in the session: whoever asked
+/// begins anew with another entry, and this one leaves wherever some of it is still there.
+pub(super) fn deleted_while_entering() -> Error {
+    Error::unavailable(
+        "the entry was deleted in Redis while it was about to acquire the lock: somebody released it by force, or another \
+         program deletes keys there",
+    )
+}
 /// The entry never entered, or has left.
 pub(super) const NOT_QUEUED: &str = "the entry is not in the queue";
 /// The entry leaves, or has left, while it waits.

@@ -172,19 +172,19 @@ local GROUP = '^%x+%.%x+%.%d+%.([sp])[%w%.]*%+$'
 local SHOWN, SHOWN_BYTES = 10000, 1048576
 
 -- The locks of this request, by name, with what is known of each: nothing but the script changes anything while it runs.
-local known = {}
--- Those that somebody has left.
-local left = {}
+local locks_by_name = {}
+-- Those whose line somebody has left: whoever may hold them by that does at the end of the request.
+local locks_to_settle = {}
 
 local function named(name)
-  if not known[name] then
+  if not locks_by_name[name] then
     local prefix = '{' .. name .. '}:'
-    known[name] = {
+    locks_by_name[name] = {
       name = name, fence = prefix .. 'fence', holder = prefix .. 'holder', holders = prefix .. 'holders',
       queue = prefix .. 'queue', waiters = prefix .. 'waiters',
     }
   end
-  return known[name]
+  return locks_by_name[name]
 end
 
 local function lock(number)
@@ -247,7 +247,7 @@ local function note_left(lock)
   lock.is_settled = false
   if not lock.is_left then
     lock.is_left = true
-    left[#left + 1] = lock
+    locks_to_settle[#locks_to_settle + 1] = lock
   end
 end
 
@@ -496,8 +496,8 @@ local function admit(lock, current, token, record, px, place)
   return fence
 end
 
--- Fails, and has changed nothing, if one of the lock's keys cannot be written: the user may lack the right, or it is another
--- program's. All or none of several locks are granted, so each is tried first. With the command that needs room before any.
+-- Fails, and has changed nothing, if one of the lock's keys but its fence cannot be written: the user may lack the right, or it
+-- is another program's. All or none of several locks are granted, so each is tried first. With the command that needs room before any.
 local function try_to_write(lock)
   if lock.is_writable then return end
   redis.call('SET', lock.name, '', owner(lock) and 'NX' or 'XX')
@@ -508,10 +508,10 @@ local function try_to_write(lock)
   lock.is_writable = true
 end
 
--- Grants all locks of an entry, whose names these are, if each lets it hold; returns whether they did. `walked` does.
+-- Grants all locks of an entry, whose names these are, if each lets it hold; returns whether they did. `settling` does.
 --
 -- Nobody else may hold by that: behind a waiter as behind a holder, those do who may hold beside it.
-local function admit_all(token, names, walked)
+local function admit_all(token, names, settling)
   local grants, at, fence = {}, 1, nil
   while at <= #names do
     local size, from = string.match(names, '^(%d+):()', at)
@@ -521,7 +521,7 @@ local function admit_all(token, names, walked)
     local lapses, record = waiter(lock, token)
     if not holds(lock, current, token) then
       local place = redis.call('ZSCORE', lock.queue, token)
-      if lapses <= now or not (lock == walked or lets_hold(lock, current, token, place)) then return false end
+      if lapses <= now or not (lock == settling or lets_hold(lock, current, token, place)) then return false end
       grants[#grants + 1] = { lock, current, token, record, lapses - now, place }
     end
   end
@@ -765,14 +765,18 @@ local function busy(lock, current)
   return { 'busy', known, redis.call('PTTL', lock.name), not known and foreign(lock) or '' }
 end
 
+-- What `pcall` has returned for an error: the server's own, or that text alone.
+local function error_text(reply)
+  return string.match(type(reply) == 'table' and reply.err or tostring(reply), '^%-?(.*)$')
+end
+
 -- What `work` returns for the number of each lock. What the server refuses for one of them is reported for that one alone.
 local function each(work)
   local replies = {}
   for number = 1, #KEYS do
     local done, reply = pcall(work, number, ARGV[4 + number])
     if not done then
-      local text = type(reply) == 'table' and reply.err or tostring(reply)
-      reply = { 'failed', string.sub(text, 1, 300) }
+      reply = { 'failed', string.sub(error_text(reply), 1, 300) }
     end
     replies[number] = reply
   end
@@ -1003,7 +1007,11 @@ function commands.watch()
   return 0
 end
 
-local reply = commands[command]()
--- What another one's line refuses is no failure of who left: those in it find out when they look.
-for _, lock in ipairs(left) do pcall(current_owner, lock) end
-return reply
+local done, reply = pcall(commands[command])
+-- Also what a command has released that was refused later on: nobody would notify those who wait for it. What another one's line
+-- refuses is no failure of who left: those in it find out when they look.
+for _, lock in ipairs(locks_to_settle) do pcall(current_owner, lock) end
+if done then return reply end
+local text = error_text(reply)
+-- Redis 6 has no code in it.
+return { err = string.find(text, '^%u+ ') and text or 'ERR ' .. text }

@@ -75,7 +75,8 @@ impl EntryNode {
 #[derive(Clone, Debug)]
 pub(super) struct Extension {
     pub(super) until: Moment,
-    /// The hold is over, and the nodes are to stay until then: whether they will is not known before they are moved.
+    /// The hold is over, and the nodes are to stay until then: there until a session is known to keep them for as long, or the
+    /// entry leaves.
     pub(super) lapses: Option<Moment>,
     /// Locked while the nodes are moved from one session to another.
     pub(super) owner: Arc<AsyncMutex<NodeOwner>>,

@@ -71,40 +71,55 @@ pub(super) async fn move_back_before(shared: &Shared, deadline: Moment) -> Vec<U
 
 /// The hold is over: lets the entry's node expire by itself after `rest`.
 pub(super) async fn lapse(shared: &Shared, entry: &Arc<Entry>, rest: Duration) -> Result<(), Error> {
+    lapse_at(shared, entry, shared.world().now() + rest).await
+}
+
+/// As [`lapse`], at a moment: whoever asks for the same one again finds that nothing is left to do.
+async fn lapse_at(shared: &Shared, entry: &Arc<Entry>, until: Moment) -> Result<(), Error> {
     if shared.ledger.leaving(entry.number, |_| ()).is_none() || shared.nodes(entry).is_none() {
         return Err(Error::lost(ENTRY_GONE));
     }
-    let until = shared.world().now() + rest;
     let extension = shared.ledger.update(entry, |state| {
         let extension = state.extension.get_or_insert_with(|| Extension::new(until));
         extension.lapses = Some(until);
         extension.clone()
     });
     let mut owner = extension.owner.lock().await;
+    let rest = until.since(shared.world().now());
     match &*owner {
         _ if rest.is_zero() => {}
         NodeOwner::Own { until: end } if *end >= until && end.since(until) <= SLACK => {}
         _ => *owner = move_to_own_session(shared, entry, rest, rest).await?,
     }
+    shared.ledger.get(entry.number, |state| {
+        if let Some(extension) = &mut state.extension {
+            extension.lapses = None;
+        }
+    });
     Ok(())
 }
 
 /// As [`lapse`], for every extended entry that is still held when the session is closed, or lapses and may not have been moved yet.
+///
+/// What the servers refuse for one of them keeps none of the others from it; the first such error is returned at the end. If they do
+/// not answer, that is returned at once: the session is closed again later.
 pub(super) async fn leave_all_to_lapse(shared: &Shared) -> Result<(), Error> {
     let now = shared.world().now();
     let extended = shared.ledger.collect(|entry, state, is_leaving| {
         let extension = state.extension.as_ref()?;
-        let rest = if is_leaving { extension.lapses? } else { extension.until }.since(now);
-        (!rest.is_zero()).then(|| (Arc::clone(entry), rest))
+        let until = if is_leaving { extension.lapses? } else { extension.until };
+        (until > now).then(|| (Arc::clone(entry), until))
     });
-    for (entry, rest) in extended {
-        match lapse(shared, &entry, rest).await {
+    let mut first = Ok(());
+    for (entry, until) in extended {
+        match lapse_at(shared, &entry, until).await {
             // It was deleted by others.
             Err(error) if error.kind() == ErrorKind::Lost => {}
-            other => other?,
+            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+            lapsed => first = first.and(lapsed),
         }
     }
-    Ok(())
+    first
 }
 
 /// Moves the entry to a session of its own, which the servers keep for at least `timeout`.

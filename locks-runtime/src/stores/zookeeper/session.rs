@@ -104,7 +104,9 @@ impl AsyncSession for ZooKeeperSession {
 async fn leave(shared: &Shared, entry: &Arc<Entry>) -> Result<(), Error> {
     let begun = shared.ledger.leaving(entry.number, |state| {
         state.leaves.notify_one();
-        state.extension.iter_mut().for_each(|extension| extension.lapses = None);
+        if let Some(extension) = &mut state.extension {
+            extension.lapses = None;
+        }
         (state.nodes.is_some(), !state.own_sessions.is_empty(), state.turn.take())
     });
     let Some((has_nodes, may_outlive, turn)) = begun else { return Ok(()) };

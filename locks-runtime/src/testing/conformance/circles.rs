@@ -17,7 +17,7 @@ list! {
     |can| can.queue_order => [
         of_two_processes_that_wait_for_each_other_one_is_refused,
         of_three_processes_in_a_circle_one_is_refused,
-        the_youngest_of_a_circle_gives_way,
+        the_youngest_of_a_circle_is_refused,
         nobody_is_refused_who_only_waits_for_long,
         a_wait_with_a_limit_is_in_no_circle,
     ]
@@ -96,7 +96,7 @@ async fn of_three_processes_in_a_circle_one_is_refused(fixture: &Fixture) {
 }
 
 /// Whoever closed the circle: the other one has waited for longer.
-async fn the_youngest_of_a_circle_gives_way(fixture: &Fixture) {
+async fn the_youngest_of_a_circle_is_refused(fixture: &Fixture) {
     let [begin_old, begin_young] = [(); 2].map(|()| Arc::new(Barrier::new(2)));
     let old = Process::new(fixture, &["a"], &["b"]).start(&begin_old);
     let young = Process::new(fixture, &["b"], &["a"]).start(&begin_young);

@@ -8,7 +8,7 @@ use locks_models::redis::{Reply, Server};
 use locks_runtime::Mode;
 use std::collections::{BTreeMap, BTreeSet};
 
-const SCRIPT: &str = include_str!("../../../../locks-runtime/src/stores/redis/queue.lua");
+pub(crate) const SCRIPT: &str = include_str!("../../../../locks-runtime/src/stores/redis/queue.lua");
 const LOCKS: [&str; 3] = ["a", "b/c", "d"];
 /// In milliseconds. Times are multiples of ten, and ends are none: no entry ends at the moment of a step.
 const TTLS: [u64; 2] = [3005, 9005];
@@ -38,8 +38,8 @@ struct Lines {
     numbers: u64,
     /// The greatest fence of each lock.
     fences: BTreeMap<usize, u64>,
-    /// Who was told that it holds its locks, by a reply or by a notification.
-    told: BTreeSet<String>,
+    /// Who knows that it holds its locks, by a reply or by a notification.
+    notified: BTreeSet<String>,
     steps: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ impl Lines {
         let Reply::Bulk(script) = server.answer(1, &words(&["SCRIPT", "LOAD", &text])) else { panic!("no script") };
         server.answer(2, &words(&["SUBSCRIBE", CHANNEL]));
         let (now, entries, numbers, fences, steps) = (BEGIN, Vec::new(), 0, BTreeMap::new(), Vec::new());
-        Self { server, script, now, entries, numbers, fences, told: BTreeSet::new(), steps }
+        Self { server, script, now, entries, numbers, fences, notified: BTreeSet::new(), steps }
     }
 
     /// What the script replies.
@@ -74,7 +74,7 @@ impl Lines {
             let text = text(&parts[2]);
             let mut lines = text.lines();
             if let (Some("+"), Some(token)) = (lines.next(), lines.next()) {
-                self.told.insert(token.to_owned());
+                self.notified.insert(token.to_owned());
             }
         }
         reply
@@ -122,11 +122,11 @@ impl Lines {
         let lets_hold = self.holds_at(&entry, self.entries.len());
         let shown = format!("{reply:?}");
         if refuses && !lets_hold {
-            assert_eq!(word(&reply), "busy", "{shown}\n{}", self.told());
+            assert_eq!(word(&reply), "busy", "{shown}\n{}", self.story());
         } else {
-            assert_ne!(word(&reply), "busy", "{shown}\n{}", self.told());
+            assert_ne!(word(&reply), "busy", "{shown}\n{}", self.story());
             if lets_hold {
-                self.told.insert(entry.token.clone());
+                self.notified.insert(entry.token.clone());
             }
             self.entries.push(entry);
         }
@@ -174,7 +174,7 @@ impl Lines {
         let fence = one.as_ref().map(|one| one.1.to_string()).unwrap_or_default();
         let Reply::Int(count) = self.run("force_release", &[lock], &[&owner, &fence]) else { panic!("no count") };
         let all = if one.is_some() { 1 } else { holders.len() };
-        assert_eq!(usize::try_from(count), Ok(all), "{}", self.told());
+        assert_eq!(usize::try_from(count), Ok(all), "{}", self.story());
         let taken: Vec<String> = one.map_or(holders, |one| vec![one]).into_iter().map(|(token, _)| token).collect();
         for token in taken {
             let place = self.entries.iter().position(|entry| entry.token == token).unwrap();
@@ -216,7 +216,7 @@ impl Lines {
         let arguments = std::iter::once("9005/9005").chain(items.iter().map(String::as_str)).collect::<Vec<_>>();
         let reply = self.run("renew", &locks, &arguments);
         let words: Vec<String> = self::items(&reply).iter().map(word).collect();
-        assert_eq!(words, expected, "{}", self.told());
+        assert_eq!(words, expected, "{}", self.story());
         self.entries.retain(|entry| !left.contains(&entry.token));
     }
 
@@ -246,12 +246,12 @@ impl Lines {
             let places = (0..self.entries.len()).filter(|place| self.entries[*place].locks.contains(&lock));
             let hold = places.filter(|place| self.holds(*place));
             let hold: BTreeSet<String> = hold.map(|place| self.entries[place].token.clone()).collect();
-            assert_eq!(shown, hold, "who holds {name} {about}\n{}", self.told());
+            assert_eq!(shown, hold, "who holds {name} {about}\n{}", self.story());
         }
     }
 
     /// Every client asks, as it does now and then; after that the store shows what the rule says. Once is enough, and whoever
-    /// was asked about before another one's question let it in was told by a notification.
+    /// was asked about before another one's question let it in was notified.
     fn compare(&mut self) {
         for place in 0..self.entries.len() {
             let entry = self.entries[place].clone();
@@ -267,30 +267,34 @@ impl Lines {
             let (hold, wait): (Vec<usize>, Vec<usize>) = here.into_iter().partition(|place| self.holds(*place));
             let token = |place: &usize| self.entries[*place].token.clone();
             let waiters: Vec<String> = wait.iter().map(token).collect();
-            assert_eq!(found.waiters, waiters, "who waits for {name}\n{}", self.told());
+            assert_eq!(found.waiters, waiters, "who waits for {name}\n{}", self.story());
             // Whoever else uses the lock is kept out for as long as the last of them.
             let ends = hold.iter().map(|place| self.entries[*place].until).max();
             let left = u64::try_from(self.server.keys.pttl(name.as_bytes())).ok();
-            assert_eq!(left.is_some(), ends.is_some(), "{left:?}\n{}", self.told());
+            assert_eq!(left.is_some(), ends.is_some(), "{left:?}\n{}", self.story());
             let lasts = left.is_none_or(|left| Some(self.now + left) >= ends);
-            assert!(lasts, "{left:?}, and not until {ends:?}\n{}", self.told());
+            assert!(lasts, "{left:?}, and not until {ends:?}\n{}", self.story());
             let newest = found.holders.iter().map(|(_, fence)| *fence).max().unwrap_or(0);
             let known = self.fences.entry(lock).or_default();
             *known = newest.max(*known);
             let is_writers = hold.iter().any(|place| self.entries[*place].mode == Mode::Exclusive);
-            assert!(!is_writers || newest == self.fences[&lock], "a fence of a writer went back\n{}", self.told());
+            assert!(!is_writers || newest == self.fences[&lock], "a fence of a writer went back\n{}", self.story());
         }
         for place in 0..self.entries.len() {
             let holds = self.holds(place);
             let entry = &mut self.entries[place];
             assert!(holds || !entry.has_held, "{} has lost its lock to nobody", entry.token);
-            let is_told = self.told.contains(&entry.token);
-            assert!(!holds || entry.has_held || is_told, "{} was not told that it holds its locks", entry.token);
+            let is_notified = self.notified.contains(&entry.token);
+            assert!(
+                !holds || entry.has_held || is_notified,
+                "{} was not notified that it holds its locks",
+                entry.token
+            );
             entry.has_held = holds;
         }
         if self.entries.is_empty() {
             let left: Vec<_> = self.server.keys.iter().filter(|(name, _)| name.as_slice() != b"{}:fence").collect();
-            assert!(left.is_empty(), "{left:?}\n{}", self.told());
+            assert!(left.is_empty(), "{left:?}\n{}", self.story());
         }
     }
 
@@ -311,7 +315,8 @@ impl Lines {
         }
     }
 
-    fn told(&self) -> String {
+    /// What was done, and what is there.
+    fn story(&self) -> String {
         format!("{}\n{:#?}", self.steps.join("\n"), self.entries)
     }
 }
@@ -325,7 +330,7 @@ struct Found {
     waiters: Vec<String>,
 }
 
-fn words(words: &[&str]) -> Vec<Vec<u8>> {
+pub(crate) fn words(words: &[&str]) -> Vec<Vec<u8>> {
     words.iter().map(|word| word.as_bytes().to_vec()).collect()
 }
 
@@ -395,12 +400,12 @@ fn a_script_that_breaks_the_rule_is_found() {
         // The key lasts as long as the first of its holders.
         ("  local px = lapses_in(lock, -1)\n", "  local px = lapses_in(lock, 0)\n"),
         // Of several locks one is enough.
-        ("not (lock == walked or lets_hold(lock, current, token, place))", "false"),
+        ("not (lock == settling or lets_hold(lock, current, token, place))", "false"),
         // Whoever leaves takes the lock from those beside it.
         ("  if redis.call('ZCARD', lock.holders) > 0 then\n", "  if false then\n"),
         // Nobody is let in when a waiter withdraws.
         ("  withdraw(lock, token)\n  note_left(lock)\nend\n", "  withdraw(lock, token)\nend\n"),
-        // Who is let in is not told: alone, beside others, in all of several locks.
+        // Who is let in is not notified: alone, beside others, in all of several locks.
         ("    notify(first, '+', fence)\n", ""),
         ("        notify(item, '+', fence)\n", ""),
         ("  notify(token, '+', fence)\n", ""),

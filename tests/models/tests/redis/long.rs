@@ -3,10 +3,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a script that replies otherwise than it should has failed")]
 
+use crate::lines::{SCRIPT, words};
 use locks_models::redis::{Reply, Server};
 use std::sync::atomic::Ordering;
 
-const SCRIPT: &str = include_str!("../../../../locks-runtime/src/stores/redis/queue.lua");
 const LONG: &str = "3600000";
 
 struct Line {
@@ -74,10 +74,6 @@ impl Line {
 
 fn token(number: usize, wants: &str) -> String {
     format!("00000000000000aa.00000000000000bb.{number}{wants}")
-}
-
-fn words(words: &[&str]) -> Vec<Vec<u8>> {
-    words.iter().map(|word| word.as_bytes().to_vec()).collect()
 }
 
 #[track_caller]
