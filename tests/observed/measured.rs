@@ -119,3 +119,51 @@ async fn who_leads_is_measured_and_ends_with_the_proof_of_it() {
     sleep(Duration::from_secs(10)).await;
     assert_eq!(changed("first"), -1.0);
 }
+
+/// In no order: the readings of both gauges, which were set lately.
+fn oldest(name: &str, recorder: &DebuggingRecorder) -> (f64, f64) {
+    let mut seen = measured_for(name, recorder);
+    let [hold, wait] =
+        ["locks_oldest_hold_seconds", "locks_oldest_wait_seconds"].map(|gauge| match seen.remove(gauge) {
+            Some(DebugValue::Gauge(age)) => age.into_inner(),
+            other => panic!("{gauge}: {other:?}"),
+        });
+    (hold, wait)
+}
+
+/// A lock that is stuck shows while it is stuck, also behind others of its name that are not.
+#[tokio::test(start_paused = true)]
+async fn the_oldest_hold_and_wait_are_measured_while_they_last() {
+    LazyLock::force(&BACKGROUND);
+    let recorder = DebuggingRecorder::new();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let store = TestStore::new();
+    let (ours, theirs) = (store.client(), store.client());
+    let begun = tokio::time::Instant::now();
+    let stuck = ours.lock("/oldest/stuck").name("oldest").acquire().await.unwrap();
+    let waiting = tokio::spawn(theirs.lock("/oldest/stuck").name("oldest").acquire());
+    for _ in 0..100 {
+        ours.lock("/oldest/other").name("oldest").run(|_| sleep(Duration::from_secs(1))).await.unwrap();
+    }
+    let lasts = begun.elapsed().as_secs_f64();
+    let (hold, wait) = oldest("oldest", &recorder);
+    for age in [hold, wait] {
+        assert!((lasts - 5.0..=lasts).contains(&age), "{age} of {lasts}");
+    }
+    stuck.release().await.unwrap();
+    let next = waiting.await.unwrap().unwrap();
+    sleep(Duration::from_secs(6)).await;
+    let (hold, wait) = oldest("oldest", &recorder);
+    assert!((1.0..=6.0).contains(&hold) && wait == 0.0, "{hold}, {wait}");
+    next.release().await.unwrap();
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(oldest("oldest", &recorder), (0.0, 0.0));
+    // Nobody looks any more, until somebody holds or waits again: also one that has no answer.
+    sleep(Duration::from_secs(60)).await;
+    store.faults().set_silent(true);
+    let silent = tokio::spawn(ours.lock("/oldest/silent").name("oldest").wait(Duration::from_secs(60)).acquire());
+    sleep(Duration::from_secs(20)).await;
+    let (hold, wait) = oldest("oldest", &recorder);
+    assert!(hold == 0.0 && wait >= 15.0, "{hold}, {wait}");
+    silent.abort();
+}

@@ -41,6 +41,8 @@ pub(crate) struct Engine {
     numbers: AtomicU64,
     /// Whether it takes requests.
     pub(crate) life: Life,
+    #[cfg(feature = "metrics")]
+    pub(super) oldest: super::oldest::Oldest,
 }
 
 impl Engine {
@@ -62,6 +64,8 @@ impl Engine {
             identity,
             numbers: AtomicU64::new(1),
             life: Life::default(),
+            #[cfg(feature = "metrics")]
+            oldest: super::oldest::Oldest::default(),
         }
     }
 

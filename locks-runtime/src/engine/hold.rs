@@ -99,6 +99,8 @@ impl Hold {
             bound: AtomicBool::new(false),
             released: AtomicBool::new(false),
         });
+        #[cfg(feature = "metrics")]
+        engine.measure_oldest();
         if engine.life.phase() == Phase::Stopped {
             // It was on its way when the bodies were stopped.
             hold.held.end(EndReason::Drained);

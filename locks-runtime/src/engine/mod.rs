@@ -14,6 +14,8 @@ pub(crate) mod local;
 pub(crate) mod look;
 pub(crate) mod observe;
 pub(crate) mod offer;
+#[cfg(feature = "metrics")]
+pub(crate) mod oldest;
 pub(crate) mod order;
 pub(crate) mod owned;
 pub(crate) mod queue;

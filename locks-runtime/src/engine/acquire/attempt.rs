@@ -195,8 +195,11 @@ pub(super) fn busy(holder: Option<Holder>) -> Error {
 pub(super) struct Waiting<'a>(Labels<'a>);
 
 impl<'a> Waiting<'a> {
-    pub(super) fn begin(labels: Labels<'a>) -> Self {
+    pub(super) fn begin(attempt: &'a Attempt) -> Self {
+        let labels = attempt.request.labels();
         observe::waiting(labels, 1.0);
+        #[cfg(feature = "metrics")]
+        attempt.engine.measure_oldest();
         Self(labels)
     }
 }

@@ -37,7 +37,7 @@ impl Attempt {
         position: Position,
         mut turn: Turn<HandOff>,
     ) -> Result<Option<AtHead>, Error> {
-        let _waiting = Waiting::begin(self.request.labels());
+        let _waiting = Waiting::begin(self);
         // A turn inside a body depends on other turns there, which find their own circles.
         let mut found: deadlock::Found = match position.is_inside() {
             true => Box::pin(pending()),

@@ -70,6 +70,8 @@ impl Attempt {
         entry: Option<OwnedEntry>,
     ) -> Result<Granted, Error> {
         let mut ends = Ends { attempt: &self, position, is_granted: false };
+        #[cfg(feature = "metrics")]
+        self.engine.measure_oldest();
         let granting = async {
             tokio::select! {
                 biased;
@@ -160,7 +162,7 @@ impl Attempt {
 
     async fn wait_in_queue(&self, position: &Position, owned: &mut OwnedEntry) -> Result<Grant, Error> {
         position.answered(Stage::Queued);
-        let _waiting = Waiting::begin(self.request.labels());
+        let _waiting = Waiting::begin(self);
         if self.request.holder.under.is_empty() {
             return self.wait_turn(owned).await;
         }

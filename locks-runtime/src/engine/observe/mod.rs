@@ -6,6 +6,8 @@
 //! Subscribers and recorders are the application's, and many of these are called on the background thread, which serves
 //! others, too: a panic in one ends here.
 
+mod measure;
+
 use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
@@ -35,27 +37,13 @@ pub(crate) struct Labels<'a> {
 
 /// Describes every metric to the recorder that is there, with its unit.
 pub(crate) fn describe() {
-    #[cfg(feature = "metrics")]
-    contain(|| {
-        use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
-        describe_counter!(
-            "locks_acquisitions_total",
-            Unit::Count,
-            "Requests that ended, by outcome: acquired, or why not"
-        );
-        describe_histogram!("locks_wait_seconds", Unit::Seconds, "From a request to its grant");
-        describe_histogram!("locks_hold_seconds", Unit::Seconds, "From a grant to the end of the hold");
-        describe_gauge!("locks_held", Unit::Count, "Locks that this process holds");
-        describe_gauge!("locks_waiting", Unit::Count, "Requests of this process that wait for a lock");
-        describe_counter!("locks_lost_total", Unit::Count, "Holds that were lost while they were wanted");
-        describe_counter!("locks_renewal_failures_total", Unit::Count, "Renewals of sessions that failed");
-        describe_histogram!("locks_session_age_seconds", Unit::Seconds, "How old sessions were when they ended");
-        describe_gauge!(
-            "leader_election_master_status",
-            Unit::Count,
-            "1 where this process leads, 0 where it is a candidate"
-        );
-    });
+    contain(measure::describe);
+}
+
+/// How long the oldest hold and the oldest wait of these labels have lasted by now.
+#[cfg(feature = "metrics")]
+pub(crate) fn oldest(labels: Labels<'_>, hold: Duration, wait: Duration) {
+    contain(|| measure::oldest(labels, hold, wait));
 }
 
 /// The span around acquire, hold and release. A field called `name` would be lost in JSON, where the span's own name is.
@@ -80,12 +68,7 @@ pub(crate) fn acquired(span: &Span, labels: Labels<'_>, fence: Fence, waited: Du
         span.record("fence", field::display(fence));
         span.record("wait_ms", u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
         tracing::debug!(target: TARGET, parent: span, %fence, ?waited, "lock acquired");
-        count_outcome(labels, "acquired");
-        #[cfg(feature = "metrics")]
-        {
-            metrics::histogram!("locks_wait_seconds", tags(labels)).record(waited.as_secs_f64());
-            metrics::gauge!("locks_held", tags(labels)).increment(1.0);
-        }
+        measure::acquired(labels, waited);
     });
 }
 
@@ -98,7 +81,7 @@ pub(crate) fn refused(span: &Span, labels: Labels<'_>, error: &Error) {
             span.record("cause", cause);
         }
         tracing::debug!(target: TARGET, parent: span, %error, cause = cause(error), "lock not acquired");
-        count_outcome(labels, outcome);
+        measure::request_ended(labels, outcome);
     });
 }
 
@@ -107,13 +90,7 @@ pub(crate) fn ended(span: &Span, labels: Labels<'_>, held: Duration, ended: Opti
     contain(|| {
         span.record("outcome", ended.map_or("released", |reason| outcome(reason.kind())));
         tracing::debug!(target: TARGET, parent: span, ?held, "lock released");
-        #[cfg(feature = "metrics")]
-        {
-            metrics::histogram!("locks_hold_seconds", tags(labels)).record(held.as_secs_f64());
-            metrics::gauge!("locks_held", tags(labels)).decrement(1.0);
-        }
-        #[cfg(not(feature = "metrics"))]
-        let _ = labels;
+        measure::hold_ended(labels, held);
     });
 }
 
@@ -132,8 +109,7 @@ pub(crate) fn ended_early(span: &Span, labels: Labels<'_>, key: &Key, reason: &E
             return;
         }
         tracing::error!(target: TARGET, parent: span, %key, lock.name = name, cause = %reason, "lock lost while held");
-        #[cfg(feature = "metrics")]
-        metrics::counter!("locks_lost_total", tags(labels)).increment(1);
+        measure::lost(labels);
     });
 }
 
@@ -146,12 +122,7 @@ pub(crate) fn limit_passed(span: &Span, labels: Labels<'_>, key: impl Display) {
 
 /// A request began (`+1`) or ended (`-1`) to wait for a lock.
 pub(crate) fn waiting(labels: Labels<'_>, change: f64) {
-    contain(|| {
-        #[cfg(feature = "metrics")]
-        metrics::gauge!("locks_waiting", tags(labels)).increment(change);
-        #[cfg(not(feature = "metrics"))]
-        let _ = (labels, change);
-    });
+    contain(|| measure::waiting(labels, change));
 }
 
 /// A function whose return type has no room for the error did not run, or was stopped: nothing else can say so.
@@ -200,8 +171,7 @@ pub(crate) fn renewal_failed(error: &Error, left: Duration, is_first: bool) {
         } else {
             tracing::debug!(target: TARGET, %error, cause, ?left, "lock session could not be renewed again; retrying");
         }
-        #[cfg(feature = "metrics")]
-        metrics::counter!("locks_renewal_failures_total").increment(1);
+        measure::renewal_failed();
     });
 }
 
@@ -230,8 +200,7 @@ pub(crate) fn session_ended(age: Duration, ttl: Duration, reason: &EndReason) {
         } else {
             tracing::debug!(target: TARGET, ?age, ?ttl, cause = %reason, "lock session closed");
         }
-        #[cfg(feature = "metrics")]
-        metrics::histogram!("locks_session_age_seconds").record(age.as_secs_f64());
+        measure::session_ended(age);
     });
 }
 
@@ -289,12 +258,7 @@ pub(crate) fn election_behind_a_lock(key: &Key, candidate: &Holder, holder: &Hol
 
 /// There is a candidate of this name (`0`), it leads (`+1`), or its term is over (`-1`).
 pub(crate) fn leads(labels: Labels<'_>, change: f64) {
-    contain(|| {
-        #[cfg(feature = "metrics")]
-        metrics::gauge!("leader_election_master_status", "name" => labels.name.to_string()).increment(change);
-        #[cfg(not(feature = "metrics"))]
-        let _ = (labels, change);
-    });
+    contain(|| measure::leads(labels, change));
 }
 
 /// A term began: this process leads.
@@ -369,27 +333,4 @@ fn outcome(kind: ErrorKind) -> &'static str {
         ErrorKind::Resigned => "resigned",
         _ => "refused",
     }
-}
-
-fn count_outcome(labels: Labels<'_>, outcome: &'static str) {
-    #[cfg(feature = "metrics")]
-    {
-        let mut tags = tags(labels);
-        tags.push(metrics::Label::from_static_parts("outcome", outcome));
-        metrics::counter!("locks_acquisitions_total", tags).increment(1);
-    }
-    #[cfg(not(feature = "metrics"))]
-    let _ = (labels, outcome);
-}
-
-#[cfg(feature = "metrics")]
-fn tags(labels: Labels<'_>) -> Vec<metrics::Label> {
-    let name = match labels.name {
-        Cow::Borrowed(name) => metrics::Label::from_static_parts("name", name),
-        Cow::Owned(name) => metrics::Label::new("name", name.clone()),
-    };
-    // Room for the outcome.
-    let mut tags = Vec::with_capacity(3);
-    tags.extend([metrics::Label::from_static_parts("key", labels.template), name]);
-    tags
 }
