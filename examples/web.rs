@@ -5,6 +5,8 @@
 //! curl -X POST http://127.0.0.1:…/order/7/ship        # twice at the same time: the second gets a 409 that names the holder
 //! ```
 //!
+//! With `--features web,metrics` it has `/metrics`, for Prometheus: `docs/alerts.yml` and `docs/grafana.json` are what to do with them.
+//!
 //! The client is a part of the application's state, and not the global one: see the attribute's `client`.
 #![expect(clippy::print_stdout, reason = "the output is what the example is for")]
 
@@ -39,6 +41,19 @@ async fn readyz(State(app): State<App>) -> (StatusCode, String) {
     let status = app.locks.status();
     let code = if status.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, format!("{status:#?}\n"))
+}
+
+/// What Prometheus scrapes.
+#[cfg(feature = "metrics")]
+fn metrics_page() -> Result<Router<App>, Box<dyn Error>> {
+    // Before there is a client: what it describes to the recorder would be lost.
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
+    Ok(Router::new().route("/metrics", get(async move || recorder.render())))
+}
+
+#[cfg(not(feature = "metrics"))]
+fn metrics_page() -> Result<Router<App>, Box<dyn Error>> {
+    Ok(Router::new())
 }
 
 /// Why a request was not served.
@@ -76,10 +91,11 @@ async fn stop(stopped: DrainOnSignal) {
 async fn main() -> Result<(), Box<dyn Error>> {
     // `memory:` is enough for a single process.
     let url = std::env::var("LOCKS_URL").unwrap_or_else(|_| "memory:".to_owned());
+    let metrics = metrics_page()?;
     let app = App { locks: Locks::connect(url)? };
     // After a signal, requests that are under way may end, others are answered with 503, and then the server ends.
     let stopped = app.locks.drain_on_signal(GRACE);
-    let routes = Router::new().route("/order/{id}/ship", post(ship)).route("/readyz", get(readyz)).with_state(app);
+    let routes = metrics.route("/order/{id}/ship", post(ship)).route("/readyz", get(readyz)).with_state(app);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, routes).with_graceful_shutdown(stop(stopped)).await?;

@@ -6,13 +6,16 @@ use libtest_mimic::Trial;
 use rustix::process::{Pid, test_kill_process};
 use serde_json::Value;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use support::cases::{self, Case, Fixture, Program};
 use support::child::{Child, example};
 use support::etcd::{Etcd, Setup};
+use support::prometheus::Prometheus;
 use support::scenarios::patient;
 use support::scenarios::stopping::assert_all_is_released;
-use support::{etcd, eventually, postgres, redis, schedule, zookeeper};
+use support::{HANG_LIMIT, etcd, eventually, postgres, redis, schedule, zookeeper};
 
 fn main() -> ExitCode {
     let mut trials = cases::trials(support::cases![
@@ -24,7 +27,51 @@ fn main() -> ExitCode {
     trials.extend(everywhere::<redis::Binary>());
     trials.extend(everywhere::<zookeeper::Installed>());
     trials.extend(everywhere::<postgres::Binary>());
+    trials.push(cases::scraped("web_is_scraped_by_a_prometheus_that_knows_its_alerts", || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(web_is_scraped_by_a_prometheus_that_knows_its_alerts());
+    }));
     cases::run_trials(trials)
+}
+
+/// A lock that is held shows in a real Prometheus under its template, and its oldest hold grows.
+async fn web_is_scraped_by_a_prometheus_that_knows_its_alerts() {
+    let mut web = Child::start(example("web").env("LOCKS_URL", "memory:"));
+    let address = web.next_line("listening on ");
+    let prometheus = Prometheus::of(address.trim_start_matches("http://"));
+    let is_over = Arc::new(AtomicBool::new(false));
+    // Ships until it was seen: each takes seconds.
+    let shipping = tokio::task::spawn_blocking({
+        let is_over = Arc::clone(&is_over);
+        move || {
+            while !is_over.load(Ordering::SeqCst) {
+                let request = minreq::post(format!("{address}/order/7/ship")).with_timeout(HANG_LIMIT.as_secs());
+                assert_eq!(request.send().unwrap().status_code, 200);
+            }
+        }
+    });
+    eventually(async || {
+        let held = prometheus.value("max_over_time(sum(locks_held)[30s:1s])")?;
+        let oldest = prometheus.value("max(max_over_time(locks_oldest_hold_seconds[1m]))")?;
+        let acquired = prometheus.value("sum(locks_acquisitions_total)")?;
+        if held == 1.0 && oldest > 0.0 && acquired > 1.0 {
+            Ok(())
+        } else {
+            Err(format!("{held}, {oldest}, {acquired}"))
+        }
+    })
+    .await;
+    is_over.store(true, Ordering::SeqCst);
+    shipping.await.unwrap();
+    // Each rule is one that it can compute, and none of them is on.
+    let rules = eventually(async || {
+        let rules = prometheus.ask("rules")?;
+        let all = rules["groups"][0]["rules"].as_array().cloned().unwrap_or_default();
+        if all.iter().all(|rule| rule["health"] == "ok") && !all.is_empty() { Ok(all) } else { Err(rules.to_string()) }
+    })
+    .await;
+    let states: Vec<_> = rules.iter().map(|rule| (&rule["name"], &rule["state"])).collect();
+    assert!(states.iter().all(|(_, state)| *state == "inactive"), "{states:?}");
 }
 
 /// The examples that run on every store by its URL alone.

@@ -37,6 +37,8 @@ missing() {
     has javac || echo default-jdk-headless
     has_postgres || echo postgresql
     has pgbouncer || echo pgbouncer
+    # It scrapes an example.
+    has prometheus || echo prometheus
     # It makes a server's disk slow.
     has strace || echo strace
     has_clients || has_pip || echo python3-pip
@@ -56,7 +58,7 @@ install_packages() {
     for package; do
         case $package in
             etcd-server) stop_service etcd ;;
-            redis-server | postgresql | pgbouncer) stop_service "$package" ;;
+            redis-server | postgresql | pgbouncer | prometheus) stop_service "$package" ;;
         esac
     done
 }

@@ -6,7 +6,7 @@
 //! - [`stores`]: the stores themselves, without a client
 //! - [`mod@cases`]: runs test functions against every version of a store that is installed
 //! - [`proxy`]: a network between a client and a server that falls silent, refuses or lags on command
-//! - [`peers`]: real clients of other projects
+//! - [`peers`]: real clients of other projects; [`prometheus`]: who scrapes ours
 //! - [`SmallFileSystem`]: a directory that is soon full
 //! - [`child`]: starts our own programs and reads what they print; [`schedule`]: what one of them prints
 //! - [`eventually()`], [`in_time()`], [`once_within()`]: waiting, on a machine that may be busy
@@ -28,6 +28,7 @@ mod ports;
 pub mod postgres;
 mod process;
 mod programs;
+pub mod prometheus;
 pub mod proxy;
 pub mod redis;
 pub mod scenarios;

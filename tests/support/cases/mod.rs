@@ -58,6 +58,7 @@ mod fixture;
 mod run;
 
 use crate::programs::can_trace;
+use crate::prometheus::Prometheus;
 use fixture::Shared;
 pub use fixture::{Fixture, Program};
 pub use run::Case;
@@ -135,13 +136,28 @@ pub fn trials<P: Program>(cases: Vec<Case<P>>) -> Vec<Trial> {
 
 /// A test that lets strace trace what it starts.
 pub fn traced(name: &str, test: impl FnOnce() + Send + 'static) -> Trial {
-    if can_trace() {
-        return Trial::test(name, move || {
-            test();
-            Ok(())
-        });
+    if can_trace() { plain(name, test) } else { needs("strace", "is not here, or may not trace", name) }
+}
+
+/// A test that a Prometheus takes part in.
+pub fn scraped(name: &str, test: impl FnOnce() + Send + 'static) -> Trial {
+    if Prometheus::is_installed() {
+        plain(name, test)
+    } else {
+        needs("prometheus", "is not here: `make servers` installs it", name)
     }
-    absent::absent(name, "strace is not here, or may not trace".to_owned(), is_required("strace"))
+}
+
+fn plain(name: &str, test: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        test();
+        Ok(())
+    })
+}
+
+/// Instead of a test that needs this program.
+fn needs(program: &str, why: &str, name: &str) -> Trial {
+    absent::absent(name, format!("{program} {why}"), is_required(program))
 }
 
 fn trial<P: Program>(case: &Arc<Case<P>>, shared: &Arc<Shared<P>>) -> Trial {
