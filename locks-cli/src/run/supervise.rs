@@ -93,8 +93,9 @@ fn start(settings: &Settings, hold: &Hold, run: &Run, url: &str, door: &Door) ->
             granted.fences.iter().map(|(key, fence)| (key.clone(), fence.clone().into())).collect();
         guard.env("LOCKS_KEYS", serde_json::to_string(&fences)?);
     }
-    let child = guard.stdin(Stdio::from(OwnedFd::from(theirs))).process_group(0).spawn()?;
+    // Before it is started: no command may run under a guard that does not get them.
     let files = hold.files()?;
+    let child = guard.stdin(Stdio::from(OwnedFd::from(theirs))).process_group(0).spawn()?;
     let stdin = io::stdin();
     let handed: Vec<_> = std::iter::once(stdin.as_fd()).chain(files.iter().map(AsFd::as_fd)).collect();
     send_files(&ours, &handed)?;
