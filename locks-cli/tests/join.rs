@@ -6,12 +6,27 @@
 mod support;
 
 use rustix::process::{Signal, kill_process};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::Duration;
-use support::{DEAF, LOOK, Place, Running, StoppedGuard, child_of, ended, until};
+use support::{DEAF, LOOK, Place, Running, StoppedGuard, child_of, ended, guard_of, until};
 
 /// A run that is no child of the outer one, which has said this name.
 fn beside(place: &Place, name: &str, arguments: &[&str]) -> Running {
     Running::start(place.locks(arguments).env("LOCKS_RUN", name))
+}
+
+/// Where runs ask the one that has said this name.
+fn door(name: &str) -> UnixStream {
+    UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap()
+}
+
+/// The next line that comes through there; the empty one if it is closed.
+fn answer(door: &UnixStream) -> String {
+    let mut line = String::new();
+    let _ = BufReader::new(door).read_line(&mut line);
+    line
 }
 
 #[test]
@@ -143,4 +158,48 @@ fn an_outer_run_that_is_stopped_is_waited_for() {
     assert_eq!(outer.line(), "inside");
     let (mut outer, mut waiting) = (outer, waiting);
     assert_eq!((outer.code(), waiting.code()), (0, 0));
+}
+
+#[test]
+fn a_request_that_cannot_be_read_is_answered() {
+    let place = Place::new();
+    let mut outer = place.start(&["run", "/a", "--", "sh", "-c", "echo $LOCKS_RUN; read line"]);
+    let name = outer.line();
+    let too_long = format!("{}\n", "x".repeat(1 << 20));
+    for wrong in ["\n", "null\n", "{\"url\":1}\n", &too_long] {
+        let mut connection = door(&name);
+        connection.write_all(wrong.as_bytes()).unwrap();
+        assert_eq!(answer(&connection), "\"Not\"\n", "{} bytes", wrong.len());
+    }
+    outer.say("end");
+    assert_eq!(outer.code(), 0);
+}
+
+#[test]
+fn an_outer_run_whose_command_has_ended_answers_while_it_waits() {
+    let place = Place::new();
+    let wanted = serde_json::json!({ "url": place.url(), "keys": ["/a"], "is_shared": false });
+    // One that asks when the command ends, and is let in after that; the outer one waits half a second for what it asks.
+    let (mut outer, name, member) = (0..)
+        .find_map(|_| {
+            let mut outer = place.start(&["run", "/a", "--", "sh", "-c", "echo $LOCKS_RUN; read line"]);
+            let name = outer.line();
+            let descriptors =
+                || std::fs::read_dir(format!("/proc/{}/fd", outer.pid().as_raw_nonzero())).unwrap().count();
+            let guard = guard_of(&outer);
+            let before = descriptors();
+            let mut member = door(&name);
+            until("the outer one listens to it", || descriptors() > before);
+            outer.say("end");
+            let status = || std::fs::read_to_string(format!("/proc/{}/status", guard.as_raw_nonzero()));
+            until("the guard has ended", || status().map_or(true, |status| status.contains("State:\tZ")));
+            let _ = writeln!(member, "{wanted}");
+            answer(&member).starts_with("{\"Joined\"").then_some((outer, name, member))
+        })
+        .unwrap();
+    let mut inside = beside(&place, &name, &["run", "/a", "--", "echo", "inside"]);
+    assert_eq!(inside.line(), "inside");
+    assert!(inside.code() == 0 && !outer.has_ended());
+    drop(member);
+    assert_eq!(outer.code(), 0);
 }

@@ -180,7 +180,7 @@ impl Supervisor {
             self.keep_time(hold.deadline(), &mut child);
         }
         self.take_terminal();
-        self.wait_for_inside(lost, is_known_lost, signals).await;
+        self.wait_for_inside(door, lost, is_known_lost, signals).await;
         // One that was killed has no status any more.
         let _ = child.wait();
         self.ended
@@ -268,13 +268,16 @@ impl Supervisor {
     }
 
     /// The command has ended, and those that have joined may not have: not each is below it, and one may have asked in that instant.
+    /// What they wait for may ask, too.
     async fn wait_for_inside(
         &mut self,
+        door: &Door,
         mut lost: Pin<&mut impl Future<Output = String>>,
         is_lost: bool,
         signals: &mut Signals,
     ) {
-        if self.ended.is_over_limit || self.is_unguarded {
+        let mut is_open = !self.ended.is_over_limit && !self.is_unguarded;
+        if !is_open {
             self.inside.dismiss();
         }
         while !is_lost && self.inside.count() > 0 {
@@ -285,6 +288,12 @@ impl Supervisor {
                 signal = signals.ending() => {
                     self.asked_to_end(signal);
                     self.inside.dismiss();
+                    is_open = false;
+                }
+                connection = door.next() => {
+                    if let Some(joined) = door.answer(connection, is_open).await {
+                        self.inside.add(joined);
+                    }
                 }
             }
         }
