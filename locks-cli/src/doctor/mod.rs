@@ -29,7 +29,10 @@ pub(crate) async fn doctor(url: Option<String>, doctor: Doctor) -> Code {
     let mut findings = Findings::new(doctor.json);
     match asked(&locks, &mut findings).await {
         Ok(()) => used(&url, &locks, &mut findings).await,
-        Err(error) => findings.failed("reach", &error),
+        Err(error) => {
+            findings.failed("reach", &error);
+            server::explain(&error, &mut findings);
+        }
     }
     close(&locks).await;
     findings.worst()

@@ -1,7 +1,7 @@
 //! What a server says of itself that decides whether its locks can be relied on: Redis and PostgreSQL.
 
 use super::findings::Findings;
-use crate::text;
+use crate::{client, text};
 use distributed_locks::{Error, Locks};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,6 +38,17 @@ pub(super) async fn check(locks: &Locks, findings: &mut Findings) -> Result<(), 
         answer.isolation(findings);
     }
     Ok(())
+}
+
+/// What to do about an error, where that says only what is so.
+pub(super) fn explain(error: &Error, findings: &mut Findings) {
+    if client::text(error).contains("database does not allow writes") {
+        findings.bad(
+            "role",
+            "the server is a standby, or read-only by default: name the primary in the URL, or all of them with commas between, of which \
+             the one that takes writes is used",
+        );
+    }
 }
 
 impl Answer {
