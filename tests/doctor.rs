@@ -64,6 +64,9 @@ struct Said {
 
 impl Said {
     fn of(url: &str) -> Self {
+        // A busy machine may take its time, and a log-in by password takes much of it.
+        let url =
+            if url.contains("connect_timeout=") { url.to_owned() } else { with_parameters(url, "connect_timeout=60s") };
         let mut doctor = binary("locks");
         let output = doctor.args(["doctor", "--json"]).env("LOCKS_URL", url).output().unwrap();
         let lines = String::from_utf8(output.stdout).unwrap();
