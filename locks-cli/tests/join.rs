@@ -10,7 +10,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::Duration;
-use support::{DEAF, LOOK, Place, Running, StoppedGuard, child_of, ended, guard_of, until};
+use support::{DEAF, LOOK, Place, Running, StoppedGuard, child_of, ended, guard_of, status, until};
 
 /// A run that is no child of the outer one, which has said this name.
 fn beside(place: &Place, name: &str, arguments: &[&str]) -> Running {
@@ -100,7 +100,8 @@ fn the_outer_run_waits_for_the_guard_of_one_that_is_killed() {
 #[test]
 fn one_beside_the_command_is_told_of_a_limit_and_waited_for() {
     let place = Place::new();
-    let mut outer = place.start(&["run", "--at-most", "2", "/a", "--", "sh", "-c", "echo $LOCKS_RUN; exec sleep 1000"]);
+    let mut outer =
+        place.start(&["run", "--at-most", "10", "/a", "--", "sh", "-c", "echo $LOCKS_RUN; exec sleep 1000"]);
     let name = outer.line();
     let mut inner = beside(&place, &name, &["run", "-t", "4", "/a", "--", "sh", "-c", DEAF]);
     assert_eq!(inner.line(), "up");
@@ -137,8 +138,7 @@ fn an_outer_run_that_is_stopped_is_waited_for() {
     ]);
     let name = outer.line();
     outer.signal(Signal::STOP);
-    let status = || std::fs::read_to_string(format!("/proc/{}/status", outer.pid().as_raw_nonzero())).unwrap();
-    until("the outer one is stopped", || status().contains("State:\tT"));
+    until("the outer one is stopped", || status(outer.pid()).contains("State:\tT"));
     let waiting = beside(&place, &name, &["run", "/a", "--", "true"]);
     outer.say("go");
     // Longer than it was waited for.
@@ -146,7 +146,7 @@ fn an_outer_run_that_is_stopped_is_waited_for() {
     assert_eq!(place.line("/a")["waiters"], serde_json::json!([]), "they would wait for their own lock");
     let mut stopped = beside(&place, &name, &["run", "/a", "--", "true"]);
     until("it listens to signals", || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", stopped.pid().as_raw_nonzero())).unwrap();
+        let status = status(stopped.pid());
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
         u64::from_str_radix(caught, 16).unwrap() & (1 << (Signal::TERM.as_raw() - 1)) != 0
     });
@@ -191,8 +191,8 @@ fn an_outer_run_whose_command_has_ended_answers_while_it_waits() {
             let mut member = door(&name);
             until("the outer one listens to it", || descriptors() > before);
             outer.say("end");
-            let status = || std::fs::read_to_string(format!("/proc/{}/status", guard.as_raw_nonzero()));
-            until("the guard has ended", || status().map_or(true, |status| status.contains("State:\tZ")));
+            let has_ended = |status: String| status.is_empty() || status.contains("State:\tZ");
+            until("the guard has ended", || has_ended(status(guard)));
             let _ = writeln!(member, "{wanted}");
             answer(&member).starts_with("{\"Joined\"").then_some((outer, name, member))
         })

@@ -7,7 +7,7 @@ mod support;
 
 use rustix::process::{Signal, kill_process};
 use std::process::Stdio;
-use support::{DEAF, LOOK, Place, Running, StoppedGuard, ended, guard_of, lasting, until};
+use support::{DEAF, LOOK, Place, Running, StoppedGuard, ended, guard_of, lasting, status, until};
 
 #[test]
 fn the_exit_code_is_the_commands_own() {
@@ -271,10 +271,9 @@ fn a_stopped_guard_that_reads_nothing_does_not_stop_the_program() {
     assert_eq!(run.line(), "up");
     let guard = StoppedGuard::of(&run);
     // More than the socket holds.
-    let status = || std::fs::read_to_string(format!("/proc/{}/status", run.pid().as_raw_nonzero())).unwrap();
     for _ in 0..1_000 {
         run.signal(Signal::USR1);
-        until("the signal is taken", || status().contains("ShdPnd:\t0000000000000000"));
+        until("the signal is taken", || status(run.pid()).contains("ShdPnd:\t0000000000000000"));
     }
     place.lose("/a");
     assert_eq!(run.end().0, Some(79));
