@@ -115,7 +115,7 @@ fn watch_shows_who_waits_and_who_gives_up() {
     };
     next("held");
     let mut waiter = place.start(&["run", "--name", "patient", "/a", "--", "true"]);
-    assert_eq!(next("waits"), "patient");
+    assert_eq!(next("queued"), "patient");
     waiter.signal(Signal::TERM);
     assert_eq!(waiter.code(), 143);
     assert_eq!(next("withdrawn"), "patient");
