@@ -83,6 +83,12 @@ pub struct Failure {
     pub message: String,
 }
 
+impl Failure {
+    fn new(outcome: Outcome, message: &str) -> Self {
+        Self { outcome, message: message.to_owned() }
+    }
+}
+
 /// What is wrong with the naive lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Flaw {
