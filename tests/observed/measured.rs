@@ -53,10 +53,9 @@ struct Described(Mutex<BTreeMap<String, &'static str>>);
 
 impl Described {
     fn add(&self, kind: &str, key: &KeyName, unit: Option<Unit>, meaning: &SharedString) {
-        let unit = unit.unwrap_or_else(|| panic!("{key:?} has no unit"));
-        assert!(!meaning.is_empty(), "{key:?} has no description");
+        assert!(unit.is_some() && !meaning.is_empty(), "{key:?} has no unit, or no description");
         // The page says of what the counts are.
-        let unit = if unit == Unit::Seconds { "seconds" } else { "count" };
+        let unit = if unit == Some(Unit::Seconds) { "seconds" } else { "count" };
         self.0.lock().unwrap().insert(format!("{} {kind}", key.as_str()), unit);
     }
 }
