@@ -184,8 +184,10 @@ async fn a_store_that_goes_away_does_not_keep_the_program<P: Program>(fixture: &
         for_end < for_release / 2
     });
     assert!(is_prompt, "it waits for the store");
-    let away = output(&url, &["run", "-w", "1", &fixture.key("away"), "--", "true"]);
-    assert_eq!(away.status.code(), Some(69), "{away:?}");
+    let key = fixture.key("away");
+    let away = output(&url, &["run", "-w", "1", &key, "--", "true"]);
+    let (said, address) = (String::from_utf8(away.stderr).unwrap(), network.addr().to_string());
+    assert!(away.status.code() == Some(69) && said.contains(&key) && said.contains(&address), "{said}");
 }
 
 /// How long it takes until a program whose command has ended says that the store does not answer, and how long then until it ends.

@@ -30,7 +30,8 @@ pub(crate) async fn hold(url: Option<String>, hold: Hold) -> Code {
     let asked = Asked { lock: &hold.lock, url: &url, name: "locks hold".to_owned(), report };
     let (locks, guard) = match acquire(&asked, &mut signals).await {
         Acquired::Held(locks, guard) => (locks, guard),
-        Acquired::Not(code) | Acquired::Away(code) => return code,
+        Acquired::Not(code) => return code,
+        Acquired::Away => return exit::UNAVAILABLE,
         Acquired::Signalled(signal) => return exit::signalled(signal.as_raw()),
     };
     let (code, was_lost) = match look::print(&said(&guard)) {
@@ -144,15 +145,15 @@ async fn until_end_of_terminal() {
 fn read_terminal_to_its_end() {
     use rustix::io::{Errno, read};
     let stdin = std::io::stdin();
-    let (mut bytes, mut failures) = ([0; 1024], 0);
+    let (mut bytes, mut has_failed) = ([0; 1024], false);
     loop {
         match read(&stdin, &mut bytes) {
-            Ok(1..) => failures = 0,
+            Ok(1..) => has_failed = false,
             Err(Errno::INTR) => {}
-            Err(Errno::IO) if failures == 0 => {
+            Err(Errno::IO) if !has_failed => {
                 // Once more in the foreground, which it may have become in between.
                 let is_in_background = tcgetpgrp(&stdin).is_ok_and(|group| group != getpgrp());
-                failures = u32::from(!is_in_background);
+                has_failed = !is_in_background;
                 std::thread::sleep(AGAIN);
             }
             _ => return,

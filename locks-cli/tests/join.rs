@@ -6,12 +6,27 @@
 mod support;
 
 use rustix::process::{Signal, kill_process};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::Duration;
-use support::{DEAF, LOOK, Place, Running, StoppedGuard, child_of, ended, until};
+use support::{DEAF, LOOK, Place, Running, StoppedGuard, child_of, ended, guard_of, status, until};
 
 /// A run that is no child of the outer one, which has said this name.
 fn beside(place: &Place, name: &str, arguments: &[&str]) -> Running {
     Running::start(place.locks(arguments).env("LOCKS_RUN", name))
+}
+
+/// Where runs ask the one that has said this name.
+fn door(name: &str) -> UnixStream {
+    UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap()
+}
+
+/// The next line that comes through there; the empty one if it is closed.
+fn answer(door: &UnixStream) -> String {
+    let mut line = String::new();
+    let _ = BufReader::new(door).read_line(&mut line);
+    line
 }
 
 #[test]
@@ -85,7 +100,8 @@ fn the_outer_run_waits_for_the_guard_of_one_that_is_killed() {
 #[test]
 fn one_beside_the_command_is_told_of_a_limit_and_waited_for() {
     let place = Place::new();
-    let mut outer = place.start(&["run", "--at-most", "2", "/a", "--", "sh", "-c", "echo $LOCKS_RUN; exec sleep 1000"]);
+    let mut outer =
+        place.start(&["run", "--at-most", "10", "/a", "--", "sh", "-c", "echo $LOCKS_RUN; exec sleep 1000"]);
     let name = outer.line();
     let mut inner = beside(&place, &name, &["run", "-t", "4", "/a", "--", "sh", "-c", DEAF]);
     assert_eq!(inner.line(), "up");
@@ -122,8 +138,7 @@ fn an_outer_run_that_is_stopped_is_waited_for() {
     ]);
     let name = outer.line();
     outer.signal(Signal::STOP);
-    let status = || std::fs::read_to_string(format!("/proc/{}/status", outer.pid().as_raw_nonzero())).unwrap();
-    until("the outer one is stopped", || status().contains("State:\tT"));
+    until("the outer one is stopped", || status(outer.pid()).contains("State:\tT"));
     let waiting = beside(&place, &name, &["run", "/a", "--", "true"]);
     outer.say("go");
     // Longer than it was waited for.
@@ -131,7 +146,7 @@ fn an_outer_run_that_is_stopped_is_waited_for() {
     assert_eq!(place.line("/a")["waiters"], serde_json::json!([]), "they would wait for their own lock");
     let mut stopped = beside(&place, &name, &["run", "/a", "--", "true"]);
     until("it listens to signals", || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", stopped.pid().as_raw_nonzero())).unwrap();
+        let status = status(stopped.pid());
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
         u64::from_str_radix(caught, 16).unwrap() & (1 << (Signal::TERM.as_raw() - 1)) != 0
     });
@@ -143,4 +158,48 @@ fn an_outer_run_that_is_stopped_is_waited_for() {
     assert_eq!(outer.line(), "inside");
     let (mut outer, mut waiting) = (outer, waiting);
     assert_eq!((outer.code(), waiting.code()), (0, 0));
+}
+
+#[test]
+fn a_request_that_cannot_be_read_is_answered() {
+    let place = Place::new();
+    let mut outer = place.start(&["run", "/a", "--", "sh", "-c", "echo $LOCKS_RUN; read line"]);
+    let name = outer.line();
+    let too_long = format!("{}\n", "x".repeat(1 << 20));
+    for wrong in ["\n", "null\n", "{\"url\":1}\n", &too_long] {
+        let mut connection = door(&name);
+        connection.write_all(wrong.as_bytes()).unwrap();
+        assert_eq!(answer(&connection), "\"Not\"\n", "{} bytes", wrong.len());
+    }
+    outer.say("end");
+    assert_eq!(outer.code(), 0);
+}
+
+#[test]
+fn an_outer_run_whose_command_has_ended_answers_while_it_waits() {
+    let place = Place::new();
+    let wanted = serde_json::json!({ "url": place.url(), "keys": ["/a"], "is_shared": false });
+    // One that asks when the command ends, and is let in after that; the outer one waits half a second for what it asks.
+    let (mut outer, name, member) = (0..)
+        .find_map(|_| {
+            let mut outer = place.start(&["run", "/a", "--", "sh", "-c", "echo $LOCKS_RUN; read line"]);
+            let name = outer.line();
+            let descriptors =
+                || std::fs::read_dir(format!("/proc/{}/fd", outer.pid().as_raw_nonzero())).unwrap().count();
+            let guard = guard_of(&outer);
+            let before = descriptors();
+            let mut member = door(&name);
+            until("the outer one listens to it", || descriptors() > before);
+            outer.say("end");
+            let has_ended = |status: String| status.is_empty() || status.contains("State:\tZ");
+            until("the guard has ended", || has_ended(status(guard)));
+            let _ = writeln!(member, "{wanted}");
+            answer(&member).starts_with("{\"Joined\"").then_some((outer, name, member))
+        })
+        .unwrap();
+    let mut inside = beside(&place, &name, &["run", "/a", "--", "echo", "inside"]);
+    assert_eq!(inside.line(), "inside");
+    assert!(inside.code() == 0 && !outer.has_ended());
+    drop(member);
+    assert_eq!(outer.code(), 0);
 }

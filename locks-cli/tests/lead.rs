@@ -44,12 +44,16 @@ fn a_term_counts_although_the_lock_is_lost_while_the_command_ends() {
         assert_eq!(lead.code(), 143, "{more:?}");
         std::fs::remove_file(place.path("again")).unwrap();
     }
-    let script = script.replace("read line", "while :; do sleep 0.01; done");
+    // And so does one after which the limit passes.
+    let script = format!("echo >> $D/begun; {}", script.replace("read line", "while :; do sleep 0.01; done"));
     let mut lead =
-        place.start(&["lead", "--restart", "--at-most", "1", "--grace", "1ms", "/a", "--", "sh", "-c", &script]);
+        place.start(&["lead", "--restart", "--at-most", "10", "--grace", "1ms", "/a", "--", "sh", "-c", &script]);
     assert_eq!(lead.line(), "up");
     lead.signal(Signal::TERM);
-    assert_eq!(lead.code(), 143);
+    assert_eq!(lead.line(), "told");
+    let (code, said) = lead.end();
+    assert!(code == Some(143) && said.contains("--at-most 10s passed"), "{code:?} {said}");
+    assert_eq!(std::fs::read_to_string(place.path("begun")).unwrap(), "\n", "the limit was not what ended it first");
 }
 
 #[test]

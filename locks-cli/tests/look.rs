@@ -115,7 +115,7 @@ fn watch_shows_who_waits_and_who_gives_up() {
     };
     next("held");
     let mut waiter = place.start(&["run", "--name", "patient", "/a", "--", "true"]);
-    assert_eq!(next("waits"), "patient");
+    assert_eq!(next("queued"), "patient");
     waiter.signal(Signal::TERM);
     assert_eq!(waiter.code(), 143);
     assert_eq!(next("withdrawn"), "patient");
@@ -189,6 +189,8 @@ fn doctor_is_well_on_a_good_directory_and_not_on_an_unsafe_one() {
     std::fs::set_permissions(place.path("locks"), std::fs::Permissions::from_mode(0o777)).unwrap();
     let unsafe_one = place.output(&["doctor"]);
     assert_eq!(unsafe_one.status.code(), Some(77), "{unsafe_one:?}");
+    let said = String::from_utf8_lossy(&unsafe_one.stdout).into_owned();
+    assert!(said.contains("BAD") && said.contains("chmod"), "{said}");
     assert_eq!(place.code(&["run", "/a", "--", "true"]), 77);
 }
 

@@ -7,7 +7,7 @@ mod support;
 
 use rustix::process::{Signal, kill_process};
 use std::process::Stdio;
-use support::{DEAF, LOOK, Place, Running, StoppedGuard, ended, guard_of, lasting, until};
+use support::{DEAF, LOOK, Place, Running, StoppedGuard, ended, guard_of, lasting, status, until};
 
 #[test]
 fn the_exit_code_is_the_commands_own() {
@@ -271,10 +271,9 @@ fn a_stopped_guard_that_reads_nothing_does_not_stop_the_program() {
     assert_eq!(run.line(), "up");
     let guard = StoppedGuard::of(&run);
     // More than the socket holds.
-    let status = || std::fs::read_to_string(format!("/proc/{}/status", run.pid().as_raw_nonzero())).unwrap();
     for _ in 0..1_000 {
         run.signal(Signal::USR1);
-        until("the signal is taken", || status().contains("ShdPnd:\t0000000000000000"));
+        until("the signal is taken", || status(run.pid()).contains("ShdPnd:\t0000000000000000"));
     }
     place.lose("/a");
     assert_eq!(run.end().0, Some(79));
@@ -329,6 +328,22 @@ fn at_most_is_124_and_no_loss() {
         assert!(String::from_utf8_lossy(&output.stderr).contains("--at-most 100ms passed"), "{output:?}");
     }
     assert_eq!(place.code(&["run", "-n", "/a", "--", "true"]), 0);
+}
+
+#[test]
+fn a_grace_after_a_limit_may_be_longer_than_the_ttl() {
+    let place = Place::new();
+    let script = "trap 'echo told; read line; exit 0' TERM; echo up; while :; do sleep 0.01; done";
+    let mut run =
+        place.start(&["run", "-t", "1", "--at-most", "100ms", "--grace", "1h", "/a", "--", "sh", "-c", script]);
+    assert_eq!((run.line(), run.line()), ("up".to_owned(), "told".to_owned()));
+    // Past the deadline that was known when the limit passed: the lock is renewed meanwhile.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(place.code(&["run", "-n", "/a", "--", "true"]), 75);
+    assert!(!run.has_ended());
+    run.say("end");
+    let (code, said) = run.end();
+    assert!(code == Some(124) && !said.contains("lapse"), "{code:?} {said}");
 }
 
 #[test]

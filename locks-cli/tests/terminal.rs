@@ -152,8 +152,7 @@ fn in_the_background_a_command_that_reads_waits_for_fg() {
     session.keys("$L run -t 60 /a -- sh -c 'read line; echo heard \"$line\"' & echo $! > $D/job\n");
     session.expect("stopped: ");
     // It says so first.
-    let status = || std::fs::read_to_string(format!("/proc/{}/status", place.pid("job").as_raw_nonzero())).unwrap();
-    support::until("the job is stopped", || status().contains("State:\tT"));
+    support::until("the job is stopped", || support::status(place.pid("job")).contains("State:\tT"));
     session.keys("fg\n");
     session.expect("run -t 60");
     session.keys("word\n");

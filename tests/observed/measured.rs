@@ -3,9 +3,10 @@
 use crate::log::BACKGROUND;
 use distributed_locks::testing::TestStore;
 use distributed_locks::{Error, Guard, Locks, distributed_lock};
+use metrics::{Counter, Gauge, Histogram, KeyName, Metadata, Recorder, SharedString, Unit};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -46,7 +47,61 @@ async fn metrics_count_by_template_and_name() {
     assert!(matches!(&seen["locks_wait_seconds"], DebugValue::Histogram(values) if values.len() == 1));
 }
 
-/// A recorder that is installed before the client is made has unit and meaning of each.
+/// What is described to a recorder: the unit of each metric.
+#[derive(Default)]
+struct Described(Mutex<BTreeMap<String, &'static str>>);
+
+impl Described {
+    fn add(&self, kind: &str, key: &KeyName, unit: Option<Unit>, meaning: &SharedString) {
+        assert!(unit.is_some() && !meaning.is_empty(), "{key:?} has no unit, or no description");
+        // The page says of what the counts are.
+        let unit = if unit == Some(Unit::Seconds) { "seconds" } else { "count" };
+        self.0.lock().unwrap().insert(format!("{} {kind}", key.as_str()), unit);
+    }
+}
+
+impl Recorder for Described {
+    fn describe_counter(&self, key: KeyName, unit: Option<Unit>, meaning: SharedString) {
+        self.add("counter", &key, unit, &meaning);
+    }
+
+    fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, meaning: SharedString) {
+        self.add("gauge", &key, unit, &meaning);
+    }
+
+    fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, meaning: SharedString) {
+        self.add("histogram", &key, unit, &meaning);
+    }
+
+    fn register_counter(&self, _: &metrics::Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &metrics::Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &metrics::Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+/// By a client, to the recorder that was there before; as the page has them, no more and no less.
+#[tokio::test(start_paused = true)]
+async fn the_metrics_that_are_described_are_those_of_the_page() {
+    let described = Described::default();
+    metrics::with_local_recorder(&described, || drop(TestStore::new().client()));
+    let page = include_str!("../../docs/observing.md");
+    let table = page.lines().skip_while(|line| !line.starts_with("| name | type | unit")).skip(2);
+    let rows = table.take_while(|line| line.starts_with('|')).map(|line| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let unit = if cells[3] == "seconds" { "seconds" } else { "count" };
+        (format!("{} {}", cells[1].trim_matches('`'), cells[2]), unit)
+    });
+    assert_eq!(described.0.into_inner().unwrap(), rows.collect());
+}
+
+/// What is measured was described before.
 #[tokio::test(start_paused = true)]
 async fn every_metric_is_described() {
     LazyLock::force(&BACKGROUND);
@@ -63,7 +118,7 @@ async fn every_metric_is_described() {
         let (_, key) = key.into_parts();
         let name = key.name();
         let shown = match unit {
-            Some(metrics::Unit::Seconds) => "| seconds |",
+            Some(Unit::Seconds) => "| seconds |",
             Some(_) => "| ",
             None => panic!("{name} has no unit"),
         };

@@ -88,7 +88,7 @@ pub(crate) async fn watch(url: Option<String>, watch: Watch) -> Code {
             // The store may be away for a while, but not at first.
             let mut changes = locks.watch(&*watch.prefix).await.map_err(|error| failed(&error))?;
             for line in locks.list(&*watch.prefix).await.map_err(|error| failed(&error))? {
-                for (event, of) in [("held", &line.holders), ("waits", &line.waiters)] {
+                for (event, of) in [("held", &line.holders), ("queued", &line.waiters)] {
                     for listed in of {
                         print(&shape::change(event, &line.key, Some(&listed.holder), watch.json))?;
                     }
@@ -107,7 +107,7 @@ pub(crate) async fn watch(url: Option<String>, watch: Watch) -> Code {
                 let event = match &change {
                     Change::Acquired(..) => "acquired",
                     Change::Released(_) => "released",
-                    Change::Queued(..) => "waits",
+                    Change::Queued(..) => "queued",
                     Change::Withdrawn(..) => "withdrawn",
                     _ => continue,
                 };

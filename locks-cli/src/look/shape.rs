@@ -58,7 +58,6 @@ pub(super) fn change(event: &str, key: &Key, whose: Option<&Holder>, as_json: bo
             .to_string();
     }
     let by = whose.map_or_else(String::new, |whose| format!(" by {}", text::holder(whose)));
-    let event = if event == "waits" { "waited for" } else { event };
     format!("{} {event:<10} {}{by}", time_of_day(), text::safe(key.as_str()))
 }
 

@@ -27,7 +27,7 @@ pub(crate) enum Acquired {
     Held(Locks, Guard),
     Not(Code),
     /// The store is out of reach.
-    Away(Code),
+    Away,
     Signalled(Signal),
 }
 
@@ -64,7 +64,7 @@ impl Asked<'_> {
             exit::BUSY => Acquired::Not(self.busy(locks, error).await),
             code => {
                 report::note(&client::text(error));
-                if code == exit::UNAVAILABLE { Acquired::Away(code) } else { Acquired::Not(code) }
+                if code == exit::UNAVAILABLE { Acquired::Away } else { Acquired::Not(code) }
             }
         }
     }

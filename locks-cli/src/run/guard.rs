@@ -161,8 +161,7 @@ impl Guarded {
             Some(ToGuard::Deadline(deadline)) => self.settings.deadline = deadline,
             Some(ToGuard::Joined(joined)) => self.joined = joined,
             Some(ToGuard::Stop { kill_at }) => {
-                // Of a loss and a limit whichever ends the command first.
-                let kill_at = kill_at.min(self.last_moment());
+                // Of a loss and a limit whichever ends the command first. The deadline may still move on: `stop` looks at it anew.
                 self.kill_at = Some(self.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
                 self.terminate();
             }
@@ -292,10 +291,27 @@ mod tests {
             }
             assert_eq!(guarded.kill_at, Some(soon));
         }
-        let mut guarded = Guarded::new(Settings { deadline: soon, ..settings }, leader);
-        guarded.obey(Some(ToGuard::Stop { kill_at: later }));
-        assert_eq!(guarded.kill_at, Some(soon.before(second)), "not past the deadline");
         let _ = command.kill();
         let _ = command.wait();
+    }
+
+    #[test]
+    fn a_stop_is_not_cut_to_a_deadline_that_moves_on() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' TERM; echo up; while :; do sleep 0.1; done"]);
+        let mut command = command.stdout(Stdio::piped()).process_group(0).spawn().unwrap();
+        let leader = Pid::from_child(&command);
+        io::Read::read_exact(command.stdout.as_mut().unwrap(), &mut [0; 3]).unwrap();
+        let minute = Duration::from_secs(60);
+        let deadline = Moment::now().after(minute);
+        let settings = Settings { grace: minute, margin: Duration::from_secs(1), deadline, foreground: false };
+        let mut guarded = Guarded::new(settings, leader);
+        guarded.obey(Some(ToGuard::Stop { kill_at: deadline.after(minute) }));
+        guarded.obey(Some(ToGuard::Deadline(deadline.after(10 * minute))));
+        assert_eq!(guarded.kill_at, Some(deadline.after(minute)), "the grace is whole");
+        assert!(guarded.stop(deadline.after(minute)).is_some() && guarded.kills == 0);
+        guarded.obey(Some(ToGuard::Deadline(Moment::now())));
+        assert!(guarded.stop(deadline.after(minute)).is_some() && guarded.kills == 1, "not past the deadline");
+        assert_eq!(command.wait().unwrap().code(), None, "killed");
     }
 }

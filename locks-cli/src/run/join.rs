@@ -24,6 +24,9 @@ const ANSWERED: Duration = Duration::from_secs(2);
 /// How long a run inside may take to ask: the outer one does nothing else meanwhile. It asks again then.
 const ASKED: Duration = Duration::from_millis(500);
 
+/// How long, in bytes, what it asks may be.
+const LONGEST: u64 = 64 * 1024;
+
 /// How long it waits before that.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -106,7 +109,7 @@ async fn answer(name: &str, wanted: &Wanted) -> Option<(Answer, UnixStream)> {
         match ask(name, wanted).await {
             Ok(answered) => return Some(answered),
             // It had no time for this one, or has just ended.
-            Err(error) if matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe | WouldBlock) => {
+            Err(error) if matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe) => {
                 tokio::time::sleep(AGAIN).await;
             }
             Err(_) => return None,
@@ -223,13 +226,21 @@ impl Door {
         }
         let mut connection = BufReader::new(connection);
         let mut line = String::new();
-        (&mut connection).take(64 * 1024).read_line(&mut line).await?;
-        let wanted = serde_json::from_str(&line)?;
-        let answer = if is_open { self.decide(&wanted) } else { Answer::Not };
-        let mut line = serde_json::to_vec(&answer)?;
-        line.push(b'\n');
-        connection.write_all(&line).await?;
-        Ok(matches!(answer, Answer::Joined(_)).then(|| connection.into_inner()))
+        (&mut connection).take(LONGEST).read_line(&mut line).await?;
+        // What cannot be read is answered as well: whoever gets no answer asks again.
+        let wanted = serde_json::from_str(&line).ok().filter(|_| is_open);
+        let answer = wanted.map_or(Answer::Not, |wanted| self.decide(&wanted));
+        let mut said = serde_json::to_vec(&answer)?;
+        said.push(b'\n');
+        connection.write_all(&said).await?;
+        if matches!(answer, Answer::Joined(_)) {
+            return Ok(Some(connection.into_inner()));
+        }
+        if !line.ends_with('\n') {
+            // It is still writing, and reads the answer after that.
+            tokio::io::copy(&mut connection, &mut tokio::io::sink()).await?;
+        }
+        Ok(None)
     }
 
     pub(super) fn granted(&self) -> &Granted {

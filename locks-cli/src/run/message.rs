@@ -82,7 +82,7 @@ pub(super) enum FromGuard {
     Started(i32),
     /// The command was stopped by this signal.
     Stopped(i32),
-    /// The deadline is near: the command was told to end.
+    /// The deadline is near: the command has been sent TERM.
     Lapsing,
     /// The command has ended, and nothing that must not outlive it is left.
     Ended(Ending),

@@ -51,9 +51,8 @@ pub(crate) fn launch(arguments: &[OsString]) -> ExitCode {
 pub(crate) async fn run(url: Option<String>, run: Run) -> Code {
     match Process::begin(url, &run) {
         Ok(mut process) => match process.once(&run).await {
-            Turn::Over(code) | Turn::Away(code) | Turn::Lost(code) | Turn::Signalled(_, code) | Turn::Ended(code) => {
-                code
-            }
+            Turn::Away => exit::UNAVAILABLE,
+            Turn::Over(code) | Turn::Lost(code) | Turn::Signalled(_, code) | Turn::Ended(code) => code,
         },
         Err(code) => code,
     }
@@ -72,7 +71,7 @@ pub(crate) async fn lead(url: Option<String>, lead: Lead) -> Code {
             Turn::Signalled(_, code) => return code,
             Turn::Lost(_) => pause = Pause::SHORTEST,
             Turn::Ended(_) if lead.restart => {}
-            Turn::Away(_) => {}
+            Turn::Away => {}
             Turn::Over(code) | Turn::Ended(code) => return code,
         }
         tokio::select! {
@@ -107,7 +106,7 @@ enum Turn {
     /// The command did not begin.
     Over(Code),
     /// Neither, for the store is away.
-    Away(Code),
+    Away,
     /// It was stopped, for the lock was lost.
     Lost(Code),
     /// A signal came that asked to end.
@@ -152,7 +151,7 @@ impl Process {
         let (locks, guard) = match acquire(&asked, &mut self.signals).await {
             Acquired::Held(locks, guard) => (locks, guard),
             Acquired::Not(code) => return Turn::Over(code),
-            Acquired::Away(code) => return Turn::Away(code),
+            Acquired::Away => return Turn::Away,
             Acquired::Signalled(signal) => return Turn::Signalled(signal, exit::signalled(signal.as_raw())),
         };
         let hold = Hold::Own(guard);
@@ -203,6 +202,22 @@ fn interrupted(ending: Ending) -> Option<Signal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signal_of_the_terminal_shows_in_how_the_command_ended() {
+        for signal in [Signal::INT, Signal::QUIT, Signal::HUP] {
+            assert_eq!(interrupted(Ending::Killed(signal.as_raw())), Some(signal));
+        }
+        assert_eq!(interrupted(Ending::Exited(130)), Some(Signal::INT));
+        // These others send, and a command may have codes of its own.
+        for signal in [Signal::TERM, Signal::KILL] {
+            assert_eq!(interrupted(Ending::Killed(signal.as_raw())), None);
+        }
+        for code in [0, 1, 129, 131, 143] {
+            assert_eq!(interrupted(Ending::Exited(code)), None);
+        }
+        assert_eq!(interrupted(Ending::NotStarted(130)), None);
+    }
 
     #[test]
     fn pauses_grow_until_a_turn_lasts() {

@@ -93,8 +93,9 @@ fn start(settings: &Settings, hold: &Hold, run: &Run, url: &str, door: &Door) ->
             granted.fences.iter().map(|(key, fence)| (key.clone(), fence.clone().into())).collect();
         guard.env("LOCKS_KEYS", serde_json::to_string(&fences)?);
     }
-    let child = guard.stdin(Stdio::from(OwnedFd::from(theirs))).process_group(0).spawn()?;
+    // Before it is started: no command may run under a guard that does not get them.
     let files = hold.files()?;
+    let child = guard.stdin(Stdio::from(OwnedFd::from(theirs))).process_group(0).spawn()?;
     let stdin = io::stdin();
     let handed: Vec<_> = std::iter::once(stdin.as_fd()).chain(files.iter().map(AsFd::as_fd)).collect();
     send_files(&ours, &handed)?;
@@ -179,7 +180,7 @@ impl Supervisor {
             self.keep_time(hold.deadline(), &mut child);
         }
         self.take_terminal();
-        self.wait_for_inside(lost, is_known_lost, signals).await;
+        self.wait_for_inside(door, lost, is_known_lost, signals).await;
         // One that was killed has no status any more.
         let _ = child.wait();
         self.ended
@@ -267,13 +268,16 @@ impl Supervisor {
     }
 
     /// The command has ended, and those that have joined may not have: not each is below it, and one may have asked in that instant.
+    /// What they wait for may ask, too.
     async fn wait_for_inside(
         &mut self,
+        door: &Door,
         mut lost: Pin<&mut impl Future<Output = String>>,
         is_lost: bool,
         signals: &mut Signals,
     ) {
-        if self.ended.is_over_limit || self.is_unguarded {
+        let mut is_open = !self.ended.is_over_limit && !self.is_unguarded;
+        if !is_open {
             self.inside.dismiss();
         }
         while !is_lost && self.inside.count() > 0 {
@@ -284,6 +288,12 @@ impl Supervisor {
                 signal = signals.ending() => {
                     self.asked_to_end(signal);
                     self.inside.dismiss();
+                    is_open = false;
+                }
+                connection = door.next() => {
+                    if let Some(joined) = door.answer(connection, is_open).await {
+                        self.inside.add(joined);
+                    }
                 }
             }
         }

@@ -203,6 +203,11 @@ pub(crate) const DEAF: &str = "trap '' TERM; setsid sh -c 'echo $$ > $D/second.n
 /// Prints what is alive of [`DEAF`] when it begins.
 pub(crate) const LOOK: &str = "for p in $(cat $D/first $D/second); do [ -e /proc/$p ] && grep -q '^State:.[^Z]' /proc/$p/status && echo alive $p; done; echo looked";
 
+/// What `/proc` has about a process; empty if it has gone.
+pub(crate) fn status(pid: Pid) -> String {
+    std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default()
+}
+
 /// The guard process of a run.
 pub(crate) fn guard_of(run: &Running) -> Pid {
     child_of(run.pid())
@@ -226,8 +231,7 @@ impl StoppedGuard {
     pub(crate) fn stop(guard: Pid) -> Self {
         let guard = Self(guard);
         kill_process(guard.0, Signal::STOP).unwrap();
-        let status = || std::fs::read_to_string(format!("/proc/{}/status", guard.0.as_raw_nonzero())).unwrap();
-        until("the guard is stopped", || status().contains("State:\tT"));
+        until("the guard is stopped", || status(guard.0).contains("State:\tT"));
         guard
     }
 }

@@ -5,6 +5,7 @@ use crate::contract::{Change, Line, Scope};
 use crate::values::error::Error;
 use crate::values::key::Key;
 use futures_core::Stream;
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
@@ -102,6 +103,45 @@ impl Locks {
     /// ```
     pub async fn watch(&self, prefix: impl Into<String>) -> Result<Watch, Error> {
         self.engine.ask(self.engine.store.watch(Scope::Prefix(prefix.into()))).await.map(Watch)
+    }
+
+    /// What the server says of itself, by name, as far as this user may know: for whoever checks whether it can be relied on. Empty
+    /// for a store that is not one of these.
+    ///
+    /// | store | names |
+    /// |---|---|
+    /// | Redis, Valkey | `server`, `version`, `mode` (`standalone`, `cluster`), `role` (`master`, `replica`), `maxmemory`, `maxmemory_policy`, `wall_clock_ms` |
+    /// | PostgreSQL | `version`, `isolation` (the default of this role), `pooled` (`yes` or `no`: behind PgBouncer or the like), `wall_clock_ms` |
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`, `Unauthorized`.
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing in the store.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// let locks = distributed_locks::Locks::connect("memory:")?;
+    /// assert!(locks.server_facts().await?.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "redis")),
+        expect(clippy::unused_async, reason = "with those stores it asks")
+    )]
+    pub async fn server_facts(&self) -> Result<BTreeMap<&'static str, String>, Error> {
+        #[cfg(any(feature = "postgres", feature = "redis"))]
+        if let crate::contract::NativeKind::ServerFacts(ask) = self.engine.store.native().0 {
+            return self.engine.ask(ask()).await;
+        }
+        Ok(BTreeMap::new())
     }
 
     /// Releases the lock `key` by force, whoever holds it, and returns whether it was held. To its holder that is a loss,

@@ -30,9 +30,11 @@ pub(crate) use endpoint::request_timeout;
 pub use entry::{Entered, Entry, Grant, WhenBusy};
 pub use ledger::{Ledger, Orphans};
 pub use line::{Change, Line, Listed, Scope};
-#[cfg(any(unix, feature = "etcd"))]
+#[cfg(any(unix, feature = "etcd", feature = "postgres", feature = "redis"))]
 pub(crate) use native::Kind as NativeKind;
 pub use native::Native;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(crate) use native::ServerFacts;
 pub use pending::Pending;
 pub use renewal::{Renewal, Uncovered};
 pub use tls::{Identity, Pem, Tls};

@@ -1,5 +1,7 @@
 //! What only one store has, by type.
 
+#[cfg(any(feature = "postgres", feature = "redis"))]
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// What only one store has, for the methods of this crate that are about that store alone.
@@ -17,6 +19,9 @@ pub(crate) enum Kind {
     /// Makes clients of the same etcd.
     #[cfg(feature = "etcd")]
     EtcdClient(EtcdClient),
+    /// Asks the server what it says of itself.
+    #[cfg(any(feature = "postgres", feature = "redis"))]
+    ServerFacts(AskServer),
     /// Holds in etcd for as long as an entry is there.
     #[cfg(feature = "etcd")]
     EtcdCompare(Box<etcd_client::Compare>),
@@ -25,6 +30,14 @@ pub(crate) enum Kind {
 /// Connects one more client to the same etcd.
 #[cfg(feature = "etcd")]
 pub(crate) type EtcdClient = std::sync::Arc<dyn Fn() -> super::pending::Pending<etcd_client::Client> + Send + Sync>;
+
+/// What a server says of itself, by name.
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(crate) type ServerFacts = BTreeMap<&'static str, String>;
+
+/// Asks the server what it says of itself.
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(crate) type AskServer = std::sync::Arc<dyn Fn() -> super::pending::Pending<ServerFacts> + Send + Sync>;
 
 impl Native {
     /// Nothing: the store has no more than the contract.

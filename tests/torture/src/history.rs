@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use distributed_locks::Mode;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,18 @@ pub enum Wait {
     Millis(u64),
     /// As long as it takes.
     Forever,
+}
+
+impl Wait {
+    /// How long that is at the most.
+    #[must_use]
+    pub fn limit(self) -> Duration {
+        match self {
+            Self::Never => Duration::ZERO,
+            Self::Millis(limit) => Duration::from_millis(limit),
+            Self::Forever => Duration::MAX,
+        }
+    }
 }
 
 /// The options of a call beside those of every call.

@@ -190,7 +190,7 @@ impl Client {
     }
 
     /// Sends a statement of which nothing is known but its text.
-    async fn attempt(
+    pub(super) async fn attempt(
         &self,
         limit: Duration,
         connection: &Connection,

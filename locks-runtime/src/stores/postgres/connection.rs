@@ -196,6 +196,11 @@ impl OpenConnection {
         }
     }
 
+    /// Whether a pool is between this connection and the server.
+    pub(super) fn is_pooled(&self) -> bool {
+        self.turn.is_some()
+    }
+
     fn failure(&self, error: &ClientError) -> Failure {
         let failure = Failure::reported(&self.endpoint, error);
         match (failure.verdict, &self.prepared) {

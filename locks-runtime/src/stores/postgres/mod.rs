@@ -50,6 +50,7 @@ mod enter;
 mod entries;
 mod error;
 mod extend;
+mod facts;
 mod force_release;
 mod form;
 mod found;
@@ -82,7 +83,7 @@ mod watch;
 pub use config::{Config, Encryption};
 pub use layout::Layout;
 
-use crate::contract::{Capabilities, Change, Line, Native, Pending, Scope, Session, Store, boxed};
+use crate::contract::{Capabilities, Change, Line, Native, NativeKind, Pending, Scope, Session, Store, boxed};
 use crate::values::error::Error;
 use crate::values::key::Key;
 use crate::world::World;
@@ -159,6 +160,10 @@ impl Store for Postgres {
     }
 
     fn native(&self) -> Native {
-        Native::none()
+        let client = Arc::clone(&self.0);
+        Native(NativeKind::ServerFacts(Arc::new(move || {
+            let client = Arc::clone(&client);
+            Box::pin(async move { facts::facts(&client).await })
+        })))
     }
 }

@@ -52,6 +52,7 @@ mod enter;
 mod entries;
 mod error;
 mod extend;
+mod facts;
 mod fences;
 mod foreign;
 #[cfg(any(test, fuzzing))]
@@ -78,7 +79,7 @@ mod watched;
 
 pub use config::Config;
 
-use crate::contract::{Capabilities, Change, Line, Native, Pending, Scope, Session, Store, boxed};
+use crate::contract::{Capabilities, Change, Line, Native, NativeKind, Pending, Scope, Session, Store, boxed};
 use crate::values::error::Error;
 use crate::values::key::Key;
 use crate::world::World;
@@ -147,6 +148,10 @@ impl Store for Redis {
     }
 
     fn native(&self) -> Native {
-        Native::none()
+        let client = Arc::clone(&self.client);
+        Native(NativeKind::ServerFacts(Arc::new(move || {
+            let client = Arc::clone(&client);
+            Box::pin(async move { facts::facts(&client).await })
+        })))
     }
 }

@@ -1,12 +1,13 @@
-//! When a lock is not free: somebody holds it, or is first in its line and waits for another lock that is not free.
+//! When a lock is not free: somebody holds it, or is in its line and waits for another lock that is not free. Whoever that is may
+//! be the first in the line, which nobody has noted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::history::History;
 use super::spans::{Span, Timeline, merged};
-use super::waits::{held_until, queued};
-use super::{Limits, foreign, windows};
+use super::waits::queued;
+use super::windows;
 
 /// When each lock is not free, or a fault explains that its waiters wait.
 #[derive(Debug)]
@@ -21,15 +22,15 @@ struct Wait<'a> {
 
 impl<'a> Busy<'a> {
     /// A circle of calls that each wait for the next is not what makes any of their locks busy: the least that is true of all.
-    pub(super) fn of(history: &'a History, limits: &Limits) -> Self {
-        let keys = history.keys();
-        let first = keys.iter().map(|key| (*key, merged(at_first(history, limits, key), Duration::ZERO)));
-        let mut busy: BTreeMap<&str, Vec<Span>> = first.collect();
+    /// `first` is when somebody holds each lock, or a fault explains it.
+    pub(super) fn of(history: &'a History, first: impl Iterator<Item = (&'a str, Vec<Span>)>) -> Self {
+        let mut busy: BTreeMap<&str, Vec<Span>> =
+            first.map(|(key, spans)| (key, merged(spans, Duration::ZERO))).collect();
         let several = history.calls.iter().filter(|call| !call.others.is_empty());
         let waits = several.map(|call| Wait { key: &call.key, others: &call.others, span: queued(history, call) });
         let waits: Vec<Wait<'_>> = waits.collect();
         // What is seen of a lock in one round is seen of the next in its line in the next one.
-        for _ in 0..keys.len() {
+        for _ in 0..busy.len() {
             let more = beyond(&busy, &waits);
             if more == busy {
                 break;
@@ -43,15 +44,6 @@ impl<'a> Busy<'a> {
     pub(super) fn within(&self, key: &str, span: Span) -> impl Iterator<Item = Span> {
         self.0.get(key).into_iter().flat_map(move |busy| windows::within(busy, span))
     }
-}
-
-/// Somebody holds the lock, or a fault explains it.
-fn at_first(history: &History, limits: &Limits, key: &str) -> Vec<Span> {
-    let held = history.holds(key).into_iter().map(|(call, hold)| Span::new(hold.begun, held_until(history, call)));
-    let mut spans: Vec<Span> = held.chain(foreign::occupied(history, limits, key)).collect();
-    let explained = windows::explained(history, limits, key, &windows::involved(history, key));
-    spans.extend(windows::within(&explained, Span::new(0, u64::MAX)));
-    spans
 }
 
 /// The same, and when a call waits in the line of a lock for another one that is not free.

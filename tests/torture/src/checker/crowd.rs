@@ -73,7 +73,7 @@ impl<'a> Crowd<'a> {
         let (call, hold) = held;
         if history.ran_until(call, hold) <= self.at && hold.begun < self.at {
             // Its body is over, and it keeps its permit.
-            let taken = least::is_taken_away(history, Span::new(call.invoked, self.at));
+            let taken = least::is_taken_away(history, &call.process, Span::new(call.invoked, self.at));
             return taken.then_some(Excuse::Revoked);
         }
         let others = self.holders.iter().filter(|(other, _)| !std::ptr::eq(*other, call));

@@ -1,7 +1,6 @@
 //! Exclusion, and the order of fences.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use distributed_locks::Mode;
 
@@ -10,7 +9,7 @@ use super::excuses::{Excuse, excuse};
 use super::history::History;
 use super::spans::Span;
 use super::{Limits, Rule, Violation};
-use crate::history::Scope;
+use crate::clock::nanos;
 
 type Held<'a> = (&'a Call, &'a Hold);
 
@@ -106,14 +105,13 @@ fn out_of_order(history: &History, limits: &Limits, key: &str, holds: &[Held<'_>
 }
 
 /// A directory whose files somebody deleted goes on from the clock, of which its counter may have been a moment ahead: the one
-/// before held still, or had a moment ago.
+/// before held still, or had a moment ago, and had begun no longer ago than that.
 fn counter_was_forgotten(history: &History, limits: &Limits, before: &Hold, hold: &Hold) -> bool {
-    history.faults.iter().any(|fault| match fault.scope {
-        Scope::Forgotten(millis) => {
-            let (within, span) = (Duration::from_millis(millis), fault.carried_out());
-            let is_soon = span.from <= hold.begun && hold.begun <= span.extended(within).to;
-            within < limits.ttl && before.begun <= span.to && is_soon
-        }
-        _ => false,
+    history.faults.iter().any(|fault| {
+        let Some(within) = fault.files_deleted(limits) else { return false };
+        let span = fault.carried_out();
+        let is_soon = span.from <= hold.begun && hold.begun <= span.extended(within).to;
+        let is_recent = before.begun <= span.to && span.from <= before.begun.saturating_add(nanos(within));
+        is_recent && is_soon
     })
 }

@@ -68,9 +68,9 @@ fn revoked(history: &History, limits: &Limits, older: (&Call, &Hold), newer: &Ho
             Scope::Revocation(process) if *process == call.process => (Excuse::Revoked, ttl),
             Scope::OldLeader => (Excuse::OldLeader, ttl),
             Scope::Forgotten(millis) => {
-                let within = Duration::from_millis(*millis);
                 // By its deadline, which is a later one if its TTL is longer.
-                (Excuse::Forgotten, if within < limits.ttl { within } else { within.max(ttl) })
+                let by_deadline = ttl.max(Duration::from_millis(*millis));
+                (Excuse::Forgotten, fault.files_deleted(limits).unwrap_or(by_deadline))
             }
             _ => return None,
         };

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use super::Limits;
 use super::call::{Call, Hold};
 use super::foreign::Turns;
 use super::spans::{Span, Timeline};
+use super::waits::held_until;
 use crate::clock::Nanos;
 use crate::history::{Event, EventKind, Promises, Register, Scope};
 use crate::matrix::{Deed, Matrix, Row};
@@ -96,6 +98,15 @@ impl Fault {
     /// When what it does may happen.
     pub(super) fn carried_out(&self) -> Span {
         self.span.extended(if self.scope == Scope::OldLeader { PROPOSED } else { Duration::ZERO })
+    }
+
+    /// Within what time those notice it whose locks somebody deleted in a directory of files; `None` if it was another store that
+    /// forgot, where that takes until the deadline.
+    pub(super) fn files_deleted(&self, limits: &Limits) -> Option<Duration> {
+        match self.scope {
+            Scope::Forgotten(millis) => Some(Duration::from_millis(millis)).filter(|within| *within < limits.ttl),
+            _ => None,
+        }
     }
 }
 
@@ -299,6 +310,14 @@ impl History {
         }
     }
 
+    /// The process that owns an entry: the last one with its number, which may have been another's before.
+    #[must_use]
+    pub fn owner(&self, entry: &Entry) -> Option<&str> {
+        let same = self.processes.iter().filter(|(_, process)| process.pid == entry.pid);
+        let known = same.filter(|(_, process)| process.started <= entry.seen.from);
+        known.max_by_key(|(name, process)| (process.started, *name)).map(|(name, _)| name.as_str())
+    }
+
     /// When the call returned or its process died; the end of the history if neither happened.
     #[must_use]
     pub fn ended_at(&self, call: &Call) -> Nanos {
@@ -327,7 +346,7 @@ impl History {
     fn own_ttls_of(&self, key: &str) -> Timeline<(String, Duration)> {
         let calls = self.calls.iter().filter(|call| call.key == key);
         let with_ttl = calls.filter_map(|call| {
-            let until = self.ended_at(call).max(self.kept_until(call).unwrap_or(0));
+            let until = held_until(self, call);
             let ttl = Duration::from_millis(call.options.ttl_ms?);
             Some((Span::new(call.invoked, until), (call.process.clone(), ttl)))
         });

@@ -34,7 +34,7 @@ pub(super) fn check(history: &History, limits: &Limits, key: &str) -> Vec<Violat
         let joined =
             holds.iter().find(|(outer, _)| outer.process == call.process && Some(outer.id) == call.options.joins);
         let since = joined.map_or(call.invoked, |(outer, _)| outer.invoked);
-        if is_taken_away(history, Span::new(since, begun)) {
+        if is_taken_away(history, &call.process, Span::new(since, begun)) {
             continue;
         }
         let description = format!(
@@ -83,8 +83,12 @@ fn is_late(history: &History, limits: &Limits, body: (&Call, &Hold), other: (Nan
     history.stalls(&call.process).iter().any(has_just_resumed)
 }
 
-/// Whether somebody else took leases away from anybody in this time.
-pub(super) fn is_taken_away(history: &History, span: Span) -> bool {
-    let of_others = |scope: &Scope| matches!(scope, Scope::Revocation(_) | Scope::OldLeader | Scope::Forgotten(_));
-    history.faults.iter().any(|fault| of_others(&fault.scope) && fault.carried_out().overlaps(span))
+/// Whether somebody else may have taken a lease of this process away in this time.
+pub(super) fn is_taken_away(history: &History, process: &str, span: Span) -> bool {
+    let may_take = |scope: &Scope| match scope {
+        Scope::Revocation(of) => of == process,
+        Scope::OldLeader | Scope::Forgotten(_) => true,
+        _ => false,
+    };
+    history.faults.iter().any(|fault| may_take(&fault.scope) && fault.carried_out().overlaps(span))
 }

@@ -12,18 +12,18 @@ use super::{Limits, Rule, Violation, foreign, windows};
 use crate::clock::Nanos;
 
 pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
-    let busy = Busy::of(history, limits);
+    let locks: Vec<Lock<'_>> = history.keys().into_iter().map(|key| Lock::of(history, limits, key)).collect();
+    let busy = Busy::of(history, locks.iter().map(|lock| (lock.key, lock.busy())));
     let queues = Queues::of(history, limits);
     let mut violations = Vec::new();
-    for key in history.keys() {
-        let lock = Lock::of(history, limits, key);
+    for lock in &locks {
         for call in lock.calls.iter().filter(|call| is_queued(call)) {
             let idle = lock.idle_wait(history, limits, &busy, call);
             violations.extend(idle.or_else(|| lock.kept_from_neighbours(history, limits, &queues, call)));
         }
     }
     if history.promises().queue_order {
-        violations.extend(order::check(history, limits));
+        violations.extend(order::check(history, limits, &queues));
     }
     violations
 }
@@ -51,6 +51,13 @@ impl<'a> Lock<'a> {
         let always = windows::within(&explained, Span::new(0, Nanos::MAX));
         let explained = always.chain(foreign::occupied(history, limits, key)).map(|span| (span, ())).collect();
         Self { key, calls, held, waiting, explained }
+    }
+
+    /// When somebody has it, or a fault explains that its waiters wait.
+    fn busy(&self) -> Vec<Span> {
+        let always = Span::new(0, Nanos::MAX);
+        let held = self.held.overlapping(always).map(|(span, _)| *span);
+        held.chain(windows::within(&self.explained, always)).collect()
     }
 
     /// The call waited although nobody held the lock, or any that those before it may have waited for.

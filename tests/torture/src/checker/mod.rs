@@ -125,7 +125,7 @@ pub fn check_safety(events: &[Event], limits: &Limits) -> Vec<Violation> {
     let history = History::from_events(events);
     let mut violations = safety(&history, limits);
     if history.promises().queue_order {
-        violations.extend(order::check(&history, limits));
+        violations.extend(order::check(&history, limits, &order::Queues::of(&history, limits)));
     }
     sort(&mut violations);
     violations

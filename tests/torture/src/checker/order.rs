@@ -15,9 +15,8 @@ use crate::clock::{Nanos, nanos};
 const SEQUENCE_BITS: u32 = 12;
 
 /// Calls that were overtaken by a later one, although no fault affected either.
-pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
-    let queues = Queues::of(history, limits);
-    history.keys().into_iter().flat_map(|key| overtaken(history, limits, key, &queues)).collect()
+pub(super) fn check(history: &History, limits: &Limits, queues: &Queues<'_>) -> Vec<Violation> {
+    history.keys().into_iter().flat_map(|key| overtaken(history, limits, key, queues)).collect()
 }
 
 fn overtaken(history: &History, limits: &Limits, key: &str, queues: &Queues<'_>) -> Vec<Violation> {

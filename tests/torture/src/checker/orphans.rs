@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::{Entry, History};
 use super::spans::{Span, Timeline, longest_uncovered};
+use super::waits::held_until;
 use super::{Limits, Rule, Violation, windows};
-use crate::clock::{Nanos, nanos};
+use crate::clock::nanos;
 
 pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
     let mut violations: Vec<Violation> = left_behind(history).into_iter().collect();
@@ -28,17 +29,11 @@ pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
     violations
 }
 
-/// The entries by process and lock. The number of a process may have been another's before.
+/// The entries by process and lock.
 fn entries(history: &History) -> BTreeMap<&str, BTreeMap<&str, Vec<&Entry>>> {
     let mut entries: BTreeMap<&str, BTreeMap<&str, Vec<&Entry>>> = BTreeMap::new();
-    let mut processes: BTreeMap<u32, Vec<(Nanos, &str)>> = BTreeMap::new();
-    for (name, process) in &history.processes {
-        processes.entry(process.pid).or_default().push((process.started, name));
-    }
     for entry in &history.entries {
-        let known = processes.get(&entry.pid).into_iter().flatten();
-        let owner = known.filter(|(started, _)| *started <= entry.seen.from).max();
-        if let Some((_, owner)) = owner {
+        if let Some(owner) = history.owner(entry) {
             entries.entry(owner).or_default().entry(&entry.key).or_default().push(entry);
         }
     }
@@ -49,7 +44,7 @@ fn entries(history: &History) -> BTreeMap<&str, BTreeMap<&str, Vec<&Entry>>> {
 fn calls<'a>(history: &'a History, process: &str) -> BTreeMap<&'a str, Timeline<()>> {
     let mut calls: BTreeMap<&str, Vec<(Span, ())>> = BTreeMap::new();
     for call in history.calls.iter().filter(|call| call.process == process) {
-        let until = history.ended_at(call).max(history.kept_until(call).unwrap_or(0));
+        let until = held_until(history, call);
         calls.entry(&call.key).or_default().push((Span::new(call.invoked, until), ()));
     }
     calls.into_iter().map(|(key, calls)| (key, calls.into_iter().collect())).collect()

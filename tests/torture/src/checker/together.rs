@@ -25,36 +25,43 @@ fn missing_in_body(call: &Call) -> Option<Violation> {
 
 /// Requests that had an entry for some of their locks, and not for all, for longer than the observer may need to see them.
 fn halves(history: &History, limits: &Limits) -> Vec<Violation> {
-    let mut requests: BTreeMap<(u32, &str), Vec<&Entry>> = BTreeMap::new();
+    let mut requests: BTreeMap<(u32, Option<&str>, &str), Vec<&Entry>> = BTreeMap::new();
     for entry in &history.entries {
         if let Some(request) = &entry.request {
-            requests.entry((entry.pid, request)).or_default().push(entry);
+            requests.entry((entry.pid, history.owner(entry), request)).or_default().push(entry);
         }
     }
     let several = requests.into_iter().filter(|(_, entries)| entries.iter().any(|entry| entry.key != entries[0].key));
-    several.filter_map(|((pid, request), entries)| half(history, limits, pid, request, &entries)).collect()
+    several.filter_map(|((_, owner, request), entries)| half(history, limits, owner, request, &entries)).collect()
 }
 
-fn half(history: &History, limits: &Limits, pid: u32, request: &str, entries: &[&Entry]) -> Option<Violation> {
+fn half(
+    history: &History,
+    limits: &Limits,
+    owner: Option<&str>,
+    request: &str,
+    entries: &[&Entry],
+) -> Option<Violation> {
     let from = entries.iter().map(|entry| entry.seen.from).min()?;
     let to = entries.iter().map(|entry| entry.seen.to).max()?;
     let whole = Span::new(from, to);
-    let names = history.processes.iter().filter(|(_, process)| process.pid == pid).map(|(name, _)| name.as_str());
-    let process: BTreeSet<&str> = names.collect();
     let keys: BTreeSet<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
-    let missing = keys.iter().flat_map(|key| {
-        let there = entries.iter().filter(|entry| entry.key == *key).map(|entry| entry.seen);
-        let explained = windows::explained_for_entries(history, limits, key, &process);
-        let covers: Vec<Span> = there.chain(windows::within(&explained, whole)).collect();
+    let missing = keys.iter().filter_map(|key| {
+        let there: Vec<Span> = entries.iter().filter(|entry| entry.key == *key).map(|entry| entry.seen).collect();
         // A store that is set back may show all of them a second time: between, none is there.
-        let others = entries.iter().filter(|entry| entry.key != *key);
-        let alone = others.filter_map(|other| longest_uncovered(other.seen, covers.iter().copied()));
-        alone.map(|span| (span, *key)).collect::<Vec<_>>()
+        let others = || entries.iter().filter(|entry| entry.key != *key).map(|entry| entry.seen);
+        let alone = |covers: &[Span]| {
+            let alone = others().filter_map(|other| longest_uncovered(other, covers.iter().copied()));
+            alone.max_by_key(|span| span.length()).filter(|span| span.length() > limits.moment)
+        };
+        alone(&there)?;
+        let explained = windows::explained_for_entries(history, limits, key, &owner.into_iter().collect());
+        let covers: Vec<Span> = there.into_iter().chain(windows::within(&explained, whole)).collect();
+        Some((alone(&covers)?, *key))
     });
-    let (span, key) =
-        missing.max_by_key(|(span, _)| span.length()).filter(|(span, _)| span.length() > limits.moment)?;
+    let (span, key) = missing.max_by_key(|(span, _)| span.length())?;
     let others: Vec<&str> = keys.iter().filter(|other| **other != key).copied().collect();
-    let process = process.first().copied().unwrap_or("a process");
+    let process = owner.unwrap_or("a process");
     let description = format!(
         "request {request} of {process} was in the line of {} for {:?} without being in that of this lock, which it has asked for, \
          too: it takes or releases them one after another",

@@ -11,13 +11,12 @@ use std::time::Duration;
 use distributed_locks::Mode;
 use etcd_client::{Client, Compare, CompareOp, Error, GetOptions, PutOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
 
 use super::members::Members;
-use super::session::Session;
+use super::session::{Session, Sessions};
 use super::{Failure, Flaw, Lock, Request, Wanted};
 use crate::clock::{Nanos, now};
-use crate::history::{EventKind, Options, Outcome, Promises, Wait};
+use crate::history::{EventKind, Options, Outcome, Promises};
 
 /// How long to wait before the next look.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -35,7 +34,7 @@ const SEQUENCE_BITS: u32 = 12;
 #[derive(Clone, Debug)]
 pub struct LineLock {
     members: Arc<Members>,
-    session: Arc<Mutex<Option<Arc<Session>>>>,
+    sessions: Sessions,
     ttl: Duration,
     flaw: Flaw,
 }
@@ -68,7 +67,7 @@ impl LineLock {
     /// On the cluster of these members.
     #[must_use]
     pub fn new(members: Members, ttl: Duration, flaw: Flaw) -> Self {
-        Self { members: Arc::new(members), session: Arc::default(), ttl, flaw }
+        Self { members: Arc::new(members), sessions: Sessions::default(), ttl, flaw }
     }
 
     /// What is wrong with it.
@@ -77,22 +76,10 @@ impl LineLock {
         self.flaw
     }
 
-    async fn session(&self) -> Option<Arc<Session>> {
-        let mut session = self.session.lock().await;
-        if session.as_ref().is_none_or(|session| !session.is_alive()) {
-            *session = Session::open(&self.members, self.ttl, self.flaw).await;
-        }
-        session.clone()
-    }
-
     async fn call(self, request: Request) -> Result<(), Failure> {
         let Request { wanted, wait, style, body } = request;
         body.record_request(wait, style);
-        let limit = match wait {
-            Wait::Never => Duration::ZERO,
-            Wait::Millis(limit) => Duration::from_millis(limit),
-            Wait::Forever => Duration::MAX,
-        };
+        let limit = wait.limit();
         let (recorder, call) = (body.recorder.clone(), body.call);
         let queued = move || {
             recorder.record(EventKind::Queued { call });
@@ -102,7 +89,7 @@ impl LineLock {
         let running = body.run(held.fences.clone(), || session.is_alive());
         let outcome = tokio::select! {
             biased;
-            () = session.lost() => Err(failure(Outcome::Lost, "the lease is lost")),
+            () = session.lost() => Err(Failure::new(Outcome::Lost, "the lease is lost")),
             () = running => Ok(()),
         };
         held.release().await;
@@ -119,7 +106,14 @@ impl LineLock {
         let (mut held, mut step, mut looks) = (None::<Held>, 0, 0_u64);
         loop {
             if held.as_ref().is_none_or(|held| !held.session.is_alive()) {
-                (held, step, looks) = (self.session().await.map(|session| Held::new(self, wanted, session)), 0, 0);
+                (held, step, looks) = (
+                    self.sessions
+                        .current(&self.members, self.ttl, self.flaw)
+                        .await
+                        .map(|session| Held::new(self, wanted, session)),
+                    0,
+                    0,
+                );
             }
             if let Some(own) = &mut held {
                 match own.take(steps[step], looks).await {
@@ -144,11 +138,11 @@ impl LineLock {
             }
             let waited = Duration::from_nanos(now() - begun);
             if Duration::from_nanos(now() - answered) > CONNECT_TIMEOUT {
-                return Err(failure(Outcome::Unavailable, "no member answers"));
+                return Err(Failure::new(Outcome::Unavailable, "no member answers"));
             }
             if waited >= limit {
                 let outcome = if limit.is_zero() { Outcome::Busy } else { Outcome::Timeout };
-                return Err(failure(outcome, "the lock is held"));
+                return Err(Failure::new(outcome, "the lock is held"));
             }
             tokio::time::sleep(PAUSE.min(limit - waited)).await;
         }
@@ -163,10 +157,6 @@ impl Lock for LineLock {
     fn run(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> {
         Box::pin(self.clone().call(request))
     }
-}
-
-fn failure(outcome: Outcome, message: &str) -> Failure {
-    Failure { outcome, message: message.to_owned() }
 }
 
 /// The places of a request, in the lines of all its locks. Dropping it deletes them in the background.

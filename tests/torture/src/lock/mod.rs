@@ -83,6 +83,12 @@ pub struct Failure {
     pub message: String,
 }
 
+impl Failure {
+    fn new(outcome: Outcome, message: &str) -> Self {
+        Self { outcome, message: message.to_owned() }
+    }
+}
+
 /// What is wrong with the naive lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Flaw {
@@ -99,13 +105,13 @@ pub enum Flaw {
     ShortLeast,
     /// The next call of the process joins a hold that is lost.
     JoinedAfterLoss,
-    /// A waiter that was told that the lock is free takes it, without a condition.
+    /// A waiter that was notified that the lock is free takes it, without a condition.
     TurnByMessage,
     /// Nothing, in a lock that has readers, permits and several locks at one moment. It must not be caught either.
     NothingInLine,
     /// A reader looks only at who holds the lock, and not at the writers that wait before it.
     PassedWriter,
-    /// Who waits for a permit counts the one twice that is given back: as what it was woken for, and as what it reads.
+    /// Who waits for a permit counts the one twice that is released: as what it was woken for, and as what it reads.
     PermitCountedTwice,
     /// Several locks are acquired one after another, each of them held while the next is waited for.
     OneAfterAnother,

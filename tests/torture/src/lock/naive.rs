@@ -9,13 +9,12 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use etcd_client::{Client, Compare, CompareOp, Error, PutOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
-use tokio::sync::Mutex;
 
 use super::members::Members;
-use super::session::Session;
+use super::session::{Session, Sessions};
 use super::{Failure, Flaw, Lock, Request};
 use crate::clock::{Nanos, now};
-use crate::history::{Outcome, Promises, Wait};
+use crate::history::{Outcome, Promises};
 
 /// How long to wait before the next attempt.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -41,7 +40,7 @@ type LostHolds = BTreeMap<String, (Arc<Session>, u64)>;
 #[derive(Clone, Debug)]
 pub struct NaiveLock {
     members: Arc<Members>,
-    session: Arc<Mutex<Option<Arc<Session>>>>,
+    sessions: Sessions,
     /// The holds that were lost and are still in the process's table of what it holds.
     lost: Arc<std::sync::Mutex<LostHolds>>,
     ttl: Duration,
@@ -52,24 +51,12 @@ impl NaiveLock {
     /// On the cluster of these members.
     #[must_use]
     pub fn new(members: Members, ttl: Duration, flaw: Flaw) -> Self {
-        Self { members: Arc::new(members), session: Arc::default(), lost: Arc::default(), ttl, flaw }
-    }
-
-    async fn session(&self) -> Option<Arc<Session>> {
-        let mut session = self.session.lock().await;
-        if session.as_ref().is_none_or(|session| !session.is_alive()) {
-            *session = Session::open(&self.members, self.ttl, self.flaw).await;
-        }
-        session.clone()
+        Self { members: Arc::new(members), sessions: Sessions::default(), lost: Arc::default(), ttl, flaw }
     }
 
     async fn call(self, request: Request) -> Result<(), Failure> {
         request.body.record_request(request.wait, request.style);
-        let limit = match request.wait {
-            Wait::Never => Duration::ZERO,
-            Wait::Millis(limit) => Duration::from_millis(limit),
-            Wait::Forever => Duration::MAX,
-        };
+        let limit = request.wait.limit();
         let mut held = self.acquire(format!("{}/lock", request.wanted.key()), limit).await?;
         let (session, joined) = (held.session.clone(), held.joined);
         let body = request.body.run(vec![held.fence], || joined || session.is_alive());
@@ -81,7 +68,7 @@ impl NaiveLock {
         };
         let outcome = tokio::select! {
             biased;
-            () = lost => Err(failure(Outcome::Lost, "the lease is lost")),
+            () = lost => Err(Failure::new(Outcome::Lost, "the lease is lost")),
             () = body => Ok(()),
         };
         if self.flaw == Flaw::JoinedAfterLoss && outcome.is_err() {
@@ -98,7 +85,7 @@ impl NaiveLock {
             if let Some(held) = self.join(&name) {
                 return Ok(held);
             }
-            if let Some(session) = self.session().await {
+            if let Some(session) = self.sessions.current(&self.members, self.ttl, self.flaw).await {
                 let mut held = Held::new(self, &name, session);
                 match held.acquire().await {
                     Some(true) if held.session.is_alive() => return Ok(held),
@@ -112,11 +99,11 @@ impl NaiveLock {
             }
             let waited = Duration::from_nanos(now() - begun);
             if Duration::from_nanos(now() - answered) > CONNECT_TIMEOUT {
-                return Err(failure(Outcome::Unavailable, "no member answers"));
+                return Err(Failure::new(Outcome::Unavailable, "no member answers"));
             }
             if waited >= limit {
                 let outcome = if limit.is_zero() { Outcome::Busy } else { Outcome::Timeout };
-                return Err(failure(outcome, "the lock is held"));
+                return Err(Failure::new(outcome, "the lock is held"));
             }
             tokio::time::sleep(PAUSE.min(limit - waited)).await;
         }
@@ -143,10 +130,6 @@ impl Lock for NaiveLock {
     fn run(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> {
         Box::pin(self.clone().call(request))
     }
-}
-
-fn failure(outcome: Outcome, message: &str) -> Failure {
-    Failure { outcome, message: message.to_owned() }
 }
 
 /// A key that is, or may be, in the store. Dropping it deletes the key in the background.

@@ -72,77 +72,34 @@ plain_functions! {
     blocking_waiting_keeping(options) { wait = (set(options.wait)), hold_at_least = (set(options.least)) }
 }
 
-#[distributed_lock(key = key, client = locks, guard = held)]
-async fn inner(locks: &Locks, key: &str, body: Inner) -> Result<(), Error> {
-    body.run(held).await;
-    Ok(())
+/// Declares a function that is called inside the body of another one, with these arguments, and the same with `hold_at_least`.
+macro_rules! inner {
+    (async $name:ident, $least:ident { $($argument:ident = $value:tt),* }) => {
+        inner!(@one (async) $name() |held, body| { body.run(held).await } $($argument = $value),*);
+        inner!(@one (async) $least(least: Duration,) |held, body| { body.run(held).await } hold_at_least = least $(, $argument = $value)*);
+    };
+    (plain $name:ident, $least:ident { $($argument:ident = $value:tt),* }) => {
+        inner!(@one () $name() |held, body| { distributed_locks::blocking(body.run(held)) } $($argument = $value),*);
+        inner!(@one () $least(least: Duration,) |held, body| { distributed_locks::blocking(body.run(held)) } hold_at_least = least $(, $argument = $value)*);
+    };
+    (@one ($($async:ident)?) $name:ident($($least:tt)*) |$held:ident, $body:ident| $run:block $($argument:ident = $value:tt),*) => {
+        #[distributed_lock(key = key, client = locks, guard = $held $(, $argument = $value)*)]
+        $($async)? fn $name(locks: &Locks, key: &str, $($least)* $body: Inner) -> Result<(), Error> {
+            $run;
+            Ok(())
+        }
+    };
 }
 
-#[distributed_lock(key = key, client = locks, hold_at_least = least, guard = held)]
-async fn inner_least(locks: &Locks, key: &str, least: Duration, body: Inner) -> Result<(), Error> {
-    body.run(held).await;
-    Ok(())
-}
-
-#[distributed_lock(key = key, client = locks, on_lost = continue, guard = held)]
-async fn inner_continuing(locks: &Locks, key: &str, body: Inner) -> Result<(), Error> {
-    body.run(held).await;
-    Ok(())
-}
-
-#[distributed_lock(key = key, client = locks, on_lost = continue, hold_at_least = least, guard = held)]
-async fn inner_continuing_least(locks: &Locks, key: &str, least: Duration, body: Inner) -> Result<(), Error> {
-    body.run(held).await;
-    Ok(())
-}
-
-#[distributed_lock(key = key, client = locks, guard = held)]
-fn inner_plain(locks: &Locks, key: &str, body: Inner) -> Result<(), Error> {
-    distributed_locks::blocking(body.run(held));
-    Ok(())
-}
-
-#[distributed_lock(key = key, client = locks, hold_at_least = least, guard = held)]
-fn inner_plain_least(locks: &Locks, key: &str, least: Duration, body: Inner) -> Result<(), Error> {
-    distributed_locks::blocking(body.run(held));
-    Ok(())
-}
-
-#[distributed_lock(key = key, client = locks, mode = shared, guard = held)]
-async fn inner_shared(locks: &Locks, key: &str, body: Inner) -> Result<(), Error> {
-    body.run(held).await;
-    Ok(())
-}
-
-#[distributed_lock(key = key, client = locks, mode = shared, hold_at_least = least, guard = held)]
-async fn inner_shared_least(locks: &Locks, key: &str, least: Duration, body: Inner) -> Result<(), Error> {
-    body.run(held).await;
-    Ok(())
-}
-
-#[distributed_lock(key = key, client = locks, permits = 2, guard = held)]
-async fn inner_permit(locks: &Locks, key: &str, body: Inner) -> Result<(), Error> {
-    body.run(held).await;
-    Ok(())
-}
-
-#[distributed_lock(key = key, client = locks, permits = 2, hold_at_least = least, guard = held)]
-async fn inner_permit_least(locks: &Locks, key: &str, least: Duration, body: Inner) -> Result<(), Error> {
-    body.run(held).await;
-    Ok(())
-}
-
-#[distributed_lock(key = key, client = locks, mode = shared, guard = held)]
-fn inner_plain_shared(locks: &Locks, key: &str, body: Inner) -> Result<(), Error> {
-    distributed_locks::blocking(body.run(held));
-    Ok(())
-}
-
-#[distributed_lock(key = key, client = locks, permits = 2, guard = held)]
-fn inner_plain_permit(locks: &Locks, key: &str, body: Inner) -> Result<(), Error> {
-    distributed_locks::blocking(body.run(held));
-    Ok(())
-}
+inner! { async inner, inner_least {} }
+inner! { async inner_shared, inner_shared_least { mode = shared } }
+inner! { async inner_permit, inner_permit_least { permits = 2 } }
+inner! { async inner_continuing, inner_continuing_least { on_lost = continue } }
+inner! { async inner_continuing_shared, inner_continuing_shared_least { on_lost = continue, mode = shared } }
+inner! { async inner_continuing_permit, inner_continuing_permit_least { on_lost = continue, permits = 2 } }
+inner! { plain inner_plain, inner_plain_least {} }
+inner! { plain inner_plain_shared, inner_plain_shared_least { mode = shared } }
+inner! { plain inner_plain_permit, inner_plain_permit_least { permits = 2 } }
 
 /// A duration that is there: the function that has the argument is called for no other.
 fn set(duration: Option<Duration>) -> Duration {
@@ -203,19 +160,29 @@ pub async fn call_inner(
     least: Option<Duration>,
     body: Inner,
 ) -> Result<(), Error> {
-    match (function, least) {
-        (Function::Plain, None) if mode == Mode::Shared => inner_plain_shared(locks, key, body),
-        (Function::Plain, None) if matches!(mode, Mode::Permits(_)) => inner_plain_permit(locks, key, body),
-        (_, None) if mode == Mode::Shared => inner_shared(locks, key, body).await,
-        (_, None) if matches!(mode, Mode::Permits(_)) => inner_permit(locks, key, body).await,
-        (_, Some(least)) if mode == Mode::Shared => inner_shared_least(locks, key, least, body).await,
-        (_, Some(least)) if matches!(mode, Mode::Permits(_)) => inner_permit_least(locks, key, least, body).await,
-        (Function::Plain, None) => inner_plain(locks, key, body),
-        (Function::Plain, Some(least)) => inner_plain_least(locks, key, least, body),
-        (Function::Continuing, None) => inner_continuing(locks, key, body).await,
-        (Function::Continuing, Some(least)) => inner_continuing_least(locks, key, least, body).await,
-        (_, None) => inner(locks, key, body).await,
-        (_, Some(least)) => inner_least(locks, key, least, body).await,
+    match (function, mode, least) {
+        (Function::Plain, Mode::Shared, None) => inner_plain_shared(locks, key, body),
+        (Function::Plain, Mode::Shared, Some(least)) => inner_plain_shared_least(locks, key, least, body),
+        (Function::Plain, Mode::Permits(_), None) => inner_plain_permit(locks, key, body),
+        (Function::Plain, Mode::Permits(_), Some(least)) => inner_plain_permit_least(locks, key, least, body),
+        (Function::Plain, _, None) => inner_plain(locks, key, body),
+        (Function::Plain, _, Some(least)) => inner_plain_least(locks, key, least, body),
+        (Function::Continuing, Mode::Shared, None) => inner_continuing_shared(locks, key, body).await,
+        (Function::Continuing, Mode::Shared, Some(least)) => {
+            inner_continuing_shared_least(locks, key, least, body).await
+        }
+        (Function::Continuing, Mode::Permits(_), None) => inner_continuing_permit(locks, key, body).await,
+        (Function::Continuing, Mode::Permits(_), Some(least)) => {
+            inner_continuing_permit_least(locks, key, least, body).await
+        }
+        (Function::Continuing, _, None) => inner_continuing(locks, key, body).await,
+        (Function::Continuing, _, Some(least)) => inner_continuing_least(locks, key, least, body).await,
+        (_, Mode::Shared, None) => inner_shared(locks, key, body).await,
+        (_, Mode::Shared, Some(least)) => inner_shared_least(locks, key, least, body).await,
+        (_, Mode::Permits(_), None) => inner_permit(locks, key, body).await,
+        (_, Mode::Permits(_), Some(least)) => inner_permit_least(locks, key, least, body).await,
+        (_, _, None) => inner(locks, key, body).await,
+        (_, _, Some(least)) => inner_least(locks, key, least, body).await,
     }
 }
 

@@ -5,11 +5,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use etcd_client::{Client, Error};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::Flaw;
 use super::members::Members;
 use crate::clock::{nanos, now};
+
+/// The session that all requests of a lock share, and its successors.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sessions(Arc<Mutex<Option<Arc<Session>>>>);
+
+impl Sessions {
+    /// The session, or a new one if it is over; `None` if no member answers.
+    pub(super) async fn current(&self, members: &Arc<Members>, ttl: Duration, flaw: Flaw) -> Option<Arc<Session>> {
+        let mut session = self.0.lock().await;
+        if session.as_ref().is_none_or(|session| !session.is_alive()) {
+            *session = Session::open(members, ttl, flaw).await;
+        }
+        session.clone()
+    }
+}
 
 /// A lease and its deadline.
 #[derive(Debug)]

@@ -50,14 +50,15 @@ fn a_holder_notices_by_its_deadline_that_the_store_was_restored() {
 /// As those of files, whose counter is a moment ahead of the clock: nobody begins with a lower one after that.
 #[test]
 fn fences_may_go_back_for_a_moment_where_the_counter_was_deleted() {
-    let history = |begun| {
-        let early = two_workers().invokes(0, "a", 1).starts(490, "a", 1, 5).finishes(505, "a", 1, Ending::Dropped);
+    let history = |before, begun| {
+        let early = two_workers().invokes(0, "a", 1).starts(before, "a", 1, 5).finishes(505, "a", 1, Ending::Dropped);
         let lost = early.returns(506, "a", 1, Outcome::Lost).fault(500, 500, Scope::Store);
         let lost = lost.fault(500, 500, Scope::Forgotten(250));
         lost.invokes(1, "b", 1).holds(begun, 1_200, "b", 1, 4).violated()
     };
-    assert_eq!(history(510), []);
-    assert_eq!(history(800), [Rule::Fences]);
+    assert_eq!(history(490, 510), []);
+    assert_eq!(history(490, 800), [Rule::Fences]);
+    assert_eq!(history(100, 510), [Rule::Fences], "the clock has passed that fence");
 }
 
 #[test]

@@ -69,6 +69,7 @@ mod exclusion {
         assert_eq!(history(2_900).violated(), [Rule::Exclusion]);
         assert_eq!(history(2_990).violated(), []);
         assert_eq!(history(2_900).fault(500, 510, Scope::Revocation("a".into())).violated(), []);
+        assert_eq!(history(2_900).fault(500, 510, Scope::Revocation("b".into())).violated(), [Rule::Exclusion]);
     }
 
     #[test]

@@ -75,6 +75,7 @@ mod hold_at_least {
     #[test]
     fn a_revocation_takes_it_away() {
         assert_eq!(kept(1_000).fault(500, 510, Scope::Revocation("a".into())).violated(), []);
+        assert_eq!(kept(1_000).fault(500, 510, Scope::Revocation("b".into())).violated(), [Rule::Exclusion]);
         assert_eq!(kept(1_000).fault(500, 510, Scope::Worker("a".into())).violated(), [Rule::Exclusion]);
     }
 
