@@ -14,6 +14,7 @@ pub(crate) mod local;
 pub(crate) mod look;
 pub(crate) mod observe;
 pub(crate) mod offer;
+pub(crate) mod once;
 pub(crate) mod order;
 pub(crate) mod owned;
 pub(crate) mod queue;

@@ -1,5 +1,6 @@
 //! A session: the entries of one client with one TTL.
 
+use super::done;
 use super::shared::{Lapses, Shared};
 use super::state::State;
 #[cfg(any(test, feature = "testing"))]
@@ -87,6 +88,10 @@ impl AsyncSession for MemorySession {
         self.shared.request(lapse).await
     }
 
+    async fn mark_done(self: Arc<Self>, entry: Arc<Entry>, record: Arc<str>) -> Result<(), Error> {
+        done::mark(&self.shared, self.id, &entry, record).await
+    }
+
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
         self.shared.release()?;
         let leave = |state: &mut State, now: &dyn Fn() -> Moment| {
@@ -122,4 +127,4 @@ impl AsyncSession for MemorySession {
     }
 }
 
-const REMOVED: &str = "the entry was removed from the queue";
+pub(super) const REMOVED: &str = "the entry was removed from the queue";
