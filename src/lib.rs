@@ -107,6 +107,8 @@ mod pages {
     struct Arguments;
     #[doc = include_str!("../docs/leader.md")]
     struct LeaderElection;
+    #[doc = include_str!("../docs/once.md")]
+    struct OnceForAll;
     #[doc = include_str!("../docs/stores.md")]
     struct Stores;
     #[cfg(feature = "etcd")]

@@ -1,6 +1,5 @@
 //! What was done once: it is remembered for as long as the process lives, as everything here is.
 
-use super::session::REMOVED;
 use super::shared::Shared;
 use super::state::State;
 use crate::contract::Entry;
@@ -13,7 +12,7 @@ pub(super) async fn mark(shared: &Shared, session: u64, entry: &Entry, record: A
     let mark = |state: &mut State, _| {
         state.session(session)?;
         if !state.is_there(session, entry) || state.grant_of(session, entry).is_none() {
-            return Err(Error::lost(REMOVED));
+            return Err(Error::lost("the entry no longer holds the lock"));
         }
         state.done.insert(entry.key.clone(), record);
         Ok(())

@@ -127,4 +127,4 @@ impl AsyncSession for MemorySession {
     }
 }
 
-pub(super) const REMOVED: &str = "the entry was removed from the queue";
+const REMOVED: &str = "the entry was removed from the queue";

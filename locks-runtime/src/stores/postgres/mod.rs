@@ -47,6 +47,7 @@ mod connection;
 #[cfg(feature = "testing")]
 mod dialled;
 mod done;
+mod done_sql;
 mod enter;
 mod entries;
 mod error;
