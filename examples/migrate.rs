@@ -67,8 +67,9 @@ async fn deploy() -> Result<(), Box<dyn StdError>> {
     if let Some(place) = instances.iter().position(|instance| Some(instance.id()) == first) {
         println!("deployment: kill -9 instance {}", place + 1);
         let mut instance = instances.remove(place);
-        instance.kill()?;
+        let killed = instance.kill();
         instance.wait()?;
+        killed?;
     }
     for mut instance in instances {
         instance.wait()?;

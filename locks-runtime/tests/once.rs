@@ -106,7 +106,7 @@ async fn who_is_too_late_records_nothing() {
     assert_eq!(error.kind(), ErrorKind::Lost, "{error:?}");
     assert!(error.to_string().contains("could not be recorded"), "{error}");
     let Some(found) = done(&ours).await else { panic!("it was done") };
-    assert!(matches!(run(&theirs, &count).await.unwrap(), Outcome::AlreadyDone(known) if known == found));
+    assert!(matches!(run(&theirs, &count).await.unwrap(), Outcome::AlreadyDone(known) if *known == found));
 }
 
 #[tokio::test(start_paused = true)]

@@ -66,7 +66,7 @@ pub enum Outcome<T> {
     /// The body ran here, returned this, and it is recorded.
     Ran(T),
     /// It was done before, by this process or another.
-    AlreadyDone(Done),
+    AlreadyDone(Box<Done>),
 }
 
 /// What there is to do.
@@ -210,7 +210,7 @@ impl Once {
         E: From<Error>,
     {
         let (held, done) = match Box::pin(self.begin()).await? {
-            Begun::Nothing(done) => return Ok(Outcome::AlreadyDone(done)),
+            Begun::Nothing(done) => return Ok(Outcome::AlreadyDone(Box::new(done))),
             Begun::Body(held, done) => (held, done),
         };
         let hold = Arc::clone(held.hold());

@@ -82,7 +82,7 @@ async fn what_is_done_is_not_done_again(fixture: &Fixture) {
             ("one", std::process::id(), None)
         );
         assert!((before..=fixture.world().wall_ms()).contains(&found.at_ms), "{found:?}, and it began at {before}");
-        assert_eq!(done(locks, &key).await, Some(found));
+        assert_eq!(done(locks, &key).await, Some(*found));
     }
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }

@@ -7,7 +7,7 @@ use super::value::Value;
 use super::work::{Done, Work};
 
 /// The first moment of the year 9999's last day, in microseconds: `9999-12-31 00:00:00+00`.
-const FAR_OFF: i64 = 253_402_214_400_000_000;
+pub(super) const FAR_OFF: i64 = 253_402_214_400_000_000;
 
 impl Work<'_> {
     pub(super) fn mark_done(
