@@ -1,5 +1,6 @@
 //! What is done once, where the store fails: under paused time in memory, and in files that somebody else has touched.
 #![cfg(feature = "testing")]
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
 
 use locks_runtime::store::{Capabilities, Change, Defaults, Line, Native, Pending, Scope, Session, Store, World};
