@@ -80,9 +80,9 @@
 
 pub use locks_macros::{distributed_lock, leader};
 pub use locks_runtime::{
-    DrainOnSignal, Drained, Election, Error, ErrorKind, Fence, FromLockError, Guard, Holder, Key, Leader, Leaders,
-    Leadership, LocalLock, LocalState, Lock, Locks, Mode, OnLost, Options, SessionStatus, Status, Watch, blocking,
-    client, current, drain_on_signal, init, scoped,
+    Done, DrainOnSignal, Drained, Election, Error, ErrorKind, Fence, FromLockError, Guard, Holder, Key, Leader,
+    Leaders, Leadership, LocalLock, LocalState, Lock, Locks, Mode, OnLost, Once, Options, Outcome, SessionStatus,
+    Status, Watch, blocking, client, current, drain_on_signal, init, scoped,
 };
 
 #[doc(inline)]
@@ -107,6 +107,8 @@ mod pages {
     struct Arguments;
     #[doc = include_str!("../docs/leader.md")]
     struct LeaderElection;
+    #[doc = include_str!("../docs/once.md")]
+    struct OnceForAll;
     #[doc = include_str!("../docs/stores.md")]
     struct Stores;
     #[cfg(feature = "etcd")]

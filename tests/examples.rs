@@ -5,6 +5,7 @@
 
 use std::process::{Command, Output};
 use support::child::{Child, example};
+use support::scenarios::migrating;
 use support::scenarios::stopping as shutdown;
 use support::schedule;
 use support::{HANG_LIMIT, eventually};
@@ -77,6 +78,13 @@ fn leader_follows_leader_until_nobody_is_left() {
         assert_eq!(printed.matches(&format!("observer: instance {number} leads")).count(), 1, "{printed}");
     }
     assert!(printed.ends_with("observer: nobody leads any more\n"), "{printed}");
+}
+
+#[test]
+fn migrate_is_done_once_though_who_does_it_is_killed() {
+    let (success, printed) = run("migrate", None);
+    assert!(success, "{printed}");
+    migrating::assert_is_done_once(&printed);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use support::cases::{self, Case, Fixture, Program};
 use support::child::{Child, example};
 use support::etcd::{Etcd, Setup};
 use support::prometheus::Prometheus;
+use support::scenarios::migrating::assert_is_done_once;
 use support::scenarios::patient;
 use support::scenarios::stopping::assert_all_is_released;
 use support::{HANG_LIMIT, etcd, eventually, postgres, redis, schedule, zookeeper};
@@ -80,10 +81,20 @@ fn everywhere<P: Program>() -> Vec<Trial> {
         Case::new("cron_runs_no_tick_twice", |fixture: Fixture<P>| async move {
             cron_runs_no_tick_twice(&fixture.server().url());
         }),
+        Case::new("migrate_is_done_once_though_who_does_it_is_killed", |fixture: Fixture<P>| async move {
+            migrate_is_done_once(&fixture.server().url());
+        }),
         Case::new("shutdown_leaves_no_lock_behind", |fixture: Fixture<P>| async move {
             shutdown_leaves_no_lock_behind(&fixture.server().url());
         }),
     ])
+}
+
+fn migrate_is_done_once(url: &str) {
+    let output = example("migrate").env("LOCKS_URL", url).output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert_is_done_once(&printed);
 }
 
 fn shutdown_leaves_no_lock_behind(url: &str) {

@@ -24,6 +24,8 @@ pub use api::leaders::{Leader, Leaders};
 pub use api::leadership::Leadership;
 pub use api::lock::Lock;
 pub use api::locks::Locks;
+pub use api::once::{Once, Outcome};
+pub use values::done::Done;
 pub use values::error::{Error, ErrorKind};
 pub use values::fence::Fence;
 pub use values::holder::{Holder, Under};

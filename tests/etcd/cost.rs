@@ -20,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_reader_reads_no_other_reader,
         a_busy_try_is_one_call_and_leaves_nothing,
         a_last_look_is_one_call,
+        work_that_is_done_once_is_five_calls_and_then_one,
         hold_at_least_within_the_ttl_costs_two_calls_at_its_end,
         many_tasks_of_one_process_send_a_pair_of_calls_in_ten_milliseconds,
         locks_that_are_wanted_at_one_moment_share_transactions,
@@ -42,6 +43,12 @@ async fn a_reader_or_a_permit_beside_others_is_two_calls_and_two_proposals(fixtu
 }
 
 /// A renewal goes through a stream that is open already.
+async fn work_that_is_done_once_is_five_calls_and_then_one(fixture: Fixture) {
+    let (etcd, locks) = quiet(&fixture).await;
+    let (work, forget) = (cost([("calls", 5), ("proposals", 3)]), cost([("calls", 1), ("proposals", 1)]));
+    cost::work_that_is_done_once_costs(&etcd, &locks, &work, &cost([("calls", 1)]), &forget).await;
+}
+
 async fn a_last_look_is_one_call(fixture: Fixture) {
     let (etcd, locks) = quiet(&fixture).await;
     cost::a_last_look_costs(&etcd, &locks, &cost([("calls", 1)]), &cost([])).await;

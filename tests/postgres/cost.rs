@@ -13,6 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
         uncontended_pair_is_two_statements_and_two_round_trips,
         a_busy_try_is_one_statement_and_leaves_nothing,
         a_last_look_is_one_statement,
+        work_that_is_done_once_is_five_statements_and_then_one,
         locks_that_are_wanted_at_one_moment_share_statements,
         what_is_asked_for_again_is_not_planned_again;
         slow:
@@ -78,6 +79,12 @@ async fn a_busy_try_is_one_statement_and_leaves_nothing(fixture: Fixture) {
     let other = another(&server).await;
     cost::a_busy_try_costs(&server, &locks, &other, &cost([("statements", 1)])).await;
     assert_eq!(server.left("/pair"), [""; 0]);
+}
+
+async fn work_that_is_done_once_is_five_statements_and_then_one(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    let [five, one] = [5, 1].map(|count| cost([("statements", count)]));
+    cost::work_that_is_done_once_costs(&server, &locks, &five, &one, &one).await;
 }
 
 async fn a_last_look_is_one_statement(fixture: Fixture) {

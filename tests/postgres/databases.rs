@@ -2,7 +2,7 @@
 
 use crate::cost::renewed;
 use crate::{Case, Fixture};
-use distributed_locks::{ErrorKind, Locks};
+use distributed_locks::{Error, ErrorKind, Locks, Outcome};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use support::postgres::{Pool, Setup};
@@ -21,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_table_that_is_altered_fails_no_request,
         old_rows_are_deleted_and_fences_go_on,
         a_role_that_may_not_delete_works_all_the_same,
+        what_was_done_once_is_remembered_and_forgotten_without_the_right_to_delete,
         a_list_of_many_pages_is_complete,
         thousands_of_holds_are_renewed_with_jit_on,
         what_is_refused_for_now_says_so_and_goes_on,
@@ -198,6 +199,28 @@ async fn a_role_that_may_not_delete_works_all_the_same(fixture: Fixture) {
     );
     acquire_and_release(&connect(&format!("postgres://poor@{}/locks", server.endpoint())), "k").await;
     assert_eq!(server.psql("SELECT count(*) FROM distributed_locks"), "2");
+}
+
+/// What it forgets leaves an empty row, and another role reads the same.
+async fn what_was_done_once_is_remembered_and_forgotten_without_the_right_to_delete(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    let ours = connect(&server.url());
+    acquire_and_release(&ours, "k").await;
+    server.psql("GRANT SELECT, INSERT, UPDATE ON distributed_locks TO poor");
+    let theirs = connect(&format!("postgres://poor@{}/locks", server.endpoint()));
+    let rows = "SELECT count(*) FROM distributed_locks WHERE name LIKE 'once%' AND name <> 'once'";
+    for round in 0..2 {
+        let ran = theirs.once("once").run(async |_| Ok::<_, Error>(round)).await.unwrap();
+        assert_eq!(ran, Outcome::Ran(round));
+        assert!(matches!(ours.once("once").run(async |_| Ok::<_, Error>(7)).await.unwrap(), Outcome::AlreadyDone(_)));
+        assert!(theirs.forget("once").await.unwrap() && !theirs.forget("once").await.unwrap());
+        assert!(ours.once("once").done().await.unwrap().is_none());
+        assert_eq!(server.psql(rows), "1", "an empty row");
+    }
+    ours.once("once").run(async |_| Ok::<_, Error>(())).await.unwrap();
+    assert_eq!(ours.list("").await.unwrap(), []);
+    assert!(ours.forget("once").await.unwrap());
+    assert_eq!(server.psql(rows), "0", "who may delete does");
 }
 
 async fn a_list_of_many_pages_is_complete(fixture: Fixture) {

@@ -350,6 +350,9 @@ async fn shedlocks_table_has_no_modes_and_says_so(fixture: Fixture) {
     {
         assert_eq!(refused.acquire().await.unwrap_err().kind(), ErrorKind::Unsupported);
     }
+    let once = locks.once("k").run(async |_| Ok::<_, distributed_locks::Error>(()));
+    assert_eq!(once.await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(locks.forget("k").await.unwrap_err().kind(), ErrorKind::Unsupported);
     let guard = in_time(locks.lock("k").acquire()).await.unwrap();
     let line = locks.inspect("k").await.unwrap().unwrap();
     assert_eq!(line.holders[0].fence, Some(guard.fence().number()));

@@ -18,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
         nobody_is_overlooked_when_the_queue_is_not_listed,
         a_busy_try_leaves_nothing,
         a_last_look_is_three_requests_and_no_transaction,
+        work_that_is_done_once_is_three_transactions_and_then_a_read,
         a_reader_or_a_permit_costs_what_a_writer_does,
         several_locks_are_one_transaction_each_way,
         a_release_wakes_one,
@@ -51,6 +52,13 @@ async fn an_uncontended_pair_is_one_round_trip_each(fixture: Fixture) {
 async fn a_last_look_is_three_requests_and_no_transaction(fixture: Fixture) {
     let (server, locks) = quiet(&fixture).await;
     cost::a_last_look_costs(&server, &locks, &cost([("requests", 3)]), &cost([("requests", 1)])).await;
+}
+
+/// A `sync` and a read for each of two looks; the entry, the record, and the release.
+async fn work_that_is_done_once_is_three_transactions_and_then_a_read(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    let work = cost([("requests", 7), ("transactions", 3)]);
+    cost::work_that_is_done_once_costs(&server, &locks, &work, &cost([("requests", 2)]), &pair(1)).await;
 }
 
 /// One transaction, in so many requests.

@@ -15,6 +15,7 @@ pub(crate) mod length;
 pub(crate) mod lock;
 pub(crate) mod locks;
 mod look;
+pub(crate) mod once;
 pub(crate) mod run;
 mod running;
 mod status;

@@ -4,7 +4,7 @@ use super::entry::{Entered, Entry, Grant, WhenBusy};
 use super::native::Native;
 use super::pending::Pending;
 use super::renewal::Renewal;
-use super::traits::Session;
+use super::traits::{Session, cannot_once};
 use crate::values::error::Error;
 use std::convert::Infallible;
 use std::fmt;
@@ -44,6 +44,16 @@ pub trait AsyncSession: fmt::Debug + Send + Sync + 'static {
 
     /// See [`Session::lapse`].
     fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// See [`Session::mark_done`]. By default `Unsupported`.
+    fn mark_done(
+        self: Arc<Self>,
+        entry: Arc<Entry>,
+        record: Arc<str>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = record;
+        std::future::ready(Err(cannot_once(&entry.key)))
+    }
 
     /// See [`Session::leave`].
     fn leave(self: Arc<Self>, entry: Arc<Entry>) -> impl Future<Output = Result<(), Error>> + Send;
@@ -94,6 +104,10 @@ impl<S: AsyncSession> Session for Boxed<S> {
 
     fn lapse(&self, entry: Arc<Entry>, rest: Duration) -> Pending<()> {
         Box::pin(Arc::clone(&self.0).lapse(entry, rest))
+    }
+
+    fn mark_done(&self, entry: Arc<Entry>, record: Arc<str>) -> Pending<()> {
+        Box::pin(Arc::clone(&self.0).mark_done(entry, record))
     }
 
     fn leave(&self, entry: Arc<Entry>) -> Pending<()> {

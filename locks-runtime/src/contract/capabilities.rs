@@ -29,4 +29,6 @@ pub struct Capabilities {
     pub permits: bool,
     /// Several locks in one step: [`Entry::others`](super::Entry::others).
     pub multi_key: bool,
+    /// What is done once is remembered: [`Session::mark_done`](super::Session::mark_done).
+    pub once: bool,
 }

@@ -43,8 +43,28 @@ pub trait Store: fmt::Debug + Send + Sync {
         Box::pin(std::future::ready(Err(Error::new(ErrorKind::Unsupported, what).with_key(&key))))
     }
 
+    /// The record that [`mark_done`](Session::mark_done) has left at this key, as of now and not as of when some replica heard of
+    /// it last. There only where the store [claims](Capabilities::once) it.
+    ///
+    /// By default `Unsupported`.
+    fn done(&self, key: Key) -> Pending<Option<String>> {
+        Box::pin(std::future::ready(Err(cannot_once(&key))))
+    }
+
+    /// Removes that record, and returns whether there was one. There only where the store [claims](Capabilities::once) it.
+    ///
+    /// By default `Unsupported`.
+    fn forget(&self, key: Key) -> Pending<bool> {
+        Box::pin(std::future::ready(Err(cannot_once(&key))))
+    }
+
     /// What only one store has (etcd's client). Stores of other crates return [`Native::none`].
     fn native(&self) -> Native;
+}
+
+pub(super) fn cannot_once(key: &Key) -> Error {
+    let what = "this store cannot remember what was done once; use another store";
+    Error::new(ErrorKind::Unsupported, what).with_key(key)
 }
 
 /// A store's unit of liveness. See the [module](crate::store) for the rules that all methods have in common, and
@@ -87,6 +107,17 @@ pub trait Session: fmt::Debug + Send + Sync {
     ///
     /// `Lost` if the entry does not hold the lock. Until it has lapsed it may still [leave](Session::leave).
     fn lapse(&self, entry: Arc<Entry>, rest: Duration) -> Pending<()>;
+
+    /// Writes `record` to where [`Store::done`] finds it, in place of what is there: for good, whatever becomes of entry, session and
+    /// process. It is no part of the lock's queue, and no lock by itself.
+    ///
+    /// Called after the grant, of exclusive entries of one lock. `Lost` if the entry is gone when the store does this, so that another
+    /// may hold the lock: nothing is written then. There only where the store [claims](Capabilities::once) it. By default
+    /// `Unsupported`.
+    fn mark_done(&self, entry: Arc<Entry>, record: Arc<str>) -> Pending<()> {
+        let _ = record;
+        Box::pin(std::future::ready(Err(cannot_once(&entry.key))))
+    }
 
     /// Takes the entry out of the queue at once, at whatever position, [extended](Session::extend) or
     /// [lapsing](Session::lapse) or not; release and withdrawal are the same. Conditional on this very entry, and `Ok`

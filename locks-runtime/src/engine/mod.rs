@@ -16,6 +16,7 @@ pub(crate) mod observe;
 pub(crate) mod offer;
 #[cfg(feature = "metrics")]
 pub(crate) mod oldest;
+pub(crate) mod once;
 pub(crate) mod order;
 pub(crate) mod owned;
 pub(crate) mod queue;

@@ -105,7 +105,7 @@ const MOST_LABELS: usize = 64;
 pub(crate) const LARGEST_RECORD: usize = 64 * 1024;
 
 /// A field of a type we do not expect counts as missing: a newer writer must not blind an older reader.
-fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(super) fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,
     T: Default + serde::de::DeserializeOwned,

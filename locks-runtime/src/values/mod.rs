@@ -1,6 +1,7 @@
 //! Values: wrong ones cannot be made. They know nothing else of this crate.
 
 pub(crate) mod defaults;
+pub(crate) mod done;
 pub(crate) mod duration;
 pub(crate) mod end;
 pub(crate) mod error;

@@ -122,6 +122,34 @@ pub async fn a_last_look_costs(server: &impl Server, locks: &Locks, confirm: &Co
     guard.release().await.unwrap();
 }
 
+/// What is done once, and what was: the work, with a look before and one under the lock; and the look that finds it done.
+pub async fn work_that_is_done_once_costs(
+    server: &impl Server,
+    locks: &Locks,
+    work: &Cost,
+    done: &Cost,
+    forget: &Cost,
+) {
+    let once = async || {
+        let before = server.cost();
+        locks.once("/once").run(async |_| Ok::<_, distributed_locks::Error>(())).await.unwrap();
+        server.cost_since(&before)
+    };
+    // The first ones make what the store needs, and find out who else uses it.
+    for _ in 0..4 {
+        once().await;
+        locks.forget("/once").await.unwrap();
+    }
+    once().await;
+    for round in 0..10 {
+        assert_eq!(once().await, *done, "it is done {round}");
+        let before = server.cost();
+        assert!(locks.forget("/once").await.unwrap());
+        assert_eq!(server.cost_since(&before), *forget, "forget {round}");
+        assert_eq!(once().await, *work, "work {round}");
+    }
+}
+
 /// Acquires `/many/0`, `/many/1` and so on.
 pub async fn acquire_many(locks: &Locks, count: usize) -> Vec<Guard> {
     let mut guards = Vec::new();

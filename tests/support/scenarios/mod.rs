@@ -25,6 +25,7 @@ pub mod faults;
 pub mod forks;
 pub mod leaders;
 pub mod many;
+pub mod migrating;
 pub mod outages;
 pub mod peers;
 pub mod shown;

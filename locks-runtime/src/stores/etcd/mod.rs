@@ -34,6 +34,7 @@ mod client;
 mod config;
 mod connection;
 mod dial;
+mod done;
 mod driver;
 mod enter;
 mod entries;
@@ -112,6 +113,7 @@ impl Store for Etcd {
             shared: true,
             permits: true,
             multi_key: true,
+            once: true,
             ..Capabilities::default()
         }
     }
@@ -138,6 +140,16 @@ impl Store for Etcd {
     fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
         let client = Arc::clone(&self.client);
         Box::pin(async move { inspect::force_release(&client, &key, Some(fence)).await })
+    }
+
+    fn done(&self, key: Key) -> Pending<Option<String>> {
+        let client = Arc::clone(&self.client);
+        Box::pin(async move { done::read(&client, &key).await })
+    }
+
+    fn forget(&self, key: Key) -> Pending<bool> {
+        let client = Arc::clone(&self.client);
+        Box::pin(async move { done::forget(&client, &key).await })
     }
 
     fn native(&self) -> Native {

@@ -4,7 +4,7 @@ use super::client::Client;
 use super::shared::Shared;
 use super::split::Split;
 use super::survey::{self, CONFIRM_WITHIN};
-use super::{enter, extend, lapse, lease, removed, renew, several, wait};
+use super::{done, enter, extend, lapse, lease, removed, renew, several, wait};
 use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, NativeKind, Renewal, Session, WhenBusy, boxed};
 use crate::values::error::{Error, ErrorKind};
 use std::convert::Infallible;
@@ -50,6 +50,10 @@ impl AsyncSession for Shared {
 
     async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
         lapse::lapse(&self, &entry, rest).await
+    }
+
+    async fn mark_done(self: Arc<Self>, entry: Arc<Entry>, record: Arc<str>) -> Result<(), Error> {
+        self.in_its_era(done::mark(&self, &entry, record)).await
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {

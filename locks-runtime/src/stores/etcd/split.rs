@@ -238,6 +238,10 @@ impl AsyncSession for Split {
         Ok(())
     }
 
+    async fn mark_done(self: Arc<Self>, entry: Arc<Entry>, record: Arc<str>) -> Result<(), Error> {
+        self.part_of(entry.number).ok_or_else(unknown)?.session.mark_done(entry, record).await
+    }
+
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
         let number = entry.number;
         // One that was never sent, or has left, is in no part.

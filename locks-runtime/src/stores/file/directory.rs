@@ -147,7 +147,7 @@ impl Directory {
     }
 
     /// Whether it is there. The way to it is looked at again when the path leads to anything else than it did.
-    fn is_there(&self) -> Result<bool, Error> {
+    pub(super) fn is_there(&self) -> Result<bool, Error> {
         let trusted = *self.trusted.lock();
         if trusted.is_some() && trusted == Trusted::at(&self.path) {
             return Ok(true);
@@ -155,6 +155,10 @@ impl Directory {
         let found = trust::walk(&self.path, Missing::Leave)?;
         *self.trusted.lock() = found;
         Ok(found.is_some())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     fn prepare(&self) -> Result<(), Error> {

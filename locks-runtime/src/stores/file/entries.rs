@@ -197,6 +197,11 @@ impl OpenEntry {
         self.locks_mut().try_for_each(|lock| lock.held().ok_or_else(not_held)?.lapse(rest))
     }
 
+    /// `Lost` unless it holds its locks, by files that are still in their places.
+    pub(super) fn check_held(&mut self) -> Result<(), Error> {
+        if self.grant()?.is_some() && !self.is_removed() { Ok(()) } else { Err(not_held()) }
+    }
+
     /// Takes the entry out, extended or lapsing or not. `false` if that has to be tried again in a moment, since somebody
     /// looks at a file.
     pub(super) fn leave(&mut self) -> Result<bool, Error> {

@@ -252,6 +252,11 @@ impl LockFile {
         self.file.write_all_at(text, 0).map_err(|error| refused("write to", &self.path, error))
     }
 
+    /// What was written is on the disk.
+    pub(super) fn flush(&self) -> Result<(), Error> {
+        self.file.sync_all().map_err(|error| refused("flush", &self.path, error))
+    }
+
     /// What was written as a text.
     pub(super) fn read_text(&self) -> Result<Vec<u8>, Error> {
         let mut text = Vec::new();

@@ -45,6 +45,7 @@ mod beside;
 mod clean_up;
 mod counter;
 mod directory;
+mod done;
 mod emptying;
 mod entries;
 mod error;
@@ -111,6 +112,7 @@ impl Store for FileStore {
             shared: true,
             permits: true,
             multi_key: true,
+            once: true,
             ..Capabilities::default()
         }
     }
@@ -147,6 +149,16 @@ impl Store for FileStore {
     fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
         let shared = Arc::clone(&self.0);
         Box::pin(async move { inspect::force_release(&shared, &key, Some(fence)).await })
+    }
+
+    fn done(&self, key: Key) -> Pending<Option<String>> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { done::read(&shared, key).await })
+    }
+
+    fn forget(&self, key: Key) -> Pending<bool> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { done::forget(&shared, key).await })
     }
 
     fn native(&self) -> Native {

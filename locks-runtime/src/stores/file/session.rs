@@ -1,6 +1,7 @@
 //! A session: the lock files that one client has open.
 
 use super::clean_up;
+use super::done;
 use super::emptying;
 use super::entries::{Next, OpenEntry, Tried};
 use super::lock::Pause;
@@ -90,6 +91,11 @@ impl AsyncSession for FileSession {
 
     async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
         self.at(&entry, |entry| entry.lapse(rest))
+    }
+
+    async fn mark_done(self: Arc<Self>, entry: Arc<Entry>, record: Arc<str>) -> Result<(), Error> {
+        let open = self.known(&entry)?;
+        done::mark(&self.store, &entry, open, record).await
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {
@@ -212,17 +218,17 @@ impl FileSession {
 
     /// Works on the entry; `Lost` if it is not open.
     fn at<T>(&self, entry: &Entry, work: impl FnOnce(&mut OpenEntry) -> Result<T, Error>) -> Result<T, Error> {
-        let known = {
-            let entries = self.entries.lock();
-            if entries.is_closed {
-                return Err(closed());
-            }
-            entries.known.get(&entry.number).cloned()
-        };
-        match known {
-            Some(entry) => work(&mut entry.lock()),
-            None => Err(Error::lost("the entry has left the queue")),
+        let known = self.known(entry)?;
+        work(&mut known.lock())
+    }
+
+    /// The entry; `Lost` if it is not open.
+    fn known(&self, entry: &Entry) -> Result<Known, Error> {
+        let entries = self.entries.lock();
+        if entries.is_closed {
+            return Err(closed());
         }
+        entries.known.get(&entry.number).cloned().ok_or_else(|| Error::lost("the entry has left the queue"))
     }
 }
 

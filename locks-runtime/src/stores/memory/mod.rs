@@ -9,6 +9,7 @@
 //!
 //! Waiters are served first in, first out; a fence is a counter of the whole store.
 
+mod done;
 #[cfg(any(test, feature = "testing"))]
 mod faults;
 mod inspect;
@@ -98,6 +99,7 @@ impl Store for Memory {
             shared: true,
             permits: true,
             multi_key: true,
+            once: true,
             outlives_process: false,
         }
     }
@@ -131,6 +133,16 @@ impl Store for Memory {
     fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
         let shared = Arc::clone(&self.0);
         Box::pin(async move { shared.request(|state, now| Ok(state.force_release(&key, Some(fence), now))).await })
+    }
+
+    fn done(&self, key: Key) -> Pending<Option<String>> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { done::read(&shared, &key).await })
+    }
+
+    fn forget(&self, key: Key) -> Pending<bool> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { done::forget(&shared, &key).await })
     }
 
     fn native(&self) -> Native {

@@ -1,5 +1,6 @@
 //! A session: the entries of one client with one TTL.
 
+use super::done;
 use super::shared::{Lapses, Shared};
 use super::state::State;
 #[cfg(any(test, feature = "testing"))]
@@ -85,6 +86,10 @@ impl AsyncSession for MemorySession {
             if state.lapse(self.id, &entry, until, now) { Ok(()) } else { Err(Error::lost(REMOVED)) }
         };
         self.shared.request(lapse).await
+    }
+
+    async fn mark_done(self: Arc<Self>, entry: Arc<Entry>, record: Arc<str>) -> Result<(), Error> {
+        done::mark(&self.shared, self.id, &entry, record).await
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {

@@ -25,6 +25,8 @@ pub(super) struct State {
     /// Nothing lapses before this: until then a request touches only its own queue.
     pub(super) next_lapse: Moment,
     pub(super) wall_clock: WallClock,
+    /// The records of what was done once.
+    pub(super) done: BTreeMap<Key, Arc<str>>,
 }
 
 /// A session that has not lapsed.
@@ -73,6 +75,7 @@ impl Default for State {
         Self {
             counter: 0,
             sessions,
+            done: BTreeMap::new(),
             queues,
             timed: BTreeSet::new(),
             watchers: Vec::new(),

@@ -46,6 +46,8 @@ mod config;
 mod connection;
 #[cfg(feature = "testing")]
 mod dialled;
+mod done;
+mod done_sql;
 mod enter;
 mod entries;
 mod error;
@@ -131,6 +133,7 @@ impl Store for Postgres {
             shared: has_queue,
             permits: has_queue,
             multi_key: has_queue,
+            once: has_queue,
             ..Capabilities::default()
         }
     }
@@ -157,6 +160,16 @@ impl Store for Postgres {
     fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
         let client = Arc::clone(&self.0);
         Box::pin(async move { force_release::force_release(&client, &key, Some(fence)).await })
+    }
+
+    fn done(&self, key: Key) -> Pending<Option<String>> {
+        let client = Arc::clone(&self.0);
+        Box::pin(async move { done::read(&client, &key).await })
+    }
+
+    fn forget(&self, key: Key) -> Pending<bool> {
+        let client = Arc::clone(&self.0);
+        Box::pin(async move { done::forget(&client, &key).await })
     }
 
     fn native(&self) -> Native {

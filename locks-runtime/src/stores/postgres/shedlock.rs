@@ -18,6 +18,7 @@
 //!   The table's name is that of an unquoted one in Java: `SHEDLOCK` and `ShedLock` are `shedlock`.
 
 use super::clauses::{lock_timeout, skipped};
+use super::done_sql::DoneStatements;
 use super::form::{Column, Form};
 use super::sql::{LONGEST_RECORD, Statements};
 use super::table::Table;
@@ -124,6 +125,7 @@ pub(super) fn statements(table: &Table, room: Option<usize>) -> Statements {
             "{inspect} AND starts_with(l.name, $1) AND l.name COLLATE \"C\" >= $2 ORDER BY l.name COLLATE \"C\""
         ),
         clean: String::new(),
+        done: DoneStatements::default(),
     }
 }
 

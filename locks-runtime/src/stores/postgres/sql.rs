@@ -18,6 +18,7 @@ use super::clauses::{
     ALIVE, BESIDE, KEPT, MICROS, OWN, elements, handed_off, lock_timeout, locked, notice_to_wait, other_kind, seen,
     skipped, unlocked,
 };
+use super::done_sql::DoneStatements;
 use super::free;
 use super::settled::{Acquirer, Values, settled};
 use super::table::Table;
@@ -67,6 +68,8 @@ pub(super) struct Statements {
     pub(super) inspect_prefix: String,
     /// The time in µs since a row was used → how many rows were deleted, of a part of the table; empty if they must stay.
     pub(super) clean: String,
+    /// Those of what is done once.
+    pub(super) done: DoneStatements,
 }
 
 /// How much of a record is read, in characters.
@@ -77,6 +80,7 @@ pub(super) const PAGE: usize = 5_000;
 
 impl Statements {
     pub(super) fn of(table: &Table) -> Self {
+        let done = DoneStatements::of(table);
         let table = &table.quoted;
         let (inspect, seen) = (inspect(), seen());
         let clock = "(SELECT clock_timestamp() AS now OFFSET 0) AS clock";
@@ -110,6 +114,7 @@ impl Statements {
                  ORDER BY l.name COLLATE \"C\""
             ),
             clean: clean(table),
+            done,
         }
     }
 }

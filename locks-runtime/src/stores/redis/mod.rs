@@ -47,6 +47,7 @@ mod cluster;
 mod config;
 #[cfg(feature = "testing")]
 mod dialled;
+mod done;
 mod each;
 mod enter;
 mod entries;
@@ -120,6 +121,7 @@ impl Store for Redis {
             shared: true,
             permits: true,
             multi_key: true,
+            once: true,
         }
     }
 
@@ -145,6 +147,16 @@ impl Store for Redis {
     fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
         let client = Arc::clone(&self.client);
         Box::pin(async move { inspect::force_release(&client, &key, Some(fence)).await })
+    }
+
+    fn done(&self, key: Key) -> Pending<Option<String>> {
+        let client = Arc::clone(&self.client);
+        Box::pin(async move { done::read(&client, &key).await })
+    }
+
+    fn forget(&self, key: Key) -> Pending<bool> {
+        let client = Arc::clone(&self.client);
+        Box::pin(async move { done::forget(&client, &key).await })
     }
 
     fn native(&self) -> Native {

@@ -11,10 +11,13 @@ use crate::values::mode::Mode;
 /// How the names of the keys end that belong to a lock.
 const ENDINGS: [&str; 6] = ["}:fence", "}:holder", "}:holders", "}:queue", "}:waiters", "}:watch"];
 
+/// How the name of the key ends that says that what is done once is done. It stays when the lock is free, and is no part of it.
+const DONE: &str = "}:done";
+
 /// The name of the lock: its key in the store.
 pub(super) fn lock(namespace: &str, key: &Key) -> Result<String, Error> {
     let name = format!("{namespace}{key}");
-    if name.starts_with('{') && ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+    if name.starts_with('{') && ENDINGS.iter().chain([&DONE]).any(|ending| name.ends_with(ending)) {
         return Err(Error::invalid_key(
             key.as_str(),
             "Redis keeps what belongs to other locks in keys of this form; choose another name",
@@ -129,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_key_that_would_belong_to_another_lock_is_refused() {
-        for name in ["{x}:fence", "{x}:holder", "{}:queue", "{a{b}}:waiters"] {
+        for name in ["{x}:fence", "{x}:done", "{x}:holder", "{}:queue", "{a{b}}:waiters"] {
             let refused = lock("", &Key::new(name).unwrap()).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::InvalidKey, "{name}");
             assert!(lock("app:", &Key::new(name).unwrap()).is_ok());

@@ -1007,6 +1007,24 @@ function commands.watch()
   return 0
 end
 
+-- mark_done TOKEN RECORD: notes that what is done once under this lock is done, if the entry holds it. Whether it did.
+function commands.mark_done()
+  local lock, token = lock(1), ARGV[4]
+  if not holds(lock, owner(lock), token) then return 0 end
+  redis.call('SET', '{' .. lock.name .. '}:done', ARGV[5])
+  return 1
+end
+
+-- done: the record of what was done once; nothing if there is none
+function commands.done()
+  return redis.call('GET', '{' .. KEYS[1] .. '}:done')
+end
+
+-- forget: removes that record; how many there were
+function commands.forget()
+  return redis.call('DEL', '{' .. KEYS[1] .. '}:done')
+end
+
 local done, reply = pcall(commands[command])
 -- Also what a command has released that was refused later on: nobody would notify those who wait for it. What another one's line
 -- refuses is no failure of who left: those in it find out when they look.

@@ -9,7 +9,7 @@ use super::entries::Status;
 use super::part::{Part, Work};
 use super::shared::Shared;
 use super::subscription::Subscription;
-use super::{enter, extend, removed, renew, wait};
+use super::{done, enter, extend, removed, renew, wait};
 use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, Renewal, WhenBusy};
 use crate::values::error::Error;
 use std::convert::Infallible;
@@ -58,6 +58,10 @@ impl AsyncSession for RedisSession {
 
     async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
         extend::lapse(&self.0, &entry, rest).await
+    }
+
+    async fn mark_done(self: Arc<Self>, entry: Arc<Entry>, record: Arc<str>) -> Result<(), Error> {
+        done::mark(&self.0, &entry, record).await
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {

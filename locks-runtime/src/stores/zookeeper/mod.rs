@@ -42,6 +42,7 @@ mod config;
 mod create;
 mod deletion;
 mod diagnosis;
+mod done;
 mod enter;
 mod entries;
 mod error;
@@ -132,6 +133,7 @@ impl Store for ZooKeeper {
             shared: true,
             permits: true,
             multi_key: true,
+            once: true,
         }
     }
 
@@ -163,6 +165,16 @@ impl Store for ZooKeeper {
     fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
         let store = self.clone();
         Box::pin(async move { inspect::force_release(&*store.client().await?, &key, Some(fence)).await })
+    }
+
+    fn done(&self, key: Key) -> Pending<Option<String>> {
+        let store = self.clone();
+        Box::pin(async move { done::read(&*store.client().await?, &key).await })
+    }
+
+    fn forget(&self, key: Key) -> Pending<bool> {
+        let store = self.clone();
+        Box::pin(async move { done::forget(&*store.client().await?, &key).await })
     }
 
     fn native(&self) -> Native {

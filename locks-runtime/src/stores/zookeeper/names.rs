@@ -5,7 +5,7 @@
 //! all of Unicode: such segments are escaped behind `%%`, so that every key has a path and no two share one.
 
 use crate::values::key::Key;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::fmt::Write as _;
 
 /// The node that keys without a leading slash are under.
@@ -14,6 +14,8 @@ const RELATIVE: &str = "%";
 const ESCAPED: &str = "%%";
 /// ZooKeeper keeps its own nodes there.
 const RESERVED: &str = "zookeeper";
+/// The node that the records are under of what was done once. No segment that has to be escaped is escaped to that.
+pub(super) const DONE: &str = "/%%done";
 
 /// The path of a lock's node below the root.
 pub(super) fn path(key: &str) -> String {
@@ -39,6 +41,11 @@ pub(super) fn path(key: &str) -> String {
     path
 }
 
+/// The path of the record that what is done once under this key is done: the key is one segment of it.
+pub(super) fn done(key: &str) -> String {
+    format!("{DONE}/{}", utf8_percent_encode(key, NON_ALPHANUMERIC))
+}
+
 /// The node that all keys with this prefix are under, and the part of their keys that its path stands for.
 pub(super) fn tree(prefix: &str) -> (String, Option<String>) {
     match prefix.rsplit_once('/') {
@@ -52,7 +59,7 @@ pub(super) fn tree(prefix: &str) -> (String, Option<String>) {
 /// The prefix of the keys below the node `segment`, given the prefix `above` of those below its parent (`None` at the
 /// root for all keys); `None` if it belongs to no key.
 pub(super) fn below(above: Option<&str>, segment: &str, at_root: bool) -> Option<String> {
-    if at_root && segment == RESERVED {
+    if at_root && (segment == RESERVED || segment == &DONE[1..]) {
         return None;
     }
     if at_root && segment == RELATIVE {

@@ -7,7 +7,7 @@ use super::history::History;
 use super::shared::Shared;
 use super::turns::Turns;
 use super::watched::WatchedBytes;
-use super::{enter, extend, removed, renew, wait};
+use super::{done, enter, extend, removed, renew, wait};
 use crate::contract::{AsyncSession, Entered, Entry, Grant, Ledger, Native, Renewal, WhenBusy};
 use crate::values::error::{Error, ErrorKind};
 use crate::world::World;
@@ -82,6 +82,10 @@ impl AsyncSession for ZooKeeperSession {
 
     async fn lapse(self: Arc<Self>, entry: Arc<Entry>, rest: Duration) -> Result<(), Error> {
         extend::lapse(&self.0, &entry, rest).await
+    }
+
+    async fn mark_done(self: Arc<Self>, entry: Arc<Entry>, record: Arc<str>) -> Result<(), Error> {
+        done::mark(&self.0, &entry, record.as_bytes()).await
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {

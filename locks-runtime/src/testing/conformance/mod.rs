@@ -14,6 +14,7 @@
 //! | `permits` | so many holders at once and no more |
 //! | `keys` | keys: which are one lock, which are two, which are none |
 //! | `leading` | leader election: one leads at a time, everybody sees who, and the next one follows |
+//! | `once` | what is done once: by one of all, remembered, and in the way of nothing |
 //! | `inspecting` | what the store shows: holders, waiters, records, changes |
 //! | `contract` | [`Store`] and [`Session`](crate::contract::Session) asked directly: every call repeated, late, or in vain |
 //!
@@ -78,6 +79,7 @@ mod inspecting;
 mod keys;
 mod leading;
 mod modes;
+mod once;
 mod permits;
 mod polling;
 mod sessions;
@@ -163,6 +165,7 @@ fn all() -> Vec<Case> {
         together::cases(),
         circles::cases(),
         leading::cases(),
+        once::cases(),
         inspecting::cases(),
         contract::cases(),
         sessions::cases(),

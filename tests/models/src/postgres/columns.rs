@@ -54,6 +54,8 @@ impl Statement {
             Self::Enter | Self::Look => SEEN,
             Self::Renew | Self::RenewWaiting => RENEWED,
             Self::LeaveUnqueued | Self::Leave | Self::LeaveUnlocked | Self::Extend => &[("name", Kind::Text)],
+            Self::MarkDone | Self::DeleteDone | Self::EmptyDone => &[("name", Kind::Text)],
+            Self::ReadDone => &[("holder", Kind::Text)],
             Self::EnterMany | Self::LeaveMany => &[("name", Kind::Text), ("fence", Kind::Int8)],
             Self::Lapse | Self::ForceRelease => &[("name", Kind::Text), ("notice", Kind::Void)],
             // All but whether there are more pages.

@@ -14,6 +14,7 @@ mod beside;
 mod catalog;
 mod columns;
 mod connection;
+mod done;
 mod faults;
 mod free;
 mod modes;

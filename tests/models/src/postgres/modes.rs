@@ -51,7 +51,9 @@ impl Rights {
         match statement {
             S::EnterFree | S::EnterMany | S::Enter => self.select && self.insert && self.update,
             S::Clean => self.select && self.update && self.delete,
-            S::Look | S::InspectKey | S::InspectPrefix => self.select,
+            S::MarkDone => self.select && self.insert && self.update,
+            S::DeleteDone => self.select && self.delete,
+            S::Look | S::ReadDone | S::InspectKey | S::InspectPrefix => self.select,
             S::Renew
             | S::RenewWaiting
             | S::LeaveUnqueued
@@ -60,6 +62,7 @@ impl Rights {
             | S::LeaveUnlocked
             | S::Lapse
             | S::Extend
+            | S::EmptyDone
             | S::ForceRelease => self.select && self.update,
             _ => true,
         }

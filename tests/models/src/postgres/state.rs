@@ -1,5 +1,6 @@
 //! The server's data, as somebody sees it who looks from outside.
 
+use super::done::FAR_OFF;
 use super::server::Server;
 use super::statements::Statement;
 use super::table::{Row, Table};
@@ -56,7 +57,11 @@ impl PostgresState {
     pub fn lapses_in(&self) -> Option<u64> {
         let now = self.server.now();
         let moments = self.rows().flat_map(|row| {
-            row.queue.iter().map(|waiter| waiter.until).chain([row.locked_until]).filter(|until| *until > now)
+            row.queue
+                .iter()
+                .map(|waiter| waiter.until)
+                .chain([row.locked_until])
+                .filter(|until| *until > now && *until < FAR_OFF)
         });
         moments.min().map(|moment| self.time_until(moment) + 1_000_000)
     }

@@ -24,6 +24,10 @@ pub enum Statement {
     InspectKey,
     InspectPrefix,
     Clean,
+    MarkDone,
+    ReadDone,
+    DeleteDone,
+    EmptyDone,
     Find,
     Create,
     /// Which process it is, and how isolated its transactions are.
@@ -39,7 +43,7 @@ pub enum Statement {
 }
 
 /// In `statements.sql`, each behind a line `-- its name`.
-const NAMES: [(&str, Statement); 25] = [
+const NAMES: [(&str, Statement); 29] = [
     ("enter_free", Statement::EnterFree),
     ("enter", Statement::Enter),
     ("look", Statement::Look),
@@ -56,6 +60,10 @@ const NAMES: [(&str, Statement); 25] = [
     ("inspect_key", Statement::InspectKey),
     ("inspect_prefix", Statement::InspectPrefix),
     ("clean", Statement::Clean),
+    ("mark_done", Statement::MarkDone),
+    ("read_done", Statement::ReadDone),
+    ("delete_done", Statement::DeleteDone),
+    ("empty_done", Statement::EmptyDone),
     ("find", Statement::Find),
     ("create", Statement::Create),
     ("backend", Statement::Backend),
@@ -95,7 +103,7 @@ impl Statement {
 
     /// Whether it uses the table: those that come first.
     pub(super) fn uses_table(self) -> bool {
-        self <= Self::Clean
+        self <= Self::EmptyDone
     }
 
     /// What it is called in the refusal of a transaction that may not write; `None` if it does not write.
@@ -104,6 +112,9 @@ impl Statement {
             // They are named after what encloses the rest.
             Self::EnterFree | Self::Enter => Some("SELECT"),
             Self::Extend | Self::LeaveUnqueued | Self::LeaveMany => Some("UPDATE"),
+            Self::MarkDone => Some("SELECT FOR UPDATE"),
+            Self::DeleteDone => Some("DELETE"),
+            Self::EmptyDone => Some("UPDATE"),
             Self::Create => Some("CREATE TABLE"),
             Self::Renew | Self::RenewWaiting | Self::Leave | Self::LeaveUnlocked => Some("SELECT FOR UPDATE"),
             Self::EnterMany => Some("SELECT FOR UPDATE"),

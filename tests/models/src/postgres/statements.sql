@@ -437,6 +437,21 @@ CREATE TABLE IF NOT EXISTS "distributed_locks" (
     keep_until timestamptz,
     queue jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(queue) = 'array')
 ) WITH (fillfactor = 50)
+-- mark_done
+WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue, t.locked_until > clock_timestamp() AS
+    taken FROM "public"."distributed_locks" AS t, (SELECT set_config('lock_timeout', $6, true) AS lock_timeout OFFSET
+    0) AS lock_timeout WHERE t.name = ANY($1) ORDER BY t.name COLLATE "C" FOR UPDATE OF t) INSERT INTO
+    "public"."distributed_locks" AS l (name, fence, holder, locked_until) SELECT $4, fence, $5, timestamptz '9999-12-31 00:00:00+00'
+    FROM mine WHERE taken AND session = $2 AND number = $3 ON CONFLICT (name) DO UPDATE SET fence = EXCLUDED.fence,
+    holder = EXCLUDED.holder, locked_until = timestamptz '9999-12-31 00:00:00+00' RETURNING l.name
+-- read_done
+SELECT holder FROM "public"."distributed_locks" WHERE name = $1 AND holder IS NOT NULL
+-- delete_done
+DELETE FROM "public"."distributed_locks" WHERE name = $1 AND holder IS NOT NULL AND (SELECT set_config('lock_timeout',
+    $2, true)) IS NOT NULL RETURNING name
+-- empty_done
+UPDATE "public"."distributed_locks" SET holder = NULL, locked_until = clock_timestamp() WHERE name = $1 AND holder IS NOT
+    NULL AND (SELECT set_config('lock_timeout', $2, true)) IS NOT NULL RETURNING name
 -- find
 SELECT n.nspname::text AS schema, c.relname::text AS name, a.names, a.types, a.modifiers, a.required,
     has_table_privilege(c.oid, 'DELETE') AS may_delete, EXISTS (SELECT FROM pg_index AS i JOIN pg_attribute AS k ON

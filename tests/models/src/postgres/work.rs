@@ -101,6 +101,13 @@ impl Work<'_> {
             }
             (S::InspectPrefix, [Text(prefix), Text(from)]) => Ok(self.inspect_prefix(prefix, from)),
             (S::Clean, [Float8(unused)]) => Ok(self.clean(unused.round() as i64)),
+            (S::MarkDone, [Texts(names), Text(session), Int8(number), Text(done), Text(record), Text(limit)]) => {
+                self.mark_done(names, Entry { session, numbers: &[*number] }, done, record, millis(limit))
+            }
+            (S::ReadDone, [Text(done)]) => Ok(self.read_done(done)),
+            (S::DeleteDone | S::EmptyDone, [Text(done), Text(limit)]) => {
+                self.forget_done(statement, done, millis(limit))
+            }
             (S::Notify, [Text(channel), Text(payload)]) => {
                 self.notify(Some(channel), payload.clone());
                 Ok(Rows { columns: S::Notify.columns(), rows: vec![vec![Value::Void]] })
