@@ -125,6 +125,11 @@ impl<'a> Graph<'a> {
             let (holders, waiters) = (line.holders.iter(), line.waiters.iter());
             let holders = holders.filter_map(|holder| place(holder, true));
             let mut places: Vec<Place<'a>> = holders.chain(waiters.filter_map(|waiter| place(waiter, false))).collect();
+            // An earlier entry of a request may be on its way out, which ends by itself: where it stands is where it is last.
+            let mut seen = BTreeSet::new();
+            let mut is_last: Vec<bool> =
+                places.iter().rev().map(|place| place.node.is_none_or(|node| seen.insert(node))).collect();
+            places.retain(|_| is_last.pop().unwrap_or(true));
             // It may be about to queue there.
             let is_wanted = waiting.keys.contains(&line.key);
             if is_wanted && !places.iter().any(|place| place.node == Some(OWN)) {

@@ -211,6 +211,24 @@ proptest! {
     }
 }
 
+/// Its session was lost, or the store went back: an earlier entry of the same request is still there, and ends by itself.
+#[test]
+fn an_earlier_entry_of_a_request_is_no_circle() {
+    let all = [
+        Request { id: 1, locks: vec![1], mode: Mode::Exclusive, under: vec![], is_limited: false },
+        Request { id: 2, locks: vec![0], mode: Mode::Exclusive, under: vec![1], is_limited: false },
+    ];
+    let record = all[1].holder(&all);
+    let keys = all[1].keys();
+    for (holders, waiters) in [(1, 1), (0, 2), (0, 3), (1, 2)] {
+        let line = |key: Key| {
+            let of = |count| vec![record.clone(); if keys.contains(&key) { count } else { 0 }];
+            ready(Some(Line::new(key.clone(), of(holders), of(waiters))))
+        };
+        assert_eq!(now(circle(Waiting { record: &record, keys: &keys }, line)), None, "{holders}, {waiters}");
+    }
+}
+
 /// Two tasks have the two permits of one lock, and each wants what the other has beside it.
 #[test]
 fn a_circle_through_all_permits_is_found_and_one_through_some_is_not() {
