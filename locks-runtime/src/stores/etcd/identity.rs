@@ -138,7 +138,7 @@ impl Identity {
         let why = if first.cluster != seen.cluster {
             another_cluster(endpoints, first, seen)
         } else if seen.revision < least {
-            gone_back(endpoints, known.newest, seen)
+            gone_back(endpoints, known.newest, (seen, least))
         } else {
             if seen.revision > known.newest.revision {
                 known.newest = seen;
@@ -212,11 +212,12 @@ fn another_cluster(endpoints: &[String], first: Seen, seen: Seen) -> String {
     )
 }
 
-fn gone_back(endpoints: &[String], newest: Seen, seen: Seen) -> String {
+fn gone_back(endpoints: &[String], newest: Seen, (seen, least): (Seen, i64)) -> String {
     format!(
-        "etcd at {} is at revision {} of cluster {:x}, but this process has seen revision {} of cluster {:x} at {}: the \
-         data was lost or an older snapshot was restored, and fences would go back; restore with `etcdutl snapshot \
-         restore --bump-revision` (and `--mark-compacted`), or restart this process if nothing remembers its fences",
+        "etcd at {} is at revision {} of cluster {:x} (this answer could have no less than {least}), but this process has \
+         seen revision {} of cluster {:x} at {}: the data was lost or an older snapshot was restored, and fences would go \
+         back; restore with `etcdutl snapshot restore --bump-revision` (and `--mark-compacted`), or restart this process if \
+         nothing remembers its fences",
         endpoints[seen.member], seen.revision, seen.cluster, newest.revision, newest.cluster, endpoints[newest.member]
     )
 }
