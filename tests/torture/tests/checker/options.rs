@@ -249,6 +249,21 @@ mod joined {
     }
 
     /// The store is asked to keep the lock, which may take a while, and the time counts from when the call asked for it.
+    /// Behind it in its own process, a call comes into the line of all when that is over, and not before.
+    #[test]
+    fn an_inner_hold_at_least_keeps_the_next_of_its_client_out_of_the_line() {
+        let history = |asked: u64| {
+            let options = Options { least_ms: Some(3_000), ..joins() };
+            let inner = outer(None).invokes_as(500, "a", 2, options, true).holds(505, 520, "a", 2, 5);
+            let others = inner.invokes(1_100, "b", 1).holds(3_600, 8_400, "b", 1, 6);
+            let behind = others.invokes(20, "a", 3).holds(9_000, 9_010, "a", 3, 8);
+            behind.invokes(asked, "b", 2).holds(8_500, 8_600, "b", 2, 7).violated()
+        };
+        assert_eq!(history(1_300), []);
+        assert_eq!(history(3_400), []);
+        assert_eq!(history(8_000), [Rule::Order]);
+    }
+
     #[test]
     fn an_inner_hold_at_least_counts_from_its_call() {
         let history = |then: u64| {
