@@ -41,8 +41,9 @@ pub(crate) struct Engine {
     numbers: AtomicU64,
     /// Whether it takes requests.
     pub(crate) life: Life,
+    /// Whether a task measures the oldest hold and the oldest wait.
     #[cfg(feature = "metrics")]
-    pub(super) oldest: super::oldest::Oldest,
+    pub(super) is_oldest_measured: std::sync::atomic::AtomicBool,
 }
 
 impl Engine {
@@ -65,7 +66,7 @@ impl Engine {
             numbers: AtomicU64::new(1),
             life: Life::default(),
             #[cfg(feature = "metrics")]
-            oldest: super::oldest::Oldest::default(),
+            is_oldest_measured: std::sync::atomic::AtomicBool::new(false),
         }
     }
 

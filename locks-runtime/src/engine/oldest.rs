@@ -10,7 +10,7 @@ use crate::values::mutex::Mutex;
 use crate::world::clock::Moment;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -32,16 +32,10 @@ struct Ages {
     wait: Duration,
 }
 
-/// Whether there is a task for a client.
-#[derive(Debug, Default)]
-pub(crate) struct Oldest {
-    is_measured: AtomicBool,
-}
-
 impl Engine {
     /// Somebody holds a lock, or waits for one: that is measured until nobody does.
     pub(crate) fn measure_oldest(self: &Arc<Self>) {
-        let is_measured = &self.oldest.is_measured;
+        let is_measured = &self.is_oldest_measured;
         if !is_measured.load(Ordering::SeqCst) && !is_measured.swap(true, Ordering::SeqCst) {
             let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
             self.world.spawn(measure(Arc::downgrade(self), Task(number)));
@@ -52,12 +46,13 @@ impl Engine {
     fn ages(&self) -> BTreeMap<Name, Ages> {
         let now = self.world.now();
         let mut ages = BTreeMap::<Name, Ages>::new();
-        for member in self.queues.members() {
-            let Some(age) = age(&member, now) else { continue };
+        // Not as a list: there may be a hundred thousand.
+        self.queues.for_each_member(|member| {
+            let Some(age) = age(member, now) else { return };
             let Labels { name, template } = member.request.labels();
             let oldest = ages.entry((template, name.clone())).or_default();
             (oldest.hold, oldest.wait) = (oldest.hold.max(age.hold), oldest.wait.max(age.wait));
-        }
+        });
         ages
     }
 }
@@ -79,9 +74,9 @@ async fn measure(engine: Weak<Engine>, task: Task) {
         let is_over = ages.is_empty();
         task.report(ages);
         if is_over {
-            engine.oldest.is_measured.store(false, Ordering::SeqCst);
+            engine.is_oldest_measured.store(false, Ordering::SeqCst);
             // Whoever has begun since the look has seen that there was a task.
-            if engine.queues.members().is_empty() || engine.oldest.is_measured.swap(true, Ordering::SeqCst) {
+            if engine.ages().is_empty() || engine.is_oldest_measured.swap(true, Ordering::SeqCst) {
                 return;
             }
         }

@@ -2,10 +2,20 @@
 
 #![cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "without the feature nothing is measured"))]
 
-use super::Labels;
 #[cfg(feature = "metrics")]
 use metrics::{Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use std::borrow::Cow;
 use std::time::Duration;
+
+/// What metrics know of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Labels<'a> {
+    /// What the holder calls itself.
+    pub(crate) name: &'a Cow<'static, str>,
+    /// The key's template, or for the builder API nothing.
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "only metrics read it"))]
+    pub(crate) template: &'static str,
+}
 
 /// Describes every metric to the recorder that is there, with its unit.
 pub(super) fn describe() {
@@ -101,7 +111,6 @@ pub(super) fn leads(labels: Labels<'_>, change: f64) {
 
 #[cfg(feature = "metrics")]
 fn tags(labels: Labels<'_>) -> Vec<Label> {
-    use std::borrow::Cow;
     let name = match labels.name {
         Cow::Borrowed(name) => Label::from_static_parts("name", name),
         Cow::Owned(name) => Label::new("name", name.clone()),

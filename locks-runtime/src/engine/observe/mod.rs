@@ -8,6 +8,8 @@
 
 mod measure;
 
+pub(crate) use measure::Labels;
+
 use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
@@ -18,22 +20,11 @@ use crate::values::options::Options;
 use crate::values::shown::Chain;
 use crate::values::target::TARGET;
 use crate::world::panic::contain;
-use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::Once;
 use std::time::Duration;
 use tracing::Span;
 use tracing::field::{self, DisplayValue};
-
-/// What metrics know of a request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Labels<'a> {
-    /// What the holder calls itself.
-    pub(crate) name: &'a Cow<'static, str>,
-    /// The key's template, or for the builder API nothing.
-    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "only metrics read it"))]
-    pub(crate) template: &'static str,
-}
 
 /// Describes every metric to the recorder that is there, with its unit.
 pub(crate) fn describe() {

@@ -10,17 +10,19 @@ impl<H> Queues<H> {
     /// Turns inside a body are not among them.
     pub(crate) fn members(&self) -> Vec<Arc<Member>> {
         let mut members = BTreeMap::new();
+        self.for_each_member(|member| drop(members.insert(member.arrival, Arc::clone(member))));
+        members.into_values().collect()
+    }
+
+    /// Shows all of them to `see`, in no order: one for several locks as often as it has locks.
+    pub(crate) fn for_each_member(&self, mut see: impl FnMut(&Arc<Member>)) {
         let state = self.0.state.lock();
         for (name, queue) in &state.queues {
-            if matches!(name, QueueName::Body(_)) {
-                continue;
+            if matches!(name, QueueName::Lock(_)) {
+                queue.heads.iter().for_each(|head| see(&head.member));
+                queue.waiting.values().for_each(|(member, _)| see(member));
             }
-            let heads = queue.heads.iter().map(|head| &head.member);
-            let waiting = queue.waiting.values().map(|(member, _)| member);
-            // One for several locks is in the queue of each.
-            heads.chain(waiting).for_each(|member| drop(members.insert(member.arrival, Arc::clone(member))));
         }
-        members.into_values().collect()
     }
 
     /// Returns when none of them is at such a stage, of those that `counts`.

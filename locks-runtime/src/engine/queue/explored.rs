@@ -64,7 +64,7 @@ pub(super) fn request(key: &Key, holder: Holder, under: &[PositionId]) -> Reques
 impl Stage {
     fn new(modes: &'static [Mode]) -> Self {
         let waiters = modes.iter().map(|_| Waiter::default()).collect();
-        let queues = Queues::new(World::here(), |position, held| drop((held, position)));
+        let queues = Queues::new(World::here(), |position, held, _| drop((held, position)));
         Self { model: Model::new(modes), queues, waiters, held: Arc::new(()) }
     }
 

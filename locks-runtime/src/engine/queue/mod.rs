@@ -10,6 +10,7 @@
 mod census;
 mod heads;
 mod member;
+mod passed;
 mod search;
 mod several;
 mod single;
@@ -17,13 +18,10 @@ mod turn;
 mod waits;
 
 pub(crate) use member::{Cause, Member, Progress, QueueName, Stage};
-pub(crate) use turn::{Passed, Turn};
+pub(crate) use turn::{Passed, PassedOver, Turn};
 
-use super::observe;
 use super::request::{PositionId, Request};
 use crate::values::error::Error;
-use crate::values::holder::Holder;
-use crate::values::key::Key;
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::Moment;
@@ -52,7 +50,7 @@ struct Overseer<H> {
     /// Begins to look after turns that were given.
     watch: fn(&World, Weak<Shared<H>>),
     /// Gets the position, which leaves the head when it is dropped, and what was handed off.
-    pass_over: fn(Position<H>, Option<H>),
+    pass_over: fn(Position<H>, Option<H>, PassedOver),
 }
 
 #[derive(Debug)]
@@ -96,7 +94,7 @@ impl<H> Clone for Queues<H> {
 
 impl<H: Send + 'static> Queues<H> {
     /// Queues whose turns go to the next one when nobody takes them: a future that is not polled blocks no others.
-    pub(crate) fn new(world: World, pass_over: fn(Position<H>, Option<H>)) -> Self {
+    pub(crate) fn new(world: World, pass_over: fn(Position<H>, Option<H>, PassedOver)) -> Self {
         let watch = |world: &World, shared| world.spawn(look_after(world.clone(), shared));
         Self::overseen_by(Some(Overseer { world, watch, pass_over }))
     }
@@ -106,7 +104,7 @@ impl<H: Send + 'static> Queues<H> {
 async fn look_after<H: Send + 'static>(world: World, shared: Weak<Shared<H>>) {
     loop {
         let Some(queues) = shared.upgrade().map(Queues) else { return };
-        let Some(next) = queues.pass_over_until(world.now(), observe::unclaimed) else { return };
+        let Some(next) = queues.pass_over_until(world.now(), PassedOver::Unclaimed) else { return };
         drop(queues);
         tokio::time::sleep(next.since(world.now())).await;
     }
@@ -257,48 +255,6 @@ impl<H> Queues<H> {
         }
     }
 
-    /// Passes over everybody whose turn was given and not taken: nobody is to take it any more.
-    pub(crate) fn pass_over_all(&self) {
-        self.pass_over_until(Moment::NEVER, |_, _| {});
-    }
-
-    /// Passes over those that have not taken their turn by `now`, with a `report` of each. Returns when the next one is due, or `None` if no turn
-    /// is left to look after.
-    fn pass_over_until(&self, now: Moment, report: fn(&Key, &Holder)) -> Option<Moment> {
-        let overseer = self.0.overseer.as_ref()?;
-        let (mut passed, mut next) = (Vec::new(), None);
-        {
-            let mut locked = self.0.state.lock();
-            let State { queues, given, .. } = &mut *locked;
-            given.retain(|name| {
-                let Some(queue) = queues.get_mut(name) else { return false };
-                let mut is_any = false;
-                for head in queue.heads.iter_mut() {
-                    let Some((giver, due)) = &head.given else { continue };
-                    if !giver.is_given() {
-                        head.given = None;
-                    } else if *due > now {
-                        next = Some(next.map_or(*due, |next| Moment::min(next, *due)));
-                    } else if let Some(held) = giver.take_back() {
-                        head.given = None;
-                        passed.push((Arc::clone(&head.member), held));
-                    }
-                    is_any |= head.given.is_some();
-                }
-                is_any
-            });
-            // Whoever is given a turn by a drop below begins to watch again.
-            locked.is_watched = next.is_some();
-        }
-        // In the order in which they came, so that what happens repeats itself.
-        passed.sort_by_key(|(member, _)| member.arrival);
-        for (member, held) in passed {
-            report(&member.request.key, &member.request.holder);
-            (overseer.pass_over)(Position { queues: self.clone(), member }, held);
-        }
-        next
-    }
-
     /// How many queues were looked at for circles.
     #[cfg(test)]
     fn looks(&self) -> u64 {
@@ -336,6 +292,10 @@ impl<H> Queues<H> {
 impl<H> Position<H> {
     pub(crate) fn id(&self) -> PositionId {
         self.member.id
+    }
+
+    pub(crate) fn request(&self) -> &Arc<Request> {
+        &self.member.request
     }
 
     pub(crate) fn progress(&self) -> Progress {

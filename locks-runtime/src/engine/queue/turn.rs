@@ -18,6 +18,15 @@ pub(crate) struct Turn<H>(Arc<Mutex<State<H>>>);
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Passed;
 
+/// Why one that was given its turn does not get it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PassedOver {
+    /// It has not taken it in time: nobody polls its future.
+    Unclaimed,
+    /// Its client is stopped.
+    Stopped,
+}
+
 #[derive(Debug)]
 enum State<H> {
     Waiting(Option<Waker>),
