@@ -144,6 +144,26 @@ fn every_metric_that_is_described_exists() {
     }
 }
 
+/// An alert for a metric that does not exist never fires.
+#[test]
+fn alerts_and_dashboard_name_metrics_that_exist() {
+    let observed = events::of_the_runtime();
+    for file in ["docs/alerts.yml", "docs/grafana.json"] {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let mut names: Vec<&str> =
+            words.filter(|word| word.starts_with("locks_") || word.starts_with("leader_")).collect();
+        names.dedup();
+        assert!(names.len() >= 6, "{file}: {names:?}");
+        for name in names {
+            // A histogram has three series.
+            let series = ["_sum", "_count", "_bucket"];
+            let metric = series.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+            assert!(observed.iter().any(|known| known == metric), "{file}: {name}");
+        }
+    }
+}
+
 /// `make bench KEEP=1` writes both.
 #[test]
 fn the_readme_has_the_figures_of_the_benchmark() {

@@ -3,7 +3,7 @@
 #![cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "without the feature nothing is measured"))]
 
 #[cfg(feature = "metrics")]
-use metrics::{Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{Label, Unit, describe_counter, describe_gauge, describe_histogram};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -55,8 +55,8 @@ pub(super) fn acquired(labels: Labels<'_>, waited: Duration) {
     request_ended(labels, "acquired");
     #[cfg(feature = "metrics")]
     {
-        histogram!("locks_wait_seconds", tags(labels)).record(waited.as_secs_f64());
-        gauge!("locks_held", tags(labels)).increment(1.0);
+        metrics::histogram!("locks_wait_seconds", tags(labels)).record(waited.as_secs_f64());
+        metrics::gauge!("locks_held", tags(labels)).increment(1.0);
     }
 }
 
@@ -65,48 +65,48 @@ pub(super) fn request_ended(labels: Labels<'_>, outcome: &'static str) {
     {
         let mut tags = tags(labels);
         tags.push(Label::from_static_parts("outcome", outcome));
-        counter!("locks_acquisitions_total", tags).increment(1);
+        metrics::counter!("locks_acquisitions_total", tags).increment(1);
     }
 }
 
 pub(super) fn hold_ended(labels: Labels<'_>, held: Duration) {
     #[cfg(feature = "metrics")]
     {
-        histogram!("locks_hold_seconds", tags(labels)).record(held.as_secs_f64());
-        gauge!("locks_held", tags(labels)).decrement(1.0);
+        metrics::histogram!("locks_hold_seconds", tags(labels)).record(held.as_secs_f64());
+        metrics::gauge!("locks_held", tags(labels)).decrement(1.0);
     }
 }
 
 pub(super) fn lost(labels: Labels<'_>) {
     #[cfg(feature = "metrics")]
-    counter!("locks_lost_total", tags(labels)).increment(1);
+    metrics::counter!("locks_lost_total", tags(labels)).increment(1);
 }
 
 pub(super) fn waiting(labels: Labels<'_>, change: f64) {
     #[cfg(feature = "metrics")]
-    gauge!("locks_waiting", tags(labels)).increment(change);
+    metrics::gauge!("locks_waiting", tags(labels)).increment(change);
 }
 
 /// The age of the oldest hold, and of the oldest wait.
 #[cfg(feature = "metrics")]
 pub(super) fn oldest(labels: Labels<'_>, hold: Duration, wait: Duration) {
-    gauge!("locks_oldest_hold_seconds", tags(labels)).set(hold.as_secs_f64());
-    gauge!("locks_oldest_wait_seconds", tags(labels)).set(wait.as_secs_f64());
+    metrics::gauge!("locks_oldest_hold_seconds", tags(labels)).set(hold.as_secs_f64());
+    metrics::gauge!("locks_oldest_wait_seconds", tags(labels)).set(wait.as_secs_f64());
 }
 
 pub(super) fn renewal_failed() {
     #[cfg(feature = "metrics")]
-    counter!("locks_renewal_failures_total").increment(1);
+    metrics::counter!("locks_renewal_failures_total").increment(1);
 }
 
 pub(super) fn session_ended(age: Duration) {
     #[cfg(feature = "metrics")]
-    histogram!("locks_session_age_seconds").record(age.as_secs_f64());
+    metrics::histogram!("locks_session_age_seconds").record(age.as_secs_f64());
 }
 
 pub(super) fn leads(labels: Labels<'_>, change: f64) {
     #[cfg(feature = "metrics")]
-    gauge!("leader_election_master_status", "name" => labels.name.to_string()).increment(change);
+    metrics::gauge!("leader_election_master_status", "name" => labels.name.to_string()).increment(change);
 }
 
 #[cfg(feature = "metrics")]
