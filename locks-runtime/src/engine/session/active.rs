@@ -11,6 +11,7 @@ use crate::world::World;
 use crate::world::clock::{AtomicMoment, Moment};
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -31,6 +32,8 @@ pub(crate) struct ActiveSession {
     users: Mutex<Users>,
     /// Wakes the renewal before its time.
     pub(super) wake: Notify,
+    /// Somebody has asked for a renewal that was not sent yet.
+    is_renewal_wanted: AtomicBool,
     /// Notified by each renewal that is acknowledged.
     renewals: Notify,
     pub(super) contact: Arc<Contact>,
@@ -112,6 +115,7 @@ impl ActiveSession {
             ended: EndSignal::default(),
             users: Mutex::default(),
             wake: Notify::new(),
+            is_renewal_wanted: AtomicBool::new(false),
             renewals: Notify::new(),
             contact,
         }
@@ -183,13 +187,22 @@ impl ActiveSession {
         self.renewals.notify_waiters();
     }
 
+    /// Returns the moment at which a renewal is sent, which is now.
+    pub(super) fn begin_renewal(&self) -> Moment {
+        // First: who asks after that may need another one.
+        self.is_renewal_wanted.store(false, Ordering::SeqCst);
+        self.world.now()
+    }
+
     /// Has it renewed now. Returns when a renewal was acknowledged that was sent no earlier than this call, or the session is lost.
     pub(crate) async fn renew_now(&self) {
         let needed = schedule::deadline(self.world.now(), self.session.ttl());
         // Made before it is woken, so that it hears of the renewal.
         let mut renewed = pin!(self.renewals.notified());
-        // Once is enough: if a renewal is under way, the next one follows it.
-        self.wake.notify_one();
+        // If somebody else has asked for one, and it was not sent yet, it is the one for both; if one is under way, the next follows.
+        if !self.is_renewal_wanted.swap(true, Ordering::SeqCst) {
+            self.wake.notify_one();
+        }
         loop {
             tokio::select! {
                 biased;

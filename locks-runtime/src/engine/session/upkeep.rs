@@ -46,7 +46,7 @@ async fn renew(session: &ActiveSession) -> Option<Moment> {
     let ttl = session.session.ttl();
     let mut backoff = Backoff::new(&session.world, schedule::SHORTEST_PAUSE, ttl / 10);
     loop {
-        let sent = session.world.now();
+        let sent = session.begin_renewal();
         let renewed = contained(session.session.renew());
         let renewed = async { renewed.await.unwrap_or_else(|| Err(Error::store_panicked("renew"))) };
         let answer = within(session, session.time_left(), renewed).await;
