@@ -10,7 +10,7 @@ use std::time::Duration;
 use support::postgres::{Postgres, Setup};
 use support::proxy::Mode as Network;
 use support::scenarios::cost::{self, RARE, cost};
-use support::scenarios::{acquire_and_release, behind_proxy, connect, granted, many, nothing_is_left, queued};
+use support::scenarios::{behind_proxy, connect, granted, many, nothing_is_left, queued};
 use support::stores::postgres_at;
 use support::{HANG_LIMIT, Server, cases, eventually, in_time};
 use tokio::task::JoinHandle;
@@ -193,9 +193,16 @@ async fn one_of_several_deleted_while_it_enters_loses_nothing_else(fixture: Fixt
         .await;
         proxy.reset();
     };
-    let mut entry = Entry::new(Key::new("/a").unwrap(), 7, Holder::unknown().into());
-    entry.others = [Key::new("/b").unwrap()].into();
-    let entry = Arc::new(entry);
+    let entry = |first: &str, second: &str, number| {
+        let mut entry = Entry::new(Key::new(first).unwrap(), number, Holder::unknown().into());
+        entry.others = [Key::new(second).unwrap()].into();
+        Arc::new(entry)
+    };
+    // Every connection that it needs is there after that.
+    let before = entry("/x", "/y", 6);
+    session.enter(before.clone(), WhenBusy::Queue).await.unwrap();
+    session.leave(before).await.unwrap();
+    let entry = entry("/a", "/b", 7);
     proxy.set(Network::Unanswered);
     let entering = tokio::spawn(session.enter(entry.clone(), WhenBusy::Queue));
     delete_meanwhile().await;
@@ -206,7 +213,7 @@ async fn one_of_several_deleted_while_it_enters_loses_nothing_else(fixture: Fixt
     session.close().await.unwrap();
     nothing_is_left(&server, "/a").await;
     // A client begins anew with another entry, and goes on with what it holds. It was disconnected, too.
-    acquire_and_release(&locks, "/connects").await;
+    in_time(locks.lock_all(["/x", "/y"]).acquire()).await.unwrap().release().await.unwrap();
     proxy.set(Network::Unanswered);
     let acquiring = tokio::spawn(locks.lock_all(["/a", "/b"]).acquire());
     delete_meanwhile().await;
