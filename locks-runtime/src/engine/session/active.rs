@@ -1,6 +1,7 @@
 //! One session that is being kept alive: its deadline, its loss, and the entries in it.
 
 use super::contact::Contact;
+use super::holds::Holds;
 use super::pulse::Pulse;
 use crate::contract::{Renewal, Session};
 use crate::engine::held::HeldEntry;
@@ -11,8 +12,8 @@ use crate::world::World;
 use crate::world::clock::{AtomicMoment, Moment};
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -49,57 +50,6 @@ struct Users {
     holds: Holds,
     /// Entries that the last renewal did not cover, each with its deadline and the cause.
     uncovered: BTreeMap<u64, (Moment, Arc<str>)>,
-}
-
-/// The held entries of a session, each at a place of its own: most are over before anybody looks for one.
-#[derive(Debug, Default)]
-struct Holds {
-    places: Vec<Option<Registered>>,
-    free: Vec<usize>,
-}
-
-#[derive(Debug)]
-struct Registered {
-    held: Weak<HeldEntry>,
-    /// Whether the store is watched for its removal: not at first, so that a short hold never costs a watch.
-    is_watched: bool,
-}
-
-impl Holds {
-    fn add(&mut self, held: &Arc<HeldEntry>) -> usize {
-        let registered = Some(Registered { held: Arc::downgrade(held), is_watched: false });
-        match self.free.pop() {
-            Some(place) => {
-                self.places[place] = registered;
-                place
-            }
-            None => {
-                self.places.push(registered);
-                self.places.len() - 1
-            }
-        }
-    }
-
-    fn remove(&mut self, place: usize) {
-        if self.places.get_mut(place).and_then(Option::take).is_some() {
-            self.free.push(place);
-        }
-        if self.free.len() == self.places.len() && self.free.len() > Self::ROOM {
-            *self = Self::default();
-        }
-    }
-
-    fn count(&self) -> usize {
-        self.places.iter().flatten().filter(|registered| registered.held.strong_count() > 0).count()
-    }
-
-    /// For how many there is room although nothing is held.
-    const ROOM: usize = 1024;
-
-    fn by_number(&self) -> BTreeMap<u64, Arc<HeldEntry>> {
-        let held = self.places.iter().flatten().filter_map(|registered| registered.held.upgrade());
-        held.map(|held| (held.number(), held)).collect()
-    }
 }
 
 impl ActiveSession {
@@ -312,16 +262,7 @@ impl ActiveSession {
 
     /// The held entries that are not watched yet; they count as watched from now on.
     pub(super) fn take_unwatched(&self) -> Vec<Arc<HeldEntry>> {
-        let mut users = self.users.lock();
-        let unwatched = users.holds.places.iter_mut().flatten().filter(|registered| !registered.is_watched);
-        let watch = |registered: &mut Registered| {
-            registered.is_watched = true;
-            registered.held.upgrade()
-        };
-        let mut held: Vec<_> = unwatched.filter_map(watch).collect();
-        // In one order, so that a simulation repeats itself.
-        held.sort_unstable_by_key(|held| held.number());
-        held
+        self.users.lock().holds.take_unwatched()
     }
 
     /// Whether nothing has used the session for `limit`, or nothing can any more; `used` is when something did last.

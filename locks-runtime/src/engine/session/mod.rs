@@ -2,6 +2,7 @@
 
 mod active;
 mod contact;
+mod holds;
 mod pool;
 mod pulse;
 mod upkeep;
