@@ -216,6 +216,24 @@ async fn a_lock_that_was_granted_to_a_future_nobody_polls_is_waited_for() {
     aside.await.unwrap().release().await.unwrap();
 }
 
+/// Otherwise others would take it for one that may wait for ever.
+#[tokio::test(start_paused = true)]
+async fn a_wait_below_a_millisecond_is_on_record_as_one_with_a_limit() {
+    let store = TestStore::new();
+    let (ours, theirs) = (store.client(), store.client());
+    let held = theirs.lock("k").acquire().await.unwrap();
+    let mut waiting = Box::pin(ours.lock("k").wait(Duration::from_micros(500)).acquire());
+    assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    tokio::task::yield_now().await;
+    let limits = async || {
+        let line = theirs.inspect("k").await.unwrap().unwrap();
+        line.waiters.iter().map(|waiter| waiter.limit_ms).collect::<Vec<_>>()
+    };
+    assert_eq!(limits().await, [1]);
+    drop(waiting);
+    held.release().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_ping_is_one_answer_and_counts_as_one() {
     let store = TestStore::new();

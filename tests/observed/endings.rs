@@ -3,13 +3,18 @@
 use crate::log::{BACKGROUND, CAUSE, alarms, logging};
 use crate::measured::measured_for;
 use distributed_locks::testing::TestStore;
-use distributed_locks::{ErrorKind, Locks, OnLost};
+use distributed_locks::{Error, ErrorKind, Guard, Locks, OnLost};
 use metrics_util::debugging::DebuggingRecorder;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::LazyLock;
+use std::task::{Context, Waker};
 use std::time::Duration;
 use support::HANG_LIMIT;
 use tokio::task::yield_now;
 use tokio::time::sleep;
+
+type Acquiring = Pin<Box<dyn Future<Output = Result<Guard, Error>> + Send>>;
 
 #[tokio::test(start_paused = true)]
 async fn a_loss_is_an_error_and_failing_renewals_are_warnings() {
@@ -166,4 +171,28 @@ async fn a_ttl_that_the_store_cannot_keep_is_raised_and_said_so_once() {
         raised.len() == 2 && raised.iter().all(|line| line.contains("WARN") && line.contains("asked=1ms granted=")),
         "{text}"
     );
+}
+
+/// Its future is not polled, and that is no fault of its: the service is stopping.
+#[tokio::test(start_paused = true)]
+async fn what_a_drain_withdraws_is_no_warning() {
+    LazyLock::force(&BACKGROUND);
+    let (log, _logging) = logging();
+    let store = TestStore::new();
+    let (ours, theirs) = (store.client(), store.client());
+    let poll = |future: &mut Acquiring| future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+    // One that the store grants, and one that is handed off.
+    let held = theirs.lock("granted").acquire().await.unwrap();
+    let lock = || ours.lock("handed off").acquire();
+    let first = lock().await.unwrap();
+    let mut aside: [Acquiring; 2] = [Box::pin(ours.lock("granted").acquire()), Box::pin(lock())];
+    assert!(aside.iter_mut().all(poll));
+    sleep(Duration::from_millis(50)).await;
+    held.release().await.unwrap();
+    first.release().await.unwrap();
+    sleep(Duration::from_millis(50)).await;
+    assert!(ours.drain(Duration::ZERO).await.is_complete());
+    assert!(theirs.list("").await.unwrap().is_empty());
+    assert_eq!(alarms(&log), [""; 0]);
+    drop(aside);
 }
