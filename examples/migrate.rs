@@ -35,7 +35,7 @@ async fn migrate(name: &str, database: &Path) -> Result<usize, Box<dyn StdError>
 
 /// One instance of the service.
 async fn start(name: &str, database: &Path) -> Result<(), Box<dyn StdError>> {
-    // The client comes from LOCKS_URL.
+    // The client is that of LOCKS_URL.
     let once = distributed_locks::client()?.once(KEY).version("7").ttl(Duration::from_secs(4)).name("migrate");
     match once.run(|_guard| migrate(name, database)).await? {
         Outcome::Ran(steps) => println!("{name}: migrated, {steps} steps; now it serves"),
@@ -61,6 +61,11 @@ async fn deploy() -> Result<(), Box<dyn StdError>> {
     let mut instances = (1..=3).map(start).collect::<Result<Vec<Child>, _>>()?;
 
     while !database.exists() {
+        // None of them may come so far: the store may be away.
+        let ended = instances.iter_mut().map(Child::try_wait).collect::<Result<Vec<_>, _>>()?;
+        if ended.iter().all(Option::is_some) {
+            return Err("no instance has migrated, see above".into());
+        }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let first = locks.inspect(KEY).await?.and_then(|line| line.holders.into_iter().next()).map(|holder| holder.pid);
@@ -72,7 +77,10 @@ async fn deploy() -> Result<(), Box<dyn StdError>> {
         killed?;
     }
     for mut instance in instances {
-        instance.wait()?;
+        let status = instance.wait()?;
+        if !status.success() {
+            return Err(format!("an instance ended with {status}, see above").into());
+        }
     }
     let done = locks.once(KEY).done().await?.ok_or("nobody has migrated")?;
     println!("deployment: on record is {done}, with {} steps", std::fs::read_to_string(&database)?.lines().count());
