@@ -115,6 +115,7 @@ fn promises(locks: &Locks, findings: &Findings) {
         ("shared locks", can.shared),
         ("permits", can.permits),
         ("several locks at one moment", can.multi_key),
+        ("what is done once is remembered", can.once),
     ];
     for (promise, is_kept) in promises {
         findings.say("promise", if is_kept { "yes" } else { "no" }, promise);
