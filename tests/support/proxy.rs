@@ -156,13 +156,17 @@ async fn serve(
             biased;
             command = inbox.recv() => {
                 let Some((change, done)) = command else { return };
-                let new = if let Change::Set(new) = change { new } else { Mode::Pass };
-                let is_reset = matches!(change, Change::Reset);
-                mode.send_replace(if is_reset { Mode::Refuse } else { new });
+                let (new, resets) = match change {
+                    Change::Set(new) => (new, new == Mode::Refuse),
+                    Change::Reset => (Mode::Pass, true),
+                };
+                if resets {
+                    mode.send_replace(Mode::Refuse);
+                }
                 if new == Mode::Refuse && listener.take().is_some() {
                     reserved = Some(reserve(address).await);
                 }
-                if new == Mode::Refuse || is_reset {
+                if resets {
                     while connections.join_next().await.is_some() {}
                 }
                 mode.send_replace(new);

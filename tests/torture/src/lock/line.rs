@@ -106,14 +106,8 @@ impl LineLock {
         let (mut held, mut step, mut looks) = (None::<Held>, 0, 0_u64);
         loop {
             if held.as_ref().is_none_or(|held| !held.session.is_alive()) {
-                (held, step, looks) = (
-                    self.sessions
-                        .current(&self.members, self.ttl, self.flaw)
-                        .await
-                        .map(|session| Held::new(self, wanted, session)),
-                    0,
-                    0,
-                );
+                let session = self.sessions.current(&self.members, self.ttl, self.flaw).await;
+                (held, step, looks) = (session.map(|session| Held::new(self, wanted, session)), 0, 0);
             }
             if let Some(own) = &mut held {
                 match own.take(steps[step], looks).await {
