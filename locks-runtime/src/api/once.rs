@@ -1,4 +1,4 @@
-//! What is done once, by whichever process comes first, and remembered.
+//! What is done once, by whichever process is first, and remembered.
 
 use super::guard::Guard;
 use super::locks::Locks;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// Work that is done once, as it is about to be [run](Once::run).
 ///
-/// The store remembers under its key that it is done, for good: until that is [forgotten](Locks::forget). Who comes while another does
+/// The store remembers under its key that it is done, for good: until that is [forgotten](Locks::forget). A call while another does
 /// it waits, and finds it done. Work that fails, panics, is stopped, or whose process dies is not done, and the next one does it.
 ///
 /// What the work has changed and the record of it are two writes: a process that dies in between leaves work that is done and not
@@ -60,7 +60,7 @@ pub struct Once {
     caller: Caller,
 }
 
-/// What came of [`Once::run`].
+/// How [`Once::run`] ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome<T> {
     /// The body ran here, returned this, and it is recorded.
@@ -96,7 +96,7 @@ impl Locks {
         }
     }
 
-    /// Forgets what was done [once](Locks::once) under `key`: whoever comes next does it again. Returns whether it was done, as far as
+    /// Forgets what was done [once](Locks::once) under `key`: the next call does it again. Returns whether it was done, as far as
     /// the store's last answer says. Who does it meanwhile goes on, and records that.
     ///
     /// # Errors
@@ -127,7 +127,7 @@ impl Locks {
 }
 
 impl Once {
-    /// What is done, in a word: a number, a hash of the scripts. It is recorded, and who comes with another one is refused with
+    /// What is done, in a word: a number, a hash of the scripts. It is recorded, and a call with another one is refused with
     /// `InvalidOption`, so that a change of the work is not taken for done. Work that is to be done again in each version has the
     /// version in its key.
     pub fn version(mut self, version: impl Into<String>) -> Self {
@@ -227,7 +227,7 @@ impl Once {
     async fn begin(self) -> Result<Begun, Error> {
         let Self { engine, key, version, options, caller } = self;
         let key = key?;
-        let checked = options.check().and_then(|()| engine.check_open()).and_then(|()| engine.check_remembers());
+        let checked = options.check().and_then(|()| engine.check_open());
         checked.and_then(|()| check_apart(&engine, &key)).map_err(|error| error.with_key(&key))?;
         if let Some(done) = engine.done(&key).await? {
             return done_already(&key, done, version.as_deref());
@@ -238,7 +238,7 @@ impl Once {
         if let Some(done) = engine.done(&key).await? {
             return done_already(&key, done, version.as_deref());
         }
-        let done = held.hold().done(version)?;
+        let done = held.hold().record_of(version)?;
         Ok(Begun::Body(held, done))
     }
 }

@@ -83,7 +83,7 @@ async fn measure(engine: Weak<Engine>, task: Task) {
     }
 }
 
-/// The task of one client, by its number. What it has measured goes with it.
+/// The task of one client, by its number. What it has measured is removed with it.
 #[derive(Debug)]
 struct Task(u64);
 

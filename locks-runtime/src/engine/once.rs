@@ -15,7 +15,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 
 impl Engine {
     /// Whether the store remembers what was done once.
-    pub(crate) fn check_remembers(&self) -> Result<(), Error> {
+    fn check_remembers(&self) -> Result<(), Error> {
         if self.store.capabilities().once {
             return Ok(());
         }
@@ -43,7 +43,7 @@ impl Hold {
     /// # Errors
     ///
     /// `InvalidOption` if that is too large to be read again.
-    pub(crate) fn done(&self, version: Option<String>) -> Result<Done, Error> {
+    pub(crate) fn record_of(&self, version: Option<String>) -> Result<Done, Error> {
         let holder = Holder { under: Vec::new(), ..self.request().holder.as_ref().clone() };
         let done = Done { version, at_ms: self.world().wall_ms(), fence: self.fence().number(), holder };
         let size = done.to_json().len();

@@ -28,8 +28,8 @@ const FIRST: Duration = Duration::from_secs(1);
 const NEXT: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_millis(300);
 
-/// So often a circle is seen again before it is clear that its youngest does not see it: of a request for several locks, nobody
-/// sees in one line in which others it stands.
+/// So often a circle is seen again before it is clear that its youngest does not see it: a line does not
+/// show in which others a request for several locks is.
 const UNSEEN: u32 = 5;
 
 /// How long one look at a line may take.

@@ -79,7 +79,7 @@ struct Place<'a> {
     record: &'a Holder,
     /// Of one that waits.
     node: Option<Node>,
-    /// The store shows it as a holder: before all waiters, whether or not it came before them.
+    /// The store shows it as a holder: before all waiters, whether or not it queued before them.
     is_shown_first: bool,
 }
 
@@ -125,7 +125,7 @@ impl<'a> Graph<'a> {
             let (holders, waiters) = (line.holders.iter(), line.waiters.iter());
             let holders = holders.filter_map(|holder| place(holder, true));
             let mut places: Vec<Place<'a>> = holders.chain(waiters.filter_map(|waiter| place(waiter, false))).collect();
-            // An earlier entry of a request may be on its way out, which ends by itself: where it stands is where it is last.
+            // An earlier entry of a request may be on its way out, which ends by itself: its position is the last one.
             let mut seen = BTreeSet::new();
             let mut is_last: Vec<bool> =
                 places.iter().rev().map(|place| place.node.is_none_or(|node| seen.insert(node))).collect();

@@ -214,10 +214,7 @@ proptest! {
 /// Its session was lost, or the store went back: an earlier entry of the same request is still there, and ends by itself.
 #[test]
 fn an_earlier_entry_of_a_request_is_no_circle() {
-    let all = [
-        Request { id: 1, locks: vec![1], mode: Mode::Exclusive, under: vec![], is_limited: false },
-        Request { id: 2, locks: vec![0], mode: Mode::Exclusive, under: vec![1], is_limited: false },
-    ];
+    let all = [one(1, &[1], vec![]), one(2, &[0], vec![1])];
     let record = all[1].holder(&all);
     let keys = all[1].keys();
     for (holders, waiters) in [(1, 1), (0, 2), (0, 3), (1, 2)] {
@@ -265,16 +262,14 @@ fn a_wait_with_a_limit_keeps_nobody_waiting_for_ever() {
     assert!(refused(&circle(true)).is_empty());
 }
 
+/// A request for these locks, under these holds, without a limit.
+fn one(id: u64, locks: &[usize], under: Vec<u64>) -> Request {
+    Request { id, locks: locks.to_vec(), mode: Mode::Exclusive, under, is_limited: false }
+}
+
 /// A request for two locks is first for one of them, where some stores show it as the holder.
 #[test]
 fn a_circle_through_a_lock_that_nobody_has_yet_is_found() {
-    let one = |id, locks: &[usize], under| Request {
-        id,
-        locks: locks.to_vec(),
-        mode: Mode::Exclusive,
-        under,
-        is_limited: false,
-    };
     // 3 wants the lock that 1 has beside another; the task of 1 wants that other.
     let all = [one(1, &[1], vec![]), one(2, &[2], vec![]), one(3, &[0, 1], vec![2]), one(4, &[0], vec![1])];
     for shows in [Shows::Waiter, Shows::HolderWhereItIsFirst] {
@@ -288,13 +283,6 @@ fn a_circle_through_a_lock_that_nobody_has_yet_is_found() {
 /// The youngest sees in no line that somebody waits behind the request for two locks: an older one gives way, later.
 #[test]
 fn a_circle_that_its_youngest_does_not_see_is_found_by_another() {
-    let one = |id, locks: &[usize], under| Request {
-        id,
-        locks: locks.to_vec(),
-        mode: Mode::Exclusive,
-        under,
-        is_limited: false,
-    };
     let held = [one(1, &[2], vec![]), one(2, &[1, 2], vec![]), one(3, &[0], vec![])];
     let all = [held.as_slice(), &[one(4, &[1], vec![3]), one(5, &[0], vec![1])]].concat();
     let circle = found(&all, &all[3]).unwrap();

@@ -39,7 +39,7 @@ impl<H> Queues<H> {
             // Whoever is given a turn by a drop below begins to watch again.
             locked.is_watched = next.is_some();
         }
-        // In the order in which they came, so that what happens repeats itself.
+        // In the order in which they joined, so that what happens repeats itself.
         passed.sort_by_key(|(member, _)| member.arrival);
         for (member, held) in passed {
             (overseer.pass_over)(Position { queues: self.clone(), member }, held, why);

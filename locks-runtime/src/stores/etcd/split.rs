@@ -86,8 +86,8 @@ impl Split {
         Ok(part)
     }
 
-    /// Enters with a lease that is there; with `alone`, one that has no other entry. One that is gone concerns those who have it, as the next renewal will show, and what an
-    /// earlier request may have put on it is gone with it.
+    /// Enters with a lease that is there; with `alone`, one that has no other entry. One that is gone concerns those who have it, as
+    /// the next renewal will show, and what an earlier request may have put on it is gone with it.
     async fn enter_living(
         &self,
         entry: &Arc<Entry>,

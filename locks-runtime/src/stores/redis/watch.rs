@@ -1,8 +1,8 @@
 //! Reporting every change of holders and waiters.
 //!
-//! Our own clients publish the name of each lock that changes while [somebody watches](super::watched); who holds it then is what the server replies, whatever else
-//! was published, by whom ever. What is not published, such as a hold that lapses, somebody who queues, and what other
-//! projects do, is found by reading those locks again of which a holder is known.
+//! Our own clients publish the name of each lock that changes while [somebody watches](super::watched); who holds it then is what
+//! the server replies, whatever else was published, by whom ever. What is not published, such as a hold that lapses, somebody who
+//! queues, and what other projects do, is found by reading those locks again of which a holder is known.
 
 use super::inspect;
 use super::names;

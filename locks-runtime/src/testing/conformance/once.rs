@@ -19,9 +19,9 @@ list! {
     once:
     |can| can.once => [
         what_is_done_is_not_done_again,
-        who_comes_meanwhile_waits_and_finds_it_done,
+        a_call_meanwhile_waits_and_finds_it_done,
         of_many_at_once_one_does_it,
-        who_does_not_want_to_wait_is_told_who_does_it,
+        a_call_that_does_not_wait_names_who_does_it,
         what_failed_is_not_done,
         what_was_dropped_or_panicked_is_not_done,
         the_next_one_does_it_when_the_first_has_failed,
@@ -43,6 +43,18 @@ list! {
 async fn work(locks: &Locks, key: &str, name: &'static str, count: &AtomicUsize) -> Result<Outcome<usize>, Error> {
     let body = async |_| Ok(1 + count.fetch_add(1, Ordering::SeqCst));
     soon(name, locks.once(key).name(name).run(body)).await
+}
+
+/// As [`work`] of the key `work`, called "second", behind one called "first": it waits when this returns.
+async fn begin_second(
+    fixture: &Fixture,
+    locks: &Locks,
+    count: &Arc<AtomicUsize>,
+) -> JoinHandle<Result<Outcome<usize>, Error>> {
+    let (locks, key, count) = (locks.clone(), fixture.key("work"), Arc::clone(count));
+    let second = tokio::spawn(async move { work(&locks, &key, "second", &count).await });
+    fixture.until("work", &["first"], 1).await;
+    second
 }
 
 /// Work that has begun when this returns, and ends with what is sent to it.
@@ -87,15 +99,11 @@ async fn what_is_done_is_not_done_again(fixture: &Fixture) {
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }
 
-async fn who_comes_meanwhile_waits_and_finds_it_done(fixture: &Fixture) {
+async fn a_call_meanwhile_waits_and_finds_it_done(fixture: &Fixture) {
     let (one, other, key, count) =
         (fixture.client(), fixture.client(), fixture.key("work"), Arc::<AtomicUsize>::default());
     let (end, first) = begin(one.once(&key), "first").await;
-    let second = tokio::spawn({
-        let (key, count) = (key.clone(), Arc::clone(&count));
-        async move { work(&other, &key, "second", &count).await }
-    });
-    fixture.until("work", &["first"], 1).await;
+    let second = begin_second(fixture, &other, &count).await;
     assert_eq!(done(&one, &key).await, None, "it is not done before it has ended");
     end.send(Ok(())).await.unwrap();
     assert_eq!(soon("the first", first).await.unwrap().unwrap(), Outcome::Ran(()));
@@ -118,7 +126,7 @@ async fn of_many_at_once_one_does_it(fixture: &Fixture) {
     assert_eq!((ran, count.load(Ordering::SeqCst)), (1, 1));
 }
 
-async fn who_does_not_want_to_wait_is_told_who_does_it(fixture: &Fixture) {
+async fn a_call_that_does_not_wait_names_who_does_it(fixture: &Fixture) {
     let (one, other, key) = (fixture.client(), fixture.client(), fixture.key("work"));
     let (end, first) = begin(one.once(&key), "first").await;
     let named = |error: &Error| assert_eq!(error.holder().map(|holder| &*holder.name), Some("first"), "{error:?}");
@@ -171,11 +179,7 @@ async fn the_next_one_does_it_when_the_first_has_failed(fixture: &Fixture) {
     let (one, other, key, count) =
         (fixture.client(), fixture.client(), fixture.key("work"), Arc::<AtomicUsize>::default());
     let (end, first) = begin(one.once(&key), "first").await;
-    let second = tokio::spawn({
-        let (key, count) = (key.clone(), Arc::clone(&count));
-        async move { work(&other, &key, "second", &count).await }
-    });
-    fixture.until("work", &["first"], 1).await;
+    let second = begin_second(fixture, &other, &count).await;
     end.send(Err(failure())).await.unwrap();
     refused(soon("the first", first).await.unwrap(), ErrorKind::NotConfigured);
     assert_eq!(soon("the second", second).await.unwrap().unwrap(), Outcome::Ran(1));
