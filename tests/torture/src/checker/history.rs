@@ -54,6 +54,8 @@ pub struct History {
     pub matrix: Option<Matrix>,
     /// The rows of the matrix that calls have met.
     pub met: Vec<Row>,
+    /// By process and call, until when bodies that joined its hold have asked for all of its locks to stay taken.
+    joined_until: BTreeMap<(String, u64), Nanos>,
     /// For each lock the other TTLs that calls have, for as long as what they hold may be in the store.
     own_ttls: BTreeMap<String, Timeline<(String, Duration)>>,
 }
@@ -160,6 +162,7 @@ impl History {
             history.add(event, &mut index);
         }
         history.adopt_modes(&index);
+        history.joined_until = history.joined_until_by_outer();
         history.own_ttls = history.keys().into_iter().map(|key| (key.to_owned(), history.own_ttls_of(key))).collect();
         history
     }
@@ -362,6 +365,20 @@ impl History {
             None => return None,
         };
         Some(begun + call.options.least_ms? * 1_000_000)
+    }
+
+    /// As [`kept_until`](History::kept_until), for the bodies that joined the call's hold: each extends all locks of it.
+    pub(super) fn joined_until(&self, call: &Call) -> Option<Nanos> {
+        self.joined_until.get(&(call.process.clone(), call.id)).copied()
+    }
+
+    fn joined_until_by_outer(&self) -> BTreeMap<(String, u64), Nanos> {
+        let mut joined = BTreeMap::new();
+        for (call, outer) in self.calls.iter().filter_map(|call| Some((call, call.options.joins?))) {
+            let until = joined.entry((call.process.clone(), outer)).or_default();
+            *until = self.kept_until(call).unwrap_or(0).max(*until);
+        }
+        joined
     }
 
     /// When this process was not scheduled.

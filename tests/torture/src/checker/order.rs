@@ -77,16 +77,10 @@ pub(super) struct Queues<'a> {
 
 impl<'a> Queues<'a> {
     pub(super) fn of(history: &'a History, limits: &Limits) -> Self {
-        let mut joined: BTreeMap<(&str, u64), Nanos> = BTreeMap::new();
-        for (call, outer) in history.calls.iter().filter_map(|call| Some((call, call.options.joins?))) {
-            let until = joined.entry((&call.process, outer)).or_default();
-            *until = history.kept_until(call).unwrap_or(0).max(*until);
-        }
         let mut calls: BTreeMap<&str, Vec<(Span, &Call)>> = BTreeMap::new();
         for call in &history.calls {
-            // It keeps the lock for as long as it holds at least, or whoever joins it wants that.
+            // It keeps the lock for as long as it holds at least.
             let until = if call.hold.is_some() { held_until(history, call) } else { history.ended_at(call) };
-            let until = joined.get(&(call.process.as_str(), call.id)).map_or(until, |joined| until.max(*joined));
             calls.entry(&call.key).or_default().push((Span::new(call.invoked, until), call));
         }
         let calls = calls.into_iter().map(|(key, calls)| (key, calls.into_iter().collect())).collect();

@@ -27,8 +27,9 @@ pub(super) fn is_queued(call: &Call) -> bool {
     call.wait != Wait::Never && call.options.joins.is_none()
 }
 
-/// Until when the lock is not free for anybody because of this call, whose body has begun: with `hold_at_least` not before
-/// that is over.
+/// Until when the lock is not free for anybody because of this call, whose body has begun: with `hold_at_least`, its own or that of
+/// a body that joined it, not before that is over.
 pub(super) fn held_until(history: &History, call: &Call) -> Nanos {
-    history.ended_at(call).max(history.kept_until(call).unwrap_or(0))
+    let kept = history.kept_until(call).max(history.joined_until(call));
+    history.ended_at(call).max(kept.unwrap_or(0))
 }

@@ -264,6 +264,20 @@ mod joined {
         assert_eq!(history(8_000), [Rule::Order]);
     }
 
+    /// The inner call names one of the locks, and keeps all of them.
+    #[test]
+    fn an_inner_hold_at_least_keeps_all_locks_of_its_hold() {
+        let history = |then: u64| {
+            let outer = two_workers().invokes_several(0, "a", 1, &["/k", "/other"]);
+            let options = Options { least_ms: Some(3_000), ..joins() };
+            let inner = outer.invokes_as(500, "a", 2, options, true).holds(505, 520, "a", 2, 5);
+            let outer = inner.holds_several(10, 1_000, "a", 1, &[5, 6]);
+            outer.invokes_several(1, "b", 1, &["/other"]).holds_several(then, then + 10, "b", 1, &[7]).violated()
+        };
+        assert_eq!(history(3_600), []);
+        assert_eq!(history(5_200), [Rule::Progress]);
+    }
+
     #[test]
     fn an_inner_hold_at_least_counts_from_its_call() {
         let history = |then: u64| {
