@@ -333,10 +333,10 @@ fn at_most_is_124_and_no_loss() {
 #[test]
 fn a_grace_after_a_limit_may_be_longer_than_the_ttl() {
     let place = Place::new();
-    let script = "trap 'echo told; read line; exit 0' TERM; echo up; while :; do sleep 0.01; done";
+    let script = "trap 'echo stopping; read line; exit 0' TERM; echo up; while :; do sleep 0.01; done";
     let mut run =
         place.start(&["run", "-t", "1", "--at-most", "100ms", "--grace", "1h", "/a", "--", "sh", "-c", script]);
-    assert_eq!((run.line(), run.line()), ("up".to_owned(), "told".to_owned()));
+    assert_eq!((run.line(), run.line()), ("up".to_owned(), "stopping".to_owned()));
     // Past the deadline that was known when the limit passed: the lock is renewed meanwhile.
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert_eq!(place.code(&["run", "-n", "/a", "--", "true"]), 75);
