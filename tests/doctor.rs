@@ -75,6 +75,14 @@ impl Said {
         Self { code: output.status.code(), lines }
     }
 
+    /// What it says of a server that takes nothing: it tries for four seconds. A busy machine may not come as far as this
+    /// check within them; then it is asked again.
+    fn of_one_that_refuses(url: &str, check: &str) -> Self {
+        let ask = || Self::of(&with_parameters(url, "connect_timeout=4s"));
+        let says = |said: &Self| said.lines.iter().any(|line| line["check"] == check && line["verdict"] == BAD);
+        (0..10).map(|_| ask()).find(says).unwrap_or_else(ask)
+    }
+
     /// That it ends with this code, and says this much of one check, with all of these words.
     #[track_caller]
     fn has(&self, code: i32, check: &str, verdict: &str, words: &[&str]) {
@@ -127,7 +135,7 @@ async fn etcd_of_a_version_that_loses_data_is_named(fixture: Fixture) {
 async fn etcd_without_space_is_named(fixture: Fixture) {
     let etcd = fixture.start(&etcd::Setup { quota: Some(16 << 20), ..etcd::Setup::default() });
     etcd.fill_up();
-    let said = Said::of(&etcd.url_with("connect_timeout=3s"));
+    let said = Said::of_one_that_refuses(&etcd.url(), "alarm");
     said.has(69, "alarm", BAD, &["NOSPACE", "etcdctl alarm disarm"]);
     said.has(69, "acquire", BAD, &["etcdctl alarm disarm"]);
 }
@@ -218,7 +226,7 @@ async fn a_standby_of_postgres_is_named(fixture: Fixture<postgres::Binary>) {
     let primary = fixture.start(&postgres::Setup::default());
     let standby = primary.standby();
     fixture.remember(standby.log());
-    Said::of(&standby.url_with("connect_timeout=4s")).has(69, "role", BAD, &["standby", "name the primary"]);
+    Said::of_one_that_refuses(&standby.url(), "role").has(69, "role", BAD, &["standby", "name the primary"]);
 }
 
 /// A function of that name in another schema stands in for a machine whose clock is wrong.
