@@ -100,6 +100,8 @@ impl Model for Postgres {
     type Fault = Fault;
 
     const SERVERS: usize = 1;
+    const MODES: bool = true;
+    const SEVERAL: bool = true;
     const PARTS: &'static [&'static str] =
         &["pooled", "strict", "clock", "new", "forgets", "full", "rights", "strangers", "locked", "forged", "outages"];
 

@@ -66,6 +66,8 @@ impl Model for Redis {
     type Fault = Fault;
 
     const SERVERS: usize = 1;
+    const MODES: bool = true;
+    const SEVERAL: bool = true;
     const PARTS: &'static [&'static str] =
         &["cluster", "clock", "forgets", "full", "rights", "strangers", "forged", "outages"];
 

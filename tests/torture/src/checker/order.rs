@@ -10,6 +10,7 @@ use super::spans::{Span, Timeline};
 use super::waits::{held_until, is_queued, queued, wait};
 use super::{Limits, Rule, Violation, windows};
 use crate::clock::{Nanos, nanos};
+use crate::history::Outcome;
 
 /// How many low bits of a fence count the holds that were handed off under one grant of the store.
 const SEQUENCE_BITS: u32 = 12;
@@ -36,6 +37,7 @@ fn overtaken(history: &History, limits: &Limits, key: &str, queues: &Queues<'_>)
             .get(&grant_number(hold))
             .is_some_and(|granted| hold.begun > *granted && hold.begun <= granted + nanos(limits.moment));
         let still_waiting = still_waiting.filter(|earlier| !handed_off || is_one_client(earlier, later));
+        let still_waiting = still_waiting.filter(|earlier| !has_just_been_dropped(limits, earlier, hold));
         let passed = still_waiting.filter(|earlier| {
             queues.since(earlier, later) < later.invoked && is_passed(history, limits, earlier, (later, hold))
         });
@@ -55,6 +57,13 @@ fn overtaken(history: &History, limits: &Limits, key: &str, queues: &Queues<'_>)
         }
     }
     violations
+}
+
+/// Whether the caller may have dropped the call before the hold began: that is recorded after the drop, and not at once on a
+/// busy machine.
+fn has_just_been_dropped(limits: &Limits, call: &Call, hold: &Hold) -> bool {
+    let dropped = call.returned.filter(|(_, outcome)| *outcome == Outcome::Abandoned);
+    dropped.is_some_and(|(at, _)| at <= hold.begun.saturating_add(nanos(limits.moment)))
 }
 
 /// Whether the later one may not have the lock while the earlier one waits.

@@ -366,6 +366,17 @@ mod order {
     }
 
     #[test]
+    fn a_call_that_was_dropped_may_be_recorded_a_moment_later() {
+        let history = |recorded| {
+            let first = two_workers().invokes(0, "b", 1).holds(10, 9_000, "b", 1, 5).invokes(1_000, "a", 1);
+            let later = first.invokes(8_000, "b", 2).holds(9_010, 9_020, "b", 2, 6);
+            later.returns(recorded, "a", 1, Outcome::Abandoned).violated()
+        };
+        assert_eq!(history(9_011), []);
+        assert!(history(10_600).contains(&Rule::Order));
+    }
+
+    #[test]
     fn a_fault_may_cost_the_position_in_the_queue() {
         assert_eq!(overtaken(8_000).fault(4_000, 5_000, Scope::Worker("a".into())).violated(), []);
         assert_eq!(overtaken(8_000).fault(4_000, 5_000, Scope::Worker("c".into())).violated(), [Rule::Order]);
