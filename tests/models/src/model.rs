@@ -84,13 +84,13 @@ pub trait Model: Debug + Send + Sync + 'static {
     /// The parts of a plan that only this server has, by name.
     const PARTS: &'static [&'static str];
 
-    /// Whether its store knows readers and permits, and several locks at one moment.
-    const MODES: bool = false;
-    /// See [`MODES`](Model::MODES).
-    const SEVERAL: bool = false;
-
     /// Decides what it is.
     fn draw_setup(draw: &mut Draw) -> Self::Setup;
+
+    /// Whether its store takes several locks of any names at one moment.
+    fn takes_several(_: &Self::Setup) -> bool {
+        true
+    }
 
     /// Decides what happens to it: when, and what. In a plan without `eventful` only what has a part of its own.
     fn draw_faults(draw: &mut Draw, setup: &Self::Setup, eventful: bool) -> Vec<(Duration, Self::Fault)>;
@@ -103,6 +103,11 @@ pub trait Model: Debug + Send + Sync + 'static {
 
     /// Whether every lease, or each that a snapshot brings back, lasts for its whole time once more after it.
     fn lengthens_leases(_: &Self::Fault) -> bool {
+        false
+    }
+
+    /// Whether its clock goes back, so that what is there lapses that much later.
+    fn sets_clock_back(_: &Self::Fault) -> bool {
         false
     }
 

@@ -56,8 +56,6 @@ impl Model for Cluster {
     const PARTS: &'static [&'static str] =
         &["3.7", "short", "users", "nospace", "compaction", "strangers", "elections", "restored"];
 
-    const MODES: bool = true;
-    const SEVERAL: bool = true;
 
     fn draw_setup(draw: &mut Draw) -> Setup {
         let quirks = Quirks {

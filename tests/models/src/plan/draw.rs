@@ -24,7 +24,7 @@ const PARTS: [(&str, u64); 11] = [
     ("close", 50),
 ];
 
-/// Parts that vary the calls of a plan, which are the same otherwise: where the store knows them.
+/// Parts that vary the calls of a plan, which are the same otherwise.
 const VARIED: [(&str, u64); 2] = [("modes", 25), ("several", 25)];
 
 /// As many permits as each lock has.
@@ -145,7 +145,7 @@ impl<S, F> Plan<S, F> {
             shares_names: has["tasks"] && draw.random.chance(50),
         };
         let mut calls = draw.calls(&kind);
-        draw.vary::<M>(seed, &kind, &mut calls);
+        draw.vary(seed, &kind, M::takes_several(&setup), &mut calls);
         let mut events = draw.network(has["events"], M::SERVERS);
         events.extend(draw.stops(has["stops"]));
         let faults = M::draw_faults(draw, &setup, has["events"]);
@@ -210,7 +210,7 @@ impl Draw {
     }
 
     /// Makes readers and holders of permits of some calls, and lets some acquire several locks.
-    fn vary<M: Model>(&self, seed: u64, kind: &Calls, calls: &mut [Vec<Vec<Call>>]) {
+    fn vary(&self, seed: u64, kind: &Calls, takes_several: bool, calls: &mut [Vec<Vec<Call>>]) {
         // By numbers of its own, so that the rest of the plan is the same with and without it.
         let mut random = Random::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x1405_7B7E_F767_814F);
         let [modes, several] = VARIED.map(|(part, percent)| {
@@ -222,10 +222,10 @@ impl Draw {
             return;
         }
         for call in calls.iter_mut().flatten().flatten() {
-            if modes && M::MODES {
+            if modes {
                 call.mode = random.pick(&[Mode::Exclusive, Mode::Shared, Mode::Shared, PERMITS, PERMITS]);
             }
-            if several && M::SEVERAL && random.chance(50) {
+            if several && takes_several && random.chance(50) {
                 let mut others: Vec<&str> = USUAL.into_iter().filter(|key| *key != call.key).collect();
                 others.truncate(1 + random.index(2));
                 call.others = others;

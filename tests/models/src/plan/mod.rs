@@ -173,6 +173,12 @@ impl<S, F> Plan<S, F> {
         self.events.iter().any(|(_, event)| matches!(event, Event::Server(fault) if M::lengthens_leases(fault)))
     }
 
+    /// The server's clock goes back.
+    #[must_use]
+    pub(crate) fn sets_clock_back<M: Model<Setup = S, Fault = F>>(&self) -> bool {
+        self.events.iter().any(|(_, event)| matches!(event, Event::Server(fault) if M::sets_clock_back(fault)))
+    }
+
     /// The network is good and fast, and all that happens is that the server refuses what is new: nobody loses a lock.
     #[must_use]
     pub(crate) fn keeps_holds<M: Model<Setup = S, Fault = F>>(&self) -> bool {

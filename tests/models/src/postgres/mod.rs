@@ -81,6 +81,8 @@ pub enum Broken {
     FenceFollowsTheClock,
     /// The next in the queue is not notified.
     NotifiesNobody,
+    /// There is one permit more than the lock has, and a reader beside a writer that is second.
+    CountsOnePermitTwice,
 }
 
 /// The model: one server, whatever is promoted into its place.
@@ -100,8 +102,6 @@ impl Model for Postgres {
     type Fault = Fault;
 
     const SERVERS: usize = 1;
-    const MODES: bool = true;
-    const SEVERAL: bool = true;
     const PARTS: &'static [&'static str] =
         &["pooled", "strict", "clock", "new", "forgets", "full", "rights", "strangers", "locked", "forged", "outages"];
 
@@ -125,6 +125,10 @@ impl Model for Postgres {
 
     fn effect(fault: &Fault) -> Effect {
         fault.effect()
+    }
+
+    fn sets_clock_back(fault: &Fault) -> bool {
+        matches!(fault, Fault::SetBack(_))
     }
 
     fn start(network: &Arc<Network>, setup: &Setup, pace: u64) -> Arc<Self> {

@@ -226,8 +226,13 @@ impl Settling {
         let follows_the_clock = self.broken == Some(super::Broken::FenceFollowsTheClock);
         let base = if follows_the_clock { self.now } else { self.now.max(row.fence + 1) };
         let mut fence = row.fence;
+        let is_one_too_many = self.broken == Some(super::Broken::CountsOnePermitTwice);
         for place in 0..queue.len() {
-            if queue[place].fence.is_none() && holds(&queue, place) {
+            // As if one of those before it had no permit.
+            let before_it = if is_one_too_many { place.saturating_sub(1) } else { place };
+            let mut ahead = queue[..before_it].to_vec();
+            ahead.push(queue[place].clone());
+            if queue[place].fence.is_none() && holds(&ahead, before_it) {
                 queue[place].fence = Some(base + i64::try_from(place).unwrap_or(0));
                 fence = base + i64::try_from(queue.len()).unwrap_or(0) - 1;
             }

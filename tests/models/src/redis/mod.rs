@@ -66,10 +66,13 @@ impl Model for Redis {
     type Fault = Fault;
 
     const SERVERS: usize = 1;
-    const MODES: bool = true;
-    const SEVERAL: bool = true;
     const PARTS: &'static [&'static str] =
         &["cluster", "clock", "forgets", "full", "rights", "strangers", "forged", "outages"];
+
+    /// Those of a plan are in different slots of a cluster.
+    fn takes_several(setup: &Setup) -> bool {
+        !setup.is_cluster
+    }
 
     fn draw_setup(draw: &mut Draw) -> Setup {
         Setup { is_cluster: draw.has("cluster", 15), is_set_back: draw.has("clock", 8), broken: &[] }
@@ -85,6 +88,10 @@ impl Model for Redis {
 
     fn effect(fault: &Fault) -> Effect {
         fault.effect()
+    }
+
+    fn sets_clock_back(fault: &Fault) -> bool {
+        matches!(fault, Fault::SetBack(_))
     }
 
     fn start(network: &Arc<Network>, setup: &Setup, pace: u64) -> Arc<Self> {

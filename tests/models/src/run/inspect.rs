@@ -27,6 +27,8 @@ pub(super) struct Inspector<M> {
     good_from: Instant,
     /// Something happens after which leases last for their whole time once more.
     lengthens_leases: bool,
+    /// What could not be withdrawn lapses when the clock has come this far again, and nobody knows when that is.
+    sets_clock_back: bool,
     /// Something lasts so long that sessions end: what is late by then is looked for by nobody, and lapses.
     outlasts_sessions: bool,
     heads: BTreeMap<&'static str, (String, Instant)>,
@@ -65,6 +67,7 @@ impl<M: Model> Inspector<M> {
             processes: plan.calls.len(),
             good_from: network.at(plan.until),
             lengthens_leases: plan.lengthens_leases::<M>(),
+            sets_clock_back: plan.sets_clock_back::<M>(),
             outlasts_sessions: plan.events.iter().any(|(_, event)| event.lasts::<M>() >= plan.ttl),
             heads: BTreeMap::new(),
             removed: BTreeMap::new(),
@@ -174,6 +177,7 @@ impl<M: Model> Inspector<M> {
                 Kind::Nobodys if is_good => {
                     seen.find("nobody's entry", || format!("{name} has left {id} there for {limit:?}"));
                 }
+                Kind::BehindItself if self.sets_clock_back && !is_good => {}
                 Kind::BehindItself => {
                     seen.find("behind itself", || format!("{name} waits behind its own {id} for {limit:?}"));
                 }

@@ -36,3 +36,8 @@ fn a_fence_that_follows_the_clock_alone() {
 fn a_hand_off_without_a_notification() {
     assert_found("-bad -events -stops -pooled", Broken::NotifiesNobody);
 }
+
+#[test]
+fn one_permit_more_than_there_are() {
+    assert_found("+modes -bad -events", Broken::CountsOnePermitTwice);
+}

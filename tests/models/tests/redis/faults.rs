@@ -142,3 +142,33 @@ fn a_waiter_whose_queue_was_deleted() {
         &[("if not redis.call('ZSCORE', lock.queue, token) then", "if false then")],
     );
 }
+
+/// There is one more than the lock has.
+#[test]
+fn one_permit_more_than_there_are() {
+    assert_found(
+        "+modes -bad -events",
+        &[("  if ahead < limit then return true end", "  if ahead <= limit then return true end")],
+    );
+}
+
+/// A reader holds beside a writer.
+#[test]
+fn a_reader_that_does_not_look_who_holds() {
+    assert_found(
+        "+modes -bad -events",
+        &[(
+            "  if current and (kind == '' or kind_of(lock, current) ~= kind) then return false end",
+            "  if current and kind == '' then return false end",
+        )],
+    );
+}
+
+/// The second of several locks is not looked at.
+#[test]
+fn some_of_several_locks() {
+    assert_found(
+        "+several -bad -events -cluster",
+        &[("not (lock == settling or lets_hold(lock, current, token, place))", "false")],
+    );
+}
