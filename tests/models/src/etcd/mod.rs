@@ -56,7 +56,6 @@ impl Model for Cluster {
     const PARTS: &'static [&'static str] =
         &["3.7", "short", "users", "nospace", "compaction", "strangers", "elections", "restored"];
 
-
     fn draw_setup(draw: &mut Draw) -> Setup {
         let quirks = Quirks {
             keys_only_without_lease: draw.has("3.7", 20),
