@@ -92,6 +92,9 @@ pub use locks_runtime::store;
 #[cfg(feature = "etcd")]
 pub use locks_runtime::etcd_client;
 
+#[cfg(feature = "postgres")]
+pub use locks_runtime::PostgresCondition;
+
 #[cfg(feature = "testing")]
 pub use locks_runtime::testing;
 
