@@ -5,8 +5,10 @@
 mod apalis_job;
 mod axum_handler;
 mod cron_job;
+mod recipes;
 mod rstest_case;
 mod sqlx_test;
+mod ticks;
 mod tonic_service;
 mod tower_service;
 
