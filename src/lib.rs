@@ -114,7 +114,7 @@ mod pages {
     struct OnceForAll;
     #[doc = include_str!("../docs/stores.md")]
     struct Stores;
-    #[cfg(feature = "etcd")]
+    #[cfg(all(feature = "etcd", feature = "postgres"))]
     #[doc = include_str!("../docs/when-it-fails.md")]
     struct WhenItFails;
     #[cfg(feature = "testing")]

@@ -1,7 +1,7 @@
 //! The answer to a request that is not served.
 
 use crate::body::LockBody;
-use crate::layer::Options;
+use crate::options::Options;
 use distributed_locks::{Error, ErrorKind};
 use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};

@@ -3,7 +3,7 @@
 use crate::body::{BoxError, Holding, LockBody};
 use crate::fence::LockFence;
 use crate::key::RequestKey;
-use crate::layer::{Options, Until};
+use crate::options::{Options, Until};
 use crate::refusal::{Protocol, bad_request, refusal, stopped};
 use bytes::Bytes;
 use distributed_locks::{Error, Lock, Locks};

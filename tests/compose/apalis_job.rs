@@ -1,6 +1,7 @@
 //! apalis: a worker calls the locked function for each task.
 
 use crate::recipes::apalis_cron::{Report, serve};
+use crate::recipes::apalis_job::export;
 use crate::{is_locked, store};
 use apalis::prelude::*;
 use cron::Schedule;
@@ -28,6 +29,30 @@ async fn a_job_is_locked() {
     });
     worker.build(send).run().await.unwrap();
     assert!(events.try_recv().is_ok(), "the job did not succeed");
+}
+
+#[tokio::test]
+async fn of_two_jobs_about_one_thing_one_is_refused_for_now() {
+    let locks = store();
+    let held = locks.lock("/export/7").acquire().await.unwrap();
+    let mut storage = MemoryStorage::new();
+    storage.push(7_u32).await.unwrap();
+    let (sender, mut ended) = mpsc::unbounded_channel();
+    let worker = WorkerBuilder::new("exports").backend(storage).data(store()).on_event(move |context, event| {
+        let failed = match event {
+            Event::Error(error) => Some(error.to_string()),
+            Event::Success(_) => None,
+            _ => return,
+        };
+        let _ = sender.send(failed);
+        let _ = context.stop();
+    });
+    let run = worker.build(export).run();
+    tokio::time::timeout(Duration::from_secs(60), run).await.unwrap().unwrap();
+    let failed = ended.recv().await.unwrap().expect("it ran beside the other");
+    assert!(failed.contains("busy"), "{failed}");
+    held.release().await.unwrap();
+    assert!(export(7, Data::new(locks)).await.is_ok());
 }
 
 /// Two machines in one process: two workers, each with the schedule and with a client of its own.

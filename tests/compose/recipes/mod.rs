@@ -8,5 +8,6 @@
 )]
 
 pub(crate) mod apalis_cron;
+pub(crate) mod apalis_job;
 pub(crate) mod cron_scheduler;
 pub(crate) mod once_per_tick;
