@@ -9,7 +9,7 @@ use std::time::Duration;
 use support::postgres::{Pool, Postgres, Setup};
 use support::proxy::Mode as Network;
 use support::scenarios::{acquire_and_release, behind_proxy, chain, connect, granted, nothing_is_left};
-use support::{Server, cases, eventually, in_time};
+use support::{cases, eventually, in_time};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel, NoTls, Transaction};
 
