@@ -13,6 +13,9 @@ use tokio::sync::oneshot;
 /// Any error of a body.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
+/// What a body has next.
+type Next = Option<Result<Frame<Bytes>, BoxError>>;
+
 /// The hold of a lock: ends when the lock is released, or was lost.
 pub(crate) type Holding = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
@@ -27,7 +30,7 @@ enum Stage<B> {
     Text(Option<Bytes>),
     Held(Held<B>),
     /// All is produced, and this is yet to be given out when the lock is released.
-    Releasing(Holding, Option<Result<Frame<Bytes>, BoxError>>),
+    Releasing(Holding, Next),
     Over,
 }
 
@@ -65,7 +68,7 @@ where
     B::Error: Into<BoxError>,
 {
     /// The next frame, and whether it is the last one.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<(Option<Result<Frame<Bytes>, BoxError>>, bool)> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<(Next, bool)> {
         let frame = match ready!(self.inner.as_mut().poll_frame(context)) {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => return Poll::Ready((Some(Err(error.into())), true)),
@@ -86,7 +89,7 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Next> {
         let stage = &mut self.0;
         if let Stage::Held(held) = stage {
             // Before its body is polled: nothing of that is done without the lock.

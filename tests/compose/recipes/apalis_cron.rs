@@ -13,10 +13,8 @@ pub async fn serve(name: &str, schedule: Schedule, locks: Locks, report: Report)
 /// apalis tells for which time it runs.
 async fn at(tick: Tick, locks: Data<Locks>, report: Data<Report>) -> Result<(), BoxDynError> {
     let tick = tick.get_timestamp();
-    match once_per_tick(&locks, "report", tick, report.send(tick)).await? {
-        Some(()) => {}
-        None => {} // another machine has it
-    }
+    // `None` if another machine has it.
+    once_per_tick(&locks, "report", tick, report.send(tick)).await?;
     Ok(())
 }
 
