@@ -8,6 +8,7 @@
 //! With `--features web,metrics` it has `/metrics`, for Prometheus: `docs/alerts.yml` and `docs/grafana.json` are what to do with them.
 //!
 //! The client is a part of the application's state, and not the global one: see the attribute's `client`.
+//! For many routes at once there is a layer: `locks-tower`.
 #![expect(clippy::print_stdout, reason = "the output is what the example is for")]
 
 use axum::Router;

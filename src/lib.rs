@@ -92,6 +92,9 @@ pub use locks_runtime::store;
 #[cfg(feature = "etcd")]
 pub use locks_runtime::etcd_client;
 
+#[cfg(feature = "postgres")]
+pub use locks_runtime::PostgresCondition;
+
 #[cfg(feature = "testing")]
 pub use locks_runtime::testing;
 
@@ -111,7 +114,7 @@ mod pages {
     struct OnceForAll;
     #[doc = include_str!("../docs/stores.md")]
     struct Stores;
-    #[cfg(feature = "etcd")]
+    #[cfg(all(feature = "etcd", feature = "postgres"))]
     #[doc = include_str!("../docs/when-it-fails.md")]
     struct WhenItFails;
     #[cfg(feature = "testing")]

@@ -25,6 +25,8 @@ pub use api::leadership::Leadership;
 pub use api::lock::Lock;
 pub use api::locks::Locks;
 pub use api::once::{Once, Outcome};
+#[cfg(feature = "postgres")]
+pub use values::condition::PostgresCondition;
 pub use values::done::Done;
 pub use values::error::{Error, ErrorKind};
 pub use values::fence::Fence;

@@ -1,12 +1,15 @@
 //! The attribute together with those of other crates, in both orders where both make sense. One file for each crate.
 
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+#![expect(clippy::disallowed_methods, reason = "a test is an application")]
 
 mod apalis_job;
 mod axum_handler;
 mod cron_job;
+mod recipes;
 mod rstest_case;
 mod sqlx_test;
+mod ticks;
 mod tonic_service;
 mod tower_service;
 

@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 /// Every page of the repository.
 fn pages() -> Vec<String> {
     let mut pages = Vec::new();
-    for directory in ["", "docs", "examples", "locks-cli", "locks-macros", "locks-runtime"] {
+    for directory in ["", "docs", "examples", "locks-cli", "locks-macros", "locks-runtime", "locks-tower"] {
         for entry in std::fs::read_dir(root().join(directory)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             if name.ends_with(".md") {
@@ -98,12 +98,29 @@ fn the_examples_of_every_page_are_compiled() {
     for path in pages().iter().filter(|path| *path == "README.md" || path.starts_with("docs/")) {
         let has_rust =
             read(path).blocks.iter().any(|(language, _)| language.is_empty() || language.starts_with("rust"));
-        let is_compiled = library.contains(&format!("include_str!(\"../{path}\")"));
+        let is_compiled = library.contains(&format!("include_str!(\"../{path}\")")) || RECIPES.contains(&&**path);
         assert!(!has_rust || is_compiled, "{path} is not among the pages of src/lib.rs");
     }
     for path in pages().iter().filter(|path| path.starts_with("examples/") || path.starts_with("docs/")) {
         let skipped = read(path).blocks.into_iter().find(|(language, _)| language.starts_with("rust,"));
         assert!(skipped.is_none(), "{path}: {skipped:?}");
+    }
+}
+
+/// Pages with what is compiled, and run, elsewhere.
+const RECIPES: [&str; 1] = ["docs/ticks.md"];
+
+/// Each block of such a page is a file there, word by word.
+#[test]
+fn the_recipes_of_a_page_are_the_files_that_are_tested() {
+    let folder = root().join("tests/compose/recipes");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+    let files: Vec<String> = files.collect();
+    for path in RECIPES {
+        let blocks: Vec<String> = read(path).blocks.into_iter().map(|(_, block)| block).collect();
+        let other = blocks.iter().find(|block| !files.contains(block));
+        assert!(other.is_none(), "{path}: no file in tests/compose/recipes is\n{}", other.unwrap());
+        assert_eq!(blocks.len() + 1, files.len(), "{path} has not all of them");
     }
 }
 

@@ -8,6 +8,7 @@ mod bad_input;
 mod cost;
 mod databases;
 mod faults;
+mod fenced_sql;
 mod modes;
 mod neighbours;
 mod outages;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         cost::cases(),
         databases::cases(),
         faults::cases(),
+        fenced_sql::cases(),
         modes::cases(),
         neighbours::cases(),
         outages::cases(),

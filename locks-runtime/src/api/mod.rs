@@ -3,6 +3,8 @@
 pub(crate) mod admin;
 pub(crate) mod call;
 pub(crate) mod campaign;
+#[cfg(feature = "postgres")]
+mod condition;
 pub(crate) mod connect;
 pub(crate) mod drain;
 pub(crate) mod election;

@@ -25,6 +25,9 @@ pub(crate) enum Kind {
     /// Holds in etcd for as long as an entry is there.
     #[cfg(feature = "etcd")]
     EtcdCompare(Box<etcd_client::Compare>),
+    /// Holds in PostgreSQL for as long as a row is the entry's.
+    #[cfg(feature = "postgres")]
+    PostgresCondition(Box<crate::values::condition::PostgresCondition>),
 }
 
 /// Connects one more client to the same etcd.

@@ -8,7 +8,7 @@ use super::owned::OwnedEntry;
 use super::request::{PositionId, Request};
 use super::schedule;
 use super::session::ActiveSession;
-#[cfg(any(unix, feature = "etcd"))]
+#[cfg(any(unix, feature = "etcd", feature = "postgres"))]
 use crate::contract::Native;
 use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
@@ -41,7 +41,7 @@ pub(crate) struct Hold {
     granted: Moment,
     /// The lock stays taken until then, even if it is released sooner: an inner body may move it later.
     extended_until: AtomicMoment,
-    /// The caller relies on the entry to exist exactly while this hold lasts (`etcd_compare`).
+    /// The caller relies on the entry to exist exactly while this hold lasts (`etcd_compare`, `postgres_condition`).
     bound: AtomicBool,
     released: AtomicBool,
 }
@@ -174,7 +174,7 @@ impl Hold {
     /// # Errors
     ///
     /// `Lost` if it was released.
-    #[cfg(any(unix, feature = "etcd"))]
+    #[cfg(any(unix, feature = "etcd", feature = "postgres"))]
     pub(crate) fn bind(&self) -> Result<Native, Error> {
         // Sequentially consistent with `begin_release`: one of the two sees the other.
         self.bound.store(true, Ordering::SeqCst);

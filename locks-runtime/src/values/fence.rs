@@ -14,7 +14,7 @@ use std::fmt;
 /// - Store it as [`to_u64`](Fence::to_u64), and compare only fences of the same key.
 ///
 /// On etcd the caller can do without a stored fence: a transaction that compares the entry itself cannot
-/// commit after the hold is over (`Guard::etcd_compare`, feature `etcd`).
+/// commit after the hold is over (`Guard::etcd_compare`, feature `etcd`; `Guard::postgres_condition`, feature `postgres`).
 ///
 /// For some milliseconds a process may hand a lock off among its own waiters without asking the store. Their fences share
 /// the store's [`number`](Fence::number), which other clients of etcd can compare with theirs, and differ in the

@@ -1,5 +1,7 @@
 //! Values: wrong ones cannot be made. They know nothing else of this crate.
 
+#[cfg(feature = "postgres")]
+pub(crate) mod condition;
 pub(crate) mod defaults;
 pub(crate) mod done;
 pub(crate) mod duration;

@@ -52,6 +52,8 @@ pub(super) struct Client {
 /// The table that is used, and its statements.
 #[derive(Debug)]
 pub(super) struct InUse {
+    /// Quoted.
+    pub(super) table: String,
     pub(super) statements: Statements,
     pub(super) may_delete: bool,
 }
@@ -105,6 +107,12 @@ impl Client {
         let name = format!("{}{key}", self.config().namespace);
         self.config().layout.check_name(&name)?;
         Ok(name)
+    }
+
+    /// The name of the table, as a statement of whatever `search_path` has it.
+    pub(super) fn table_in_use(&self) -> String {
+        let found = self.found.lock();
+        found.as_ref().map_or_else(|| self.wanted.quoted.clone(), |in_use| in_use.table.clone())
     }
 
     /// The names of the rows for an entry, in its order.
@@ -238,8 +246,10 @@ impl Client {
                 self.find(connection).await?.ok_or_else(gone)?
             }
         };
+        let table = found.table();
         let in_use = Arc::new(InUse {
-            statements: self.config().layout.statements(&found.table(), found.room("locked_by")),
+            statements: self.config().layout.statements(&table, found.room("locked_by")),
+            table: table.quoted,
             may_delete: found.may_delete,
         });
         *self.found.lock() = Some(Arc::clone(&in_use));

@@ -42,6 +42,7 @@ mod chunks;
 mod clauses;
 mod clean;
 mod client;
+mod condition;
 mod config;
 mod connection;
 #[cfg(feature = "testing")]

@@ -6,7 +6,7 @@ use super::client::Client;
 use super::entries::{EntryState, Status};
 use super::notifications::Subscriber;
 use super::shared::Shared;
-use super::{done, enter, extend, removed, renew, wait};
+use super::{condition, done, enter, extend, removed, renew, wait};
 use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, Renewal, WhenBusy};
 use crate::values::error::Error;
 use std::convert::Infallible;
@@ -127,7 +127,7 @@ impl AsyncSession for PostgresSession {
         Ok(())
     }
 
-    fn native(&self, _: &Entry) -> Native {
-        Native::none()
+    fn native(&self, entry: &Entry) -> Native {
+        condition::native(&self.0, entry)
     }
 }
