@@ -95,6 +95,12 @@ pub use locks_runtime::etcd_client;
 #[cfg(feature = "testing")]
 pub use locks_runtime::testing;
 
+/// A page that shows the locks of the store, live: by itself, or as a router in an axum application.
+#[cfg(feature = "ui")]
+#[cfg_attr(docsrs, doc(cfg(feature = "ui")))]
+#[doc(inline)]
+pub use locks_ui as ui;
+
 #[doc(hidden)]
 pub use locks_runtime::__private;
 
