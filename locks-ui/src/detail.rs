@@ -79,7 +79,7 @@ fn place(place: String, listed: &Listed) -> Element {
     let labels = listed.labels.iter().map(|(name, value)| format!("{}={}", text::safe(name), text::safe(value)));
     let mode = if listed.permits > 0 { format!("permit of {}", listed.permits) } else { text::safe(&listed.mode) };
     let cell = |label: &str| element("td").with("data-label", label);
-    let mut who = cell("who").child(element("b").text(text::name(listed)));
+    let mut who = cell("who").child(of_class("b", "name").text(text::name(listed)));
     who = who.child(of_class("span", "origin").text(text::safe(&listed.origin)));
     if let Some(remark) = &listed.remark {
         who = who.child(of_class("span", "remark").text(text::safe(remark)));

@@ -20,15 +20,17 @@ pub(crate) fn lanes(holds: &[Hold], from_ms: u64, now_ms: u64) -> Element {
         return part.child(element("p").text("Nobody."));
     }
     let from_ms = holds.iter().map(|hold| hold.from_ms).min().unwrap_or(from_ms).max(from_ms);
-    part.child(picture(holds, from_ms, now_ms)).child(list(holds))
+    let names = names(holds);
+    let beside = of_class("div", "names").children(names.iter().map(|name| element("span").text(name.as_str())));
+    let picture = picture(holds, &names, from_ms, now_ms);
+    part.child(of_class("div", "chart").child(beside).child(picture)).child(list(holds))
 }
 
 fn moment(ms: u64) -> String {
     format!("{} UTC", text::time_of_day(ms))
 }
 
-fn picture(holds: &[Hold], from_ms: u64, now_ms: u64) -> Element {
-    let names = names(holds);
+fn picture(holds: &[Hold], names: &[String], from_ms: u64, now_ms: u64) -> Element {
     let height = names.len() * HEIGHT;
     let span = now_ms.saturating_sub(from_ms).max(1);
     let at = |ms: u64| ms.saturating_sub(from_ms).min(span) * WIDTH / span;

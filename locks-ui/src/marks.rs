@@ -45,3 +45,40 @@ fn is_twice_in_line(seen: &Seen) -> bool {
         .filter(|instance| !instance.is_empty())
         .any(|instance| !instances.insert(instance))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use locks_runtime::store::{Line, Listed};
+    use locks_runtime::{Holder, Key};
+
+    fn of_instance(instance: &str) -> Listed {
+        Holder::from_json(format!("{{\"v\":1,\"instance\":\"{instance}\"}}").as_bytes()).into()
+    }
+
+    fn names(holders: Vec<Listed>, waiters: Vec<Listed>, long: u64, now_ms: u64) -> Vec<&'static str> {
+        let line = Line::new(Key::new("/a").unwrap(), holders, waiters);
+        let marks = of(&Seen { line, whole_ms: 0 }, Duration::from_secs(long), now_ms);
+        marks.into_iter().map(|mark| mark.name).collect()
+    }
+
+    #[test]
+    fn each_reason_is_found() {
+        let none: Vec<Listed> = Vec::new();
+        let mut held = of_instance("i");
+        held.since_ms = Some(1_000);
+        assert_eq!(names(vec![held.clone()], vec![], 10, 11_000), none_named());
+        assert_eq!(names(vec![held], none.clone(), 10, 11_001), ["held long"]);
+        assert_eq!(names(vec![Holder::unknown().into()], none.clone(), 10, 0), ["unknown holder"]);
+        let without = Holder::unknown_because("an entry without a lease");
+        assert_eq!(names(vec![without.into()], none, 10, 0), ["no lease"]);
+        let [one, other] = ["i", "j"].map(of_instance);
+        assert_eq!(names(vec![one.clone()], vec![other.clone()], 10, 0), none_named());
+        assert_eq!(names(vec![one.clone(), one.clone()], vec![], 10, 0), none_named());
+        assert_eq!(names(vec![one.clone()], vec![other, one], 10, 0), ["twice in line"]);
+    }
+
+    fn none_named() -> Vec<&'static str> {
+        Vec::new()
+    }
+}
