@@ -27,6 +27,10 @@ fn program() -> Package {
     Package::read("locks-cli/src", &[])
 }
 
+fn page() -> Package {
+    Package::read("locks-ui/src", &[])
+}
+
 #[test]
 fn the_drawing_of_the_runtime_is_the_code() {
     let (package, drawing) = (runtime(), Drawing::read("rooms"));
@@ -53,8 +57,14 @@ fn the_drawing_of_the_program_is_the_code() {
 }
 
 #[test]
+fn the_drawing_of_the_page_is_the_code() {
+    let package = page();
+    assert_none(&Drawing::read("page").differences(&package.rooms(), &package.between_rooms()));
+}
+
+#[test]
 fn no_two_rooms_use_each_other() {
-    let found = [runtime(), macros(), program()]
+    let found = [runtime(), macros(), program(), page()]
         .iter()
         .flat_map(|package| circles(&package.between_rooms()))
         .collect::<Vec<_>>();
@@ -115,8 +125,10 @@ fn the_stores_share_one_set_of_file_names() {
 #[test]
 fn files_and_functions_are_short() {
     let plain = |folder| Package::read(folder, &[]).files;
-    let files: Vec<_> =
-        ["locks-cli/src", "locks-macros/src", "locks-runtime/src", "src"].into_iter().flat_map(plain).collect();
+    let files: Vec<_> = ["locks-cli/src", "locks-macros/src", "locks-runtime/src", "locks-ui/src", "src"]
+        .into_iter()
+        .flat_map(plain)
+        .collect();
     assert_none(&lengths::too_long(&files));
 }
 
@@ -129,6 +141,7 @@ fn unsafe_code_is_forbidden_everywhere() {
         "locks-cli/Cargo.toml",
         "locks-macros/Cargo.toml",
         "locks-runtime/Cargo.toml",
+        "locks-ui/Cargo.toml",
         "examples/Cargo.toml",
     ] {
         assert!(read(manifest).contains("\n[lints]\nworkspace = true\n"), "{manifest} does not inherit the lints");
