@@ -5,7 +5,9 @@ use crate::site::row;
 use distributed_locks::{Guard, Mode};
 use fantoccini::Locator;
 use serde_json::json;
+use std::any::Any;
 use std::path::Path;
+use std::time::Duration;
 use support::browser::Browser;
 
 pub(crate) async fn it_fits_a_phone(browser: &Browser) {
@@ -52,9 +54,13 @@ pub(crate) async fn it_is_read_without_a_script(browser: &Browser) {
 
 /// `LOCKS_SCREENSHOTS=1` writes the pictures of the documentation.
 pub(crate) async fn it_is_light_and_dark(browser: &Browser) {
+    let are_kept = std::env::var_os("LOCKS_SCREENSHOTS").is_some();
     // Redis shows when a lock expires.
-    let site = Site::on_redis(&["--mark-after", "20s"]);
-    let _held = some_locks(&site).await;
+    let site = Site::on_redis(&["--mark-after", "5s"]);
+    let size = json!({"width": 1120, "height": 830, "deviceScaleFactor": 1, "mobile": false});
+    browser.command("Emulation.setDeviceMetricsOverride", &size).await;
+    site.open(browser).await;
+    let _held = some_locks(&site, browser, Duration::from_secs(if are_kept { 2 } else { 0 })).await;
     let mut grounds = Vec::new();
     for scheme in ["light", "dark"] {
         let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
@@ -63,9 +69,9 @@ pub(crate) async fn it_is_light_and_dark(browser: &Browser) {
         browser.until(&format!("{}.includes('longest')", row("/report/weekly"))).await;
         let link = browser.window.find(Locator::Css("a.key[data-key='/report/weekly']")).await.unwrap();
         link.click().await.unwrap();
-        browser.until("document.querySelector('tr.open .lanes li')").await;
+        browser.until("document.querySelectorAll('tr.open .lanes li').length === 3").await;
         grounds.push(browser.ask("getComputedStyle(document.body).backgroundColor").await);
-        if std::env::var_os("LOCKS_SCREENSHOTS").is_some() {
+        if are_kept {
             let picture = browser.window.screenshot().await.unwrap();
             let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
             std::fs::write(docs.join(format!("page-{scheme}.png")), picture).unwrap();
@@ -74,33 +80,26 @@ pub(crate) async fn it_is_light_and_dark(browser: &Browser) {
     assert_eq!(grounds, ["rgb(255, 255, 255)", "rgb(20, 23, 28)"]);
 }
 
-/// As a small cluster would have them.
-async fn some_locks(site: &Site) -> Vec<Box<dyn std::any::Any>> {
-    let mut held: Vec<Box<dyn std::any::Any>> = Vec::new();
-    for round in 0..3 {
-        let guard: Guard =
-            site.hold("/report/weekly", ["report::weekly", "report::weekly", "report::late"][round]).await;
-        if round < 2 {
-            guard.release().await.unwrap();
-        } else {
-            held.push(Box::new(guard));
-        }
+/// As a small cluster would have them. Each hold of the first lock lasts so long, for the lanes of the picture.
+async fn some_locks(site: &Site, browser: &Browser, each: Duration) -> Vec<Box<dyn Any>> {
+    let lock =
+        |key: &str, name: &str, origin: &str| site.client().lock(key).name(name.to_owned()).origin(origin.to_owned());
+    let mut held: Vec<Box<dyn Any>> = Vec::new();
+    held.push(Box::new(lock("/leader/indexer", "indexer::lead", "src/indexer.rs:31").acquire().await.unwrap()));
+    for name in ["report::weekly", "report::by_hand"] {
+        let guard: Guard = lock("/report/weekly", name, "src/report.rs:12").acquire().await.unwrap();
+        // A hold that is over before Redis is asked about it is not shown.
+        browser.until(&format!("{}.includes('{name}')", row("/report/weekly"))).await;
+        tokio::time::sleep(each).await;
+        guard.release().await.unwrap();
     }
-    for name in ["report::weekly", "report::late"] {
-        held.push(Box::new(site.wait_for("/report/weekly", name)));
-    }
-    for (key, name) in [
-        ("/cron/lock/backup", "jobs::backup"),
-        ("/cron/lock/invoices", "jobs::invoices"),
-        ("/leader/indexer", "indexer::lead"),
-    ] {
-        held.push(Box::new(site.hold(key, name).await));
-    }
-    for at in 0..2 {
-        let lock = site.client().lock("/api/geocoder").mode(Mode::Permits(5)).name(format!("geocode::ask_{at}"));
+    held.push(Box::new(lock("/report/weekly", "report::weekly", "src/report.rs:12").acquire().await.unwrap()));
+    held.push(Box::new(site.wait_for("/report/weekly", "report::by_hand")));
+    held.push(Box::new(lock("/cron/lock/invoices", "jobs::invoices", "src/jobs.rs:40").acquire().await.unwrap()));
+    for name in ["geocode::ask", "geocode::ask"] {
+        let lock = lock("/api/geocoder", name, "src/geocode.rs:8").mode(Mode::Permits(5));
         held.push(Box::new(lock.acquire().await.unwrap()));
     }
-    let reader = site.client().lock("/settings").mode(Mode::Shared).name("settings::read");
-    held.push(Box::new(reader.acquire().await.unwrap()));
+    tokio::time::sleep(each).await;
     held
 }
