@@ -7,7 +7,7 @@ use crate::clock::{now, wall_ms};
 use crate::history::History;
 use crate::snapshot::{Seen, Snapshot, StoreState};
 use locks_runtime::store::{Change, Line};
-use locks_runtime::{Error, Key, Locks, Watch};
+use locks_runtime::{Error, ErrorKind, Key, Locks, Watch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,6 +42,7 @@ pub(crate) struct Watching {
 /// Why a watch is over.
 enum Over {
     Forgotten,
+    Stopped,
     Away(Error),
 }
 
@@ -101,11 +102,17 @@ impl Watching {
     async fn run(self: Arc<Self>) {
         loop {
             let over = tokio::select! {
-                () = self.locks.stopping() => Over::Forgotten,
-                over = self.watch() => over,
+                biased;
+                () = self.locks.stopping() => Over::Stopped,
+                // A store is asked for a client that is closed, too.
+                over = self.watch(), if self.locks.status().is_open => over,
             };
             match over {
-                Over::Forgotten => {
+                Over::Forgotten => return,
+                Over::Stopped => {
+                    let error =
+                        Error::new(ErrorKind::Closed, "the client of this page is closed, or the service stops");
+                    self.publish(|snapshot| away(&mut snapshot.store, &error));
                     *locked(&self.used) = None;
                     return;
                 }
@@ -156,7 +163,12 @@ impl Watching {
         if self.snapshot.receiver_count() > 0 {
             *used = Some(now());
         }
-        used.is_some_and(|used| now() >= used + FORGOTTEN)
+        let is_forgotten = used.is_some_and(|used| now() >= used + FORGOTTEN);
+        if is_forgotten {
+            // Whoever looks from now on begins anew.
+            *used = None;
+        }
+        is_forgotten
     }
 
     /// Takes in what has changed, with what changes at the same time. Returns whether everything has to be listed.
@@ -233,7 +245,7 @@ fn away(store: &mut StoreState, error: &Error) {
 }
 
 fn not_watched() -> Error {
-    Error::new(locks_runtime::ErrorKind::Unavailable, "the store cannot be watched for the moment")
+    Error::new(ErrorKind::Unavailable, "the store cannot be watched for the moment")
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -56,7 +56,7 @@ pub(crate) async fn it_is_read_without_a_script(browser: &Browser) {
 pub(crate) async fn it_is_light_and_dark(browser: &Browser) {
     let are_kept = std::env::var_os("LOCKS_SCREENSHOTS").is_some();
     // Redis shows when a lock expires.
-    let site = Site::on_redis(&["--mark-after", "5s"]);
+    let site = Site::on_redis(&["--mark-after", "8s"]);
     let size = json!({"width": 1120, "height": 830, "deviceScaleFactor": 1, "mobile": false});
     browser.command("Emulation.setDeviceMetricsOverride", &size).await;
     site.open(browser).await;

@@ -126,6 +126,19 @@ async fn streams_end_with_the_client() {
     events.next().await.unwrap();
     site.locks.close().await;
     while events.next().await.is_some() {}
+    // What is asked after that is answered.
+    for _ in 0..2 {
+        eventually("it says so", async || {
+            let page = site.get("/").await.text;
+            page.contains("The store is away") && page.contains("is closed")
+        })
+        .await;
+    }
+    assert!(Events::of(&site, "").await.next().await.is_none());
+    assert_eq!(
+        site.send(Site::plain("/healthz").body(Body::empty()).unwrap()).await.status,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
 }
 
 /// By real connections: seven readers, one of which reads nothing.
