@@ -236,7 +236,6 @@ pub(crate) struct Doctor {
 }
 
 #[derive(Args, Debug)]
-#[cfg_attr(not(feature = "ui"), expect(dead_code, reason = "only the page reads them"))]
 pub(crate) struct Ui {
     /// Only locks whose keys begin with this
     #[arg(default_value = "")]
