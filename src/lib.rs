@@ -36,6 +36,7 @@
 //! - [`Locks::inspect`], [`Locks::list`], [`Locks::watch`]: who has which lock.
 //! - [`blocking`]: for programs without an asynchronous runtime.
 //! - [`drain_on_signal`]: a good end for a service; [`Locks::status`] for its readiness probe.
+//! - `ui::Page` (feature `ui`): the locks of a cluster in a browser, live.
 //! - [`scoped`]: another client for one test or tenant; the feature `testing` has a store that fails on demand.
 //! - [`store`]: for a store of your own.
 //!
@@ -62,7 +63,7 @@
 //! # More
 //!
 //! Pages in the repository: [arguments], [leader election], [stores], [when it fails], [testing], [the life of a service], [observing], [recipes],
-//! [choosing], [coming from ShedLock, Redisson, …][coming from], [examples].
+//! [the page], [choosing], [coming from ShedLock, Redisson, …][coming from], [examples].
 //!
 //! [arguments]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/arguments.md
 //! [leader election]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/leader.md
@@ -72,6 +73,7 @@
 //! [the life of a service]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/service.md
 //! [observing]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/observing.md
 //! [recipes]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/recipes.md
+//! [the page]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/page.md
 //! [choosing]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/choosing.md
 //! [coming from]: https://github.com/distributed-locks/distributed-locks/blob/main/docs/coming-from.md
 //! [examples]: https://github.com/distributed-locks/distributed-locks/blob/main/examples/README.md
@@ -97,6 +99,12 @@ pub use locks_runtime::PostgresCondition;
 
 #[cfg(feature = "testing")]
 pub use locks_runtime::testing;
+
+/// A page that shows the locks of the store, live: by itself, or as a router in an axum application.
+#[cfg(feature = "ui")]
+#[cfg_attr(docsrs, doc(cfg(feature = "ui")))]
+#[doc(inline)]
+pub use locks_ui as ui;
 
 #[doc(hidden)]
 pub use locks_runtime::__private;
@@ -126,6 +134,9 @@ mod pages {
     struct Observing;
     #[doc = include_str!("../docs/coming-from.md")]
     struct ComingFrom;
+    #[cfg(feature = "ui")]
+    #[doc = include_str!("../docs/page.md")]
+    struct ThePage;
     #[doc = include_str!("../docs/recipes.md")]
     struct Recipes;
     #[doc = include_str!("../docs/choosing.md")]

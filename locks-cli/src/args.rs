@@ -5,6 +5,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use distributed_locks::Mode;
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Runs a command under a distributed lock, and shows who holds which.
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Break(Break),
     /// Check the store: reach, rights, exclusion, round trips, what it promises; etcd's version and alarms
     Doctor(Doctor),
+    /// Show the locks on a page in a browser, live
+    Ui(Ui),
     /// Print completions for a shell
     Completions { shell: Shell },
     /// Print the manual page
@@ -232,6 +235,28 @@ pub(crate) struct Doctor {
     pub(crate) json: bool,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct Ui {
+    /// Only locks whose keys begin with this
+    #[arg(default_value = "")]
+    pub(crate) prefix: String,
+    /// Where the page is; port 0 is any that is free
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Let those who have the link release a lock by force: the hold that is shown, and only by typing its key
+    #[arg(long)]
+    pub(crate) allow_break: bool,
+    /// Listen on an address that other machines reach, without TLS: whoever can read the traffic has the token
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+    /// A name under which a browser may ask for it, beside addresses and localhost; may be repeated
+    #[arg(long = "host", value_name = "NAME")]
+    pub(crate) hosts: Vec<String>,
+    /// Mark holds that last longer than this
+    #[arg(long, value_name = "DUR", value_parser = length, default_value = "1h")]
+    pub(crate) mark_after: Duration,
+}
+
 /// What was asked for; on wrong use, and for `--help`, what to end with.
 pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Arguments, Code> {
     let parsed = Arguments::try_parse_from(arguments).and_then(checked);
@@ -288,7 +313,8 @@ fn version_and_stores() -> String {
     ];
     let built: Vec<_> =
         std::iter::once("file").chain(stores.iter().filter(|(_, is)| *is).map(|(name, _)| *name)).collect();
-    format!("{}\nstores: {}", env!("CARGO_PKG_VERSION"), built.join(", "))
+    let page = if cfg!(feature = "ui") { "built in" } else { "not built in (feature `ui`)" };
+    format!("{}\nstores: {}\npage: {page}", env!("CARGO_PKG_VERSION"), built.join(", "))
 }
 
 pub(crate) fn completions(shell: Shell) -> Code {

@@ -6,7 +6,7 @@
 //! | `client` | from `-u`, `@FILE` and LOCKS_URL to a client |
 //! | `exit`, `report` | exit codes; the lines on stderr |
 //! | `run/*` | `run` and `lead`: three processes, of which each outlives the death of the one before (`run/mod.rs`) |
-//! | `hold`, `force`, `doctor`, `look/*` | the other commands |
+//! | `hold`, `force`, `doctor`, `ui`, `look/*` | the other commands |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(unix), allow(dead_code, unused_imports, reason = "the program says that it needs Unix, and ends"))]
@@ -31,6 +31,8 @@ mod report;
 mod run;
 #[cfg(unix)]
 mod text;
+#[cfg(unix)]
+mod ui;
 
 #[cfg(unix)]
 fn main() -> std::process::ExitCode {
@@ -75,6 +77,7 @@ async fn dispatch(arguments: args::Arguments) -> exit::Code {
         Command::Wait(wait) => look::wait(url, wait).await,
         Command::Break(force) => force::force(url, force).await,
         Command::Doctor(doctor) => doctor::doctor(url, doctor).await,
+        Command::Ui(ui) => ui::ui(url, ui).await,
         Command::Completions { shell } => args::completions(shell),
         Command::Man => args::man(),
     }

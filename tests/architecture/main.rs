@@ -31,6 +31,10 @@ fn layer() -> Package {
     Package::read("locks-tower/src", &[])
 }
 
+fn page() -> Package {
+    Package::read("locks-ui/src", &[])
+}
+
 #[test]
 fn the_drawing_of_the_runtime_is_the_code() {
     let (package, drawing) = (runtime(), Drawing::read("rooms"));
@@ -63,8 +67,14 @@ fn the_drawing_of_the_layer_is_the_code() {
 }
 
 #[test]
+fn the_drawing_of_the_page_is_the_code() {
+    let package = page();
+    assert_none(&Drawing::read("page").differences(&package.rooms(), &package.between_rooms()));
+}
+
+#[test]
 fn no_two_rooms_use_each_other() {
-    let found = [runtime(), macros(), program(), layer()]
+    let found = [runtime(), macros(), program(), layer(), page()]
         .iter()
         .flat_map(|package| circles(&package.between_rooms()))
         .collect::<Vec<_>>();
@@ -125,7 +135,7 @@ fn the_stores_share_one_set_of_file_names() {
 #[test]
 fn files_and_functions_are_short() {
     let plain = |folder| Package::read(folder, &[]).files;
-    let files: Vec<_> = ["locks-cli/src", "locks-macros/src", "locks-runtime/src", "locks-tower/src", "src"]
+    let files: Vec<_> = ["locks-cli/src", "locks-macros/src", "locks-runtime/src", "locks-tower/src", "locks-ui/src", "src"]
         .into_iter()
         .flat_map(plain)
         .collect();
@@ -142,6 +152,7 @@ fn unsafe_code_is_forbidden_everywhere() {
         "locks-macros/Cargo.toml",
         "locks-runtime/Cargo.toml",
         "locks-tower/Cargo.toml",
+        "locks-ui/Cargo.toml",
         "examples/Cargo.toml",
     ] {
         assert!(read(manifest).contains("\n[lints]\nworkspace = true\n"), "{manifest} does not inherit the lints");

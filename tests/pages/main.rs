@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 /// Every page of the repository.
 fn pages() -> Vec<String> {
     let mut pages = Vec::new();
-    for directory in ["", "docs", "examples", "locks-cli", "locks-macros", "locks-runtime", "locks-tower"] {
+    for directory in ["", "docs", "examples", "locks-cli", "locks-macros", "locks-runtime", "locks-tower", "locks-ui"] {
         for entry in std::fs::read_dir(root().join(directory)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             if name.ends_with(".md") {

@@ -39,6 +39,9 @@ missing() {
     has pgbouncer || echo pgbouncer
     # It scrapes an example.
     has prometheus || echo prometheus
+    # They look at the page.
+    has chromium || echo chromium
+    has chromedriver || echo chromium-driver
     # It makes a server's disk slow.
     has strace || echo strace
     has_clients || has_pip || echo python3-pip

@@ -6,7 +6,7 @@
 //! - [`stores`]: the stores themselves, without a client
 //! - [`mod@cases`]: runs test functions against every version of a store that is installed
 //! - [`proxy`]: a network between a client and a server that falls silent, refuses or lags on command
-//! - [`peers`]: real clients of other projects; [`prometheus`]: who scrapes ours
+//! - [`peers`]: real clients of other projects; [`prometheus`]: who scrapes ours; [`browser`]: who looks at the page
 //! - [`SmallFileSystem`]: a directory that is soon full
 //! - [`child`]: starts our own programs and reads what they print; [`schedule`]: what one of them prints
 //! - [`eventually()`], [`in_time()`], [`once_within()`]: waiting, on a machine that may be busy
@@ -18,6 +18,7 @@
 #![expect(clippy::print_stdout, reason = "figures, for whoever runs the tests with --nocapture")]
 #![expect(clippy::disallowed_methods, reason = "clocks, threads and tasks here are the tests', not the product's")]
 
+pub mod browser;
 pub mod cases;
 pub mod certificates;
 pub mod child;

@@ -57,6 +57,7 @@ mod absent;
 mod fixture;
 mod run;
 
+use crate::browser::Browser;
 use crate::programs::can_trace;
 use crate::prometheus::Prometheus;
 use fixture::Shared;
@@ -145,6 +146,15 @@ pub fn scraped(name: &str, test: impl FnOnce() + Send + 'static) -> Trial {
         plain(name, test)
     } else {
         needs("prometheus", "is not here: `make servers` installs it", name)
+    }
+}
+
+/// A test in a browser.
+pub fn looked_at(name: &str, test: impl FnOnce() + Send + 'static) -> Trial {
+    if Browser::is_installed() {
+        plain(name, test)
+    } else {
+        needs("chromium", "or its driver is not here: `make servers` installs them", name)
     }
 }
 
