@@ -33,6 +33,7 @@ pub use values::key::Key;
 pub use values::local::{LocalLock, LocalState};
 pub use values::mode::Mode;
 pub use values::options::{OnLost, Options};
+pub use values::ticket::Ticket;
 pub use values::status::{SessionStatus, Status};
 pub use world::runtime::blocking;
 
@@ -79,7 +80,7 @@ pub mod store {
     #[doc(inline)]
     pub use crate::api::connect::{Opener, register_scheme};
     pub use crate::contract::{
-        AsyncSession, Backoff, Capabilities, Change, Entered, Entry, Grant, Identity, Ledger, Line, Listed, Native,
+        AsyncSession, Backoff, Capabilities, Change, Detached, Detaching, Entered, Entry, Grant, Identity, Ledger, Line, Listed, Native,
         Orphans, Pem, Pending, Renewal, Reported, Scope, Seen, Session, Store, Tls, Uncovered, WhenBusy, boxed, poll,
     };
     pub use crate::values::defaults::Defaults;

@@ -10,6 +10,7 @@ mod changes;
 #[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
 mod endpoint;
 mod entry;
+mod hand_over;
 mod ledger;
 mod line;
 mod native;
@@ -28,6 +29,7 @@ pub(crate) use endpoint::endpoint_parts;
 #[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
 pub(crate) use endpoint::request_timeout;
 pub use entry::{Entered, Entry, Grant, WhenBusy};
+pub use hand_over::Detaching;
 pub use ledger::{Ledger, Orphans};
 pub use line::{Change, Line, Listed, Scope};
 #[cfg(any(unix, feature = "etcd", feature = "postgres", feature = "redis"))]
@@ -38,4 +40,5 @@ pub(crate) use native::ServerFacts;
 pub use pending::Pending;
 pub use renewal::{Renewal, Uncovered};
 pub use tls::{Identity, Pem, Tls};
+pub use crate::values::ticket::Detached;
 pub use traits::{Session, Store};

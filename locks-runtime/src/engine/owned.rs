@@ -5,7 +5,7 @@ use super::queue::{PassedOver, Position, Stage};
 use super::request::Request;
 use super::schedule;
 use super::session::{ActiveSession, SessionRef};
-use crate::contract::{Backoff, Entered, Entry, Grant, Pending, WhenBusy};
+use crate::contract::{Backoff, Detached, Detaching, Entered, Entry, Grant, Pending, WhenBusy};
 use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
@@ -43,6 +43,7 @@ struct Parts {
     entering: Option<Started<Result<Entered, Error>>>,
     waiting: Option<Started<Result<Grant, Error>>>,
     extending: Option<Started<Result<(), Error>>>,
+    adopting: Option<Started<Result<Option<Grant>, Error>>>,
     /// The store was asked to keep the entry even if the session ends: it has to be withdrawn there then, too.
     extended: AtomicBool,
     /// It holds the lock: its request goes on with no other entry.
@@ -52,9 +53,9 @@ struct Parts {
 impl OwnedEntry {
     /// An entry that is not in the store yet.
     pub(crate) fn new(entry: Arc<Entry>, session: SessionRef, position: Arc<Position<HandOff>>) -> Self {
-        let (entering, waiting, extending, extended) = (None, None, None, AtomicBool::new(false));
-        let (position, is_held) = (Some(position), false);
-        Self(Some(Parts { entry, session, position, entering, waiting, extending, extended, is_held }))
+        let (entering, waiting, extending, adopting) = (None, None, None, None);
+        let (position, extended, is_held) = (Some(position), AtomicBool::new(false), false);
+        Self(Some(Parts { entry, session, position, entering, waiting, extending, adopting, extended, is_held }))
     }
 
     pub(crate) fn entry(&self) -> &Arc<Entry> {
@@ -107,6 +108,39 @@ impl OwnedEntry {
             biased;
             reason = parts.session.lost() => Err(Error::lost(reason.to_string())),
             grant = waiting => grant.unwrap_or_else(|| Err(Error::store_panicked("wait_turn"))),
+        }
+    }
+
+    /// Puts the entry in the place of one that was handed over, if that is there. May be repeated.
+    pub(crate) async fn adopt(&mut self, detached: &Arc<Detached>) -> Result<Option<Grant>, Error> {
+        let parts = self.parts_mut();
+        let adopting = parts.session.session.adopt(Arc::clone(&parts.entry), Arc::clone(detached));
+        let adopting = parts.adopting.insert(parts.session.world().runtime().start(adopting));
+        adopting.await.unwrap_or_else(|| Err(Error::store_panicked("adopt")))
+    }
+
+    /// Hands the entry over, until the store's answer is definite, or for `limit`: it is nobody's then, or, after an error, is
+    /// withdrawn if it is still this process's.
+    pub(crate) async fn detach(self, detaching: &Arc<Detaching>, limit: Duration) -> Result<Detached, Error> {
+        let _until_done = Departure::begin();
+        let parts = self.parts();
+        let world = parts.session.world();
+        parts.note_leaving(world.now());
+        let until = world.now() + limit;
+        let mut backoff = Backoff::new(world, schedule::SHORTEST_PAUSE, schedule::LONGEST_PAUSE);
+        loop {
+            let detaching = parts.session.session.detach(Arc::clone(&parts.entry), Arc::clone(detaching));
+            match contained(detaching).await.unwrap_or_else(|| Err(Error::store_panicked("detach"))) {
+                Ok(detached) => {
+                    parts.answered();
+                    parts.session.forget(parts.entry.number);
+                    self.forget();
+                    return Ok(detached);
+                }
+                Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
+                Err(error) if world.now() >= until || self.check(world.now()).is_err() => return Err(error),
+                Err(_) => backoff.wait().await,
+            }
         }
     }
 
@@ -249,6 +283,9 @@ impl Drop for OwnedEntry {
             }
             if let Some(extending) = parts.extending.take() {
                 let _ = extending.await;
+            }
+            if let Some(adopting) = parts.adopting.take() {
+                let _ = adopting.await;
             }
             // A failure is logged there; the session's end frees the lock at the latest.
             let _ = leave(&parts, None, IfRefused::Retry).await;

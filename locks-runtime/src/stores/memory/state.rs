@@ -7,6 +7,7 @@ use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::mode::Ahead;
+use crate::values::secret::Secret;
 use crate::world::clock::Moment;
 use std::collections::hash_map::{Entry as Slot, HashMap};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -358,7 +359,7 @@ impl State {
     }
 
     /// A watcher that does not keep up is dropped rather than waited for.
-    fn report(&mut self, key: &Key, change: &Change) {
+    pub(super) fn report(&mut self, key: &Key, change: &Change) {
         self.watchers
             .retain(|(scope, watcher)| !scope.contains(key.as_str()) || watcher.try_send(change.clone()).is_ok());
     }
@@ -366,6 +367,11 @@ impl State {
     /// Something happened to an entry of several locks: who listens does so at the first.
     fn notify_all(&self, entry: &Entry) {
         entry.keys().filter_map(|key| self.queues.get(key)).for_each(Queue::notify);
+    }
+
+    pub(super) fn next_fence(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
     }
 
     pub(super) fn session(&mut self, id: u64) -> Result<&mut Alive, Error> {
@@ -386,8 +392,14 @@ impl State {
         Grant::of_several(std::iter::once(first).chain(others?))
     }
 
+    /// The place that was handed over with this secret.
+    pub(super) fn detached(&mut self, entry: &Entry, secret: &Secret<Arc<str>>) -> Option<&mut Place> {
+        let places = self.queues.get_mut(&entry.key)?.places.iter_mut();
+        places.into_iter().find(|place| !place.left && place.secret.as_ref() == Some(secret))
+    }
+
     /// The entry's place in this queue, unless it has left.
-    fn find_at(&mut self, key: &Key, session: u64, number: u64) -> Option<&mut Place> {
+    pub(super) fn find_at(&mut self, key: &Key, session: u64, number: u64) -> Option<&mut Place> {
         self.find_any(key, session, number).filter(|place| !place.left)
     }
 

@@ -122,6 +122,7 @@ impl Store for Redis {
             permits: true,
             multi_key: true,
             once: true,
+            hand_over: false,
         }
     }
 

@@ -134,6 +134,7 @@ impl Store for ZooKeeper {
             permits: true,
             multi_key: true,
             once: true,
+            hand_over: false,
         }
     }
 
