@@ -91,6 +91,7 @@ impl Engine {
             under: if options.wait.is_none() { outer.recorded } else { Vec::new() },
             limit_ms: options.wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1)),
             detached: false,
+            adopted: false,
             remark: None,
         };
         let ttl = options.ttl.unwrap_or(self.defaults.ttl);

@@ -13,6 +13,7 @@ use crate::values::duration;
 use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::{Fence, Fences};
+use crate::values::holder::Holder;
 use crate::values::keys::Keys;
 use crate::values::mode::Mode;
 use crate::values::options::Options;
@@ -107,8 +108,9 @@ pub(crate) async fn adopt(engine: &Arc<Engine>, ticket: Ticket, caller: Caller) 
     options.check().map_err(|error| ticket::invalid(error).with_key(&key))?;
     engine.check_open().and_then(|()| engine.check_hands_over()).map_err(|error| error.with_key(&key))?;
     let nothing = OuterHolds { positions: Vec::new(), recorded: Vec::new() };
-    let request = Request { adopts: true, ..engine.request(Keys::from(key.clone()), options, caller, nothing) };
-    let request = Arc::new(request);
+    let request = engine.request(Keys::from(key.clone()), options, caller, nothing);
+    let holder = Arc::new(Holder { adopted: true, ..Holder::clone(&request.holder) });
+    let request = Arc::new(Request { adopts: true, holder, ..request });
     let span = observe::span(&key, &request.holder.name, &options);
     let result = Box::pin(claim(engine, &request, ticket)).await.and_then(|adopted| {
         let Adopted { owned, grant, at } = adopted;

@@ -70,6 +70,9 @@ pub struct Holder {
     /// before.
     #[serde(skip_serializing_if = "is_default", deserialize_with = "lenient")]
     pub detached: bool,
+    /// It was handed over to this holder, who has [adopted](crate::Locks::adopt) it.
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "lenient")]
+    pub adopted: bool,
     /// What is odd about this entry, in words for a person; never stored.
     #[serde(skip)]
     pub remark: Option<String>,
@@ -181,7 +184,7 @@ impl Holder {
 
     /// The record of what this holder has handed over. No client takes it for its own.
     pub(crate) fn handed_over(&self) -> Self {
-        Self { detached: true, instance: "".into(), id: 0, under: Vec::new(), limit_ms: 0, ..self.clone() }
+        Self { detached: true, adopted: false, instance: "".into(), id: 0, under: Vec::new(), limit_ms: 0, ..self.clone() }
     }
 
     /// Whether the record of `other` says the same, but for the time and the request.
@@ -396,6 +399,7 @@ mod tests {
                 labels,
                 value,
                 detached: permits % 2 == 1,
+                adopted: permits % 3 == 1,
                 remark: None,
             },
         )

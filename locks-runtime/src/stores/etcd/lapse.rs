@@ -20,8 +20,10 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 
 /// Takes the entry out of the store.
 pub(super) async fn leave(shared: &Shared, entry: &Entry) -> Result<(), Error> {
-    let created = shared.entries.leaving(entry.number, |state| state.created).flatten();
+    let known = shared.entries.leaving(entry.number, |state| (state.created, state.may_be_anothers()));
+    let (created, may_be_anothers) = known.unwrap_or_default();
     let is_ours = |key: &str| match created {
+        _ if may_be_anothers => Compare::value(key, CompareOp::Equal, names::content(entry)),
         Some(created) => Compare::create_revision(key, CompareOp::Equal, created),
         // No other entry ever has its name. On which lease it is depends on which request was carried out.
         None => Compare::create_revision(key, CompareOp::Greater, 0),

@@ -59,6 +59,7 @@ mod found;
 mod free;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod hand_over;
 mod inspect;
 mod layout;
 mod look;
@@ -134,7 +135,7 @@ impl Store for Postgres {
             permits: has_queue,
             multi_key: has_queue,
             once: has_queue,
-            ..Capabilities::default()
+            hand_over: has_queue,
         }
     }
 

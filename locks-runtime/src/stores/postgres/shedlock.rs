@@ -19,6 +19,7 @@
 
 use super::clauses::{lock_timeout, skipped};
 use super::done_sql::DoneStatements;
+use super::hand_over::HandOverStatements;
 use super::form::{Column, Form};
 use super::sql::{LONGEST_RECORD, Statements};
 use super::table::Table;
@@ -126,6 +127,7 @@ pub(super) fn statements(table: &Table, room: Option<usize>) -> Statements {
         ),
         clean: String::new(),
         done: DoneStatements::default(),
+        hand_over: HandOverStatements::default(),
     }
 }
 

@@ -30,6 +30,9 @@ list! {
         every_call_may_be_repeated,
         only_a_holder_is_detached,
     ]
+    |can| can.hand_over && can.multi_key => [
+        several_are_refused_and_released,
+    ]
     |can| can.hand_over && can.force_release => [
         a_lock_on_its_way_can_be_released_by_force,
         an_adopted_lock_can_be_released_by_force,
@@ -240,7 +243,7 @@ async fn a_lost_hold_is_not_handed_over(fixture: &Fixture) {
 }
 
 async fn what_is_refused_is_released(fixture: &Fixture) {
-    let (locks, can, key, other) = (fixture.client(), fixture.can(), fixture.key("k"), fixture.key("other"));
+    let (locks, can, key) = (fixture.client(), fixture.can(), fixture.key("k"));
     for ttl in [Duration::ZERO, Duration::from_secs(100 * 365 * 86_400)] {
         let guard = acquire(&locks, &key, "exclusive").await;
         refused(soon("handing over", guard.detach(ttl)).await, ErrorKind::InvalidOption);
@@ -248,13 +251,11 @@ async fn what_is_refused_is_released(fixture: &Fixture) {
     }
     let shared = locks.lock(&key).mode(Mode::Shared);
     let permit = locks.lock(&key).mode(Mode::Permits(2));
-    let several = locks.lock_all([&key, &other]);
-    for (lock, is_known) in [(shared, can.shared), (permit, can.permits), (several, can.multi_key)] {
+    for (lock, is_known) in [(shared, can.shared), (permit, can.permits)] {
         if is_known {
             let guard = soon("a free lock", lock.acquire()).await.unwrap();
             refused(soon("handing over", guard.detach(ON_ITS_WAY)).await, ErrorKind::Unsupported);
             fixture.until("k", &[], 0).await;
-            fixture.until("other", &[], 0).await;
         }
     }
     let least = Duration::from_millis(200);
@@ -264,6 +265,14 @@ async fn what_is_refused_is_released(fixture: &Fixture) {
     let joined = locks.lock(&key).run(async |guard: Guard| guard.detach(ON_ITS_WAY).await);
     refused(soon("a body", joined).await.unwrap(), ErrorKind::Unsupported);
     fixture.is_free("k").await;
+}
+
+async fn several_are_refused_and_released(fixture: &Fixture) {
+    let (locks, both) = (fixture.client(), [fixture.key("k"), fixture.key("other")]);
+    let guard = soon("free locks", locks.lock_all(&both).acquire()).await.unwrap();
+    refused(soon("handing over", guard.detach(ON_ITS_WAY)).await, ErrorKind::Unsupported);
+    fixture.until("k", &[], 0).await;
+    fixture.until("other", &[], 0).await;
 }
 
 async fn a_ticket_for_elsewhere_is_refused_and_nothing_is_lost(fixture: &Fixture) {
