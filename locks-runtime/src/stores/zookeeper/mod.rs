@@ -51,6 +51,7 @@ mod extend;
 pub(crate) mod fuzz;
 #[cfg(feature = "zookeeper-tls")]
 mod handshake;
+mod hand_over;
 mod history;
 mod inspect;
 mod names;
@@ -134,7 +135,7 @@ impl Store for ZooKeeper {
             permits: true,
             multi_key: true,
             once: true,
-            hand_over: false,
+            hand_over: true,
         }
     }
 
