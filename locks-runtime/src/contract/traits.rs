@@ -142,7 +142,8 @@ pub trait Session: fmt::Debug + Send + Sync {
 
     /// Takes over an entry that was [detached](Session::detach), and not adopted, nor released by force, nor lapsed since: `None` if
     /// none is there that is known by the secret. In one step of the store `entry`, which was never in a queue, takes its place, holds
-    /// the lock with a greater fence, and is of this session.
+    /// the lock, and is of this session. Its fencing number is greater than before, and less than those of whoever holds the lock after
+    /// it; or it is the same, and the engine counts on in [`Fence::sequence`](crate::Fence::sequence).
     ///
     /// `InvalidTicket` if the entry is at another [site](Detached::site). There only where the store
     /// [claims](Capabilities::hand_over) it. By default `Unsupported`.

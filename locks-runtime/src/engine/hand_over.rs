@@ -55,6 +55,9 @@ impl Hold {
                 "a lock cannot be handed over whose `etcd_compare` or `descriptors` were asked for: what they allow would still be \
                  allowed to this process"
             }
+            Mode::Exclusive if self.fence().next().is_none() => {
+                "it was handed over too often: release it, and acquire it there"
+            }
             Mode::Exclusive => return Ok(()),
         };
         Err(Error::new(ErrorKind::Unsupported, what))
@@ -103,7 +106,7 @@ struct Adopted {
 
 /// Goes on with what was handed over.
 pub(crate) async fn adopt(engine: &Arc<Engine>, ticket: Ticket, caller: Caller) -> Result<Arc<Hold>, Error> {
-    let key = ticket.key.clone();
+    let (key, before) = (ticket.key.clone(), ticket.fence);
     let options = Options { ttl: Some(ticket.hold_ttl), ..Options::DEFAULT };
     options.check().map_err(|error| ticket::invalid(error).with_key(&key))?;
     engine.check_open().and_then(|()| engine.check_hands_over()).map_err(|error| error.with_key(&key))?;
@@ -117,7 +120,7 @@ pub(crate) async fn adopt(engine: &Arc<Engine>, ticket: Ticket, caller: Caller) 
         let now = engine.world.now();
         owned.check(now)?;
         let position = owned.position().ok_or_else(|| Error::lost("the lock was taken away"))?.id();
-        let fences = Fences { first: Fence::new(grant.fence, 0), others: grant.others };
+        let fences = Fences { first: next_fence(before, grant.fence), others: grant.others };
         Ok(Hold::begin(engine, Arc::clone(&request), span.clone(), position, owned, fences, (at, now)))
     });
     match &result {
@@ -125,6 +128,12 @@ pub(crate) async fn adopt(engine: &Arc<Engine>, ticket: Ticket, caller: Caller) 
         Err(error) => observe::refused(&span, request.labels(), error),
     }
     result.map_err(|error| error.with_key(&key))
+}
+
+/// The fence of what was adopted with this number, which is that of the hold before if the store has no greater one for it.
+fn next_fence(before: Fence, number: u64) -> Fence {
+    let is_same = number == before.number();
+    before.next().filter(|_| is_same).unwrap_or(Fence::new(number, 0))
 }
 
 /// Adopts it in the background: it goes back to nobody if the caller is not polled.

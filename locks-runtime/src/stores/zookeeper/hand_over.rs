@@ -4,6 +4,9 @@
 //!
 //! Nothing but its version distinguishes such a node from the one before it, and one that is created has version 0. So each hand-over
 //! gives it the next version, and is conditional on the last one.
+//!
+//! The fence stays what it was, and the engine counts on from there: those behind in the queue have theirs already, and it must be
+//! less.
 
 use super::client::{Client, Purpose, failover_margin};
 use super::deletion::owner;
@@ -48,7 +51,7 @@ pub(super) async fn detach(shared: &Shared, entry: &Arc<Entry>, detaching: &Deta
     }
     let ticket = session(shared, detaching).await?;
     shared.ledger.get(entry.number, |state| state.ticket_sessions.push(ticket.id));
-    let record = record::of_ticket(&detaching.holder, detaching.secret.reveal());
+    let record = record::of_ticket(&detaching.holder, detaching.secret.reveal(), node.fence());
     match create_again(&ticket, &path, version, &record).await {
         Ok(Ok(_)) => Ok(detached()),
         Ok(Err(_)) => Err(Error::lost(ENTRY_GONE)),
@@ -123,27 +126,29 @@ pub(super) async fn adopt(shared: &Shared, entry: &Arc<Entry>, detached: &Detach
     });
     let Some((data, stat)) = read.await.map_err(explain)? else { return gone(shared, entry) };
     let holder = record::holder(&data);
-    let own = |created| EntryNode { name: name.to_owned(), sequence: node.sequence, created };
+    let further = record::further(&data, &holder);
+    let Some(fence) = further.fence.and_then(|fence| i64::try_from(fence).ok()) else { return gone(shared, entry) };
+    let own = EntryNode { name: name.to_owned(), sequence: node.sequence, created: fence };
     if stat.ephemeral_owner == shared.client.id && holder.is_same_request(&entry.holder) {
         // By an earlier request, whose answer was lost.
-        return Ok(Some(adopted(shared, entry, own(stat.czxid))));
+        return Ok(Some(adopted(shared, entry, own)));
     }
-    if record::further(&data, &holder).ticket.as_deref() != Some(&**detached.secret.reveal()) {
+    if further.ticket.as_deref() != Some(&**detached.secret.reveal()) {
         return gone(shared, entry);
     }
     // Before it is sent: an entry that leaves has to look there.
     shared.ledger.update(entry, |state| {
-        state.nodes = Some(EntryNodes::one(own(0)));
+        state.nodes = Some(EntryNodes::one(own.clone()));
         (state.is_adopting, state.version) = (true, stat.version + 1);
     });
     shared.ledger.sent(entry);
     let before = shared.client.history.latest();
-    match create_again(&shared.client, path, stat.version, &record::of(entry, None)).await {
+    match create_again(&shared.client, path, stat.version, &record::of(entry, Some(own.fence()))).await {
         Ok(Ok(Some(stat))) => {
             if !shared.client.history.note(before, stat.czxid) {
                 return Err(explain(shared.client.gone_back(before, stat.czxid)));
             }
-            Ok(Some(adopted(shared, entry, own(stat.czxid))))
+            Ok(Some(adopted(shared, entry, own)))
         }
         // Released by force at once.
         Ok(Ok(None) | Err(_)) => {

@@ -53,8 +53,8 @@ pub(super) fn of(entry: &Entry, fence: Option<u64>) -> Vec<u8> {
 }
 
 /// The record of a hold that was handed over.
-pub(super) fn of_ticket(holder: &Holder, secret: &str) -> Vec<u8> {
-    let further = Further { ticket: Some(secret.to_owned()), ..Further::default() };
+pub(super) fn of_ticket(holder: &Holder, secret: &str, fence: u64) -> Vec<u8> {
+    let further = Further { ticket: Some(secret.to_owned()), fence: Some(fence), ..Further::default() };
     serde_json::to_vec(&Record { holder, further }).unwrap_or_default()
 }
 
