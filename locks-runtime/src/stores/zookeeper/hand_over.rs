@@ -129,7 +129,7 @@ pub(super) async fn adopt(shared: &Shared, entry: &Arc<Entry>, detached: &Detach
     let further = record::further(&data, &holder);
     let Some(fence) = further.fence.and_then(|fence| i64::try_from(fence).ok()) else { return gone(shared, entry) };
     let own = EntryNode { name: name.to_owned(), sequence: node.sequence, created: fence };
-    if stat.ephemeral_owner == shared.client.id && holder.is_same_request(&entry.holder) {
+    if stat.ephemeral_owner == shared.client.id && data == record::of(entry, Some(own.fence())) {
         // By an earlier request, whose answer was lost.
         return Ok(Some(adopted(shared, entry, own)));
     }
