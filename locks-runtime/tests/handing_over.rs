@@ -124,7 +124,7 @@ async fn an_adoption_that_is_dropped_leaves_no_holder() {
         free = free => drop(free.unwrap().unwrap()),
         adopted = taker.adopt(&ticket) => drop(adopted.unwrap()),
     }
-    timeout(TTL, giver.lock("k").acquire()).await.unwrap().unwrap();
+    let _ = timeout(TTL, giver.lock("k").acquire()).await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,7 +138,7 @@ async fn an_adoption_that_nobody_polls_is_withdrawn() {
     // The background takes it over.
     tokio::time::sleep(Duration::from_millis(100)).await;
     store.faults().set_silent(false);
-    timeout(3 * TTL, giver.lock("k").acquire()).await.unwrap().unwrap();
+    let _ = timeout(3 * TTL, giver.lock("k").acquire()).await.unwrap().unwrap();
     assert_eq!(adopting.await.unwrap_err().kind(), ErrorKind::Lost);
 }
 

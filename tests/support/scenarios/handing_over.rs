@@ -47,5 +47,5 @@ pub async fn a_ticket_lapses_though_its_giver_is_dead<P: Program>(fixture: Fixtu
     let ticket: distributed_locks::Ticket = ticket.parse().unwrap();
     let error = locks.adopt(&ticket).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Lost && error.to_string().contains("lapsed"), "{error}");
-    nothing_is_left(server, &key).await;
+    nothing_is_left(&*server, &key).await;
 }

@@ -23,8 +23,8 @@ impl Work<'_> {
         limit: i64,
     ) -> Done {
         let (mine, _) = self.mine(names, Some(limit))?;
-        let mut rows = Vec::new();
-        for row in mine.into_iter().filter(|row| row.locked_until > self.now) {
+        let (now, mut rows) = (self.now, Vec::new());
+        for row in mine.into_iter().filter(|row| row.locked_until > now) {
             let is_detached = row.session.as_deref() == Some(ticket.session);
             if !is_detached && !entry.holds(&row) {
                 continue;

@@ -2,6 +2,7 @@
 
 use super::Broken;
 use super::answer::{Refusal, Rows, Stop};
+use super::hand_over::Ticket;
 use super::server::Server;
 use super::statements::Statement;
 use super::table::{Beside, Entry, KEPT, LONG_AGO, Row, Settling, Table, Waiter, holds, left};
