@@ -122,7 +122,7 @@ async fn an_adoption_that_is_dropped_leaves_no_holder() {
     tokio::select! {
         biased;
         free = free => drop(free.unwrap().unwrap()),
-        adopted = taker.adopt(&ticket) => drop(adopted.unwrap()),
+        adopted = taker.adopt(&ticket) => drop(adopted),
     }
     let _ = timeout(TTL, giver.lock("k").acquire()).await.unwrap().unwrap();
 }

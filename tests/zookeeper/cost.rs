@@ -59,7 +59,7 @@ async fn a_last_look_is_three_requests_and_no_transaction(fixture: Fixture) {
 async fn a_hand_over_is_a_session_and_two_transactions(fixture: Fixture) {
     let (server, locks) = quiet(&fixture).await;
     let taker = quiet_client(&server).await;
-    let (detach, adopt) = (cost([("requests", 3), ("transactions", 2)]), cost([("requests", 4), ("transactions", 1)]));
+    let (detach, adopt) = (cost([("requests", 4), ("transactions", 2)]), cost([("requests", 4), ("transactions", 1)]));
     cost::a_hand_over_costs(&server, &locks, &taker, &detach, &adopt).await;
 }
 

@@ -8,7 +8,7 @@ use super::offer::{NoResult, Offer};
 use super::owned::OwnedEntry;
 use super::request::{Caller, OuterHolds, Request};
 use super::schedule;
-use crate::contract::{Backoff, Detaching, Entry, Grant};
+use crate::contract::{Backoff, Detached, Detaching, Entry, Grant};
 use crate::values::duration;
 use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
@@ -18,7 +18,9 @@ use crate::values::keys::Keys;
 use crate::values::mode::Mode;
 use crate::values::options::Options;
 use crate::values::ticket::{self, Ticket};
+use crate::world::World;
 use crate::world::clock::Moment;
+use crate::world::departure::Departure;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -80,7 +82,8 @@ impl Hold {
         self.session.unregister(self.place);
         let detaching = Arc::new(Detaching::new(self.world(), ttl, self.held.entry.holder.handed_over()));
         let (lapses, limit) = (Duration::from_millis(self.world().wall_ms()) + ttl, self.engine.defaults.connect_timeout);
-        let work = async move { owned.detach(&detaching, limit).await };
+        let world = self.world().clone();
+        let work = async move { detach(&world, owned, &detaching, limit).await };
         let detached = self.world().runtime().start(Box::pin(work)).await;
         let detached = detached.unwrap_or_else(|| Err(Error::store_panicked("detach"))).map_err(|error| {
             let text = "the lock was not handed over, as far as the store has answered; it is given back, or lapses: acquire it again";
@@ -93,6 +96,30 @@ impl Hold {
             lapses_at_ms: u64::try_from(lapses.as_millis()).unwrap_or(u64::MAX),
             detached: Arc::new(detached),
         })
+    }
+}
+
+/// Hands the entry over, until the store's answer is definite, or for `limit`: it is nobody's then, or, after an error, is withdrawn
+/// if it is still this process's.
+async fn detach(
+    world: &World,
+    owned: OwnedEntry,
+    detaching: &Arc<Detaching>,
+    limit: Duration,
+) -> Result<Detached, Error> {
+    let _until_done = Departure::begin();
+    let until = world.now() + limit;
+    let mut backoff = Backoff::new(world, schedule::SHORTEST_PAUSE, schedule::LONGEST_PAUSE);
+    loop {
+        match owned.detach(detaching).await {
+            Ok(detached) => {
+                owned.forget();
+                return Ok(detached);
+            }
+            Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
+            Err(error) if world.now() >= until || owned.check(world.now()).is_err() => return Err(error),
+            Err(_) => backoff.wait().await,
+        }
     }
 }
 

@@ -119,29 +119,15 @@ impl OwnedEntry {
         adopting.await.unwrap_or_else(|| Err(Error::store_panicked("adopt")))
     }
 
-    /// Hands the entry over, until the store's answer is definite, or for `limit`: it is nobody's then, or, after an error, is
-    /// withdrawn if it is still this process's.
-    pub(crate) async fn detach(self, detaching: &Arc<Detaching>, limit: Duration) -> Result<Detached, Error> {
-        let _until_done = Departure::begin();
+    /// Asks the store to hand the entry over. May be repeated. Once it is, the owner is to be [forgotten](Self::forget).
+    pub(crate) async fn detach(&self, detaching: &Arc<Detaching>) -> Result<Detached, Error> {
         let parts = self.parts();
-        let world = parts.session.world();
-        parts.note_leaving(world.now());
-        let until = world.now() + limit;
-        let mut backoff = Backoff::new(world, schedule::SHORTEST_PAUSE, schedule::LONGEST_PAUSE);
-        loop {
-            let detaching = parts.session.session.detach(Arc::clone(&parts.entry), Arc::clone(detaching));
-            match contained(detaching).await.unwrap_or_else(|| Err(Error::store_panicked("detach"))) {
-                Ok(detached) => {
-                    parts.answered();
-                    parts.session.forget(parts.entry.number);
-                    self.forget();
-                    return Ok(detached);
-                }
-                Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
-                Err(error) if world.now() >= until || self.check(world.now()).is_err() => return Err(error),
-                Err(_) => backoff.wait().await,
-            }
-        }
+        parts.note_leaving(parts.session.world().now());
+        let detaching = parts.session.session.detach(Arc::clone(&parts.entry), Arc::clone(detaching));
+        let detached = contained(detaching).await.unwrap_or_else(|| Err(Error::store_panicked("detach")))?;
+        parts.answered();
+        parts.session.forget(parts.entry.number);
+        Ok(detached)
     }
 
     /// Makes the lock stay taken for `least`, whatever happens to this process. May be repeated.

@@ -1,5 +1,6 @@
 //! Handing a hold over: its place goes to a session of its own, which nobody renews, and from there to whoever knows the secret.
 
+use super::place::Place;
 use super::shared::Shared;
 use super::state::State;
 use crate::contract::{Change, Detached, Detaching, Entry, Grant};
@@ -58,13 +59,20 @@ impl State {
         if let Some(grant) = self.grant_of(session, entry) {
             return Ok(Some(grant));
         }
-        let fence = self.next_fence();
+        let fence = self.counter + 1;
         let Some(place) = self.detached(entry, secret) else { return Ok(None) };
         let session_of_its_own = std::mem::replace(&mut place.session, session);
         (place.entry, place.secret) = (Arc::clone(entry), None);
         place.grant(fence, now);
+        self.counter = fence;
         self.sessions.remove(&session_of_its_own);
         self.report(&entry.key, &Change::Acquired(entry.key.clone(), Holder::clone(&entry.holder)));
         Ok(Some(Grant::new(fence)))
+    }
+
+    /// The place that was handed over with this secret.
+    fn detached(&mut self, entry: &Entry, secret: &Secret<Arc<str>>) -> Option<&mut Place> {
+        let places = self.queues.get_mut(&entry.key)?.places.iter_mut();
+        places.into_iter().find(|place| !place.left && place.secret.as_ref() == Some(secret))
     }
 }

@@ -7,7 +7,6 @@ use crate::values::error::Error;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::mode::Ahead;
-use crate::values::secret::Secret;
 use crate::world::clock::Moment;
 use std::collections::hash_map::{Entry as Slot, HashMap};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,7 +15,7 @@ use tokio::sync::{Notify, mpsc};
 
 #[derive(Debug)]
 pub(super) struct State {
-    counter: u64,
+    pub(super) counter: u64,
     pub(super) sessions: BTreeMap<u64, Alive>,
     /// By hash for speed: nothing depends on their order but what is sorted first.
     pub(super) queues: HashMap<Key, Queue>,
@@ -369,11 +368,6 @@ impl State {
         entry.keys().filter_map(|key| self.queues.get(key)).for_each(Queue::notify);
     }
 
-    pub(super) fn next_fence(&mut self) -> u64 {
-        self.counter += 1;
-        self.counter
-    }
-
     pub(super) fn session(&mut self, id: u64) -> Result<&mut Alive, Error> {
         let lapsed = || Error::lost("the session lapsed: it was not renewed within its TTL");
         self.sessions.get_mut(&id).ok_or_else(lapsed)
@@ -390,12 +384,6 @@ impl State {
         let first = fence(&entry.key)?;
         let others: Option<Vec<u64>> = entry.others.iter().map(fence).collect();
         Grant::of_several(std::iter::once(first).chain(others?))
-    }
-
-    /// The place that was handed over with this secret.
-    pub(super) fn detached(&mut self, entry: &Entry, secret: &Secret<Arc<str>>) -> Option<&mut Place> {
-        let places = self.queues.get_mut(&entry.key)?.places.iter_mut();
-        places.into_iter().find(|place| !place.left && place.secret.as_ref() == Some(secret))
     }
 
     /// The entry's place in this queue, unless it has left.

@@ -60,6 +60,7 @@ mod free;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod hand_over;
+mod hand_over_sql;
 mod inspect;
 mod layout;
 mod look;

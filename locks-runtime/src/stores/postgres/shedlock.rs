@@ -19,7 +19,7 @@
 
 use super::clauses::{lock_timeout, skipped};
 use super::done_sql::DoneStatements;
-use super::hand_over::HandOverStatements;
+use super::hand_over_sql::HandOverStatements;
 use super::form::{Column, Form};
 use super::sql::{LONGEST_RECORD, Statements};
 use super::table::Table;

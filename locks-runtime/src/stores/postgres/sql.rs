@@ -20,7 +20,7 @@ use super::clauses::{
 };
 use super::done_sql::DoneStatements;
 use super::free;
-use super::hand_over::HandOverStatements;
+use super::hand_over_sql::HandOverStatements;
 use super::settled::{Acquirer, Values, settled};
 use super::table::Table;
 

@@ -49,6 +49,7 @@ impl Work<'_> {
         names: &[Option<String>],
         ticket: &str,
         (next, number): (&Ticket<'_>, i64),
+        channel: Option<&str>,
         limit: i64,
     ) -> Done {
         let (mine, _) = self.mine(names, Some(limit))?;
@@ -67,7 +68,8 @@ impl Work<'_> {
                 locked_until: if is_detached { next.until } else { row.locked_until },
                 ..row
             };
-            rows.push(vec![Value::Int8(row.fence)]);
+            let notified = self.notify_first(&row, channel);
+            rows.push(vec![Value::Int8(row.fence), if notified { Value::Void } else { Value::Null }]);
             self.server.write(self.session, row);
         }
         Ok(Rows { columns: Statement::Adopt.columns(), rows })

@@ -114,9 +114,9 @@ impl Work<'_> {
                 let ticket = Ticket { session: ticket, until: self.now + ttl.round() as i64, record };
                 self.detach(names, entry, &ticket, text(channel).as_deref(), millis(limit))
             }
-            (S::Adopt, [Texts(names), Text(ticket), Text(session), Int8(number), Text(record), Float8(ttl), Text(limit)]) => {
+            (S::Adopt, [Texts(names), Text(ticket), Text(session), Int8(number), Text(record), Float8(ttl), channel, Text(limit)]) => {
                 let next = Ticket { session, until: self.now + ttl.round() as i64, record };
-                self.adopt(names, ticket, (&next, *number), millis(limit))
+                self.adopt(names, ticket, (&next, *number), text(channel).as_deref(), millis(limit))
             }
             (S::Notify, [Text(channel), Text(payload)]) => {
                 self.notify(Some(channel), payload.clone());
