@@ -97,9 +97,12 @@ fn handover_finishes_in_another_process(url: &str) {
     let output = example("handover").env("LOCKS_URL", patient(url)).output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
-    for (expected, count) in
-        [("request: 409, ", 1), ("goes on, with a greater fence: true", 1), ("the report is written", 1), ("free again", 1)]
-    {
+    for (expected, count) in [
+        ("request: 409, ", 1),
+        ("goes on, with a greater fence: true", 1),
+        ("the report is written", 1),
+        ("free again", 1),
+    ] {
         assert_eq!(printed.matches(expected).count(), count, "{expected}: {printed}");
     }
 }

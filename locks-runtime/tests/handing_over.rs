@@ -55,7 +55,10 @@ async fn what_could_not_be_handed_over_is_given_back() {
     let begun = Instant::now();
     let error = guard.detach(ON_ITS_WAY).await.unwrap_err();
     assert_eq!((error.kind(), error.key().map(Key::as_str)), (ErrorKind::Unavailable, Some("k")), "{error:?}");
-    assert!(error.to_string().contains("was not handed over") && format!("{error:?}").contains("store is down"), "{error:?}");
+    assert!(
+        error.to_string().contains("was not handed over") && format!("{error:?}").contains("store is down"),
+        "{error:?}"
+    );
     assert!((CONNECT_TIMEOUT..TTL).contains(&begun.elapsed()), "{:?}", begun.elapsed());
     store.faults().set_down(false);
     // By its withdrawal, or by its session's end: long before a ticket would lapse.

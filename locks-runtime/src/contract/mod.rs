@@ -20,6 +20,7 @@ mod renewal;
 mod tls;
 mod traits;
 
+pub use crate::values::ticket::Detached;
 pub use async_session::{AsyncSession, boxed};
 pub use backoff::Backoff;
 pub use capabilities::Capabilities;
@@ -40,5 +41,4 @@ pub(crate) use native::ServerFacts;
 pub use pending::Pending;
 pub use renewal::{Renewal, Uncovered};
 pub use tls::{Identity, Pem, Tls};
-pub use crate::values::ticket::Detached;
 pub use traits::{Session, Store};

@@ -81,7 +81,8 @@ impl Hold {
         self.report_end(now, None);
         self.session.unregister(self.place);
         let detaching = Arc::new(Detaching::new(self.world(), ttl, self.held.entry.holder.handed_over()));
-        let (lapses, limit) = (Duration::from_millis(self.world().wall_ms()) + ttl, self.engine.defaults.connect_timeout);
+        let (lapses, limit) =
+            (Duration::from_millis(self.world().wall_ms()) + ttl, self.engine.defaults.connect_timeout);
         let world = self.world().clone();
         let work = async move { detach(&world, owned, &detaching, limit).await };
         let detached = self.world().runtime().start(Box::pin(work)).await;
@@ -222,14 +223,18 @@ fn try_again(error: Error) -> Error {
     Error::unavailable(text).with_source(error)
 }
 
-/// Why nothing is there of the ticket.
+/// By how much clocks may differ without being called wrong.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(2);
+
+/// Why nothing is there of the ticket, as far as it is known.
 async fn refusal(engine: &Engine, ticket: &Ticket) -> Error {
-    let late = Duration::from_millis(engine.world.wall_ms().saturating_sub(ticket.lapses_at_ms));
-    let why = if late.is_zero() {
+    let (now, until) = (Duration::from_millis(engine.world.wall_ms()), Duration::from_millis(ticket.lapses_at_ms));
+    let why = if now + CLOCKS_DIFFER < until {
         "it was adopted before, or the lock was released by force".to_owned()
     } else {
-        let late = Duration::from_secs(late.as_secs());
-        format!("it lapsed {late:?} ago, by the clock of who made it, unless it was adopted before")
+        let late = Duration::from_secs(now.saturating_sub(until).as_secs());
+        let ago = if late.is_zero() { String::new() } else { format!(" {late:?} ago, by the clock of who made it") };
+        format!("it has lapsed{ago}, unless it was adopted before")
     };
     let holder = engine.holder_of(&ticket.key).await;
     Error::lost(format!("the ticket is of no use any more: {why}; acquire the lock if there is still something to do"))

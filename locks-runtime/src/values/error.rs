@@ -258,7 +258,9 @@ impl From<Error> for std::io::Error {
             ErrorKind::Timeout | ErrorKind::LimitPassed => Io::TimedOut,
             ErrorKind::Unavailable => Io::NotConnected,
             ErrorKind::Unauthorized => Io::PermissionDenied,
-            ErrorKind::InvalidKey | ErrorKind::InvalidOption | ErrorKind::InvalidUrl | ErrorKind::InvalidTicket => Io::InvalidInput,
+            ErrorKind::InvalidKey | ErrorKind::InvalidOption | ErrorKind::InvalidUrl | ErrorKind::InvalidTicket => {
+                Io::InvalidInput
+            }
             ErrorKind::Deadlock => Io::Deadlock,
             ErrorKind::AlreadyConfigured => Io::AlreadyExists,
             ErrorKind::Unsupported => Io::Unsupported,

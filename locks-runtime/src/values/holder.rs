@@ -184,7 +184,15 @@ impl Holder {
 
     /// The record of what this holder has handed over. No client takes it for its own.
     pub(crate) fn handed_over(&self) -> Self {
-        Self { detached: true, adopted: false, instance: "".into(), id: 0, under: Vec::new(), limit_ms: 0, ..self.clone() }
+        Self {
+            detached: true,
+            adopted: false,
+            instance: "".into(),
+            id: 0,
+            under: Vec::new(),
+            limit_ms: 0,
+            ..self.clone()
+        }
     }
 
     /// Whether the record of `other` says the same, but for the time and the request.

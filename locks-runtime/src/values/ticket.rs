@@ -145,9 +145,9 @@ fn millis(duration: Duration) -> u64 {
 
 /// Finds what was cut or mistyped; it is no signature. (FNV-1a: no change of one byte leaves it as it was.)
 fn check(content: &str) -> String {
-    let hash = content.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = content
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     format!("{hash:016x}")
 }
 
@@ -186,10 +186,13 @@ impl FromStr for Ticket {
             return Err(invalid("it is no text that `Ticket` has written"));
         };
         if version != VERSION && !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()) {
-            let newer = format!("its form is {version}, and this version of the crate reads {VERSION}; upgrade this process first");
+            let newer = format!(
+                "its form is {version}, and this version of the crate reads {VERSION}; upgrade this process first"
+            );
             return Err(invalid(newer));
         }
-        let ticket = text.rsplit_once('.').filter(|(content, given)| check(content) == *given).and_then(|_| read(fields));
+        let ticket =
+            text.rsplit_once('.').filter(|(content, given)| check(content) == *given).and_then(|_| read(fields));
         // One way to write it, so that nothing which was changed is read.
         ticket.filter(|ticket| ticket.to_string() == text).ok_or_else(|| invalid("it was cut or changed on its way"))
     }
@@ -294,7 +297,10 @@ mod tests {
         assert!(detached.check_site("redis:0:app/").is_ok());
         let error = detached.check_site("redis:0:other/").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidTicket);
-        assert!(error.to_string().contains("made at `redis:0:app/`, and this client is at `redis:0:other/`"), "{error}");
+        assert!(
+            error.to_string().contains("made at `redis:0:app/`, and this client is at `redis:0:other/`"),
+            "{error}"
+        );
     }
 
     proptest! {

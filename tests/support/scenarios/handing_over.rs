@@ -1,7 +1,5 @@
 //! A lock that one process acquires and another releases.
 
-#![expect(missing_docs, reason = "the name of a scenario is what it shows")]
-
 use super::{acquire_and_release, client, granted, nothing_is_left, queued, worker};
 use crate::Server;
 use crate::cases::{Fixture, Program};

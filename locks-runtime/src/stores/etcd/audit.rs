@@ -41,8 +41,7 @@ fn is_tied_to_session(state: &EntryState) -> bool {
 /// with them was restored.
 async fn withdraw_unknown(shared: &Shared, keys: &[Vec<u8>]) {
     // After the answer: whatever is in it was noted before it was sent.
-    let adopted: BTreeSet<Arc<str>> =
-        shared.entries.collect(|_, state, _| state.adopted.clone()).into_iter().collect();
+    let adopted: BTreeSet<Arc<str>> = shared.entries.collect(|_, state, _| state.adopted.clone()).into_iter().collect();
     for key in keys {
         let is_known = match names::entry_number(key, shared.name) {
             Some(number) => shared.entries.contains(number),

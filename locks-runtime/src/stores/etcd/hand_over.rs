@@ -146,7 +146,18 @@ mod tests {
         let place = Place { name: "5e-7", created: 12, modified: 15 }.write();
         let read = Place::read(&place).unwrap();
         assert_eq!((read.name, read.created, read.modified), ("5e-7", 12, 15));
-        for odd in ["", "x", "5e-7", "5e-7 12", "5e-7 12 15 16", "5e-7 12 x", "a/5e-7 12 15", "other 12 15", " 12 15", "5e-x 1 2"] {
+        for odd in [
+            "",
+            "x",
+            "5e-7",
+            "5e-7 12",
+            "5e-7 12 15 16",
+            "5e-7 12 x",
+            "a/5e-7 12 15",
+            "other 12 15",
+            " 12 15",
+            "5e-x 1 2",
+        ] {
             assert!(Place::read(odd).is_none(), "{odd}");
         }
     }

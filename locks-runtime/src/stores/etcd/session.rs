@@ -5,7 +5,9 @@ use super::shared::Shared;
 use super::split::Split;
 use super::survey::{self, CONFIRM_WITHIN};
 use super::{done, enter, extend, hand_over, lapse, lease, removed, renew, several, wait};
-use crate::contract::{AsyncSession, Detached, Detaching, Entered, Entry, Grant, Native, NativeKind, Renewal, Session, WhenBusy, boxed};
+use crate::contract::{
+    AsyncSession, Detached, Detaching, Entered, Entry, Grant, Native, NativeKind, Renewal, Session, WhenBusy, boxed,
+};
 use crate::values::error::{Error, ErrorKind};
 use std::convert::Infallible;
 use std::future::Future;

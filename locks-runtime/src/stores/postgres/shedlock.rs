@@ -19,8 +19,8 @@
 
 use super::clauses::{lock_timeout, skipped};
 use super::done_sql::DoneStatements;
-use super::hand_over_sql::HandOverStatements;
 use super::form::{Column, Form};
+use super::hand_over_sql::HandOverStatements;
 use super::sql::{LONGEST_RECORD, Statements};
 use super::table::Table;
 use crate::values::error::{Error, ErrorKind};

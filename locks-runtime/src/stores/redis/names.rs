@@ -193,7 +193,10 @@ mod tests {
     #[test]
     fn a_tickets_token_is_in_the_form_of_an_entrys() {
         let token = ticket("00000000000000010000000000000ff0").unwrap();
-        assert_eq!((token.as_str(), session_and_number(&token)), ("0000000000000001.0000000000000ff0.0", Some((0xff0, 0))));
+        assert_eq!(
+            (token.as_str(), session_and_number(&token)),
+            ("0000000000000001.0000000000000ff0.0", Some((0xff0, 0)))
+        );
         for odd in ["", "x", "0000000000000001.000000000000000", "000000000000000100000000000000é"] {
             assert_eq!(ticket(odd), None, "{odd}");
         }

@@ -42,7 +42,9 @@ pub(super) async fn detach(shared: &Shared, entry: &Arc<Entry>, detaching: &Deta
         shared.ledger.left(entry.number);
         Detached::new(detaching.secret.clone(), site(shared)).with_place(node.name.as_str())
     };
-    if !earlier.is_empty() && owner(&shared.client, &path).await.map_err(explain)?.is_some_and(|id| earlier.contains(&id)) {
+    if !earlier.is_empty()
+        && owner(&shared.client, &path).await.map_err(explain)?.is_some_and(|id| earlier.contains(&id))
+    {
         return Ok(detached());
     }
     if version >= MOST {

@@ -49,9 +49,9 @@ mod error;
 mod extend;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod hand_over;
 #[cfg(feature = "zookeeper-tls")]
 mod handshake;
-mod hand_over;
 mod history;
 mod inspect;
 mod names;

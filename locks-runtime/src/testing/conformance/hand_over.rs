@@ -197,7 +197,7 @@ async fn a_ticket_that_nobody_adopts_lapses(fixture: &Fixture) {
     let after = fixture.world().now().since(begun);
     assert!(after >= TTL, "another had it after {after:?}");
     let error = refused(adopt(&giver, &ticket).await, ErrorKind::Lost);
-    assert!(error.to_string().contains("it lapsed"), "{error}");
+    assert!(error.to_string().contains("it has lapsed"), "{error}");
     assert_eq!(error.holder().map(|holder| &*holder.name), Some("waiter"), "{error}");
     next.check().unwrap();
     release(next).await;
@@ -289,7 +289,10 @@ async fn a_ticket_for_elsewhere_is_refused_and_nothing_is_lost(fixture: &Fixture
     let error = refused(adopt(&taker, &elsewhere).await, ErrorKind::InvalidTicket);
     assert!(error.to_string().contains("a client of the same store and namespace"), "{error}");
     for (forged, what) in [
-        (changed(&|detached| detached.secret = Secret::new("0123456789abcdef0123456789abcdef".into())), "another secret"),
+        (
+            changed(&|detached| detached.secret = Secret::new("0123456789abcdef0123456789abcdef".into())),
+            "another secret",
+        ),
         (changed(&|detached| detached.secret = Secret::new("x".into())), "no secret"),
         (changed(&|detached| detached.place = "x".into()), "another place"),
         (changed(&|detached| detached.place = "9".repeat(5_000).into()), "a long place"),

@@ -109,12 +109,36 @@ impl Work<'_> {
             (S::DeleteDone | S::EmptyDone, [Text(done), Text(limit)]) => {
                 self.forget_done(statement, done, millis(limit))
             }
-            (S::Detach, [Texts(names), Text(session), Int8(number), Text(ticket), Float8(ttl), Text(record), channel, Text(limit)]) => {
+            (
+                S::Detach,
+                [
+                    Texts(names),
+                    Text(session),
+                    Int8(number),
+                    Text(ticket),
+                    Float8(ttl),
+                    Text(record),
+                    channel,
+                    Text(limit),
+                ],
+            ) => {
                 let entry = Entry { session, numbers: &[*number] };
                 let ticket = Ticket { session: ticket, until: self.now + ttl.round() as i64, record };
                 self.detach(names, entry, &ticket, text(channel).as_deref(), millis(limit))
             }
-            (S::Adopt, [Texts(names), Text(ticket), Text(session), Int8(number), Text(record), Float8(ttl), channel, Text(limit)]) => {
+            (
+                S::Adopt,
+                [
+                    Texts(names),
+                    Text(ticket),
+                    Text(session),
+                    Int8(number),
+                    Text(record),
+                    Float8(ttl),
+                    channel,
+                    Text(limit),
+                ],
+            ) => {
                 let next = Ticket { session, until: self.now + ttl.round() as i64, record };
                 self.adopt(names, ticket, (&next, *number), text(channel).as_deref(), millis(limit))
             }
