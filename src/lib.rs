@@ -33,6 +33,7 @@
 //! - [`leader`] and [`Locks::leader`]: of many processes one leads, the others see which, and the next one follows.
 //! - [`Fence`]: what a resource needs so that not even a paused process can write after its lock lapsed.
 //! - [`Error`]: why a function did not run, and who has the lock; [`ErrorKind`] says what to do.
+//! - [`Guard::detach`] and [`Locks::adopt`]: one process acquires a lock, and another finishes the work under it.
 //! - [`Locks::inspect`], [`Locks::list`], [`Locks::watch`]: who has which lock.
 //! - [`blocking`]: for programs without an asynchronous runtime.
 //! - [`drain_on_signal`]: a good end for a service; [`Locks::status`] for its readiness probe.
@@ -84,7 +85,7 @@ pub use locks_macros::{distributed_lock, leader};
 pub use locks_runtime::{
     Done, DrainOnSignal, Drained, Election, Error, ErrorKind, Fence, FromLockError, Guard, Holder, Key, Leader,
     Leaders, Leadership, LocalLock, LocalState, Lock, Locks, Mode, OnLost, Once, Options, Outcome, SessionStatus,
-    Status, Watch, blocking, client, current, drain_on_signal, init, scoped,
+    Status, Ticket, Watch, blocking, client, current, drain_on_signal, init, scoped,
 };
 
 #[doc(inline)]
@@ -120,6 +121,8 @@ mod pages {
     struct LeaderElection;
     #[doc = include_str!("../docs/once.md")]
     struct OnceForAll;
+    #[doc = include_str!("../docs/hand-over.md")]
+    struct HandOver;
     #[doc = include_str!("../docs/stores.md")]
     struct Stores;
     #[cfg(all(feature = "etcd", feature = "postgres"))]

@@ -81,6 +81,12 @@ fn leader_follows_leader_until_nobody_is_left() {
 }
 
 #[test]
+fn handover_says_what_it_needs() {
+    let (success, printed) = run("handover", None);
+    assert!(!success && printed.contains("set LOCKS_URL to a store that can hand a lock over"), "{printed}");
+}
+
+#[test]
 fn migrate_ends_if_no_instance_can_migrate() {
     // On a busy machine the first step may be done before its place is taken.
     let ended = (0..10).find_map(|_| {

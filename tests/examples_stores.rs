@@ -81,6 +81,9 @@ fn everywhere<P: Program>() -> Vec<Trial> {
         Case::new("cron_runs_no_tick_twice", |fixture: Fixture<P>| async move {
             cron_runs_no_tick_twice(&fixture.server().url());
         }),
+        Case::new("handover_finishes_in_another_process", |fixture: Fixture<P>| async move {
+            handover_finishes_in_another_process(&fixture.server().url());
+        }),
         Case::new("migrate_is_done_once_though_who_does_it_is_killed", |fixture: Fixture<P>| async move {
             migrate_is_done_once(&fixture.server().url());
         }),
@@ -88,6 +91,20 @@ fn everywhere<P: Program>() -> Vec<Trial> {
             shutdown_leaves_no_lock_behind(&fixture.server().url());
         }),
     ])
+}
+
+fn handover_finishes_in_another_process(url: &str) {
+    let output = example("handover").env("LOCKS_URL", patient(url)).output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
+    for (expected, count) in [
+        ("request: 409, ", 1),
+        ("goes on, with a greater fence: true", 1),
+        ("the report is written", 1),
+        ("free again", 1),
+    ] {
+        assert_eq!(printed.matches(expected).count(), count, "{expected}: {printed}");
+    }
 }
 
 fn migrate_is_done_once(url: &str) {

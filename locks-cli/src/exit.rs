@@ -44,6 +44,7 @@ pub(crate) fn of(error: &Error) -> Code {
         ErrorKind::InvalidKey
         | ErrorKind::InvalidOption
         | ErrorKind::InvalidUrl
+        | ErrorKind::InvalidTicket
         | ErrorKind::NotConfigured
         | ErrorKind::Unsupported => USAGE,
         _ => UNAVAILABLE,

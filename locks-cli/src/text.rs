@@ -32,7 +32,8 @@ pub(crate) fn holder(holder: &Holder) -> String {
     let remark = holder.remark.as_deref().map(|remark| format!(": {}", safe(remark))).unwrap_or_default();
     if holder.is_known() {
         let [name, host, origin] = [&holder.name, &holder.host, &holder.origin].map(|text| safe(text));
-        format!("{name}@{host}:{} ({origin}){remark}", holder.pid)
+        let state = if holder.detached { ", handed over and not adopted yet" } else { "" };
+        format!("{name}@{host}:{} ({origin}){state}{remark}", holder.pid)
     } else {
         format!("an unknown holder{remark}")
     }

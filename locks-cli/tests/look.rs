@@ -31,9 +31,21 @@ fn ls_and_show_say_who_holds_and_who_waits() {
     assert_eq!(holder["labels"], json!({"team": "a b&c"}));
     assert_eq!(holder["pid"], json!(first.pid().as_raw_nonzero().get()));
     assert_eq!(listed["waiters"][0]["name"], "two");
-    for field in
-        ["known", "name", "origin", "host", "pid", "instance", "mode", "permits", "requested_ms", "labels", "remark"]
-    {
+    for field in [
+        "known",
+        "name",
+        "origin",
+        "host",
+        "pid",
+        "instance",
+        "mode",
+        "permits",
+        "requested_ms",
+        "labels",
+        "remark",
+        "detached",
+        "adopted",
+    ] {
         assert!(holder.get(field).is_some(), "{field} is missing in {holder}");
     }
     let shown = String::from_utf8(place.output(&["show", "/a"]).stdout).unwrap();

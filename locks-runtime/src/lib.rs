@@ -36,6 +36,7 @@ pub use values::local::{LocalLock, LocalState};
 pub use values::mode::Mode;
 pub use values::options::{OnLost, Options};
 pub use values::status::{SessionStatus, Status};
+pub use values::ticket::Ticket;
 pub use world::runtime::blocking;
 
 /// The contract that a store of locks fulfils, and everything else that a store needs: for stores in crates of their own.
@@ -81,8 +82,9 @@ pub mod store {
     #[doc(inline)]
     pub use crate::api::connect::{Opener, register_scheme};
     pub use crate::contract::{
-        AsyncSession, Backoff, Capabilities, Change, Entered, Entry, Grant, Identity, Ledger, Line, Listed, Native,
-        Orphans, Pem, Pending, Renewal, Reported, Scope, Seen, Session, Store, Tls, Uncovered, WhenBusy, boxed, poll,
+        AsyncSession, Backoff, Capabilities, Change, Detached, Detaching, Entered, Entry, Grant, Identity, Ledger,
+        Line, Listed, Native, Orphans, Pem, Pending, Renewal, Reported, Scope, Seen, Session, Store, Tls, Uncovered,
+        WhenBusy, boxed, poll,
     };
     pub use crate::values::defaults::Defaults;
     pub use crate::values::duration::parse as parse_duration;

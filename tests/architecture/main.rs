@@ -135,10 +135,11 @@ fn the_stores_share_one_set_of_file_names() {
 #[test]
 fn files_and_functions_are_short() {
     let plain = |folder| Package::read(folder, &[]).files;
-    let files: Vec<_> = ["locks-cli/src", "locks-macros/src", "locks-runtime/src", "locks-tower/src", "locks-ui/src", "src"]
-        .into_iter()
-        .flat_map(plain)
-        .collect();
+    let files: Vec<_> =
+        ["locks-cli/src", "locks-macros/src", "locks-runtime/src", "locks-tower/src", "locks-ui/src", "src"]
+            .into_iter()
+            .flat_map(plain)
+            .collect();
     assert_none(&lengths::too_long(&files));
 }
 

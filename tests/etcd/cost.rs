@@ -21,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_busy_try_is_one_call_and_leaves_nothing,
         a_last_look_is_one_call,
         work_that_is_done_once_is_five_calls_and_then_one,
+        a_hand_over_is_four_calls_and_four_proposals,
         hold_at_least_within_the_ttl_costs_two_calls_at_its_end,
         many_tasks_of_one_process_send_a_pair_of_calls_in_ten_milliseconds,
         locks_that_are_wanted_at_one_moment_share_transactions,
@@ -47,6 +48,13 @@ async fn work_that_is_done_once_is_five_calls_and_then_one(fixture: Fixture) {
     let (etcd, locks) = quiet(&fixture).await;
     let (work, forget) = (cost([("calls", 5), ("proposals", 3)]), cost([("calls", 1), ("proposals", 1)]));
     cost::work_that_is_done_once_costs(&etcd, &locks, &work, &cost([("calls", 1)]), &forget).await;
+}
+
+/// The ticket's lease is granted and the key tied to it; then the key is tied to another, and that lease revoked.
+async fn a_hand_over_is_four_calls_and_four_proposals(fixture: Fixture) {
+    let (etcd, locks) = quiet(&fixture).await;
+    let (taker, two) = (quiet_client(&etcd).await, cost([("calls", 2), ("proposals", 2)]));
+    cost::a_hand_over_costs(&etcd, &locks, &taker, &two, &two).await;
 }
 
 async fn a_last_look_is_one_call(fixture: Fixture) {

@@ -13,6 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
         uncontended_pair_is_two_statements_and_two_round_trips,
         a_busy_try_is_one_statement_and_leaves_nothing,
         a_last_look_is_one_statement,
+        a_hand_over_is_two_statements,
         work_that_is_done_once_is_five_statements_and_then_one,
         locks_that_are_wanted_at_one_moment_share_statements,
         what_is_asked_for_again_is_not_planned_again;
@@ -85,6 +86,12 @@ async fn work_that_is_done_once_is_five_statements_and_then_one(fixture: Fixture
     let (server, locks) = quiet(&fixture).await;
     let [five, one] = [5, 1].map(|count| cost([("statements", count)]));
     cost::work_that_is_done_once_costs(&server, &locks, &five, &one, &one).await;
+}
+
+async fn a_hand_over_is_two_statements(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    let (taker, one) = (another(&server).await, cost([("statements", 1)]));
+    cost::a_hand_over_costs(&server, &locks, &taker, &one, &one).await;
 }
 
 async fn a_last_look_is_one_statement(fixture: Fixture) {

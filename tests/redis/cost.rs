@@ -14,6 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
         uncontended_pair_is_two_commands,
         a_busy_try_is_one_command_and_leaves_nothing,
         a_last_look_is_one_command,
+        a_hand_over_is_two_commands,
         work_that_is_done_once_is_five_commands_and_then_one,
         an_uncontended_pair_is_seven_commands_in_its_scripts,
         locks_that_are_wanted_at_one_moment_share_commands;
@@ -48,6 +49,12 @@ async fn work_that_is_done_once_is_five_commands_and_then_one(fixture: Fixture) 
     let (redis, locks) = quiet(&fixture).await;
     let [five, one] = [5, 1].map(|count| cost([("evalsha", count)]));
     cost::work_that_is_done_once_costs(&redis, &locks, &five, &one, &one).await;
+}
+
+async fn a_hand_over_is_two_commands(fixture: Fixture) {
+    let (redis, locks) = quiet(&fixture).await;
+    let (taker, one) = (quiet_client(&redis).await, cost([("evalsha", 1)]));
+    cost::a_hand_over_costs(&redis, &locks, &taker, &one, &one).await;
 }
 
 async fn a_last_look_is_one_command(fixture: Fixture) {

@@ -13,6 +13,8 @@
 //! one after as many `init`s.
 //! `worker forks URL KEY` forks under a lock: see `forks.rs`, `worker daemon URL KEY` right after `init`; `worker guards HOW URL KEY` is in `guards.rs`.
 //! `worker serves GRACE URL KEY` holds, waits and leads until a signal comes: see `serves.rs`.
+//! `worker detaches TTL URL KEY` acquires, hands over for so many seconds, and stays: `ticket FENCE TEXT`. `worker adopts URL TEXT` goes on
+//! with it until it is stopped, `adopted FENCE`, or says why not: `refused KIND`.
 //! `worker forgetful` calls two functions that return nothing, without a client.
 //! `worker clients COUNT URL KEY` makes, uses and drops clients, and waits until their files are closed: `closed SECONDS`.
 
@@ -186,6 +188,23 @@ async fn main() -> Result<(), Error> {
             }
             Ok(())
         }
+        ["detaches", ttl, url, key] => {
+            let guard = Locks::connect(url)?.lock(key).acquire().await?;
+            let fence = guard.fence().to_u64();
+            let ticket = guard.detach(Duration::from_secs(ttl.parse().unwrap_or(10))).await?;
+            println!("ticket {fence} {ticket}");
+            std::future::pending().await
+        }
+        ["adopts", url, ticket] => match Locks::connect(url)?.adopt(&ticket.parse()?).await {
+            Ok(guard) => {
+                println!("adopted {}", guard.fence().to_u64());
+                std::future::pending().await
+            }
+            Err(error) => {
+                println!("refused {:?} {error}", error.kind());
+                Ok(())
+            }
+        },
         ["serves", grace, url, key] => serves::run(Duration::from_secs(grace.parse().unwrap_or(1)), url, key).await,
         ["daemon", url, key] => forks::after_init(url, key),
         ["forgetful"] => {
@@ -242,7 +261,7 @@ async fn main() -> Result<(), Error> {
         }
         other => {
             println!(
-                "usage: worker hold|leads|serves|turns|as|turns-as|inside|least|configured|ends|forks|daemon|guards|forgetful|clients …, not {other:?}"
+                "usage: worker hold|leads|detaches|adopts|serves|turns|as|turns-as|inside|least|configured|ends|forks|daemon|guards|forgetful|clients …, not {other:?}"
             );
             std::process::exit(2)
         }

@@ -18,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
         nobody_is_overlooked_when_the_queue_is_not_listed,
         a_busy_try_leaves_nothing,
         a_last_look_is_three_requests_and_no_transaction,
+        a_hand_over_is_a_session_and_two_transactions,
         work_that_is_done_once_is_three_transactions_and_then_a_read,
         a_reader_or_a_permit_costs_what_a_writer_does,
         several_locks_are_one_transaction_each_way,
@@ -52,6 +53,14 @@ async fn an_uncontended_pair_is_one_round_trip_each(fixture: Fixture) {
 async fn a_last_look_is_three_requests_and_no_transaction(fixture: Fixture) {
     let (server, locks) = quiet(&fixture).await;
     cost::a_last_look_costs(&server, &locks, &cost([("requests", 3)]), &cost([("requests", 1)])).await;
+}
+
+/// The ticket's session is a transaction, too, and ends by itself; each move is one with a look behind it, and a ticket is read first.
+async fn a_hand_over_is_a_session_and_two_transactions(fixture: Fixture) {
+    let (server, locks) = quiet(&fixture).await;
+    let taker = quiet_client(&server).await;
+    let (detach, adopt) = (cost([("requests", 4), ("transactions", 2)]), cost([("requests", 4), ("transactions", 1)]));
+    cost::a_hand_over_costs(&server, &locks, &taker, &detach, &adopt).await;
 }
 
 /// A `sync` and a read for each of two looks; the entry, the record, and the release.

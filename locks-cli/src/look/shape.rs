@@ -47,6 +47,8 @@ fn holder(holder: &Holder) -> Value {
         "permits": holder.permits,
         "requested_ms": holder.requested_at_ms,
         "labels": holder.labels,
+        "detached": holder.detached,
+        "adopted": holder.adopted,
         "remark": holder.remark,
     })
 }

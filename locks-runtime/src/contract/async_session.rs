@@ -1,11 +1,13 @@
 //! Sessions written with `async fn`s, and their way into the contract's boxed futures.
 
 use super::entry::{Entered, Entry, Grant, WhenBusy};
+use super::hand_over::Detaching;
 use super::native::Native;
 use super::pending::Pending;
 use super::renewal::Renewal;
-use super::traits::{Session, cannot_once};
+use super::traits::{Session, cannot_hand_over, cannot_once};
 use crate::values::error::Error;
+use crate::values::ticket::Detached;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
@@ -53,6 +55,26 @@ pub trait AsyncSession: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Error>> + Send {
         let _ = record;
         std::future::ready(Err(cannot_once(&entry.key)))
+    }
+
+    /// See [`Session::detach`]. By default `Unsupported`.
+    fn detach(
+        self: Arc<Self>,
+        entry: Arc<Entry>,
+        detaching: Arc<Detaching>,
+    ) -> impl Future<Output = Result<Detached, Error>> + Send {
+        let _ = detaching;
+        std::future::ready(Err(cannot_hand_over(&entry.key)))
+    }
+
+    /// See [`Session::adopt`]. By default `Unsupported`.
+    fn adopt(
+        self: Arc<Self>,
+        entry: Arc<Entry>,
+        detached: Arc<Detached>,
+    ) -> impl Future<Output = Result<Option<Grant>, Error>> + Send {
+        let _ = detached;
+        std::future::ready(Err(cannot_hand_over(&entry.key)))
     }
 
     /// See [`Session::leave`].
@@ -108,6 +130,14 @@ impl<S: AsyncSession> Session for Boxed<S> {
 
     fn mark_done(&self, entry: Arc<Entry>, record: Arc<str>) -> Pending<()> {
         Box::pin(Arc::clone(&self.0).mark_done(entry, record))
+    }
+
+    fn detach(&self, entry: Arc<Entry>, detaching: Arc<Detaching>) -> Pending<Detached> {
+        Box::pin(Arc::clone(&self.0).detach(entry, detaching))
+    }
+
+    fn adopt(&self, entry: Arc<Entry>, detached: Arc<Detached>) -> Pending<Option<Grant>> {
+        Box::pin(Arc::clone(&self.0).adopt(entry, detached))
     }
 
     fn leave(&self, entry: Arc<Entry>) -> Pending<()> {

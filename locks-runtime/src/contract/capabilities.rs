@@ -31,4 +31,6 @@ pub struct Capabilities {
     pub multi_key: bool,
     /// What is done once is remembered: [`Session::mark_done`](super::Session::mark_done).
     pub once: bool,
+    /// A hold is handed over to another process: [`Session::detach`](super::Session::detach).
+    pub hand_over: bool,
 }

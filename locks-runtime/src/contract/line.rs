@@ -56,7 +56,8 @@ pub struct Listed {
     pub holder: Holder,
     /// Of an entry that holds: what distinguishes it from every other hold of the lock, for
     /// [`force_release_if`](crate::Locks::force_release_if). It is the store's fencing number, [`Fence::number`](crate::Fence::number);
-    /// on etcd the revision that created the entry, which is less for whoever had to wait.
+    /// on etcd the revision that created the entry, which is less for whoever had to wait. On ZooKeeper a hold that was
+    /// [handed over](crate::Guard::detach) has the same as before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fence: Option<u64>,
     /// Since when it holds, by the store's clock, in milliseconds since 1970.

@@ -10,6 +10,7 @@ mod changes;
 #[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
 mod endpoint;
 mod entry;
+mod hand_over;
 mod ledger;
 mod line;
 mod native;
@@ -19,6 +20,7 @@ mod renewal;
 mod tls;
 mod traits;
 
+pub use crate::values::ticket::Detached;
 pub use async_session::{AsyncSession, boxed};
 pub use backoff::Backoff;
 pub use capabilities::Capabilities;
@@ -28,6 +30,7 @@ pub(crate) use endpoint::endpoint_parts;
 #[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
 pub(crate) use endpoint::request_timeout;
 pub use entry::{Entered, Entry, Grant, WhenBusy};
+pub use hand_over::Detaching;
 pub use ledger::{Ledger, Orphans};
 pub use line::{Change, Line, Listed, Scope};
 #[cfg(any(unix, feature = "etcd", feature = "postgres", feature = "redis"))]

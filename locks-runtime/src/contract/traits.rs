@@ -2,12 +2,14 @@
 
 use super::capabilities::Capabilities;
 use super::entry::{Entered, Entry, Grant, WhenBusy};
+use super::hand_over::Detaching;
 use super::line::{Change, Line, Scope};
 use super::native::Native;
 use super::pending::Pending;
 use super::renewal::Renewal;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::key::Key;
+use crate::values::ticket::Detached;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
@@ -67,6 +69,11 @@ pub(super) fn cannot_once(key: &Key) -> Error {
     Error::new(ErrorKind::Unsupported, what).with_key(key)
 }
 
+pub(super) fn cannot_hand_over(key: &Key) -> Error {
+    let what = "this store cannot hand a lock over to another process; use another store, or release it there and acquire it here";
+    Error::new(ErrorKind::Unsupported, what).with_key(key)
+}
+
 /// A store's unit of liveness. See the [module](crate::store) for the rules that all methods have in common, and
 /// [`AsyncSession`](super::AsyncSession) for a way to write one with `async fn`s.
 pub trait Session: fmt::Debug + Send + Sync {
@@ -117,6 +124,32 @@ pub trait Session: fmt::Debug + Send + Sync {
     fn mark_done(&self, entry: Arc<Entry>, record: Arc<str>) -> Pending<()> {
         let _ = record;
         Box::pin(std::future::ready(Err(cannot_once(&entry.key))))
+    }
+
+    /// Hands the entry over: in one step of the store it stays where it is in its queue, is no more of this session, which neither
+    /// renews nor removes it, and is known by the [secret](Detaching::secret) from then on, to whoever [adopts](Session::adopt) it. It
+    /// lapses by itself, whatever becomes of session and process, when [its time](Detaching::ttl) is over, or as soon after as the
+    /// store can. `force_release` releases it.
+    ///
+    /// Called after the grant, of exclusive entries of one lock that are not [extended](Session::extend). From the call on the
+    /// session does not renew the entry. `Lost` if it does not hold the lock; `InvalidOption` if the store cannot keep it for so long.
+    /// After another error it may be of this session or not, and may still [leave](Session::leave): that takes it out if it is.
+    /// There only where the store [claims](Capabilities::hand_over) it. By default `Unsupported`.
+    fn detach(&self, entry: Arc<Entry>, detaching: Arc<Detaching>) -> Pending<Detached> {
+        let _ = detaching;
+        Box::pin(std::future::ready(Err(cannot_hand_over(&entry.key))))
+    }
+
+    /// Takes over an entry that was [detached](Session::detach), and not adopted, nor released by force, nor lapsed since: `None` if
+    /// none is there that is known by the secret. In one step of the store `entry`, which was never in a queue, takes its place, holds
+    /// the lock, and is of this session. Its fencing number is greater than before, and less than those of whoever holds the lock after
+    /// it; or it is the same, and the engine counts on in [`Fence::sequence`](crate::Fence::sequence).
+    ///
+    /// `InvalidTicket` if the entry is at another [site](Detached::site). There only where the store
+    /// [claims](Capabilities::hand_over) it. By default `Unsupported`.
+    fn adopt(&self, entry: Arc<Entry>, detached: Arc<Detached>) -> Pending<Option<Grant>> {
+        let _ = detached;
+        Box::pin(std::future::ready(Err(cannot_hand_over(&entry.key))))
     }
 
     /// Takes the entry out of the queue at once, at whatever position, [extended](Session::extend) or

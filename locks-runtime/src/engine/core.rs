@@ -90,6 +90,8 @@ impl Engine {
             // A wait with a limit ends by itself: nobody has to find out what it depends on.
             under: if options.wait.is_none() { outer.recorded } else { Vec::new() },
             limit_ms: options.wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1)),
+            detached: false,
+            adopted: false,
             remark: None,
         };
         let ttl = options.ttl.unwrap_or(self.defaults.ttl);
@@ -102,6 +104,7 @@ impl Engine {
             template,
             begun: self.world.now(),
             under: outer.positions,
+            adopts: false,
         }
     }
 

@@ -31,23 +31,23 @@ pub(crate) struct Hold {
     pub(super) held: Arc<HeldEntry>,
     pub(super) session: Arc<ActiveSession>,
     /// Its place among the holds of the session.
-    place: usize,
+    pub(super) place: usize,
     /// Until it is released.
-    owned: Mutex<Option<OwnedEntry>>,
+    pub(super) owned: Mutex<Option<OwnedEntry>>,
     position: PositionId,
     /// The store's numbers for the other locks, in their order.
     others: Box<[u64]>,
     /// When the store granted the lock to this process.
     granted: Moment,
     /// The lock stays taken until then, even if it is released sooner: an inner body may move it later.
-    extended_until: AtomicMoment,
+    pub(super) extended_until: AtomicMoment,
     /// The caller relies on the entry to exist exactly while this hold lasts (`etcd_compare`, `postgres_condition`).
-    bound: AtomicBool,
-    released: AtomicBool,
+    pub(super) bound: AtomicBool,
+    pub(super) released: AtomicBool,
 }
 
 /// Earlier than any `hold_at_least` ends.
-const NOT_EXTENDED: Moment = Moment::from_nanos(0);
+pub(super) const NOT_EXTENDED: Moment = Moment::from_nanos(0);
 
 /// How a hold was released.
 #[derive(Debug)]
@@ -189,7 +189,7 @@ impl Hold {
         self.loss_at(self.world().now())
     }
 
-    fn loss_at(&self, now: Moment) -> Option<EndReason> {
+    pub(super) fn loss_at(&self, now: Moment) -> Option<EndReason> {
         if self.world().is_inherited() {
             // Nothing is written down: locks that other threads had at the fork are never released here.
             return Some(EndReason::Forked);
@@ -334,7 +334,7 @@ impl Hold {
         Release { lost, left }
     }
 
-    fn report_end(&self, now: Moment, lost: Option<EndReason>) {
+    pub(super) fn report_end(&self, now: Moment, lost: Option<EndReason>) {
         let (held, lasted) = (Arc::clone(&self.held), now.since(self.acquired()));
         let report = move || observe::ended(&held.span, held.request.labels(), lasted, lost.as_ref());
         if is_thread_ending() {

@@ -6,6 +6,7 @@ pub(crate) mod context;
 pub(crate) mod core;
 pub(crate) mod deadlock;
 pub(crate) mod drain;
+pub(crate) mod hand_over;
 pub(crate) mod held;
 pub(crate) mod hold;
 pub(crate) mod life;

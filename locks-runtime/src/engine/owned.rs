@@ -5,7 +5,7 @@ use super::queue::{PassedOver, Position, Stage};
 use super::request::Request;
 use super::schedule;
 use super::session::{ActiveSession, SessionRef};
-use crate::contract::{Backoff, Entered, Entry, Grant, Pending, WhenBusy};
+use crate::contract::{Backoff, Detached, Detaching, Entered, Entry, Grant, Pending, WhenBusy};
 use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::Fence;
@@ -43,6 +43,7 @@ struct Parts {
     entering: Option<Started<Result<Entered, Error>>>,
     waiting: Option<Started<Result<Grant, Error>>>,
     extending: Option<Started<Result<(), Error>>>,
+    adopting: Option<Started<Result<Option<Grant>, Error>>>,
     /// The store was asked to keep the entry even if the session ends: it has to be withdrawn there then, too.
     extended: AtomicBool,
     /// It holds the lock: its request goes on with no other entry.
@@ -52,9 +53,9 @@ struct Parts {
 impl OwnedEntry {
     /// An entry that is not in the store yet.
     pub(crate) fn new(entry: Arc<Entry>, session: SessionRef, position: Arc<Position<HandOff>>) -> Self {
-        let (entering, waiting, extending, extended) = (None, None, None, AtomicBool::new(false));
-        let (position, is_held) = (Some(position), false);
-        Self(Some(Parts { entry, session, position, entering, waiting, extending, extended, is_held }))
+        let (entering, waiting, extending, adopting) = (None, None, None, None);
+        let (position, extended, is_held) = (Some(position), AtomicBool::new(false), false);
+        Self(Some(Parts { entry, session, position, entering, waiting, extending, adopting, extended, is_held }))
     }
 
     pub(crate) fn entry(&self) -> &Arc<Entry> {
@@ -108,6 +109,25 @@ impl OwnedEntry {
             reason = parts.session.lost() => Err(Error::lost(reason.to_string())),
             grant = waiting => grant.unwrap_or_else(|| Err(Error::store_panicked("wait_turn"))),
         }
+    }
+
+    /// Puts the entry in the place of one that was handed over, if that is there. May be repeated.
+    pub(crate) async fn adopt(&mut self, detached: &Arc<Detached>) -> Result<Option<Grant>, Error> {
+        let parts = self.parts_mut();
+        let adopting = parts.session.session.adopt(Arc::clone(&parts.entry), Arc::clone(detached));
+        let adopting = parts.adopting.insert(parts.session.world().runtime().start(adopting));
+        adopting.await.unwrap_or_else(|| Err(Error::store_panicked("adopt")))
+    }
+
+    /// Asks the store to hand the entry over. May be repeated. Once it is, the owner is to be [forgotten](Self::forget).
+    pub(crate) async fn detach(&self, detaching: &Arc<Detaching>) -> Result<Detached, Error> {
+        let parts = self.parts();
+        parts.note_leaving(parts.session.world().now());
+        let detaching = parts.session.session.detach(Arc::clone(&parts.entry), Arc::clone(detaching));
+        let detached = contained(detaching).await.unwrap_or_else(|| Err(Error::store_panicked("detach")))?;
+        parts.answered();
+        parts.session.forget(parts.entry.number);
+        Ok(detached)
     }
 
     /// Makes the lock stay taken for `least`, whatever happens to this process. May be repeated.
@@ -249,6 +269,9 @@ impl Drop for OwnedEntry {
             }
             if let Some(extending) = parts.extending.take() {
                 let _ = extending.await;
+            }
+            if let Some(adopting) = parts.adopting.take() {
+                let _ = adopting.await;
             }
             // A failure is logged there; the session's end frees the lock at the latest.
             let _ = leave(&parts, None, IfRefused::Retry).await;

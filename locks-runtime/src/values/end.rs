@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 pub(crate) enum EndReason {
     /// The lock was released.
     Released,
+    /// It was handed over: whoever has the ticket may hold it.
+    HandedOver,
     /// `hold_at_most` passed.
     LimitPassed,
     /// The leader resigned.
@@ -46,7 +48,7 @@ pub(crate) struct Overdue {
 impl EndReason {
     /// Whether something was lost: it was not meant to end.
     pub(crate) fn is_loss(&self) -> bool {
-        self.kind() == ErrorKind::Lost && !matches!(self, Self::Released | Self::Idle)
+        self.kind() == ErrorKind::Lost && !matches!(self, Self::Released | Self::HandedOver | Self::Idle)
     }
 
     /// The kind of error of a body that was stopped for it, or a guard that is asked after it.
@@ -64,6 +66,7 @@ impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Released => "it was released",
+            Self::HandedOver => "it was handed over",
             Self::LimitPassed => "`hold_at_most` passed",
             Self::Resigned => "the leader resigned",
             Self::ClientClosed => "the client was closed",
@@ -174,6 +177,6 @@ mod tests {
         ] {
             assert!(!reason.is_loss() && reason.kind() == kind);
         }
-        assert!(!EndReason::Released.is_loss() && !EndReason::Idle.is_loss());
+        assert!(!EndReason::HandedOver.is_loss() && !EndReason::Released.is_loss() && !EndReason::Idle.is_loss());
     }
 }

@@ -94,6 +94,8 @@ pub enum ErrorKind {
     InvalidOption,
     /// The URL of the store is wrong, or its feature is off.
     InvalidUrl,
+    /// The ticket of a hand-over is none: it was cut or changed, or it is for another store.
+    InvalidTicket,
     /// Waiting could never end: this process already holds what the wait depends on.
     Deadlock,
     /// No client: neither `distributed_locks::init` nor `LOCKS_URL`.
@@ -256,7 +258,9 @@ impl From<Error> for std::io::Error {
             ErrorKind::Timeout | ErrorKind::LimitPassed => Io::TimedOut,
             ErrorKind::Unavailable => Io::NotConnected,
             ErrorKind::Unauthorized => Io::PermissionDenied,
-            ErrorKind::InvalidKey | ErrorKind::InvalidOption | ErrorKind::InvalidUrl => Io::InvalidInput,
+            ErrorKind::InvalidKey | ErrorKind::InvalidOption | ErrorKind::InvalidUrl | ErrorKind::InvalidTicket => {
+                Io::InvalidInput
+            }
             ErrorKind::Deadlock => Io::Deadlock,
             ErrorKind::AlreadyConfigured => Io::AlreadyExists,
             ErrorKind::Unsupported => Io::Unsupported,

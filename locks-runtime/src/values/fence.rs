@@ -18,7 +18,8 @@ use std::fmt;
 ///
 /// For some milliseconds a process may hand a lock off among its own waiters without asking the store. Their fences share
 /// the store's [`number`](Fence::number), which other clients of etcd can compare with theirs, and differ in the
-/// [`sequence`](Fence::sequence): what compares numbers only cannot distinguish those holds of one process.
+/// [`sequence`](Fence::sequence): what compares numbers only cannot distinguish those holds of one process. So it is, on ZooKeeper, with
+/// the holds of a lock that was [handed over](crate::Guard::detach).
 ///
 /// The rule is from Martin Kleppmann, *How to do distributed locking* (2016).
 ///

@@ -66,6 +66,13 @@ pub struct Holder {
     /// other fields are.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
     pub value: Option<String>,
+    /// It was [handed over](crate::Guard::detach), and whoever has the ticket has not adopted it yet: this is the record of who had it
+    /// before.
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "lenient")]
+    pub detached: bool,
+    /// It was handed over to this holder, who has [adopted](crate::Locks::adopt) it.
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "lenient")]
+    pub adopted: bool,
     /// What is odd about this entry, in words for a person; never stored.
     #[serde(skip)]
     pub remark: Option<String>,
@@ -175,6 +182,19 @@ impl Holder {
             .flatten()
     }
 
+    /// The record of what this holder has handed over. No client takes it for its own.
+    pub(crate) fn handed_over(&self) -> Self {
+        Self {
+            detached: true,
+            adopted: false,
+            instance: "".into(),
+            id: 0,
+            under: Vec::new(),
+            limit_ms: 0,
+            ..self.clone()
+        }
+    }
+
     /// Whether the record of `other` says the same, but for the time and the request.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let (requested_at_ms, id) = (self.requested_at_ms, self.id);
@@ -259,6 +279,9 @@ impl fmt::Display for Holder {
             let [name, origin, host] =
                 [&self.name, &self.origin, &self.host].map(|text| Shown::new(text, LONGEST_SHOWN));
             write!(f, "{name} ({origin}) in process {} on {host}", self.pid)?;
+            if self.detached {
+                write!(f, ", who has handed it over: it waits to be adopted")?;
+            }
         } else {
             write!(f, "an unknown holder")?;
         }
@@ -383,6 +406,8 @@ mod tests {
                 limit_ms: requested_at_ms / 5,
                 labels,
                 value,
+                detached: permits % 2 == 1,
+                adopted: permits % 3 == 1,
                 remark: None,
             },
         )

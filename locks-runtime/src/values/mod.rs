@@ -23,4 +23,5 @@ pub(crate) mod shared_error;
 pub(crate) mod shown;
 pub(crate) mod status;
 pub(crate) mod target;
+pub(crate) mod ticket;
 pub(crate) mod url;

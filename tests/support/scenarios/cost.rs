@@ -93,6 +93,25 @@ pub async fn a_busy_try_costs(server: &impl Server, locks: &Locks, other: &Locks
     guard.release().await.unwrap();
 }
 
+/// Hands a lock over, and adopts it.
+pub async fn a_hand_over_costs(server: &impl Server, giver: &Locks, taker: &Locks, detach: &Cost, adopt: &Cost) {
+    for round in 0..5 {
+        let guard = giver.lock("/pair").acquire().await.unwrap();
+        let before = server.cost();
+        let ticket = guard.detach(Duration::from_secs(30)).await.unwrap();
+        assert_eq!(server.cost_since(&before), *detach, "detach {round}");
+        let before = server.cost();
+        let guard = taker.adopt(&ticket).await.unwrap();
+        // What is done in the background besides, for the ticket, counts too.
+        crate::eventually(async || {
+            let cost = server.cost_since(&before);
+            if cost == *adopt { Ok(()) } else { Err(cost) }
+        })
+        .await;
+        guard.release().await.unwrap();
+    }
+}
+
 /// Asks whether a hold is still there, and renews it.
 pub async fn a_last_look_costs(server: &impl Server, locks: &Locks, confirm: &Cost, renew: &Cost) {
     let guard = locks.lock("/pair").acquire().await.unwrap();

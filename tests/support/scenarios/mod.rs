@@ -23,6 +23,7 @@ pub mod cut_off;
 pub mod endings;
 pub mod faults;
 pub mod forks;
+pub mod handing_over;
 pub mod leaders;
 pub mod many;
 pub mod migrating;
@@ -56,6 +57,8 @@ pub fn everywhere<P: Program>() -> Vec<Case<P>> {
         faults::a_paused_process_stops_on_resume,
         faults::dropped_acquires_leave_nothing,
         forks::a_process_that_forks_after_init_works,
+        handing_over::a_ticket_lapses_though_its_giver_is_dead,
+        handing_over::a_worker_goes_on_though_the_giver_is_killed,
         leaders::killed_leaders_are_followed_until_nobody_is_left,
         many::a_hundred_and_thirty_at_one_moment_are_held_and_released,
         many::dropped_at_any_poll_they_leave_nothing,

@@ -59,6 +59,13 @@ impl<H> Heads<H> {
         ahead
     }
 
+    /// Puts it before those that are there.
+    pub(super) fn push_first(&mut self, member: Arc<Member>) {
+        if let Some(next) = self.first.replace(Head { member, given: None }) {
+            self.beside.insert(0, next);
+        }
+    }
+
     pub(super) fn push(&mut self, member: Arc<Member>, given: Option<(Giver<H>, Moment)>) {
         let head = Head { member, given };
         match &self.first {

@@ -22,6 +22,7 @@ pub(crate) use turn::{Passed, PassedOver, Turn};
 
 use super::request::{PositionId, Request};
 use crate::values::error::Error;
+use crate::values::key::Key;
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::Moment;
@@ -163,6 +164,16 @@ impl<H> Queues<H> {
             queues.entry(name.clone()).or_insert_with(Queue::new).push_waiting(&member, giver.clone());
         }
         Ok(Joined::Behind(position(member), turn))
+    }
+
+    /// Takes the head, for what is at the head of the store's queue already: who is at this one waits behind it there.
+    pub(crate) fn join_first(&self, key: &Key, id: PositionId, request: &Arc<Request>) -> Position<H> {
+        let mut state = self.0.state.lock();
+        state.arrivals += 1;
+        let name = QueueName::Lock(key.clone());
+        let member = Member::new(id, request, name.clone(), state.arrivals);
+        state.queues.entry(name).or_insert_with(Queue::new).push_first(&member);
+        Position { queues: self.clone(), member }
     }
 
     /// Takes `member` out of the queue, and lets those move whose turn it is then.

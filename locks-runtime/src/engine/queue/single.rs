@@ -58,6 +58,12 @@ impl<H> Queue<H> {
         self.heads.push(Arc::clone(member), None);
     }
 
+    /// `member` joins, and is at the head before those that are there.
+    pub(super) fn push_first(&mut self, member: &Arc<Member>) {
+        self.members.push(member.mode());
+        self.heads.push_first(Arc::clone(member));
+    }
+
     /// `member` joins, and waits.
     pub(super) fn push_waiting(&mut self, member: &Arc<Member>, giver: Giver<H>) {
         self.members.push(member.mode());

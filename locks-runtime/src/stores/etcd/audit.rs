@@ -40,9 +40,15 @@ fn is_tied_to_session(state: &EntryState) -> bool {
 /// Deletes the keys that belong to no entry: a request that was never answered was carried out after all, or a snapshot
 /// with them was restored.
 async fn withdraw_unknown(shared: &Shared, keys: &[Vec<u8>]) {
+    // After the answer: whatever is in it was noted before it was sent.
+    let adopted: BTreeSet<Arc<str>> = shared.entries.collect(|_, state, _| state.adopted.clone()).into_iter().collect();
     for key in keys {
-        let Some(number) = names::entry_number(key, shared.name) else { continue };
-        if shared.entries.contains(number) {
+        let is_known = match names::entry_number(key, shared.name) {
+            Some(number) => shared.entries.contains(number),
+            // Of another session, if it is an entry: it was adopted by a request that was never answered.
+            None => !key.rsplit(|&byte| byte == b'/').next().is_some_and(names::is_entry),
+        };
+        if is_known || adopted.iter().any(|name| name.as_bytes() == key) {
             continue;
         }
         let key = String::from_utf8_lossy(key).into_owned();

@@ -21,6 +21,25 @@ pub(super) struct EntryState {
     pub(super) is_gone: bool,
     /// The store refused to let the entry leave.
     pub(super) is_refused: bool,
+    /// It is being handed over: nothing ties the key to a lease of this process any more.
+    pub(super) is_detaching: bool,
+    /// The key, of one that was handed over by another session, and whose name it has.
+    pub(super) adopted: Option<Arc<str>>,
+    /// The revision at which it was.
+    pub(super) adopted_at: Option<i64>,
+}
+
+impl EntryState {
+    /// The key's mod revision, as far as it is known.
+    pub(super) fn modified(&self) -> Option<i64> {
+        let extended = self.extension.as_ref().map(|extension| extension.modified);
+        extended.max(self.adopted_at).max(self.created)
+    }
+
+    /// Whether the key may be, or may have become, another's: only its value tells.
+    pub(super) fn may_be_anothers(&self) -> bool {
+        self.is_detaching || self.adopted.is_some()
+    }
 }
 
 /// An entry that must stay in the store for a while even if this process ends.

@@ -79,6 +79,9 @@ async fn tie(shared: &Shared, entry: &Entry, own: Option<OwnLease>, then: Moment
     let lease = own.map_or(shared.lease(), |own| own.id);
     for _ in 0..ROUNDS {
         let next = shared.entries.unless_leaving(entry.number, |state| {
+            if state.is_detaching {
+                return None;
+            }
             let (extension, created) = (state.extension.as_mut()?, state.created?);
             let is_enough = own.is_none() || extension.tied_to().is_some() || shared.renewed_until() >= then;
             if is_enough && extension.is_certain && extension.lasts_until(then) {
@@ -133,7 +136,8 @@ fn gone() -> Failure {
 /// The extended entries that are not known to last until `then`, when the session's lease ends.
 pub(super) fn due(shared: &Shared, then: Moment) -> Vec<Arc<Entry>> {
     shared.entries.collect(|entry, state, leaving| {
-        let is_due = |extension: &&mut Extension| !leaving && !state.is_gone && !extension.lasts_until(then);
+        let is_theirs = leaving || state.is_gone || state.is_detaching;
+        let is_due = |extension: &&mut Extension| !is_theirs && !extension.lasts_until(then);
         let extension = state.extension.as_mut().filter(is_due)?;
         (!std::mem::replace(&mut extension.is_returning, true)).then(|| Arc::clone(entry))
     })

@@ -122,6 +122,11 @@ impl Identity {
         self.known.lock().era
     }
 
+    /// The cluster's id, once an answer has shown it.
+    pub(super) fn cluster(&self) -> Option<u64> {
+        self.known.lock().first.map(|first| first.cluster)
+    }
+
     /// Compares an answer with what was known before its request: below the revision `least` none fits. One that does not ends
     /// the era.
     ///

@@ -24,7 +24,7 @@ const PAGE: i64 = 500;
 #[derive(Debug, Default)]
 pub(super) struct Queues(BTreeMap<Key, Queue>);
 
-/// What distinguishes two holds: the create revision and the key.
+/// What distinguishes two holds: the create revision, or that at which it was adopted, and the key.
 pub(super) type HoldId = (i64, Vec<u8>);
 
 /// The keys of one lock, by when they were created.
@@ -100,23 +100,27 @@ fn scope_name(namespace: &str, scope: &Scope) -> String {
 /// many that were.
 pub(super) async fn force_release(client: &Client, key: &Key, created: Option<u64>) -> Result<usize, Error> {
     let range = QueueRange::new(&client.config.namespace, key);
-    let all =
-        GetOptions::new().with_range(range.end()).with_keys_only().with_sort(SortTarget::Create, SortOrder::Ascend);
+    let all = GetOptions::new().with_range(range.end()).with_sort(SortTarget::Create, SortOrder::Ascend);
+    // What distinguishes a hold may be in its record.
+    let all = if created.is_none() { all.with_keys_only() } else { all };
     let answer = client.get(range.start(), &all).await.map_err(|failure| failure.about(range.start()))?;
     let keys = queue::keys(&answer);
     let (holders, _) = split(keys.iter().filter(|found| range.contains(&found.key)));
     let mut deleted = 0;
-    let is_meant = |holder: &&QueueKey| created.is_none_or(|created| queue::fence(holder.created) == created);
+    let is_meant = |holder: &&QueueKey| created.is_none_or(|created| queue::fence(holder.held_since()) == created);
     for holder in holders.into_iter().filter(is_meant) {
-        deleted += usize::from(delete(client, &range, holder).await?);
+        deleted += usize::from(delete(client, &range, holder, created.is_some()).await?);
     }
     Ok(deleted)
 }
 
-/// Whether the key was there, and is no more.
-async fn delete(client: &Client, range: &QueueRange, holder: &QueueKey) -> Result<bool, Error> {
+/// Whether the key was there, with this very record if `is_same`, and is no more.
+async fn delete(client: &Client, range: &QueueRange, holder: &QueueKey, is_same: bool) -> Result<bool, Error> {
     let holder_key = String::from_utf8_lossy(&holder.key).into_owned();
-    let is_there = |key: &str| Compare::create_revision(key, CompareOp::Equal, holder.created);
+    let is_there = |key: &str| match is_same {
+        true => Compare::value(key, CompareOp::Equal, holder.value.clone()),
+        false => Compare::create_revision(key, CompareOp::Equal, holder.created),
+    };
     let delete = queue::delete(&[holder_key], is_there).transaction();
     let attempts = AtomicU32::new(0);
     let answer = client
@@ -154,7 +158,7 @@ impl Queues {
     pub(super) fn seen(&self, scope: &Scope, lock: &Key) -> Seen<HoldId> {
         let Some(queue) = self.0.get(lock).filter(|queue| is_a_lock(scope, queue)) else { return Seen::default() };
         let (holders, waiters) = split(queue.values());
-        let identified = |key: &QueueKey| ((key.created, key.key.clone()), key.holder());
+        let identified = |key: &QueueKey| ((key.held_since(), key.key.clone()), key.holder());
         Seen::held(holders.into_iter().map(identified)).with_waiters(waiters.into_iter().map(QueueKey::holder))
     }
 
@@ -167,7 +171,7 @@ impl Queues {
         locks
             .map(|(lock, queue)| {
                 let (holders, waiters) = split(queue.values());
-                let listed = |key: &QueueKey| Listed::from(key.holder()).with_fence(queue::fence(key.created));
+                let listed = |key: &QueueKey| Listed::from(key.holder()).with_fence(queue::fence(key.held_since()));
                 let waiters = waiters.into_iter().map(QueueKey::holder).collect();
                 Line::new(lock, holders.into_iter().map(listed).collect(), waiters)
             })

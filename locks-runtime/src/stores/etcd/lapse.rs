@@ -20,11 +20,12 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 
 /// Takes the entry out of the store.
 pub(super) async fn leave(shared: &Shared, entry: &Entry) -> Result<(), Error> {
-    let created = shared.entries.leaving(entry.number, |state| state.created).flatten();
-    let is_ours = |key: &str| match created {
+    let known = shared.entries.leaving(entry.number, |state| state.created.filter(|_| !state.may_be_anothers()));
+    let is_ours = |key: &str| match known.flatten() {
         Some(created) => Compare::create_revision(key, CompareOp::Equal, created),
-        // No other entry ever has its name. On which lease it is depends on which request was carried out.
-        None => Compare::create_revision(key, CompareOp::Greater, 0),
+        // No other entry of ours ever has its name, and who adopts it writes a record of its own. On which lease it is depends on
+        // which request was carried out.
+        None => Compare::value(key, CompareOp::Equal, names::content(entry)),
     };
     let keys = shared.keys(entry);
     let part = Part::about(&shared.ranges(entry), queue::delete(&keys, is_ours));

@@ -36,6 +36,12 @@ pub(super) async fn grant_new(client: &Client, ttl: Duration) -> Result<Granted,
     Ok(Granted { id, ttl: grant(client, id, ttl).await?, sent })
 }
 
+/// The same, under this id. A repetition finds that of the first attempt.
+pub(super) async fn grant_as(client: &Client, id: i64, ttl: Duration) -> Result<Granted, Failure> {
+    let sent = client.world.now();
+    Ok(Granted { id, ttl: grant(client, id, ttl).await?, sent })
+}
+
 /// Grants the lease and returns its TTL. A repetition finds the lease of the first attempt, and that is ours.
 async fn grant(client: &Client, id: i64, ttl: Duration) -> Result<Duration, Failure> {
     let options = LeaseGrantOptions::new().with_id(id);

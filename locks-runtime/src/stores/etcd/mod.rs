@@ -43,6 +43,7 @@ mod exchange;
 mod extend;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod hand_over;
 mod identity;
 mod inspect;
 mod keep_alive;
@@ -114,7 +115,7 @@ impl Store for Etcd {
             permits: true,
             multi_key: true,
             once: true,
-            ..Capabilities::default()
+            hand_over: true,
         }
     }
 

@@ -66,6 +66,12 @@ pub(super) fn entry_number(key: &[u8], lease: i64) -> Option<u64> {
     name.strip_prefix(&format!("{lease:x}-"))?.parse().ok()
 }
 
+/// Whether `key` is named as an exclusive entry of this crate, of whatever session, and its name is all that it is.
+pub(super) fn is_entry(key: &[u8]) -> bool {
+    let parts = std::str::from_utf8(key).ok().and_then(|name| name.split_once('-'));
+    parts.is_some_and(|(lease, number)| i64::from_str_radix(lease, 16).is_ok() && number.parse::<u64>().is_ok())
+}
+
 /// Who may hold the lock beside the entry that `key` names: nobody, if it is another client's.
 pub(super) fn mode_of(key: &[u8]) -> Mode {
     read(key).map_or(Mode::Exclusive, |(mode, _)| mode)

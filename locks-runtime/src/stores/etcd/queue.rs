@@ -291,6 +291,18 @@ impl QueueKey {
     }
 }
 
+impl QueueKey {
+    /// What distinguishes a hold from others of the key: the revision at which it was created, or of one that was handed over the last
+    /// one.
+    pub(super) fn held_since(&self) -> i64 {
+        let holder = if self.created == self.modified { None } else { Some(self.holder()) };
+        match holder.is_some_and(|holder| holder.adopted || holder.detached) {
+            true => self.modified,
+            false => self.created,
+        }
+    }
+}
+
 impl QueueView {
     /// The entries ahead of the one of this mode created at `own`; `None` if the page says nothing of them.
     pub(super) fn ahead(&self, range: &QueueRange, mode: Mode, own: i64) -> Option<Ahead> {

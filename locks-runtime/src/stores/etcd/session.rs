@@ -4,8 +4,10 @@ use super::client::Client;
 use super::shared::Shared;
 use super::split::Split;
 use super::survey::{self, CONFIRM_WITHIN};
-use super::{done, enter, extend, lapse, lease, removed, renew, several, wait};
-use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, NativeKind, Renewal, Session, WhenBusy, boxed};
+use super::{done, enter, extend, hand_over, lapse, lease, removed, renew, several, wait};
+use crate::contract::{
+    AsyncSession, Detached, Detaching, Entered, Entry, Grant, Native, NativeKind, Renewal, Session, WhenBusy, boxed,
+};
 use crate::values::error::{Error, ErrorKind};
 use std::convert::Infallible;
 use std::future::Future;
@@ -54,6 +56,14 @@ impl AsyncSession for Shared {
 
     async fn mark_done(self: Arc<Self>, entry: Arc<Entry>, record: Arc<str>) -> Result<(), Error> {
         self.in_its_era(done::mark(&self, &entry, record)).await
+    }
+
+    async fn detach(self: Arc<Self>, entry: Arc<Entry>, detaching: Arc<Detaching>) -> Result<Detached, Error> {
+        self.in_its_era(hand_over::detach(&self, &entry, &detaching)).await
+    }
+
+    async fn adopt(self: Arc<Self>, entry: Arc<Entry>, detached: Arc<Detached>) -> Result<Option<Grant>, Error> {
+        self.in_its_era(hand_over::adopt(&self, &entry, &detached)).await
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {

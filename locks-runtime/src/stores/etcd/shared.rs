@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub(super) is_audit_due: AtomicBool,
     /// A task audits the session.
     pub(super) is_audited: AtomicBool,
+    /// Some of its entries, or orphans, have names of other sessions.
+    pub(super) has_adopted: AtomicBool,
 }
 
 impl Shared {
@@ -54,6 +56,7 @@ impl Shared {
             renewed: AtomicMoment::new(sent),
             is_audit_due: AtomicBool::new(false),
             is_audited: AtomicBool::new(false),
+            has_adopted: AtomicBool::new(false),
         }
     }
 
@@ -61,7 +64,13 @@ impl Shared {
         QueueRange::new(&self.client.config.namespace, &entry.key)
     }
 
+    /// Of one that was handed over by another session, that session's.
     pub(super) fn key(&self, entry: &Entry) -> String {
+        if self.has_adopted.load(Ordering::Acquire)
+            && let Some(key) = self.entries.get(entry.number, |state| state.adopted.clone()).flatten()
+        {
+            return key.as_ref().to_owned();
+        }
         self.range(entry).entry(self.name, entry)
     }
 
@@ -72,6 +81,9 @@ impl Shared {
 
     /// The entry's key in the queue of each of its locks.
     pub(super) fn keys(&self, entry: &Entry) -> Vec<String> {
+        if entry.others.is_empty() {
+            return vec![self.key(entry)];
+        }
         self.ranges(entry).iter().map(|range| range.entry(self.name, entry)).collect()
     }
 

@@ -9,7 +9,7 @@ use super::error::LEASE_GONE;
 use super::identity::Era;
 use super::lease;
 use super::shared::Shared;
-use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, Renewal, Uncovered, WhenBusy};
+use crate::contract::{AsyncSession, Detached, Detaching, Entered, Entry, Grant, Native, Renewal, Uncovered, WhenBusy};
 use crate::values::end::{EndReason, EndSignal};
 use crate::values::error::{Error, ErrorKind};
 use crate::values::mutex::Mutex;
@@ -240,6 +240,22 @@ impl AsyncSession for Split {
 
     async fn mark_done(self: Arc<Self>, entry: Arc<Entry>, record: Arc<str>) -> Result<(), Error> {
         self.part_of(entry.number).ok_or_else(unknown)?.session.mark_done(entry, record).await
+    }
+
+    async fn detach(self: Arc<Self>, entry: Arc<Entry>, detaching: Arc<Detaching>) -> Result<Detached, Error> {
+        let number = entry.number;
+        let detached = self.part_of(number).ok_or_else(unknown)?.session.detach(entry, detaching).await?;
+        self.forget(number);
+        Ok(detached)
+    }
+
+    async fn adopt(self: Arc<Self>, entry: Arc<Entry>, detached: Arc<Detached>) -> Result<Option<Grant>, Error> {
+        let part = self.place(&entry, false).await?;
+        let adopted = Arc::clone(&part.session).adopt(Arc::clone(&entry), detached).await;
+        if !part.session.entries.contains(entry.number) {
+            self.forget(entry.number);
+        }
+        adopted
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {

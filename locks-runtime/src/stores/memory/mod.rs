@@ -12,6 +12,7 @@
 mod done;
 #[cfg(any(test, feature = "testing"))]
 mod faults;
+mod hand_over;
 mod inspect;
 mod place;
 mod session;
@@ -100,6 +101,7 @@ impl Store for Memory {
             permits: true,
             multi_key: true,
             once: true,
+            hand_over: true,
             outlives_process: false,
         }
     }

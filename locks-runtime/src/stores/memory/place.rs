@@ -2,6 +2,7 @@
 
 use crate::contract::Entry;
 use crate::values::mode::Mode;
+use crate::values::secret::Secret;
 use crate::world::clock::Moment;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ pub(super) struct Place {
     pub(super) uncovered_until: Option<Moment>,
     /// No session renews it any more: it is there only until `extended_until`.
     pub(super) left: bool,
+    /// It was handed over, and waits to be adopted by whoever knows this.
+    pub(super) secret: Option<Secret<Arc<str>>>,
 }
 
 impl Place {
@@ -32,6 +35,7 @@ impl Place {
             extended_until: None,
             uncovered_until: None,
             left: false,
+            secret: None,
         }
     }
 

@@ -1,11 +1,12 @@
 //! A session: the entries of one client with one TTL.
 
 use super::done;
+use super::hand_over;
 use super::shared::{Lapses, Shared};
 use super::state::State;
 #[cfg(any(test, feature = "testing"))]
 use crate::contract::Uncovered;
-use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, Renewal, WhenBusy};
+use crate::contract::{AsyncSession, Detached, Detaching, Entered, Entry, Grant, Native, Renewal, WhenBusy};
 use crate::values::error::Error;
 use crate::world::clock::Moment;
 use std::convert::Infallible;
@@ -90,6 +91,14 @@ impl AsyncSession for MemorySession {
 
     async fn mark_done(self: Arc<Self>, entry: Arc<Entry>, record: Arc<str>) -> Result<(), Error> {
         done::mark(&self.shared, self.id, &entry, record).await
+    }
+
+    async fn detach(self: Arc<Self>, entry: Arc<Entry>, detaching: Arc<Detaching>) -> Result<Detached, Error> {
+        hand_over::detach(&self.shared, self.id, &entry, &detaching).await
+    }
+
+    async fn adopt(self: Arc<Self>, entry: Arc<Entry>, detached: Arc<Detached>) -> Result<Option<Grant>, Error> {
+        hand_over::adopt(&self.shared, self.id, &entry, &detached).await
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {

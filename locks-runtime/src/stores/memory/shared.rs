@@ -8,12 +8,14 @@ use crate::values::key::Key;
 use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::Moment;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 #[derive(Debug)]
 pub(super) struct Shared {
     world: World,
     state: Mutex<State>,
+    site: OnceLock<Arc<str>>,
     #[cfg(any(test, feature = "testing"))]
     pub(super) faults: Faults,
 }
@@ -32,9 +34,15 @@ impl Shared {
         Self {
             world: world.clone(),
             state: Mutex::default(),
+            site: OnceLock::new(),
             #[cfg(any(test, feature = "testing"))]
             faults: Faults::default(),
         }
+    }
+
+    /// What distinguishes it from other stores in memory, of other processes too.
+    pub(super) fn site(&self) -> &Arc<str> {
+        self.site.get_or_init(|| format!("memory:{:016x}", self.world.bits()).into())
     }
 
     /// The time of the wall clock, in milliseconds since 1970.

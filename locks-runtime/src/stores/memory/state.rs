@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc};
 
 #[derive(Debug)]
 pub(super) struct State {
-    counter: u64,
+    pub(super) counter: u64,
     pub(super) sessions: BTreeMap<u64, Alive>,
     /// By hash for speed: nothing depends on their order but what is sorted first.
     pub(super) queues: HashMap<Key, Queue>,
@@ -358,7 +358,7 @@ impl State {
     }
 
     /// A watcher that does not keep up is dropped rather than waited for.
-    fn report(&mut self, key: &Key, change: &Change) {
+    pub(super) fn report(&mut self, key: &Key, change: &Change) {
         self.watchers
             .retain(|(scope, watcher)| !scope.contains(key.as_str()) || watcher.try_send(change.clone()).is_ok());
     }
@@ -387,7 +387,7 @@ impl State {
     }
 
     /// The entry's place in this queue, unless it has left.
-    fn find_at(&mut self, key: &Key, session: u64, number: u64) -> Option<&mut Place> {
+    pub(super) fn find_at(&mut self, key: &Key, session: u64, number: u64) -> Option<&mut Place> {
         self.find_any(key, session, number).filter(|place| !place.left)
     }
 

@@ -60,6 +60,8 @@ mod found;
 mod free;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod hand_over;
+mod hand_over_sql;
 mod inspect;
 mod layout;
 mod look;
@@ -135,7 +137,7 @@ impl Store for Postgres {
             permits: has_queue,
             multi_key: has_queue,
             once: has_queue,
-            ..Capabilities::default()
+            hand_over: has_queue,
         }
     }
 

@@ -6,8 +6,8 @@ use super::client::Client;
 use super::entries::{EntryState, Status};
 use super::notifications::Subscriber;
 use super::shared::Shared;
-use super::{condition, done, enter, extend, removed, renew, wait};
-use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, Renewal, WhenBusy};
+use super::{condition, done, enter, extend, hand_over, removed, renew, wait};
+use crate::contract::{AsyncSession, Detached, Detaching, Entered, Entry, Grant, Native, Renewal, WhenBusy};
 use crate::values::error::Error;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -80,6 +80,14 @@ impl AsyncSession for PostgresSession {
 
     async fn mark_done(self: Arc<Self>, entry: Arc<Entry>, record: Arc<str>) -> Result<(), Error> {
         done::mark(&self.0, &entry, record).await
+    }
+
+    async fn detach(self: Arc<Self>, entry: Arc<Entry>, detaching: Arc<Detaching>) -> Result<Detached, Error> {
+        hand_over::detach(&self.0, &entry, &detaching).await
+    }
+
+    async fn adopt(self: Arc<Self>, entry: Arc<Entry>, detached: Arc<Detached>) -> Result<Option<Grant>, Error> {
+        hand_over::adopt(&self.0, &entry, &detached).await
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {

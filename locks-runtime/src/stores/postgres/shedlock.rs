@@ -20,6 +20,7 @@
 use super::clauses::{lock_timeout, skipped};
 use super::done_sql::DoneStatements;
 use super::form::{Column, Form};
+use super::hand_over_sql::HandOverStatements;
 use super::sql::{LONGEST_RECORD, Statements};
 use super::table::Table;
 use crate::values::error::{Error, ErrorKind};
@@ -126,6 +127,7 @@ pub(super) fn statements(table: &Table, room: Option<usize>) -> Statements {
         ),
         clean: String::new(),
         done: DoneStatements::default(),
+        hand_over: HandOverStatements::default(),
     }
 }
 

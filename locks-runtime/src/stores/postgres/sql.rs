@@ -20,6 +20,7 @@ use super::clauses::{
 };
 use super::done_sql::DoneStatements;
 use super::free;
+use super::hand_over_sql::HandOverStatements;
 use super::settled::{Acquirer, Values, settled};
 use super::table::Table;
 
@@ -70,6 +71,8 @@ pub(super) struct Statements {
     pub(super) clean: String,
     /// Those of what is done once.
     pub(super) done: DoneStatements,
+    /// Those of holds that are handed over.
+    pub(super) hand_over: HandOverStatements,
 }
 
 /// How much of a record is read, in characters.
@@ -80,7 +83,7 @@ pub(super) const PAGE: usize = 5_000;
 
 impl Statements {
     pub(super) fn of(table: &Table) -> Self {
-        let done = DoneStatements::of(table);
+        let (done, hand_over) = (DoneStatements::of(table), HandOverStatements::of(table));
         let table = &table.quoted;
         let (inspect, seen) = (inspect(), seen());
         let clock = "(SELECT clock_timestamp() AS now OFFSET 0) AS clock";
@@ -115,6 +118,7 @@ impl Statements {
             ),
             clean: clean(table),
             done,
+            hand_over,
         }
     }
 }

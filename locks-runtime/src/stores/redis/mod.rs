@@ -58,6 +58,7 @@ mod fences;
 mod foreign;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod hand_over;
 mod inspect;
 mod lasting;
 mod names;
@@ -122,6 +123,7 @@ impl Store for Redis {
             permits: true,
             multi_key: true,
             once: true,
+            hand_over: true,
         }
     }
 

@@ -98,6 +98,12 @@ pub(super) fn token(client: u64, session: u64, entry: &Entry) -> String {
     format!("{client:016x}.{session:016x}.{}{wants}", entry.number)
 }
 
+/// The token of a hold that was handed over, in the form of an entry's: `None` if the secret is none.
+pub(super) fn ticket(secret: &str) -> Option<String> {
+    let is_one = secret.len() == 32 && secret.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_one.then(|| format!("{}.{}.0", &secret[..16], &secret[16..]))
+}
+
 /// The session and the number in a token.
 pub(super) fn session_and_number(token: &str) -> Option<(u64, u64)> {
     let mut parts = token.split('.').skip(1);
@@ -182,6 +188,18 @@ mod tests {
             assert_eq!(session_and_number(&token), Some((0xff, 7)));
         }
         assert_eq!(session_and_number("64f1"), None);
+    }
+
+    #[test]
+    fn a_tickets_token_is_in_the_form_of_an_entrys() {
+        let token = ticket("00000000000000010000000000000ff0").unwrap();
+        assert_eq!(
+            (token.as_str(), session_and_number(&token)),
+            ("0000000000000001.0000000000000ff0.0", Some((0xff0, 0)))
+        );
+        for odd in ["", "x", "0000000000000001.000000000000000", "000000000000000100000000000000é"] {
+            assert_eq!(ticket(odd), None, "{odd}");
+        }
     }
 
     #[test]

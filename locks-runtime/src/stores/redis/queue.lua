@@ -1007,6 +1007,35 @@ function commands.watch()
   return 0
 end
 
+-- detach PX TOKEN TICKET RECORD: the hold of the entry with this token is the ticket's from now on, for so long. Whether it is.
+function commands.detach()
+  local lock, px, token, ticket, record = lock(1), tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
+  local current = owner(lock)
+  if holds(lock, current, ticket) then return 1 end
+  if lock.group or not holds(lock, current, token) then return 0 end
+  redis.call('HSET', lock.holder, 'token', ticket, 'record', record, 'fence', fence_of(lock, token))
+  redis.call('HDEL', lock.holder, 'kept')
+  redis.call('PEXPIRE', lock.holder, px)
+  redis.call('SET', lock.name, ticket, 'PX', px)
+  note_owner(lock, ticket)
+  publish('changes', '=', token, lock.name, ticket)
+  notify_first(lock, px)
+  return 1
+end
+
+-- adopt PX TICKET TOKEN RECORD: the hold is that of the entry with this token from now on, with a greater fence; the state of it
+function commands.adopt()
+  local lock, px, ticket, token, record = lock(1), tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
+  local current = owner(lock)
+  if holds(lock, current, token) then return { 'held', fence_of(lock, token) } end
+  if lock.group or not holds(lock, current, ticket) then return { 'gone' } end
+  try_to_write(lock)
+  publish('changes', '-', ticket, lock.name)
+  local fence = grant(lock, token, record, px)
+  notify_first(lock, px)
+  return { 'held', fence }
+end
+
 -- mark_done TOKEN RECORD: notes that what is done once under this lock is done, if the entry holds it. Whether it did.
 function commands.mark_done()
   local lock, token = lock(1), ARGV[4]

@@ -9,8 +9,8 @@ use super::entries::Status;
 use super::part::{Part, Work};
 use super::shared::Shared;
 use super::subscription::Subscription;
-use super::{done, enter, extend, removed, renew, wait};
-use crate::contract::{AsyncSession, Entered, Entry, Grant, Native, Renewal, WhenBusy};
+use super::{done, enter, extend, hand_over, removed, renew, wait};
+use crate::contract::{AsyncSession, Detached, Detaching, Entered, Entry, Grant, Native, Renewal, WhenBusy};
 use crate::values::error::Error;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -62,6 +62,14 @@ impl AsyncSession for RedisSession {
 
     async fn mark_done(self: Arc<Self>, entry: Arc<Entry>, record: Arc<str>) -> Result<(), Error> {
         done::mark(&self.0, &entry, record).await
+    }
+
+    async fn detach(self: Arc<Self>, entry: Arc<Entry>, detaching: Arc<Detaching>) -> Result<Detached, Error> {
+        hand_over::detach(&self.0, &entry, &detaching).await
+    }
+
+    async fn adopt(self: Arc<Self>, entry: Arc<Entry>, detached: Arc<Detached>) -> Result<Option<Grant>, Error> {
+        hand_over::adopt(&self.0, &entry, &detached).await
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {

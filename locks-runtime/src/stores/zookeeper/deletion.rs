@@ -44,3 +44,27 @@ pub(super) fn send<'a>(client: &'a ZkClient, paths: &[String]) -> impl Future<Ou
         }
     }
 }
+
+/// Which session has the node now; `None` if it is not there.
+pub(super) async fn owner(client: &Client, path: &str) -> Result<Option<i64>, Failure> {
+    let look = |client: ZkClient| async move {
+        let (sync, stat) = (client.sync(path), client.check_stat(path));
+        sync.await?;
+        stat.await
+    };
+    Ok(client.request(look).await?.map(|stat| stat.ephemeral_owner))
+}
+
+/// Deletes a node of whose name there may be one of others: only if it is this session's, and of this version.
+pub(super) async fn delete_own(client: &Client, path: &str, version: i32) -> Result<(), Failure> {
+    if owner(client, path).await? != Some(client.id) {
+        return Ok(());
+    }
+    let deleted = client.request(|client| async move {
+        match client.delete(path, Some(version)).await {
+            Err(ZkError::NoNode | ZkError::BadVersion) => Ok(()),
+            deleted => deleted,
+        }
+    });
+    deleted.await
+}

@@ -19,6 +19,21 @@ pub(super) struct EntryState {
     pub(super) extension: Option<Extension>,
     /// The sessions of its own that may have the nodes.
     pub(super) own_sessions: Vec<i64>,
+    /// It is being handed over: perhaps the node is the ticket's already.
+    pub(super) is_detaching: bool,
+    /// The sessions that may have the node then.
+    pub(super) ticket_sessions: Vec<i64>,
+    /// It is being adopted: perhaps the node is the ticket's still, or another's.
+    pub(super) is_adopting: bool,
+    /// The version of the node: how often the hold was handed over.
+    pub(super) version: i32,
+}
+
+impl EntryState {
+    /// Whether a node of its name may be another's.
+    pub(super) fn may_be_anothers(&self) -> bool {
+        self.is_detaching || self.is_adopting
+    }
 }
 
 /// An entry's nodes: one in the queue of each of its locks.

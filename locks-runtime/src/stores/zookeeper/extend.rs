@@ -184,11 +184,19 @@ async fn move_nodes(shared: &Shared, client: &Client, entry: &Entry) -> Result<(
                 stat.await
             };
             match client.request(look).await? {
-                Some(stat) if stat.ephemeral_owner == client.id => Ok(()),
+                Some(stat) if stat.ephemeral_owner == client.id => {
+                    shared.ledger.get(entry.number, |state| state.version = 0);
+                    Ok(())
+                }
                 Some(_) => Err(failure),
                 None => Err(Failure::no_node()),
             }
         }
-        other => other,
+        moved => {
+            if moved.is_ok() {
+                shared.ledger.get(entry.number, |state| state.version = 0);
+            }
+            moved
+        }
     }
 }

@@ -49,6 +49,7 @@ mod error;
 mod extend;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod hand_over;
 #[cfg(feature = "zookeeper-tls")]
 mod handshake;
 mod history;
@@ -134,6 +135,7 @@ impl Store for ZooKeeper {
             permits: true,
             multi_key: true,
             once: true,
+            hand_over: true,
         }
     }
 

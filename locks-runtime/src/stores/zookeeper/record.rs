@@ -28,6 +28,9 @@ pub(super) struct Further {
     /// All locks of an entry of several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) keys: Vec<String>,
+    /// What whoever adopts it has to know, of a hold that was handed over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ticket: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -45,14 +48,20 @@ pub(super) fn of(entry: &Entry, fence: Option<u64>) -> Vec<u8> {
     if fence.is_none() && keys.is_empty() {
         return entry.holder.to_json();
     }
-    let record = Record { holder: &entry.holder, further: Further { fence, keys } };
+    let record = Record { holder: &entry.holder, further: Further { fence, keys, ticket: None } };
     serde_json::to_vec(&record).unwrap_or_else(|_| entry.holder.to_json())
+}
+
+/// The record of a hold that was handed over.
+pub(super) fn of_ticket(holder: &Holder, secret: &str, fence: u64) -> Vec<u8> {
+    let further = Further { ticket: Some(secret.to_owned()), fence: Some(fence), ..Further::default() };
+    serde_json::to_vec(&Record { holder, further }).unwrap_or_default()
 }
 
 /// What a record of ours has beside its holder: nothing, in most cases.
 pub(super) fn further(record: &[u8], holder: &Holder) -> Further {
     let has = |name: &[u8]| record.windows(name.len()).any(|text| text == name);
-    if !holder.is_known() || !(has(b"\"fence\"") || has(b"\"keys\"")) {
+    if !holder.is_known() || !(has(b"\"fence\"") || has(b"\"keys\"") || has(b"\"ticket\"")) {
         return Further::default();
     }
     serde_json::from_slice(record).unwrap_or_default()

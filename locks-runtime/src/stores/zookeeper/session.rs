@@ -7,8 +7,8 @@ use super::history::History;
 use super::shared::Shared;
 use super::turns::Turns;
 use super::watched::WatchedBytes;
-use super::{done, enter, extend, removed, renew, wait};
-use crate::contract::{AsyncSession, Entered, Entry, Grant, Ledger, Native, Renewal, WhenBusy};
+use super::{done, enter, extend, hand_over, removed, renew, wait};
+use crate::contract::{AsyncSession, Detached, Detaching, Entered, Entry, Grant, Ledger, Native, Renewal, WhenBusy};
 use crate::values::error::{Error, ErrorKind};
 use crate::world::World;
 use crate::world::clock::AtomicMoment;
@@ -86,6 +86,14 @@ impl AsyncSession for ZooKeeperSession {
 
     async fn mark_done(self: Arc<Self>, entry: Arc<Entry>, record: Arc<str>) -> Result<(), Error> {
         done::mark(&self.0, &entry, record.as_bytes()).await
+    }
+
+    async fn detach(self: Arc<Self>, entry: Arc<Entry>, detaching: Arc<Detaching>) -> Result<Detached, Error> {
+        hand_over::detach(&self.0, &entry, &detaching).await
+    }
+
+    async fn adopt(self: Arc<Self>, entry: Arc<Entry>, detached: Arc<Detached>) -> Result<Option<Grant>, Error> {
+        hand_over::adopt(&self.0, &entry, &detached).await
     }
 
     async fn leave(self: Arc<Self>, entry: Arc<Entry>) -> Result<(), Error> {

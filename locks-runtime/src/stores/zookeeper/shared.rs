@@ -109,6 +109,14 @@ impl Shared {
 
     /// Deletes the entry's nodes. Their names are never used again, so no other node of ours can be hit.
     pub(super) async fn delete(&self, entry: &Entry) -> Result<(), Failure> {
+        let version = |state: &mut EntryState| state.may_be_anothers().then_some(state.version);
+        if let Some(version) = self.ledger.get(entry.number, version).flatten() {
+            let Some(nodes) = self.nodes(entry) else { return Ok(()) };
+            for path in self.paths(entry, &nodes) {
+                deletion::delete_own(&self.client, &path, version).await?;
+            }
+            return Ok(());
+        }
         let paths: Vec<String> = match self.nodes(entry) {
             Some(nodes) => self.paths(entry, &nodes).collect(),
             None => {

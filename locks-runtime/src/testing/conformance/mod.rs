@@ -15,6 +15,7 @@
 //! | `keys` | keys: which are one lock, which are two, which are none |
 //! | `leading` | leader election: one leads at a time, everybody sees who, and the next one follows |
 //! | `once` | what is done once: by one of all, remembered, and in the way of nothing |
+//! | `hand_over` | a lock that one process acquires and another releases: by ticket, once, and nobody gets in between |
 //! | `inspecting` | what the store shows: holders, waiters, records, changes |
 //! | `contract` | [`Store`] and [`Session`](crate::contract::Session) asked directly: every call repeated, late, or in vain |
 //!
@@ -74,6 +75,7 @@ mod circles;
 mod contract;
 mod exclusion;
 mod fixture;
+mod hand_over;
 mod holding;
 mod inspecting;
 mod keys;
@@ -166,6 +168,7 @@ fn all() -> Vec<Case> {
         circles::cases(),
         leading::cases(),
         once::cases(),
+        hand_over::cases(),
         inspecting::cases(),
         contract::cases(),
         sessions::cases(),

@@ -185,7 +185,7 @@ impl Work<'_> {
         notified + usize::from((has_new || is_other) && self.notify_first(row, channel))
     }
 
-    fn notify_first(&mut self, row: &Row, channel: Option<&str>) -> bool {
+    pub(super) fn notify_first(&mut self, row: &Row, channel: Option<&str>) -> bool {
         let Some(first) = row.queue.iter().find(|waiter| !waiter.is_holder()) else { return false };
         let ends = row.queue.iter().filter(|waiter| row.is_beside() && waiter.is_holder()).map(|waiter| waiter.until);
         let left = (ends.min().unwrap_or(row.locked_until) - self.now).max(0);

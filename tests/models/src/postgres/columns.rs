@@ -57,7 +57,8 @@ impl Statement {
             Self::MarkDone | Self::DeleteDone | Self::EmptyDone => &[("name", Kind::Text)],
             Self::ReadDone => &[("holder", Kind::Text)],
             Self::EnterMany | Self::LeaveMany => &[("name", Kind::Text), ("fence", Kind::Int8)],
-            Self::Lapse | Self::ForceRelease => &[("name", Kind::Text), ("notice", Kind::Void)],
+            Self::Adopt => &[("fence", Kind::Int8), ("notice", Kind::Void)],
+            Self::Lapse | Self::ForceRelease | Self::Detach => &[("name", Kind::Text), ("notice", Kind::Void)],
             // All but whether there are more pages.
             Self::InspectKey => &INSPECTED[..7],
             Self::InspectPrefix => INSPECTED,

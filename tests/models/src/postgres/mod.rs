@@ -17,6 +17,7 @@ mod connection;
 mod done;
 mod faults;
 mod free;
+mod hand_over;
 mod modes;
 mod notices;
 mod server;

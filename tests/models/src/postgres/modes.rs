@@ -63,6 +63,8 @@ impl Rights {
             | S::Lapse
             | S::Extend
             | S::EmptyDone
+            | S::Detach
+            | S::Adopt
             | S::ForceRelease => self.select && self.update,
             _ => true,
         }

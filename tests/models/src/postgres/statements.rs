@@ -28,6 +28,8 @@ pub enum Statement {
     ReadDone,
     DeleteDone,
     EmptyDone,
+    Detach,
+    Adopt,
     Find,
     Create,
     /// Which process it is, and how isolated its transactions are.
@@ -43,7 +45,7 @@ pub enum Statement {
 }
 
 /// In `statements.sql`, each behind a line `-- its name`.
-const NAMES: [(&str, Statement); 29] = [
+const NAMES: [(&str, Statement); 31] = [
     ("enter_free", Statement::EnterFree),
     ("enter", Statement::Enter),
     ("look", Statement::Look),
@@ -64,6 +66,8 @@ const NAMES: [(&str, Statement); 29] = [
     ("read_done", Statement::ReadDone),
     ("delete_done", Statement::DeleteDone),
     ("empty_done", Statement::EmptyDone),
+    ("detach", Statement::Detach),
+    ("adopt", Statement::Adopt),
     ("find", Statement::Find),
     ("create", Statement::Create),
     ("backend", Statement::Backend),
@@ -103,7 +107,7 @@ impl Statement {
 
     /// Whether it uses the table: those that come first.
     pub(super) fn uses_table(self) -> bool {
-        self <= Self::EmptyDone
+        self <= Self::Adopt
     }
 
     /// What it is called in the refusal of a transaction that may not write; `None` if it does not write.
@@ -113,6 +117,7 @@ impl Statement {
             Self::EnterFree | Self::Enter => Some("SELECT"),
             Self::Extend | Self::LeaveUnqueued | Self::LeaveMany => Some("UPDATE"),
             Self::MarkDone => Some("SELECT FOR UPDATE"),
+            Self::Detach | Self::Adopt => Some("SELECT FOR UPDATE"),
             Self::DeleteDone => Some("DELETE"),
             Self::EmptyDone => Some("UPDATE"),
             Self::Create => Some("CREATE TABLE"),

@@ -452,6 +452,32 @@ DELETE FROM "public"."distributed_locks" WHERE name = $1 AND holder IS NOT NULL 
 -- empty_done
 UPDATE "public"."distributed_locks" SET holder = NULL, locked_until = clock_timestamp() WHERE name = $1 AND holder IS NOT
     NULL AND (SELECT set_config('lock_timeout', $2, true)) IS NOT NULL RETURNING name
+-- detach
+WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue, t.locked_until > clock_timestamp() AS
+    taken FROM "public"."distributed_locks" AS t, (SELECT set_config('lock_timeout', $8, true) AS lock_timeout OFFSET 0)
+    AS lock_timeout WHERE t.name = ANY($1) ORDER BY t.name COLLATE "C" FOR UPDATE OF t), detached AS (UPDATE
+    "public"."distributed_locks" AS l SET session = $4, number = 0, holder = $6, keep_until = NULL, locked_until = CASE
+    WHEN l.session = $4 THEN l.locked_until ELSE clock_timestamp() + $5 * interval '1 microsecond' END FROM mine WHERE
+    l.name = mine.name AND taken AND (mine.session = $2 AND mine.number = $3 OR mine.session = $4) RETURNING l.name,
+    l.session, l.queue, l.locked_until) SELECT name, (SELECT pg_notify($7, payload) FROM (SELECT format('wait %s %s %s',
+    w->>'s', w->>'n', greatest(0, (extract(epoch FROM CASE WHEN session = '.beside' THEN (SELECT
+    min((one->>'u')::timestamptz) FROM jsonb_array_elements(queue) AS one WHERE one ? 'f') ELSE locked_until END -
+    clock_timestamp()) * 1000000)::bigint)) AS payload FROM jsonb_array_elements(queue) WITH ORDINALITY AS waiting(w,
+    place) WHERE (true) AND NOT w ? 'f' ORDER BY place LIMIT 1) AS notice WHERE $7 IS NOT NULL) AS notice FROM detached
+-- adopt
+WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue, t.locked_until > clock_timestamp() AS
+    taken FROM "public"."distributed_locks" AS t, (SELECT set_config('lock_timeout', $8, true) AS lock_timeout OFFSET 0)
+    AS lock_timeout WHERE t.name = ANY($1) ORDER BY t.name COLLATE "C" FOR UPDATE OF t), adopted AS (UPDATE
+    "public"."distributed_locks" AS l SET (fence, session, number, holder, locked_until) = (SELECT CASE WHEN l.session =
+    $2 THEN greatest(l.fence + 1, (extract(epoch FROM now) * 1000000)::bigint) ELSE l.fence END, $3, $4, $5, CASE WHEN
+    l.session = $2 THEN now + $6 * interval '1 microsecond' ELSE l.locked_until END FROM (SELECT clock_timestamp() AS
+    now OFFSET 0) AS clock) FROM mine WHERE l.name = mine.name AND taken AND (mine.session = $2 OR mine.session = $3 AND
+    mine.number = $4) RETURNING l.fence, l.session, l.queue, l.locked_until) SELECT fence, (SELECT pg_notify($7,
+    payload) FROM (SELECT format('wait %s %s %s', w->>'s', w->>'n', greatest(0, (extract(epoch FROM CASE WHEN session =
+    '.beside' THEN (SELECT min((one->>'u')::timestamptz) FROM jsonb_array_elements(queue) AS one WHERE one ? 'f') ELSE
+    locked_until END - clock_timestamp()) * 1000000)::bigint)) AS payload FROM jsonb_array_elements(queue) WITH
+    ORDINALITY AS waiting(w, place) WHERE (true) AND NOT w ? 'f' ORDER BY place LIMIT 1) AS notice WHERE $7 IS NOT NULL)
+    AS notice FROM adopted
 -- find
 SELECT n.nspname::text AS schema, c.relname::text AS name, a.names, a.types, a.modifiers, a.required,
     has_table_privilege(c.oid, 'DELETE') AS may_delete, EXISTS (SELECT FROM pg_index AS i JOIN pg_attribute AS k ON

@@ -2,6 +2,7 @@
 
 use super::Broken;
 use super::answer::{Refusal, Rows, Stop};
+use super::hand_over::Ticket;
 use super::server::Server;
 use super::statements::Statement;
 use super::table::{Beside, Entry, KEPT, LONG_AGO, Row, Settling, Table, Waiter, holds, left};
@@ -107,6 +108,39 @@ impl Work<'_> {
             (S::ReadDone, [Text(done)]) => Ok(self.read_done(done)),
             (S::DeleteDone | S::EmptyDone, [Text(done), Text(limit)]) => {
                 self.forget_done(statement, done, millis(limit))
+            }
+            (
+                S::Detach,
+                [
+                    Texts(names),
+                    Text(session),
+                    Int8(number),
+                    Text(ticket),
+                    Float8(ttl),
+                    Text(record),
+                    channel,
+                    Text(limit),
+                ],
+            ) => {
+                let entry = Entry { session, numbers: &[*number] };
+                let ticket = Ticket { session: ticket, until: self.now + ttl.round() as i64, record };
+                self.detach(names, entry, &ticket, text(channel).as_deref(), millis(limit))
+            }
+            (
+                S::Adopt,
+                [
+                    Texts(names),
+                    Text(ticket),
+                    Text(session),
+                    Int8(number),
+                    Text(record),
+                    Float8(ttl),
+                    channel,
+                    Text(limit),
+                ],
+            ) => {
+                let next = Ticket { session, until: self.now + ttl.round() as i64, record };
+                self.adopt(names, ticket, (&next, *number), text(channel).as_deref(), millis(limit))
             }
             (S::Notify, [Text(channel), Text(payload)]) => {
                 self.notify(Some(channel), payload.clone());
