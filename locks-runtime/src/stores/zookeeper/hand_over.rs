@@ -116,7 +116,7 @@ async fn create_again(
 pub(super) async fn adopt(shared: &Shared, entry: &Arc<Entry>, detached: &Detached) -> Result<Option<Grant>, Error> {
     detached.check_site(&site(shared))?;
     let (name, explain) = (&*detached.place, |failure| shared.error(failure, entry));
-    let Some(node) = QueueNode::parse(name).filter(|node| is_name(node)) else { return Ok(None) };
+    let Some(node) = QueueNode::parse(name).filter(is_name) else { return Ok(None) };
     let path = &format!("{}/{name}", shared.lock_path(entry));
     let read = shared.client.request(|client| async move {
         let (sync, data) = (client.sync(path), client.get_data(path));
