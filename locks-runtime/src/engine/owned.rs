@@ -34,6 +34,8 @@ pub(crate) struct HandOff {
 #[derive(Debug)]
 pub(crate) struct OwnedEntry(Option<Parts>);
 
+type Adopting = Box<Started<Result<Option<Grant>, Error>>>; // rare, and each hold has room for it
+
 #[derive(Debug)]
 struct Parts {
     entry: Arc<Entry>,
@@ -43,7 +45,7 @@ struct Parts {
     entering: Option<Started<Result<Entered, Error>>>,
     waiting: Option<Started<Result<Grant, Error>>>,
     extending: Option<Started<Result<(), Error>>>,
-    adopting: Option<Started<Result<Option<Grant>, Error>>>,
+    adopting: Option<Adopting>,
     /// The store was asked to keep the entry even if the session ends: it has to be withdrawn there then, too.
     extended: AtomicBool,
     /// It holds the lock: its request goes on with no other entry.
@@ -115,7 +117,7 @@ impl OwnedEntry {
     pub(crate) async fn adopt(&mut self, detached: &Arc<Detached>) -> Result<Option<Grant>, Error> {
         let parts = self.parts_mut();
         let adopting = parts.session.session.adopt(Arc::clone(&parts.entry), Arc::clone(detached));
-        let adopting = parts.adopting.insert(parts.session.world().runtime().start(adopting));
+        let adopting = parts.adopting.insert(Box::new(parts.session.world().runtime().start(adopting)));
         adopting.await.unwrap_or_else(|| Err(Error::store_panicked("adopt")))
     }
 
