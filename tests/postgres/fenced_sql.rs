@@ -394,7 +394,7 @@ async fn a_transaction_of_sqlx_asks_the_same(fixture: Fixture) {
 }
 
 async fn where_there_is_no_row_with_a_fence_it_is_unsupported(fixture: Fixture) {
-    let server = fixture.server();
+    let server = fixture.start(&Setup::default());
     create_shedlocks_table(&server);
     for url in [server.url_with("table=shedlock"), "memory:fenced_sql".to_owned()] {
         let guard = connect(&url).lock("k").acquire().await.unwrap();

@@ -93,23 +93,30 @@ pub async fn a_busy_try_costs(server: &impl Server, locks: &Locks, other: &Locks
     guard.release().await.unwrap();
 }
 
-/// Hands a lock over, and adopts it.
+/// Hands a lock over, and adopts it. One of several rounds shows what that costs: on a busy machine a session may say in between
+/// that it is there.
 pub async fn a_hand_over_costs(server: &impl Server, giver: &Locks, taker: &Locks, detach: &Cost, adopt: &Cost) {
-    for round in 0..5 {
+    let mut seen = Vec::new();
+    while seen.len() < 10 {
         let guard = giver.lock("/pair").acquire().await.unwrap();
         let before = server.cost();
         let ticket = guard.detach(Duration::from_secs(30)).await.unwrap();
-        assert_eq!(server.cost_since(&before), *detach, "detach {round}");
+        let detached = server.cost_since(&before);
         let before = server.cost();
         let guard = taker.adopt(&ticket).await.unwrap();
         // What is done in the background besides, for the ticket, counts too.
-        crate::eventually(async || {
+        let adopted = crate::eventually(async || {
             let cost = server.cost_since(&before);
-            if cost == *adopt { Ok(()) } else { Err(cost) }
+            if adopt.iter().all(|(what, count)| cost[what] >= *count) { Ok(cost) } else { Err(cost) }
         })
         .await;
         guard.release().await.unwrap();
+        if (&detached, &adopted) == (detach, adopt) {
+            return;
+        }
+        seen.push((detached, adopted));
     }
+    panic!("{detach:?} and {adopt:?} are expected: {seen:#?}");
 }
 
 /// Asks whether a hold is still there, and renews it.

@@ -81,8 +81,9 @@ async fn lead(locks: &Locks, request: Request) -> Result<(), Failure> {
         let term = first_term.take();
         async move {
             let Some((body, ends)) = term else { return };
+            let mut term = Term(Some(ends));
             run(body, leadership.guard()).await;
-            let _ = ends.send(());
+            term.end();
         }
     });
     tokio::select! {
@@ -90,6 +91,24 @@ async fn lead(locks: &Locks, request: Request) -> Result<(), Failure> {
         result = campaign => result.map_err(|error| failure(&error)),
         // The body was dropped before its end.
         Err(_) = ended => Err(Failure::new(Outcome::Lost, "the term is over")),
+    }
+}
+
+/// A term: dropped before its end, and not by a panic, it was lost.
+struct Term(Option<oneshot::Sender<()>>);
+
+impl Term {
+    fn end(&mut self) {
+        // Whoever waits for it is gone if it cannot be sent.
+        self.0.take().map(|ends| ends.send(()));
+    }
+}
+
+impl Drop for Term {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.end();
+        }
     }
 }
 
