@@ -126,7 +126,7 @@ impl Page {
     ///
     /// # Errors
     ///
-    /// As [`axum::serve`]: none today.
+    /// As [`axum::serve()`]: none today.
     ///
     /// # Cancel safety
     ///
