@@ -44,7 +44,10 @@ impl State {
         let Some(place) = self.find_at(&entry.key, session, entry.number) else { return false };
         let left = Entry::new(entry.key.clone(), entry.number, Arc::clone(&detaching.holder));
         (place.session, place.entry) = (session_of_its_own, Arc::new(left));
-        (place.secret, place.extended_until, place.uncovered_until) = (Some(detaching.secret.clone()), None, None);
+        (place.extended_until, place.uncovered_until) = (None, None);
+        let sessions = &self.sessions;
+        self.tickets.retain(|session, _| sessions.contains_key(session));
+        self.tickets.insert(session_of_its_own, detaching.secret.clone());
         true
     }
 
@@ -62,17 +65,18 @@ impl State {
         let fence = self.counter + 1;
         let Some(place) = self.detached(entry, secret) else { return Ok(None) };
         let session_of_its_own = std::mem::replace(&mut place.session, session);
-        (place.entry, place.secret) = (Arc::clone(entry), None);
+        place.entry = Arc::clone(entry);
         place.grant(fence, now);
         self.counter = fence;
         self.sessions.remove(&session_of_its_own);
+        self.tickets.remove(&session_of_its_own);
         self.report(&entry.key, &Change::Acquired(entry.key.clone(), Holder::clone(&entry.holder)));
         Ok(Some(Grant::new(fence)))
     }
 
     /// The place that was handed over with this secret.
     fn detached(&mut self, entry: &Entry, secret: &Secret<Arc<str>>) -> Option<&mut Place> {
-        let places = self.queues.get_mut(&entry.key)?.places.iter_mut();
-        places.into_iter().find(|place| !place.left && place.secret.as_ref() == Some(secret))
+        let mut places = self.queues.get_mut(&entry.key)?.places.iter_mut();
+        places.find(|place| !place.left && self.tickets.get(&place.session) == Some(secret))
     }
 }

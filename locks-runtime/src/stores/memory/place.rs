@@ -4,7 +4,11 @@ use crate::contract::Entry;
 use crate::values::mode::Mode;
 use crate::values::secret::Secret;
 use crate::world::clock::Moment;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// What was handed over waits in a session of its own for whoever knows this.
+pub(super) type Tickets = BTreeMap<u64, Secret<Arc<str>>>;
 
 /// An entry in a queue.
 #[derive(Debug)]
@@ -20,8 +24,6 @@ pub(super) struct Place {
     pub(super) uncovered_until: Option<Moment>,
     /// No session renews it any more: it is there only until `extended_until`.
     pub(super) left: bool,
-    /// It was handed over, and waits to be adopted by whoever knows this.
-    pub(super) secret: Option<Secret<Arc<str>>>,
 }
 
 impl Place {
@@ -35,7 +37,6 @@ impl Place {
             extended_until: None,
             uncovered_until: None,
             left: false,
-            secret: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the memory store keeps: sessions, and a queue for each lock that has a holder or waiters.
 
-use super::place::Place;
+use super::place::{Place, Tickets};
 use super::wall_clock::WallClock;
 use crate::contract::{Change, Entered, Entry, Grant, Scope, WhenBusy};
 use crate::values::error::Error;
@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc};
 pub(super) struct State {
     pub(super) counter: u64,
     pub(super) sessions: BTreeMap<u64, Alive>,
+    pub(super) tickets: Tickets,
     /// By hash for speed: nothing depends on their order but what is sorted first.
     pub(super) queues: HashMap<Key, Queue>,
     /// The locks in whose queues something lapses by itself, before its session does.
@@ -75,6 +76,7 @@ impl Default for State {
         Self {
             counter: 0,
             sessions,
+            tickets: Tickets::new(),
             done: BTreeMap::new(),
             queues,
             timed: BTreeSet::new(),
