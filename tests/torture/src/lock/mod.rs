@@ -55,8 +55,6 @@ pub enum Style {
     Blocking,
     /// Stopped after this long (`hold_at_most`).
     AtMost(Duration),
-    /// One term of the leader that is elected by the key.
-    Leading,
 }
 
 impl Style {
@@ -72,7 +70,7 @@ impl Style {
     /// Whether the body is stopped when the lock is lost.
     #[must_use]
     pub fn is_stoppable(self) -> bool {
-        matches!(self, Self::Cancelled | Self::AtMost(_) | Self::Leading)
+        matches!(self, Self::Cancelled | Self::AtMost(_))
     }
 }
 
