@@ -64,7 +64,7 @@ pub trait AsyncSession: fmt::Debug + Send + Sync + 'static {
         detaching: Arc<Detaching>,
     ) -> impl Future<Output = Result<Detached, Error>> + Send {
         let _ = detaching;
-        std::future::ready(Err(cannot_hand_over(&entry.key)))
+        std::future::ready(Err(cannot_hand_over("this store", &entry.key)))
     }
 
     /// See [`Session::adopt`]. By default `Unsupported`.
@@ -74,7 +74,7 @@ pub trait AsyncSession: fmt::Debug + Send + Sync + 'static {
         detached: Arc<Detached>,
     ) -> impl Future<Output = Result<Option<Grant>, Error>> + Send {
         let _ = detached;
-        std::future::ready(Err(cannot_hand_over(&entry.key)))
+        std::future::ready(Err(cannot_hand_over("this store", &entry.key)))
     }
 
     /// See [`Session::leave`].

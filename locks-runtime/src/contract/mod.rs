@@ -41,4 +41,5 @@ pub(crate) use native::ServerFacts;
 pub use pending::Pending;
 pub use renewal::{Renewal, Uncovered};
 pub use tls::{Identity, Pem, Tls};
+pub(crate) use traits::cannot_hand_over;
 pub use traits::{Session, Store};

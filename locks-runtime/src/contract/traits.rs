@@ -69,9 +69,10 @@ pub(super) fn cannot_once(key: &Key) -> Error {
     Error::new(ErrorKind::Unsupported, what).with_key(key)
 }
 
-pub(super) fn cannot_hand_over(key: &Key) -> Error {
-    let what = "this store cannot hand a lock over to another process; use another store, or release it there and acquire it here";
-    Error::new(ErrorKind::Unsupported, what).with_key(key)
+/// What is refused where `store` does not [claim](Capabilities::hand_over) it.
+pub(crate) fn cannot_hand_over(store: &str, key: &Key) -> Error {
+    let what = "cannot hand a lock over to another process; use another store, or release it there and acquire it here";
+    Error::new(ErrorKind::Unsupported, format!("{store} {what}")).with_key(key)
 }
 
 /// A store's unit of liveness. See the [module](crate::store) for the rules that all methods have in common, and
@@ -137,7 +138,7 @@ pub trait Session: fmt::Debug + Send + Sync {
     /// There only where the store [claims](Capabilities::hand_over) it. By default `Unsupported`.
     fn detach(&self, entry: Arc<Entry>, detaching: Arc<Detaching>) -> Pending<Detached> {
         let _ = detaching;
-        Box::pin(std::future::ready(Err(cannot_hand_over(&entry.key))))
+        Box::pin(std::future::ready(Err(cannot_hand_over("this store", &entry.key))))
     }
 
     /// Takes over an entry that was [detached](Session::detach), and not adopted, nor released by force, nor lapsed since: `None` if
@@ -149,7 +150,7 @@ pub trait Session: fmt::Debug + Send + Sync {
     /// [claims](Capabilities::hand_over) it. By default `Unsupported`.
     fn adopt(&self, entry: Arc<Entry>, detached: Arc<Detached>) -> Pending<Option<Grant>> {
         let _ = detached;
-        Box::pin(std::future::ready(Err(cannot_hand_over(&entry.key))))
+        Box::pin(std::future::ready(Err(cannot_hand_over("this store", &entry.key))))
     }
 
     /// Takes the entry out of the queue at once, at whatever position, [extended](Session::extend) or

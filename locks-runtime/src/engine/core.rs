@@ -104,7 +104,6 @@ impl Engine {
             template,
             begun: self.world.now(),
             under: outer.positions,
-            adopts: false,
         }
     }
 

@@ -8,12 +8,13 @@ use super::offer::{NoResult, Offer};
 use super::owned::OwnedEntry;
 use super::request::{Caller, OuterHolds, Request};
 use super::schedule;
-use crate::contract::{Backoff, Detached, Detaching, Entry, Grant};
+use crate::contract::{Backoff, Detached, Detaching, Entry, Grant, cannot_hand_over};
 use crate::values::duration;
 use crate::values::end::EndReason;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::fence::{Fence, Fences};
 use crate::values::holder::Holder;
+use crate::values::key::Key;
 use crate::values::keys::Keys;
 use crate::values::mode::Mode;
 use crate::values::options::Options;
@@ -25,16 +26,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+const BOUND: &str = "a lock cannot be handed over whose `etcd_compare`, `postgres_condition` or `descriptors` were asked for: what they \
+                     allow would still be allowed to this process";
+
 impl Engine {
-    fn check_hands_over(&self) -> Result<(), Error> {
-        if self.store.capabilities().hand_over {
-            return Ok(());
-        }
-        let message = format!(
-            "{} cannot hand a lock over to another process; use another store, or release it there and acquire it here",
-            self.defaults.store()
-        );
-        Err(Error::new(ErrorKind::Unsupported, message))
+    fn check_hands_over(&self, key: &Key) -> Result<(), Error> {
+        if self.store.capabilities().hand_over { Ok(()) } else { Err(cannot_hand_over(&self.defaults.store(), key)) }
     }
 }
 
@@ -42,7 +39,7 @@ impl Hold {
     /// Whether it can be handed over, before anything is changed.
     pub(crate) fn check_detach(&self, ttl: Duration) -> Result<(), Error> {
         duration::check("ttl", ttl).map_err(Error::invalid_option)?;
-        self.engine.check_hands_over()?;
+        self.engine.check_hands_over(self.key())?;
         let what = match self.mode() {
             Mode::Shared => "a shared lock cannot be handed over: acquire it exclusively",
             Mode::Permits(_) => "a permit cannot be handed over: acquire the lock exclusively",
@@ -53,10 +50,7 @@ impl Hold {
             Mode::Exclusive if self.extended_until.load() > NOT_EXTENDED => {
                 "a lock with `hold_at_least` cannot be handed over: acquire it without"
             }
-            Mode::Exclusive if self.bound.load(Ordering::SeqCst) => {
-                "a lock cannot be handed over whose `etcd_compare`, `postgres_condition` or `descriptors` were asked for: what they \
-                 allow would still be allowed to this process"
-            }
+            Mode::Exclusive if self.bound.load(Ordering::SeqCst) => BOUND,
             Mode::Exclusive if self.fence().next().is_none() => {
                 "it was handed over too often: release it, and acquire it there"
             }
@@ -74,12 +68,17 @@ impl Hold {
         if reason != EndReason::HandedOver {
             return Err(self.lost_error(&reason));
         }
+        // Sequentially consistent with `bind`: one of the two sees the other.
         self.released.store(true, Ordering::SeqCst);
         let Some(owned) = self.owned.lock().take() else {
             return Err(self.lost_error(&EndReason::Released));
         };
         self.report_end(now, None);
         self.session.unregister(self.place);
+        if self.bound.load(Ordering::SeqCst) {
+            // `owned` is dropped, which releases the lock.
+            return Err(Error::new(ErrorKind::Unsupported, BOUND).with_key(self.key()));
+        }
         let detaching = Arc::new(Detaching::new(self.world(), ttl, self.held.entry.holder.handed_over()));
         let (lapses, limit) =
             (Duration::from_millis(self.world().wall_ms()) + ttl, self.engine.defaults.connect_timeout);
@@ -119,7 +118,7 @@ async fn detach(
             }
             Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
             Err(error) if world.now() >= until || owned.check(world.now()).is_err() => return Err(error),
-            Err(_) => backoff.wait().await,
+            Err(_) => world.runtime().sleep(backoff.pause()).await,
         }
     }
 }
@@ -134,21 +133,25 @@ struct Adopted {
 
 /// Goes on with what was handed over.
 pub(crate) async fn adopt(engine: &Arc<Engine>, ticket: Ticket, caller: Caller) -> Result<Arc<Hold>, Error> {
-    let (key, before) = (ticket.key.clone(), ticket.fence);
+    let key = ticket.key.clone();
+    let next = ticket.fence.next().ok_or_else(|| ticket::invalid("it was handed over too often").with_key(&key))?;
     let options = Options { ttl: Some(ticket.hold_ttl), ..Options::DEFAULT };
     options.check().map_err(|error| ticket::invalid(error).with_key(&key))?;
-    engine.check_open().and_then(|()| engine.check_hands_over()).map_err(|error| error.with_key(&key))?;
+    engine.check_open().map_err(|error| error.with_key(&key))?;
+    engine.check_hands_over(&key)?;
     let nothing = OuterHolds { positions: Vec::new(), recorded: Vec::new() };
     let request = engine.request(Keys::from(key.clone()), options, caller, nothing);
     let holder = Arc::new(Holder { adopted: true, ..Holder::clone(&request.holder) });
-    let request = Arc::new(Request { adopts: true, holder, ..request });
+    let request = Arc::new(Request { holder, ..request });
     let span = observe::span(&key, &request.holder.name, &options);
     let result = Box::pin(claim(engine, &request, ticket)).await.and_then(|adopted| {
         let Adopted { owned, grant, at } = adopted;
         let now = engine.world.now();
         owned.check(now)?;
         let position = owned.position().ok_or_else(|| Error::lost("the lock was taken away"))?.id();
-        let fences = Fences { first: next_fence(before, grant.fence), others: grant.others };
+        // The number is that of the hold before if the store has no greater one for it.
+        let first = if grant.fence == next.number() { next } else { Fence::new(grant.fence, 0) };
+        let fences = Fences { first, others: grant.others };
         Ok(Hold::begin(engine, Arc::clone(&request), span.clone(), position, owned, fences, (at, now)))
     });
     match &result {
@@ -156,12 +159,6 @@ pub(crate) async fn adopt(engine: &Arc<Engine>, ticket: Ticket, caller: Caller) 
         Err(error) => observe::refused(&span, request.labels(), error),
     }
     result.map_err(|error| error.with_key(&key))
-}
-
-/// The fence of what was adopted with this number, which is that of the hold before if the store has no greater one for it.
-fn next_fence(before: Fence, number: u64) -> Fence {
-    let is_same = number == before.number();
-    before.next().filter(|_| is_same).unwrap_or(Fence::new(number, 0))
 }
 
 /// Adopts it in the background: it goes back to nobody if the caller is not polled.

@@ -50,8 +50,6 @@ pub(crate) struct Request {
     pub(crate) begun: Moment,
     /// The holds under which this task already runs, innermost first.
     pub(crate) under: Vec<PositionId>,
-    /// It goes on with what was handed over: others of this process may be in the store's queue behind it already.
-    pub(crate) adopts: bool,
 }
 
 impl Request {
@@ -78,7 +76,8 @@ impl Request {
         let is_no_leader = self.holder.value.is_none();
         is_of_one
             && is_no_leader
-            && !other.adopts
+            // Others of this process may be in the store's queue behind what was handed over.
+            && !other.holder.adopted
             && self.options.hold_at_least.is_none()
             && self.ttl == other.ttl
             && self.holder.is_like(&other.holder)

@@ -58,7 +58,6 @@ pub(super) fn request(key: &Key, holder: Holder, under: &[PositionId]) -> Reques
         holder: holder.into(),
         template: "",
         under: under.to_vec(),
-        adopts: false,
     }
 }
 
