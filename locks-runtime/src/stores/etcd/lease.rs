@@ -32,8 +32,7 @@ pub(super) struct Granted {
 
 /// Grants a lease for `ttl`, or for the shortest time that etcd knows.
 pub(super) async fn grant_new(client: &Client, ttl: Duration) -> Result<Granted, Failure> {
-    let (id, sent) = (new_id(&client.world), client.world.now());
-    Ok(Granted { id, ttl: grant(client, id, ttl).await?, sent })
+    grant_as(client, new_id(&client.world), ttl).await
 }
 
 /// The same, under this id. A repetition finds that of the first attempt.
