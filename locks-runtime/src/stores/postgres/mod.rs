@@ -98,7 +98,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// A store of locks in PostgreSQL, 11 or newer.
+/// A store of locks in PostgreSQL, 12 or newer.
 #[derive(Debug)]
 pub struct Postgres(Arc<Client>);
 
