@@ -1,6 +1,7 @@
 //! What others wrote, made fit for a terminal; durations and moments for people.
 
 use distributed_locks::Holder;
+use distributed_locks::store::Shown;
 use std::time::Duration;
 
 /// The longest text that is shown of what others wrote, in characters.
@@ -8,23 +9,7 @@ const LONGEST: usize = 256;
 
 /// `text` in one line, without what a terminal obeys or a reader does not see.
 pub(crate) fn safe(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for (count, letter) in text.chars().enumerate() {
-        if count == LONGEST {
-            shown.push('…');
-            break;
-        }
-        if is_hidden(letter) { shown.extend(letter.escape_default()) } else { shown.push(letter) }
-    }
-    shown
-}
-
-/// Controls, what sets the direction of text, what has no width, separators of lines.
-fn is_hidden(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    Shown::new(text, LONGEST).to_string()
 }
 
 /// `report@host-3:4711 (src/report.rs:12)`

@@ -91,6 +91,7 @@ pub mod store {
     pub use crate::values::mode::Ahead;
     pub use crate::values::mutex::Mutex;
     pub use crate::values::secret::{Credentials, Secret};
+    pub use crate::values::shown::Shown;
     pub use crate::values::url::StoreUrl;
     #[cfg(all(feature = "testing", feature = "etcd"))]
     pub use crate::world::EtcdDial;

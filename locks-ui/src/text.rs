@@ -1,6 +1,7 @@
 //! What others wrote, made fit to be read; durations and moments for people.
 
 use locks_runtime::Holder;
+use locks_runtime::store::Shown;
 use std::time::Duration;
 
 /// The longest text that is shown of what others wrote, in characters.
@@ -10,29 +11,12 @@ const LONGEST: usize = 256;
 ///
 /// Markup is no concern of this: a text is written as a text, whatever is in it.
 pub(crate) fn safe(text: &str) -> String {
-    let mut shown = whole(text);
-    if let Some((end, _)) = shown.char_indices().nth(LONGEST) {
-        shown.truncate(end);
-        shown.push('…');
-    }
-    shown
+    Shown::new(text, LONGEST).to_string()
 }
 
 /// The same, not cut: for what has to be typed.
 pub(crate) fn whole(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if is_hidden(letter) { shown.extend(letter.escape_default()) } else { shown.push(letter) }
-    }
-    shown
-}
-
-/// Controls, what sets the direction of text, what has no width, separators of lines.
-fn is_hidden(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    Shown::new(text, usize::MAX).to_string()
 }
 
 /// What the holder calls itself.

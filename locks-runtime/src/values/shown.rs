@@ -13,16 +13,28 @@ pub(crate) const LONGEST_TEXT: usize = 1_000;
 const LONGEST_CHAIN: usize = 2_000;
 const MOST_CAUSES: usize = 12;
 
-/// A text as it may be shown: escaped, and cut after some characters.
-#[derive(Clone, Copy)]
-pub(crate) struct Shown<T> {
+/// What others wrote, such as the records of holders, fit to be shown in one line of a terminal, a log or a page: what a reader does
+/// not see, or what changes the text around it, is escaped, and what is long is cut. Markup is no concern of it.
+///
+/// # Examples
+///
+/// ```
+/// # use locks_runtime as distributed_locks;
+/// use distributed_locks::store::Shown;
+///
+/// assert_eq!(Shown::new("a\u{1b}[2J\nb", 100).to_string(), r"a\u{1b}[2J\nb");
+/// assert_eq!(Shown::new("report", 3).to_string(), "rep…");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<T> {
     what: T,
     longest: usize,
 }
 
 impl<T: Display> Shown<T> {
     /// `what`, of which at most `longest` characters are shown.
-    pub(crate) fn new(what: T, longest: usize) -> Self {
+    #[must_use]
+    pub fn new(what: T, longest: usize) -> Self {
         Self { what, longest }
     }
 }
