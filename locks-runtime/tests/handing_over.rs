@@ -3,13 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
 
-use locks_runtime::store::{Capabilities, Change, Defaults, Line, Native, Pending, Scope, Session, Store, World};
+mod lacking;
+
+use lacking::Lacking;
+use locks_runtime::store::{Defaults, World};
 use locks_runtime::stores::memory::Memory;
 use locks_runtime::testing::TestStore;
 use locks_runtime::{Error, ErrorKind, Guard, Key, Locks, Ticket};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 /// What every lock has that names none.
@@ -196,43 +198,12 @@ async fn who_has_handed_over_holds_nothing_and_lost_nothing() {
     drop(adopted);
 }
 
-/// A store of another crate that knows nothing of it.
-#[derive(Debug)]
-struct Without(Memory);
-
-impl Store for Without {
-    fn capabilities(&self) -> Capabilities {
-        let mut can = self.0.capabilities();
-        can.hand_over = false;
-        can
-    }
-
-    fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
-        self.0.open(ttl)
-    }
-
-    fn inspect(&self, scope: Scope) -> Pending<Vec<Line>> {
-        self.0.inspect(scope)
-    }
-
-    fn watch(&self, scope: Scope) -> Pending<mpsc::Receiver<Change>> {
-        self.0.watch(scope)
-    }
-
-    fn force_release(&self, key: Key) -> Pending<usize> {
-        self.0.force_release(key)
-    }
-
-    fn native(&self) -> Native {
-        Native::none()
-    }
-}
-
 #[tokio::test]
 async fn a_store_that_cannot_hand_over_refuses_and_the_lock_is_released() {
     let memory = Memory::new(&World::background().unwrap());
     let with = Locks::with_store(Arc::new(memory.clone()), Defaults::default()).unwrap();
-    let without = Locks::with_store(Arc::new(Without(memory)), Defaults::default()).unwrap();
+    let without =
+        Locks::with_store(Arc::new(Lacking(memory, |claimed| claimed.hand_over = false)), Defaults::default()).unwrap();
     let ticket = with.lock("other").acquire().await.unwrap().detach(ON_ITS_WAY).await.unwrap();
     let refused = |error: Error, key: &str| {
         assert_eq!((error.kind(), error.key().map(Key::as_str)), (ErrorKind::Unsupported, Some(key)), "{error:?}");

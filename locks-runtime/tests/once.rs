@@ -3,14 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
 
-use locks_runtime::store::{Capabilities, Change, Defaults, Line, Native, Pending, Scope, Session, Store, World};
+mod lacking;
+
+use lacking::Lacking;
+use locks_runtime::store::{Defaults, Store, World};
 use locks_runtime::stores::memory::Memory;
 use locks_runtime::testing::TestStore;
 use locks_runtime::{Done, Error, ErrorKind, Key, Locks, Outcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// What every lock has that names none.
@@ -128,41 +130,12 @@ async fn a_store_that_is_away_before_it_begins_runs_nothing() {
     assert_eq!(no_ttl.unwrap_err().kind(), ErrorKind::InvalidOption);
 }
 
-/// A store of another crate that knows nothing of it.
-#[derive(Debug)]
-struct Without(Memory);
-
-impl Store for Without {
-    fn capabilities(&self) -> Capabilities {
-        let mut can = self.0.capabilities();
-        can.once = false;
-        can
-    }
-
-    fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
-        self.0.open(ttl)
-    }
-
-    fn inspect(&self, scope: Scope) -> Pending<Vec<Line>> {
-        self.0.inspect(scope)
-    }
-
-    fn watch(&self, scope: Scope) -> Pending<mpsc::Receiver<Change>> {
-        self.0.watch(scope)
-    }
-
-    fn force_release(&self, key: Key) -> Pending<usize> {
-        self.0.force_release(key)
-    }
-
-    fn native(&self) -> Native {
-        Native::none()
-    }
-}
-
 #[tokio::test]
 async fn a_store_that_cannot_remember_refuses_at_the_first_call() {
-    let (store, count) = (Arc::new(Without(Memory::new(&World::background().unwrap()))), AtomicUsize::new(0));
+    let (store, count) = (
+        Arc::new(Lacking(Memory::new(&World::background().unwrap()), |claimed| claimed.once = false)),
+        AtomicUsize::new(0),
+    );
     let locks = Locks::with_store(Arc::clone(&store) as _, Defaults::default()).unwrap();
     let refused = [
         run(&locks, &count).await.unwrap_err(),
