@@ -23,6 +23,9 @@ pub(crate) async fn force(State(shared): State<Arc<Shared>>, Form(fields): Form<
     let (Ok(key), Ok(fence)) = (Key::new(field("key")), field("fence").parse::<u64>()) else {
         return answer(StatusCode::BAD_REQUEST, "The form has no key or no fence. Look again.", None);
     };
+    if !shared.watching.shows(&key) {
+        return answer(StatusCode::NOT_FOUND, "This page does not show that lock.", None);
+    }
     let typed = field("typed");
     // What cannot be seen is typed as it is shown.
     if typed != key.as_str() && typed != text::whole(key.as_str()) {

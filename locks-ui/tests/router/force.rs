@@ -61,3 +61,16 @@ async fn it_is_refused_unless_it_is_allowed() {
     assert!(answer.text.contains("--allow-break"), "{}", answer.text);
     guard.confirm().await.unwrap();
 }
+
+/// What the page does not show is not released by it either, by whatever form.
+#[tokio::test]
+async fn a_lock_that_the_page_does_not_show_is_not_released() {
+    let site = site_of("force_prefix", |page| page.prefix("/mine/").allow_break());
+    let (mine, other) = (site.hold("/mine/a").await, site.hold("/other").await);
+    let mark = site.between("/lock?key=%2Fmine%2Fa", "name=\"mark\" value=\"", "\"").await;
+    let fence = other.fence().number();
+    let answer = site.post("/break", &format!("key=%2Fother&typed=%2Fother&fence={fence}&mark={mark}")).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text);
+    assert!(other.is_held() && site.locks.inspect("/other").await.unwrap().is_some());
+    drop((mine, other));
+}
