@@ -45,7 +45,7 @@ pub(crate) fn stream(shared: Arc<Shared>, view: View) -> impl Stream<Item = Resu
         let shared = Arc::clone(&reader.shared);
         let data = tokio::select! {
             biased;
-            () = shared.stopped() => None,
+            () = shared.watching.stopped() => None,
             data = reader.next() => data,
         };
         data.map(|data| (Ok(Event::default().data(data.to_string())), reader))

@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 /// How long requests that are under way have when the page stops.
@@ -24,7 +24,7 @@ const LONG: Duration = Duration::from_secs(3_600);
 ///
 /// Who wants to see it needs its [token](Page::token), in the link `/?token=…`, which is swapped for a cookie at once; or as
 /// `Authorization: Bearer …`. It changes nothing in the store, unless [`allow_break`](Page::allow_break) is called. However many
-/// look at it, the store has one watch, which begins with the first request and ends an hour after the last.
+/// look at it, the store has one watch, which begins with the first request, and ends an hour after the last or with the page.
 ///
 /// # Examples
 ///
@@ -137,14 +137,14 @@ impl Page {
     {
         let shared = self.shared();
         let router: Router = routes::router(Arc::clone(&shared));
-        let stopping = shared.stopping.clone();
+        let watching = Arc::clone(&shared.watching);
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
             stopped.await;
-            stopping.send_replace(true);
+            watching.stop();
         });
         tokio::select! {
             served = serving.into_future() => served,
-            () = async { shared.stopped().await; sleep(GRACE).await } => Ok(()),
+            () = async { shared.watching.stopped().await; sleep(GRACE).await } => Ok(()),
         }
     }
 
@@ -157,7 +157,6 @@ impl Page {
             mark: self.mark,
             may_break: self.may_break,
             long: self.long,
-            stopping: watch::Sender::new(false),
             health: Mutex::default(),
         })
     }

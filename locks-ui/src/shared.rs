@@ -6,7 +6,7 @@ use crate::watching::Watching;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// One page, as its requests see it.
@@ -24,7 +24,6 @@ pub(crate) struct Shared {
     pub(crate) may_break: bool,
     /// A hold is marked after this time.
     pub(crate) long: Duration,
-    pub(crate) stopping: watch::Sender<bool>,
     /// Whether the store answered when it was last asked for `/healthz`.
     pub(crate) health: Mutex<Option<(Instant, bool)>>,
 }
@@ -33,13 +32,10 @@ impl Shared {
     pub(crate) async fn snapshot(&self) -> Arc<Snapshot> {
         self.watching.snapshot().await
     }
+}
 
-    /// Returns when streams are to end.
-    pub(crate) async fn stopped(&self) {
-        let mut stopping = self.stopping.subscribe();
-        tokio::select! {
-            _ = stopping.wait_for(|stopping| *stopping) => {}
-            () = self.watching.locks().stopping() => {}
-        }
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.watching.stop();
     }
 }

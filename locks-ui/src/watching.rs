@@ -37,6 +37,7 @@ pub(crate) struct Watching {
     history: Mutex<History>,
     /// When somebody last looked, while it goes on.
     used: Mutex<Option<Instant>>,
+    stopping: watch::Sender<bool>,
 }
 
 /// Why a watch is over.
@@ -49,7 +50,22 @@ enum Over {
 impl Watching {
     pub(crate) fn new(locks: Locks, prefix: String) -> Arc<Self> {
         let (snapshot, history) = (watch::Sender::new(None), Mutex::new(History::since(wall_ms())));
-        Arc::new(Self { locks, prefix, snapshot, history, used: Mutex::default() })
+        let (used, stopping) = (Mutex::default(), watch::Sender::new(false));
+        Arc::new(Self { locks, prefix, snapshot, history, used, stopping })
+    }
+
+    /// Ends the watch, and all streams: the page stops, or nobody has it any more.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Returns when they are to end: then, or when the client stops.
+    pub(crate) async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+            () = self.locks.stopping() => {}
+        }
     }
 
     pub(crate) fn locks(&self) -> &Locks {
@@ -103,7 +119,7 @@ impl Watching {
         loop {
             let over = tokio::select! {
                 biased;
-                () = self.locks.stopping() => Over::Stopped,
+                () = self.stopped() => Over::Stopped,
                 // A store is asked for a client that is closed, too.
                 over = self.watch(), if self.locks.status().is_open => over,
             };

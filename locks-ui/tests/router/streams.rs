@@ -5,9 +5,12 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::StatusCode;
 use futures_util::StreamExt;
 use locks_runtime::Locks;
+use locks_runtime::store::{Defaults, World};
+use locks_runtime::stores::memory::Memory;
 use locks_runtime::testing::TestStore;
 use locks_ui::Page;
 use serde_json::Value;
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -201,4 +204,15 @@ async fn a_store_that_is_away_is_said_to_be() {
     said(&mut events, false).await;
     assert_eq!(site.get("/locks.json").await.status, StatusCode::OK);
     eventually("the probe is well again", async || health().await == StatusCode::OK).await;
+}
+
+/// Nobody can look at it any more: nothing of it keeps the client.
+#[tokio::test]
+async fn a_page_that_is_dropped_ends_its_watch() {
+    let store = Arc::new(Memory::new(&World::background().unwrap()));
+    let site = site_with(Locks::with_store(Arc::clone(&store) as _, Defaults::default()).unwrap(), |page| page);
+    assert_eq!(site.get("/").await.status, StatusCode::OK);
+    assert!(Arc::strong_count(&store) > 1, "it is watched");
+    drop(site);
+    eventually("the client goes", async || Arc::strong_count(&store) == 1).await;
 }
