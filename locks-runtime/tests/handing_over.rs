@@ -100,7 +100,7 @@ async fn a_ticket_outlives_a_store_that_is_away() {
     taker.adopt(&ticket).await.unwrap().check().unwrap();
 }
 
-/// Whoever asked has given up, and nobody would release it.
+/// Whoever asked has dropped the future, and nobody would release it.
 #[tokio::test(start_paused = true)]
 async fn what_may_have_been_adopted_is_withdrawn() {
     let store = TestStore::new();

@@ -100,7 +100,7 @@ fn who(hold: &Hold) -> String {
     if place.is_empty() { name } else { format!("{name} {place}") }
 }
 
-/// Those who have lanes: the last ones, in the order in which they came.
+/// Those who have lanes: the last ones, in the order of their holds.
 fn names(holds: &[Hold]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for name in holds.iter().rev().map(who) {

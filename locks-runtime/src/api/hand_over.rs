@@ -23,7 +23,7 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// The lock is given back after each of them, or lapses.
+    /// The lock is released after each of them, or lapses.
     ///
     /// | kind | when |
     /// |---|---|

@@ -86,7 +86,7 @@ impl Hold {
         let work = async move { detach(&world, owned, &detaching, limit).await };
         let detached = self.world().runtime().start(Box::pin(work)).await;
         let detached = detached.unwrap_or_else(|| Err(Error::store_panicked("detach"))).map_err(|error| {
-            let text = "the lock was not handed over, as far as the store has answered; it is given back, or lapses: acquire it again";
+            let text = "the lock was not handed over, as far as the store has answered; it is released, or lapses: acquire it again";
             Error::new(error.kind(), text).with_source(error).with_key(self.key())
         })?;
         Ok(Ticket {

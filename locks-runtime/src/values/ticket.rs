@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 /// [`Locks::adopt`](crate::Locks::adopt) takes it.
 ///
 /// It travels as text: `Display` and `FromStr`, or serde. The text is one word of letters, digits, `.`, `-` and `%`, which needs no
-/// quotes in JSON, in a header or in an argument. **It is a secret**: whoever has it, and may use the store, may take the lock.
+/// quotes in JSON, in a header or in an argument. **It is a secret**: whoever has it, and may use the store, may adopt the lock.
 /// `Debug` does not show that part.
 ///
 /// A text that was cut or changed is refused by `FromStr`, with `InvalidTicket`.

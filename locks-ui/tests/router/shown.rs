@@ -29,7 +29,7 @@ async fn a_lock_and_who_waits_for_it_are_in_the_page_without_a_script() {
     assert!(!lock.contains("<form"), "nobody has allowed that");
     guard.release().await.unwrap();
     let next = tokio::time::timeout(HANG, waiting).await.unwrap().unwrap().unwrap();
-    eventually("it was handed on", async || {
+    eventually("the next one holds it", async || {
         let lock = site.get("/lock?key=%2Freport%2Fweekly").await.text;
         lock.contains("released it after") && lock.contains("next") && lock.contains("holds it")
     })

@@ -166,7 +166,7 @@ impl<H> Queues<H> {
         Ok(Joined::Behind(position(member), turn))
     }
 
-    /// Takes the head, for what is at the head of the store's queue already: who is at this one waits behind it there.
+    /// Joins before all others, for what holds the lock in the store already: who is in this queue waits behind it there.
     pub(crate) fn join_first(&self, key: &Key, id: PositionId, request: &Arc<Request>) -> Position<H> {
         let mut state = self.0.state.lock();
         state.arrivals += 1;

@@ -58,7 +58,7 @@ impl<H> Queue<H> {
         self.heads.push(Arc::clone(member), None);
     }
 
-    /// `member` joins, and is at the head before those that are there.
+    /// `member` joins, and is a head before those that are there.
     pub(super) fn push_first(&mut self, member: &Arc<Member>) {
         self.members.push(member.mode());
         self.heads.push_first(Arc::clone(member));

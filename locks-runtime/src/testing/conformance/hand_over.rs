@@ -19,7 +19,7 @@ list! {
         a_ticket_is_adopted_with_a_greater_fence,
         a_ticket_is_adopted_once,
         of_many_at_once_one_adopts,
-        who_has_handed_over_can_take_nothing_back,
+        who_has_handed_over_releases_nothing_any_more,
         a_waiter_stays_behind_until_the_adopter_releases,
         waiters_of_the_same_process_stay_behind_too,
         a_ticket_that_nobody_adopts_lapses,
@@ -125,7 +125,7 @@ async fn of_many_at_once_one_adopts(fixture: &Fixture) {
     fixture.is_free("k").await;
 }
 
-async fn who_has_handed_over_can_take_nothing_back(fixture: &Fixture) {
+async fn who_has_handed_over_releases_nothing_any_more(fixture: &Fixture) {
     let (giver, taker, key) = (fixture.client(), fixture.client(), fixture.key("k"));
     // Something else keeps its session, which is renewed and closed with it.
     let beside = acquire(&giver, &fixture.key("beside"), "giver").await;
