@@ -18,14 +18,14 @@ pub(crate) fn cases() -> Vec<Case> {
         commits_while_held_and_not_after,
         a_stale_write_does_not_count_under_the_next_hold_of_the_same_process,
         a_hold_that_has_lapsed_commits_until_another_acquires_the_lock,
-        whoever_takes_the_lock_waits_for_the_open_transaction,
+        whoever_acquires_the_lock_waits_for_the_open_transaction,
         a_transaction_that_outlasts_the_ttl_costs_the_hold_and_nothing_else,
         as_the_last_statement_of_a_long_transaction_it_keeps_nobody,
         a_hold_that_stays_for_its_least_time_commits_nothing_any_more,
         readers_and_permits_commit_beside_each_other,
         of_several_locks_all_must_be_held,
         a_stricter_isolation_never_commits_what_is_lost,
-        a_savepoint_that_is_rolled_back_gives_up_the_row,
+        a_savepoint_that_is_rolled_back_unlocks_the_row,
         a_role_that_may_touch_one_harmless_column_is_enough,
         names_with_quotes_are_names,
         behind_a_pool_it_is_the_same,
@@ -155,7 +155,7 @@ async fn a_hold_that_has_lapsed_commits_until_another_acquires_the_lock(fixture:
     assert_eq!(balance(&server), 2);
 }
 
-async fn whoever_takes_the_lock_waits_for_the_open_transaction(fixture: Fixture) {
+async fn whoever_acquires_the_lock_waits_for_the_open_transaction(fixture: Fixture) {
     let (server, locks) = bank(&fixture);
     let mut database = database(server.address(), "app").await;
     let (_guard, stale) = lapsed(&server).await;
@@ -302,7 +302,7 @@ async fn a_stricter_isolation_never_commits_what_is_lost(fixture: Fixture) {
 }
 
 /// The page says so.
-async fn a_savepoint_that_is_rolled_back_gives_up_the_row(fixture: Fixture) {
+async fn a_savepoint_that_is_rolled_back_unlocks_the_row(fixture: Fixture) {
     let (server, locks) = bank(&fixture);
     let mut database = database(server.address(), "app").await;
     let guard = locks.lock("/account").acquire().await.unwrap();

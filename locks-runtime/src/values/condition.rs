@@ -16,7 +16,7 @@ use std::fmt;
 /// columns, as PostgreSQL asks for it wherever a row is locked; `GRANT UPDATE (holder)` is the least. While the transaction is open
 /// the row of the lock is locked (`FOR SHARE`): who wants the lock waits for its end, and renewals of this hold do not get
 /// through either. So make it the **first** statement of a transaction that takes less than half a TTL, and the **last** before
-/// the `COMMIT` of a longer one, under `READ COMMITTED`. Never inside a savepoint: to roll that back gives up the row.
+/// the `COMMIT` of a longer one, under `READ COMMITTED`. Never inside a savepoint: to roll that back unlocks the row.
 ///
 /// # Examples
 ///
