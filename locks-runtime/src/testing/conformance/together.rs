@@ -4,7 +4,9 @@ use super::fixture::{Fixture, acquire, refused, soon};
 use super::modes::READER;
 use crate::api::locks::Locks;
 use crate::values::error::ErrorKind;
+use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 list! {
@@ -168,9 +170,10 @@ async fn several_that_are_held_at_least_stay_together(fixture: &Fixture) {
 async fn a_process_that_is_behind_itself_gets_several_in_order(fixture: &Fixture) {
     let (locks, keys) = (fixture.client(), [fixture.key("a"), fixture.key("b")]);
     let held = acquire(&locks, &keys[1], "held").await;
-    let both = tokio::spawn(locks.lock_all(&keys).acquire());
-    fixture.until("b", &["held"], 0).await;
-    tokio::task::yield_now().await;
+    let mut both = Box::pin(locks.lock_all(&keys).acquire());
+    // The first poll puts it into the queues, before the one behind it.
+    assert!(poll_fn(|context| Poll::Ready(both.as_mut().poll(context).is_pending())).await);
+    let both = tokio::spawn(both);
     // Free, and somebody who is first waits for it and another.
     let later = tokio::spawn(locks.lock(&keys[0]).acquire());
     let readers =
