@@ -23,6 +23,7 @@ pub const TARGETS: &[Target] = &[
     ("duration", values::duration),
     ("key", values::key),
     ("holder", values::holder),
+    ("ticket", values::ticket),
     #[cfg(feature = "etcd")]
     ("etcd_answer", etcd::etcd_answer),
     #[cfg(feature = "etcd")]

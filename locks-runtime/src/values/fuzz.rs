@@ -1,9 +1,11 @@
 //! What must hold for any bytes that a user or a store gives: see `crate::fuzz`.
 
 use super::duration;
+use super::error::ErrorKind;
 use super::holder::Holder;
 use super::key::Key;
 use super::shown::{self, Shown};
+use super::ticket::{self, Ticket};
 use super::url::StoreUrl;
 
 /// Bytes, taken apart into what an answer consists of.
@@ -101,6 +103,29 @@ pub(crate) fn key(bytes: &[u8]) {
     assert_line(&shown);
     assert!(shown.chars().count() <= 201, "{shown}");
     assert_eq!(shown::fit(text.into_owned(), 20), shown);
+}
+
+/// A ticket is refused, or it is written as it was read; neither shows its secret.
+pub(crate) fn ticket(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    // The check at its end, which the fuzzer does not find, is made right as well.
+    for text in [text.to_string(), ticket::with_check(&text)] {
+        match text.parse::<Ticket>() {
+            Ok(ticket) => {
+                assert_eq!(ticket.to_string(), text.trim());
+                let secret = ticket.detached.secret.reveal();
+                // One that is written nowhere else.
+                let is_written = secret.len() > 4 && text.matches(&**secret).count() == 1;
+                assert!(!is_written || !format!("{ticket:?}").contains(&**secret), "{ticket:?}");
+                let _ = (ticket.lapses_at(), ticket.fence().to_string());
+            }
+            Err(error) => {
+                let said = error.to_string();
+                assert_line(&said);
+                assert!(error.kind() == ErrorKind::InvalidTicket && said.len() < 200, "{said}");
+            }
+        }
+    }
 }
 
 /// A record is read as far as it goes, and what is shown of it is a line.
