@@ -175,6 +175,24 @@ async fn who_leads_is_measured_and_ends_with_the_proof_of_it() {
     assert_eq!(changed("first"), -1.0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn work_that_is_done_once_is_counted_by_what_came_of_it() {
+    LazyLock::force(&BACKGROUND);
+    let recorder = DebuggingRecorder::new();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let store = TestStore::new();
+    let locks = store.client();
+    let work = || locks.once("/migrate").name("migrate");
+    let failed = work().run(async |_| Err::<(), Box<dyn std::error::Error>>("no table".into())).await;
+    assert_eq!(failed.unwrap_err().to_string(), "no table");
+    for _ in 0..3 {
+        work().run(async |_| Ok::<_, Error>(())).await.unwrap();
+    }
+    let mut seen = measured_for("migrate", &recorder);
+    let counts = ["failed", "ran", "already_done"].map(|outcome| seen.remove(&format!("locks_once_total {outcome}")));
+    assert_eq!(counts, [1, 1, 2].map(|count| Some(DebugValue::Counter(count))));
+}
+
 /// In no order: the readings of both gauges, which were set lately.
 fn oldest(name: &str, recorder: &DebuggingRecorder) -> (f64, f64) {
     let mut seen = measured_for(name, recorder);

@@ -6,6 +6,7 @@ use super::run::Held;
 use crate::engine::acquire::{Joins, acquire};
 use crate::engine::context;
 use crate::engine::core::Engine;
+use crate::engine::observe;
 use crate::engine::request::Caller;
 use crate::values::done::Done;
 use crate::values::error::{Error, ErrorKind};
@@ -204,6 +205,23 @@ impl Once {
     /// # }
     /// ```
     pub async fn run<T, E, F, Fut>(self, body: F) -> Result<Outcome<T>, E>
+    where
+        F: FnOnce(Guard) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        E: From<Error>,
+    {
+        let name = self.caller.name.clone();
+        let ended = self.run_or_skip(body).await;
+        let outcome = match &ended {
+            Ok(Outcome::Ran(_)) => "ran",
+            Ok(Outcome::AlreadyDone(_)) => "already_done",
+            Err(_) => "failed",
+        };
+        observe::once_ended(&name, outcome);
+        ended
+    }
+
+    async fn run_or_skip<T, E, F, Fut>(self, body: F) -> Result<Outcome<T>, E>
     where
         F: FnOnce(Guard) -> Fut,
         Fut: Future<Output = Result<T, E>>,

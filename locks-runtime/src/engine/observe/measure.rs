@@ -48,6 +48,11 @@ pub(super) fn describe() {
             Unit::Count,
             "1 where this process leads, 0 where it is a candidate"
         );
+        describe_counter!(
+            "locks_once_total",
+            Unit::Count,
+            "Calls for work that is done once, by outcome: ran, already_done or failed"
+        );
     }
 }
 
@@ -107,6 +112,11 @@ pub(super) fn session_ended(age: Duration) {
 pub(super) fn leads(labels: Labels<'_>, change: f64) {
     #[cfg(feature = "metrics")]
     metrics::gauge!("leader_election_master_status", "name" => labels.name.to_string()).increment(change);
+}
+
+pub(super) fn once_ended(name: &str, outcome: &'static str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("locks_once_total", "name" => name.to_owned(), "outcome" => outcome).increment(1);
 }
 
 #[cfg(feature = "metrics")]

@@ -268,6 +268,14 @@ pub(crate) fn term_over(span: &Span, labels: Labels<'_>, key: &Key, reason: &End
     });
 }
 
+/// A call for work that is done once ended: it `ran`, was `already_done`, or `failed`.
+pub(crate) fn once_ended(name: &str, outcome: &'static str) {
+    contain(|| {
+        tracing::debug!(target: TARGET, outcome, lock.name = name, "call for work that is done once ended");
+        measure::once_ended(name, outcome);
+    });
+}
+
 /// The lock, or the turn, of `waiter` came, and the future that asked for it is not polled.
 pub(crate) fn unclaimed(key: &Key, waiter: &Holder) {
     contain(|| {
