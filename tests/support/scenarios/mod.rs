@@ -59,6 +59,7 @@ pub fn everywhere<P: Program>() -> Vec<Case<P>> {
         forks::a_process_that_forks_after_init_works,
         handing_over::a_ticket_lapses_though_its_giver_is_dead,
         handing_over::a_worker_goes_on_though_the_giver_is_killed,
+        handing_over::lost_answers_hand_over_once,
         leaders::killed_leaders_are_followed_until_nobody_is_left,
         many::a_hundred_and_thirty_at_one_moment_are_held_and_released,
         many::dropped_at_any_poll_they_leave_nothing,
