@@ -32,7 +32,7 @@ impl Scope {
 pub struct Line {
     /// The lock.
     pub key: Key,
-    /// Who holds it; empty for a moment when one has gone and the next has not come.
+    /// Who holds it, in the order of their fences; empty for a moment when one has gone and the next has not come.
     pub holders: Vec<Listed>,
     /// Who waits, in order, where the store knows.
     pub waiters: Vec<Listed>,
@@ -42,8 +42,10 @@ impl Line {
     /// A line at `key`.
     #[must_use]
     pub fn new<H: Into<Listed>, W: Into<Listed>>(key: Key, holders: Vec<H>, waiters: Vec<W>) -> Self {
-        let (holders, waiters) = (holders.into_iter().map(Into::into), waiters.into_iter().map(Into::into));
-        Self { key, holders: holders.collect(), waiters: waiters.collect() }
+        let mut holders: Vec<Listed> = holders.into_iter().map(Into::into).collect();
+        // A store may have them in another order, such as that in which they lapse.
+        holders.sort_by_key(|holder| holder.fence);
+        Self { key, holders, waiters: waiters.into_iter().map(Into::into).collect() }
     }
 }
 
@@ -154,6 +156,13 @@ impl Serialize for Change {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn holders_are_in_the_order_of_their_fences() {
+        let listed = |fence| Listed { fence, ..Listed::default() };
+        let line = Line::new(Key::new("k").unwrap(), [Some(8), None, Some(7)].map(listed).into(), Vec::<Listed>::new());
+        assert_eq!(line.holders, [None, Some(7), Some(8)].map(listed));
+    }
 
     #[test]
     fn a_change_is_serialized_as_documented() {
