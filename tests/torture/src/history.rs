@@ -71,6 +71,9 @@ pub struct Options {
     /// Who else may hold the lock at the same time.
     #[serde(default, with = "written")]
     pub mode: Mode,
+    /// It campaigns, and the hold is a term as leader.
+    #[serde(default)]
+    pub leads: bool,
 }
 
 /// A mode in the history.

@@ -88,6 +88,7 @@ fn kinds(history: &History) -> BTreeMap<&'static str, (usize, usize)> {
         "exclusive" => call.mode == Mode::Exclusive,
         "shared" => call.mode == Mode::Shared,
         "with permits" => matches!(call.mode, Mode::Permits(_)),
+        "as leader" => call.options.leads,
         _ => !call.others.is_empty(),
     };
     let figures = |kind| {
@@ -105,7 +106,7 @@ fn kinds(history: &History) -> BTreeMap<&'static str, (usize, usize)> {
         };
         (kind, (count, history.keys().into_iter().map(at_once).max().unwrap_or(0)))
     };
-    ["exclusive", "shared", "with permits", "of several"].map(figures).into()
+    ["exclusive", "shared", "with permits", "of several", "as leader"].map(figures).into()
 }
 
 /// The longest time for which a body went on after its lease was revoked by somebody else.

@@ -55,6 +55,8 @@ pub enum Style {
     Blocking,
     /// Stopped after this long (`hold_at_most`).
     AtMost(Duration),
+    /// One term of the leader that is elected by the key.
+    Leading,
 }
 
 impl Style {
@@ -70,7 +72,7 @@ impl Style {
     /// Whether the body is stopped when the lock is lost.
     #[must_use]
     pub fn is_stoppable(self) -> bool {
-        matches!(self, Self::Cancelled | Self::AtMost(_))
+        matches!(self, Self::Cancelled | Self::AtMost(_) | Self::Leading)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use distributed_locks::{Error, ErrorKind, Guard, Locks, OnLost, distributed_lock};
 
 use super::{Failure, Lock, Request, Style};
@@ -29,7 +31,12 @@ impl Lock for Ours {
 
     fn run(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> {
         let locks = self.0.clone();
-        Box::pin(async move { call(locks, request).await.map_err(|error| failure(&error)) })
+        Box::pin(async move {
+            match request.style {
+                Style::Leading if request.wanted.is_alone() => lead(&locks, request).await,
+                _ => call(locks, request).await.map_err(|error| failure(&error)),
+            }
+        })
     }
 }
 
@@ -43,9 +50,11 @@ async fn call(locks: Locks, request: Request) -> Result<(), Error> {
         body.record_request(wait, style);
     }
     match (style, wait) {
-        (Style::Cancelled, Wait::Forever) => waiting(&locks, &key, body).await,
-        (Style::Cancelled, Wait::Never) => trying(&locks, &key, body).await,
-        (Style::Cancelled, Wait::Millis(limit)) => limited(&locks, &key, Duration::from_millis(limit), body).await,
+        (Style::Cancelled | Style::Leading, Wait::Forever) => waiting(&locks, &key, body).await,
+        (Style::Cancelled | Style::Leading, Wait::Never) => trying(&locks, &key, body).await,
+        (Style::Cancelled | Style::Leading, Wait::Millis(limit)) => {
+            limited(&locks, &key, Duration::from_millis(limit), body).await
+        }
         (Style::AtMost(most), _) => at_most(&locks, &key, most, body).await,
         (Style::Continuing, _) => continuing(&locks, &key, body).await,
         (Style::Blocking, _) => {
@@ -62,6 +71,47 @@ async fn call(locks: Locks, request: Request) -> Result<(), Error> {
     }
 }
 
+/// Campaigns, and leads for one term. After a loss the campaign would go on: the next term is a call of its own here.
+async fn lead(locks: &Locks, request: Request) -> Result<(), Failure> {
+    let Request { wanted, wait, style, body } = request;
+    body.record_request(wait, style);
+    let (ends, ended) = oneshot::channel();
+    let mut first_term = Some((body, ends));
+    let campaign = locks.leader(wanted.key()).value("a worker").run(move |leadership| {
+        let term = first_term.take();
+        async move {
+            let Some((body, ends)) = term else { return };
+            let mut term = Term(Some(ends));
+            run(body, leadership.guard()).await;
+            term.end();
+        }
+    });
+    tokio::select! {
+        biased;
+        result = campaign => result.map_err(|error| failure(&error)),
+        // The body was dropped before its end.
+        Err(_) = ended => Err(Failure::new(Outcome::Lost, "the term is over")),
+    }
+}
+
+/// A term: dropped before its end, and not by a panic, it was lost.
+struct Term(Option<oneshot::Sender<()>>);
+
+impl Term {
+    fn end(&mut self) {
+        // Whoever waits for it is gone if it cannot be sent.
+        self.0.take().map(|ends| ends.send(()));
+    }
+}
+
+impl Drop for Term {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.end();
+        }
+    }
+}
+
 /// Shares the lock, or has several of them, without the attribute.
 async fn call_by_hand(locks: &Locks, request: Request) -> Result<(), Error> {
     let Request { wanted, wait, style, body } = request;
@@ -74,7 +124,7 @@ async fn call_by_hand(locks: &Locks, request: Request) -> Result<(), Error> {
     lock = match style {
         Style::AtMost(most) => lock.hold_at_most(most),
         Style::Continuing | Style::Blocking => lock.on_lost(OnLost::Continue),
-        Style::Cancelled => lock,
+        Style::Cancelled | Style::Leading => lock,
     };
     if style != Style::Blocking {
         body.record_request(wait, style);

@@ -61,6 +61,7 @@ async fn call(worker: &Arc<Worker>, wanted: &Wanted, (id, row): (u64, Row), rand
         client: number,
         joins: None,
         mode: wanted.mode,
+        leads: false,
     };
     let happening = Happening::new(worker, call, wanted, (id, row), options, random.clone());
     let body = Body {

@@ -102,7 +102,8 @@ fn choose_locks(shares: Shares, key: &str, alike: &[String], random: &mut Random
 /// The kind of function that is called, and how long it waits.
 fn choose(random: &mut Random) -> (Style, Wait) {
     match random.between(0, 100) {
-        0..45 => (Style::Cancelled, Wait::Forever),
+        0..37 => (Style::Cancelled, Wait::Forever),
+        37..45 => (Style::Leading, Wait::Forever),
         45..55 => (Style::Cancelled, Wait::Never),
         55..70 => (Style::Cancelled, Wait::Millis(random.between(1, 4_000))),
         70..80 => (Style::AtMost(random.millis(20, 4_000)), Wait::Forever),
