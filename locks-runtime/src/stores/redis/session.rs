@@ -4,12 +4,13 @@
 //! no renewal was acknowledged for its TTL, and each of its keys does so in the server, no sooner.
 
 use super::batch;
-use super::client::{Client, milliseconds};
+use super::client::Client;
+use super::connect::milliseconds;
 use super::entries::Status;
 use super::part::{Part, Work};
 use super::shared::Shared;
 use super::subscription::Subscription;
-use super::{done, enter, extend, hand_over, removed, renew, wait};
+use super::{done, enter, extend, hand_over, removed, renew, sentinels, wait};
 use crate::contract::{AsyncSession, Detached, Detaching, Entered, Entry, Grant, Native, Renewal, WhenBusy};
 use crate::values::error::Error;
 use std::convert::Infallible;
@@ -30,6 +31,7 @@ impl RedisSession {
     ) -> Result<Arc<Self>, Error> {
         let sent = client.world.now();
         client.load_script().await?;
+        sentinels::follow(&client);
         let ttl = Duration::from_millis(milliseconds(ttl)).max(SHORTEST);
         Ok(Arc::new(Self(Shared::new(client, subscription, ttl, sent))))
     }
