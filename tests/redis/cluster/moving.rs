@@ -138,7 +138,7 @@ async fn a_free_lock_is_acquired_while_its_slot_moves(fixture: Fixture) {
     let fence = guard.fence();
     guard.release().await.unwrap();
     cluster.begin_move(slot, from, to);
-    let error = locks.lock("k").wait(Duration::from_secs(2)).acquire().await.unwrap_err();
+    let error = locks.lock("k").wait(Duration::from_secs(4)).acquire().await.unwrap_err();
     assert!(error.kind() == ErrorKind::Unavailable && chain(&error).contains("on its way"), "{}", chain(&error));
     cluster.move_keys(slot, from, to, |_| true);
     let guard = locks.lock("k").acquire().await.unwrap();

@@ -34,6 +34,10 @@ impl Cluster {
         let slots = primaries.chain((0..SHARDS).map(|_| 0..0));
         let members = slots.map(|slots| Redis::start(binary, &Setup { slots: Some(slots), ..setup() })).collect();
         let cluster = Cluster { members };
+        // As `redis-cli --cluster create` does: members that begin with the same one would have to agree on others first.
+        for (epoch, member) in cluster.members.iter().enumerate() {
+            member.ask(&["CLUSTER", "SET-CONFIG-EPOCH", &(epoch + 1).to_string()]);
+        }
         cluster.members[1..].iter().for_each(|member| cluster.members[0].meet(member));
         cluster.wait(|| cluster.members.iter().all(|member| member.knows(cluster.members.len())));
         for shard in 0..usize::from(SHARDS) {
@@ -124,7 +128,8 @@ impl Cluster {
     pub fn end_move(&self, slot: u16, from: &Redis, to: &Redis) {
         self.move_keys(slot, from, to, |_| true);
         let (slot, id) = (slot.to_string(), to.id());
-        for member in [to, from] {
+        let others = self.primaries().into_iter().filter(|other| ![to.id(), from.id()].contains(&other.id()));
+        for member in [to, from].into_iter().chain(others) {
             member.ask(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]);
         }
     }

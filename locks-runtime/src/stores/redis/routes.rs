@@ -19,8 +19,9 @@ use std::time::Duration;
 
 /// After how many redirections the members are taken not to agree.
 const MOST_REDIRECTIONS: usize = 5;
-/// How soon what is about to change is looked at again.
+/// How soon what is about to change is looked at again, and for how long. After that it is said.
 const AGAIN_AFTER: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(40));
+const AGAIN_FOR: Duration = Duration::from_millis(500);
 
 /// A request on its way.
 struct Due {
@@ -50,7 +51,8 @@ struct Group {
 impl Client {
     /// Runs commands of the script on the members that have their slots, each of two attempts within `limit`.
     pub(super) async fn run_by_slot(&self, limit: Duration, requests: &[&Request]) -> Responses {
-        let until = self.world.now() + limit * 2;
+        let begun = self.world.now();
+        let until = begun + limit * 2;
         let mut results: Vec<Option<Result<Value, Error>>> = requests.iter().map(|_| None).collect();
         let (mut is_unresolved, mut answered) = (false, false);
         let new = |number| Due { number, asking: None, redirections: 0, has_failed: false };
@@ -78,7 +80,7 @@ impl Client {
             let mut must_pause = false;
             for (group, outcome) in groups.into_iter().zip(outcomes) {
                 let numbers: Vec<usize> = group.due.iter().map(|due| due.number).collect();
-                for (number, next) in numbers.into_iter().zip(self.next(group, outcome, until, requests)) {
+                for (number, next) in numbers.into_iter().zip(self.next(group, outcome, (begun, until), requests)) {
                     match next {
                         Next::Done(result) => results[number] = Some(result),
                         Next::Again(again) => {
@@ -158,10 +160,11 @@ impl Client {
         &self,
         group: Group,
         outcome: Result<Vec<Value>, Failure>,
-        until: Moment,
+        (begun, until): (Moment, Moment),
         requests: &[&Request],
     ) -> Vec<Next> {
-        let has_time = self.world.now() < until;
+        let now = self.world.now();
+        let (has_time, soon) = (now < until, now.since(begun) < AGAIN_FOR);
         let Group { node, due, was_failing, .. } = group;
         let values = match outcome {
             Ok(values) => values,
@@ -182,7 +185,7 @@ impl Client {
             }
         };
         let next = |(due, value): (Due, Value)| match self.redirected(&node, &due, &value, &requests[due.number]) {
-            Some(again) if has_time => Next::Again(again),
+            Some(again) if has_time && (soon || again.redirections > 0) => Next::Again(again),
             _ => Next::Done(self.answer(&node, value)),
         };
         due.into_iter().zip(values).map(next).collect()
