@@ -19,6 +19,7 @@ mod peers;
 mod rights;
 mod room;
 mod script;
+mod sentinels;
 mod shown;
 
 use std::process::ExitCode;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         peers::cases(),
         rights::cases(),
         room::cases(),
+        sentinels::cases(),
         shown::cases(),
     ])
 }

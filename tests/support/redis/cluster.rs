@@ -274,12 +274,17 @@ impl Server for Cluster {
     fn cost(&self) -> Cost {
         let mut all = Cost::new();
         for primary in self.primaries() {
-            let of_members = ["cluster|", "replconf", "psync", "role", "ping"];
-            let is_of_members = |work: &str| of_members.iter().any(|begin| work.starts_with(begin));
-            for (work, count) in primary.cost().into_iter().filter(|(work, _)| !is_of_members(work)) {
+            for (work, count) in of_clients(primary.cost()) {
                 *all.entry(work).or_default() += count;
             }
         }
         all
     }
+}
+
+/// Without what replicas, sentinels and other members ask, and the tests.
+pub(super) fn of_clients(cost: Cost) -> Cost {
+    let of_others = ["cluster|", "replconf", "psync", "role", "ping", "wait"];
+    let is_of_others = |work: &str| of_others.iter().any(|begin| work.starts_with(begin));
+    cost.into_iter().filter(|(work, _)| !is_of_others(work)).collect()
 }

@@ -22,9 +22,11 @@ use crate::server::{Cost, Server};
 mod binary;
 mod cluster;
 mod questions;
+mod sentinels;
 
 pub use binary::Binary;
 pub use cluster::{Cluster, Clustered};
+pub use sentinels::{PRIMARY, SentinelSetup, Sentinels, Watched};
 pub use questions::{Answer, Counts};
 
 /// What differs from a server with Redis' defaults, in the clear, without a password, that forgets all when it ends.

@@ -175,6 +175,11 @@ impl Client {
         self.by_slot.load(Ordering::Acquire)
     }
 
+    /// Whether another server may take the place of a primary by itself.
+    pub(super) fn fails_over(&self) -> bool {
+        self.is_by_slot() || self.sentinels.is_some()
+    }
+
     /// How many connections are over: what was written before another one began may be forgotten, by a failover.
     pub(super) fn disconnected(&self) -> u64 {
         self.disconnected.load(Ordering::Acquire)

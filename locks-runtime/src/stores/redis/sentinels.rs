@@ -72,7 +72,8 @@ impl Client {
     /// Where the primary is. From the first time on a failover is heard of as it happens.
     pub(super) async fn primary(&self) -> Result<String, RedisError> {
         let Some(sentinels) = &self.sentinels else { return Err(error::no_primary("no sentinel is named")) };
-        let limit = self.config.request_timeout();
+        // Of the time that a request has: there is to be some left for the primary.
+        let limit = self.config.request_timeout() / 3;
         let endpoints = &self.config.endpoints;
         // A majority knows of the last failover.
         let enough = endpoints.len() / 2 + 1;

@@ -20,6 +20,9 @@ use std::time::Duration;
 /// The shortest TTL: less would be over before an answer comes.
 const SHORTEST: Duration = Duration::from_millis(100);
 
+/// How soon a hold is watched where another server may take the primary's place by itself.
+const WATCHED_WITHIN: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(super) struct RedisSession(Arc<Shared>);
 
@@ -40,6 +43,11 @@ impl RedisSession {
 impl AsyncSession for RedisSession {
     fn ttl(&self) -> Duration {
         self.0.ttl
+    }
+
+    /// A failover may have forgotten it, which is found out as soon as another server is the primary.
+    fn watched_within(&self) -> Duration {
+        if self.0.client.fails_over() { WATCHED_WITHIN } else { Duration::MAX }
     }
 
     async fn renew(self: Arc<Self>) -> Result<Renewal, Error> {
