@@ -14,7 +14,7 @@ use crate::{eventually, ports};
 pub const PRIMARY: &str = "locks";
 /// After how long without an answer a sentinel takes a server for down, in milliseconds. On a busy machine one may be silent for a
 /// while.
-const DOWN_AFTER: &str = "3000";
+const DOWN_AFTER: u32 = 3000;
 
 /// What differs from two replicas, in the clear, without passwords.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,8 @@ pub struct SentinelSetup {
     pub sentinel_password: Option<String>,
     /// Further settings of the servers of locks.
     pub flags: Vec<String>,
+    /// After how many milliseconds a silent server counts as down, if not after some seconds.
+    pub down_after: Option<u32>,
 }
 
 /// Two servers of locks, one of which is the primary, and three sentinels. All are killed by `Drop`.
@@ -98,7 +100,7 @@ impl Sentinels {
         (most.len() * 2 > all).then(|| most[0].clone())
     }
 
-    /// The primary.
+    /// The primary, as the sentinels see it.
     ///
     /// # Panics
     ///
@@ -175,8 +177,9 @@ fn prepare(binary: &Binary, port: u16, setup: &SentinelSetup) -> Redis {
         "bind 127.0.0.1".to_owned(),
         format!("dir {}", directory.path().display()),
         format!("sentinel monitor {PRIMARY} 127.0.0.1 {port} 2"),
-        format!("sentinel down-after-milliseconds {PRIMARY} {DOWN_AFTER}"),
-        format!("sentinel failover-timeout {PRIMARY} 20000"),
+        format!("sentinel down-after-milliseconds {PRIMARY} {}", setup.down_after.unwrap_or(DOWN_AFTER)),
+        // Twice that passes before the next failover.
+        format!("sentinel failover-timeout {PRIMARY} {}", setup.down_after.map_or(20_000, |after| after * 4)),
     ];
     lines.extend(setup.password.iter().map(|password| format!("sentinel auth-pass {PRIMARY} {password}")));
     if let Some(password) = &setup.sentinel_password {

@@ -218,7 +218,7 @@ fn unauthorized(config: &Config, endpoint: &str, code: &str, text: &str) -> Erro
 fn rights(config: &Config) -> String {
     let namespace = names::escaped(&config.namespace);
     format!(
-        "ACL SETUSER {} ~{namespace}* ~{{{namespace}* &{namespace}* +@read +@write +@scripting +@pubsub +@connection \
+        "ACL SETUSER {} ~{namespace}* ~{{{namespace}* &{namespace}* &{{{namespace}* +@read +@write +@scripting +@pubsub +@connection \
          +time -@dangerous",
         config.user()
     )
