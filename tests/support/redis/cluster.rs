@@ -90,16 +90,13 @@ impl Cluster {
 
     /// Waits until a replica has the place of the primary that had the slot of this key.
     pub async fn promoted(&self, key: &str, before: &str) {
-        eventually(async || {
-            let others = self.up();
-            let now = self.primary_of_slot(self.slot(key)).map(|primary| primary.endpoint());
-            let is_agreed = |member: &&Redis| member.state_is_ok();
-            match now {
-                Some(now) if now != before && others.iter().all(is_agreed) => Ok(()),
-                now => Err(format!("{now:?}, not another than {before}")),
-            }
-        })
-        .await;
+        eventually(async || if self.has_promoted(key, before) { Ok(()) } else { Err("nobody is promoted") }).await;
+    }
+
+    /// Whether a replica has that place.
+    pub fn has_promoted(&self, key: &str, before: &str) -> bool {
+        let now = self.primary_of_slot(self.slot(key)).map(|primary| primary.endpoint());
+        now.is_some_and(|now| now != before) && self.up().iter().all(|member| member.state_is_ok())
     }
 
     /// Declares that the slot moves, as `redis-cli --cluster reshard` does before it moves its keys.
@@ -152,7 +149,8 @@ impl Cluster {
         self.members.iter().find(|member| i64::from(member.plain.port()) == port)
     }
 
-    fn primaries(&self) -> Vec<&Redis> {
+    /// The members that say that they are primaries.
+    pub fn primaries(&self) -> Vec<&Redis> {
         let primary = Answer::Text("master".to_owned());
         let is_primary = |member: &&Redis| matches!(member.ask(&["ROLE"]), Answer::List(role) if role[0] == primary);
         self.up().into_iter().filter(is_primary).collect()
@@ -161,6 +159,28 @@ impl Cluster {
     /// Those that answer.
     fn up(&self) -> Vec<&Redis> {
         self.members.iter().filter(|member| member.is_up()).collect()
+    }
+
+    /// The replica of this primary, or any other member if it has none.
+    pub fn replica_of(&self, primary: &Redis) -> &Redis {
+        let port = primary.plain.port();
+        let follows = |member: &&Redis| {
+            let info = member.try_ask(&["INFO", "replication"]).ok().and_then(Answer::text).unwrap_or_default();
+            info.contains(&format!("master_port:{port}\r\n"))
+        };
+        self.up().into_iter().find(follows).unwrap_or(&self.members[0])
+    }
+
+    /// Whether all members are up and agree, and there is a replica of each primary that follows it.
+    pub fn is_settled(&self) -> bool {
+        let follows = |member: &&Redis| {
+            let info = member.try_ask(&["INFO", "replication"]).ok().and_then(Answer::text).unwrap_or_default();
+            info.contains("role:slave") && info.contains("master_link_status:up")
+        };
+        let all = self.up();
+        all.len() == self.members.len()
+            && all.iter().all(|member| member.state_is_ok())
+            && all.iter().filter(|member| follows(member)).count() == usize::from(SHARDS)
     }
 
     /// Every member is one, and each replica follows its primary.

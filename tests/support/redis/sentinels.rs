@@ -112,15 +112,28 @@ impl Sentinels {
 
     /// Waits until all sentinels name another primary than this, which says that it is one.
     pub async fn promoted(&self, before: &str) {
-        eventually(async || {
-            let seen: Vec<_> = self.up().iter().map(|sentinel| address(sentinel)).collect();
-            let is_new = seen.iter().all(|seen| seen.as_deref().is_some_and(|seen| seen != before));
-            let is_primary = |server: &Redis| {
-                server.is_up() && Some(server.endpoint()) == seen[0] && server.role() == "master"
-            };
-            if is_new && self.servers.iter().any(is_primary) { Ok(()) } else { Err(format!("{seen:?}")) }
-        })
-        .await;
+        eventually(async || if self.has_promoted(before) { Ok(()) } else { Err("nobody is promoted") }).await;
+    }
+
+    /// Whether they do, and it is one.
+    pub fn has_promoted(&self, before: &str) -> bool {
+        let seen: Vec<_> = self.up().iter().map(|sentinel| address(sentinel)).collect();
+        let is_new = seen.iter().all(|seen| seen.as_deref().is_some_and(|seen| seen != before));
+        let is_primary =
+            |server: &Redis| server.is_up() && Some(server.endpoint()) == seen[0] && server.role() == "master";
+        is_new && self.servers.iter().any(is_primary)
+    }
+
+    /// Whether all sentinels agree on the primary, and the other server follows it.
+    pub fn is_settled(&self) -> bool {
+        let seen: Vec<_> = self.up().iter().map(|sentinel| address(sentinel)).collect();
+        let agree = seen.iter().all(|endpoint| endpoint.is_some() && *endpoint == seen[0]);
+        let is_right = |server: &Redis| {
+            let info = server.try_ask(&["INFO", "replication"]).ok().and_then(Answer::text).unwrap_or_default();
+            let is_primary = Some(server.endpoint()) == seen[0];
+            if is_primary { info.contains("role:master") } else { info.contains("master_link_status:up") }
+        };
+        agree && self.servers.iter().all(|server| server.is_up() && is_right(server))
     }
 
     fn up(&self) -> Vec<&Redis> {

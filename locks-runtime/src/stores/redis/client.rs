@@ -44,6 +44,8 @@ pub(super) struct Client {
     script: Mutex<Option<String>>,
     /// Locks of different slots do not go into one request: the server is in cluster mode.
     by_slot: AtomicBool,
+    /// Whether that is known.
+    has_mode: AtomicBool,
     /// How many connections are over.
     disconnected: AtomicU64,
     /// When the script has to look at the server's clock.
@@ -85,6 +87,7 @@ impl Client {
             sentinels: Sentinels::of(&config),
             map: Map::default(),
             by_slot: AtomicBool::new(config.deployment == Deployment::Cluster),
+            has_mode: AtomicBool::new(false),
             config,
             world: world.clone(),
             id: world.bits(),
@@ -173,6 +176,15 @@ impl Client {
     /// Whether locks of different slots do not go into one request.
     pub(super) fn is_by_slot(&self) -> bool {
         self.by_slot.load(Ordering::Acquire)
+    }
+
+    /// Returns when it is known whether the server is in cluster mode.
+    pub(super) async fn find_mode(&self) -> Result<(), Error> {
+        if self.is_by_slot() || self.has_mode.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let connected = self.send(&self.seeds[0], self.config.request_timeout(), Message::Plain(&[])).await;
+        connected.result.map(drop)
     }
 
     /// Whether another server may take the place of a primary by itself.
@@ -299,6 +311,7 @@ impl Client {
                 let asking = [redis::cmd("ASKING")];
                 self.run_scripts(node, connection, requests, &asking).await.map(Value::Array)
             }
+            Message::Plain([]) => Ok(Value::Nil),
             Message::Plain(commands) => {
                 let mut all = redis::Pipeline::with_capacity(commands.len());
                 for command in commands {
@@ -386,6 +399,7 @@ impl Client {
         if greeting.is_cluster {
             self.by_slot.store(true, Ordering::Release);
         }
+        self.has_mode.store(true, Ordering::Release);
         Ok(connection)
     }
 

@@ -43,6 +43,7 @@ impl Client {
 
     /// Every server that has locks: one, or a primary of each shard.
     pub(super) async fn shards(&self) -> Result<Vec<Shard>, Error> {
+        self.find_mode().await?;
         if !self.is_by_slot() {
             return Ok(vec![Shard { node: Arc::clone(&self.seeds[0]), marker: None }]);
         }
