@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         redis_refuses_a_wrong_password_and_a_user_without_rights,
         redis_that_may_evict_locks_is_named,
         redis_in_cluster_mode_is_named,
+        redis_behind_sentinels_is_named,
         a_replica_of_redis_is_named,
     ]));
     trials.extend(cases::trials(support::cases![what_another_user_of_zookeeper_made_is_named]));
@@ -169,12 +170,24 @@ async fn redis_in_cluster_mode_is_named(fixture: Fixture<redis::Binary>) {
     let alone = fixture.start(&with_slots(0..16_384));
     alone.serves_cluster().await;
     let said = Said::of(&alone.url());
-    said.has(0, "cluster", NOTE, &["one shard only", "`{tag}`"]);
+    said.has(0, "cluster", NOTE, &["1 shard", "`{tag}`"]);
     said.has_only(Some("cluster"));
     let shards = [fixture.start(&with_slots(0..8_192)), fixture.start(&with_slots(8_192..16_384))];
     shards[0].meet(&shards[1]);
     shards[0].serves_cluster().await;
-    Said::of(&shards[0].url()).has(78, "acquire", BAD, &["2 shards", "one server, or a cluster of one shard"]);
+    shards[1].ask(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]);
+    shards[1].ask(&["CONFIG", "SET", "maxmemory", "100mb"]);
+    let said = Said::of(&shards[0].url_with("cluster"));
+    said.has(78, "cluster", NOTE, &["2 shards", "`{tag}`"]);
+    said.has(78, "eviction", BAD, &["volatile-lru"]);
+}
+
+async fn redis_behind_sentinels_is_named(fixture: Fixture<redis::Binary>) {
+    let all = redis::Sentinels::start(fixture.program(), &redis::SentinelSetup::default());
+    let said = Said::of(&all.url());
+    said.has(0, "failover", NOTE, &[&all.primary().endpoint(), "`min-replicas-to-write`"]);
+    said.has_only(Some("failover"));
+    Said::of(&all.url_with("wait_replicas=2")).has(69, "replicas", BAD, &["1 replica", "`wait_replicas=2`"]);
 }
 
 async fn a_replica_of_redis_is_named(fixture: Fixture<redis::Binary>) {

@@ -59,7 +59,7 @@ async fn a_user_with_the_rights_that_the_message_names_is_enough(fixture: Fixtur
         // What the message asked for before, and was not enough.
         let url = user(&redis, &["~app:*", "+@scripting", "+@pubsub"]);
         let message = refused_at_once(&url, "k").await.to_string();
-        assert!(message.contains("~{app:*") && message.contains("`+cluster|slots`"), "{message}");
+        assert!(message.contains("~{app:*") && message.contains("`+cluster|slots +cluster|info`"), "{message}");
         user(&redis, &["reset", "on", ">secret"]);
         redis.ask(&command_in(&message));
         if in_cluster {

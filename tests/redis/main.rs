@@ -19,6 +19,7 @@ mod peers;
 mod rights;
 mod room;
 mod script;
+mod sentinels;
 mod shown;
 
 use std::process::ExitCode;
@@ -27,6 +28,14 @@ use support::{cases, scenarios};
 
 type Fixture = cases::Fixture<Binary>;
 type Case = cases::Case<Binary>;
+
+/// A URL with this path, which is a namespace.
+fn with_path(url: &str, path: &str) -> String {
+    match url.split_once('?') {
+        Some((url, parameters)) => format!("{url}{path}?{parameters}"),
+        None => format!("{url}{path}"),
+    }
+}
 
 fn main() -> ExitCode {
     cases::run([
@@ -46,6 +55,7 @@ fn main() -> ExitCode {
         peers::cases(),
         rights::cases(),
         room::cases(),
+        sentinels::cases(),
         shown::cases(),
     ])
 }

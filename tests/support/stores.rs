@@ -23,10 +23,15 @@ pub fn etcd_as(credentials: Option<Credentials>, endpoint: &str, namespace: Stri
 
 /// Redis at this endpoint.
 pub fn redis_at(endpoint: &str, namespace: String) -> Arc<dyn Store> {
-    let (host, port) = endpoint.rsplit_once(':').unwrap();
+    redis_in(redis::Deployment::Server, endpoint, namespace)
+}
+
+/// Redis at these endpoints, with commas between, which are what `deployment` says.
+pub fn redis_in(deployment: redis::Deployment, endpoints: &str, namespace: String) -> Arc<dyn Store> {
     let config = redis::Config {
-        host: host.to_owned(),
-        port: port.parse().unwrap(),
+        endpoints: endpoints.split(',').map(str::to_owned).collect(),
+        deployment,
+        wait_replicas: 0,
         credentials: None,
         database: 0,
         namespace,

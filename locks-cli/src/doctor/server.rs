@@ -101,11 +101,42 @@ impl Answer {
             findings.bad("role", "the server is a replica, which takes no writes: name its primary in the URL");
         }
         if self.fact("mode") == Some("cluster") {
+            let shards = self.count("shards").unwrap_or(1);
+            let how_many = if shards == 1 { "1 shard".to_owned() } else { format!("{shards} shards") };
             findings.note(
                 "cluster",
-                "the server is in cluster mode: use one shard only, and put the same `{tag}` into keys that are acquired at one moment",
+                &format!(
+                    "a cluster of {how_many}: put the same `{{tag}}` into keys that are acquired at one moment, and set \
+                     `cluster-require-full-coverage no`, or one shard that is down stops the locks of all"
+                ),
             );
         }
+        self.replicas(findings);
+        if let Some(primary) = self.fact("primary") {
+            findings.note(
+                "failover",
+                &format!(
+                    "the sentinels name {} as the primary: set `min-replicas-to-write 1` there, or it goes on to grant locks for some \
+                     seconds when it is cut off and another one is promoted",
+                    text::safe(primary)
+                ),
+            );
+        }
+    }
+
+    fn replicas(&self, findings: &mut Findings) {
+        let (Some(wanted), Some(there)) = (self.count("wait_replicas"), self.count("connected_slaves")) else { return };
+        if there < wanted {
+            let how_many = if there == 1 { "1 replica".to_owned() } else { format!("{there} replicas") };
+            findings.bad(
+                "replicas",
+                &format!("{how_many} follow the primary, so no lock is granted with `wait_replicas={wanted}`"),
+            );
+        }
+    }
+
+    fn count(&self, name: &str) -> Option<u64> {
+        self.fact(name)?.parse().ok()
     }
 
     fn pooler(&self, findings: &mut Findings) {

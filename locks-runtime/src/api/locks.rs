@@ -55,6 +55,7 @@ impl Locks {
     /// |---|---|
     /// | `etcd://user:password@a:2379,b:2379/namespace` | etcd; `etcds:` with TLS (`?ca=…&cert=…&key=…`) |
     /// | `redis://user:password@host:6379/namespace?db=0` | Redis or Valkey; `rediss:` with TLS, as etcd |
+    /// | `redis://a:7000,b:7000/namespace?cluster`, `redis://s1,s2,s3/namespace?sentinel=NAME` | a Redis Cluster; the primary that sentinels name |
     /// | `zookeeper://user:password@a:2181,b:2181/root?layout=curator` | ZooKeeper, in the layout of `curator` or `kazoo`; `zookeepers:` with TLS |
     /// | `postgres://user:password@a:5432,b:5432/database` | PostgreSQL; of several servers the one that accepts writes is used |
     /// | `file:///var/lock/app` | one machine, any number of processes |

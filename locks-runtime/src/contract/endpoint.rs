@@ -11,7 +11,7 @@ pub(crate) fn request_timeout(connect_timeout: Duration) -> Duration {
 }
 
 /// Host and port of `host:port`, the host without the brackets of an IPv6 address.
-#[cfg(any(feature = "etcd", feature = "zookeeper", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
 pub(crate) fn endpoint_parts(endpoint: &str) -> Option<(&str, u16)> {
     let (host, port) = endpoint.rsplit_once(':')?;
     let port = port.parse().ok().filter(|port| *port != 0)?;

@@ -25,7 +25,7 @@ pub use async_session::{AsyncSession, boxed};
 pub use backoff::Backoff;
 pub use capabilities::Capabilities;
 pub use changes::{Reported, Seen};
-#[cfg(any(feature = "etcd", feature = "zookeeper", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
 pub(crate) use endpoint::endpoint_parts;
 #[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
 pub(crate) use endpoint::request_timeout;

@@ -20,9 +20,13 @@ use crate::ports;
 use crate::server::{Cost, Server};
 
 mod binary;
+mod cluster;
 mod questions;
+mod sentinels;
 
 pub use binary::Binary;
+pub use cluster::{Cluster, Clustered};
+pub use sentinels::{PRIMARY, SentinelSetup, Sentinels, Watched};
 pub use questions::{Answer, Counts};
 
 /// What differs from a server with Redis' defaults, in the clear, without a password, that forgets all when it ends.
@@ -59,7 +63,7 @@ impl Redis {
     /// If it does not start, with the end of its log.
     pub fn start(binary: &Binary, setup: &Setup) -> Redis {
         let redis = crate::daemon::start(|| Redis::prepare(binary, setup), |redis| vec![&redis.daemon]);
-        if let Some(slots) = &setup.slots {
+        if let Some(slots) = setup.slots.as_ref().filter(|slots| !slots.is_empty()) {
             let slots: Vec<String> = slots.clone().map(|slot| slot.to_string()).collect();
             let command = ["CLUSTER", "ADDSLOTS"].into_iter().chain(slots.iter().map(String::as_str));
             redis.ask(&command.collect::<Vec<_>>());
@@ -124,7 +128,9 @@ impl Redis {
     /// for some seconds that somebody has watched.
     pub fn all_keys(&self) -> Vec<String> {
         let mut keys = self.keys("*");
-        keys.retain(|key| !OF_NAMESPACE.contains(&key.as_str()));
+        // Those of a cluster are named for a slot.
+        let is_of_namespace = |key: &str| OF_NAMESPACE.contains(&key) || key.starts_with("{@");
+        keys.retain(|key| !is_of_namespace(key));
         keys
     }
 

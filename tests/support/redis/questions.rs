@@ -120,6 +120,7 @@ const NOT_SENT: &[&str] = &[
     "pexpire",
     "pttl",
     "publish",
+    "spublish",
     "info",
     "config|resetstat",
     "keys",

@@ -12,7 +12,7 @@ use crate::checker::{self, History, Limits, Violation};
 use crate::clock;
 use crate::foreign::Foreigners;
 use crate::history::{self, Event, EventKind, Recorder};
-use crate::lock::Flaw;
+use crate::lock::{Flaw, Kinds};
 use crate::matrix::Matrix;
 use crate::matrix::dealer::Dealer;
 use crate::nemesis::log::FaultLog;
@@ -98,7 +98,7 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
     let start = || Foreigners::start(&settings.store, &url, directory, *seed, settings.length);
     let foreign = broken.is_none().then(start).transpose()?;
     let clients = Locks::connect(&url).map_err(io::Error::other)?;
-    let matrix = Matrix { has_network: kind.has_network(), kinds: clients.capabilities().into() };
+    let matrix = Matrix { has_network: kind.has_network(), kinds: Kinds::of(clients.capabilities(), &url) };
     if broken.is_none() {
         targets.log.0.record(EventKind::Matrix { has_network: matrix.has_network, kinds: matrix.kinds });
     }

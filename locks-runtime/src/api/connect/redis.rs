@@ -3,9 +3,10 @@
 use super::parameters::COMMON;
 use super::parts::{self, hosts, tls};
 use crate::contract::Store;
-use crate::stores::redis::{Config, Redis};
+use crate::stores::redis::{Config, Deployment, Redis};
 use crate::values::defaults::Defaults;
 use crate::values::error::Error;
+use crate::values::secret::{Credentials, Secret};
 use crate::values::url::StoreUrl;
 use crate::world::World;
 use std::sync::Arc;
@@ -17,11 +18,17 @@ pub(super) fn open(url: &mut StoreUrl, defaults: &Defaults, world: &World) -> Re
 fn config(url: &mut StoreUrl, defaults: &Defaults) -> Result<Config, Error> {
     let tls = if url.scheme == "rediss" { Some(tls(url)?) } else { None };
     let database = database(url)?;
-    url.nothing_left(&format!("{COMMON}, `db`, and with `rediss:` also `ca`, `cert`, `key` and `domain`"))?;
-    let (host, port) = server(url)?;
+    let deployment = deployment(url)?;
+    let wait_replicas = wait_replicas(url)?;
+    url.nothing_left(&format!(
+        "{COMMON}, `db`, `cluster`, `sentinel` with `sentinel_user` and `sentinel_password`, `wait_replicas`, and with `rediss:` \
+         also `ca`, `cert`, `key` and `domain`"
+    ))?;
+    let default_port = if matches!(deployment, Deployment::Sentinel { .. }) { 26379 } else { 6379 };
     Ok(Config {
-        host,
-        port,
+        endpoints: hosts(url, default_port)?,
+        deployment,
+        wait_replicas,
         credentials: url.credentials.take(),
         database,
         namespace: namespace(url)?,
@@ -30,20 +37,40 @@ fn config(url: &mut StoreUrl, defaults: &Defaults) -> Result<Config, Error> {
     })
 }
 
-/// The one server.
-fn server(url: &StoreUrl) -> Result<(String, u16), Error> {
-    let hosts = hosts(url, 6379)?;
-    let [server] = hosts.as_slice() else {
-        return Err(Error::invalid_url(format!(
-            "{} servers are named; this store uses one (no Cluster, no Sentinel): name the primary",
-            hosts.len()
-        )));
+/// What the hosts are.
+fn deployment(url: &mut StoreUrl) -> Result<Deployment, Error> {
+    let (user, password) = (url.take("sentinel_user"), url.take("sentinel_password"));
+    let is_cluster = match url.take("cluster").as_deref() {
+        None | Some("false") => false,
+        Some("" | "true") => true,
+        Some(_) => return Err(Error::invalid_url("`cluster` takes no value: write `?cluster`")),
     };
-    let parsed = server.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
-    let (host, port) =
-        parsed.ok_or_else(|| Error::invalid_url(format!("the port in {server:?} is not a number below 65536")))?;
-    let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    Ok((host.to_owned(), port))
+    let Some(primary) = url.take("sentinel") else {
+        if user.is_some() || password.is_some() {
+            return Err(Error::invalid_url(
+                "`sentinel_user` and `sentinel_password` are for sentinels: add `sentinel=NAME`, by which they know the primary",
+            ));
+        }
+        return Ok(if is_cluster { Deployment::Cluster } else { Deployment::Server });
+    };
+    if is_cluster {
+        return Err(Error::invalid_url("`cluster` and `sentinel` exclude each other: a cluster has no sentinels"));
+    }
+    let credentials = match (user, password) {
+        (None, None) => None,
+        (user, Some(password)) => {
+            Some(Credentials { user: user.unwrap_or_default(), password: Secret::new(password) })
+        }
+        (Some(_), None) => return Err(Error::invalid_url("`sentinel_user` needs `sentinel_password`")),
+    };
+    Ok(Deployment::Sentinel { primary, credentials })
+}
+
+fn wait_replicas(url: &mut StoreUrl) -> Result<u32, Error> {
+    let Some(text) = url.take("wait_replicas") else { return Ok(0) };
+    text.parse().map_err(|cause| {
+        Error::invalid_url(format!("`wait_replicas={text}` is not a number of replicas")).with_source(cause)
+    })
 }
 
 fn database(url: &mut StoreUrl) -> Result<i64, Error> {
@@ -68,11 +95,12 @@ fn namespace(url: &StoreUrl) -> Result<String, Error> {
 mod tests {
     use super::*;
     use crate::values::error::ErrorKind;
-    use crate::values::secret::Credentials;
-    use crate::values::secret::Secret;
 
     fn read(url: &str) -> Result<Config, Error> {
-        config(&mut StoreUrl::parse(url)?, &Defaults::default())
+        let config = config(&mut StoreUrl::parse(url)?, &Defaults::default())?;
+        // It checks the rest.
+        Redis::new(config.clone(), &World::background()?)?;
+        Ok(config)
     }
 
     fn credentials(user: &str, password: &str) -> Credentials {
@@ -82,7 +110,7 @@ mod tests {
     #[test]
     fn a_url_with_everything() {
         let config = read("redis://me:p%40ss@cache:6380/app:?db=3").unwrap();
-        assert_eq!((config.host.as_str(), config.port, config.database), ("cache", 6380, 3));
+        assert_eq!((config.endpoints[0].as_str(), config.database), ("cache:6380", 3));
         assert_eq!(config.credentials, Some(credentials("me", "p@ss")));
         assert_eq!(config.namespace, "app:");
         assert!(config.tls.is_none());
@@ -94,17 +122,43 @@ mod tests {
     #[test]
     fn what_is_left_out_is_the_usual() {
         let config = read("redis://:secret@[::1]").unwrap();
-        assert_eq!((config.host.as_str(), config.port, config.database), ("::1", 6379, 0));
+        assert_eq!((config.endpoints[0].as_str(), config.database), ("[::1]:6379", 0));
         assert_eq!(config.credentials, Some(credentials("", "secret")));
         assert_eq!(config.namespace, "");
-        assert!(read("rediss://a").unwrap().tls.is_some());
+        assert!(cfg!(not(feature = "redis-tls")) || read("rediss://a").unwrap().tls.is_some());
+    }
+
+    #[test]
+    fn a_cluster_is_named_by_any_of_its_members() {
+        let config = read("redis://a,b:7000/app:?cluster").unwrap();
+        assert_eq!((&config.endpoints[..], config.deployment), (&["a:6379".into(), "b:7000".into()][..], Deployment::Cluster));
+        assert_eq!(read("redis://a").unwrap().deployment, Deployment::Server);
+    }
+
+    #[test]
+    fn sentinels_have_a_login_of_their_own() {
+        let config = read("redis://me:p@a,b:7000/app:?sentinel=mymaster&sentinel_password=s%26t&db=3&wait_replicas=1").unwrap();
+        assert_eq!(config.endpoints, ["a:26379", "b:7000"]);
+        let sentinel = |credentials| Deployment::Sentinel { primary: "mymaster".to_owned(), credentials };
+        assert_eq!(config.deployment, sentinel(Some(credentials("", "s&t"))));
+        assert_eq!((config.credentials, config.database, config.wait_replicas), (Some(credentials("me", "p")), 3, 1));
+        let config = read("redis://a?sentinel=mymaster&sentinel_user=u&sentinel_password=s").unwrap();
+        assert_eq!(config.deployment, sentinel(Some(credentials("u", "s"))));
     }
 
     #[test]
     fn mistakes_are_named() {
         for (url, what) in [
             ("redis:", "at least one host"),
-            ("redis://a:1,b:2", "one (no Cluster, no Sentinel)"),
+            ("redis://a:1,b:2", "`?cluster`"),
+            ("redis://a:1,b:2?cluster=3", "`?cluster`"),
+            ("redis://a?cluster&sentinel=x", "exclude each other"),
+            ("redis://a?cluster&db=1", "`db`"),
+            ("redis://a?sentinel", "`?sentinel=mymaster`"),
+            ("redis://a?sentinel_password=x", "`sentinel=NAME`"),
+            ("redis://a?sentinel=x&sentinel_user=u", "`sentinel_password`"),
+            ("redis://a?wait_replicas=x", "`wait_replicas=x`"),
+            ("redis://a?wait_replicas=1000", "`wait_replicas`"),
             ("redis://a/2", "`?db=2`"),
             ("redis://a?db=x", "`db=x`"),
             ("redis://a?db=-1", "`db=-1`"),

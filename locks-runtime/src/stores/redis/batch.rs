@@ -2,12 +2,15 @@
 //!
 //! Only what nobody else has to do with: locks that are free, and holds that nobody waits for. What is anything else is not
 //! done, and its request is sent alone.
+//!
+//! Those for one member of a cluster are gathered: so none waits for another one, which may not answer.
 
 use super::client::Client;
-use super::names;
+use super::node::Node;
 use super::part::{Outcome, Part, Waiting, Work};
 use super::reply::{self, EntryReply};
 use super::request::{Request, Response};
+use super::slots;
 use crate::contract::batches::{self, Arrival, Batches, SendsBatches};
 use crate::values::error::Error;
 use crate::values::shared_error;
@@ -26,11 +29,12 @@ pub(super) async fn carry_out(client: &Arc<Client>, part: Part) -> Response {
         return alone(client, &part, false).await;
     }
     let part = Arc::new(part);
+    let lane = Arc::new(Lane { node: client.node_of(&part.lock), client: Arc::clone(client) });
     let waiting = || {
         let (outcome, receiver) = oneshot::channel();
         (Waiting { part: Arc::clone(&part), outcome }, receiver)
     };
-    let (_direct, is_unresolved) = match batches::arrive(client, waiting) {
+    let (_direct, is_unresolved) = match batches::arrive(&lane, waiting) {
         Arrival::First(direct) => (Some(direct), false),
         Arrival::Behind(outcome) => match outcome.await {
             Ok(Outcome::Answered(response)) => return response,
@@ -54,30 +58,37 @@ pub(super) async fn alone(client: &Client, part: &Part, is_unresolved: bool) -> 
     Response { is_unresolved: response.is_unresolved || is_unresolved, ..response }
 }
 
-impl SendsBatches for Client {
+/// What goes to one server.
+struct Lane {
+    client: Arc<Client>,
+    node: Arc<Node>,
+}
+
+impl SendsBatches for Lane {
     type Request = Waiting;
     /// In locks. The server does nothing else meanwhile.
     const ROOM: usize = 64;
 
     fn batches(&self) -> &Batches<Waiting> {
-        &self.batches
+        &self.node.batches
     }
 
     fn world(&self) -> &World {
-        &self.world
+        &self.client.world
     }
 
     async fn send(self: Arc<Self>, members: Vec<Waiting>) {
-        let groups = groups(&self, members);
+        let client = &self.client;
+        let groups = groups(client, members);
         let parts = |group: &Vec<Waiting>| group.iter().map(|member| Arc::clone(&member.part)).collect::<Vec<_>>();
-        let sent = self.world.now();
-        let requests: Vec<Request> = groups.iter().map(|group| Request::of(&self, sent, &parts(group))).collect();
-        let responses = self.run_all(self.config.request_timeout(), &requests).await;
+        let sent = client.world.now();
+        let requests: Vec<Request> = groups.iter().map(|group| Request::of(client, sent, &parts(group))).collect();
+        let responses = client.run_all(client.config.request_timeout(), &requests).await;
         let is_unresolved = responses.is_unresolved;
         match responses.results {
             Ok(mut results) => {
                 for group in groups.into_iter().rev() {
-                    report(group, results.pop(), is_unresolved, |fence| self.fences.granted(sent, fence));
+                    report(group, results.pop(), is_unresolved, |fence| client.fences.granted(sent, fence));
                 }
             }
             Err(error) => {
@@ -99,7 +110,7 @@ fn groups(client: &Client, members: Vec<Waiting>) -> Vec<Vec<Waiting>> {
             Work::Acquire { ttl, .. } => Some(ttl),
             Work::Leave { .. } => None,
         };
-        let slot = client.is_by_slot().then(|| names::slot(&member.part.lock));
+        let slot = client.is_by_slot().then(|| slots::slot(&member.part.lock));
         groups.entry((ttl, slot)).or_default().push(member);
     }
     groups.into_values().collect()

@@ -1,17 +1,21 @@
-//! The connection to the server, and how a request goes over it.
+//! How a request goes to a server, over one connection for all of them.
 //!
-//! One connection for all requests, which are pipelined on it in the order in which they were begun. The client crate
-//! neither retries nor reconnects: after a failure a request is repeated once, on a new connection, because the first
-//! one after an outage always fails. Whatever is sent here may be repeated.
+//! The client crate neither retries nor reconnects: after a failure a request is repeated once, on a new connection, because the
+//! first one after an outage always fails. Whatever is sent here may be repeated. In a cluster [`routes`](super::routes) decide
+//! which member is asked.
 
-use super::cluster;
-use super::config::Config;
+use super::config::{Config, Deployment};
+use super::connect::{self, Greeting};
 use super::error::{self, Verdict};
 use super::fences::Fences;
 use super::names;
-use super::part::Waiting;
+use super::node::{Connection, Node};
+use super::replicas;
 use super::request::{Request, Response, Responses};
-use crate::contract::batches::Batches;
+use super::sentinels::Sentinels;
+use super::slots;
+use super::together::join_until;
+use super::topology::{Map, Shard};
 use crate::values::error::Error;
 use crate::values::mutex::Mutex;
 use crate::world::World;
@@ -21,97 +25,171 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::OnceCell;
 
 /// Everything that is done to locks.
 const SCRIPT: &str = include_str!("queue.lua");
 
-/// One client of one server.
+/// One client of one server, of the primary that sentinels name, or of a cluster.
 pub(super) struct Client {
     pub(super) config: Config,
     pub(super) world: World,
     /// The client's name in tokens, and of the channel on which it is notified.
     pub(super) id: u64,
-    server: redis::Client,
-    connection: Mutex<Arc<OnceCell<MultiplexedConnection>>>,
+    /// The one server; of a cluster, those members that are asked first where the others are.
+    pub(super) seeds: Vec<Arc<Node>>,
+    pub(super) sentinels: Option<Sentinels>,
+    /// Where the slots of a cluster are.
+    pub(super) map: Map,
     /// What the server calls the script: the same on every server.
     script: Mutex<Option<String>>,
     /// Locks of different slots do not go into one request: the server is in cluster mode.
     by_slot: AtomicBool,
+    /// Whether that is known.
+    has_mode: AtomicBool,
     /// How many connections are over.
     disconnected: AtomicU64,
     /// When the script has to look at the server's clock.
     pub(super) fences: Fences,
-    /// What shares a request.
-    pub(super) batches: Batches<Waiting>,
 }
 
 /// What is sent.
 #[derive(Clone, Copy)]
-enum Message<'a> {
+pub(super) enum Message<'a> {
     /// Each with a value of its own, which may be an error of the server.
-    Run(&'a [Request]),
-    Plain(&'a Cmd),
+    Run(&'a [&'a Request]),
+    /// The same, each after `ASKING`: their slot is on its way to this member.
+    Ask(&'a [&'a Request]),
+    /// Each with a value of its own.
+    Plain(&'a [Cmd]),
     LoadScript,
+}
+
+/// Why there was no answer, or that of the server to all.
+pub(super) struct Failure {
+    pub(super) error: RedisError,
+    pub(super) verdict: Verdict,
+    /// It may still be carried out.
+    pub(super) is_unresolved: bool,
 }
 
 impl Client {
     pub(super) fn new(config: Config, world: &World) -> Result<Self, Error> {
         config.check()?;
+        let endpoints = config.endpoints.iter();
+        // What can be wrong with the settings is found without a server.
+        endpoints.clone().try_for_each(|endpoint| config.server(endpoint, ProtocolVersion::RESP2).map(drop))?;
+        let seeds = match &config.deployment {
+            Deployment::Sentinel { .. } => vec![Node::at(None)],
+            _ => endpoints.map(|endpoint| Node::at(Some(endpoint.clone()))).collect(),
+        };
         Ok(Self {
-            server: config.server(ProtocolVersion::RESP2)?,
+            seeds,
+            sentinels: Sentinels::of(&config),
+            map: Map::default(),
+            by_slot: AtomicBool::new(config.deployment == Deployment::Cluster),
+            has_mode: AtomicBool::new(false),
             config,
             world: world.clone(),
             id: world.bits(),
-            connection: Mutex::default(),
             script: Mutex::default(),
-            by_slot: AtomicBool::new(false),
             disconnected: AtomicU64::new(0),
             fences: Fences::default(),
-            batches: Batches::default(),
         })
     }
 
     /// Runs a command of the script.
     pub(super) async fn run(&self, request: &Request) -> Response {
-        let sent = self.send(self.config.request_timeout(), Message::Run(std::slice::from_ref(request))).await;
-        let result = sent.result.and_then(|values| match values {
-            Value::Array(mut values) if values.len() == 1 => self.answer(values.remove(0)),
-            value => Ok(value),
-        });
-        Response { result, is_unresolved: sent.is_unresolved }
+        let Responses { results, is_unresolved } = self.run_each(self.config.request_timeout(), &[request]).await;
+        let missing = || Err(Error::unavailable(format!("Redis at {} did not answer", self.config.place())));
+        Response { result: results.and_then(|mut results| results.pop().unwrap_or_else(missing)), is_unresolved }
     }
 
     /// Runs several commands of the script, pipelined, each attempt within `limit`.
     pub(super) async fn run_all(&self, limit: Duration, requests: &[Request]) -> Responses {
-        let Response { result, is_unresolved } = self.send(limit, Message::Run(requests)).await;
-        let results = result.map(|value| match value {
-            Value::Array(values) => values.into_iter().map(|value| self.answer(value)).collect(),
-            _ => Vec::new(),
-        });
-        Responses { results, is_unresolved }
+        self.run_each(limit, &requests.iter().collect::<Vec<_>>()).await
     }
 
-    /// Sends one plain command, each attempt within `limit`.
-    pub(super) async fn send_within(&self, limit: Duration, command: &Cmd) -> Result<Value, Error> {
-        self.send(limit, Message::Plain(command)).await.result
+    async fn run_each(&self, limit: Duration, requests: &[&Request]) -> Responses {
+        if self.is_by_slot() {
+            return self.run_by_slot(limit, requests).await;
+        }
+        let response = self.send(&self.seeds[0], limit, Message::Run(requests)).await;
+        // Which is known with the first connection.
+        if self.is_by_slot() && response.result.is_err() && !response.is_unresolved {
+            return self.run_by_slot(limit, requests).await;
+        }
+        self.responses(&self.seeds[0], response)
     }
 
-    /// Loads the script, and refuses a cluster of several shards: the first request of a session, which finds out whether
-    /// there is a server at all.
+    /// Runs a command of the script that is about no lock on this shard.
+    pub(super) async fn run_on(&self, shard: &Shard, request: &Request) -> Result<Value, Error> {
+        let response = self.send(&shard.node, self.config.request_timeout(), Message::Run(&[request])).await;
+        let missing = || Err(Error::unavailable(format!("Redis at {} did not answer", self.endpoint(&shard.node))));
+        self.responses(&shard.node, response).results?.pop().unwrap_or_else(missing)
+    }
+
+    /// Sends one plain command to this server, each attempt within `limit`.
+    pub(super) async fn ask(&self, node: &Arc<Node>, limit: Duration, command: &Cmd) -> Result<Value, Error> {
+        match self.send(node, limit, Message::Plain(std::slice::from_ref(command))).await.result? {
+            Value::Array(mut values) if values.len() == 1 => self.answer(node, values.remove(0)),
+            value => Ok(value),
+        }
+    }
+
+    /// Returns when a server has answered: in a cluster any.
+    pub(super) async fn ping(&self, limit: Duration) -> Result<(), Error> {
+        let shards = self.shards().await?;
+        let ping = redis::cmd("PING");
+        let is_enough = |answers: &[Option<Result<Value, Error>>]| answers.iter().flatten().any(Result::is_ok);
+        let answers = join_until(shards.iter().map(|shard| self.ask(&shard.node, limit, &ping)), is_enough).await;
+        let mut answers: Vec<_> = answers.into_iter().flatten().collect();
+        if answers.iter().any(Result::is_ok) {
+            return Ok(());
+        }
+        let nobody = || Err(Error::unavailable(format!("Redis at {} did not answer", self.config.place())));
+        answers.pop().unwrap_or_else(nobody).map(drop)
+    }
+
+    /// The server that has this lock, as far as is known.
+    pub(super) fn node_of(&self, lock: &str) -> Arc<Node> {
+        let in_cluster = || self.map.current().primary(slots::slot(lock)).cloned();
+        let node = if self.is_by_slot() { in_cluster() } else { None };
+        node.unwrap_or_else(|| Arc::clone(&self.seeds[0]))
+    }
+
+    /// Loads the script: the first request of a session, which finds out whether there is a server at all.
     pub(super) async fn load_script(&self) -> Result<(), Error> {
         let limit = self.config.request_timeout();
-        self.send(limit, Message::LoadScript).await.result?;
-        if self.is_by_slot() {
-            cluster::check(&self.config, &self.send_within(limit, &cluster::slots()).await?)
-        } else {
-            Ok(())
+        if !self.is_by_slot() {
+            let loaded = self.load_script_at(&self.seeds[0], limit).await;
+            if !self.is_by_slot() {
+                return loaded;
+            }
         }
+        self.begin_in_cluster(limit).await
+    }
+
+    pub(super) async fn load_script_at(&self, node: &Arc<Node>, limit: Duration) -> Result<(), Error> {
+        self.send(node, limit, Message::LoadScript).await.result.map(drop)
     }
 
     /// Whether locks of different slots do not go into one request.
     pub(super) fn is_by_slot(&self) -> bool {
         self.by_slot.load(Ordering::Acquire)
+    }
+
+    /// Returns when it is known whether the server is in cluster mode.
+    pub(super) async fn find_mode(&self) -> Result<(), Error> {
+        if self.is_by_slot() || self.has_mode.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let connected = self.send(&self.seeds[0], self.config.request_timeout(), Message::Plain(&[])).await;
+        connected.result.map(drop)
+    }
+
+    /// Whether another server may take the place of a primary by itself.
+    pub(super) fn fails_over(&self) -> bool {
+        self.is_by_slot() || self.sentinels.is_some()
     }
 
     /// How many connections are over: what was written before another one began may be forgotten, by a failover.
@@ -121,70 +199,137 @@ impl Client {
 
     /// The prefix of all our channels.
     pub(super) fn channel_prefix(&self) -> String {
-        names::channel_prefix(&self.config.namespace, self.config.database)
+        let database = if self.is_by_slot() { 0 } else { self.config.database };
+        names::channel_prefix(&self.config.namespace, database)
     }
 
-    async fn send(&self, limit: Duration, message: Message<'_>) -> Response {
+    /// Where the server is, as a person would say it.
+    pub(super) fn endpoint(&self, node: &Node) -> String {
+        let known = || self.sentinels.as_ref().and_then(Sentinels::known).unwrap_or_else(|| self.config.place());
+        node.endpoint.clone().unwrap_or_else(known)
+    }
+
+    /// Two attempts.
+    async fn send(&self, node: &Arc<Node>, limit: Duration, message: Message<'_>) -> Response {
         let mut is_unresolved = false;
         let mut is_last = false;
         loop {
-            let cell = Arc::clone(&self.connection.lock());
-            let error = match tokio::time::timeout(limit, self.attempt(&cell, message)).await {
-                Ok(Ok(value)) => {
-                    self.look_for_a_failover(&cell, &value);
-                    return Response { result: Ok(value), is_unresolved };
-                }
-                Ok(Err(error)) => error,
-                Err(_) => timed_out(limit),
+            let failure = match self.attempt(node, limit, message).await {
+                Ok(value) => return Response { result: Ok(value), is_unresolved },
+                Err(failure) => failure,
             };
-            let verdict = error::judge(&error);
-            if matches!(verdict, Verdict::Reconnect | Verdict::OtherServer) {
-                self.disconnect(&cell);
-            }
-            is_unresolved |= verdict == Verdict::Reconnect && cell.initialized();
-            if is_last || verdict != Verdict::Reconnect {
-                return Response { result: Err(error::explain(&self.config, verdict, error)), is_unresolved };
+            is_unresolved |= failure.is_unresolved;
+            if is_last || failure.verdict != Verdict::Reconnect {
+                return Response { result: Err(self.explain(node, failure)), is_unresolved };
             }
             is_last = true;
         }
     }
 
+    /// One attempt; its failure may be why the next one takes a new connection.
+    pub(super) async fn attempt(
+        &self,
+        node: &Arc<Node>,
+        limit: Duration,
+        message: Message<'_>,
+    ) -> Result<Value, Failure> {
+        let connection = node.connection(self.is_replicated(message));
+        let error = match tokio::time::timeout(limit, self.send_on(node, &connection, message)).await {
+            // Another server is the primary by now: that this one has done it means nothing.
+            Ok(Ok(_)) if node.endpoint.is_none() && !node.is_current(&connection) => {
+                std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()
+            }
+            Ok(Ok(value)) => {
+                node.note(false);
+                self.look_for_a_failover(node, &connection, &value);
+                return Ok(value);
+            }
+            Ok(Err(error)) => error,
+            Err(_) => connect::timed_out(limit),
+        };
+        let verdict = error::judge(&error);
+        if matches!(verdict, Verdict::Reconnect | Verdict::OtherServer) {
+            self.disconnect(node, &connection);
+        }
+        node.note(verdict == Verdict::Reconnect);
+        Err(Failure { is_unresolved: verdict == Verdict::Reconnect && connection.initialized(), error, verdict })
+    }
+
+    fn responses(&self, node: &Node, response: Response) -> Responses {
+        let results = response.result.map(|value| match value {
+            Value::Array(values) => values.into_iter().map(|value| self.answer(node, value)).collect(),
+            _ => Vec::new(),
+        });
+        Responses { results, is_unresolved: response.is_unresolved }
+    }
+
     /// A value, or the server's error that is in its place.
-    fn answer(&self, value: Value) -> Result<Value, Error> {
+    pub(super) fn answer(&self, node: &Node, value: Value) -> Result<Value, Error> {
         value.extract_error().map_err(|error| {
             let verdict = error::judge(&error);
             if verdict == Verdict::GroupBySlot {
                 self.by_slot.store(true, Ordering::Release);
             }
-            error::explain(&self.config, verdict, error)
+            error::explain(&self.config, &self.endpoint(node), verdict, error)
         })
     }
 
+    pub(super) fn explain(&self, node: &Node, failure: Failure) -> Error {
+        error::explain(&self.config, &self.endpoint(node), failure.verdict, failure.error)
+    }
+
     /// Errors that are values may show that another server is the primary by now: the next request connects anew.
-    fn look_for_a_failover(&self, cell: &Arc<OnceCell<MultiplexedConnection>>, value: &Value) {
+    fn look_for_a_failover(&self, node: &Node, connection: &Connection, value: &Value) {
         let Value::Array(values) = value else { return };
         let is_another = |value: &Value| match value {
             Value::ServerError(error) => error::judge(&error.clone().into()) == Verdict::OtherServer,
             _ => false,
         };
-        if values.iter().any(is_another) {
-            self.disconnect(cell);
+        // A member of a cluster says so of some slots, and goes on to serve the others.
+        if !self.is_by_slot() && values.iter().any(is_another) {
+            self.disconnect(node, connection);
         }
     }
 
-    async fn attempt(&self, cell: &OnceCell<MultiplexedConnection>, message: Message<'_>) -> Result<Value, RedisError> {
-        let mut connection = self.connected(cell).await?;
+    /// Whether it has to be on replicas before it counts.
+    fn is_replicated(&self, message: Message<'_>) -> bool {
+        let (Message::Run(requests) | Message::Ask(requests)) = message else { return false };
+        self.config.wait_replicas > 0 && requests.iter().any(|request| replicas::is_grant(request.command))
+    }
+
+    async fn send_on(
+        &self,
+        node: &Arc<Node>,
+        connection: &Connection,
+        message: Message<'_>,
+    ) -> Result<Value, RedisError> {
+        let mut connection = connection.get_or_try_init(|| self.connect(node)).await?.clone();
         match message {
-            Message::Run(requests) => self.run_on(connection, requests).await.map(Value::Array),
-            Message::Plain(command) => command.query_async(&mut connection).await,
+            Message::Run(_) if self.is_by_slot() && self.map.is_unknown() => Err(error::in_cluster_mode()),
+            Message::Run(requests) => self.run_scripts(node, connection, requests, &[]).await.map(Value::Array),
+            Message::Ask(requests) => {
+                let asking = [redis::cmd("ASKING")];
+                self.run_scripts(node, connection, requests, &asking).await.map(Value::Array)
+            }
+            Message::Plain([]) => Ok(Value::Nil),
+            Message::Plain(commands) => {
+                let mut all = redis::Pipeline::with_capacity(commands.len());
+                for command in commands {
+                    all.add_command(command.clone());
+                }
+                connection.send_packed_commands(&all, 0, commands.len()).await.map(Value::Array)
+            }
             Message::LoadScript => self.load_script_on(connection).await.map(|_| Value::Nil),
         }
     }
 
-    async fn run_on(
+    /// Runs each, after what has to come `before` each.
+    async fn run_scripts(
         &self,
+        node: &Node,
         mut connection: MultiplexedConnection,
-        requests: &[Request],
+        requests: &[&Request],
+        before: &[Cmd],
     ) -> Result<Vec<Value>, RedisError> {
         let known = self.script.lock().clone();
         let script = match known {
@@ -193,14 +338,27 @@ impl Client {
         };
         let mut all = redis::Pipeline::with_capacity(requests.len());
         for request in requests {
-            all.add_command(self.evalsha(&script, request));
+            for command in before {
+                all.add_command(command.clone());
+            }
+            all.add_command(self.evalsha(&script, node, request));
         }
-        let values = connection.send_packed_commands(&all, 0, requests.len()).await?;
-        if !values.iter().any(is_without_script) {
-            return Ok(values);
+        let waits = self.is_replicated(Message::Run(requests));
+        if waits {
+            all.add_command(replicas::wait(&self.config));
         }
-        self.load_script_on(connection.clone()).await?;
-        connection.send_packed_commands(&all, 0, requests.len()).await
+        let count = requests.len() * (1 + before.len()) + usize::from(waits);
+        let mut values = connection.send_packed_commands(&all, 0, count).await?;
+        if values.iter().any(is_without_script) {
+            self.load_script_on(connection.clone()).await?;
+            values = connection.send_packed_commands(&all, 0, count).await?;
+        }
+        if waits {
+            let reached = values.pop();
+            replicas::check(&self.config, &values, reached.as_ref())?;
+        }
+        let every = 1 + before.len();
+        Ok(values.into_iter().skip(before.len()).step_by(every).collect())
     }
 
     async fn load_script_on(&self, mut connection: MultiplexedConnection) -> Result<String, RedisError> {
@@ -209,13 +367,13 @@ impl Client {
         Ok(script)
     }
 
-    fn evalsha(&self, script: &str, request: &Request) -> Cmd {
+    fn evalsha(&self, script: &str, node: &Node, request: &Request) -> Cmd {
         let mut run = redis::cmd("EVALSHA");
-        run.arg(script).arg(request.locks.len()).arg(&request.locks).arg(request.command).arg(&self.config.namespace);
+        run.arg(script).arg(request.locks.len()).arg(&request.locks).arg(request.command);
         if self.is_by_slot() {
-            run.arg("");
+            run.arg(self.namespace_at(node, request)).arg("");
         } else {
-            run.arg(self.config.database);
+            run.arg(&self.config.namespace).arg(self.config.database);
         }
         for argument in &request.arguments {
             run.arg(argument);
@@ -223,85 +381,66 @@ impl Client {
         run
     }
 
-    async fn connected(&self, cell: &OnceCell<MultiplexedConnection>) -> Result<MultiplexedConnection, RedisError> {
-        let connect = || async {
-            let settings = connection_settings(&self.config);
-            let mut connection = self.connect(&self.server, &settings).await?;
-            if cluster::is_one(&mut connection).await? {
-                self.by_slot.store(true, Ordering::Release);
-            }
-            Ok(connection)
-        };
-        cell.get_or_try_init(connect).await.cloned()
+    /// The namespace, what its keys in the request's slot begin with, and in one of this member's.
+    fn namespace_at(&self, node: &Node, request: &Request) -> String {
+        let slot = request.locks.first().map(|lock| slots::slot(lock));
+        let marker = self.map.marker(node).or(slot).unwrap_or_default();
+        let prefix = |slot| slots::prefix(&self.config.namespace, slot);
+        format!("{}\n{}\n{}", self.config.namespace, prefix(slot.unwrap_or(marker)), prefix(marker))
     }
 
-    /// A new connection to the server.
-    pub(super) async fn connect(
-        &self,
-        server: &redis::Client,
-        settings: &AsyncConnectionConfig,
-    ) -> Result<MultiplexedConnection, RedisError> {
-        #[cfg(feature = "testing")]
-        if let Some(dial) = self.world.stream_dial() {
-            let limit = self.config.request_timeout();
-            let connect = super::dialled::connect(&self.world, dial, server, settings);
-            return tokio::time::timeout(limit, connect).await.unwrap_or_else(|_| Err(timed_out(limit)));
+    /// A new connection, and what its server says of itself.
+    async fn connect(&self, node: &Arc<Node>) -> Result<MultiplexedConnection, RedisError> {
+        let (mut connection, greeting) = self.connect_as(node, ProtocolVersion::RESP2, |settings| settings).await?;
+        let greeting = match greeting {
+            Some(greeting) => greeting,
+            None => Greeting::ask(&mut connection, "2").await?,
+        };
+        if greeting.is_cluster {
+            self.by_slot.store(true, Ordering::Release);
         }
-        server.get_multiplexed_async_connection_with_config(settings).await
+        self.has_mode.store(true, Ordering::Release);
+        Ok(connection)
+    }
+
+    /// A new connection to the server. Of a primary that sentinels name, it says itself that it is one.
+    pub(super) async fn connect_as(
+        &self,
+        node: &Arc<Node>,
+        protocol: ProtocolVersion,
+        adapt: impl FnOnce(AsyncConnectionConfig) -> AsyncConnectionConfig,
+    ) -> Result<(MultiplexedConnection, Option<Greeting>), RedisError> {
+        if let Some(endpoint) = &node.endpoint {
+            let settings = adapt(connect::settings(&self.config, endpoint));
+            return Ok((connect::to_server(self, endpoint, protocol, &settings).await?, None));
+        }
+        let endpoint = self.primary().await?;
+        let settings = adapt(connect::settings(&self.config, &endpoint));
+        let mut connection = connect::to_server(self, &endpoint, protocol, &settings).await?;
+        let version = if protocol == ProtocolVersion::RESP3 { "3" } else { "2" };
+        let greeting = Greeting::ask(&mut connection, version).await?;
+        if greeting.is_replica {
+            return Err(error::no_primary(&format!("{endpoint}, which the sentinels name, says that it is a replica")));
+        }
+        Ok((connection, Some(greeting)))
     }
 
     /// The next request takes a new connection, unless there is one already.
-    fn disconnect(&self, cell: &Arc<OnceCell<MultiplexedConnection>>) {
-        let mut current = self.connection.lock();
-        if Arc::ptr_eq(&current, cell) {
-            *current = Arc::default();
-            self.disconnected.fetch_add(1, Ordering::AcqRel);
-            self.fences.forget();
+    fn disconnect(&self, node: &Node, connection: &Connection) {
+        if node.disconnect(connection) {
+            self.note_disconnected();
         }
+    }
+
+    /// What was written before may be forgotten.
+    pub(super) fn note_disconnected(&self) {
+        self.disconnected.fetch_add(1, Ordering::AcqRel);
+        self.fences.forget();
     }
 }
 
 fn is_without_script(value: &Value) -> bool {
     matches!(value, Value::ServerError(error) if error.kind() == Some(redis::ServerErrorKind::NoScript))
-}
-
-/// How to connect. Timeouts are our own: after one that passes here, its request would stay in the connection.
-pub(super) fn connection_settings(config: &Config) -> AsyncConnectionConfig {
-    let settings = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(config.request_timeout()))
-        .set_response_timeout(None)
-        // Requests wait in the connection, in order.
-        .set_pipeline_buffer_size(1024);
-    match &config.tls {
-        Some(tls) if tls.domain.is_some() => settings.set_dns_resolver(ResolveHost(config.host.clone())),
-        _ => settings,
-    }
-}
-
-/// A time for the server, which counts milliseconds: rounded up, and at least one.
-pub(super) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX >> 12).max(1)
-}
-
-fn timed_out(limit: Duration) -> RedisError {
-    std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {limit:?}")).into()
-}
-
-/// Looks up the host whatever name the certificate is for.
-struct ResolveHost(String);
-
-impl redis::io::AsyncDNSResolver for ResolveHost {
-    #[expect(single_use_lifetimes, reason = "the trait has it so")]
-    fn resolve<'a, 'b: 'a>(
-        &'a self,
-        _: &'b str,
-        port: u16,
-    ) -> redis::RedisFuture<'a, Box<dyn Iterator<Item = std::net::SocketAddr> + Send + 'a>> {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((self.0.as_str(), port)).await?;
-            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Box<dyn Iterator<Item = _> + Send>)
-        })
-    }
 }
 
 impl fmt::Debug for Client {

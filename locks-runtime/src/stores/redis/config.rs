@@ -1,18 +1,23 @@
 //! Where a Redis store is, checked before anything is sent.
 
-use crate::contract::{Tls, request_timeout};
+use crate::contract::{Tls, endpoint_parts, request_timeout};
 use crate::values::error::Error;
 use crate::values::secret::Credentials;
 use redis::{Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, RedisError};
 use std::time::Duration;
 
-/// Where a Redis or Valkey server is, and how to log in to it.
+/// More replicas than that are a slip of the pen.
+const MOST_REPLICAS: u32 = 100;
+
+/// Where Redis or Valkey is, and how to log in to it.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The server's host, or its address.
-    pub host: String,
-    /// The server's port.
-    pub port: u16,
+    /// Each `host:port`: the one server, or those members of a cluster or those sentinels that are asked where the others are.
+    pub endpoints: Vec<String>,
+    /// What is at these endpoints.
+    pub deployment: Deployment,
+    /// A lock counts as acquired only when so many replicas have it: fewer locks are forgotten in a failover then, and not none.
+    pub wait_replicas: u32,
     /// User and password, where the server asks for them; with an empty name the password alone.
     pub credentials: Option<Credentials>,
     /// The number of the database.
@@ -26,13 +31,31 @@ pub struct Config {
     pub tls: Option<Tls>,
 }
 
+/// What is at the endpoints of a [`Config`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Deployment {
+    /// One server, or one member of a cluster, by which the others are found.
+    #[default]
+    Server,
+    /// Members of a cluster: as many as may be asked for the others.
+    Cluster,
+    /// Sentinels, which know where the primary is.
+    Sentinel {
+        /// The name that they have for it.
+        primary: String,
+        /// User and password for the sentinels themselves; with an empty name the password alone.
+        credentials: Option<Credentials>,
+    },
+}
+
 impl Config {
     /// A server on this machine.
     #[cfg(any(test, fuzzing))]
     pub(super) fn local() -> Self {
         Self {
-            host: "127.0.0.1".to_owned(),
-            port: 6379,
+            endpoints: vec!["127.0.0.1:6379".to_owned()],
+            deployment: Deployment::Server,
+            wait_replicas: 0,
             credentials: None,
             database: 0,
             namespace: String::new(),
@@ -46,12 +69,12 @@ impl Config {
         request_timeout(self.connect_timeout)
     }
 
-    /// The server as a person would name it.
-    pub(super) fn endpoint(&self) -> String {
-        if self.host.contains(':') {
-            return format!("[{}]:{}", self.host, self.port);
+    /// What is named in the URL, as a person would say it.
+    pub(super) fn place(&self) -> String {
+        match &self.deployment {
+            Deployment::Sentinel { primary, .. } => format!("`{primary}` of the sentinels {}", self.endpoints.join(", ")),
+            _ => self.endpoints.join(", "),
         }
-        format!("{}:{}", self.host, self.port)
     }
 
     /// The user as the server knows it, for messages.
@@ -63,12 +86,28 @@ impl Config {
 
     /// Finds what can be found without a server.
     pub(super) fn check(&self) -> Result<(), Error> {
-        if self.host.is_empty() || self.host.contains(|letter: char| letter.is_whitespace() || "/@[]".contains(letter))
-        {
-            return Err(Error::invalid_url(format!("{:?} is not a host; write `redis://host:6379`", self.host)));
+        let wrong = |endpoint: &&String| endpoint_parts(endpoint).is_none();
+        if let Some(endpoint) = self.endpoints.iter().find(wrong) {
+            return Err(Error::invalid_url(format!("{endpoint:?} is not a host and a port; write `redis://host:6379`")));
         }
-        if self.port == 0 {
-            return Err(Error::invalid_url("the port is zero; Redis listens on 6379 by default"));
+        match (&self.deployment, self.endpoints.len()) {
+            (_, 0) => return Err(Error::invalid_url("no server is named; write `redis://host:6379`")),
+            (Deployment::Server, 2..) => {
+                return Err(Error::invalid_url(format!(
+                    "{} servers are named; say what they are: `?cluster` for members of a cluster, `?sentinel=NAME` for sentinels \
+                     that know a primary by that name, or name the primary alone",
+                    self.endpoints.len()
+                )));
+            }
+            (Deployment::Sentinel { primary, .. }, _) if primary.is_empty() || primary.contains(char::is_whitespace) => {
+                return Err(Error::invalid_url(
+                    "`sentinel` is the name that the sentinels have for the primary, as in `?sentinel=mymaster`",
+                ));
+            }
+            (Deployment::Cluster, _) if self.database != 0 => {
+                return Err(Error::invalid_url("a cluster has one database; leave `db` out of the URL"));
+            }
+            _ => {}
         }
         if self.database < 0 {
             return Err(Error::invalid_url("the number of the database is negative"));
@@ -76,27 +115,54 @@ impl Config {
         if self.namespace.chars().any(char::is_control) {
             return Err(Error::invalid_url("the namespace holds a control character"));
         }
+        if self.wait_replicas > MOST_REPLICAS {
+            return Err(Error::invalid_url(format!(
+                "`wait_replicas` is {}, and a primary has hardly so many replicas",
+                self.wait_replicas
+            )));
+        }
         if self.connect_timeout.is_zero() {
             return Err(Error::invalid_url("`connect_timeout` is zero"));
         }
         self.tls.as_ref().map_or(Ok(()), check)
     }
 
-    /// The server for the client crate, in RESP2 or, where it is to send notifications, RESP3.
-    pub(super) fn server(&self, protocol: ProtocolVersion) -> Result<Client, Error> {
-        let mut login =
-            RedisConnectionInfo::default().set_protocol(protocol).set_db(self.database).set_skip_set_lib_name();
-        if let Some(own) = &self.credentials {
+    /// A server of locks for the client crate, in RESP2 or, where it is to send notifications, RESP3.
+    pub(super) fn server(&self, endpoint: &str, protocol: ProtocolVersion) -> Result<Client, Error> {
+        self.client(endpoint, self.credentials.as_ref(), self.database, protocol)
+    }
+
+    /// A sentinel for the client crate.
+    pub(super) fn sentinel(&self, endpoint: &str, protocol: ProtocolVersion) -> Result<Client, Error> {
+        let credentials = match &self.deployment {
+            Deployment::Sentinel { credentials, .. } => credentials.as_ref(),
+            _ => None,
+        };
+        self.client(endpoint, credentials, 0, protocol)
+    }
+
+    fn client(
+        &self,
+        endpoint: &str,
+        credentials: Option<&Credentials>,
+        database: i64,
+        protocol: ProtocolVersion,
+    ) -> Result<Client, Error> {
+        let Some((host, port)) = endpoint_parts(endpoint) else {
+            return Err(Error::unavailable(format!("{endpoint:?}, which another server has named, is no host and port")));
+        };
+        let mut login = RedisConnectionInfo::default().set_protocol(protocol).set_db(database).set_skip_set_lib_name();
+        if let Some(own) = credentials {
             login = login.set_password(own.password.reveal());
             if !own.user.is_empty() {
                 login = login.set_username(&own.user);
             }
         }
         let address = match &self.tls {
-            None => ConnectionAddr::Tcp(self.host.clone(), self.port),
+            None => ConnectionAddr::Tcp(host.to_owned(), port),
             Some(tls) => ConnectionAddr::TcpTls {
-                host: tls.domain.clone().unwrap_or_else(|| self.host.clone()),
-                port: self.port,
+                host: tls.domain.clone().unwrap_or_else(|| host.to_owned()),
+                port,
                 insecure: false,
                 tls_params: None,
             },
@@ -147,24 +213,38 @@ mod tests {
 
     fn config(host: &str) -> Config {
         let credentials = Credentials { user: "app".to_owned(), password: Secret::new("hidden".to_owned()) };
-        Config { host: host.to_owned(), credentials: Some(credentials), ..Config::local() }
+        Config { endpoints: vec![host.to_owned()], credentials: Some(credentials), ..Config::local() }
     }
 
     #[test]
     fn what_cannot_be_a_host_is_refused() {
-        for good in ["a", "10.0.0.1", "::1", "redis-0.redis.svc", "my_redis"] {
+        for good in ["a:1", "10.0.0.1:6379", "[::1]:6379", "redis-0.redis.svc:6379", "my_redis:6379"] {
             config(good).check().unwrap();
         }
-        for bad in ["", "a b", "u@a", "http://a", "[::1]"] {
+        for bad in ["", "a", "a:0", "a b:1", "u@a:1", "http://a:1", "::1:6379"] {
             assert_eq!(config(bad).check().unwrap_err().kind(), ErrorKind::InvalidUrl, "{bad}");
         }
-        assert_eq!(config("::1").endpoint(), "[::1]:6379");
+    }
+
+    #[test]
+    fn what_several_endpoints_are_has_to_be_said() {
+        let of = |deployment, database| {
+            let endpoints = ["a:1", "b:1"].map(str::to_owned).to_vec();
+            Config { endpoints, deployment, database, ..Config::local() }.check().map_err(|error| error.to_string())
+        };
+        let sentinel = |name: &str| Deployment::Sentinel { primary: name.to_owned(), credentials: None };
+        assert!(of(Deployment::Cluster, 0).is_ok() && of(sentinel("mymaster"), 3).is_ok());
+        assert!(of(Deployment::Server, 0).unwrap_err().contains("`?cluster`"));
+        assert!(of(sentinel(""), 0).unwrap_err().contains("`?sentinel=mymaster`"));
+        assert!(of(Deployment::Cluster, 1).unwrap_err().contains("`db`"));
+        let none = Config { endpoints: Vec::new(), ..Config::local() };
+        assert_eq!(none.check().unwrap_err().kind(), ErrorKind::InvalidUrl);
     }
 
     #[test]
     fn debug_does_not_show_secrets() {
         let identity = Identity { certificate: b"x".to_vec(), key: Secret::new(b"hidden".to_vec()) };
-        let config = Config { tls: Some(Tls { identity: Some(identity), ..Tls::default() }), ..config("a") };
+        let config = Config { tls: Some(Tls { identity: Some(identity), ..Tls::default() }), ..config("a:1") };
         let shown = format!("{config:?}");
         assert!(!shown.contains("hidden") && !shown.contains("104"), "{shown}");
         assert!(shown.contains("app"), "{shown}");
@@ -173,7 +253,7 @@ mod tests {
     #[cfg(not(feature = "redis-tls"))]
     #[test]
     fn tls_without_its_feature_names_the_feature() {
-        let config = Config { tls: Some(Tls::default()), ..config("a") };
+        let config = Config { tls: Some(Tls::default()), ..config("a:1") };
         assert!(config.check().unwrap_err().to_string().contains("`redis-tls`"));
     }
 }

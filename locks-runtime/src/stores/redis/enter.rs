@@ -1,13 +1,14 @@
 //! Entering the queue, in one request, which may be that of others too.
 
 use super::batch;
-use super::client::milliseconds;
+use super::connect::milliseconds;
 use super::entries::Status;
 use super::error;
-use super::names;
 use super::part::{Part, Work};
+use super::replicas;
 use super::reply::{self, EntryReply};
 use super::shared::Shared;
+use super::slots;
 use super::wait;
 use crate::contract::{Entered, Entry, WhenBusy};
 use crate::values::error::{Error, ErrorKind};
@@ -42,8 +43,13 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
         EntryReply::Queued(position) => {
             wait::queued(shared, entry, position);
             // The reply to a poll, that it was granted, may have come before this one.
-            let granted = shared.entries.ledger.get(entry.number, |state| state.grant()).flatten();
-            Ok(granted.map_or(Entered::Queued, Entered::Held))
+            match shared.entries.ledger.get(entry.number, |state| state.grant()).flatten() {
+                Some(grant) => {
+                    replicas::confirm(shared, entry).await?;
+                    Ok(Entered::Held(grant))
+                }
+                None => Ok(Entered::Queued),
+            }
         }
     }
 }
@@ -51,8 +57,8 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
 /// The names of the entry's locks. A server in cluster mode does nothing at one moment to locks of several slots.
 fn locks(shared: &Shared, entry: &Entry) -> Result<Vec<String>, Error> {
     let locks = shared.locks(entry)?;
-    let slot = names::slot(&locks[0]);
-    match locks.iter().zip(entry.keys()).find(|(lock, _)| names::slot(lock) != slot) {
+    let slot = slots::slot(&locks[0]);
+    match locks.iter().zip(entry.keys()).find(|(lock, _)| slots::slot(lock) != slot) {
         Some((_, other)) if shared.client.is_by_slot() => Err(Error::new(
             ErrorKind::Unsupported,
             format!(

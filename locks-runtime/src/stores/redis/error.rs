@@ -36,6 +36,8 @@ pub(super) enum Verdict {
     OtherServer,
     /// Locks of different slots do not go into one request.
     GroupBySlot,
+    /// The slot of a lock is on its way to another member of a cluster: soon it is there.
+    Moving,
     /// The server does not know the script, which it forgets at each start.
     LoadScript,
     /// The login is wrong, or the user lacks a right.
@@ -44,8 +46,51 @@ pub(super) enum Verdict {
     Unsupported,
 }
 
+/// Codes of our own, for what servers that are asked on the way say, or do not.
+const NO_PRIMARY: &str = "NOPRIMARY";
+const UNKNOWN_PRIMARY: &str = "UNKNOWNPRIMARY";
+const SENTINEL_LOGIN: &str = "SENTINELLOGIN";
+const IN_CLUSTER_MODE: &str = "INCLUSTERMODE";
+
+/// Which server is the primary cannot be known for now.
+pub(super) fn no_primary(why: &str) -> RedisError {
+    redis::make_extension_error(NO_PRIMARY.to_owned(), Some(why.to_owned()))
+}
+
+/// The server is in cluster mode, which was not known when the request was made.
+pub(super) fn in_cluster_mode() -> RedisError {
+    redis::make_extension_error(IN_CLUSTER_MODE.to_owned(), Some("the server is in cluster mode".to_owned()))
+}
+
+/// The server has answered something else than was asked.
+pub(super) fn no_answer() -> RedisError {
+    redis::make_extension_error("NOANSWER".to_owned(), Some("another number of answers than of requests".to_owned()))
+}
+
+/// None of the sentinels says which server is the primary `name`: each endpoint with its error.
+pub(super) fn of_sentinels(name: &str, failures: Vec<(String, RedisError)>) -> RedisError {
+    let is_unknown = |error: &RedisError| error.to_string().contains("No such master");
+    let count = |is: &dyn Fn(&RedisError) -> bool| failures.iter().filter(|(_, error)| is(error)).count();
+    let code = if count(&is_unknown) == failures.len() {
+        UNKNOWN_PRIMARY
+    } else if count(&|error| judge(error) == Verdict::Unauthorized) == failures.len() {
+        SENTINEL_LOGIN
+    } else {
+        NO_PRIMARY
+    };
+    let each = failures.iter().map(|(endpoint, error)| format!("{endpoint}: {error}"));
+    let text = format!("no sentinel says where `{name}` is: {}", each.collect::<Vec<_>>().join("; "));
+    redis::make_extension_error(code.to_owned(), Some(text))
+}
+
+/// Whether the server has refused a request because the slot of one of its locks is on its way to another member.
+pub(super) fn is_moving(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<RedisError>());
+    cause.is_some_and(|cause| judge(cause) == Verdict::Moving)
+}
+
 /// What is said where only the text tells, as in an error of a command in a script: of Redis 6 the whole error is text.
-const TEXTS: [(&str, Verdict); 12] = [
+const TEXTS: [(&str, Verdict); 13] = [
     // The answer to the choice of a database, whose error the crate wraps.
     ("Authentication required", Verdict::Unauthorized),
     ("executing the script can't", Verdict::Unauthorized),
@@ -58,21 +103,24 @@ const TEXTS: [(&str, Verdict); 12] = [
     ("READONLY", Verdict::OtherServer),
     ("MASTERDOWN", Verdict::OtherServer),
     ("CLUSTERDOWN", Verdict::OtherServer),
-    ("non local key in a cluster", Verdict::OtherServer),
+    ("non local key in a cluster", Verdict::Moving),
+    ("cluster support disabled", Verdict::Unsupported),
 ];
 
 pub(super) fn judge(error: &RedisError) -> Verdict {
     match (error.kind(), error.code().unwrap_or_default()) {
         (Reported::Server(ServerErrorKind::NoScript), _) => Verdict::LoadScript,
         (Reported::AuthenticationFailed, _) | (Reported::Server(ServerErrorKind::NoPerm), _) => Verdict::Unauthorized,
-        (_, "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED") => Verdict::Unauthorized,
+        (_, "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED" | SENTINEL_LOGIN) => Verdict::Unauthorized,
+        (Reported::Server(ServerErrorKind::TryAgain), _) | (_, "TRYAGAIN") => Verdict::Moving,
+        (_, NO_PRIMARY | IN_CLUSTER_MODE) => Verdict::OtherServer,
+        (_, UNKNOWN_PRIMARY) => Verdict::Unsupported,
         (Reported::Server(ServerErrorKind::CrossSlot), _) => Verdict::GroupBySlot,
         (
             Reported::Server(
                 ServerErrorKind::BusyLoading
                 | ServerErrorKind::Moved
                 | ServerErrorKind::Ask
-                | ServerErrorKind::TryAgain
                 | ServerErrorKind::ClusterDown
                 | ServerErrorKind::MasterDown
                 | ServerErrorKind::ReadOnly,
@@ -91,21 +139,36 @@ fn by_text(text: &str) -> Verdict {
 }
 
 /// What the server refused for one lock, in the words of the script.
-pub(super) fn refused(config: &Config, text: &str) -> Error {
+pub(super) fn refused(config: &Config, endpoint: &str, text: &str) -> Error {
     let (code, detail) = text.trim_start_matches('-').split_once(' ').unwrap_or((text, ""));
     let error = redis::make_extension_error(code.to_owned(), Some(detail.to_owned()));
-    explain(config, judge(&error), error)
+    explain(config, endpoint, judge(&error), error)
 }
 
 /// The error for our caller.
-pub(super) fn explain(config: &Config, verdict: Verdict, error: RedisError) -> Error {
-    let (endpoint, code) = (config.endpoint(), error.code().unwrap_or_default().to_owned());
+pub(super) fn explain(config: &Config, endpoint: &str, verdict: Verdict, error: RedisError) -> Error {
+    let code = error.code().unwrap_or_default().to_owned();
     let text = error.to_string();
     let explained = match (verdict, code.as_str()) {
-        (Verdict::Unauthorized, _) => unauthorized(config, &code, &text),
+        (Verdict::Unauthorized, SENTINEL_LOGIN) => Error::new(
+            ErrorKind::Unauthorized,
+            "the sentinels refuse the login; check `sentinel_user` and `sentinel_password` in the URL (user and password before \
+             the `@` are those of the servers of locks)",
+        ),
+        (Verdict::Unauthorized, _) => unauthorized(config, endpoint, &code, &text),
         (Verdict::OtherServer, "MOVED" | "ASK") => Error::unavailable(format!(
-            "Redis at {endpoint} is a member of a cluster in which another one has this key: a replica, or one of \
-             several shards; name the primary, of a cluster with one shard"
+            "Redis at {endpoint} says that another member of the cluster has this key, which says the same of others: they do not \
+             agree yet"
+        )),
+        (Verdict::OtherServer, NO_PRIMARY) => {
+            Error::unavailable(format!("the primary of Redis, {}, cannot be found for now", config.place()))
+        }
+        (Verdict::Unsupported, UNKNOWN_PRIMARY) => Error::new(
+            ErrorKind::Unsupported,
+            format!("no sentinel knows the primary, {}; check `sentinel` in the URL", config.place()),
+        ),
+        (Verdict::Moving, _) => Error::unavailable(format!(
+            "the slot of this lock is on its way from or to Redis at {endpoint}; there is no answer until it has moved"
         )),
         (Verdict::OtherServer, _) if text.contains("READONLY") || text.contains("read only") => {
             Error::unavailable(format!("Redis at {endpoint} is a read-only replica; the URL must lead to the primary"))
@@ -116,7 +179,7 @@ pub(super) fn explain(config: &Config, verdict: Verdict, error: RedisError) -> E
         (Verdict::Unavailable | Verdict::OtherServer | Verdict::GroupBySlot, _) => {
             Error::unavailable(format!("Redis at {endpoint} cannot serve this for now"))
         }
-        (Verdict::Unsupported, _) => unsupported(&endpoint, &text),
+        (Verdict::Unsupported, _) => unsupported(endpoint, &text),
         (Verdict::Reconnect, _) if error.is_timeout() => {
             Error::unavailable(format!("Redis at {endpoint} did not answer"))
         }
@@ -127,8 +190,7 @@ pub(super) fn explain(config: &Config, verdict: Verdict, error: RedisError) -> E
     explained.with_source(error)
 }
 
-fn unauthorized(config: &Config, code: &str, text: &str) -> Error {
-    let endpoint = config.endpoint();
+fn unauthorized(config: &Config, endpoint: &str, code: &str, text: &str) -> Error {
     let user = match config.user() {
         "default" => String::new(),
         user => format!(" as `{user}`"),
@@ -146,7 +208,7 @@ fn unauthorized(config: &Config, code: &str, text: &str) -> Error {
     }
     let message = format!(
         "Redis at {endpoint} does not permit this{user}; for the keys and channels of the namespace, what is needed is \
-         `{}`, and in a cluster also `+cluster|slots`",
+         `{}`, and in a cluster also `+cluster|slots +cluster|info`",
         rights(config)
     );
     Error::new(ErrorKind::Unauthorized, message)
@@ -156,7 +218,7 @@ fn unauthorized(config: &Config, code: &str, text: &str) -> Error {
 fn rights(config: &Config) -> String {
     let namespace = names::escaped(&config.namespace);
     format!(
-        "ACL SETUSER {} ~{namespace}* ~{{{namespace}* &{namespace}* +@read +@write +@scripting +@pubsub +@connection \
+        "ACL SETUSER {} ~{namespace}* ~{{{namespace}* &{namespace}* &{{{namespace}* +@read +@write +@scripting +@pubsub +@connection \
          +time -@dangerous",
         config.user()
     )
@@ -165,6 +227,8 @@ fn rights(config: &Config) -> String {
 fn unsupported(endpoint: &str, text: &str) -> Error {
     let message = if text.contains("DB index") {
         format!("Redis at {endpoint} has no such database; check `db` in the URL")
+    } else if text.contains("cluster support disabled") {
+        format!("Redis at {endpoint} is not in cluster mode; leave `cluster` out of the URL")
     } else if text.contains("SELECT is not allowed") {
         format!("Redis at {endpoint} is in cluster mode, which has one database; leave `db` out of the URL")
     } else {
@@ -192,6 +256,7 @@ mod tests {
             (ServerErrorKind::ReadOnly, Verdict::OtherServer),
             (ServerErrorKind::BusyLoading, Verdict::OtherServer),
             (ServerErrorKind::Moved, Verdict::OtherServer),
+            (ServerErrorKind::TryAgain, Verdict::Moving),
             (ServerErrorKind::CrossSlot, Verdict::GroupBySlot),
             (ServerErrorKind::ResponseError, Verdict::Unsupported),
         ] {

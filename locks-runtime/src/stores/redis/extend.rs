@@ -1,6 +1,6 @@
 //! Making a lock stay taken for a least time, whatever happens to its holder.
 
-use super::client::milliseconds;
+use super::connect::milliseconds;
 use super::entries::Status;
 use super::error;
 use super::shared::Shared;

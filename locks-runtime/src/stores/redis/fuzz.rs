@@ -3,7 +3,8 @@
 use super::config::Config;
 use super::notification::{self, Notification};
 use super::reply::{self, EntryReply};
-use super::{cluster, error, foreign, names};
+use super::topology::View;
+use super::{error, foreign, names};
 use crate::contract::{Grant, Scope};
 use crate::values::fuzz::assert_line;
 use crate::values::key::Key;
@@ -23,7 +24,7 @@ pub(crate) fn redis_reply(bytes: &[u8]) {
         reply::lock(&value).err(),
         reply::renewed(&value).err(),
         reply::items(&value).err(),
-        cluster::check(&Config::local(), &value).err(),
+        View::read(&value, &value, "host:1").err(),
     ];
     for error in refused.into_iter().flatten() {
         let said = error.to_string();
@@ -44,7 +45,7 @@ pub(crate) fn redis_reply(bytes: &[u8]) {
         let [holders, waiters] = found.listed("k");
         holders.iter().chain(&waiters).for_each(|listed| assert_line(&listed.to_string()));
     }
-    reply::failed(&value).into_iter().for_each(|said| drop(error::refused(&Config::local(), &said)));
+    reply::failed(&value).into_iter().for_each(|said| drop(error::refused(&Config::local(), "host:1", &said)));
 }
 
 /// Each fence is in the reply, in its order, and nothing else.
@@ -78,7 +79,7 @@ pub(crate) fn redis_message(bytes: &[u8]) {
     let _ = foreign::is_token(bytes);
     assert!(names::hold(bytes).len() <= bytes.len());
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let _ = (names::session_and_number(text), names::slot(text), names::pattern("ns:", text));
+    let _ = (names::session_and_number(text), super::slots::slot(text), names::pattern("ns:", text));
     let all = Scope::Prefix(String::new());
     if let Some(lock) = names::key_of_related("", &all, text) {
         // It is no lock itself.

@@ -1,6 +1,7 @@
 //! Handing a hold over: the lock's key gets a token of the ticket's, which no client renews, and then one of whoever adopts it.
 
-use super::client::{Client, milliseconds};
+use super::client::Client;
+use super::connect::milliseconds;
 use super::entries::Status;
 use super::error;
 use super::names;

@@ -8,6 +8,7 @@ use super::each;
 use super::names;
 use super::reply::{self, LockReply};
 use super::request::Request;
+use super::topology::Shard;
 use crate::contract::{Line, Scope};
 use crate::values::error::{Error, ErrorKind};
 use crate::values::key::Key;
@@ -60,40 +61,49 @@ enum Scan {
 async fn scan(client: &Client, scope: &Scope, prefix: &str) -> Result<Vec<Key>, Error> {
     let namespace = &client.config.namespace;
     let mut keys = BTreeSet::new();
+    let shards = client.shards().await?;
     for scan in SCANS {
-        let mut cursor = b"0".to_vec();
-        loop {
-            let value = step(client, scan, prefix, cursor).await?;
-            let [next, found] = reply::items(&value)? else { return Err(reply::unexpected(&value)) };
-            let found = reply::items(found)?.iter().filter_map(reply::bytes);
-            let found = found.filter_map(|name| std::str::from_utf8(name).ok());
-            keys.extend(found.filter_map(|name| match scan {
+        for shard in &shards {
+            let names = scan_shard(client, shard, scan, prefix).await?;
+            keys.extend(names.iter().filter_map(|name| match scan {
                 Scan::Whole => names::key_of_lock(namespace, name).filter(|key| scope.contains(key.as_str())),
                 Scan::Divided => names::key_of_related(namespace, scope, name),
             }));
-            cursor = reply::bytes(next).ok_or_else(|| reply::unexpected(&value))?.to_vec();
-            if cursor == b"0" {
-                break;
-            }
         }
     }
     Ok(keys.into_iter().collect())
 }
 
+/// The names of keys of one server.
+async fn scan_shard(client: &Client, shard: &Shard, scan: Scan, prefix: &str) -> Result<Vec<String>, Error> {
+    let (mut names, mut cursor) = (Vec::new(), b"0".to_vec());
+    loop {
+        let value = step(client, shard, scan, prefix, cursor).await?;
+        let [next, found] = reply::items(&value)? else { return Err(reply::unexpected(&value)) };
+        let found = reply::items(found)?.iter().filter_map(reply::bytes);
+        names.extend(found.filter_map(|name| std::str::from_utf8(name).ok()).map(str::to_owned));
+        cursor = reply::bytes(next).ok_or_else(|| reply::unexpected(&value))?.to_vec();
+        if cursor == b"0" {
+            return Ok(names);
+        }
+    }
+}
+
 /// Some names, and the next cursor.
-async fn step(client: &Client, scan: Scan, prefix: &str, cursor: Vec<u8>) -> Result<Value, Error> {
+async fn step(client: &Client, shard: &Shard, scan: Scan, prefix: &str, cursor: Vec<u8>) -> Result<Value, Error> {
     let namespace = &client.config.namespace;
     match scan {
         Scan::Whole => {
             let pattern = names::pattern_of_locks(namespace, prefix).into_bytes();
             let arguments = vec![cursor, pattern, SCANNED.to_string().into_bytes()];
-            client.run(&Request { command: "scan", locks: Vec::new(), arguments }).await.result
+            client.run_on(shard, &Request { command: "scan", locks: Vec::new(), arguments }).await
         }
         Scan::Divided => {
             let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(names::pattern(namespace, prefix));
+            let of = if client.is_by_slot() { names::pattern_in_cluster } else { names::pattern };
+            scan.arg(cursor).arg("MATCH").arg(of(namespace, prefix));
             scan.arg("COUNT").arg(SCANNED).arg("TYPE").arg("hash");
-            client.send_within(client.config.request_timeout(), &scan).await
+            client.ask(&shard.node, client.config.request_timeout(), &scan).await
         }
     }
 }

@@ -45,6 +45,7 @@ mod batch;
 mod client;
 mod cluster;
 mod config;
+mod connect;
 #[cfg(feature = "testing")]
 mod dialled;
 mod done;
@@ -62,24 +63,32 @@ mod hand_over;
 mod inspect;
 mod lasting;
 mod names;
+mod node;
 mod notification;
 mod pace;
 mod part;
 mod poll;
 mod removed;
 mod renew;
+mod replicas;
 mod reply;
 mod request;
+mod routes;
+mod sentinels;
 mod session;
 mod shared;
+mod slots;
+mod subscribed;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod together;
+mod topology;
 mod wait;
 mod watch;
 mod watched;
 
-pub use config::Config;
+pub use config::{Config, Deployment};
 
 use crate::contract::{Capabilities, Change, Line, Native, NativeKind, Pending, Scope, Session, Store, boxed};
 use crate::values::error::Error;
@@ -107,7 +116,7 @@ impl Redis {
     /// `InvalidUrl` for what is wrong in `config` whatever the server is.
     pub fn new(config: Config, world: &World) -> Result<Self, Error> {
         let client = Arc::new(Client::new(config, world)?);
-        Ok(Self { subscription: Arc::new(Subscription::new(&client)?), client })
+        Ok(Self { subscription: Arc::new(Subscription::new(&client)), client })
     }
 }
 

@@ -1,8 +1,10 @@
 //! The names of what is in the store: keys, tokens, channels.
 //!
 //! The lock is a key of its own name, as redis-py, redsync and ShedLock have it. The other keys that belong to it are named
-//! `{name}:…`, which a cluster would put into the same slot.
+//! `{name}:…`, which a cluster puts into the same slot: but not where the name has a `}`. There the [prefix](slots::prefix) of
+//! the slot comes before that.
 
+use super::slots;
 use crate::contract::{Entry, Scope};
 use crate::values::error::Error;
 use crate::values::key::Key;
@@ -14,10 +16,14 @@ const ENDINGS: [&str; 6] = ["}:fence", "}:holder", "}:holders", "}:queue", "}:wa
 /// How the name of the key ends that says that what is done once is done. It stays when the lock is free, and is no part of it.
 const DONE: &str = "}:done";
 
+/// What follows the namespace in the names of its own keys in a cluster, if the namespace has a hash tag.
+pub(super) const ONE_SLOT: &str = "{@}";
+
 /// The name of the lock: its key in the store.
 pub(super) fn lock(namespace: &str, key: &Key) -> Result<String, Error> {
     let name = format!("{namespace}{key}");
-    if name.starts_with('{') && ENDINGS.iter().chain([&DONE]).any(|ending| name.ends_with(ending)) {
+    let is_related = name.starts_with('{') || key.as_str().starts_with(ONE_SLOT);
+    if is_related && ENDINGS.iter().chain([&DONE]).any(|ending| name.ends_with(ending)) {
         return Err(Error::invalid_key(
             key.as_str(),
             "Redis keeps what belongs to other locks in keys of this form; choose another name",
@@ -33,6 +39,8 @@ pub(super) fn key_of_lock(namespace: &str, name: &str) -> Option<Key> {
 
 /// The lock to which the store's key `name` belongs, if it is one in scope.
 pub(super) fn key_of_related(namespace: &str, scope: &Scope, name: &str) -> Option<Key> {
+    // In a cluster what belongs to a lock with a brace in its name.
+    let name = slots::without_prefix(namespace, name).filter(|rest| rest.starts_with('{')).unwrap_or(name);
     let inside = name.strip_prefix('{')?;
     let lock = ENDINGS.iter().find_map(|ending| inside.strip_suffix(ending))?;
     key_of_lock(namespace, lock).filter(|key| scope.contains(key.as_str()))
@@ -48,6 +56,14 @@ pub(super) fn pattern(namespace: &str, prefix: &str) -> String {
     format!("{{{}{}*}}:*", escaped(namespace), escaped(prefix))
 }
 
+/// The same in a cluster, where a name with a `}` has a prefix before that.
+pub(super) fn pattern_in_cluster(namespace: &str, prefix: &str) -> String {
+    match slots::prefix_of_one_slot(namespace) {
+        Some(own) => format!("{}{}", escaped(&own), pattern(namespace, prefix)),
+        None => format!("{{{}*}}:*", escaped(namespace)),
+    }
+}
+
 /// The text as it is, in a pattern of Redis'.
 pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -58,17 +74,6 @@ pub(super) fn escaped(text: &str) -> String {
         escaped.push(letter);
     }
     escaped
-}
-
-/// The slot of a key in a cluster: of what is in its first braces, if anything, or of the whole.
-pub(super) fn slot(key: &str) -> u16 {
-    let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
-    let hashed = tag.filter(|tag| !tag.is_empty()).unwrap_or(key);
-    let crc = hashed.bytes().fold(0u16, |crc, byte| {
-        let shifted = |crc: u16, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
-        (0..8).fold(crc ^ (u16::from(byte) << 8), shifted)
-    });
-    crc % 16_384
 }
 
 /// The prefix of all channels of this namespace and database; the database is in it because channels have none.
@@ -149,16 +154,6 @@ mod tests {
     #[test]
     fn a_prefix_is_no_pattern() {
         assert_eq!(pattern("", "a*[b]?\\"), "{a\\*\\[b\\]\\?\\\\*}:*");
-    }
-
-    /// The slots are what `CLUSTER KEYSLOT` says.
-    #[test]
-    fn a_slot_is_that_of_the_first_braces_or_of_the_whole() {
-        for (key, expected) in [("123456789", 12739), ("foo", 12182), ("a{foo}b", 12182), ("{foo}{bar}", 12182)] {
-            assert_eq!(slot(key), expected, "{key}");
-        }
-        assert_ne!(slot("{}foo"), slot("foo"));
-        assert_eq!(slot("app:/a"), slot("{app:/a}:fence"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 -- Everything that is done to locks, each call in one step. KEYS are the names of locks. The keys that belong to a lock are
 -- named after it, in the same slot of a cluster: naming all of them in each request would make it five times as long.
--- ARGV: the command, the namespace, the database (nothing in a cluster, where the keys of one command share a slot), and the
--- arguments of the command.
+-- ARGV: the command, the namespace, the database, and the arguments of the command. In a cluster, where the keys of one command
+-- share a slot, the database is nothing, and after the namespace are, each after a line feed, what the names of the namespace's
+-- keys begin with that are in this slot, and in one of this shard.
 --
 -- The value of a lock's key is the holder's token. While nobody else has to do with the hold, it is in one piece: fence and
 -- record follow, each after a line feed, and no other key belongs to the lock. Whoever has more to note of it divides it first.
@@ -17,13 +18,20 @@
 -- takes room comes first in a grant, which is then all or nothing; and what only renews or releases begins with a command
 -- that needs none, so that it is never refused.
 local command, namespace, database = ARGV[1], ARGV[2], ARGV[3]
-local by_slot = database == ''
--- The greatest fence of all locks in the namespace. The server's time is greater unless its clock was set back.
-local FENCES = '{' .. namespace .. '}:fence'
+local by_slot, of_slot, of_shard = database == '', nil, nil
+if by_slot then namespace, of_slot, of_shard = string.match(namespace, '^(.*)\n(.*)\n(.*)$') end
+-- The greatest fence of all locks in the namespace, in a cluster of those in this slot, with which it moves. The server's time is
+-- greater unless its clock was set back.
+local FENCES = (of_slot or '{' .. namespace .. '}') .. ':fence'
 -- It is there while somebody watches the locks of the namespace.
-local WATCHED = '{' .. namespace .. '}:watch'
+local WATCHED = (of_shard or '{' .. namespace .. '}') .. ':watch'
 -- Above this no number can be counted on exactly: up to the year 2255.
 local GREATEST = 9e15
+
+-- What the names of the other keys of a lock begin with: in its slot, by what is in the first braces.
+local function prefix_of(name)
+  return (by_slot and string.find(name, '}', 1, true) and of_slot or '') .. '{' .. name .. '}:'
+end
 
 -- First the two commands that most calls are, of locks with which nobody else has to do. Nothing is made before that they do
 -- not need, and no more is done than they need: each step here is a part of what every lock costs.
@@ -51,9 +59,9 @@ if command == 'enter' or command == 'enter_all' then
   -- enter TTL refuse|queue LOOK TOKEN RECORD: acquires the lock if it is free and nobody waits for it, or watches; and if not,
   -- see below
   if #KEYS == 1 and command == 'enter' then
-    local name, prefix = KEYS[1], '{' .. KEYS[1] .. '}:'
+    local name, prefix = KEYS[1], prefix_of(KEYS[1])
     -- A lock's own fence is that of a user who has no right to the namespace's.
-    local beside = by_slot and redis.pcall('EXISTS', prefix .. 'queue', prefix .. 'fence')
+    local beside = by_slot and redis.pcall('EXISTS', name, prefix .. 'queue', prefix .. 'fence')
       or redis.pcall('EXISTS', name, prefix .. 'queue', prefix .. 'fence', WATCHED)
     if beside == 0 and not (by_slot and redis.pcall('EXISTS', WATCHED) ~= 0) then
       -- There may be no room.
@@ -68,12 +76,12 @@ if command == 'enter' or command == 'enter_all' then
 
   -- enter_all TTL refuse|queue LOOK TOKEN RECORD: the same for one entry, and all locks or none
   if command == 'enter_all' then
-    local beside = by_slot and {} or { WATCHED, unpack(KEYS) }
+    local beside = { unpack(KEYS) }
+    if not by_slot then beside[#beside + 1] = WATCHED end
     for _, name in ipairs(KEYS) do
-      local prefix = '{' .. name .. '}:'
+      local prefix = prefix_of(name)
       beside[#beside + 1], beside[#beside + 2] = prefix .. 'queue', prefix .. 'fence'
     end
-    -- In a cluster they may be in several slots.
     if redis.pcall('EXISTS', unpack(beside)) == 0 and not (by_slot and redis.pcall('EXISTS', WATCHED) ~= 0) then
       local last, set, fences = next_fences(tostring(#KEYS)), 0, { 'held' }
       for number, name in ipairs(last and KEYS or {}) do
@@ -93,9 +101,8 @@ if command == 'enter' or command == 'enter_all' then
   if #KEYS > 1 and command == 'enter' then
     local beside, numbers, fences = {}, {}, {}
     for number, name in ipairs(KEYS) do
-      local prefix = '{' .. name .. '}:'
-      -- The name is not in the same slot, perhaps.
-      beside[3 * number - 2] = by_slot and prefix .. 'queue' or name
+      local prefix = prefix_of(name)
+      beside[3 * number - 2] = name
       beside[3 * number - 1], beside[3 * number], fences[number] = prefix .. 'queue', prefix .. 'fence', 0
     end
     if redis.pcall('EXISTS', WATCHED) ~= 0 then return fences end
@@ -178,7 +185,7 @@ local locks_to_settle = {}
 
 local function named(name)
   if not locks_by_name[name] then
-    local prefix = '{' .. name .. '}:'
+    local prefix = prefix_of(name)
     locks_by_name[name] = {
       name = name, fence = prefix .. 'fence', holder = prefix .. 'holder', holders = prefix .. 'holders',
       queue = prefix .. 'queue', waiters = prefix .. 'waiters',
@@ -262,8 +269,14 @@ local function foreign(lock)
 end
 
 -- A user may lack the right to publish: then clients find out by polling.
+--
+-- In a cluster within this shard, to whoever is subscribed there. If nobody is, to all members: who has another view of the
+-- cluster is subscribed to that, and so is everybody before version 7, which has no other.
 local function publish(channel, ...)
-  redis.pcall('PUBLISH', channels .. channel, table.concat({ ... }, '\n'))
+  local message = table.concat({ ... }, '\n')
+  local received = by_slot and redis.pcall('SPUBLISH', of_shard .. channels .. channel, message)
+  if type(received) == 'number' and received > 0 then return end
+  redis.pcall('PUBLISH', channels .. channel, message)
 end
 
 -- Notifies the client that made the token.
@@ -770,6 +783,94 @@ local function error_text(reply)
   return string.match(type(reply) == 'table' and reply.err or tostring(reply), '^%-?(.*)$')
 end
 
+-- Whether the lock's slot is on its way to another node of a cluster, and each of its keys still there or here already: what is
+-- not here is refused where it was, and where it will be it looks as if it were nowhere. Two keys are refused on both sides
+-- unless both are there, and one of these never is.
+local function is_moving(name)
+  if not by_slot then return false end
+  local found = redis.pcall('EXISTS', name, prefix_of(name) .. 'none')
+  return type(found) == 'table' and string.find(found.err or '', 'non local', 1, true) ~= nil
+end
+
+-- What can be done to a lock meanwhile: a hold in one piece is all here, and of others what renews them has to be. Whatever needs
+-- more is refused until the slot has moved: nothing is taken for free, or for gone, because it is not here.
+local MOVING = 'TRYAGAIN the slot of this lock is on its way to another node'
+local moving = {}
+
+-- Only if the slot's fence is here, so that it grows. Who waits may be on the other side, and is passed over then.
+function moving.enter()
+  local name, px, when_busy, token = KEYS[1], ARGV[4], ARGV[5], ARGV[7]
+  local lock = lock(1)
+  local value = redis.call('GET', name)
+  if not value then
+    if redis.call('EXISTS', FENCES) == 0 then return end
+    local fence = next_fence(lock)
+    redis.call('SET', FENCES, fence)
+    redis.call('SET', name, token .. '\n' .. fence .. '\n' .. ARGV[8], 'PX', px)
+    publish('changes', '+', token, name, ARGV[8])
+    return { 'held', fence }
+  end
+  local owned, fence = string.match(value, WHOLE)
+  if owned == token then return { 'held', fence } end
+  if owned and when_busy == 'refuse' then
+    lock.whole, lock.whole_fence, lock.owner = owned, fence, owned
+    return busy(lock, owned)
+  end
+end
+
+function moving.leave()
+  local value, token = redis.call('GET', KEYS[1]), ARGV[4]
+  if not value or string.sub(value, 1, #token + 1) ~= token .. '\n' then return nil end
+  publish('changes', '-', token, KEYS[1])
+  return redis.call('DEL', KEYS[1])
+end
+
+-- Who holds it, if that is all here; who waits is not looked for.
+function moving.inspect(number)
+  local lock, holders = lock(number), {}
+  local value = redis.call('GETRANGE', lock.name, 0, LONGEST_TOKEN)
+  local ends = redis.call('PTTL', lock.name)
+  lock.whole, lock.whole_fence = string.match(value, WHOLE)
+  if lock.whole then holders[1] = { lock.whole, record_of(lock, lock.whole), lock.whole_fence, ends } end
+  return { now, ends ~= -2 and (lock.whole or value), ends, holders, {}, '' }
+end
+
+-- What renews one entry, or looks whether it holds; an error if that is not known here.
+function moving.renew(number, item)
+  local sign, token = string.match(item, '^(.)(.*)$')
+  local ttl, held = string.match(ARGV[4], '^(%d+)/(%d+)$')
+  local lock, px = lock(number), tonumber(sign == '*' and held or ttl)
+  local value = redis.call('GET', lock.name)
+  local is_whole = value and string.sub(value, 1, #token + 1) == token .. '\n'
+  if sign == '!' or sign == '-' or sign == '.' then
+    if not is_whole then error(MOVING, 0) end
+    redis.call('DEL', lock.name)
+    return { 'gone' }
+  end
+  if is_whole or value == token then
+    if sign ~= '=' then
+      redis.pcall('PEXPIRE', lock.holder, math.max(px, redis.call('PTTL', lock.name)))
+      expire_no_sooner(px, lock.name)
+    end
+    return { 'held' }
+  end
+  local lapses = value and string.find(value, GROUP) and redis.call('ZSCORE', lock.holders, token)
+  if lapses then
+    expire_no_sooner(px, lock.holder)
+    expire_no_sooner(px, lock.holders)
+    expire_no_sooner(px, lock.name)
+    redis.call('ZADD', lock.holders, math.max(now + px, tonumber(lapses)), token)
+    return { 'held' }
+  end
+  local rest
+  lapses, rest = waiting(lock, token)
+  if lapses == 0 then error(MOVING, 0) end
+  redis.pcall('PEXPIRE', lock.queue, math.max(px, redis.call('PTTL', lock.waiters)))
+  expire_no_sooner(px, lock.waiters)
+  redis.call('HSET', lock.waiters, token, string.format('%.0f ', now + px) .. rest)
+  return { 'queued' }
+end
+
 -- What `work` returns for the number of each lock. What the server refuses for one of them is reported for that one alone.
 local function each(work)
   local replies = {}
@@ -875,6 +976,7 @@ commands.leave_all = commands.leave
 -- poll 0 TOKEN|=TOKEN…: the state of each entry; `=` of one whose fence is known if it holds
 function commands.poll()
   return each(function(number, item)
+    if is_moving(KEYS[number]) then error(MOVING, 0) end
     local known, token = string.match(item, '^(=?)(.*)$')
     return state(lock(number), token, known == '=')
   end)
@@ -896,6 +998,7 @@ function commands.renew()
         return { 'held' }
       end
     end
+    if is_moving(KEYS[number]) then return moving.renew(number, item) end
     local lock = lock(number)
     if sign == '*' then return renew(lock, token, held_px) end
     if sign == '+' or sign == '=' then return renew(lock, token, px) end
@@ -914,6 +1017,9 @@ local function all_held(token, other)
   end
   return true
 end
+
+-- confirm TTL/TTL +TOKEN…: renews, and may grant for all that the client knew before
+commands.confirm = commands.renew
 
 -- extend PX TOKEN: the locks stay taken for so long even if their holder dies, or closes its session
 function commands.extend()
@@ -965,6 +1071,7 @@ end
 -- lapses; the waiters' records in order, each with when it lapses; and what the key is if it is none of ours
 function commands.inspect()
   return each(function(number)
+    if is_moving(KEYS[number]) then return moving.inspect(number) end
     local lock = lock(number)
     local current, holders, waiters, left = owner(lock), {}, {}, SHOWN_BYTES
     local function shown(record)
@@ -1040,20 +1147,26 @@ end
 function commands.mark_done()
   local lock, token = lock(1), ARGV[4]
   if not holds(lock, owner(lock), token) then return 0 end
-  redis.call('SET', '{' .. lock.name .. '}:done', ARGV[5])
+  redis.call('SET', prefix_of(lock.name) .. 'done', ARGV[5])
   return 1
 end
 
 -- done: the record of what was done once; nothing if there is none
 function commands.done()
-  return redis.call('GET', '{' .. KEYS[1] .. '}:done')
+  return redis.call('GET', prefix_of(KEYS[1]) .. 'done')
 end
 
 -- forget: removes that record; how many there were
 function commands.forget()
-  return redis.call('DEL', '{' .. KEYS[1] .. '}:done')
+  return redis.call('DEL', prefix_of(KEYS[1]) .. 'done')
 end
 
+-- What is done to each lock looks at each.
+local OF_EACH = { poll = true, renew = true, confirm = true, inspect = true }
+if by_slot and KEYS[1] and not OF_EACH[command] and is_moving(KEYS[1]) then
+  local done, reply = pcall(#KEYS == 1 and moving[command] or error)
+  return done and reply or { err = MOVING }
+end
 local done, reply = pcall(commands[command])
 -- Also what a command has released that was refused later on: nobody would notify those who wait for it. What another one's line
 -- refuses is no failure of who left: those in it find out when they look.

@@ -1,6 +1,6 @@
 //! Renewing all entries of a session, and withdrawing those that leave.
 
-use super::client::milliseconds;
+use super::connect::milliseconds;
 use super::each;
 use super::entries::{EntryState, Status};
 use super::lasting::{Hold, Lasting};
@@ -47,7 +47,7 @@ pub(super) async fn renew(shared: &Shared) -> Result<Renewal, Error> {
     let sent = shared.client.world.now();
     let mut items = all(shared);
     if items.is_empty() {
-        shared.client.send_within(limit, &redis::cmd("PING")).await?;
+        shared.client.ping(limit).await?;
     }
     let length = choose(shared, sent, &mut items);
     let replies = send(shared, &items, length, limit).await?;
@@ -84,9 +84,12 @@ fn note_prolonged(shared: &Shared, items: &[Item], until: Moment, renewal: &Rene
 
 /// Half of the time after which the engine would renew again, as there are two attempts; less only for what is
 /// well within the time that any request has.
+///
+/// In a cluster no more than that: whoever does not answer must not keep those that do from being known to.
 fn limit(shared: &Shared) -> Duration {
     let usual = shared.client.config.request_timeout();
-    usual.max(shared.ttl / 6).min(shared.ttl / 3)
+    let most = if shared.client.is_by_slot() { 6 } else { 3 };
+    usual.max(shared.ttl / 6).min(shared.ttl / most)
 }
 
 /// Notes what became of each entry. What the server cannot do for any of them is an error of the whole renewal.
@@ -230,7 +233,7 @@ mod tests {
 
     fn session_with(ttl: Duration) -> Arc<Shared> {
         let client = Arc::new(Client::new(Config::local(), &World::here()).unwrap());
-        let subscription = Arc::new(Subscription::new(&client).unwrap());
+        let subscription = Arc::new(Subscription::new(&client));
         let now = client.world.now();
         Shared::new(client, subscription, ttl, now)
     }

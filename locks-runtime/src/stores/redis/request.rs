@@ -12,6 +12,13 @@ pub(super) struct Request {
     pub(super) arguments: Vec<Vec<u8>>,
 }
 
+impl Request {
+    /// Whether its locks are those of several entries, each of which is served by itself.
+    pub(super) fn is_of_each(&self) -> bool {
+        matches!(self.command, "enter" | "leave" | "poll" | "renew" | "inspect")
+    }
+}
+
 /// What came of a request.
 pub(super) struct Response {
     pub(super) result: Result<Value, Error>,

@@ -4,12 +4,13 @@
 //! no renewal was acknowledged for its TTL, and each of its keys does so in the server, no sooner.
 
 use super::batch;
-use super::client::{Client, milliseconds};
+use super::client::Client;
+use super::connect::milliseconds;
 use super::entries::Status;
 use super::part::{Part, Work};
 use super::shared::Shared;
 use super::subscription::Subscription;
-use super::{done, enter, extend, hand_over, removed, renew, wait};
+use super::{done, enter, extend, hand_over, removed, renew, sentinels, wait};
 use crate::contract::{AsyncSession, Detached, Detaching, Entered, Entry, Grant, Native, Renewal, WhenBusy};
 use crate::values::error::Error;
 use std::convert::Infallible;
@@ -18,6 +19,9 @@ use std::time::Duration;
 
 /// The shortest TTL: less would be over before an answer comes.
 const SHORTEST: Duration = Duration::from_millis(100);
+
+/// How soon a hold is watched where another server may take the primary's place by itself.
+const WATCHED_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct RedisSession(Arc<Shared>);
@@ -30,6 +34,7 @@ impl RedisSession {
     ) -> Result<Arc<Self>, Error> {
         let sent = client.world.now();
         client.load_script().await?;
+        sentinels::follow(&client);
         let ttl = Duration::from_millis(milliseconds(ttl)).max(SHORTEST);
         Ok(Arc::new(Self(Shared::new(client, subscription, ttl, sent))))
     }
@@ -38,6 +43,11 @@ impl RedisSession {
 impl AsyncSession for RedisSession {
     fn ttl(&self) -> Duration {
         self.0.ttl
+    }
+
+    /// A failover may have forgotten it, which is found out as soon as another server is the primary.
+    fn watched_within(&self) -> Duration {
+        if self.0.client.fails_over() { WATCHED_WITHIN } else { Duration::MAX }
     }
 
     async fn renew(self: Arc<Self>) -> Result<Renewal, Error> {

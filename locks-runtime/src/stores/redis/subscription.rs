@@ -2,54 +2,48 @@
 //!
 //! Whoever may publish may say so: a notification makes the client ask the server, and decides nothing.
 //!
-//! It has a connection of its own, because the server closes that of a subscriber that falls behind. It begins with the
-//! first entry that has to wait or be watched, and then lasts as long as the client. What is published while it is down
-//! is lost; so each session polls for all its entries after each new beginning.
+//! It has a [connection](super::subscribed) of its own to each shard. It begins with the first entry that has to wait or be
+//! watched, and then lasts as long as the client. What is published while one of them is down is lost; so each session polls for
+//! all its entries after each new beginning.
 
-use super::client::{Client, connection_settings};
+use super::client::Client;
 use super::entries::Entries;
-use super::error::{self, Verdict};
 use super::names;
 use super::notification::{self, Notification};
-use super::reply;
-use crate::values::error::Error;
+use super::subscribed::{self, Source};
 use crate::values::mutex::Mutex;
-use crate::values::shown::Chain;
-use crate::values::target::TARGET;
-use redis::aio::MultiplexedConnection;
-use redis::{ProtocolVersion, PushInfo, PushKind, RedisError};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
-use tokio::sync::{Notify, mpsc, watch};
-
-/// The server answers a ping within a request's time, or the connection is dead.
-const PING_EVERY: Duration = Duration::from_secs(10);
-const RECONNECT_AFTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
-/// As [`RECONNECT_AFTER`], of a user who may not subscribe: the right may be given later.
-const REFUSED_AGAIN_AFTER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15));
+use tokio::sync::{mpsc, watch};
 
 /// The subscription, and to whom it delivers.
 pub(super) struct Subscription {
     pub(super) client: Arc<Client>,
-    /// Speaks RESP3, in which the server may send what was not asked for.
-    server: redis::Client,
     is_started: AtomicBool,
     /// Whether the changes of all locks are wanted too. The task of the subscription ends when this is dropped.
     wants_changes: watch::Sender<bool>,
     delivers: watch::Sender<Delivers>,
+    /// What comes from each, for as long as that is followed.
+    sources: Mutex<BTreeMap<Source, Followed>>,
     sessions: Mutex<BTreeMap<u64, Weak<Entries>>>,
     listeners: Mutex<Vec<Listener>>,
 }
 
 /// How much of what is published comes through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
-enum Delivers {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Delivers {
     Nothing,
     OwnEntries,
     AllChanges,
+}
+
+/// What comes from one server.
+struct Followed {
+    delivers: Delivers,
+    /// Its task ends when this is dropped.
+    _goes_on: watch::Sender<()>,
 }
 
 /// A receiver of the names of locks that changed. One that does not read them fast enough misses some, which `missed` shows.
@@ -59,16 +53,16 @@ struct Listener {
 }
 
 impl Subscription {
-    pub(super) fn new(client: &Arc<Client>) -> Result<Self, Error> {
-        Ok(Self {
-            server: client.config.server(ProtocolVersion::RESP3)?,
+    pub(super) fn new(client: &Arc<Client>) -> Self {
+        Self {
             client: Arc::clone(client),
             is_started: AtomicBool::new(false),
             wants_changes: watch::Sender::new(false),
             delivers: watch::Sender::new(Delivers::Nothing),
+            sources: Mutex::default(),
             sessions: Mutex::default(),
             listeners: Mutex::default(),
-        })
+        }
     }
 
     /// From now on notifications about the session's entries are noted there.
@@ -81,7 +75,7 @@ impl Subscription {
     /// Subscribes, unless that has begun.
     pub(super) fn start(self: &Arc<Self>) {
         if !self.is_started.swap(true, Ordering::AcqRel) {
-            self.client.world.spawn(run(Arc::downgrade(self), self.wants_changes.subscribe()));
+            self.client.world.spawn(subscribed::run(Arc::downgrade(self), self.wants_changes.subscribe()));
         }
     }
 
@@ -105,8 +99,8 @@ impl Subscription {
     }
 
     /// What was published, on the thread that reads the connection: nothing here waits.
-    fn deliver(&self, prefix: &str, channel: &[u8], message: &[u8]) {
-        if channel == names::changes_channel(prefix).as_bytes() {
+    pub(super) fn deliver(&self, is_change: bool, message: &[u8]) {
+        if is_change {
             self.deliver_change(message);
             return;
         }
@@ -130,41 +124,45 @@ impl Subscription {
     }
 
     /// The connection was made anew: whatever was published before was missed.
-    fn notifications_missed(&self) {
+    pub(super) fn notifications_missed(&self) {
         let sessions: Vec<_> = self.sessions.lock().values().filter_map(Weak::upgrade).collect();
         sessions.iter().for_each(|entries| entries.notifications_missed());
     }
 
-    /// The connection broke.
-    fn disconnected(&self) {
-        self.delivers.send_replace(Delivers::Nothing);
-        for listener in self.listeners.lock().iter() {
-            listener.missed.store(true, Ordering::Release);
+    /// What is wanted from this source comes from now on, or only so much of it.
+    pub(super) fn delivers(&self, source: &Source, delivers: Delivers) {
+        if let Some(followed) = self.sources.lock().get_mut(source) {
+            followed.delivers = delivers;
         }
+        self.note_delivers();
     }
 
-    /// A new connection on which our own channel is subscribed to.
-    async fn connect(self: &Arc<Self>, broken: &Arc<Notify>) -> Result<MultiplexedConnection, RedisError> {
-        let prefix = self.client.channel_prefix();
-        let own_channel = names::client_channel(&prefix, self.client.id);
-        let (subscription, broken) = (Arc::downgrade(self), Arc::clone(broken));
-        let received = move |push: PushInfo| -> Result<(), std::convert::Infallible> {
-            match (push.kind, push.data.as_slice(), subscription.upgrade()) {
-                (PushKind::Message, [channel, message], Some(subscription)) => {
-                    if let (Some(channel), Some(message)) = (reply::bytes(channel), reply::bytes(message)) {
-                        subscription.deliver(&prefix, channel, message);
-                    }
-                }
-                (PushKind::Disconnection, ..) => broken.notify_one(),
-                _ => {}
+    /// As much as comes from each server.
+    fn note_delivers(&self) {
+        let least = self.sources.lock().values().map(|followed| followed.delivers).min().unwrap_or(Delivers::Nothing);
+        if least == Delivers::Nothing {
+            for listener in self.listeners.lock().iter() {
+                listener.missed.store(true, Ordering::Release);
             }
-            Ok(())
-        };
-        let settings = connection_settings(&self.client.config).set_push_sender(received);
-        let settings = settings.set_response_timeout(Some(self.client.config.request_timeout()));
-        let mut connection = self.client.connect(&self.server, &settings).await?;
-        connection.subscribe(own_channel).await?;
-        Ok(connection)
+        }
+        self.delivers.send_if_modified(|delivers| std::mem::replace(delivers, least) != least);
+    }
+
+    /// Follows these and no others; returns those that are new, each with what ends when it is not followed any more.
+    pub(super) fn follow(&self, wanted: Vec<Source>) -> Vec<(Source, watch::Receiver<()>)> {
+        let mut sources = self.sources.lock();
+        sources.retain(|source, _| wanted.contains(source));
+        let mut new = Vec::new();
+        for source in wanted {
+            if !sources.contains_key(&source) {
+                let (goes_on, ends) = watch::channel(());
+                sources.insert(source.clone(), Followed { delivers: Delivers::Nothing, _goes_on: goes_on });
+                new.push((source, ends));
+            }
+        }
+        drop(sources);
+        self.note_delivers();
+        new
     }
 }
 
@@ -172,65 +170,6 @@ impl Listener {
     fn deliver(&self, lock: &Arc<str>) {
         if self.events.try_send(Arc::clone(lock)).is_err() {
             self.missed.store(true, Ordering::Release);
-        }
-    }
-}
-
-/// Keeps up the subscription for as long as the client lives.
-async fn run(subscription: Weak<Subscription>, mut wants_changes: watch::Receiver<bool>) {
-    loop {
-        let broken = Arc::new(Notify::new());
-        let connected = match subscription.upgrade() {
-            Some(subscription) => subscription.connect(&broken).await,
-            None => return,
-        };
-        let broken = match connected {
-            Ok(connection) => follow(&subscription, connection, &broken, &mut wants_changes).await,
-            Err(error) => Err(error),
-        };
-        let mut pauses = RECONNECT_AFTER;
-        if let Err(error) = broken {
-            tracing::debug!(target: TARGET, error = %Chain::of(&error), "no notifications of changes to locks; polling instead");
-            if error::judge(&error) == Verdict::Unauthorized {
-                pauses = REFUSED_AGAIN_AFTER;
-            }
-        }
-        let Some(current) = subscription.upgrade() else { return };
-        current.disconnected();
-        let pause = tokio::time::sleep(current.client.world.between(pauses.0, pauses.1));
-        drop(current);
-        tokio::select! {
-            biased;
-            changed = wants_changes.changed() => if changed.is_err() { return },
-            () = pause => {}
-        }
-    }
-}
-
-/// Returns when the connection breaks, or the client is gone.
-async fn follow(
-    subscription: &Weak<Subscription>,
-    mut connection: MultiplexedConnection,
-    broken: &Notify,
-    wants_changes: &mut watch::Receiver<bool>,
-) -> Result<(), RedisError> {
-    let mut is_new = true;
-    loop {
-        let Some(current) = subscription.upgrade() else { return Ok(()) };
-        let delivers = if *wants_changes.borrow_and_update() { Delivers::AllChanges } else { Delivers::OwnEntries };
-        if delivers == Delivers::AllChanges && *current.delivers.borrow() != delivers {
-            connection.subscribe(names::changes_channel(&current.client.channel_prefix())).await?;
-        }
-        current.delivers.send_replace(delivers);
-        if std::mem::take(&mut is_new) {
-            current.notifications_missed();
-        }
-        drop(current);
-        tokio::select! {
-            biased;
-            () = broken.notified() => return Ok(()),
-            changed = wants_changes.changed() => if changed.is_err() { return Ok(()) },
-            () = tokio::time::sleep(PING_EVERY) => redis::cmd("PING").exec_async(&mut connection).await?,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::notification::{self, Notification};
 use super::reply::{self, EntryReply};
-use super::{client, names};
+use super::{connect, names};
 use crate::contract::{Grant, Scope};
 use crate::values::error::ErrorKind;
 use crate::values::holder::Holder;
@@ -114,8 +114,8 @@ proptest! {
     #[test]
     fn a_time_in_milliseconds_is_never_shorter(nanos: u64) {
         let time = Duration::from_nanos(nanos);
-        prop_assert!(Duration::from_millis(client::milliseconds(time)) >= time);
-        let _ = client::milliseconds(Duration::MAX);
+        prop_assert!(Duration::from_millis(connect::milliseconds(time)) >= time);
+        let _ = connect::milliseconds(Duration::MAX);
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn watch(subscription: Arc<Subscription>, scope: Scope) -> Resu
     let Some((events, missed)) = subscription.events(UNREAD).await else {
         return Err(Error::unavailable(format!(
             "Redis at {} does not deliver changes; if its user may not subscribe: `ACL SETUSER {} &{}*`",
-            client.config.endpoint(),
+            client.config.place(),
             client.config.user(),
             names::escaped(&client.config.namespace),
         )));

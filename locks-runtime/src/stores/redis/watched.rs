@@ -1,7 +1,9 @@
 //! Letting it be known in the store that somebody watches: who acquires or releases a free lock publishes it only then.
 
-use super::client::{Client, milliseconds};
+use super::client::Client;
+use super::connect::milliseconds;
 use super::request::Request;
+use super::together::join;
 use crate::values::error::{Error, ErrorKind};
 use crate::world::clock::Moment;
 use redis::Value;
@@ -33,15 +35,19 @@ impl Watched {
         let sent = client.world.now();
         self.next = sent + AGAIN_AFTER;
         let arguments = vec![milliseconds(LASTS).to_string().into_bytes()];
-        match client.run(&Request { command: "watch", locks: Vec::new(), arguments }).await.result {
-            Ok(was_known) => {
-                let is_unbroken = was_known == Value::Int(1) && client.world.now() < self.until;
-                self.until = sent + LASTS;
-                Ok(is_unbroken)
-            }
-            // Those who have no more rights publish whatever they do: they cannot see whether somebody watches.
-            Err(error) if error.kind() == ErrorKind::Unauthorized => Ok(true),
-            Err(error) => Err(error),
+        let request = Request { command: "watch", locks: Vec::new(), arguments };
+        let shards = client.shards().await?;
+        let said = join(shards.iter().map(|shard| client.run_on(shard, &request))).await;
+        let mut is_unbroken = client.world.now() < self.until;
+        for was_known in said {
+            is_unbroken &= match was_known {
+                Ok(was_known) => was_known == Value::Int(1),
+                // Those who have no more rights publish whatever they do: they cannot see whether somebody watches.
+                Err(error) if error.kind() == ErrorKind::Unauthorized => true,
+                Err(error) => return Err(error),
+            };
         }
+        self.until = sent + LASTS;
+        Ok(is_unbroken)
     }
 }

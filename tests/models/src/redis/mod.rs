@@ -32,7 +32,7 @@ use crate::network::Network;
 use crate::pipe::{self, Connections, Outgoing};
 use crate::plan::Draw;
 use locks_runtime::store::{Store, Stream, World};
-use locks_runtime::stores::redis::{Config, Redis as RedisStore};
+use locks_runtime::stores::redis::{Config, Deployment, Redis as RedisStore};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -114,8 +114,9 @@ impl Model for Redis {
 
     fn store(self: &Arc<Self>, process: usize, world: World) -> Arc<dyn Store> {
         let config = Config {
-            host: "model".to_owned(),
-            port: 6379,
+            endpoints: vec!["model:6379".to_owned()],
+            deployment: Deployment::Server,
+            wait_replicas: 0,
             credentials: None,
             database: 0,
             namespace: String::new(),

@@ -58,7 +58,9 @@ impl Default for Modes {
 
 /// Why the user may not use one of the keys. No other argument of a command is such a name.
 pub(super) fn refused_key(modes: &Modes, arguments: &[Bytes]) -> Option<Reply> {
-    let is_of_namespace = arguments.iter().any(|key| key == b"{}:fence" || key == b"{}:watch");
+    // Of a cluster they are named for a slot.
+    let is_one = |key: &Bytes| key == b"{}:fence" || key == b"{}:watch" || key.starts_with(b"{@");
+    let is_of_namespace = arguments.iter().any(is_one);
     (!modes.rights.keys || (is_of_namespace && !modes.rights.fence))
         .then(|| Reply::error("NOPERM ACL failure in script: No permissions to access a key"))
 }

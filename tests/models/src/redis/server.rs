@@ -159,7 +159,7 @@ impl Server {
             _ => known.is_known = true,
         }
         match command.as_str() {
-            "SUBSCRIBE" => return self.subscribe(connection, arguments),
+            "SUBSCRIBE" | "SSUBSCRIBE" => return self.subscribe(connection, &command.to_lowercase(), arguments),
             "CLIENT" | "SELECT" => return Reply::Status("OK"),
             _ if self.modes.is_loading => {
                 return Reply::error("LOADING Redis is loading the dataset in memory");
@@ -207,7 +207,7 @@ impl Server {
         let mut has_written = false;
         let mut call = |command: &str, arguments: &[Bytes]| match (command, arguments) {
             ("TIME", []) => time(*micros),
-            ("PUBLISH", [channel, message]) => publish(modes, connections, messages, channel, message),
+            ("PUBLISH" | "SPUBLISH", [channel, message]) => publish(modes, connections, messages, channel, message),
             ("SCAN", [_, _, pattern, ..]) => scan(keyspace, pattern, arguments.last()),
             _ => {
                 let kind = commands::kind(command).unwrap_or_else(|| panic!("the model has no {command}"));
@@ -270,12 +270,13 @@ impl Server {
         }
     }
 
-    fn subscribe(&mut self, connection: u64, channels: &[Bytes]) -> Reply {
+    /// As `subscribe`, or `ssubscribe` for the channels of a shard. No two of both kinds have the same name here.
+    fn subscribe(&mut self, connection: u64, how: &str, channels: &[Bytes]) -> Reply {
         let known = self.connections.entry(connection).or_default();
         let [channel] = channels else { return Reply::error("ERR the model takes one channel at a time") };
         known.channels.insert(channel.clone());
         let count = i64::try_from(known.channels.len()).unwrap_or(0);
-        Reply::Push(vec![Reply::text("subscribe"), Reply::text(channel.clone()), Reply::Int(count)])
+        Reply::Push(vec![Reply::text(how), Reply::text(channel.clone()), Reply::Int(count)])
     }
 
     fn time(&self) -> Reply {
@@ -339,7 +340,9 @@ fn publish(
         );
     }
     let subscribers = connections.iter().filter(|(_, known)| known.channels.contains(channel));
-    let push = || Reply::Push(vec![Reply::text("message"), Reply::text(channel), Reply::text(message)]);
+    // A channel of a shard has a slot, and a tag for it.
+    let kind = if channel.starts_with(b"{") { "smessage" } else { "message" };
+    let push = || Reply::Push(vec![Reply::text(kind), Reply::text(channel), Reply::text(message)]);
     let before = messages.len();
     messages.extend(subscribers.map(|(connection, _)| (*connection, push())));
     Reply::Int(i64::try_from(messages.len() - before).unwrap_or(0))

@@ -56,6 +56,8 @@ impl Usage {
                 let jetcd = Self { unchecked: store.starts_with("etcd-3.4"), ..waiting(Peer::Jetcd, "lock") };
                 vec![waiting(Peer::Go, "mutex"), waiting(Peer::Etcdctl, "etcdctl"), jetcd]
             }
+            // They would have to find the members by themselves.
+            "redis" if ["cluster", "sentinel"].iter().any(|name| parameters.contains(name)) => Vec::new(),
             "redis" => {
                 let trying = |peer| usage(peer, "lock", true, TTL, hosts.to_owned(), "");
                 vec![trying(Peer::RedisPy), trying(Peer::Redisson)]

@@ -32,10 +32,12 @@ impl Kinds {
     pub const ALL: Self = Self { shared: true, permits: true, several: true };
 }
 
-impl From<Capabilities> for Kinds {
-    fn from(capabilities: Capabilities) -> Self {
+impl Kinds {
+    /// Of a store with these capabilities, at this URL. In a Redis Cluster the locks of the torture are in many slots.
+    #[must_use]
+    pub fn of(capabilities: Capabilities, url: &str) -> Self {
         let Capabilities { shared, permits, multi_key, .. } = capabilities;
-        Self { shared, permits, several: multi_key }
+        Self { shared, permits, several: multi_key && !url.contains("?cluster") }
     }
 }
 

@@ -13,6 +13,7 @@ use super::etcd::{self, EtcdCluster};
 use super::fault::Fault;
 use super::file::{self, Directory};
 use super::log::FaultLog;
+use super::members::{self, Members};
 use super::observer::{Entry, Seen};
 use super::postgres::{self, PostgresPair};
 use super::redis::{self, RedisPair};
@@ -29,6 +30,8 @@ pub enum Store {
     Etcd(EtcdCluster),
     /// A Redis or Valkey server with a replica.
     Redis(Box<RedisPair>),
+    /// A Redis Cluster, or a primary with sentinels.
+    Members(Members),
     /// A PostgreSQL server with a standby.
     Postgres(PostgresPair),
     /// A ZooKeeper ensemble.
@@ -48,6 +51,10 @@ pub enum Kind {
     EtcdWithUsers,
     /// A Redis or Valkey server with a replica.
     Redis,
+    /// A Redis Cluster.
+    RedisCluster,
+    /// A Redis primary that sentinels watch.
+    RedisSentinel,
     /// A PostgreSQL server with a standby.
     Postgres,
     /// A ZooKeeper ensemble.
@@ -62,10 +69,12 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const EACH: [Self; 8] = [
+    pub const EACH: [Self; 10] = [
         Self::Etcd,
         Self::EtcdWithUsers,
         Self::Redis,
+        Self::RedisCluster,
+        Self::RedisSentinel,
         Self::Postgres,
         Self::ZooKeeper,
         Self::File,
@@ -79,6 +88,8 @@ impl Kind {
             Self::Etcd => etcd::Fault::deck(random).into_iter().map(Fault::Etcd).collect(),
             Self::EtcdWithUsers => etcd::Fault::deck_with_users(random).into_iter().map(Fault::Etcd).collect(),
             Self::Redis => redis::Fault::deck(random).into_iter().map(Fault::Redis).collect(),
+            Self::RedisCluster => members::Fault::deck_of_cluster(random).into_iter().map(Fault::Members).collect(),
+            Self::RedisSentinel => members::Fault::deck_of_sentinels(random).into_iter().map(Fault::Members).collect(),
             Self::Postgres => postgres::Fault::deck(random).into_iter().map(Fault::Postgres).collect(),
             Self::ZooKeeper => zookeeper::Fault::deck(random).into_iter().map(Fault::ZooKeeper).collect(),
             Self::File => file::Fault::deck(random).into_iter().map(Fault::File).collect(),
@@ -91,10 +102,11 @@ impl Kind {
         !matches!(self, Self::Remote | Self::Directory)
     }
 
-    /// Whether it is reached over a network.
+    /// Whether it is reached over a network that may have faults. Members of a cluster and primaries are where they say that they
+    /// are, by no proxy.
     #[must_use]
     pub fn has_network(self) -> bool {
-        !matches!(self, Self::Directory | Self::File)
+        !matches!(self, Self::Directory | Self::File | Self::RedisCluster | Self::RedisSentinel)
     }
 }
 
@@ -111,6 +123,13 @@ impl Store {
         let (label, with_users) = store.strip_suffix("+users").map_or((store, false), |label| (label, true));
         if let Some(binary) = installed::<support::etcd::Binary>(label) {
             return EtcdCluster::start(binary, with_users).await.map(Self::Etcd);
+        }
+        for (ending, start) in [("-cluster", Members::cluster as fn(&_) -> Members), ("-sentinel", Members::sentinels)] {
+            // `redis-cluster` and `redis-cluster-7.0`.
+            let parts = store.split_once(ending);
+            if let Some(binary) = parts.and_then(|(project, rest)| installed(&format!("{project}{rest}"))) {
+                return Ok(Self::Members(block_in_place(|| start(binary))));
+            }
         }
         if let Some(binary) = installed::<support::redis::Binary>(store) {
             return Ok(Self::Redis(Box::new(RedisPair::start(binary).await)));
@@ -142,6 +161,8 @@ impl Store {
             Self::Etcd(store) if store.has_users() => Kind::EtcdWithUsers,
             Self::Etcd(_) => Kind::Etcd,
             Self::Redis(_) => Kind::Redis,
+            Self::Members(Members::Cluster(_)) => Kind::RedisCluster,
+            Self::Members(Members::Sentinels(_)) => Kind::RedisSentinel,
             Self::Postgres(_) => Kind::Postgres,
             Self::ZooKeeper(_) => Kind::ZooKeeper,
             Self::File(_) => Kind::File,
@@ -156,6 +177,7 @@ impl Store {
         match self {
             Self::Etcd(store) => store.url(),
             Self::Redis(store) => store.url(),
+            Self::Members(store) => store.url(),
             Self::Postgres(store) => store.url(),
             Self::ZooKeeper(store) => store.url(),
             Self::File(store) => store.url(),
@@ -168,6 +190,7 @@ impl Store {
         match (self, fault) {
             (Self::Etcd(store), Fault::Etcd(fault)) => store.inject(fault, length, log).await,
             (Self::Redis(store), Fault::Redis(fault)) => store.inject(fault, length, log).await,
+            (Self::Members(store), Fault::Members(fault)) => store.inject(fault, length, log).await,
             (Self::Postgres(store), Fault::Postgres(fault)) => store.inject(fault, length, log).await,
             (Self::ZooKeeper(store), Fault::ZooKeeper(fault)) => store.inject(fault, length, log).await,
             (Self::File(store), Fault::File(fault)) => store.inject(fault, length, log).await,
@@ -180,6 +203,7 @@ impl Store {
         match self {
             Self::Etcd(store) => store.admin.revoke_leases_of(pid).await,
             Self::Redis(store) => block_in_place(|| store.revoke(pid)),
+            Self::Members(store) => block_in_place(|| store.revoke(pid)),
             Self::Postgres(store) => block_in_place(|| store.revoke(pid)),
             Self::ZooKeeper(store) => store.revoke(pid).await,
             Self::File(store) => store.revoke(pid),
@@ -210,6 +234,7 @@ impl Store {
         match self {
             Self::Etcd(store) => store.admin.entries().await,
             Self::Redis(store) => block_in_place(|| store.entries()),
+            Self::Members(store) => block_in_place(|| store.entries()),
             Self::Postgres(store) => store.entries().await,
             Self::ZooKeeper(store) => store.entries().await,
             Self::File(store) => store.entries(),
@@ -223,6 +248,7 @@ impl Store {
         match self {
             Self::Etcd(store) => store.ended_by_itself(),
             Self::Redis(store) => store.ended_by_itself(),
+            Self::Members(store) => store.ended_by_itself(),
             Self::Postgres(store) => store.ended_by_itself(),
             Self::ZooKeeper(store) => store.ended_by_itself(),
             Self::File(_) | Self::Named(_) => None,
@@ -234,6 +260,7 @@ impl Store {
         match self {
             Self::Etcd(store) => store.admin.left_behind().await,
             Self::Redis(store) => block_in_place(|| store.left_behind()),
+            Self::Members(store) => block_in_place(|| store.left_behind()),
             Self::Postgres(store) => block_in_place(|| store.left_behind()),
             Self::ZooKeeper(store) => store.left_behind().await,
             Self::File(store) => store.left_behind(),
@@ -247,6 +274,7 @@ impl Store {
         match self {
             Self::Etcd(store) => store.logs().map(Path::to_owned).collect(),
             Self::Redis(store) => store.logs().map(Path::to_owned).collect(),
+            Self::Members(store) => store.logs().map(Path::to_owned).collect(),
             Self::Postgres(store) => store.logs(),
             Self::ZooKeeper(store) => store.logs(),
             Self::File(_) | Self::Named(_) => Vec::new(),

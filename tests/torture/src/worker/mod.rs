@@ -96,7 +96,8 @@ struct Worker {
 /// What is put to the test.
 #[derive(Debug)]
 enum Tested {
-    Ours(Clients),
+    /// With the kinds of holds that there can be.
+    Ours(Clients, Kinds),
     Naive(NaiveLock),
     InLine(LineLock),
 }
@@ -105,7 +106,7 @@ impl Worker {
     /// The lock that is put to the test.
     fn lock(&self) -> Box<dyn Lock> {
         match &self.locks {
-            Tested::Ours(clients) => Box::new(Ours::of(clients.of(Client::First).1)),
+            Tested::Ours(clients, _) => Box::new(Ours::of(clients.of(Client::First).1)),
             Tested::Naive(naive) => Box::new(naive.clone()),
             Tested::InLine(line) => Box::new(line.clone()),
         }
@@ -115,7 +116,7 @@ impl Worker {
     #[expect(clippy::panic, reason = "a bug of the torture")]
     fn clients(&self) -> &Clients {
         match &self.locks {
-            Tested::Ours(clients) => clients,
+            Tested::Ours(clients, _) => clients,
             Tested::Naive(_) | Tested::InLine(_) => panic!("a naive lock has no options"),
         }
     }
@@ -136,7 +137,7 @@ impl Worker {
     /// Of which kinds the holds that are put to the test can be.
     fn kinds(&self) -> Kinds {
         match &self.locks {
-            Tested::Ours(clients) => clients.of(Client::First).1.capabilities().into(),
+            Tested::Ours(_, kinds) => *kinds,
             Tested::Naive(_) => Kinds::default(),
             Tested::InLine(_) => Kinds::ALL,
         }
@@ -145,7 +146,7 @@ impl Worker {
     /// How many calls ask for which kind of hold.
     fn shares(&self) -> Shares {
         match &self.locks {
-            Tested::Ours(_) | Tested::Naive(_) => Shares::of(self.kinds()),
+            Tested::Ours(..) | Tested::Naive(_) => Shares::of(self.kinds()),
             Tested::InLine(line) => Shares::of_flaw(line.flaw()),
         }
     }
@@ -227,7 +228,11 @@ fn start_tasks(worker: &Arc<Worker>, config: &Config) -> JoinSet<()> {
 
 async fn connect(config: &Config) -> Result<Tested, String> {
     match &config.broken {
-        None => Clients::connect(&config.url, config.ttl).map(Tested::Ours).map_err(|error| error.to_string()),
+        None => {
+            let clients = Clients::connect(&config.url, config.ttl).map_err(|error| error.to_string())?;
+            let kinds = Kinds::of(clients.of(Client::First).1.capabilities(), &config.url);
+            Ok(Tested::Ours(clients, kinds))
+        }
         Some((flaw, endpoints)) => {
             let members = Members::connect(endpoints, config.ttl / 3).await.map_err(|error| error.to_string())?;
             Ok(if flaw.is_of_a_line() {

@@ -17,7 +17,7 @@ struct Found {
 }
 
 /// Everything that holds or waits; `None` if the server does not answer.
-pub(super) fn read(server: &Redis) -> Option<Vec<Entry>> {
+pub(in crate::nemesis) fn read(server: &Redis) -> Option<Vec<Entry>> {
     let entry = |found: Found| {
         let Found { key, token, pid, .. } = found;
         let request = token.strip_suffix(KEPT).unwrap_or(&token).to_owned();
@@ -39,7 +39,7 @@ fn find(server: &Redis) -> Option<Vec<Found>> {
 
 /// Deletes what the process with this number holds and waits for, as somebody who does not know this crate. What is held
 /// beside others stays: the lock's key is theirs, too.
-pub(super) fn delete(server: &Redis, pid: u32) {
+pub(in crate::nemesis) fn delete(server: &Redis, pid: u32) {
     let found = find(server).unwrap_or_default();
     for Found { key, token, .. } in found.into_iter().filter(|entry| entry.pid == pid && !entry.is_beside) {
         let holder = server.try_ask(&["GET", &key]).ok().and_then(Answer::text);

@@ -15,7 +15,7 @@ use super::log::FaultLog;
 use super::observer::Entry;
 use crate::history::Scope;
 
-mod entries;
+pub(super) mod entries;
 pub mod fault;
 
 pub use fault::{Fault, Right};
