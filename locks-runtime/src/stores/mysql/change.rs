@@ -69,12 +69,12 @@ pub(super) async fn change_seen<T>(
     loop {
         let seen = match known.take() {
             Some(seen) => seen,
-            None => {
-                read(client, connections, names).await.map_err(|failure| failure.with_unresolved(is_unresolved))?
-            }
+            None => read(client, connections, names).await.map_err(|failure| failure.with_unresolved(is_unresolved))?,
         };
         if missing == Missing::Insert && seen.rows.len() < names.len() {
-            insert(client, connections, names, &seen).await.map_err(|failure| failure.with_unresolved(is_unresolved))?;
+            insert(client, connections, names, &seen)
+                .await
+                .map_err(|failure| failure.with_unresolved(is_unresolved))?;
             if world.now() > begun + OVERTAKEN {
                 // They were made, and are not there: on a server that takes no writes.
                 return Err(Failure::read_only(&client.config().hosts.join(",")).with_unresolved(is_unresolved));
@@ -83,7 +83,8 @@ pub(super) async fn change_seen<T>(
         }
         let mut rows = seen.rows.clone();
         let outcome = decide(&mut rows, seen.now);
-        let (before, after): (Vec<&Row>, Vec<&Row>) = seen.rows.iter().zip(&rows).filter(|(one, other)| one != other).unzip();
+        let (before, after): (Vec<&Row>, Vec<&Row>) =
+            seen.rows.iter().zip(&rows).filter(|(one, other)| one != other).unzip();
         let (statement, values) = swap(&before, &after, before.len());
         let is_written = before.is_empty() || {
             let answer = client.ask(connections, (Kind::Swap, statement), &values).await;

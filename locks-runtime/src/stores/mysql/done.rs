@@ -6,10 +6,11 @@
 use super::change::{Missing, change, read as read_rows};
 use super::client::Client;
 use super::error::not_held;
+use super::layout::Layout;
 use super::row::{Micros, Row, number};
 use super::shared::Shared;
 use crate::contract::Entry;
-use crate::values::error::Error;
+use crate::values::error::{Error, ErrorKind};
 use crate::values::key::Key;
 use std::sync::Arc;
 
@@ -52,5 +53,9 @@ pub(super) async fn forget(client: &Client, key: &Key) -> Result<bool, Error> {
 }
 
 fn name(client: &Client, key: &Key) -> Result<String, Error> {
+    if client.config().layout == Layout::ShedLock {
+        let what = "ShedLock's table cannot remember what was done once; use a table of this crate's own";
+        return Err(Error::new(ErrorKind::Unsupported, what).with_key(key));
+    }
     Ok(format!("{}\tdone", client.name(key)?))
 }

@@ -171,7 +171,7 @@ fn shown(shared: &Shared, entry: &Entry, changed: Changed<bool>) -> Entering {
     if !has_entered {
         return Entering::Busy(in_the_way().unwrap_or_default().to_owned());
     }
-    match Shown::of(&rows, &shared.id, entry, now, shared.client.world.now()) {
+    match Shown::of(&rows.iter().collect::<Vec<_>>(), &shared.id, entry, now, shared.client.world.now()) {
         Shown::Held(grant) => Entering::Held(grant),
         Shown::Queued(status) => Entering::Queued(status),
         Shown::Gone => Entering::Gone,

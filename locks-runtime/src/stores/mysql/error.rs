@@ -226,8 +226,12 @@ fn message(endpoint: &str, verdict: Verdict, code: u16) -> String {
         (Verdict::Fail(_), 1665) => {
             "has `binlog_format=STATEMENT`, which InnoDB cannot write under READ COMMITTED; set it to `MIXED` or `ROW`"
         }
-        (Verdict::Fail(_), 1153) => "takes no packet of this size: a queue has become too long for `max_allowed_packet`",
-        (Verdict::Fail(_), 1064 | 1193) => "does not understand a statement; MariaDB must be 10.6 or newer, MySQL 8.0 or newer",
+        (Verdict::Fail(_), 1153) => {
+            "takes no packet of this size: a queue has become too long for `max_allowed_packet`"
+        }
+        (Verdict::Fail(_), 1064 | 1193) => {
+            "does not understand a statement; MariaDB must be 10.6 or newer, MySQL 8.0 or newer"
+        }
         (Verdict::Fail(_), _) => {
             "cannot do this with the table; if it is not one of this crate's, name another by `?table=…`"
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// database, table → its columns, with what holds for all of it.
 pub(super) const FIND: &str = "SELECT c.COLUMN_NAME AS name, c.DATA_TYPE AS kind, c.CHARACTER_MAXIMUM_LENGTH AS room, \
-        c.DATETIME_PRECISION AS digits, c.COLLATION_NAME AS collation, \
+        c.DATETIME_PRECISION AS digits, \
         c.IS_NULLABLE = 'NO' AND c.COLUMN_DEFAULT IS NULL AND c.EXTRA = '' AS is_required, \
         t.ENGINE AS engine, (SELECT COUNT(*) = 1 AND MAX(s.COLUMN_NAME) = 'name' FROM information_schema.STATISTICS AS s \
             WHERE s.TABLE_SCHEMA = t.TABLE_SCHEMA AND s.TABLE_NAME = t.TABLE_NAME AND s.INDEX_NAME = 'PRIMARY') AS is_primary \
@@ -34,7 +34,6 @@ struct Column {
     room: Option<u64>,
     /// The digits of a second that a time has.
     digits: Option<u64>,
-    collation: Option<String>,
     is_required: bool,
 }
 
@@ -93,7 +92,6 @@ impl Found {
                 kind: text(row, "kind")?.unwrap_or_default().to_lowercase(),
                 room: column(row, "room")?,
                 digits: column(row, "digits")?,
-                collation: text(row, "collation")?,
                 is_required: column::<Option<bool>>(row, "is_required")?.unwrap_or(false),
             };
             columns.insert(text(row, "name")?.unwrap_or_default(), described);
@@ -108,11 +106,6 @@ impl Found {
     /// How many characters a column has room for, if there is a limit.
     pub(super) fn room(&self, name: &str) -> Option<usize> {
         usize::try_from(self.columns.get(name)?.room?).ok()
-    }
-
-    /// The collation of a column.
-    pub(super) fn collation(&self, name: &str) -> Option<&str> {
-        self.columns.get(name)?.collation.as_deref()
     }
 
     fn check(&self, layout: Layout) -> Result<(), Error> {
@@ -130,7 +123,9 @@ impl Found {
             return Err(self.refuse(&format!("has a column `{name}` without a default, that this crate does not fill")));
         }
         if !self.engine.eq_ignore_ascii_case("InnoDB") {
-            return Err(self.refuse(&format!("is of the engine `{}`; it must be InnoDB, which locks rows", self.engine)));
+            return Err(
+                self.refuse(&format!("is of the engine `{}`; it must be InnoDB, which locks rows", self.engine))
+            );
         }
         if !self.is_primary {
             return Err(self.refuse("has another primary key than `name` alone"));

@@ -12,7 +12,8 @@ use crate::contract::Entry;
 
 /// Acquires a lock that has a row, if it is free.
 pub(super) async fn enter(shared: &Shared, entry: &Entry, name: &str, record: &str) -> Result<Outcome, Failure> {
-    let values = Parameters::default().one(name).one(&shared.id).one(number(entry)).one(record).one(shared.ttl_micros());
+    let values =
+        Parameters::default().one(name).one(&shared.id).one(number(entry)).one(record).one(shared.ttl_micros());
     let answer = shared.client.ask(&shared.client.work, (Kind::Acquire, 1), &values.0).await?;
     let done = (answer.reply.affected > 0).then_some(answer.reply.insert_id);
     Ok(Outcome { done, is_unresolved: answer.is_unresolved })
@@ -20,7 +21,8 @@ pub(super) async fn enter(shared: &Shared, entry: &Entry, name: &str, record: &s
 
 /// Acquires a lock that has no row.
 pub(super) async fn insert(shared: &Shared, entry: &Entry, name: &str, record: &str) -> Result<Outcome, Failure> {
-    let values = Parameters::default().one(name).one(&shared.id).one(number(entry)).one(record).one(shared.ttl_micros());
+    let values =
+        Parameters::default().one(name).one(&shared.id).one(number(entry)).one(record).one(shared.ttl_micros());
     match shared.client.ask(&shared.client.work, (Kind::InsertHeld, 1), &values.0).await {
         Ok(answer) => {
             let done = (answer.reply.affected > 0).then_some(answer.reply.insert_id);
@@ -64,8 +66,7 @@ pub(super) async fn enter_many(shared: &Shared, members: &[Waiting]) -> Result<V
 /// As [`leave`].
 pub(super) async fn leave_many(shared: &Shared, members: &[Waiting]) -> Result<Vec<Outcome>, Failure> {
     let (names, rows) = (names(members), padded(members.len()));
-    let values =
-        Parameters::default().list(&names, rows).one(&shared.id).for_each(&names, numbers(members), rows);
+    let values = Parameters::default().list(&names, rows).one(&shared.id).for_each(&names, numbers(members), rows);
     let answer = shared.client.ask(&shared.client.work, (Kind::Release, rows), &values.0).await?;
     let left: Vec<Option<u64>> = if answer.reply.affected == members.len() as u64 {
         vec![Some(0); members.len()]

@@ -80,12 +80,7 @@ pub(super) async fn adopt(shared: &Shared, entry: &Arc<Entry>, detached: &Detach
 }
 
 /// The fence, if the ticket held the lock; and whether an earlier attempt is unresolved.
-async fn take_over(
-    shared: &Shared,
-    entry: &Entry,
-    name: &str,
-    ticket: &str,
-) -> Result<(Option<i64>, bool), Failure> {
+async fn take_over(shared: &Shared, entry: &Entry, name: &str, ticket: &str) -> Result<(Option<i64>, bool), Failure> {
     let (client, number, record) = (&shared.client, number(entry), record(&entry.holder));
     let decide = |rows: &mut [Row], now: Micros| {
         let row = rows.first_mut().filter(|row| row.is_taken(now))?;

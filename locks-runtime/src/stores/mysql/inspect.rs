@@ -59,9 +59,8 @@ fn line(client: &Client, row: &Row, now: Micros) -> Option<Line> {
     let alone = alone.then(|| listed(row.holder.as_deref(), row.locked_until).with_fence(fence(row.fence)));
     let (holding, waiting): (Vec<&Element>, Vec<&Element>) =
         row.queue.iter().filter(|element| element.until > now).partition(|element| element.fence.is_some());
-    let beside = holding.into_iter().map(|own| {
-        listed(Some(&own.holder), own.until).with_fence(own.fence.map_or(0, fence))
-    });
+    let beside =
+        holding.into_iter().map(|own| listed(Some(&own.holder), own.until).with_fence(own.fence.map_or(0, fence)));
     let holders: Vec<Listed> = alone.into_iter().chain(beside).map(|listed| since(listed, now)).collect();
     let waiters: Vec<Listed> = waiting.into_iter().map(|own| listed(Some(&own.holder), own.until)).collect();
     (!holders.is_empty() || !waiters.is_empty()).then(|| Line::new(key, holders, waiters))

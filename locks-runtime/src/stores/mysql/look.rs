@@ -5,8 +5,10 @@ use super::change::{read, write_each};
 use super::client::Client;
 use super::entries::{Entries, Status};
 use super::error::{ENTRY_GONE, ENTRY_LAPSED};
-use super::row::{Micros, Row, number};
-use super::view::Shown;
+use super::layout::Layout;
+use super::row::{Element, Micros, Row, number};
+use super::shedlock_rows;
+use super::view::{Shown, left};
 use super::withdraw::WRITTEN;
 use crate::contract::{Backoff, Entry};
 use crate::values::error::{Error, ErrorKind};
@@ -80,7 +82,12 @@ async fn look_for_all(client: Arc<Client>) {
             let names = client.names(&entry).ok()?;
             Some(Waiter { session, entries, entry, names })
         });
-        match look(&client, &due.collect::<Vec<_>>()).await {
+        let due: Vec<Waiter> = due.collect();
+        let looked = match client.config().layout {
+            Layout::Own => look(&client, &due).await,
+            Layout::ShedLock => look_at_shedlock(&client, &due).await,
+        };
+        match looked {
             Ok(statements) => {
                 retries.reset();
                 let pace = client.world.between(SHORTEST_PACE, LONGEST_PACE);
@@ -119,19 +126,34 @@ async fn look(client: &Client, waiters: &[Waiter]) -> Result<u32, Error> {
     Ok(statements)
 }
 
+/// Looks at when locks of ShedLock's table are free: those who wait for them acquire them then.
+async fn look_at_shedlock(client: &Client, waiters: &[Waiter]) -> Result<u32, Error> {
+    let names: Vec<String> = waiters.iter().flat_map(|waiter| waiter.names.clone()).collect();
+    let (mut rows, mut statements) = (Vec::new(), 0);
+    for chunk in names.chunks(ROWS) {
+        rows.extend(shedlock_rows::read(client, &client.upkeep, chunk).await?);
+        statements += 1;
+    }
+    let now = client.world.now();
+    for Waiter { entries, entry, names, .. } in waiters {
+        let row = rows.iter().find(|row| names.iter().any(|name| row.is_named(name)));
+        let until = row.map_or(now, |row| now + left(row.left, 0));
+        entries.get(entry.number, |state| {
+            state.look_at = Some(now + client.world.between(POLL / 2, POLL));
+            state.advance(Status::Queued { ahead: 0, until });
+        });
+    }
+    Ok(statements)
+}
+
 /// Hands over what has lapsed, as far as an entry of this client is the one to do it. Returns the rows as they are then.
-async fn hand_over(
-    client: &Client,
-    rows: Vec<Row>,
-    now: Micros,
-    waiters: &[Waiter],
-) -> Result<(Vec<Row>, u32), Error> {
+async fn hand_over(client: &Client, rows: Vec<Row>, now: Micros, waiters: &[Waiter]) -> Result<(Vec<Row>, u32), Error> {
     let ours: BTreeSet<(&str, i64)> = waiters.iter().map(|one| (one.session.as_str(), number(&one.entry))).collect();
     let (mut all, mut pairs) = (Vec::new(), Vec::new());
     for row in rows {
         let mut after = row.clone();
         after.settle(now);
-        let is_ours = |own: &super::row::Element| ours.contains(&(own.session.as_str(), own.number));
+        let is_ours = |own: &Element| ours.contains(&(own.session.as_str(), own.number));
         let first = after.holders(now).iter().any(|(session, number, _)| ours.contains(&(*session, *number)));
         let ahead = after.queue.iter().position(is_ours).unwrap_or(0);
         let patience = if first { 0 } else { STAGGER.saturating_mul(i64::try_from(ahead + 1).unwrap_or(i64::MAX)) };
@@ -161,7 +183,7 @@ async fn hand_over(
 fn show(world: &World, waiter: &Waiter, rows: &BTreeMap<String, Row>, now: Micros, here: Moment) {
     let own: Option<Vec<&Row>> = waiter.names.iter().map(|name| rows.get(name)).collect();
     let shown = match own {
-        Some(own) => Shown::of(own, &waiter.session, &waiter.entry, now, here),
+        Some(own) => Shown::of(&own, &waiter.session, &waiter.entry, now, here),
         None => Shown::Gone,
     };
     waiter.entries.get(waiter.entry.number, |state| match shown {

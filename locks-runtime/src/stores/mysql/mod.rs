@@ -68,6 +68,10 @@ mod session;
 mod sessions;
 mod settle;
 mod shared;
+mod shedlock;
+mod shedlock_inspect;
+mod shedlock_rows;
+mod shedlock_sql;
 mod sql;
 mod table;
 #[cfg(feature = "mysql-tls")]
@@ -87,6 +91,7 @@ use crate::values::key::Key;
 use crate::world::World;
 use client::Client;
 use session::MysqlSession;
+use shedlock::ShedLockSession;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -136,12 +141,17 @@ impl Store for Mysql {
 
     fn open(&self, ttl: Duration) -> Pending<Arc<dyn Session>> {
         let client = Arc::clone(&self.0);
-        Box::pin(async move { Ok(boxed(Arc::new(MysqlSession::open(client, ttl).await?))) })
+        Box::pin(async move {
+            match client.config().layout {
+                Layout::Own => Ok(boxed(Arc::new(MysqlSession::open(client, ttl).await?))),
+                Layout::ShedLock => Ok(boxed(Arc::new(ShedLockSession::open(client, ttl).await?))),
+            }
+        })
     }
 
     fn inspect(&self, scope: Scope) -> Pending<Vec<Line>> {
         let client = Arc::clone(&self.0);
-        Box::pin(async move { inspect::inspect(&client, &scope).await })
+        Box::pin(async move { watch::inspect(&client, &scope).await })
     }
 
     fn watch(&self, scope: Scope) -> Pending<mpsc::Receiver<Change>> {
@@ -150,12 +160,12 @@ impl Store for Mysql {
 
     fn force_release(&self, key: Key) -> Pending<usize> {
         let client = Arc::clone(&self.0);
-        Box::pin(async move { force_release::force_release(&client, &key, None).await })
+        Box::pin(async move { force_release(&client, &key, None).await })
     }
 
     fn force_release_if(&self, key: Key, fence: u64) -> Pending<usize> {
         let client = Arc::clone(&self.0);
-        Box::pin(async move { force_release::force_release(&client, &key, Some(fence)).await })
+        Box::pin(async move { force_release(&client, &key, Some(fence)).await })
     }
 
     fn done(&self, key: Key) -> Pending<Option<String>> {
@@ -174,5 +184,12 @@ impl Store for Mysql {
             let client = Arc::clone(&client);
             Box::pin(async move { facts::facts(&client).await })
         })))
+    }
+}
+
+async fn force_release(client: &Client, key: &Key, fence: Option<u64>) -> Result<usize, Error> {
+    match client.config().layout {
+        Layout::Own => force_release::force_release(client, key, fence).await,
+        Layout::ShedLock => shedlock_inspect::force_release(client, key, fence).await,
     }
 }

@@ -42,7 +42,8 @@ impl Parameters {
             self.0.extend(values.take(1));
             return self;
         }
-        let pairs: Vec<[Value; 2]> = names.iter().map(|name| name.into()).zip(values).map(|(name, value)| [name, value]).collect();
+        let pairs: Vec<[Value; 2]> =
+            names.iter().map(|name| name.into()).zip(values).map(|(name, value)| [name, value]).collect();
         let last = pairs.last().cloned().into_iter();
         let missing = rows - pairs.len();
         self.0.extend(pairs.into_iter().chain(last.cycle().take(missing)).flatten());
@@ -52,7 +53,8 @@ impl Parameters {
 
 /// The values of a swap: `rows` were read, and are to be what they are in `after`; `least` of them, or none.
 pub(super) fn swap(before: &[&Row], after: &[&Row], least: usize) -> (usize, Vec<Value>) {
-    let (rows, names): (usize, Vec<String>) = (padded(before.len()), before.iter().map(|row| row.name.clone()).collect());
+    let (rows, names): (usize, Vec<String>) =
+        (padded(before.len()), before.iter().map(|row| row.name.clone()).collect());
     let mut found: Vec<[Value; 2]> = before.iter().map(|row| [(&row.name).into(), row.version.into()]).collect();
     found.resize(rows, found.last().cloned().unwrap_or([Value::NULL, Value::NULL]));
     let parameters = Parameters(found.into_iter().flatten().collect())

@@ -142,9 +142,8 @@ async fn renew_queued(shared: &Shared, entries: &[Arc<Entry>], seen: &mut Renewe
         }
     }
     seen.note_rows(&shared.id, &done, found.now);
-    let is_locked = |entry: &&Arc<Entry>| {
-        client.names(entry).is_ok_and(|names| names.iter().any(|name| locked.contains(name)))
-    };
+    let is_locked =
+        |entry: &&Arc<Entry>| client.names(entry).is_ok_and(|names| names.iter().any(|name| locked.contains(name)));
     Ok(entries.iter().filter(is_locked).map(Arc::clone).collect())
 }
 

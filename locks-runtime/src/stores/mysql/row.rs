@@ -123,7 +123,9 @@ fn read_queue(name: &str, bytes: &[u8]) -> Result<Vec<Element>, Error> {
         return Ok(Vec::new());
     }
     serde_json::from_slice(bytes).map_err(|cause| {
-        let message = format!("the queue of the row {name:?} cannot be read; delete the row if no program of a newer version uses it");
+        let message = format!(
+            "the queue of the row {name:?} cannot be read; delete the row if no program of a newer version uses it"
+        );
         Error::new(ErrorKind::Unsupported, message).with_source(cause)
     })
 }
@@ -146,11 +148,6 @@ pub(super) fn text(row: &mysql_async::Row, name: &str) -> Result<Option<String>,
 }
 
 impl Row {
-    /// A lock that has no row yet.
-    pub(super) fn of_none(name: &str) -> Self {
-        Self { name: name.to_owned(), ..Self::default() }
-    }
-
     pub(super) fn read(row: &mysql_async::Row) -> Result<Self, Error> {
         let name = text(row, "name")?.unwrap_or_default();
         let queue: Vec<u8> = column(row, "queue")?;
@@ -238,7 +235,8 @@ mod tests {
             fence: None,
             keep_until: Some(LAPSING),
         };
-        let queue = vec![element(None), element(Some(Beside::Shared(Reader::Reader))), element(Some(Beside::Permits(3)))];
+        let queue =
+            vec![element(None), element(Some(Beside::Shared(Reader::Reader))), element(Some(Beside::Permits(3)))];
         let text = written(&queue);
         assert!(text.contains(r#""m":"s""#) && text.contains(r#""m":3"#), "{text}");
         assert_eq!(read_queue("k", text.as_bytes()).unwrap(), queue);

@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_free_lock_goes_to_the_first_that_is_still_renewed() {
-        let mut row = Row::of_none("k");
+        let mut row = Row::default();
         for (number, until) in [(1, 30), (2, 15), (3, 40)] {
             row.enter(element(number, Mode::Exclusive, until), 10);
         }
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_kept_hold_stays_for_its_time_and_leaves_all_the_same() {
-        let mut row = Row::of_none("k");
+        let mut row = Row::default();
         row.enter(element(1, Mode::Exclusive, 30), 10);
         assert!(row.change_hold("s", 1, 11, |until, keep| (*until, *keep) = ((*until).max(50), Some(50))));
         row.leave("s", &numbers(1), true, 12);
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_lapses_is_not_renewed() {
-        let mut row = Row::of_none("k");
+        let mut row = Row::default();
         row.enter(element(1, Mode::Shared, 30), 10);
         assert!(row.change_hold("s", 1, 11, |until, keep| (*until, *keep) = (20, Some(LAPSING))));
         row.renew("s", &numbers(1), 90, 12);
@@ -244,7 +244,7 @@ mod tests {
         /// of those who wait has somebody in its way, and no hold ends by a change that is not its own.
         #[test]
         fn holders_are_compatible_and_fences_grow(steps in prop::collection::vec(step(), 1..60)) {
-            let (mut row, mut now, mut modes, mut seen) = (Row::of_none("k"), 100, Vec::new(), std::collections::BTreeMap::new());
+            let (mut row, mut now, mut modes, mut seen) = (Row::default(), 100, Vec::new(), std::collections::BTreeMap::new());
             for step in steps {
                 match step {
                     Step::Enter(mode) => {

@@ -97,11 +97,9 @@ impl Statements {
                  AND {WRITES}",
                 lists("l.number", rows)
             ),
-            Kind::Read => format!(
-                "SELECT {} FROM {table} AS l FORCE INDEX (PRIMARY) WHERE {}",
-                columns(),
-                lists("l.name", rows)
-            ),
+            Kind::Read => {
+                format!("SELECT {} FROM {table} AS l FORCE INDEX (PRIMARY) WHERE {}", columns(), lists("l.name", rows))
+            }
             Kind::Swap => self.swap(rows),
             Kind::Insert => {
                 let row = format!("SELECT ?, 1, 0, 0, '' FROM DUAL WHERE {WRITES}");
@@ -147,7 +145,10 @@ impl Statements {
 }
 
 fn columns() -> String {
-    format!("l.name, l.version, {}, {NOW} AS now, {WRITES} AS writes", SWAPPED.map(|column| format!("l.{column}")).join(", "))
+    format!(
+        "l.name, l.version, {}, {NOW} AS now, {WRITES} AS writes",
+        SWAPPED.map(|column| format!("l.{column}")).join(", ")
+    )
 }
 
 fn names(rows: usize) -> String {

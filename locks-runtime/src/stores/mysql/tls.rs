@@ -14,7 +14,8 @@ pub(super) fn options(encryption: &Encryption) -> Result<SslOpts, Error> {
     let Encryption { verify, tls } = encryption;
     let mut options = SslOpts::default();
     if *verify {
-        options = options.with_disable_built_in_roots(true).with_root_certs(roots(tls.ca.as_deref())?);
+        let roots = roots(tls.ca.as_deref())?.into_iter().map(Into::into).collect();
+        options = options.with_disable_built_in_roots(true).with_root_certs(roots);
         if let Some(domain) = &tls.domain {
             options = options.with_danger_tls_hostname_override(Some(domain.clone()));
         }
@@ -30,7 +31,7 @@ pub(super) fn options(encryption: &Encryption) -> Result<SslOpts, Error> {
     Ok(options)
 }
 
-fn roots(ca: Option<&[u8]>) -> Result<Vec<mysql_async::PathOrBuf<'static>>, Error> {
+fn roots(ca: Option<&[u8]>) -> Result<Vec<Vec<u8>>, Error> {
     let found = match ca {
         Some(pem) => certificates("ca", pem)?,
         None => rustls_native_certs::load_native_certs().certs,
@@ -38,7 +39,7 @@ fn roots(ca: Option<&[u8]>) -> Result<Vec<mysql_async::PathOrBuf<'static>>, Erro
     if found.is_empty() {
         return Err(Error::invalid_url("this system trusts no authority; name one by `ca=…`"));
     }
-    Ok(found.into_iter().map(|certificate| certificate.to_vec().into()).collect())
+    Ok(found.into_iter().map(|certificate| certificate.to_vec()).collect())
 }
 
 fn certificates(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {

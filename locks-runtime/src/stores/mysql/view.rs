@@ -18,15 +18,9 @@ pub(super) enum Shown {
 
 impl Shown {
     /// `rows` are those of its locks, in their order, as they were at `now` by the server's clock; and `here` by ours.
-    pub(super) fn of(
-        rows: &[&Row],
-        session: &str,
-        entry: &Entry,
-        now: Micros,
-        here: Moment,
-    ) -> Self {
+    pub(super) fn of(rows: &[&Row], session: &str, entry: &Entry, now: Micros, here: Moment) -> Self {
         let (number, mut fences, mut waits) = (number(entry), Vec::new(), None);
-        let mut rows = rows.into_iter().peekable();
+        let mut rows = rows.iter();
         for _ in entry.keys() {
             let Some(row) = rows.next() else { return Self::Gone };
             if let Some(held) = row.held_by(session, number, now) {

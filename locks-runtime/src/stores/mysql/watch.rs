@@ -1,7 +1,8 @@
-//! Watching locks by polling, for to notify of every hold would make each of them slower.
+//! Looking at locks, in whichever table; and watching them, by looking again and again.
 
 use super::client::Client;
-use super::inspect::inspect;
+use super::layout::Layout;
+use super::{inspect, shedlock_inspect};
 use crate::contract::{Change, Line, Listed, Scope, Seen, poll};
 use crate::values::error::Error;
 use std::sync::Arc;
@@ -15,6 +16,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) async fn watch(client: Arc<Client>, scope: Scope) -> Result<Receiver<Change>, Error> {
     let world = client.world.clone();
     poll::watch(&world, PAUSE, move || look(Arc::clone(&client), scope.clone())).await
+}
+
+/// The locks in `scope` that have a holder or waiters.
+pub(super) async fn inspect(client: &Client, scope: &Scope) -> Result<Vec<Line>, Error> {
+    match client.config().layout {
+        Layout::Own => inspect::inspect(client, scope).await,
+        Layout::ShedLock => shedlock_inspect::inspect(client, scope).await,
+    }
 }
 
 /// Who holds which lock, and who waits for it. A fence names a hold.
