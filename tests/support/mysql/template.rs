@@ -16,7 +16,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "--skip-name-resolve",
     "--innodb-buffer-pool-size=24M",
     "--innodb-log-file-size=8M",
-    "--innodb-flush-log-at-trx-commit=2",
+    "--innodb-flush-log-at-trx-commit=1",
     "--key-buffer-size=1M",
     "--aria-pagecache-buffer-size=1M",
 ];

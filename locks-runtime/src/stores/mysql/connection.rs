@@ -79,9 +79,19 @@ impl Connections {
         answer
     }
 
-    /// Closes those that are open: they lead to a server that is of no use.
+    /// Closes those that are open: they lead to a server that is of no use, or nobody needs them any more.
     pub(super) fn forget(&self) {
-        self.idle.lock().clear();
+        let idle = std::mem::take(&mut *self.idle.lock());
+        if idle.is_empty() {
+            return;
+        }
+        // Without a word the server would note each in its log as one that broke.
+        let limit = self.servers.config.request_timeout();
+        self.servers.world.spawn(async move {
+            for open in idle {
+                drop(tokio::time::timeout(limit, open.connection.disconnect()).await);
+            }
+        });
     }
 
     async fn lend(&self) -> Result<(Open, SemaphorePermit<'_>), Failure> {
@@ -134,6 +144,12 @@ async fn send(open: &mut Open, text: &Arc<str>, values: &[Value]) -> Result<Repl
     }
     let insert_id = open.connection.last_insert_id().unwrap_or(0);
     Ok(Reply { rows, affected: open.connection.affected_rows(), insert_id, endpoint: Arc::clone(&open.endpoint) })
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        self.forget();
+    }
 }
 
 impl fmt::Debug for Connections {

@@ -158,7 +158,7 @@ async fn hand_over(client: &Client, rows: Vec<Row>, now: Micros, waiters: &[Wait
         let ahead = after.queue.iter().position(is_ours).unwrap_or(0);
         let patience = if first { 0 } else { STAGGER.saturating_mul(i64::try_from(ahead + 1).unwrap_or(i64::MAX)) };
         let is_new = after.holders(now) != row.holders(now);
-        if is_new && row.due(now).saturating_add(patience) <= now {
+        if is_new && row.due().saturating_add(patience) <= now {
             pairs.push((row, after));
         } else {
             all.push(row);

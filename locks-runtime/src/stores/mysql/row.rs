@@ -194,11 +194,9 @@ impl Row {
     }
 
     /// When the lock may go to another without a release.
-    pub(super) fn due(&self, now: Micros) -> Micros {
-        if self.is_taken(now) {
-            return self.locked_until;
-        }
-        self.queue.iter().map(|element| element.until).min().unwrap_or(now)
+    pub(super) fn due(&self) -> Micros {
+        let first = self.queue.iter().map(|element| element.until).min();
+        first.filter(|_| self.is_beside()).unwrap_or(self.locked_until)
     }
 
     /// Who keeps others from holding.

@@ -26,7 +26,7 @@ impl Shown {
             if let Some(held) = row.held_by(session, number, now) {
                 fences.push(fence(held));
             } else if let Some(ahead) = row.ahead_of(session, number, now) {
-                let due = here + left(row.due(now), now);
+                let due = here + left(row.due(), now);
                 let (most, soonest) = waits.unwrap_or((0, due));
                 waits = Some((ahead.max(most), due.min(soonest)));
             } else {
