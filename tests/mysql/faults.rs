@@ -18,7 +18,6 @@ pub(crate) fn cases() -> Vec<Case> {
         connections_that_were_idle_for_too_long_lose_nothing,
         a_waiter_finds_its_turn_soon,
         a_waiter_behind_a_dead_holder_has_the_lock_after_its_ttl,
-        a_release_goes_directly_to_a_waiter_of_the_same_client,
         rights_that_are_taken_away_stop_the_body,
         a_session_without_autocommit_is_refused,
         many_processes_on_one_lock_exclude_each_other,
@@ -128,24 +127,6 @@ async fn a_waiter_behind_a_dead_holder_has_the_lock_after_its_ttl(fixture: Fixtu
     fences.sort();
     fences.dedup();
     assert_eq!(fences.len(), 4, "each has a fence of its own");
-}
-
-/// Two readers of one client, and a writer behind them, which acquires the lock when the last of them is gone: no look shows it, but
-/// the release itself.
-async fn a_release_goes_directly_to_a_waiter_of_the_same_client(fixture: Fixture) {
-    use distributed_locks::Mode as Beside;
-    let server = fixture.start(&Setup::default());
-    let locks = connect(&server.url_with("ttl=600s"));
-    once_within(Duration::from_millis(150), async || {
-        let reader = locks.lock("k").mode(Beside::Shared).acquire().await.unwrap();
-        let waiting = tokio::spawn(locks.lock_all(["k", "other"]).acquire());
-        queued(&locks, "k", 1).await;
-        let released = Instant::now();
-        reader.release().await.unwrap();
-        granted(waiting).await.release().await.unwrap();
-        released.elapsed()
-    })
-    .await;
 }
 
 async fn rights_that_are_taken_away_stop_the_body(fixture: Fixture) {

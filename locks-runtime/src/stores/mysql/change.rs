@@ -5,12 +5,13 @@
 
 use super::client::{Client, Seen};
 use super::connection::Connections;
-use super::error::{Failure, Verdict};
+use super::error::Failure;
 use super::parameters::{MOST_ROWS, Parameters, padded, swap};
-use super::row::{Micros, Row};
+use super::row::{Micros, Row, text};
 use super::sql::Kind;
 use crate::contract::Backoff;
-use std::collections::BTreeMap;
+use crate::values::error::ErrorKind;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The pauses before rows that others have changed, or locked, are read again.
@@ -85,12 +86,25 @@ pub(super) async fn change_seen<T>(
         let outcome = decide(&mut rows, seen.now);
         let (before, after): (Vec<&Row>, Vec<&Row>) =
             seen.rows.iter().zip(&rows).filter(|(one, other)| one != other).unzip();
-        let (statement, values) = swap(&before, &after, before.len());
         let is_written = before.is_empty() || {
-            let answer = client.ask(connections, (Kind::Swap, statement), &values).await;
-            let answer = answer.map_err(|failure| failure.with_unresolved(is_unresolved))?;
-            is_unresolved |= answer.is_unresolved;
-            answer.reply.affected > 0
+            let (statement, values) = swap(&before, &after, true);
+            match client.ask(connections, statement, &values).await {
+                Ok(answer) => {
+                    is_unresolved |= answer.is_unresolved;
+                    let affected = answer.reply.affected;
+                    if affected > 0 && affected < before.len() as u64 {
+                        // One was deleted meanwhile, and what was written of the others has to be withdrawn.
+                        let gone = "a row was deleted while it was changed together with others".to_owned();
+                        return Err(Failure::unusable(ErrorKind::Unavailable, gone).with_unresolved(true));
+                    }
+                    affected > 0
+                }
+                Err(failure) if failure.is_in_the_way() => {
+                    is_unresolved |= failure.is_unresolved;
+                    false
+                }
+                Err(failure) => return Err(failure.with_unresolved(is_unresolved)),
+            }
         };
         if is_written {
             return Ok(Changed { outcome, before: seen.rows, rows, now: seen.now, is_unresolved });
@@ -128,19 +142,66 @@ async fn insert(client: &Client, connections: &Connections, names: &[String], se
     let missing: Vec<&String> = missing.collect();
     let values = Parameters::default().list(missing.iter().copied(), missing.len()).0;
     match client.ask(connections, (Kind::Insert, missing.len()), &values).await {
-        Err(failure) if failure.verdict == Verdict::Duplicate => Ok(()),
+        Err(failure) if failure.is_in_the_way() => Ok(()),
         answer => answer.map(drop),
     }
 }
 
-/// Writes each of these pairs whose row is still what it was; returns how many those were. The answer does not show which.
+/// Writes each of these pairs whose row is still what it was, and that no other transaction has locked; returns their names.
 pub(super) async fn write_each(
     client: &Client,
     connections: &Connections,
     pairs: &[(Row, Row)],
     limit: Duration,
-) -> Result<u64, Failure> {
-    let (before, after): (Vec<&Row>, Vec<&Row>) = pairs.iter().map(|(before, after)| (before, after)).unzip();
-    let (rows, values) = swap(&before, &after, 0);
-    Ok(client.ask_within(limit, connections, (Kind::Swap, rows), &values).await?.reply.affected)
+) -> Result<BTreeSet<String>, Failure> {
+    let mut wanted: Vec<&(Row, Row)> = pairs.iter().collect();
+    for is_last in [false, true] {
+        let (before, after): (Vec<&Row>, Vec<&Row>) = wanted.iter().map(|(before, after)| (before, after)).unzip();
+        let (statement, values) = swap(&before, &after, false);
+        match client.ask_within(limit, connections, statement, &values).await {
+            Ok(answer) if answer.reply.affected == wanted.len() as u64 => {
+                return Ok(wanted.iter().map(|(before, _)| before.name.clone()).collect());
+            }
+            Ok(_) => return written(client, connections, &wanted).await,
+            Err(failure) if failure.is_in_the_way() && !is_last => {
+                let unlocked = unlocked(client, connections, wanted.iter().map(|(before, _)| &before.name)).await?;
+                wanted.retain(|(before, _)| unlocked.contains(&before.name));
+                if wanted.is_empty() {
+                    break;
+                }
+            }
+            Err(failure) if failure.is_in_the_way() => break,
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(BTreeSet::new())
+}
+
+/// The names of those rows that are what they were to be.
+async fn written(
+    client: &Client,
+    connections: &Connections,
+    pairs: &[&(Row, Row)],
+) -> Result<BTreeSet<String>, Failure> {
+    let names: Vec<String> = pairs.iter().map(|(before, _)| before.name.clone()).collect();
+    let seen = read(client, connections, &names).await?;
+    let is_written = |row: &Row| {
+        let is_it = |(before, after): &&(Row, Row)| *row == Row { version: before.version + 1, ..after.clone() };
+        pairs.iter().any(|pair| is_it(pair))
+    };
+    Ok(seen.rows.into_iter().filter(is_written).map(|row| row.name).collect())
+}
+
+/// Those of the names whose rows no other transaction has locked just now.
+pub(super) async fn unlocked(
+    client: &Client,
+    connections: &Connections,
+    names: impl IntoIterator<Item = &String>,
+) -> Result<BTreeSet<String>, Failure> {
+    let names: Vec<&String> = names.into_iter().collect();
+    let rows = padded(names.len());
+    let values = Parameters::default().list(names, rows).0;
+    let answer = client.ask(connections, (Kind::Unlocked, rows), &values).await?;
+    let name = |row| text(row, "name").ok().flatten();
+    Ok(answer.reply.rows.iter().filter_map(name).collect())
 }

@@ -55,6 +55,8 @@ pub(super) struct InUse {
     /// As statements have it.
     pub(super) table: String,
     pub(super) statements: Statements,
+    /// The server's.
+    pub(super) version: Arc<str>,
     /// How many characters `locked_by` has room for, in ShedLock's table.
     pub(super) room: Option<usize>,
 }
@@ -69,7 +71,6 @@ pub(super) struct Answer {
 /// The rows of some names, as they were at one moment of the server's.
 pub(super) struct Seen {
     pub(super) rows: Vec<Row>,
-    /// Zero if there is no row.
     pub(super) now: Micros,
 }
 
@@ -210,7 +211,8 @@ impl Client {
         };
         let in_use = Arc::new(InUse {
             table: self.wanted.quoted.clone(),
-            statements: Statements::of(&self.wanted),
+            statements: Statements::of(&self.wanted, &found.version),
+            version: found.version.as_str().into(),
             room: found.room("locked_by"),
         });
         *self.found.lock() = Some(Arc::clone(&in_use));
@@ -269,7 +271,8 @@ fn takes_writes(reply: Reply) -> Result<Reply, Failure> {
 impl Seen {
     pub(super) fn read(reply: &Reply) -> Result<Self, Failure> {
         let unusable = |error: Error| Failure::unusable(error.kind(), error.to_string());
-        let rows: Result<Vec<Row>, Error> = reply.rows.iter().map(Row::read).collect();
+        let named = reply.rows.iter().filter(|row| !matches!(row.get_opt("name"), Some(Ok(Value::NULL))));
+        let rows: Result<Vec<Row>, Error> = named.map(Row::read).collect();
         let now = reply.rows.first().map_or(Ok(0), |row| column(row, "now"));
         Ok(Self { rows: rows.map_err(unusable)?, now: now.map_err(unusable)? })
     }

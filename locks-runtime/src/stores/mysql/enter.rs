@@ -114,7 +114,7 @@ async fn send(
         }
         let row = read(client, &client.work, names).await.map_err(|failure| failure.with_unresolved(is_unresolved))?;
         if row.rows.is_empty() {
-            let inserted = free::insert(shared, entry, &names[0], record).await;
+            let inserted = free::insert(shared, &[(entry, &names[0], record)]).await;
             let inserted = inserted.map_err(|failure| failure.with_unresolved(is_unresolved))?;
             is_unresolved |= inserted.is_unresolved;
             if let Some(fence) = inserted.done {

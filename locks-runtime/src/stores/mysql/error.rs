@@ -60,6 +60,8 @@ pub(super) enum Verdict {
     RowLocked,
     /// A row of this name is there: nothing was done.
     Duplicate,
+    /// A row is no longer what it was: nothing was done.
+    Overtaken,
     /// The server answered and refuses for now: out of space, of memory, of connections, or by a rule of its own.
     Refused,
     /// Find the table again, or create it, and send it again.
@@ -149,6 +151,11 @@ impl Failure {
         self.verdict == Verdict::Reconnect && !self.cause.as_ref().is_some_and(|cause| cause.is_definite)
     }
 
+    /// Whether nothing was done because of what others do to the same rows: it may be done at the next attempt.
+    pub(super) fn is_in_the_way(&self) -> bool {
+        matches!(self.verdict, Verdict::RowLocked | Verdict::Duplicate | Verdict::Overtaken | Verdict::Retry)
+    }
+
     /// Whether the connection is of no more use.
     pub(super) fn breaks(&self) -> bool {
         matches!(self.verdict, Verdict::Reconnect | Verdict::ReadOnly)
@@ -170,6 +177,7 @@ impl From<Failure> for Error {
             | Verdict::Retry
             | Verdict::RowLocked
             | Verdict::Duplicate
+            | Verdict::Overtaken
             | Verdict::Refused => ErrorKind::Unavailable,
         };
         let error = Self::new(kind, failure.message);
@@ -235,7 +243,7 @@ fn message(endpoint: &str, verdict: Verdict, code: u16) -> String {
         (Verdict::Fail(_), _) => {
             "cannot do this with the table; if it is not one of this crate's, name another by `?table=…`"
         }
-        (Verdict::Reconnect | Verdict::Retry | Verdict::Duplicate, _) => "cannot be used now",
+        (Verdict::Reconnect | Verdict::Retry | Verdict::Duplicate | Verdict::Overtaken, _) => "cannot be used now",
     };
     format!("MySQL at {endpoint} {what}")
 }
@@ -263,6 +271,8 @@ fn of_answer(code: u16, state: &str) -> Verdict {
         // Deadlock; cancelled by `KILL QUERY` or a limit of time; a statement that was prepared before the table was changed.
         1213 | 1317 | 1614 | 1615 | 1969 | 3024 => Verdict::Retry,
         1062 => Verdict::Duplicate,
+        // What `SwapAll` adds to a version that it does not expect.
+        1690 => Verdict::Overtaken,
         1290 | 1792 | 1836 | 1223 => Verdict::ReadOnly,
         // Prepared statements that a proxy or `max_prepared_stmt_count` has taken away.
         1243 => Verdict::Reconnect,
@@ -298,6 +308,7 @@ mod tests {
             (1213, "40001", Verdict::Retry),
             (1317, "70100", Verdict::Retry),
             (1062, "23000", Verdict::Duplicate),
+            (1690, "22003", Verdict::Overtaken),
             (1290, "HY000", Verdict::ReadOnly),
             (1045, "28000", Verdict::Fail(ErrorKind::Unauthorized)),
             (1142, "42000", Verdict::Fail(ErrorKind::Unauthorized)),

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub(super) const FIND: &str = "SELECT c.COLUMN_NAME AS name, c.DATA_TYPE AS kind, c.CHARACTER_MAXIMUM_LENGTH AS room, \
         c.DATETIME_PRECISION AS digits, \
         c.IS_NULLABLE = 'NO' AND c.COLUMN_DEFAULT IS NULL AND c.EXTRA = '' AS is_required, \
-        t.ENGINE AS engine, (SELECT COUNT(*) = 1 AND MAX(s.COLUMN_NAME) = 'name' FROM information_schema.STATISTICS AS s \
+        VERSION() AS version, t.ENGINE AS engine, (SELECT COUNT(*) = 1 AND MAX(s.COLUMN_NAME) = 'name' FROM information_schema.STATISTICS AS s \
             WHERE s.TABLE_SCHEMA = t.TABLE_SCHEMA AND s.TABLE_NAME = t.TABLE_NAME AND s.INDEX_NAME = 'PRIMARY') AS is_primary \
     FROM information_schema.TABLES AS t JOIN information_schema.COLUMNS AS c \
         ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME \
@@ -23,6 +23,8 @@ pub(super) struct Found {
     name: String,
     columns: BTreeMap<String, Column>,
     engine: String,
+    /// The server's.
+    pub(super) version: String,
     is_primary: bool,
 }
 
@@ -97,8 +99,9 @@ impl Found {
             columns.insert(text(row, "name")?.unwrap_or_default(), described);
         }
         let engine = text(first, "engine")?.unwrap_or_default();
+        let version = text(first, "version")?.unwrap_or_default();
         let is_primary = column::<Option<bool>>(first, "is_primary")?.unwrap_or(false);
-        let found = Self { name: format!("{}.{}", table.database, table.name), columns, engine, is_primary };
+        let found = Self { name: format!("{}.{}", table.database, table.name), columns, engine, version, is_primary };
         found.check(layout)?;
         Ok(Some(found))
     }

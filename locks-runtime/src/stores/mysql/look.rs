@@ -168,9 +168,9 @@ async fn hand_over(client: &Client, rows: Vec<Row>, now: Micros, waiters: &[Wait
     for pairs in pairs.chunks(WRITTEN) {
         let done = write_each(client, &client.upkeep, pairs, client.config().request_timeout()).await?;
         written += 1;
-        // Otherwise somebody was faster with some of them: the next look shows it.
-        let is_done = done == pairs.len() as u64;
         for (row, after) in pairs {
+            // Otherwise somebody was faster: the next look shows it.
+            let is_done = done.contains(&row.name);
             if is_done {
                 client.sessions.show_row(row, after, now, ENTRY_GONE);
             }

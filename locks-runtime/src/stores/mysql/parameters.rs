@@ -1,6 +1,7 @@
 //! The values of the statements, in their order.
 
 use super::row::{Row, written};
+use super::sql::Kind;
 use mysql_async::Value;
 
 /// One statement works on so many rows at most.
@@ -25,7 +26,8 @@ impl Parameters {
     pub(super) fn list<T: Into<Value>>(mut self, values: impl IntoIterator<Item = T>, rows: usize) -> Self {
         let begun = self.0.len();
         self.0.extend(values.into_iter().map(Into::into));
-        let last = self.0.last().cloned().unwrap_or(Value::NULL);
+        // Of none there is nothing to repeat, and nothing is found.
+        let last = self.0[begun..].last().cloned().unwrap_or(Value::NULL);
         self.0.resize(begun + rows, last);
         self
     }
@@ -51,22 +53,26 @@ impl Parameters {
     }
 }
 
-/// The values of a swap: `rows` were read, and are to be what they are in `after`; `least` of them, or none.
-pub(super) fn swap(before: &[&Row], after: &[&Row], least: usize) -> (usize, Vec<Value>) {
+/// The statement and the values with which rows that were read become what they are in `after`: each of them, or all or none.
+pub(super) fn swap(before: &[&Row], after: &[&Row], all: bool) -> ((Kind, usize), Vec<Value>) {
     let (rows, names): (usize, Vec<String>) =
         (padded(before.len()), before.iter().map(|row| row.name.clone()).collect());
-    let mut found: Vec<[Value; 2]> = before.iter().map(|row| [(&row.name).into(), row.version.into()]).collect();
-    found.resize(rows, found.last().cloned().unwrap_or([Value::NULL, Value::NULL]));
-    let parameters = Parameters(found.into_iter().flatten().collect())
+    let versions = before.iter().map(|row| row.version);
+    let checked = if all { Parameters::default().for_each(&names, versions, rows) } else { Parameters::default() };
+    let set = checked
         .for_each(&names, after.iter().map(|row| row.fence), rows)
         .for_each(&names, after.iter().map(|row| row.session.clone()), rows)
         .for_each(&names, after.iter().map(|row| row.number), rows)
         .for_each(&names, after.iter().map(|row| row.holder.clone()), rows)
         .for_each(&names, after.iter().map(|row| row.locked_until), rows)
         .for_each(&names, after.iter().map(|row| row.keep_until), rows)
-        .for_each(&names, after.iter().map(|row| written(&row.queue)), rows)
-        .one(least as u64);
-    (rows, parameters.0)
+        .for_each(&names, after.iter().map(|row| written(&row.queue)), rows);
+    if all {
+        return ((Kind::SwapAll, rows), set.list(&names, rows).0);
+    }
+    let mut found: Vec<[Value; 2]> = before.iter().map(|row| [(&row.name).into(), row.version.into()]).collect();
+    found.resize(rows, found.last().cloned().unwrap_or([Value::NULL, Value::NULL]));
+    ((Kind::SwapEach, rows), set.0.into_iter().chain(found.into_iter().flatten()).collect())
 }
 
 #[cfg(test)]
@@ -78,6 +84,8 @@ mod tests {
         let names: Vec<String> = ["a", "b", "c"].map(str::to_owned).into();
         let list = Parameters::default().list(&names, padded(3)).0;
         assert_eq!(list, ["a", "b", "c", "c"].map(Value::from));
+        let none = Parameters::default().one(7).list(Vec::<String>::new(), 1).0;
+        assert_eq!(none, [Value::from(7), Value::NULL]);
         let each = Parameters::default().for_each(&names, [1, 2, 3], padded(3)).0;
         let expected: Vec<Value> =
             ["a".into(), 1.into(), "b".into(), 2.into(), "c".into(), 3.into(), "c".into(), 3.into()].into();

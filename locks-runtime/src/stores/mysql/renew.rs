@@ -3,11 +3,11 @@
 //!
 //! A row that another transaction has locked is left out, and asked for again for a moment: it must not stop all others.
 
-use super::change::{Missing, change, read, write_each};
+use super::change::{Missing, change, read, unlocked, write_each};
 use super::chunks::chunks;
 use super::enter::is_plain;
 use super::entries::{Confirmed, Status, forget_lapsed, renewable};
-use super::error::{ENTRY_GONE, ROW_LOCKED};
+use super::error::{ENTRY_GONE, Failure, ROW_LOCKED};
 use super::parameters::{Parameters, padded};
 use super::row::{Row, number};
 use super::seen::Renewed;
@@ -66,11 +66,7 @@ pub(super) async fn renew_rows(shared: &Shared) -> Result<Vec<Arc<Entry>>, Error
     let (alone, mut left): (Vec<_>, Vec<_>) = renewable(entries, true).into_iter().partition(is_held);
     let without_any = (alone.is_empty() && left.is_empty()).then_some(&alone[..]);
     for chunk in chunks(&alone).chain(without_any) {
-        if renew_alone(shared, chunk).await? {
-            seen.note_all(chunk);
-        } else {
-            left.extend_from_slice(chunk);
-        }
+        left.extend(renew_alone(shared, chunk, &mut seen).await?);
     }
     let until = begun + (shared.ttl / SHARE).min(MOST);
     let mut pauses = Backoff::new(world, SHORTEST_PAUSE, LONGEST_PAUSE);
@@ -94,14 +90,46 @@ fn names_of(shared: &Shared) -> impl Fn(&Entry) -> Vec<String> {
     |entry| shared.client.names(entry).unwrap_or_default()
 }
 
-/// Returns whether all of them were renewed. Even without entries there is a statement.
-async fn renew_alone(shared: &Shared, entries: &[Arc<Entry>]) -> Result<bool, Error> {
+/// Renews what is held alone. Even without entries there is a statement. Returns those that were not renewed, or not for certain.
+async fn renew_alone(shared: &Shared, entries: &[Arc<Entry>], seen: &mut Renewed) -> Result<Vec<Arc<Entry>>, Error> {
+    let (mut wanted, mut left) = (entries.to_vec(), Vec::new());
+    for is_last in [false, true] {
+        match send_renewal(shared, &wanted).await {
+            Ok(true) => {
+                seen.note_all(&wanted);
+                return Ok(left);
+            }
+            Err(failure) if failure.is_in_the_way() && !is_last => {
+                let (unlocked, locked) = split(shared, &wanted).await?;
+                left.extend(locked);
+                wanted = unlocked;
+            }
+            Err(failure) if !failure.is_in_the_way() => return Err(failure.into()),
+            _ => break,
+        }
+    }
+    left.extend(wanted);
+    Ok(left)
+}
+
+/// Those whose rows are not locked, and the others.
+async fn split(shared: &Shared, entries: &[Arc<Entry>]) -> Result<(Vec<Arc<Entry>>, Vec<Arc<Entry>>), Error> {
+    let client = &shared.client;
+    let names: Vec<String> = entries.iter().map(|entry| client.name(&entry.key)).collect::<Result<_, _>>()?;
+    let unlocked = unlocked(client, &client.upkeep, &names).await?;
+    let is_unlocked = |entry: &Arc<Entry>| client.name(&entry.key).is_ok_and(|name| unlocked.contains(&name));
+    Ok(entries.iter().map(Arc::clone).partition(is_unlocked))
+}
+
+/// Returns whether all of them were renewed.
+async fn send_renewal(shared: &Shared, entries: &[Arc<Entry>]) -> Result<bool, Failure> {
     let client = &shared.client;
     let names: Result<Vec<String>, Error> = entries.iter().map(|entry| client.name(&entry.key)).collect();
-    let (names, rows) = (names?, padded(entries.len().max(1)));
+    let names = names.map_err(|error| Failure::unusable(error.kind(), error.to_string()))?;
+    let rows = padded(entries.len().max(1));
     let values = Parameters::default()
-        .list(&names, rows)
         .one(shared.ttl_micros())
+        .list(&names, rows)
         .one(&shared.id)
         .list(entries.iter().map(|entry| number(entry)), rows);
     let answer = client.ask_within(shared.renewal_limit(), &client.upkeep, (Kind::Renew, rows), &values.0).await?;
@@ -131,14 +159,13 @@ async fn renew_queued(shared: &Shared, entries: &[Arc<Entry>], seen: &mut Renewe
     let mut locked = BTreeSet::new();
     for pairs in pairs.chunks(WRITTEN) {
         let written = write_each(client, &client.upkeep, pairs, shared.renewal_limit()).await?;
-        if written == pairs.len() as u64 {
-            for (row, after) in pairs {
+        for (row, after) in pairs {
+            if written.contains(&row.name) {
                 client.sessions.show_row(row, after, found.now, ENTRY_GONE);
                 done.push(after.clone());
+            } else {
+                locked.insert(row.name.clone());
             }
-        } else {
-            // The answer does not show which were written: all are looked at once more.
-            locked.extend(pairs.iter().map(|(row, _)| row.name.clone()));
         }
     }
     seen.note_rows(&shared.id, &done, found.now);

@@ -14,7 +14,7 @@
 
 use super::client::Client;
 use super::entries::{Confirmed, EntryState, Status, forget_lapsed, renewable};
-use super::error::{ENTRY_GONE, Failure, ROW_LOCKED, Verdict, not_held};
+use super::error::{ENTRY_GONE, Failure, ROW_LOCKED, not_held};
 use super::look;
 use super::parameters::{MOST_ROWS, Parameters, padded};
 use super::removed;
@@ -68,16 +68,21 @@ impl ShedLockSession {
         let Shared { client, id, .. } = &*self.0;
         let in_use = client.in_use(&client.work).await?;
         let signature = signed(&signature(id, number(entry), &entry.holder), "0", room(in_use.room));
-        let values = Parameters::default().one(name).one(self.0.ttl_micros()).one(signature).0;
+        let values = Parameters::default().one(signature).one(self.0.ttl_micros()).one(name).0;
         let names = [name.to_owned()];
         let (begun, mut is_unresolved) = (client.world.now(), false);
         let mut pauses = Backoff::new(&client.world, SHORTEST_PAUSE, LONGEST_PAUSE);
         loop {
             let failed = |failure: Failure| failure.with_unresolved(is_unresolved);
-            let acquired = ask(client, &client.work, (Kind::Acquire, 1), &values).await.map_err(failed)?;
-            is_unresolved |= acquired.is_unresolved;
-            if acquired.affected > 0 {
-                return Ok((Tried::Held(acquired.insert_id), is_unresolved));
+            match ask(client, &client.work, (Kind::Acquire, 1), &values).await {
+                Ok(acquired) => {
+                    is_unresolved |= acquired.is_unresolved;
+                    if acquired.affected > 0 {
+                        return Ok((Tried::Held(acquired.insert_id), is_unresolved));
+                    }
+                }
+                Err(failure) if failure.is_in_the_way() => is_unresolved |= failure.is_unresolved,
+                Err(failure) => return Err(failed(failure)),
             }
             let failed = |failure: Failure| failure.with_unresolved(is_unresolved);
             match read(client, &client.work, &names).await.map_err(failed)?.pop() {
@@ -110,7 +115,7 @@ impl ShedLockSession {
                 *is_unresolved |= inserted.is_unresolved;
                 Ok((inserted.affected > 0).then_some(inserted.insert_id))
             }
-            Err(failure) if matches!(failure.verdict, Verdict::Duplicate | Verdict::RowLocked) => {
+            Err(failure) if failure.is_in_the_way() => {
                 *is_unresolved |= failure.is_unresolved;
                 Ok(None)
             }
@@ -125,9 +130,10 @@ impl ShedLockSession {
         let begun = client.world.now();
         let mut pauses = Backoff::new(&client.world, SHORTEST_PAUSE, LONGEST_PAUSE);
         loop {
-            let Answer { affected, .. } = ask(client, &client.work, (kind, 1), values).await?;
-            if affected > 0 {
-                return Ok(());
+            match ask(client, &client.work, (kind, 1), values).await {
+                Ok(Answer { affected: 1.., .. }) => return Ok(()),
+                Err(failure) if !failure.is_in_the_way() => return Err(failure.into()),
+                _ => {}
             }
             let row = read(client, &client.work, &names).await?.pop();
             let Some(_) = row.filter(|row| row.left > 0 && row.is_of(id, number(entry))) else {
@@ -142,8 +148,8 @@ impl ShedLockSession {
 
     async fn withdraw(&self, entry: &Entry, extended_stays: bool) -> Result<(), Error> {
         let values = Parameters::default()
-            .one(self.name(entry)?)
             .one(extended_stays)
+            .one(self.name(entry)?)
             .one(&self.0.id)
             .one(number(entry).to_string())
             .0;
@@ -161,14 +167,15 @@ impl ShedLockSession {
             let names: Result<Vec<String>, Error> = chunk.iter().map(|entry| self.name(entry)).collect();
             let rows = padded(chunk.len());
             let values = Parameters::default()
-                .list(names?, rows)
                 .one(self.0.ttl_micros())
+                .list(names?, rows)
                 .one(id)
                 .list(chunk.iter().map(|entry| number(entry).to_string()), rows)
                 .0;
-            let renewed = ask(client, &client.upkeep, (Kind::Renew, rows), &values).await?;
-            if renewed.affected < chunk.len() as u64 {
-                uncovered.extend(self.renew_each(chunk).await?);
+            match ask(client, &client.upkeep, (Kind::Renew, rows), &values).await {
+                Ok(renewed) if renewed.affected == chunk.len() as u64 => {}
+                Err(failure) if !failure.is_in_the_way() => return Err(failure.into()),
+                _ => uncovered.extend(self.renew_each(chunk).await?),
             }
         }
         if all.is_empty() {
@@ -189,8 +196,8 @@ impl ShedLockSession {
         let mut locked = Vec::new();
         for entry in entries {
             let values = Parameters::default()
-                .one(self.name(entry)?)
                 .one(self.0.ttl_micros())
+                .one(self.name(entry)?)
                 .one(&self.0.id)
                 .one(number(entry).to_string())
                 .0;
@@ -310,11 +317,11 @@ impl AsyncSession for ShedLockSession {
         let [before, after] = signature(&self.0.id, number(&entry), &entry.holder);
         let least: Micros = micros(least);
         let values = Parameters::default()
-            .one(self.name(&entry)?)
             .one(least)
             .one(before)
             .one(least)
             .one(after)
+            .one(self.name(&entry)?)
             .one(&self.0.id)
             .one(number(&entry).to_string())
             .0;
@@ -329,9 +336,9 @@ impl AsyncSession for ShedLockSession {
         let in_use = client.in_use(&client.work).await?;
         let signature = signed(&signature(id, number(&entry), &entry.holder), LAPSING, room(in_use.room));
         let values = Parameters::default()
-            .one(self.name(&entry)?)
             .one(micros(rest))
             .one(signature)
+            .one(self.name(&entry)?)
             .one(id)
             .one(number(&entry).to_string())
             .0;

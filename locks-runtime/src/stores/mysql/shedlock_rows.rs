@@ -49,7 +49,8 @@ pub(super) async fn ask(
     values: &[Value],
 ) -> Result<Answer, Failure> {
     let limit = client.config().request_timeout();
-    let text = |in_use: &super::client::InUse| sql::text(kind, &in_use.table, rows, room(in_use.room)).into();
+    let text =
+        |in_use: &super::client::InUse| sql::text(kind, &in_use.table, &in_use.version, rows, room(in_use.room)).into();
     let answer = client.ask_text(limit, connections, text, values).await?;
     let rows: Result<Vec<Row>, Error> = answer.reply.rows.iter().map(Row::read).collect();
     Ok(Answer {

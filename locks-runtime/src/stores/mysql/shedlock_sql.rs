@@ -1,10 +1,10 @@
-//! The statements for ShedLock's table. As those for our own, none waits for a row but the one that inserts it.
+//! The statements for ShedLock's table. As those for our own, none waits for a row.
 //!
 //! Times are in UTC without a zone, as ShedLock's `usingDbTime()` writes them: `UTC_TIMESTAMP(3)` into a `TIMESTAMP(3)`, which MySQL takes
 //! for a time in the session's time zone, when it is written and when it is read. So all services must have sessions of one time zone,
 //! and a server whose zone has a gap in spring refuses an hour of UTC. A zone without summer time, or `DATETIME(3)`, is free of both.
 
-use super::sql::WRITES;
+use super::sql::{WRITES, without_waiting};
 
 /// The server's time, as the table has it.
 const UTC: &str = "UTC_TIMESTAMP(6)";
@@ -38,21 +38,21 @@ const END_AS_NUMBER: &str = "CAST(SUBSTRING_INDEX(SUBSTRING_INDEX(l.locked_by, '
 /// What a statement does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// name, TTL, `locked_by`: acquires a lock that is free.
+    /// `locked_by`, TTL, name: acquires a lock that is free.
     Acquire,
-    /// name, TTL, `locked_by`: inserts the row of a lock that is new.
+    /// `locked_by`, TTL, name: inserts the row of a lock that is new.
     Insert,
     /// names: their rows.
     Read,
-    /// names, TTL, session, numbers as texts: renews what it holds.
+    /// TTL, names, session, numbers as texts: renews what it holds.
     Renew,
-    /// name, whether what is extended stays, session, number as a text: releases.
+    /// whether what is extended stays, name, session, number as a text: releases.
     Leave,
-    /// name, time, the beginning of `locked_by`, time, its end, session, number: holds it for so long at least.
+    /// time, the beginning of `locked_by`, time, its end, name, session, number as a text: holds it for so long at least.
     Extend,
-    /// name, time, `locked_by`, session, number: lets it end then.
+    /// time, `locked_by`, name, session, number as a text: lets it end then.
     Lapse,
-    /// name, the moment of the grant or NULL: releases by force.
+    /// name, the moment of the grant or NULL, twice: releases by force.
     Force,
     /// The name before: the rows of a page.
     Page,
@@ -61,48 +61,46 @@ pub(super) enum Kind {
 /// How many rows one page has.
 pub(super) const PAGE: usize = 2_000;
 
-pub(super) fn text(kind: Kind, table: &str, rows: usize, room: usize) -> String {
-    let names = format!("name IN ({})", vec!["?"; rows].join(", "));
-    let mine = format!(
-        "UPDATE (SELECT name FROM {table} FORCE INDEX (PRIMARY) WHERE {names} FOR UPDATE SKIP LOCKED) AS mine \
-         STRAIGHT_JOIN {table} AS l FORCE INDEX (PRIMARY) ON l.name = mine.name"
-    );
-    let held = format!("{OURS} AND {NUMBER} = ? AND l.lock_until > {UTC} AND {WRITES}");
-    match kind {
+/// The statement for a table on a server of this version, with so much room in `locked_by`.
+pub(super) fn text(kind: Kind, table: &str, version: &str, rows: usize, room: usize) -> String {
+    let names = format!("l.name IN ({})", vec!["?"; rows].join(", "));
+    let update = format!("UPDATE {table} AS l FORCE INDEX (PRIMARY) SET");
+    let held = format!("{names} AND {OURS} AND {NUMBER} = ? AND l.lock_until > {UTC} AND {WRITES}");
+    let text = match kind {
+        Kind::Read => return format!("{} WHERE {names}", select(table)),
+        Kind::Page => return format!("{} WHERE l.name > ? ORDER BY l.name LIMIT {PAGE}", select(table)),
         Kind::Acquire => format!(
-            "{mine} SET l.lock_until = {LATER}, l.locked_at = {}, l.locked_by = ? WHERE l.lock_until <= {UTC} AND {WRITES}",
+            "{update} l.locked_at = {}, l.locked_by = ?, l.lock_until = {LATER} \
+             WHERE {names} AND l.lock_until <= {UTC} AND {WRITES}",
             granted()
         ),
         Kind::Insert => format!(
-            "INSERT INTO {table} (name, lock_until, locked_at, locked_by) SELECT ?, {LATER}, {}, ? FROM DUAL WHERE {WRITES}",
+            "INSERT INTO {table} (locked_at, locked_by, lock_until, name) SELECT {}, ?, {LATER}, ? FROM DUAL WHERE {WRITES}",
             granted()
         ),
-        Kind::Read => format!("{} WHERE l.{names}", select(table)),
         Kind::Renew => format!(
-            "{mine} SET l.lock_until = GREATEST(l.lock_until, {LATER}) WHERE {OURS} AND {NUMBER} IN ({}) \
+            "{update} l.lock_until = GREATEST(l.lock_until, {LATER}) WHERE {names} AND {OURS} AND {NUMBER} IN ({}) \
              AND l.lock_until > {UTC} AND {END} <> '{LAPSING}' AND {WRITES}",
             vec!["?"; rows].join(", ")
         ),
         Kind::Leave => {
             let kept = format!("TIMESTAMPADD(MICROSECOND, {END_AS_NUMBER}, '1970-01-01 00:00:00.000')");
             format!(
-                "{mine} SET l.lock_until = IF(? AND {END_AS_NUMBER} > 0, GREATEST({UTC}, {kept}), {UTC}) WHERE {held}"
+                "{update} l.lock_until = IF(? AND {END_AS_NUMBER} > 0, GREATEST({UTC}, {kept}), {UTC}) WHERE {held}"
             )
         }
         Kind::Extend => format!(
-            "{mine} SET l.lock_until = GREATEST(l.lock_until, {LATER}), \
+            "{update} l.lock_until = GREATEST(l.lock_until, {LATER}), \
              l.locked_by = LEFT(CONCAT(?, GREATEST({END_AS_NUMBER}, {} + ?), ?), {room}) WHERE {held}",
             micros(UTC)
         ),
-        Kind::Lapse => {
-            format!("{mine} SET l.lock_until = {LATER}, l.locked_by = ? WHERE {held}")
-        }
+        Kind::Lapse => format!("{update} l.lock_until = {LATER}, l.locked_by = ? WHERE {held}"),
         Kind::Force => format!(
-            "{mine} SET l.lock_until = {UTC} WHERE l.lock_until > {UTC} AND (? IS NULL OR {} = ?) AND {WRITES}",
+            "{update} l.lock_until = {UTC} WHERE {names} AND l.lock_until > {UTC} AND (? IS NULL OR {} = ?) AND {WRITES}",
             micros("l.locked_at")
         ),
-        Kind::Page => format!("{} WHERE l.name > ? ORDER BY l.name LIMIT {PAGE}", select(table)),
-    }
+    };
+    format!("{}{text}", without_waiting(version))
 }
 
 fn select(table: &str) -> String {

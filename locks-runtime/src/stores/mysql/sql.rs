@@ -1,10 +1,11 @@
 //! The statements for this crate's own table. Each is a transaction of its own, by the server's clock, and reaches rows by their
 //! primary key alone.
 //!
-//! None waits for a row that another transaction has locked, but the one that inserts rows: the rows are found by `SKIP LOCKED`,
-//! and joined to themselves to be changed, in the order in which they were found. Whoever does not find his row looks at it, and
-//! asks again (`change`). So a transaction that somebody leaves open is in nobody else's way, and there is nothing to set on a
-//! connection: `innodb_lock_wait_timeout` counts in seconds, and MySQL has no other limit for an `UPDATE`.
+//! None waits for a row that another transaction has locked: it fails at once, as a whole, and whoever sent it asks again (`change`),
+//! or for the others alone (`Unlocked`). So a transaction that somebody leaves open is in nobody else's way. On MariaDB each statement
+//! says so itself, and nothing has to be set on a connection; MySQL knows no such limit but that of the connection, in seconds.
+//!
+//! Each changes one table, as it is found, and joins nothing: what MariaDB joins to change it, it keeps in a temporary table on disk.
 //!
 //! What a statement cannot decide by itself is decided by what was read (`settle`), and written if the row's version is still the
 //! one that was read. So requests that come late, or twice, change nothing.
@@ -36,21 +37,25 @@ const LIST: usize = 500;
 /// What a statement does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    /// names, session, a number for each name, a record for each name, TTL: acquires those that are free and have no queue. The
+    /// session, a number for each name, a record for each name, TTL, names: acquires those that are free and have no queue. The
     /// fence of the last is the reply's `insert_id`.
     Acquire,
     /// names, session, a number for each name: releases those that the session holds by that number, and that have no queue.
     Release,
-    /// names, TTL, session, numbers: renews those that it holds alone.
+    /// TTL, names, session, numbers: renews those that it holds alone.
     Renew,
-    /// names: their rows.
+    /// names: their rows, and one without a name if there are none.
     Read,
-    /// name and version of each, each of [`SWAPPED`] for each name, least number of rows: writes those rows whose versions are these,
-    /// if they are that many.
-    Swap,
+    /// names: of those that have a row, which no other transaction has locked.
+    Unlocked,
+    /// each of [`SWAPPED`] for each name, name and version of each: writes those rows whose versions are these.
+    SwapEach,
+    /// a version for each name, each of [`SWAPPED`] for each name, names: writes all of them, or fails if one has another version.
+    SwapAll,
     /// names: inserts rows that nobody holds, where there are none.
     Insert,
-    /// name, session, number, record, TTL: inserts a row that is held.
+    /// name, session, number, record and TTL of each: inserts rows that are held, all or none. The fence of each is the
+    /// reply's `insert_id`.
     InsertHeld,
     /// The name before, the end of names: the rows of a page.
     Page,
@@ -62,12 +67,19 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Statements {
     table: String,
+    without_waiting: &'static str,
     texts: Mutex<BTreeMap<(Kind, usize), Arc<str>>>,
 }
 
+/// What a statement begins with that must not wait for a row, on a server of this version.
+pub(super) fn without_waiting(version: &str) -> &'static str {
+    if version.contains("MariaDB") { "SET STATEMENT innodb_lock_wait_timeout = 0 FOR " } else { "" }
+}
+
 impl Statements {
-    pub(super) fn of(table: &Table) -> Self {
-        Self { table: table.quoted.clone(), texts: Mutex::default() }
+    /// For a server of this version.
+    pub(super) fn of(table: &Table, version: &str) -> Self {
+        Self { table: table.quoted.clone(), without_waiting: without_waiting(version), texts: Mutex::default() }
     }
 
     /// The statement for so many rows. There are few: one of fewer rows has the last of them more than once.
@@ -77,30 +89,41 @@ impl Statements {
     }
 
     fn written(&self, kind: Kind, rows: usize) -> String {
-        let (table, mine) = (&self.table, format!("UPDATE {}", self.unlocked("name", &names(rows))));
-        match kind {
+        let (table, names, each) = (&self.table, lists("name", rows), for_each(rows));
+        let text = match kind {
+            Kind::Read => return self.read(rows),
+            Kind::Unlocked => {
+                return format!("SELECT name FROM {table} FORCE INDEX (PRIMARY) WHERE {names} FOR UPDATE SKIP LOCKED");
+            }
+            Kind::Page => return self.page(),
             Kind::Acquire => format!(
-                "{mine} SET l.version = l.version + 1, l.fence = LAST_INSERT_ID(GREATEST(l.fence + 1, {NOW})), l.session = ?, \
-                 l.number = {each}, l.holder = {each}, l.locked_until = {NOW} + ?, l.keep_until = NULL \
-                 WHERE l.locked_until <= {NOW} AND l.queue = '' AND {WRITES}",
-                each = for_each(rows)
+                "UPDATE {table} FORCE INDEX (PRIMARY) SET version = version + 1, \
+                 fence = LAST_INSERT_ID(GREATEST(fence + 1, {NOW})), session = ?, number = {each}, holder = {each}, \
+                 locked_until = {NOW} + ?, keep_until = NULL WHERE {names} AND locked_until <= {NOW} AND queue = '' AND {WRITES}"
             ),
             Kind::Release => format!(
-                "{mine} SET l.version = l.version + 1, l.session = NULL, l.number = NULL, l.holder = NULL, \
-                 l.locked_until = LEAST(l.locked_until, {NOW}), l.keep_until = NULL \
-                 WHERE l.session = ? AND l.number = {} AND l.queue = '' AND {WRITES}",
-                for_each(rows)
+                "UPDATE {table} FORCE INDEX (PRIMARY) SET version = version + 1, session = NULL, number = NULL, holder = NULL, \
+                 locked_until = LEAST(locked_until, {NOW}), keep_until = NULL \
+                 WHERE {names} AND session = ? AND number = {each} AND queue = '' AND {WRITES}"
             ),
             Kind::Renew => format!(
-                "{mine} SET l.version = l.version + 1, l.locked_until = GREATEST(l.locked_until, {NOW} + ?) \
-                 WHERE l.session = ? AND {} AND l.locked_until > {NOW} AND (l.keep_until IS NULL OR l.keep_until <> {LAPSING}) \
-                 AND {WRITES}",
-                lists("l.number", rows)
+                "UPDATE {table} FORCE INDEX (PRIMARY) SET version = version + 1, \
+                 locked_until = GREATEST(locked_until, {NOW} + ?) WHERE {names} AND session = ? AND {} \
+                 AND locked_until > {NOW} AND (keep_until IS NULL OR keep_until <> {LAPSING}) AND {WRITES}",
+                lists("number", rows)
             ),
-            Kind::Read => {
-                format!("SELECT {} FROM {table} AS l FORCE INDEX (PRIMARY) WHERE {}", columns(), lists("l.name", rows))
-            }
-            Kind::Swap => self.swap(rows),
+            Kind::SwapEach => format!(
+                "UPDATE {table} FORCE INDEX (PRIMARY) SET version = version + 1, {} WHERE ({}) AND {WRITES}",
+                swapped(rows),
+                vec!["name = ? AND version = ?"; rows].join(" OR ")
+            ),
+            // To add that is out of range for any version, in whatever SQL mode: the statement fails, and has done nothing.
+            Kind::SwapAll => format!(
+                "UPDATE {table} FORCE INDEX (PRIMARY) SET version = version + IF(version = {each}, 1, {}), {} \
+                 WHERE {names} AND {WRITES}",
+                i64::MAX,
+                swapped(rows)
+            ),
             Kind::Insert => {
                 let row = format!("SELECT ?, 1, 0, 0, '' FROM DUAL WHERE {WRITES}");
                 format!(
@@ -109,39 +132,43 @@ impl Statements {
                     vec![row; rows].join(" UNION ALL ")
                 )
             }
-            Kind::InsertHeld => format!(
-                "INSERT INTO {table} (name, version, fence, session, number, holder, locked_until, queue) \
-                 SELECT ?, 1, LAST_INSERT_ID({NOW}), ?, ?, ?, {NOW} + ?, '' FROM DUAL WHERE {WRITES}"
-            ),
-            Kind::Page => format!(
-                "SELECT {} FROM {table} AS l FORCE INDEX (PRIMARY) WHERE l.name > ? AND l.name < ? ORDER BY l.name LIMIT {PAGE}",
-                columns()
-            ),
-            Kind::Delete => format!(
-                "DELETE l FROM {} WHERE l.locked_until < ? AND l.queue = '' AND {WRITES}",
-                self.unlocked("name", &names(rows))
-            ),
-        }
+            Kind::InsertHeld => {
+                let row =
+                    format!("SELECT ?, 1, LAST_INSERT_ID({NOW}), ?, ?, ?, {NOW} + ?, '' FROM DUAL WHERE {WRITES}");
+                format!(
+                    "INSERT INTO {table} (name, version, fence, session, number, holder, locked_until, queue) {}",
+                    vec![row; rows].join(" UNION ALL ")
+                )
+            }
+            Kind::Delete => {
+                format!("DELETE FROM {table} WHERE {names} AND locked_until < ? AND queue = '' AND {WRITES}")
+            }
+        };
+        format!("{}{text}", self.without_waiting)
     }
 
-    fn swap(&self, rows: usize) -> String {
-        let found = vec!["name = ? AND version = ?"; rows].join(" OR ");
-        let set: Vec<String> = SWAPPED.iter().map(|column| format!("l.{column} = {}", for_each(rows))).collect();
+    /// At least one row, which says what time it is.
+    fn read(&self, rows: usize) -> String {
         format!(
-            "UPDATE {} SET l.version = l.version + 1, {} WHERE mine.found >= ? AND {WRITES}",
-            self.unlocked("name, COUNT(*) OVER () AS found", &found),
-            set.join(", ")
+            "SELECT {} FROM (SELECT 1 AS one) AS here LEFT JOIN {} AS l FORCE INDEX (PRIMARY) ON {}",
+            columns(),
+            self.table,
+            lists("l.name", rows)
         )
     }
 
-    /// Of the rows that are meant those that no other transaction has locked, as `l`, and what is found of them first, as `mine`.
-    fn unlocked(&self, found: &str, which: &str) -> String {
-        let table = &self.table;
+    fn page(&self) -> String {
         format!(
-            "(SELECT {found} FROM {table} FORCE INDEX (PRIMARY) WHERE {which} FOR UPDATE SKIP LOCKED) AS mine \
-             STRAIGHT_JOIN {table} AS l FORCE INDEX (PRIMARY) ON l.name = mine.name"
+            "SELECT {} FROM {} AS l FORCE INDEX (PRIMARY) WHERE l.name > ? AND l.name < ? ORDER BY l.name LIMIT {PAGE}",
+            columns(),
+            self.table
         )
     }
+}
+
+fn swapped(rows: usize) -> String {
+    let set: Vec<String> = SWAPPED.iter().map(|column| format!("{column} = {}", for_each(rows))).collect();
+    set.join(", ")
 }
 
 fn columns() -> String {
@@ -149,10 +176,6 @@ fn columns() -> String {
         "l.name, l.version, {}, {NOW} AS now, {WRITES} AS writes",
         SWAPPED.map(|column| format!("l.{column}")).join(", ")
     )
-}
-
-fn names(rows: usize) -> String {
-    lists("name", rows)
 }
 
 /// Whether a column has one of so many values.
@@ -165,7 +188,7 @@ fn lists(column: &str, values: usize) -> String {
 
 /// The value for the row's name, of one for each name.
 fn for_each(rows: usize) -> String {
-    if rows == 1 { "?".to_owned() } else { format!("CASE l.name{} END", " WHEN ? THEN ?".repeat(rows)) }
+    if rows == 1 { "?".to_owned() } else { format!("CASE name{} END", " WHEN ? THEN ?".repeat(rows)) }
 }
 
 #[cfg(test)]
@@ -181,14 +204,16 @@ mod tests {
 
     #[test]
     fn each_statement_has_the_parameters_that_it_says() {
-        let statements = Statements::of(&Table::parse("t", "d").unwrap());
+        let statements = Statements::of(&Table::parse("t", "d").unwrap(), "8.4");
         let count = |kind, rows| statements.text(kind, rows).matches('?').count();
         for (kind, one, four) in [
             (Kind::Acquire, 5, 4 + 1 + 8 + 8 + 1),
             (Kind::Release, 3, 4 + 1 + 8),
             (Kind::Renew, 4, 4 + 1 + 4 + 1),
             (Kind::Read, 1, 4),
-            (Kind::Swap, 2 + 7 + 1, 8 + 56 + 1),
+            (Kind::SwapEach, 2 + 7, 8 + 56),
+            (Kind::SwapAll, 1 + 7 + 1, 8 + 56 + 4),
+            (Kind::InsertHeld, 5, 20),
             (Kind::Insert, 1, 4),
         ] {
             assert_eq!((count(kind, 1), count(kind, 4)), (one, four), "{kind:?}");

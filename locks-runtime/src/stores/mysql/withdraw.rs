@@ -58,8 +58,8 @@ async fn leave_together(shared: &Shared, entries: &[Arc<Entry>], extended_stay: 
     let pairs: Vec<(Row, Row)> = seen.rows.into_iter().map(left).filter(|(row, after)| row != after).collect();
     for pairs in pairs.chunks(WRITTEN) {
         let written = write_each(client, &client.work, pairs, client.config().request_timeout()).await?;
-        if written == pairs.len() as u64 {
-            pairs.iter().for_each(|(row, after)| client.sessions.show_row(row, after, seen.now, ENTRY_GONE));
+        for (row, after) in pairs.iter().filter(|(row, _)| written.contains(&row.name)) {
+            client.sessions.show_row(row, after, seen.now, ENTRY_GONE);
         }
     }
     Ok(())
