@@ -15,7 +15,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_busy_try_is_two_statements_and_leaves_nothing,
         a_last_look_is_one_statement,
         a_hand_over_is_four_statements,
-        work_that_is_done_once_is_seven_statements_and_then_one,
+        work_that_is_done_once_is_six_statements_and_then_one,
         locks_that_are_wanted_at_one_moment_share_statements;
         slow:
         a_thousand_holds_are_one_statement_each_third,
@@ -71,7 +71,7 @@ async fn a_hand_over_is_four_statements(fixture: Fixture) {
     cost::a_hand_over_costs(&server, &locks, &taker, &two, &two).await;
 }
 
-async fn work_that_is_done_once_is_seven_statements_and_then_one(fixture: Fixture) {
+async fn work_that_is_done_once_is_six_statements_and_then_one(fixture: Fixture) {
     let (server, locks) = quiet(&fixture).await;
     let [work, one, forget] = [6, 1, 2].map(|count| cost([("statements", count)]));
     cost::work_that_is_done_once_costs(&server, &locks, &work, &one, &forget).await;

@@ -112,8 +112,11 @@ async fn a_waiter_behind_a_dead_holder_has_the_lock_after_its_ttl(fixture: Fixtu
     let dies = connect(&format!("{}&ttl=3s", server.url_at(&proxy.addr().to_string())));
     let guard = dies.lock("k").acquire().await.unwrap();
     let lives: Vec<_> = (0..3).map(|_| connect(&server.url())).collect();
-    let waiting: Vec<_> = lives.iter().map(|locks| tokio::spawn(locks.lock("k").acquire())).collect();
-    queued(&lives[0], "k", 3).await;
+    let mut waiting = Vec::new();
+    for locks in &lives {
+        waiting.push(tokio::spawn(locks.lock("k").acquire()));
+        queued(locks, "k", waiting.len()).await;
+    }
     proxy.set(Mode::Silent);
     let silent = Instant::now();
     let mut fences = vec![guard.fence()];

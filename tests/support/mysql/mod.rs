@@ -164,7 +164,9 @@ impl Mysql {
             format!("--socket={}", directory.path().join("socket").display()),
             format!("--pid-file={}", directory.path().join("pid").display()),
             format!("--server-id={server_id}"),
-            format!("--report-host=127.0.0.1"),
+            "--report-host=127.0.0.1".to_owned(),
+            // A server that starts deletes what others have in the directory that they would share.
+            format!("--tmpdir={}", directory.path().display()),
         ];
         further.extend(setup.settings.iter().map(|setting| (*setting).to_owned()));
         if let Some(files) = &certificates {
