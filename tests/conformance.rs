@@ -15,8 +15,8 @@ use locks_runtime::stores::memory::Memory;
 use locks_runtime::stores::redis::Deployment;
 use locks_runtime::testing::conformance;
 use support::cases::{self, Case, Fixture, Program};
-use support::stores::{etcd_at, postgres_at, redis_at, redis_in, zookeeper_at};
-use support::{etcd, postgres, redis, zookeeper};
+use support::stores::{etcd_at, mysql_at, postgres_at, redis_at, redis_in, zookeeper_at};
+use support::{etcd, mysql, postgres, redis, zookeeper};
 
 fn main() -> ExitCode {
     let mut trials = on_servers::<etcd::Binary>(etcd_at, "namespace/");
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     trials.extend(on_sentinels());
     trials.extend(on_servers::<zookeeper::Installed>(zookeeper_at, "root"));
     trials.extend(on_servers::<postgres::Binary>(postgres_at, "namespace/"));
+    trials.extend(on_servers::<mysql::Binary>(mysql_at, "namespace/"));
     trials.extend(on_memory());
     trials.extend(on_files());
     cases::run_trials(trials)

@@ -13,7 +13,7 @@ use std::time::Duration;
 use support::cases::{self, Case, Fixture, Program};
 use support::child::binary;
 use support::proxy::{Mode, Proxy};
-use support::{etcd, postgres, redis, with_parameters, zookeeper};
+use support::{etcd, mysql, postgres, redis, with_parameters, zookeeper};
 
 /// What a good store has no word of.
 const BAD: &str = "bad";
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     trials.extend(on_each::<redis::Binary>());
     trials.extend(on_each::<zookeeper::Installed>());
     trials.extend(on_each::<postgres::Binary>());
+    trials.extend(on_each::<mysql::Binary>());
     trials.extend(cases::trials(support::cases![
         etcd_refuses_a_wrong_password_and_a_user_without_rights,
         etcd_of_a_version_that_loses_data_is_named,
@@ -44,6 +45,12 @@ fn main() -> ExitCode {
         a_stricter_isolation_of_postgres_is_named,
         a_standby_of_postgres_is_named,
         a_clock_that_is_far_off_is_named,
+    ]));
+    trials.extend(cases::trials(support::cases![
+        mariadb_refuses_a_wrong_password_and_a_user_without_rights,
+        mariadb_that_would_lose_locks_is_named,
+        a_replica_of_mariadb_is_named,
+        the_table_of_mariadb_can_be_made_before,
     ]));
     cases::run_trials(trials)
 }
@@ -303,4 +310,50 @@ fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
     while let Some(at) = bytes.windows(from.len()).position(|window| window == from) {
         bytes[at..at + to.len()].copy_from_slice(to);
     }
+}
+
+async fn mariadb_refuses_a_wrong_password_and_a_user_without_rights(fixture: Fixture<mysql::Binary>) {
+    let server = fixture.start(&mysql::Setup { passwords: true, ..mysql::Setup::default() });
+    let wrong = format!("mysql://app:wrong@{}/locks", server.endpoint());
+    Said::of(&wrong).has(77, "reach", BAD, &["password"]);
+    server.sql("CREATE TABLE locks.seen (x INT); GRANT SELECT ON locks.seen TO poor@'%'");
+    let poor = format!("mariadb://poor@{}/locks", server.endpoint());
+    Said::of(&poor).has(78, "acquire", BAD, &["CREATE TABLE", "GRANT"]);
+    Said::of(&server.url()).has(0, "release", "ok", &[]);
+    server.sql("GRANT SELECT ON locks.distributed_locks TO poor@'%'");
+    Said::of(&poor).has(77, "acquire", BAD, &["SELECT, INSERT and UPDATE on the table"]);
+}
+
+async fn mariadb_that_would_lose_locks_is_named(fixture: Fixture<mysql::Binary>) {
+    let server = fixture.start(&mysql::Setup { settings: &["--log-bin=binlog"], ..mysql::Setup::default() });
+    server.sql("SET GLOBAL innodb_flush_log_at_trx_commit = 2");
+    let said = Said::of(&server.url());
+    said.has(0, "durability", NOTE, &["`innodb_flush_log_at_trx_commit` is 2"]);
+    said.has_only(Some("durability"));
+    server.sql("SET GLOBAL innodb_flush_log_at_trx_commit = 1; SET GLOBAL binlog_format = 'STATEMENT'");
+    let said = Said::of(&server.url());
+    said.has(78, "binlog", BAD, &["`MIXED` or `ROW`"]);
+    said.has(78, "acquire", BAD, &["binlog_format"]);
+}
+
+async fn a_replica_of_mariadb_is_named(fixture: Fixture<mysql::Binary>) {
+    let server = fixture.start(&mysql::Setup::default());
+    server.sql("SET GLOBAL read_only = 1");
+    let said = Said::of_one_that_refuses(&server.url(), "role");
+    said.has(69, "role", BAD, &["name the primary in the URL"]);
+}
+
+async fn the_table_of_mariadb_can_be_made_before(fixture: Fixture<mysql::Binary>) {
+    let server = fixture.start(&mysql::Setup::default());
+    let output = binary("locks").args(["doctor", "--print-migration"]).env("LOCKS_URL", server.url()).output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    server.sql(&printed);
+    server.sql("GRANT SELECT, INSERT, UPDATE ON locks.distributed_locks TO poor@'%'");
+    Said::of(&format!("mysql://poor@{}/locks", server.endpoint())).has(0, "release", "ok", &[]);
+    // It is the one that a user makes who may.
+    let created = || server.sql("SHOW CREATE TABLE distributed_locks");
+    let by_hand = created();
+    server.sql("DROP TABLE distributed_locks");
+    Said::of(&server.url()).has(0, "release", "ok", &[]);
+    assert_eq!(created(), by_hand);
 }

@@ -227,7 +227,7 @@ pub(crate) struct Break {
 
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {
-    /// Print the statement that makes PostgreSQL's default table, and end
+    /// Print the statement that makes the default table of PostgreSQL, or of MariaDB and MySQL if the URL names one, and end
     #[arg(long)]
     pub(crate) print_migration: bool,
     /// One JSON object a line
@@ -307,6 +307,7 @@ fn long_version() -> &'static str {
 fn version_and_stores() -> String {
     let stores = [
         ("etcd", cfg!(feature = "etcd")),
+        ("mysql", cfg!(feature = "mysql")),
         ("postgres", cfg!(feature = "postgres")),
         ("redis", cfg!(feature = "redis")),
         ("zookeeper", cfg!(feature = "zookeeper")),

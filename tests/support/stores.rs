@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use distributed_locks::store::{Credentials, Store, World};
-use locks_runtime::stores::{etcd, postgres, redis, zookeeper};
+use locks_runtime::stores::{etcd, mysql, postgres, redis, zookeeper};
 
 /// Long enough for the busiest machine.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -67,4 +67,19 @@ pub fn postgres_at(endpoint: &str, namespace: String) -> Arc<dyn Store> {
         tls: None,
     };
     Arc::new(postgres::Postgres::new(config, &World::background().unwrap()).unwrap())
+}
+
+/// MariaDB at this endpoint.
+pub fn mysql_at(endpoint: &str, namespace: String) -> Arc<dyn Store> {
+    let config = mysql::Config {
+        hosts: vec![endpoint.to_owned()],
+        credentials: Some(Credentials { user: "app".to_owned(), ..Credentials::default() }),
+        database: "locks".to_owned(),
+        table: "distributed_locks".to_owned(),
+        layout: mysql::Layout::Own,
+        namespace,
+        connect_timeout: CONNECT_TIMEOUT,
+        tls: None,
+    };
+    Arc::new(mysql::Mysql::new(config, &World::background().unwrap()).unwrap())
 }

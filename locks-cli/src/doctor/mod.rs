@@ -20,7 +20,9 @@ const ROUNDS: u32 = 5;
 
 pub(crate) async fn doctor(url: Option<String>, doctor: Doctor) -> Code {
     if doctor.print_migration {
-        return look::print(MIGRATION).err().unwrap_or(exit::OK);
+        let url = url.or_else(|| std::env::var(client::VARIABLE).ok()).unwrap_or_default();
+        let is_mysql = ["mysql:", "mariadb:"].iter().any(|scheme| url.starts_with(scheme));
+        return look::print(if is_mysql { MYSQL_MIGRATION } else { MIGRATION }).err().unwrap_or(exit::OK);
     }
     let (url, locks) = match client::url(url).and_then(|url| Ok((client::connect(&url, &[])?, url))) {
         Ok((locks, url)) => (url, locks),
@@ -134,3 +136,18 @@ CREATE TABLE IF NOT EXISTS distributed_locks (
     keep_until timestamptz,
     queue jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(queue) = 'array')
 ) WITH (fillfactor = 50);"#;
+
+/// The same for MariaDB and MySQL.
+const MYSQL_MIGRATION: &str =
+    "-- for the default table; `?table=` has its own name here, and ShedLock's table is made as its documentation says
+CREATE TABLE IF NOT EXISTS distributed_locks (
+    name VARBINARY(1536) NOT NULL PRIMARY KEY,
+    version BIGINT NOT NULL,
+    fence BIGINT NOT NULL,
+    session VARBINARY(64) NULL,
+    number BIGINT NULL,
+    locked_until BIGINT NOT NULL,
+    keep_until BIGINT NULL,
+    holder LONGBLOB NULL,
+    queue LONGBLOB NOT NULL
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC;";

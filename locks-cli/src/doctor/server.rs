@@ -1,4 +1,4 @@
-//! What a server says of itself that decides whether its locks can be relied on: Redis and PostgreSQL.
+//! What a server says of itself that decides whether its locks can be relied on: Redis, PostgreSQL, MariaDB and MySQL.
 
 use super::findings::Findings;
 use crate::{client, text};
@@ -24,28 +24,38 @@ pub(super) async fn check(locks: &Locks, findings: &mut Findings) -> Result<(), 
     if answer.facts.is_empty() {
         return Ok(());
     }
-    let is_redis = answer.fact("isolation").is_none();
+    // What one of them alone says.
+    let (is_postgres, is_mysql) = (answer.fact("isolation").is_some(), answer.fact("binlog").is_some());
     if let Some(version) = answer.fact("version") {
-        let name = if is_redis { answer.fact("server").unwrap_or("redis") } else { "PostgreSQL" };
+        let name = match (is_postgres, is_mysql) {
+            (true, _) => "PostgreSQL",
+            (_, true) if version.contains("MariaDB") => "MariaDB",
+            (_, true) => "MySQL",
+            _ => answer.fact("server").unwrap_or("redis"),
+        };
         findings.well("version", &text::safe(&format!("{name} {version}")));
     }
     answer.clock(findings);
-    if is_redis {
-        answer.memory(findings);
-        answer.place(findings);
-    } else {
+    if is_postgres {
         answer.pooler(findings);
         answer.isolation(findings);
+    } else if is_mysql {
+        answer.durability(findings);
+        answer.binlog(findings);
+    } else {
+        answer.memory(findings);
+        answer.place(findings);
     }
     Ok(())
 }
 
 /// What to do about an error, where that says only what is so.
 pub(super) fn explain(error: &Error, findings: &mut Findings) {
-    if client::text(error).contains("database does not allow writes") {
+    let text = client::text(error);
+    if text.contains("database does not allow writes") || text.contains("takes no writes") {
         findings.bad(
             "role",
-            "the server is a standby, or read-only by default: name the primary in the URL, or all of them with commas between, of which \
+            "the server is a standby or replica, or read-only by default: name the primary in the URL, or all of them with commas between, of which \
              the one that takes writes is used",
         );
     }
@@ -145,6 +155,29 @@ impl Answer {
                 "pooler",
                 "there is a pool such as PgBouncer before the server: name the server itself in the URL, for behind a pool waiters \
                  are not notified and look ten times a second",
+            );
+        }
+    }
+
+    fn durability(&self, findings: &mut Findings) {
+        match self.fact("flush_log") {
+            None | Some("1") => {}
+            Some(other) => findings.note(
+                "durability",
+                &format!(
+                    "`innodb_flush_log_at_trx_commit` is {}: a machine that loses power forgets the last second, locks that were granted \
+                     among it; set it to 1",
+                    text::safe(other)
+                ),
+            ),
+        }
+    }
+
+    fn binlog(&self, findings: &mut Findings) {
+        if self.fact("binlog") == Some("STATEMENT") {
+            findings.bad(
+                "binlog",
+                "`binlog_format` is STATEMENT, which InnoDB refuses under READ COMMITTED: set it to `MIXED` or `ROW`",
             );
         }
     }

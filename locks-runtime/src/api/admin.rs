@@ -133,11 +133,11 @@ impl Locks {
     /// # }
     /// ```
     #[cfg_attr(
-        not(any(feature = "postgres", feature = "redis")),
+        not(any(feature = "mysql", feature = "postgres", feature = "redis")),
         expect(clippy::unused_async, reason = "with those stores it asks")
     )]
     pub async fn server_facts(&self) -> Result<BTreeMap<&'static str, String>, Error> {
-        #[cfg(any(feature = "postgres", feature = "redis"))]
+        #[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
         if let crate::contract::NativeKind::ServerFacts(ask) = self.engine.store.native().0 {
             return self.engine.ask(ask()).await;
         }

@@ -3,11 +3,11 @@
 
 mod async_session;
 mod backoff;
-#[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "redis", feature = "mysql", feature = "postgres"))]
 pub(crate) mod batches;
 mod capabilities;
 mod changes;
-#[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "mysql", feature = "postgres"))]
 mod endpoint;
 mod entry;
 mod hand_over;
@@ -25,18 +25,18 @@ pub use async_session::{AsyncSession, boxed};
 pub use backoff::Backoff;
 pub use capabilities::Capabilities;
 pub use changes::{Reported, Seen};
-#[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres", feature = "mysql"))]
 pub(crate) use endpoint::endpoint_parts;
-#[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "redis", feature = "mysql", feature = "postgres"))]
 pub(crate) use endpoint::request_timeout;
 pub use entry::{Entered, Entry, Grant, WhenBusy};
 pub use hand_over::Detaching;
 pub use ledger::{Ledger, Orphans};
 pub use line::{Change, Line, Listed, Scope};
-#[cfg(any(unix, feature = "etcd", feature = "postgres", feature = "redis"))]
+#[cfg(any(unix, feature = "etcd", feature = "mysql", feature = "postgres", feature = "redis"))]
 pub(crate) use native::Kind as NativeKind;
 pub use native::Native;
-#[cfg(any(feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
 pub(crate) use native::ServerFacts;
 pub use pending::Pending;
 pub use renewal::{Renewal, Uncovered};

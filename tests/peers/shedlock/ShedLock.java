@@ -10,7 +10,7 @@ import net.javacrumbs.shedlock.provider.jdbctemplate.JdbcTemplateLockProvider;
 import net.javacrumbs.shedlock.provider.jdbctemplate.JdbcTemplateLockProvider.Configuration;
 import org.springframework.jdbc.core.JdbcTemplate;
 
-/** ShedLock on a table of PostgreSQL's: an address is HOST:PORT/DATABASE/TABLE. */
+/** ShedLock on a table: an address is HOST:PORT/DATABASE/TABLE of PostgreSQL's, and with {@code mariadb://} before it of MariaDB's. */
 final class ShedLock extends Driver {
     private final Map<String, DataSource> sources = new ConcurrentHashMap<>();
 
@@ -43,12 +43,13 @@ final class ShedLock extends Driver {
 
     private static DataSource connect(String address) {
         HikariConfig config = new HikariConfig();
-        config.setJdbcUrl("jdbc:postgresql://" + address);
+        boolean isMariaDb = address.startsWith("mariadb://");
+        config.setJdbcUrl(isMariaDb ? "jdbc:" + address : "jdbc:postgresql://" + address);
         config.setUsername("app");
         config.setMaximumPoolSize(8);
         config.setMinimumIdle(1);
         config.setConnectionTimeout(5_000);
-        config.addDataSourceProperty("socketTimeout", "10");
+        config.addDataSourceProperty("socketTimeout", isMariaDb ? "10000" : "10");
         return new HikariDataSource(config);
     }
 }

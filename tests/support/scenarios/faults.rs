@@ -65,8 +65,8 @@ pub async fn a_lost_answer_to_an_acquire_leaves_nothing<P: Program>(fixture: Fix
     let (server, keys) = (fixture.server(), fixture.key("k"));
     let key = format!("{keys}/2");
     let (proxy, locks) = behind_proxy(&*server, WITHDRAWN).await;
-    // In ZooKeeper, the node above: the next request below it is then the one that matters.
-    acquire_and_release(&locks, &format!("{keys}/1")).await;
+    // In ZooKeeper it makes the lock's own node, and in MariaDB its row: the next request is then the one that matters.
+    acquire_and_release(&locks, &key).await;
     proxy.set(Mode::Unanswered);
     not_answered(&locks, &key).await;
     something_is_there(&*server, &key).await;

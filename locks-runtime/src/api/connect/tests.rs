@@ -56,6 +56,7 @@ fn available() -> Vec<&'static str> {
         (cfg!(feature = "redis"), "redis"),
         (cfg!(feature = "zookeeper"), "zookeeper"),
         (cfg!(feature = "postgres"), "postgres"),
+        (cfg!(feature = "mysql"), "mysql"),
     ];
     stores.into_iter().filter_map(|(is_on, scheme)| is_on.then_some(scheme)).collect()
 }

@@ -1,0 +1,105 @@
+//! What the entries of a session do at one moment, in one statement: see [batches](crate::contract::batches).
+//!
+//! Only what nobody else has to do with: locks that are free, or released without a waiter. What is not among the rows of the
+//! answer has another holder, a queue, or a row that somebody has locked, and is done alone.
+
+use super::error::{Failure, Verdict};
+use super::free;
+use super::shared::Shared;
+use super::waiting::{Outcome, Waiting};
+use crate::contract::Entry;
+use crate::contract::batches::{self, Arrival, Batches, Direct, SendsBatches};
+use crate::values::error::Error;
+use crate::world::World;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// How to do it.
+pub(super) enum Way<'a> {
+    /// Alone, and nothing is shared meanwhile.
+    First(Direct<'a, Waiting>),
+    /// It was part of a statement.
+    Shared(Outcome),
+}
+
+/// Acquires the lock for the entry, with this record, if it is free; `None`: releases it, if nobody waits.
+pub(super) async fn shared<'a>(
+    session: &'a Arc<Shared>,
+    entry: &Arc<Entry>,
+    name: &str,
+    record: Option<&str>,
+) -> Result<Way<'a>, Failure> {
+    let waiting = || {
+        let (outcome, receiver) = oneshot::channel();
+        let (name, record) = (name.to_owned(), record.map(str::to_owned));
+        (Waiting { name, entry: Arc::clone(entry), record, outcome }, receiver)
+    };
+    match batches::arrive(session, waiting) {
+        Arrival::First(direct) => Ok(Way::First(direct)),
+        // A task that is gone has reported nothing.
+        Arrival::Behind(outcome) => {
+            outcome.await.unwrap_or(Ok(Outcome { done: None, is_unresolved: true })).map(Way::Shared)
+        }
+    }
+}
+
+/// Releases what the entry holds, if nobody waits for it; returns whether it did.
+pub(super) async fn leave(session: &Arc<Shared>, entry: &Arc<Entry>) -> Result<bool, Error> {
+    let name = session.client.name(&entry.key)?;
+    match shared(session, entry, &name, None).await? {
+        Way::First(_direct) => Ok(free::leave(session, entry, &name).await?.done.is_some()),
+        Way::Shared(outcome) => Ok(outcome.done.is_some()),
+    }
+}
+
+impl SendsBatches for Shared {
+    type Request = Waiting;
+    /// In rows, which are all locked until the last of them is written.
+    const ROOM: usize = 64;
+
+    fn batches(&self) -> &Batches<Waiting> {
+        &self.batches
+    }
+
+    fn world(&self) -> &World {
+        &self.client.world
+    }
+
+    async fn send(self: Arc<Self>, members: Vec<Waiting>) {
+        let (entering, leaving): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.record.is_some());
+        tokio::join!(enter_many(&self, entering), leave_many(&self, leaving));
+    }
+}
+
+async fn enter_many(session: &Shared, members: Vec<Waiting>) {
+    if !members.is_empty() {
+        let outcomes = free::enter_many(session, &members).await;
+        report(members, outcomes);
+    }
+}
+
+async fn leave_many(session: &Shared, members: Vec<Waiting>) {
+    if !members.is_empty() {
+        let outcomes = free::leave_many(session, &members).await;
+        report(members, outcomes);
+    }
+}
+
+/// Whoever waited for it may have been dropped.
+fn report(members: Vec<Waiting>, outcomes: Result<Vec<Outcome>, Failure>) {
+    match outcomes {
+        Ok(outcomes) => {
+            for (member, outcome) in members.into_iter().zip(outcomes) {
+                drop(member.outcome.send(Ok(outcome)));
+            }
+        }
+        Err(failure) if matches!(failure.verdict, Verdict::Reconnect | Verdict::ReadOnly) => {
+            members.into_iter().for_each(|member| drop(member.outcome.send(Err(failure.clone()))));
+        }
+        // Because of one of them, perhaps: each alone finds out.
+        Err(failure) => {
+            let outcome = Outcome { done: None, is_unresolved: failure.is_unresolved };
+            members.into_iter().for_each(|member| drop(member.outcome.send(Ok(outcome))));
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Holding a lock for a least time, even if this process ends, and letting a hold end by itself.
+
+use super::change::{Missing, change};
+use super::entries::Status;
+use super::error::{ENTRY_GONE, not_held};
+use super::row::{LAPSING, Micros, Row, number};
+use super::shared::{Shared, micros};
+use crate::contract::Entry;
+use crate::values::error::Error;
+use std::time::Duration;
+
+pub(super) async fn extend(shared: &Shared, entry: &Entry, least: Duration) -> Result<(), Error> {
+    shared.check()?;
+    let least = micros(least);
+    change_hold(shared, entry, |until, keep, now| {
+        let later = now.saturating_add(least);
+        (*until, *keep) = ((*until).max(later), Some(keep.unwrap_or(later).max(later)));
+    })
+    .await
+}
+
+/// From before the request on it is not renewed any more: a renewal must not make it longer again.
+pub(super) async fn lapse(shared: &Shared, entry: &Entry, rest: Duration) -> Result<(), Error> {
+    shared.check()?;
+    let over = Status::Lapsing { until: shared.client.world.now() + rest };
+    shared.entries.get(entry.number, |state| state.advance(over)).ok_or_else(not_held)?;
+    let rest = micros(rest);
+    change_hold(shared, entry, |until, keep, now| (*until, *keep) = (now.saturating_add(rest), Some(LAPSING))).await
+}
+
+/// Of all its locks, if it holds each.
+async fn change_hold(
+    shared: &Shared,
+    entry: &Entry,
+    work: impl Fn(&mut Micros, &mut Option<Micros>, Micros),
+) -> Result<(), Error> {
+    let (client, names, number) = (&shared.client, shared.client.names(entry)?, number(entry));
+    let decide = |rows: &mut [Row], now| {
+        let holds = |row: &Row| row.held_by(&shared.id, number, now).is_some();
+        let holds_all = rows.len() == names.len() && rows.iter().all(holds);
+        if holds_all {
+            for row in rows {
+                row.change_hold(&shared.id, number, now, |until, keep| work(until, keep, now));
+            }
+        }
+        holds_all
+    };
+    let changed = change(client, &client.work, &names, Missing::Skip, decide).await?;
+    client.sessions.show(&changed, ENTRY_GONE);
+    if changed.outcome { Ok(()) } else { Err(not_held()) }
+}

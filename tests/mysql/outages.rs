@@ -1,0 +1,108 @@
+//! The server is away for a while, or another takes its place.
+
+use crate::{Case, Fixture};
+use distributed_locks::ErrorKind;
+use support::mysql::Setup;
+use support::scenarios::bad_input::refused_saying;
+use support::scenarios::{acquire_and_release, chain, connect, granted, held, lost, outages, queued};
+use support::{HANG_LIMIT, cases, eventually};
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases![
+        a_crashed_server_is_ridden_out,
+        a_server_that_shuts_down_is_ridden_out,
+        a_promoted_replica_goes_on,
+        a_replica_is_refused_by_its_reason,
+        a_primary_that_becomes_read_only_is_left_for_the_one_that_is_not,
+        a_server_that_stays_read_only_stops_the_body,
+    ]
+}
+
+const LOGGED: Setup = Setup { passwords: false, tls: false, settings: &["--log-bin=binlog", "--log-slave-updates"] };
+
+async fn a_crashed_server_is_ridden_out(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    outages::is_ridden_out(&server, async |server| server.restart()).await;
+}
+
+async fn a_server_that_shuts_down_is_ridden_out(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    outages::is_ridden_out(&server, async |server| {
+        server.shut_down();
+        server.restart();
+    })
+    .await;
+}
+
+async fn a_promoted_replica_goes_on(fixture: Fixture) {
+    let primary = fixture.start(&LOGGED);
+    let first = connect(&primary.url());
+    let fence = first.lock("k").acquire().await.unwrap().fence();
+    first.close().await;
+    let replica = primary.replica();
+    fixture.remember(replica.log());
+    // The replica first: it takes no writes, and is skipped.
+    let url = primary.url_at(&format!("{},{}", replica.endpoint(), primary.endpoint()));
+    let (ours, theirs) = (connect(&format!("{url}&ttl=48s")), connect(&format!("{url}&ttl=48s")));
+    let guard = ours.lock("k").acquire().await.unwrap();
+    let waiting = tokio::spawn(theirs.lock("k").acquire());
+    queued(&ours, "k", 1).await;
+    // What has not been replicated is lost.
+    primary.await_replica(&replica);
+    let before = replica.statements();
+    primary.kill();
+    replica.promote();
+    // Renewals have begun again, on the replica.
+    eventually(async || if replica.statements() >= before + 6 { Ok(()) } else { Err(replica.statements()) }).await;
+    guard.check().unwrap();
+    assert!(!waiting.is_finished());
+    assert!(fence < guard.fence());
+    let fence = guard.fence();
+    guard.release().await.unwrap();
+    let next = granted(waiting).await;
+    assert!(fence < next.fence(), "{fence:?} and then {:?}", next.fence());
+    next.release().await.unwrap();
+}
+
+async fn a_replica_is_refused_by_its_reason(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    acquire_and_release(&connect(&server.url()), "k").await;
+    server.sql("SET GLOBAL read_only = 1");
+    let error = refused_saying(&server.url(), "k", |error| error.contains("takes no writes")).await;
+    assert!(error.kind() == ErrorKind::Unavailable && error.is_retryable(), "{}", chain(&error));
+    // Nor is one used whose user might write all the same.
+    server.sql("GRANT READ_ONLY ADMIN ON *.* TO app@'%'");
+    let error = refused_saying(&server.url(), "k", |error| error.contains("takes no writes")).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
+}
+
+/// A switch-over by somebody whose users may write to a server that is read-only. Both servers live, and the connections to both.
+async fn a_primary_that_becomes_read_only_is_left_for_the_one_that_is_not(fixture: Fixture) {
+    let primary = fixture.start(&LOGGED);
+    primary.sql("GRANT READ_ONLY ADMIN ON *.* TO app@'%'");
+    let locks = connect(&primary.url());
+    acquire_and_release(&locks, "k").await;
+    let replica = primary.replica();
+    fixture.remember(replica.log());
+    let locks = connect(&primary.url_at(&format!("{},{}", primary.endpoint(), replica.endpoint())));
+    let guard = locks.lock("k").acquire().await.unwrap();
+    primary.sql("SET GLOBAL read_only = 1");
+    primary.await_replica(&replica);
+    let written = primary.sql("SELECT @@gtid_binlog_pos");
+    replica.promote();
+    acquire_and_release(&locks, "other").await;
+    guard.release().await.unwrap();
+    assert_eq!(primary.sql("SELECT @@gtid_binlog_pos"), written, "the former primary was written to");
+    assert_eq!(replica.sql("SELECT COUNT(*) FROM distributed_locks WHERE name = 'other'"), "1");
+}
+
+async fn a_server_that_stays_read_only_stops_the_body(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    let locks = connect(&server.url_with("connect_timeout=2s"));
+    let body = held(&locks, "k", 3).await;
+    server.sql("SET GLOBAL read_only = 1");
+    lost(body).await;
+    server.sql("SET GLOBAL read_only = 0");
+    let again = locks.lock("k").wait(HANG_LIMIT).acquire().await.unwrap();
+    again.release().await.unwrap();
+}
