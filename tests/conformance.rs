@@ -13,14 +13,15 @@ use locks_runtime::stores::file::FileStore;
 use locks_runtime::stores::memory::Memory;
 use locks_runtime::testing::conformance;
 use support::cases::{self, Case, Fixture, Program};
-use support::stores::{etcd_at, postgres_at, redis_at, zookeeper_at};
-use support::{etcd, postgres, redis, zookeeper};
+use support::stores::{etcd_at, kubernetes_at, postgres_at, redis_at, zookeeper_at};
+use support::{etcd, kubernetes, postgres, redis, zookeeper};
 
 fn main() -> ExitCode {
     let mut trials = on_servers::<etcd::Binary>(etcd_at, "namespace/");
     trials.extend(on_servers::<redis::Binary>(redis_at, "namespace/"));
     trials.extend(on_servers::<zookeeper::Installed>(zookeeper_at, "root"));
     trials.extend(on_servers::<postgres::Binary>(postgres_at, "namespace/"));
+    trials.extend(on_kubernetes());
     trials.extend(on_memory());
     trials.extend(on_files());
     cases::run_trials(trials)
@@ -35,6 +36,20 @@ fn on_servers<P: Program>(at: fn(&str, String) -> Arc<dyn Store>, namespace: &'s
         Case::new(case.name(), move |fixture: Fixture<P>| {
             let (case, endpoint, namespace) = (case.clone(), fixture.server().endpoint(), fixture.key(namespace));
             async move { case.run(move || at(&endpoint, namespace.clone())).await }
+        })
+    });
+    cases::trials(cases.collect())
+}
+
+/// On an API server, whose client needs files beside the server's own.
+fn on_kubernetes() -> Vec<Trial> {
+    let capabilities = kubernetes_at("localhost:1", None, "token".into()).capabilities();
+    let cases = conformance::cases(capabilities).into_iter().map(|case| {
+        let case = Arc::new(case);
+        Case::new(case.name(), move |fixture: Fixture<kubernetes::Binary>| {
+            let (case, server) = (case.clone(), fixture.server());
+            let (endpoint, ca, token) = (server.endpoint(), server.file("ca.pem"), server.file("token"));
+            async move { case.run(move || kubernetes_at(&endpoint, Some(ca.clone()), token.clone())).await }
         })
     });
     cases::trials(cases.collect())

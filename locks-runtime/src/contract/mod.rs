@@ -7,7 +7,7 @@ mod backoff;
 pub(crate) mod batches;
 mod capabilities;
 mod changes;
-#[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres", feature = "kubernetes"))]
 mod endpoint;
 mod entry;
 mod hand_over;
@@ -25,9 +25,9 @@ pub use async_session::{AsyncSession, boxed};
 pub use backoff::Backoff;
 pub use capabilities::Capabilities;
 pub use changes::{Reported, Seen};
-#[cfg(any(feature = "etcd", feature = "zookeeper", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "zookeeper", feature = "postgres", feature = "kubernetes"))]
 pub(crate) use endpoint::endpoint_parts;
-#[cfg(any(feature = "etcd", feature = "redis", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "redis", feature = "postgres", feature = "kubernetes"))]
 pub(crate) use endpoint::request_timeout;
 pub use entry::{Entered, Entry, Grant, WhenBusy};
 pub use hand_over::Detaching;

@@ -11,6 +11,7 @@ fn a_store_whose_feature_is_off_names_the_feature() {
         (cfg!(feature = "redis"), "redis", ["redis", "rediss"]),
         (cfg!(feature = "zookeeper"), "zookeeper", ["zookeeper", "zookeepers"]),
         (cfg!(feature = "postgres"), "postgres", ["postgres", "postgresql"]),
+        (cfg!(feature = "kubernetes"), "kubernetes", ["kubernetes", "kubernetes"]),
     ];
     for (is_on, feature, schemes) in stores {
         for scheme in schemes {
