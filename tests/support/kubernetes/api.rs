@@ -11,6 +11,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
+use super::TOKEN;
+
 /// For one answer, on the busiest machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -39,12 +41,7 @@ impl Api {
     ///
     /// Why there is none.
     pub(super) fn try_ask(&self, method: &str, path: &str, content: &str, body: &str) -> std::io::Result<(u16, String)> {
-        let socket = TcpStream::connect_timeout(&self.address, TIMEOUT)?;
-        socket.set_read_timeout(Some(TIMEOUT))?;
-        socket.set_write_timeout(Some(TIMEOUT))?;
-        let name = ServerName::from(self.address.ip());
-        let connection = ClientConnection::new(self.tls.clone(), name).map_err(std::io::Error::other)?;
-        let mut stream = StreamOwned::new(connection, socket);
+        let mut stream = self.connect()?;
         let length = body.len();
         write!(
             stream,
@@ -62,6 +59,26 @@ impl Api {
         let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         Ok((status.ok_or(std::io::ErrorKind::InvalidData)?, body.to_owned()))
+    }
+
+    /// Sends a request as it came, as the user of the tests' clients; its answer ends with the connection.
+    pub(super) fn forward(&self, request: &[u8]) -> std::io::Result<impl Read> {
+        let mut stream = self.connect()?;
+        let end = request.windows(2).position(|window| window == b"\r\n").ok_or(std::io::ErrorKind::InvalidData)? + 2;
+        stream.write_all(&request[..end])?;
+        write!(stream, "Connection: close\r\nAuthorization: Bearer {TOKEN}\r\n")?;
+        stream.write_all(&request[end..])?;
+        stream.flush()?;
+        Ok(stream)
+    }
+
+    fn connect(&self) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
+        let socket = TcpStream::connect_timeout(&self.address, TIMEOUT)?;
+        socket.set_read_timeout(Some(TIMEOUT))?;
+        socket.set_write_timeout(Some(TIMEOUT))?;
+        let name = ServerName::from(self.address.ip());
+        let connection = ClientConnection::new(self.tls.clone(), name).map_err(std::io::Error::other)?;
+        Ok(StreamOwned::new(connection, socket))
     }
 
     /// The object in an answer; `None` if there is none of that name.

@@ -8,6 +8,7 @@
 //! | another client, `kubectl` | [`Kubernetes::ask`], [`Kubernetes::lease`], [`Kubernetes::change`] |
 //! | rights taken away | [`Kubernetes::set_verbs`] |
 //! | a token that ends | [`Kubernetes::account`], [`Account::delete_and_make_again`] |
+//! | `kubectl proxy`, and answers that have no real cause here | a [`Front`] |
 //! | a bad network on the way | a [`Proxy`](crate::proxy::Proxy) to [`Daemon::address`] |
 
 use std::fs;
@@ -29,10 +30,12 @@ use crate::server::{Cost, Server};
 mod account;
 mod api;
 mod binary;
+mod front;
 
 pub use account::Account;
 use api::Api;
 pub use binary::Binary;
+pub use front::{Does, Front};
 
 /// What differs from a server whose client has a token, and the rights of the Role in `examples/kubernetes`.
 #[derive(Clone, Debug, Default)]
@@ -123,6 +126,28 @@ impl Kubernetes {
     /// The Lease of a key.
     pub fn lease_of(&self, key: &str) -> Option<Value> {
         self.leases().into_iter().find(|lease| key_of(lease) == key)
+    }
+
+    /// The name of the Lease of a key, which is there.
+    pub fn name_of(&self, key: &str) -> String {
+        self.lease_of(key).expect("a Lease")["metadata"]["name"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes a Lease that nobody holds, as an operator does.
+    pub fn make_lease(&self, name: &str) {
+        self.make_lease_with(name, &json!({}));
+    }
+
+    /// As [`make_lease`](Kubernetes::make_lease), with what this object has.
+    pub fn make_lease_with(&self, name: &str, object: &Value) {
+        let mut lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}});
+        if let Some(spec) = object.get("spec") {
+            lease["spec"] = spec.clone();
+        }
+        if let Some(annotations) = object.pointer("/metadata/annotations") {
+            lease["metadata"]["annotations"] = annotations.clone();
+        }
+        self.ask("POST", &path(""), &lease);
     }
 
     /// Changes a Lease by a merge patch, as `kubectl edit` would.

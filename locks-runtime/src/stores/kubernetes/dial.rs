@@ -10,6 +10,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -32,11 +33,18 @@ trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
-/// Connects, within the time that one request has.
-pub(super) async fn connect(config: &Config, world: &World) -> Result<Sender, Error> {
+/// Connects, within the time that one request has. In the background: the caller's own runtime may end before the connection does.
+pub(super) async fn connect(config: &Arc<Config>, world: &World) -> Result<Sender, Error> {
     let limit = config.request_timeout();
-    let connected = tokio::time::timeout(limit, attempt(config, world)).await;
-    connected.unwrap_or_else(|_| Err(Error::unavailable(format!("{} did not answer within {limit:?}", config.server))))
+    let (connected, outcome) = tokio::sync::oneshot::channel();
+    let (config, in_background) = (Arc::clone(config), world.clone());
+    world.spawn(async move {
+        let attempt = tokio::time::timeout(limit, attempt(&config, &in_background)).await;
+        let late = |_| Err(Error::unavailable(format!("{} did not answer within {limit:?}", config.server)));
+        // Nobody may want it any more.
+        drop(connected.send(attempt.unwrap_or_else(late)));
+    });
+    outcome.await.unwrap_or_else(|_| Err(Error::unavailable("the background thread has ended")))
 }
 
 async fn attempt(config: &Config, world: &World) -> Result<Sender, Error> {
@@ -88,22 +96,20 @@ pub(super) fn broken(config: &Config, cause: hyper::Error) -> Error {
     Error::unavailable(format!("the connection to the API server at {} is broken", config.server)).with_source(cause)
 }
 
+/// A certificate, or what refuses ours, may be replaced: it is tried again, and then said.
 fn no_tls(config: &Config, cause: io::Error) -> Error {
     let server = &config.server;
-    let reported = cause.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    let (is_final, what) = match reported {
-        Some(rustls::Error::InvalidCertificate(_)) => (
-            true,
-            format!("the certificate of {server} is not accepted; `ca=` names the file of the cluster's authority, which signed it"),
+    let what = match cause.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(_)) => format!(
+            "the certificate of {server} is not accepted; `ca=` names the file of the cluster's authority, which signed it"
         ),
         Some(rustls::Error::InvalidMessage(_)) => {
-            (true, format!("{server} does not speak TLS; is it an API server? `kubectl cluster-info` shows where that is"))
+            format!("{server} does not speak TLS; is it an API server? `kubectl cluster-info` shows where that is")
         }
         Some(rustls::Error::AlertReceived(_)) => {
-            (true, format!("{server} refuses the connection; does it accept the certificate in `cert=`?"))
+            format!("{server} refuses the connection; does it accept the certificate in `cert=`?")
         }
-        _ => (false, format!("TLS with {server} cannot be begun")),
+        _ => format!("TLS with {server} cannot be begun"),
     };
-    let error = if is_final { Error::invalid_url(what) } else { Error::unavailable(what) };
-    error.with_source(cause)
+    Error::unavailable(what).with_source(cause)
 }

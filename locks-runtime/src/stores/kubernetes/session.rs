@@ -98,22 +98,26 @@ impl AsyncSession for KubernetesSession {
     async fn close(self: Arc<Self>) -> Result<(), Error> {
         let shared = &self.0;
         shared.close();
-        // What leaves already leaves at once, extended or not; what lapses stays, and so does what is extended. What is known of those
-        // stays, too: they may have to leave after this.
-        let leaving = shared.entries.collect(|entry, state, is_leaving| {
-            let stays = match state.status() {
-                Status::Lapsing | Status::Gone => true,
-                _ => state.extended_until.is_some() && !is_leaving,
-            };
+        // What leaves already leaves at once, extended or not; what lapses stays, and what is extended lapses from now on. What is
+        // known of those stays, too: they may have to leave after this.
+        let now = shared.client.world.now();
+        let ends = shared.entries.collect(|entry, state, is_leaving| {
+            let rest = state.extended_until.filter(|_| !is_leaving).map(|until| until.since(now));
             let known = state.lease.as_ref().map(|lease| lease.as_ref().clone());
-            (!stays).then(|| (Arc::clone(entry), known))
+            let ended = matches!(state.status(), Status::Lapsing | Status::Gone);
+            (!ended).then(|| (Arc::clone(entry), known, rest))
         });
-        let orphans = shared.entries.orphans().into_iter().map(|entry| (entry, None));
-        let all = leaving.into_iter().chain(orphans).map(|(entry, known)| async move {
-            shared.entries.get(entry.number, |state| state.note(Status::Leaving));
-            withdraw(shared, &entry, known).await?;
-            shared.entries.left(entry.number);
-            Ok(())
+        let orphans = shared.entries.orphans().into_iter().map(|entry| (entry, None, None));
+        let all = ends.into_iter().chain(orphans).map(|(entry, known, rest)| async move {
+            match rest {
+                Some(rest) => extend::lapse(shared, &entry, rest).await.or_else(unless_lost),
+                None => {
+                    shared.entries.get(entry.number, |state| state.note(Status::Leaving));
+                    withdraw(shared, &entry, known).await?;
+                    shared.entries.left(entry.number);
+                    Ok(())
+                }
+            }
         });
         together::all(all).await.into_iter().collect()
     }
@@ -121,6 +125,10 @@ impl AsyncSession for KubernetesSession {
     fn native(&self, _: &Entry) -> Native {
         Native::none()
     }
+}
+
+fn unless_lost(error: Error) -> Result<(), Error> {
+    if error.kind() == ErrorKind::Lost { Ok(()) } else { Err(error) }
 }
 
 /// A leader's Lease stays, as client-go's does: candidates watch it.

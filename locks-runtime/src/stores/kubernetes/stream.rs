@@ -19,7 +19,7 @@ const STREAMS: usize = 64;
 /// No event is longer.
 const LONGEST: usize = 4 * 1024 * 1024;
 /// After how long the server ends it. What is silent for longer is no watch any more.
-const LASTS: Duration = Duration::from_secs(60);
+const LASTS: Duration = Duration::from_secs(30);
 
 /// What happened.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use super::error::{Failed, contended};
 use super::lease::{self, Lease};
 use super::line;
 use super::patch::{Claim, Patch, noted};
-use crate::values::error::Error;
+use crate::values::error::{Error, ErrorKind};
 use std::time::Duration;
 
 /// For how long the first of the line has the lock that was given to it before it has said that it is alive.
@@ -91,11 +91,17 @@ pub(super) async fn withdraw(client: &Client, name: &str, identity: &str, known:
 /// Returns whether that was done.
 pub(super) async fn release(client: &Client, lease: &Lease, stays: bool) -> Result<bool, Failed> {
     if lease.is_made && lease.line.is_empty() && lease.done.is_none() && !stays {
-        let is_gone = client.delete(lease).await?;
-        if is_gone {
-            client.remembered.forget(&lease.name);
+        match client.delete(lease).await {
+            Ok(is_gone) => {
+                if is_gone {
+                    client.remembered.forget(&lease.name);
+                }
+                return Ok(is_gone);
+            }
+            // Without the right to delete it, it stays, and is free.
+            Err(failed) if failed.error.kind() == ErrorKind::Unauthorized => {}
+            Err(failed) => return Err(failed),
         }
-        return Ok(is_gone);
     }
     let patch = pass_on(lease, client.world.wall_ms())?;
     Ok(match client.patch(Over::Requests, &lease.name, patch, client.config.request_timeout()).await? {
