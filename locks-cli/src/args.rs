@@ -307,6 +307,7 @@ fn long_version() -> &'static str {
 fn version_and_stores() -> String {
     let stores = [
         ("etcd", cfg!(feature = "etcd")),
+        ("kubernetes", cfg!(feature = "kubernetes")),
         ("postgres", cfg!(feature = "postgres")),
         ("redis", cfg!(feature = "redis")),
         ("zookeeper", cfg!(feature = "zookeeper")),

@@ -34,9 +34,7 @@ async fn a_namespace_that_is_not_there_is_named(fixture: Fixture) {
     // Only an administrator may know that it is not there.
     assert_eq!(error.kind(), ErrorKind::Unauthorized, "{}", chain(&error));
     assert!(chain(&error).contains("namespace \"nowhere\""), "{}", chain(&error));
-    let admin = server.file("admin");
-    std::fs::write(&admin, "admin-token").unwrap();
-    let url = server.url_with_token(&admin).replace("/default?", "/nowhere?");
+    let url = server.url_with_token(&server.file("admin")).replace("/default?", "/nowhere?");
     let error = refused_at_once(&url, "/k").await;
     assert_eq!(error.kind(), ErrorKind::InvalidUrl, "{}", chain(&error));
     assert!(error.to_string().contains("kubectl create namespace nowhere"), "{error}");
@@ -46,9 +44,7 @@ async fn a_namespace_that_is_not_there_is_named(fixture: Fixture) {
 async fn a_namespace_that_is_being_deleted_is_named(fixture: Fixture) {
     let server = fixture.server();
     server.make_namespace("going");
-    let admin = server.file("admin-of-going");
-    std::fs::write(&admin, "admin-token").unwrap();
-    let url = server.url_with_token(&admin).replace("/default?", "/going?");
+    let url = server.url_with_token(&server.file("admin")).replace("/default?", "/going?");
     let guard = connect(&url).lock("/held").acquire().await.unwrap();
     server.ask("DELETE", "/api/v1/namespaces/going", &json!(null));
     let error = refused(&format!("{url}&connect_timeout=4s"), "/k").await;
@@ -132,7 +128,7 @@ async fn a_server_that_is_no_api_server_is_named(fixture: Fixture) {
     let error = refused_at_once(&format!("kubernetes://{etcd}/default?tls=off"), "/k").await;
     assert_eq!(error.kind(), ErrorKind::InvalidUrl, "{}", chain(&error));
     assert!(error.to_string().contains("is no Kubernetes API server"), "{error}");
-    let says = |error: &str| error.contains("does not speak TLS");
+    let says = |error: &str| error.contains("cannot be begun; is it an API server?");
     let error = bad_input::refused_saying(&server.url_at(&etcd), "/k", says).await;
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
     // The other way round: plain text to a server with TLS.

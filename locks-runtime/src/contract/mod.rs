@@ -36,7 +36,7 @@ pub use line::{Change, Line, Listed, Scope};
 #[cfg(any(unix, feature = "etcd", feature = "postgres", feature = "redis"))]
 pub(crate) use native::Kind as NativeKind;
 pub use native::Native;
-#[cfg(any(feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "kubernetes", feature = "postgres", feature = "redis"))]
 pub(crate) use native::ServerFacts;
 pub use pending::Pending;
 pub use renewal::{Renewal, Uncovered};

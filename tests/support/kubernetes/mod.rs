@@ -179,6 +179,7 @@ impl Kubernetes {
         fs::write(at("account.key"), account_key.serialize_pem()).unwrap();
         fs::write(at("account.pub"), account_key.public_key_pem()).unwrap();
         fs::write(at("tokens.csv"), format!("{},admin,1,system:masters\n{TOKEN},locks,2\nnobody-token,nobody,3\n", api::ADMIN)).unwrap();
+        fs::write(at("admin"), api::ADMIN).unwrap();
         fs::write(at("token"), if setup.certificate { "of-nobody" } else { TOKEN }).unwrap();
         fs::write(at("audit.yaml"), AUDIT).unwrap();
         let (port, audit) = (ports::free(), at("audit.log"));

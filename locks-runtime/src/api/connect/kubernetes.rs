@@ -59,7 +59,7 @@ fn config(url: &mut StoreUrl, defaults: &Defaults) -> Result<Config, Error> {
     Ok(Config {
         server: server.clone(),
         namespace,
-        tls: (!is_plain).then(|| Tls { identity, ca: None, domain }),
+        tls: (!is_plain).then_some(Tls { identity, ca: None, domain }),
         ca_file,
         token_file,
         connect_timeout: defaults.connect_timeout,

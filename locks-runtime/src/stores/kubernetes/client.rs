@@ -5,6 +5,7 @@ use super::error::{Failed, Refusal, odd};
 use super::follow::Follows;
 use super::lease::{Lease, Object};
 use super::patch::Patch;
+use super::refused::Refused;
 use super::remembered::Remembered;
 use super::stream::{Open, Stream};
 use super::token::Token;
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub(super) struct Client {
     /// For nothing else, so that no crowd of requests keeps a hold from being renewed.
     renewals: Wire,
     open: Open,
+    refused: Refused,
     pub(super) remembered: Remembered,
     pub(super) follows: Follows,
 }
@@ -55,7 +57,7 @@ pub(super) struct Read {
 /// What came of a request to make a Lease.
 #[derive(Debug)]
 pub(super) enum Created {
-    Made(Lease),
+    Made(Arc<Lease>),
     /// There is one of that name.
     Exists,
 }
@@ -64,7 +66,7 @@ pub(super) enum Created {
 #[derive(Debug)]
 pub(super) enum Changed {
     /// The Lease as it is after it.
-    Done(Lease),
+    Done(Arc<Lease>),
     /// A condition was not met, or the change is not valid: the server does not say which, but says this.
     Refused(String),
     /// There is no such Lease.
@@ -96,6 +98,7 @@ impl Client {
             requests: Wire::new(&config, world),
             renewals: Wire::new(&config, world),
             open: Open::default(),
+            refused: Refused::default(),
             remembered: Remembered::new(world),
             follows: Follows::default(),
             world: world.clone(),
@@ -105,7 +108,7 @@ impl Client {
 
     /// The Lease as it is now, and not as some server's cache has it.
     pub(super) async fn get(&self, name: &str) -> Result<Read, Error> {
-        let reply = self.exchange(Over::Requests, ask(Method::GET, self.path(name)), self.config.request_timeout()).await?;
+        let reply = self.exchange(Over::Requests, ask("get", self.path(name)), self.config.request_timeout()).await?;
         if reply.status.is_success() {
             return Ok(Read { lease: Some(self.lease(&reply)?), server_ms: reply.server_ms });
         }
@@ -118,10 +121,10 @@ impl Client {
 
     /// Makes a Lease, unless there is one.
     pub(super) async fn create(&self, object: Vec<u8>) -> Result<Created, Failed> {
-        let ask = Ask { method: Method::POST, path: self.path(""), content: JSON, body: object.into() };
+        let ask = Ask { verb: "create", method: Method::POST, path: self.path(""), content: JSON, body: object.into() };
         let reply = self.exchange(Over::Requests, ask, self.config.request_timeout()).await?;
         if reply.status.is_success() {
-            return Ok(Created::Made(self.lease(&reply)?));
+            return Ok(Created::Made(self.lease(&reply)?.into()));
         }
         let refusal = Refusal::of(&reply);
         if refusal.is(StatusCode::CONFLICT) && refusal.reason.as_deref() == Some("AlreadyExists") {
@@ -133,10 +136,10 @@ impl Client {
     /// Changes a Lease, if the patch's conditions are met.
     pub(super) async fn patch(&self, over: Over, name: &str, patch: Patch, limit: Duration) -> Result<Changed, Failed> {
         let body = Bytes::from(patch.into_bytes());
-        let ask = Ask { method: Method::PATCH, path: self.path(name), content: JSON_PATCH, body };
+        let ask = Ask { verb: "patch", method: Method::PATCH, path: self.path(name), content: JSON_PATCH, body };
         let reply = self.exchange(over, ask, limit).await?;
         if reply.status.is_success() {
-            return Ok(Changed::Done(self.lease(&reply)?));
+            return Ok(Changed::Done(self.lease(&reply)?.into()));
         }
         let refusal = Refusal::of(&reply);
         if refusal.reason.is_some() && (refusal.is(StatusCode::UNPROCESSABLE_ENTITY) || refusal.is(StatusCode::CONFLICT)) {
@@ -153,7 +156,7 @@ impl Client {
         let conditions = json!({"uid": lease.uid, "resourceVersion": lease.version.to_string()});
         let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": conditions});
         let body = Bytes::from(options.to_string().into_bytes());
-        let ask = Ask { method: Method::DELETE, path: self.path(&lease.name), content: JSON, body };
+        let ask = Ask { verb: "delete", method: Method::DELETE, path: self.path(&lease.name), content: JSON, body };
         let reply = self.exchange(Over::Requests, ask, self.config.request_timeout()).await?;
         let refusal = Refusal::of(&reply);
         match reply.status {
@@ -173,7 +176,7 @@ impl Client {
             if let Some(next) = &next {
                 path = format!("{path}&continue={}", utf8_percent_encode(next, NON_ALPHANUMERIC));
             }
-            let reply = self.exchange(Over::Requests, ask(Method::GET, path), self.config.request_timeout()).await?;
+            let reply = self.exchange(Over::Requests, ask("list", path), self.config.request_timeout()).await?;
             if !reply.status.is_success() {
                 let refusal = Refusal::of(&reply);
                 if refusal.is(StatusCode::GONE) && next.is_some() {
@@ -204,22 +207,37 @@ impl Client {
             self.path(""),
             selector(name)
         );
-        let (ask, limit) = (ask(Method::GET, path), self.config.request_timeout());
+        let (ask, limit) = (ask("watch", path), self.config.request_timeout());
+        let wire = self.open.wire(&self.config, &self.world);
         let mut is_first = true;
         loop {
-            let wire = self.open.wire(&self.config, &self.world);
             let token = self.token(is_first).await?;
             let response = wire.stream(&ask, token.as_deref(), limit).await.map_err(|broken| broken.error)?;
-            if response.status() == StatusCode::UNAUTHORIZED && self.token.is_some() && is_first {
-                is_first = false;
-                continue;
-            }
             if response.status().is_success() {
+                self.refused.permitted(ask.verb);
                 return Ok(Stream::new(Arc::clone(&self.config), response.into_body(), wire));
             }
             let reply = Stream::refusal(response, limit).await;
+            if !is_refused(reply.status) || !std::mem::replace(&mut is_first, false) {
+                return Err(Refusal::of(&reply).explain(&self.config).error);
+            }
+            self.check_ready(&wire, ask.verb, &reply, limit).await?;
+        }
+    }
+
+    /// What anything else of the API answers, and what time it is there.
+    pub(super) async fn ask(&self, path: &str, object: Option<&Value>) -> Result<(Value, Option<u64>), Error> {
+        let (method, body) = match object {
+            Some(object) => (Method::POST, object.to_string().into()),
+            None => (Method::GET, Bytes::new()),
+        };
+        let ask = Ask { verb: "ask", method, path: path.to_owned(), content: JSON, body };
+        let reply = self.exchange(Over::Requests, ask, self.config.request_timeout()).await?;
+        if !reply.status.is_success() {
             return Err(Refusal::of(&reply).explain(&self.config).error);
         }
+        let answer = serde_json::from_slice(&reply.body).map_err(|_| odd(&self.config))?;
+        Ok((answer, reply.server_ms))
     }
 
     async fn exchange(&self, over: Over, ask: Ask, limit: Duration) -> Result<Reply, Failed> {
@@ -228,13 +246,34 @@ impl Client {
             Over::Renewals => &self.renewals,
         };
         let token = self.token(true).await?;
-        let reply = wire.exchange(&ask, token.as_deref(), limit).await?;
-        if reply.status != StatusCode::UNAUTHORIZED || self.token.is_none() {
-            return Ok(reply);
+        let mut reply = wire.exchange(&ask, token.as_deref(), limit).await?;
+        if is_refused(reply.status) {
+            self.check_ready(wire, ask.verb, &reply, limit).await?;
+            // By now it is ready, if it was not before; and perhaps there is a newer token in its file.
+            let token = self.token(false).await?;
+            reply = wire.exchange(&ask, token.as_deref(), limit).await?;
         }
-        // Perhaps there is a newer one in its file.
-        let token = self.token(false).await?;
-        Ok(wire.exchange(&ask, token.as_deref(), limit).await?)
+        if !is_refused(reply.status) {
+            self.refused.permitted(ask.verb);
+        }
+        Ok(reply)
+    }
+
+    /// Fails if the server has refused, and does not say that it is ready: that may be over soon.
+    async fn check_ready(&self, wire: &Wire, verb: &'static str, reply: &Reply, limit: Duration) -> Result<(), Error> {
+        let refusal = Refusal::of(reply);
+        if refusal.is_of_the_namespace() {
+            return Ok(());
+        }
+        // Who is not known may ask as nobody.
+        let token = if refusal.is(StatusCode::UNAUTHORIZED) { None } else { self.token(true).await? };
+        let ready = wire.exchange(&ask("readyz", "/readyz".to_owned()), token.as_deref(), limit).await;
+        if ready.is_ok_and(|ready| ready.status.is_success()) || !self.refused.may_end(verb, self.world.now()) {
+            return Ok(());
+        }
+        let server = &self.config.server;
+        let what = format!("the API server at {server} refuses this, and is not ready; perhaps it has just started");
+        Err(Error::unavailable(what).with_source(refusal.explain(&self.config).error))
     }
 
     async fn token(&self, may_be_old: bool) -> Result<Option<Arc<crate::values::secret::Secret>>, Error> {
@@ -257,8 +296,14 @@ impl Client {
     }
 }
 
-fn ask(method: Method, path: String) -> Ask {
-    Ask { method, path, content: JSON, body: Bytes::new() }
+/// Whether it is a question of who asks.
+fn is_refused(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+/// What changes nothing.
+fn ask(verb: &'static str, path: String) -> Ask {
+    Ask { verb, method: Method::GET, path, content: JSON, body: Bytes::new() }
 }
 
 fn selector(name: Option<&str>) -> String {

@@ -103,13 +103,10 @@ fn no_tls(config: &Config, cause: io::Error) -> Error {
         Some(rustls::Error::InvalidCertificate(_)) => format!(
             "the certificate of {server} is not accepted; `ca=` names the file of the cluster's authority, which signed it"
         ),
-        Some(rustls::Error::InvalidMessage(_)) => {
-            format!("{server} does not speak TLS; is it an API server? `kubectl cluster-info` shows where that is")
-        }
         Some(rustls::Error::AlertReceived(_)) => {
             format!("{server} refuses the connection; does it accept the certificate in `cert=`?")
         }
-        _ => format!("TLS with {server} cannot be begun"),
+        _ => format!("TLS with {server} cannot be begun; is it an API server? `kubectl cluster-info` shows where that is"),
     };
     Error::unavailable(what).with_source(cause)
 }

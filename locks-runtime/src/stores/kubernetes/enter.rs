@@ -28,7 +28,7 @@ enum Known {
     /// It may be there.
     Perhaps,
     /// It was so.
-    Was(Box<Lease>, Option<u64>),
+    Was(Arc<Lease>),
 }
 
 pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
@@ -70,7 +70,7 @@ async fn attempt(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) 
     let mut known = match client.remembered.there(&name) {
         None => Known::Nothing,
         Some(None) => Known::Perhaps,
-        Some(Some(lease)) => Known::Was(Box::new(lease), None),
+        Some(Some(lease)) => Known::Was(lease),
     };
     let mut refused: Option<(u64, String)> = None;
     for round in 0..ROUNDS {
@@ -83,14 +83,14 @@ async fn attempt(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) 
                 }
             },
             Known::Perhaps => match client.get(&name).await? {
-                Read { lease: Some(lease), server_ms } => (lease, server_ms),
+                Read { lease: Some(lease), server_ms } => (Arc::new(lease), server_ms),
                 Read { lease: None, .. } => {
                     client.remembered.forget(&name);
                     known = Known::Nothing;
                     continue;
                 }
             },
-            Known::Was(lease, server_ms) => (*lease, server_ms),
+            Known::Was(lease) => (lease, None),
         };
         if let Some((_, message)) = refused.take().filter(|(version, _)| *version == lease.version) {
             return Err(invalid(&message).into());
@@ -134,7 +134,7 @@ async fn try_once(
     shared: &Arc<Shared>,
     entry: &Arc<Entry>,
     when_busy: WhenBusy,
-    lease: &Lease,
+    lease: &Arc<Lease>,
     server_ms: Option<u64>,
 ) -> Result<Tried, Failed> {
     let (identity, record) = (shared.identity(entry), record(entry));
@@ -191,15 +191,15 @@ async fn try_once(
 
 /// Whether the hold was not renewed for as long as it lasts.
 fn is_over(shared: &Shared, when_busy: WhenBusy, lease: &Lease, server_ms: Option<u64>) -> bool {
-    let is_over = shared.client.world.now() >= shared.client.remembered.over_at(lease);
-    is_over || (when_busy == WhenBusy::Refuse && lease.is_over_at(server_ms, CLOCKS_DIFFER))
+    let over_at = shared.client.remembered.over_at(lease);
+    shared.client.world.now() >= over_at || (when_busy == WhenBusy::Refuse && lease.is_over_at(server_ms, CLOCKS_DIFFER))
 }
 
-fn queued(shared: &Arc<Shared>, entry: &Arc<Entry>, lease: &Lease) -> Entered {
+fn queued(shared: &Arc<Shared>, entry: &Arc<Entry>, lease: &Arc<Lease>) -> Entered {
     shared.client.remembered.since(lease);
     shared.entries.update(entry, |state| {
         state.note(Status::Queued);
-        state.read(lease.clone());
+        state.read(Arc::clone(lease));
     });
     Entered::Queued
 }

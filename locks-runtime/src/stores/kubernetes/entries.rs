@@ -77,16 +77,16 @@ impl EntryState {
     }
 
     /// Notes an answer that shows that the entry holds, to a request that was sent then.
-    pub(super) fn held(&mut self, lease: Lease, sent: Moment) {
+    pub(super) fn held(&mut self, lease: Arc<Lease>, sent: Moment) {
         self.note(Status::Held(lease.fence()));
         self.covered = self.covered.max(sent);
         self.read(lease);
     }
 
     /// Notes the Lease as it was read, unless a newer state is known.
-    pub(super) fn read(&mut self, lease: Lease) {
+    pub(super) fn read(&mut self, lease: Arc<Lease>) {
         if self.lease.as_ref().is_none_or(|known| known.uid != lease.uid || known.version <= lease.version) {
-            self.lease = Some(Arc::new(lease));
+            self.lease = Some(lease);
         }
     }
 }

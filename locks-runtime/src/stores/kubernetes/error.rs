@@ -69,6 +69,11 @@ impl Refusal {
         }
     }
 
+    /// The namespace is on its way out: nothing is wrong with who asks.
+    pub(super) fn is_of_the_namespace(&self) -> bool {
+        self.message.contains("is being terminated")
+    }
+
     pub(super) fn is(&self, status: StatusCode) -> bool {
         self.status == status
     }
@@ -76,10 +81,9 @@ impl Refusal {
     /// The error for our caller, if the answer is none that was counted on.
     pub(super) fn explain(&self, config: &Config) -> Failed {
         let (server, namespace) = (&config.server, &config.namespace);
-        let is_going = self.message.contains("is being terminated");
         let error = match self.status {
             StatusCode::UNAUTHORIZED => Error::new(ErrorKind::Unauthorized, unauthorized(config)),
-            StatusCode::FORBIDDEN if is_going => {
+            StatusCode::FORBIDDEN if self.is_of_the_namespace() => {
                 Error::unavailable(format!("the namespace `{namespace}` is being deleted, and no Lease can be made in it"))
             }
             StatusCode::FORBIDDEN => Error::new(

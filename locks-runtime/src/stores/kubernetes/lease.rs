@@ -100,7 +100,7 @@ impl Lease {
     /// there may be several servers. Never where the server does not say so.
     pub(super) fn is_over_at(&self, server_ms: Option<u64>, margin: Duration) -> bool {
         // Both are cut to whole seconds.
-        let lasts = self.duration() + margin + Duration::from_secs(1);
+        let lasts = self.duration().saturating_add(margin).saturating_add(Duration::from_secs(1));
         let lasts = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
         self.written_ms.zip(server_ms).is_some_and(|(written, now)| now >= written.saturating_add(lasts))
     }

@@ -40,7 +40,7 @@ pub(super) fn read(text: &str) -> Vec<Waiting> {
         let (identity, record) = line.split_once(' ')?;
         Some(Waiting { identity: identity.to_owned(), record: record.to_owned() })
     };
-    text.lines().filter_map(waiting).collect()
+    text.split('\n').filter_map(waiting).collect()
 }
 
 /// # Errors

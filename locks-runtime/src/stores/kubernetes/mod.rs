@@ -35,13 +35,17 @@ mod enter;
 mod entries;
 mod error;
 mod extend;
+mod facts;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hand_over;
 mod inspect;
 mod lease;
 mod line;
 mod names;
 mod patch;
+mod refused;
 mod remembered;
 mod removed;
 mod renew;
@@ -59,7 +63,7 @@ mod wire;
 
 pub use config::Config;
 
-use crate::contract::{Capabilities, Change, Line, Native, Pending, Scope, Session, Store, boxed};
+use crate::contract::{Capabilities, Change, Line, Native, NativeKind, Pending, Scope, Session, Store, boxed};
 use crate::values::error::Error;
 use crate::values::key::Key;
 use crate::world::World;
@@ -137,6 +141,10 @@ impl Store for Kubernetes {
     }
 
     fn native(&self) -> Native {
-        Native::none()
+        let client = Arc::clone(&self.client);
+        Native(NativeKind::ServerFacts(Arc::new(move || {
+            let client = Arc::clone(&client);
+            Box::pin(async move { facts::facts(&client).await })
+        })))
     }
 }

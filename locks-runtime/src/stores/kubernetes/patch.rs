@@ -26,19 +26,18 @@ impl Patch {
     /// Only while nothing has changed since `lease` was read: neither a renewal nor a word in an annotation.
     pub(super) fn unless_changed(lease: &Lease) -> Self {
         let mut patch = Self(Vec::new());
-        patch.test("/metadata/uid", json!(lease.uid));
-        patch.test("/metadata/resourceVersion", json!(lease.version.to_string()));
+        patch.test("/metadata/uid", lease.uid.as_str());
+        patch.test("/metadata/resourceVersion", lease.version.to_string());
         // After a restore of etcd a version may come back, as that of another state.
-        if lease.holder.is_some() {
-            patch.test("/spec/holderIdentity", json!(lease.holder));
-        }
-        for (name, value) in [("acquireTime", &lease.acquired), ("renewTime", &lease.renewed)] {
-            if value.is_some() {
-                patch.test(&format!("/spec/{name}"), json!(value));
+        for (name, value) in
+            [("holderIdentity", &lease.holder), ("acquireTime", &lease.acquired), ("renewTime", &lease.renewed)]
+        {
+            if let Some(value) = value {
+                patch.test(&format!("/spec/{name}"), value.as_str());
             }
         }
         if lease.seconds.is_some() {
-            patch.test("/spec/leaseDurationSeconds", json!(lease.seconds));
+            patch.test("/spec/leaseDurationSeconds", lease.seconds);
         }
         patch
     }
@@ -46,37 +45,37 @@ impl Patch {
     /// Only while this entry holds it, whatever else has changed.
     pub(super) fn while_held(lease: &Lease, identity: &str) -> Self {
         let mut patch = Self(Vec::new());
-        patch.test("/metadata/uid", json!(lease.uid));
-        patch.test("/spec/holderIdentity", json!(identity));
+        patch.test("/metadata/uid", lease.uid.as_str());
+        patch.test("/spec/holderIdentity", identity);
         patch
     }
 
     /// The entry holds it from now on.
     pub(super) fn claim(mut self, lease: &Lease, claim: &Claim<'_>) -> Self {
         let at = time::renewed(claim.now_ms, lease.renewed.as_deref());
-        self.set_spec("holderIdentity", json!(claim.identity));
-        self.set_spec("leaseDurationSeconds", json!(seconds(claim.duration)));
-        self.set_spec("acquireTime", json!(at));
-        self.set_spec("renewTime", json!(at));
-        self.set_spec("leaseTransitions", json!((lease.transitions + 1).min(LARGEST)));
+        self.set_spec("holderIdentity", claim.identity);
+        self.set_spec("leaseDurationSeconds", seconds(claim.duration));
+        self.set_spec("acquireTime", at.as_str());
+        self.set_spec("renewTime", at);
+        self.set_spec("leaseTransitions", (lease.transitions + 1).min(LARGEST));
         self
     }
 
     /// Nobody holds it, in the form in which client-go gives it back.
     pub(super) fn free(mut self, lease: &Lease, now_ms: u64) -> Self {
         let at = time::renewed(now_ms, lease.renewed.as_deref());
-        self.set_spec("holderIdentity", json!(""));
-        self.set_spec("leaseDurationSeconds", json!(1));
-        self.set_spec("acquireTime", json!(at));
-        self.set_spec("renewTime", json!(at));
+        self.set_spec("holderIdentity", "");
+        self.set_spec("leaseDurationSeconds", 1);
+        self.set_spec("acquireTime", at.as_str());
+        self.set_spec("renewTime", at);
         self
     }
 
     /// A renewal, or, with another duration, how long it is kept.
     pub(super) fn renew(mut self, lease: &Lease, duration: Duration, now_ms: u64) -> Self {
-        self.set_spec("renewTime", json!(time::renewed(now_ms, lease.renewed.as_deref())));
+        self.set_spec("renewTime", time::renewed(now_ms, lease.renewed.as_deref()));
         if lease.seconds != Some(seconds(duration)) {
-            self.set_spec("leaseDurationSeconds", json!(seconds(duration)));
+            self.set_spec("leaseDurationSeconds", seconds(duration));
         }
         self
     }
@@ -104,12 +103,14 @@ impl Patch {
         Value::Array(self.0).to_string().into_bytes()
     }
 
-    fn test(&mut self, path: &str, value: Value) {
+    fn test(&mut self, path: &str, value: impl Into<Value>) {
+        let value = value.into();
         self.0.push(json!({"op": "test", "path": path, "value": value}));
     }
 
     /// `add` replaces what is there, and does not need it.
-    fn set_spec(&mut self, name: &str, value: Value) {
+    fn set_spec(&mut self, name: &str, value: impl Into<Value>) {
+        let value = value.into();
         self.0.push(json!({"op": "add", "path": format!("/spec/{name}"), "value": value}));
     }
 }

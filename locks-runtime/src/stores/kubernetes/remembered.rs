@@ -8,6 +8,7 @@ use crate::values::mutex::Mutex;
 use crate::world::World;
 use crate::world::clock::Moment;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How many Leases are remembered. What is forgotten costs time or a request, and nothing else.
 const MOST: usize = 4096;
@@ -16,7 +17,7 @@ const MOST: usize = 4096;
 pub(super) struct Remembered {
     world: World,
     holds: Mutex<BTreeMap<String, Hold>>,
-    there: Mutex<BTreeMap<String, Option<Lease>>>,
+    there: Mutex<BTreeMap<String, Option<Arc<Lease>>>>,
 }
 
 /// A hold as it was seen first, and when.
@@ -55,7 +56,7 @@ impl Remembered {
     }
 
     /// The Lease stays when it is given back: whoever wants it next need not try to make it. `Some` if it is free as it is.
-    pub(super) fn note_there(&self, name: &str, lease: Option<Lease>) {
+    pub(super) fn note_there(&self, name: &str, lease: Option<Arc<Lease>>) {
         let mut there = self.there.lock();
         if there.len() >= MOST {
             there.clear();
@@ -64,7 +65,7 @@ impl Remembered {
     }
 
     /// What is known of the Lease, if it may be there.
-    pub(super) fn there(&self, name: &str) -> Option<Option<Lease>> {
+    pub(super) fn there(&self, name: &str) -> Option<Option<Arc<Lease>>> {
         self.there.lock().get(name).cloned()
     }
 

@@ -111,7 +111,7 @@ impl Stream {
 }
 
 /// What is no event ends the watch; so does the `ERROR` that says that its version is too old.
-fn event(line: &[u8]) -> Event {
+pub(super) fn event(line: &[u8]) -> Event {
     let Ok(Line { kind, object }) = serde_json::from_slice::<Line>(line) else { return Event::End };
     match (kind.as_str(), object) {
         ("BOOKMARK", _) => Event::Nothing,

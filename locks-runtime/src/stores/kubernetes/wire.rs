@@ -25,6 +25,8 @@ const AGENT: &str = concat!("distributed-locks/", env!("CARGO_PKG_VERSION"));
 /// A request to the API.
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
+    /// As a Role names it.
+    pub(super) verb: &'static str,
     pub(super) method: Method,
     /// With its query.
     pub(super) path: String,
