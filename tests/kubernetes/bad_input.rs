@@ -131,10 +131,6 @@ async fn a_server_that_is_no_api_server_is_named(fixture: Fixture) {
     let says = |error: &str| error.contains("cannot be begun; is it an API server?");
     let error = bad_input::refused_saying(&server.url_at(&etcd), "/k", says).await;
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
-    // The other way round: plain text to a server with TLS.
-    let plain = format!("kubernetes://{}/default?tls=off", server.endpoint());
-    let error = refused_at_once(&plain, "/k").await;
-    assert_eq!(error.kind(), ErrorKind::InvalidUrl, "{}", chain(&error));
 }
 
 async fn a_lease_that_the_server_elects_is_refused(fixture: Fixture) {

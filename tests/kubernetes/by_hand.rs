@@ -133,7 +133,8 @@ async fn serve(
 async fn two_sessions_never_have_one_identity(fixture: Fixture) {
     let (server, key) = (fixture.server(), fixture.key("k"));
     let store = kubernetes_at(&server.endpoint(), Some(server.file("ca.pem")), server.file("token"));
-    let (ours, theirs) = (store.open(Duration::from_secs(30)).await.unwrap(), store.open(Duration::from_secs(30)).await.unwrap());
+    let (ours, theirs) =
+        (store.open(Duration::from_secs(30)).await.unwrap(), store.open(Duration::from_secs(30)).await.unwrap());
     let entry = || Arc::new(Entry::new(Key::new(&key).unwrap(), 1, Holder::unknown().into()));
     let (first, second) = (entry(), entry());
     assert!(matches!(ours.enter(first.clone(), WhenBusy::Refuse).await.unwrap(), Entered::Held(_)));
@@ -164,7 +165,10 @@ async fn the_server_shows_locks_as_they_are(fixture: Fixture) {
     assert_eq!(lease["metadata"]["resourceVersion"], guard.fence().number().to_string());
     guard.renew().await.unwrap();
     let renewed = server.lease(&key).unwrap();
-    assert!(renewed["spec"]["acquireTime"] == spec["acquireTime"] && renewed["spec"]["renewTime"] != spec["renewTime"], "{renewed}");
+    assert!(
+        renewed["spec"]["acquireTime"] == spec["acquireTime"] && renewed["spec"]["renewTime"] != spec["renewTime"],
+        "{renewed}"
+    );
     guard.release().await.unwrap();
     assert_eq!(server.lease(&key), None);
 }

@@ -6,7 +6,9 @@ use distributed_locks::store::Change;
 use std::time::{Duration, Instant};
 use support::kubernetes::{Does, Front, Setup};
 use support::proxy::{Mode, Proxy};
-use support::scenarios::{acquire_and_release, chain, client, connect, faults, granted, held, lost, nothing_is_left, queued};
+use support::scenarios::{
+    acquire_and_release, chain, client, connect, faults, granted, held, lost, nothing_is_left, queued,
+};
 use support::{HANG_LIMIT, cases, eventually, in_time, once_within};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -179,7 +181,11 @@ async fn rights_that_are_taken_away_end_a_hold_in_time(fixture: Fixture) {
     let body = held(&locks, "/held", 6).await;
     server.set_verbs(&["get", "list", "watch"]);
     let error = lost(body).await;
-    assert!(chain(&error).contains("cannot patch resource") || error.to_string().contains("renew"), "{}", chain(&error));
+    assert!(
+        chain(&error).contains("cannot patch resource") || error.to_string().contains("renew"),
+        "{}",
+        chain(&error)
+    );
     server.set_verbs(&[]);
     acquire_and_release(&locks, "/held").await;
 }

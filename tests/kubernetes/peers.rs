@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use support::kubernetes::Kubernetes;
 use support::peers::{Driver, Peer, Slot};
 use support::proxy::{Mode, Proxy};
-use support::scenarios::peers::{Waits, a_killed_one_is_free_after_its_ttl, each_excludes_the_other, it_has_the_lock_after_our_ttl};
+use support::scenarios::peers::{
+    Waits, a_killed_one_is_free_after_its_ttl, each_excludes_the_other, it_has_the_lock_after_our_ttl,
+};
 use support::scenarios::{client, connect, granted, held, lost, queued};
 use support::{HANG_LIMIT, eventually, in_time};
 
@@ -126,7 +128,8 @@ async fn it_leads_after_us_and_we_after_it(fixture: Fixture) {
         let value = format!("us {round}");
         let ours = campaign(&value);
         let term = in_time(terms.recv()).await.unwrap();
-        let reported = async { while leaders.next().await.unwrap().map(|leader| leader.value) != Some(value.clone()) {} };
+        let reported =
+            async { while leaders.next().await.unwrap().map(|leader| leader.value) != Some(value.clone()) {} };
         in_time(reported).await;
         assert!(last < Some(term.fence()));
         last = Some(term.fence());
@@ -145,7 +148,10 @@ async fn it_leads_after_us_and_we_after_it(fixture: Fixture) {
             }
         };
         let leader = in_time(theirs).await;
-        assert!(!leader.holder.is_known() && leader.value.is_empty() && leader.fence > Some(last.unwrap().number()), "{leader:?}");
+        assert!(
+            !leader.holder.is_known() && leader.value.is_empty() && leader.fence > Some(last.unwrap().number()),
+            "{leader:?}"
+        );
         slot.say("unlock");
         slot.expect("released");
     }
@@ -197,7 +203,11 @@ async fn its_lease_deleted_or_emptied_by_hand(fixture: Fixture) {
     slot.expect("holding");
     server.delete_lease(&name);
     eventually(async || match server.lease(&name) {
-        Some(lease) if lease["spec"]["holderIdentity"].as_str().is_some_and(|holder| holder.starts_with("client-go_")) => Ok(()),
+        Some(lease)
+            if lease["spec"]["holderIdentity"].as_str().is_some_and(|holder| holder.starts_with("client-go_")) =>
+        {
+            Ok(())
+        }
         lease => Err(lease),
     })
     .await;

@@ -40,7 +40,13 @@ impl Api {
     /// # Errors
     ///
     /// Why there is none.
-    pub(super) fn try_ask(&self, method: &str, path: &str, content: &str, body: &str) -> std::io::Result<(u16, String)> {
+    pub(super) fn try_ask(
+        &self,
+        method: &str,
+        path: &str,
+        content: &str,
+        body: &str,
+    ) -> std::io::Result<(u16, String)> {
         let mut stream = self.connect()?;
         let length = body.len();
         write!(
@@ -83,7 +89,8 @@ impl Api {
 
     /// The object in an answer; `None` if there is none of that name.
     pub(super) fn ask(&self, method: &str, path: &str, content: &str, body: &str) -> Option<Value> {
-        let (status, text) = self.try_ask(method, path, content, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        let (status, text) =
+            self.try_ask(method, path, content, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         match status {
             404 => None,
             200..300 => Some(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))),

@@ -47,7 +47,8 @@ impl Program for Binary {
     type Setup = Setup;
 
     const NAMES: &[&str] = &["kubernetes"];
-    const FURTHER: &[(&str, &str)] = &[("kubernetes-1.37", "Go 1.26 (`tests/servers.sh kubernetes` takes ten minutes)")];
+    const FURTHER: &[(&str, &str)] =
+        &[("kubernetes-1.37", "Go 1.26 (`tests/servers.sh kubernetes` takes ten minutes)")];
 
     fn installed() -> &'static [Self] {
         Self::all()

@@ -72,8 +72,14 @@ fn one(mut client: TcpStream, api: &Api, rules: &Mutex<Vec<(String, Does)>>) -> 
         rule.map_or(Does::Forward, |(_, does)| does.clone())
     };
     let answer = |client: &mut TcpStream, status: u16| {
-        let body = format!(r#"{{"kind":"Status","apiVersion":"v1","reason":"Injected","message":"injected","code":{status}}}"#);
-        write!(client, "HTTP/1.1 {status} Injected\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        let body = format!(
+            r#"{{"kind":"Status","apiVersion":"v1","reason":"Injected","message":"injected","code":{status}}}"#
+        );
+        write!(
+            client,
+            "HTTP/1.1 {status} Injected\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
     };
     match does() {
         Does::Answer(status) => answer(&mut client, status),

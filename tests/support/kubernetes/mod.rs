@@ -90,10 +90,15 @@ impl Kubernetes {
 
     /// Makes whatever this YAML describes, as `kubectl apply` does, in the namespace of the tests.
     pub fn apply(&self, yaml: &str) {
-        let yaml = yaml.replace("namespace: app", &format!("namespace: {NAMESPACE}")).replace("[app]", &format!("[{NAMESPACE}]"));
+        let yaml = yaml
+            .replace("namespace: app", &format!("namespace: {NAMESPACE}"))
+            .replace("[app]", &format!("[{NAMESPACE}]"));
         for document in yaml.split("\n---\n") {
-            let of = |name: &str| document.lines().find_map(|line| line.strip_prefix(&format!("{name}: "))).expect("a field");
-            let place = if document.contains("\n  namespace: ") { format!("namespaces/{NAMESPACE}/") } else { String::new() };
+            let of = |name: &str| {
+                document.lines().find_map(|line| line.strip_prefix(&format!("{name}: "))).expect("a field")
+            };
+            let place =
+                if document.contains("\n  namespace: ") { format!("namespaces/{NAMESPACE}/") } else { String::new() };
             let (version, kind, name) = (of("apiVersion"), of("kind").to_lowercase(), of("  name"));
             let path = format!("/apis/{version}/{place}{kind}s/{name}?force=true&fieldManager=tests");
             self.api.ask("PATCH", &path, "application/apply-patch+yaml", document).unwrap_or_else(|| panic!("{path}"));
@@ -108,13 +113,32 @@ impl Kubernetes {
         } else {
             role.replace("[get, list, watch, create, patch, delete]", &format!("[{}]", verbs.join(", ")))
         };
-        let users: String = USERS.map(|user| format!("\n  - kind: User\n    apiGroup: rbac.authorization.k8s.io\n    name: {user}")).concat();
+        let users: String = USERS
+            .map(|user| format!("\n  - kind: User\n    apiGroup: rbac.authorization.k8s.io\n    name: {user}"))
+            .concat();
         self.apply(&format!("{}{users}", role.trim_end()));
     }
 
     /// A Lease of the tests' namespace as it is.
     pub fn lease(&self, name: &str) -> Option<Value> {
         self.ask("GET", &path(name), &Value::Null)
+    }
+
+    /// Every Lease of the tests' namespace; `None` if the server does not answer.
+    pub fn try_leases(&self) -> Option<Vec<Value>> {
+        let (status, text) = self.api.try_ask("GET", &path(""), "", "").ok()?;
+        let list: Value = serde_json::from_str(&text).ok().filter(|_| status == 200)?;
+        list["items"].as_array().cloned()
+    }
+
+    /// Deletes a Lease, if that can be done now.
+    pub fn try_delete_lease(&self, name: &str) {
+        let _ = self.api.try_ask("DELETE", &path(name), "application/json", "");
+    }
+
+    /// Changes a Lease by a merge patch, if that can be done now.
+    pub fn try_change(&self, name: &str, change: &Value) {
+        let _ = self.api.try_ask("PATCH", &path(name), "application/merge-patch+json", &change.to_string());
     }
 
     /// Every Lease of the tests' namespace.
@@ -178,7 +202,11 @@ impl Kubernetes {
         let account_key = rcgen::KeyPair::generate().unwrap();
         fs::write(at("account.key"), account_key.serialize_pem()).unwrap();
         fs::write(at("account.pub"), account_key.public_key_pem()).unwrap();
-        fs::write(at("tokens.csv"), format!("{},admin,1,system:masters\n{TOKEN},locks,2\nnobody-token,nobody,3\n", api::ADMIN)).unwrap();
+        fs::write(
+            at("tokens.csv"),
+            format!("{},admin,1,system:masters\n{TOKEN},locks,2\nnobody-token,nobody,3\n", api::ADMIN),
+        )
+        .unwrap();
         fs::write(at("admin"), api::ADMIN).unwrap();
         fs::write(at("token"), if setup.certificate { "of-nobody" } else { TOKEN }).unwrap();
         fs::write(at("audit.yaml"), AUDIT).unwrap();
@@ -203,8 +231,7 @@ impl Kubernetes {
         flags.extend(setup.flags.iter().cloned());
         let api = Api::at((Ipv4Addr::LOCALHOST, port).into(), &certificates.ca());
         let token = format!("token_file={}", at("token").display());
-        let parameters =
-            if setup.certificate { token } else { format!("{token}&ca={}", certificates.ca().display()) };
+        let parameters = if setup.certificate { token } else { format!("{token}&ca={}", certificates.ca().display()) };
         let (program, asked) = (binary.path().to_owned(), api.clone());
         let daemon = Daemon::new(Launch {
             name: format!("{} at 127.0.0.1:{port}", binary.label()),
@@ -242,6 +269,12 @@ rules:
     resources: [{group: coordination.k8s.io, resources: [leases]}]
   - level: None
 ";
+
+/// The name of the Lease of this key, for clients of other projects.
+pub fn lease_name(key: &str) -> String {
+    let key = distributed_locks::Key::new(key).unwrap();
+    locks_runtime::stores::kubernetes::Kubernetes::lease_name(&key)
+}
 
 /// A file of the examples.
 pub fn manifest(name: &str) -> PathBuf {

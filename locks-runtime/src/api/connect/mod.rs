@@ -107,7 +107,13 @@ fn file(_: &mut StoreUrl, _: &World) -> Result<Arc<dyn Store>, Error> {
 }
 
 /// For a store whose feature is off.
-#[cfg(not(all(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres", feature = "kubernetes")))]
+#[cfg(not(all(
+    feature = "etcd",
+    feature = "redis",
+    feature = "zookeeper",
+    feature = "postgres",
+    feature = "kubernetes"
+)))]
 fn built_without(feature: &str) -> Error {
     Error::invalid_url(format!(
         "this program is built without {feature}; enable the feature `{feature}` of `distributed-locks` in its Cargo.toml"

@@ -13,8 +13,19 @@ use std::sync::Arc;
 pub type Opener = Arc<dyn Fn(&mut StoreUrl, &Defaults, &World) -> Result<Arc<dyn Store>, Error> + Send + Sync>;
 
 /// The schemes that cannot be registered.
-pub(super) const BUILT_IN: [&str; 11] =
-    ["etcd", "etcds", "redis", "rediss", "zookeeper", "zookeepers", "postgres", "postgresql", "kubernetes", "file", "memory"];
+pub(super) const BUILT_IN: [&str; 11] = [
+    "etcd",
+    "etcds",
+    "redis",
+    "rediss",
+    "zookeeper",
+    "zookeepers",
+    "postgres",
+    "postgresql",
+    "kubernetes",
+    "file",
+    "memory",
+];
 
 static OPENERS: Mutex<BTreeMap<String, Opener>> = Mutex::new(BTreeMap::new());
 

@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::error::{Failed, Refusal, odd};
-use super::follow::Follows;
+use super::followed::Followed;
 use super::lease::{Lease, Object};
 use super::patch::Patch;
 use super::refused::Refused;
@@ -37,7 +37,7 @@ pub(super) struct Client {
     open: Open,
     refused: Refused,
     pub(super) remembered: Remembered,
-    pub(super) follows: Follows,
+    pub(super) followed: Followed,
 }
 
 /// Which connection a request goes over.
@@ -100,7 +100,7 @@ impl Client {
             open: Open::default(),
             refused: Refused::default(),
             remembered: Remembered::new(world),
-            follows: Follows::default(),
+            followed: Followed::default(),
             world: world.clone(),
             config,
         }))
@@ -142,7 +142,9 @@ impl Client {
             return Ok(Changed::Done(self.lease(&reply)?.into()));
         }
         let refusal = Refusal::of(&reply);
-        if refusal.reason.is_some() && (refusal.is(StatusCode::UNPROCESSABLE_ENTITY) || refusal.is(StatusCode::CONFLICT)) {
+        if refusal.reason.is_some()
+            && (refusal.is(StatusCode::UNPROCESSABLE_ENTITY) || refusal.is(StatusCode::CONFLICT))
+        {
             return Ok(Changed::Refused(refusal.message));
         }
         if refusal.reason.is_some() && refusal.is(StatusCode::NOT_FOUND) {

@@ -83,7 +83,9 @@ impl Config {
     pub(super) fn ca(&self) -> Result<Option<Pem>, Error> {
         let Some(path) = &self.ca_file else { return Ok(self.tls.as_ref().and_then(|tls| tls.ca.clone())) };
         let read = std::fs::read(path);
-        let unreadable = |cause| Error::unavailable(format!("the authorities in {} cannot be read", path.display())).with_source(cause);
+        let unreadable = |cause| {
+            Error::unavailable(format!("the authorities in {} cannot be read", path.display())).with_source(cause)
+        };
         read.map(Some).map_err(unreadable)
     }
 
@@ -124,7 +126,9 @@ impl Config {
             )));
         }
         if self.token_file.is_some() {
-            return Err(Error::invalid_url("`token_file` is not sent without TLS; leave it out: `kubectl proxy` has an own one"));
+            return Err(Error::invalid_url(
+                "`token_file` is not sent without TLS; leave it out: `kubectl proxy` has an own one",
+            ));
         }
         Ok(())
     }
@@ -168,10 +172,15 @@ mod tests {
     fn what_is_wrong_whatever_the_server_is_says_what_to_write() {
         config().check().unwrap();
         for namespace in ["", "App", "a.b", "a/b", "-a", &"a".repeat(64)] {
-            assert!(refused(&Config { namespace: namespace.to_owned(), ..config() }).contains("is not the name of a namespace"));
+            assert!(
+                refused(&Config { namespace: namespace.to_owned(), ..config() })
+                    .contains("is not the name of a namespace")
+            );
         }
         for server in ["", "a", "a:0", "https://a:1"] {
-            assert!(refused(&Config { server: server.to_owned(), ..config() }).contains("kubernetes://host:6443/namespace"));
+            assert!(
+                refused(&Config { server: server.to_owned(), ..config() }).contains("kubernetes://host:6443/namespace")
+            );
         }
         assert!(refused(&Config { token_file: None, ..config() }).contains("`token_file=`"));
         let identity = Identity { certificate: b"x".to_vec(), key: Secret::new(b"x".to_vec()) };

@@ -63,7 +63,7 @@ async fn attempt(config: &Config, world: &World) -> Result<Sender, Error> {
 }
 
 async fn http2(config: &Config, world: &World, socket: Box<dyn Socket>) -> Result<Sender, Error> {
-    let (sender, connection) = http2::Builder::new(Background(world.clone()))
+    let (sender, connection) = http2::Builder::new(Background { world: world.clone() })
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PONG_WITHIN)
@@ -76,19 +76,20 @@ async fn http2(config: &Config, world: &World, socket: Box<dyn Socket>) -> Resul
 }
 
 async fn http1(config: &Config, world: &World, socket: Box<dyn Socket>) -> Result<Sender, Error> {
-    let (sender, connection) =
-        http1::handshake(TokioIo::new(socket)).await.map_err(|cause| broken(config, cause))?;
+    let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(|cause| broken(config, cause))?;
     world.spawn(async move { drop(connection.await) });
     Ok(Sender::Http1(sender))
 }
 
 /// What a connection runs beside its requests.
 #[derive(Clone)]
-struct Background(World);
+struct Background {
+    world: World,
+}
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Background {
     fn execute(&self, future: F) {
-        self.0.spawn(future);
+        self.world.spawn(future);
     }
 }
 
@@ -106,7 +107,9 @@ fn no_tls(config: &Config, cause: io::Error) -> Error {
         Some(rustls::Error::AlertReceived(_)) => {
             format!("{server} refuses the connection; does it accept the certificate in `cert=`?")
         }
-        _ => format!("TLS with {server} cannot be begun; is it an API server? `kubectl cluster-info` shows where that is"),
+        _ => format!(
+            "TLS with {server} cannot be begun; is it an API server? `kubectl cluster-info` shows where that is"
+        ),
     };
     Error::unavailable(what).with_source(cause)
 }

@@ -99,7 +99,8 @@ async fn attempt(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) 
             Tried::Entered(entered) => return Ok(entered),
             Tried::Refused(message) => {
                 refused = Some((lease.version, message));
-                tokio::time::sleep(client.world.between(Duration::ZERO, Duration::from_millis(4 << round.min(4)))).await;
+                tokio::time::sleep(client.world.between(Duration::ZERO, Duration::from_millis(4 << round.min(4))))
+                    .await;
             }
         }
         known = Known::Perhaps;
@@ -192,7 +193,8 @@ async fn try_once(
 /// Whether the hold was not renewed for as long as it lasts.
 fn is_over(shared: &Shared, when_busy: WhenBusy, lease: &Lease, server_ms: Option<u64>) -> bool {
     let over_at = shared.client.remembered.over_at(lease);
-    shared.client.world.now() >= over_at || (when_busy == WhenBusy::Refuse && lease.is_over_at(server_ms, CLOCKS_DIFFER))
+    shared.client.world.now() >= over_at
+        || (when_busy == WhenBusy::Refuse && lease.is_over_at(server_ms, CLOCKS_DIFFER))
 }
 
 fn queued(shared: &Arc<Shared>, entry: &Arc<Entry>, lease: &Arc<Lease>) -> Entered {

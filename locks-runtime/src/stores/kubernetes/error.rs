@@ -19,8 +19,7 @@ pub(super) const SESSION_CLOSED: &str = "the session was closed";
 /// The session is gone: its Leases may have expired.
 pub(super) const SESSION_LAPSED: &str = "the session lapsed: no renewal was acknowledged within its TTL";
 /// What the server knows is older than what it has answered before.
-pub(super) const WENT_BACK: &str =
-    "the store went back: an answer is older than one before it, so that etcd was restored from an earlier state, and other \
+pub(super) const WENT_BACK: &str = "the store went back: an answer is older than one before it, so that etcd was restored from an earlier state, and other \
      processes may hold our locks";
 
 /// A request that did not do what was asked.
@@ -65,7 +64,9 @@ impl Refusal {
                 reason: Some(object.reason.unwrap_or_default()),
                 message: object.message.unwrap_or_default(),
             },
-            _ => Self { status: reply.status, reason: None, message: String::from_utf8_lossy(&reply.body).into_owned() },
+            _ => {
+                Self { status: reply.status, reason: None, message: String::from_utf8_lossy(&reply.body).into_owned() }
+            }
         }
     }
 
@@ -83,12 +84,14 @@ impl Refusal {
         let (server, namespace) = (&config.server, &config.namespace);
         let error = match self.status {
             StatusCode::UNAUTHORIZED => Error::new(ErrorKind::Unauthorized, unauthorized(config)),
-            StatusCode::FORBIDDEN if self.is_of_the_namespace() => {
-                Error::unavailable(format!("the namespace `{namespace}` is being deleted, and no Lease can be made in it"))
-            }
+            StatusCode::FORBIDDEN if self.is_of_the_namespace() => Error::unavailable(format!(
+                "the namespace `{namespace}` is being deleted, and no Lease can be made in it"
+            )),
             StatusCode::FORBIDDEN => Error::new(
                 ErrorKind::Unauthorized,
-                format!("the API server at {server} forbids this; give the account the Role that docs/kubernetes.md has"),
+                format!(
+                    "the API server at {server} forbids this; give the account the Role that docs/kubernetes.md has"
+                ),
             ),
             StatusCode::TOO_MANY_REQUESTS => Error::unavailable(format!(
                 "the API server at {server} has too many requests for now (docs/kubernetes.md has a FlowSchema for ours)"
@@ -103,7 +106,9 @@ impl Refusal {
             StatusCode::NOT_FOUND => Error::invalid_url(format!(
                 "there is no namespace `{namespace}`; make it (`kubectl create namespace {namespace}`), or name another one in the URL"
             )),
-            status => Error::new(ErrorKind::Unsupported, format!("the API server at {server} refuses the request ({status})")),
+            status => {
+                Error::new(ErrorKind::Unsupported, format!("the API server at {server} refuses the request ({status})"))
+            }
         };
         let message = Shown::new(self.message.trim(), LONGEST_TEXT).to_string();
         let error = if message.is_empty() { error } else { error.with_source(message) };

@@ -15,8 +15,7 @@ pub(super) async fn facts(client: &Client) -> Result<ServerFacts, Error> {
     facts.extend(wall_clock_ms.map(|ms| ("wall_clock_ms", ms.to_string())));
     let mut missing = Vec::new();
     for verb in VERBS {
-        let attributes =
-            json!({"namespace": client.config.namespace, "verb": verb, "group": "coordination.k8s.io", "resource": "leases"});
+        let attributes = json!({"namespace": client.config.namespace, "verb": verb, "group": "coordination.k8s.io", "resource": "leases"});
         let question = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

@@ -43,17 +43,24 @@ pub(super) async fn detach(shared: &Shared, entry: &Entry, detaching: &Detaching
     let record = String::from_utf8(detaching.holder.to_json()).unwrap_or_default();
     let detached = Detached::new(detaching.secret.clone(), site(&shared.client));
     for _ in 0..ROUNDS {
-        let claim =
-            Claim { identity: &ticket, record: &record, duration: detaching.ttl, now_ms: shared.client.world.wall_ms() };
-        let annotations =
-            [(lease::HOLDER, Some(noted(&ticket, &record))), (lease::FENCE, Some(noted(&ticket, &known.fence().to_string())))];
+        let claim = Claim {
+            identity: &ticket,
+            record: &record,
+            duration: detaching.ttl,
+            now_ms: shared.client.world.wall_ms(),
+        };
+        let annotations = [
+            (lease::HOLDER, Some(noted(&ticket, &record))),
+            (lease::FENCE, Some(noted(&ticket, &known.fence().to_string()))),
+        ];
         let patch = Patch::while_held(&known, &identity).claim(&known, &claim).annotate(&known, &annotations);
         if let Changed::Done(_) = shared.patch(&known, patch).await? {
             shared.entries.left(entry.number);
             return Ok(detached);
         }
         // The answer to an earlier request may have been lost.
-        let now = shared.client.get(&known.name).await?.lease.filter(|lease| lease.uid == known.uid).ok_or_else(gone)?;
+        let now =
+            shared.client.get(&known.name).await?.lease.filter(|lease| lease.uid == known.uid).ok_or_else(gone)?;
         if now.is_held_by(&ticket) {
             shared.entries.left(entry.number);
             return Ok(detached);

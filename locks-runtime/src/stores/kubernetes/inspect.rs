@@ -49,7 +49,6 @@ fn line(key: Key, lease: &Lease, server_ms: Option<u64>) -> Option<Line> {
     (is_held || !waiters.is_empty()).then(|| Line::new(key, holder.into_iter().collect(), waiters))
 }
 
-
 /// Releases the lock by force, of the holder with this fence alone if one is given; returns how many entries that were.
 ///
 /// A client of another project does not notice that its Lease is free, and takes it back: it stops when it sees another holder, within

@@ -249,7 +249,9 @@ mod tests {
     fn a_hold_is_over_by_the_servers_clock_no_sooner_than_by_any_other() {
         let lease = Lease { seconds: Some(3), written_ms: Some(10_000), ..Lease::default() };
         let second = Duration::from_secs(1);
-        for (now, margin, is_over) in [(13_000, Duration::ZERO, false), (14_000, Duration::ZERO, true), (14_000, second, false)] {
+        for (now, margin, is_over) in
+            [(13_000, Duration::ZERO, false), (14_000, Duration::ZERO, true), (14_000, second, false)]
+        {
             assert_eq!(lease.is_over_at(Some(now), margin), is_over, "{now}");
         }
         assert!(!lease.is_over_at(None, second) && !Lease::default().is_over_at(Some(9), second));

@@ -24,7 +24,8 @@ impl Waiting {
         if record.len() > LONGEST_RECORD {
             let short = |text: &str| text.chars().take(200).collect::<String>().into();
             let (name, origin, host) = (short(&holder.name), short(&holder.origin), short(&holder.host));
-            let cut = Holder { labels: std::collections::BTreeMap::new(), value: None, name, origin, host, ..holder.clone() };
+            let cut =
+                Holder { labels: std::collections::BTreeMap::new(), value: None, name, origin, host, ..holder.clone() };
             record = cut.to_json();
         }
         Self { identity: identity.to_owned(), record: String::from_utf8(record).unwrap_or_default() }

@@ -37,6 +37,7 @@ mod error;
 mod extend;
 mod facts;
 mod follow;
+mod followed;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod hand_over;
@@ -80,6 +81,12 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
+    /// The name of the Lease of a lock: what another client of Leases is told that is to share it.
+    #[must_use]
+    pub fn lease_name(key: &Key) -> String {
+        names::lease(key)
+    }
+
     /// A store at the API server in `config`. Nothing is sent yet: the server need not be up.
     ///
     /// # Errors

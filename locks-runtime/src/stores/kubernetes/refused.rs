@@ -32,7 +32,11 @@ mod tests {
     #[test]
     fn a_server_is_about_to_start_for_a_while_and_not_for_ever() {
         let (refused, at) = (Refused::default(), |seconds: u64| Moment::from_nanos(seconds * 1_000_000_000));
-        assert!(refused.may_end("patch", at(100)) && refused.may_end("patch", at(119)) && !refused.may_end("patch", at(120)));
+        assert!(
+            refused.may_end("patch", at(100))
+                && refused.may_end("patch", at(119))
+                && !refused.may_end("patch", at(120))
+        );
         assert!(refused.may_end("delete", at(120)));
         refused.permitted("patch");
         assert!(refused.may_end("patch", at(130)));

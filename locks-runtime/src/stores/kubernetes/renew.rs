@@ -47,12 +47,18 @@ pub(super) async fn renew(shared: &Arc<Shared>) -> Result<Renewal, Error> {
 }
 
 /// Renews one hold, or notes that it is gone. `Lost` is the end of the session.
-pub(super) async fn renew_one(shared: &Shared, entry: &Arc<Entry>, known: &Arc<Lease>, limit: Duration) -> Result<(), Error> {
+pub(super) async fn renew_one(
+    shared: &Shared,
+    entry: &Arc<Entry>,
+    known: &Arc<Lease>,
+    limit: Duration,
+) -> Result<(), Error> {
     let (identity, client) = (shared.identity(entry), &shared.client);
     let mut known = Lease::clone(known);
     for _ in 0..2 {
         let sent = client.world.now();
-        let mut patch = Patch::while_held(&known, &identity).renew(&known, lasts(shared, entry), client.world.wall_ms());
+        let mut patch =
+            Patch::while_held(&known, &identity).renew(&known, lasts(shared, entry), client.world.wall_ms());
         if known.is_annotated
             && let Some(note) = fence_note(&known)
         {
@@ -123,7 +129,9 @@ pub(super) async fn confirm(shared: &Shared, entry: &Arc<Entry>, found: &Lease) 
 pub(super) async fn settled(shared: &Shared, entry: &Arc<Entry>) -> Result<Grant, Error> {
     loop {
         let known = shared.entries.get(entry.number, |state| (state.status(), state.covered, state.lease.clone()));
-        let Some((Status::Held(fence), covered, Some(lease))) = known else { return Err(Error::lost(error::ENTRY_GONE)) };
+        let Some((Status::Held(fence), covered, Some(lease))) = known else {
+            return Err(Error::lost(error::ENTRY_GONE));
+        };
         if shared.renewal_begun.load() <= covered {
             return Ok(Grant::new(fence));
         }
@@ -133,7 +141,8 @@ pub(super) async fn settled(shared: &Shared, entry: &Arc<Entry>) -> Result<Grant
 
 /// With nothing to renew, whether the store answers is asked for those who wait.
 async fn ask_for_a_waiter(shared: &Shared) -> Result<(), Error> {
-    let queued = shared.entries.collect(|entry, state, _| (state.status() == Status::Queued).then(|| shared.name(entry)));
+    let queued =
+        shared.entries.collect(|entry, state, _| (state.status() == Status::Queued).then(|| shared.name(entry)));
     match queued.first() {
         Some(name) => shared.client.get(name).await.map(drop),
         None => Ok(()),

@@ -93,7 +93,9 @@ impl Stream {
             if self.unread.len() > LONGEST {
                 return Err(broken());
             }
-            let Ok(frame) = tokio::time::timeout(LASTS + LASTS / 4, self.body.frame()).await else { return Err(broken()) };
+            let Ok(frame) = tokio::time::timeout(LASTS + LASTS / 4, self.body.frame()).await else {
+                return Err(broken());
+            };
             match frame {
                 None => return Ok(Event::End),
                 Some(Err(cause)) => return Err(broken().with_source(cause)),

@@ -33,7 +33,11 @@ pub(super) fn pass_on(lease: &Lease, now_ms: u64) -> Result<Patch, Error> {
     let Some((first, rest)) = lease.line.split_first() else {
         let patch = patch.free(lease, now_ms);
         let is_noted = lease.is_ours() || lease.is_fence_noted();
-        return Ok(if is_noted { patch.annotate(lease, &[(lease::HOLDER, None), (lease::FENCE, None)]) } else { patch });
+        return Ok(if is_noted {
+            patch.annotate(lease, &[(lease::HOLDER, None), (lease::FENCE, None)])
+        } else {
+            patch
+        });
     };
     let claim = Claim { identity: &first.identity, record: &first.record, duration: CLAIM, now_ms };
     let annotations = [
@@ -45,7 +49,11 @@ pub(super) fn pass_on(lease: &Lease, now_ms: u64) -> Result<Patch, Error> {
 }
 
 /// Another line, with a note of the fence of whoever holds it: from this write on the version is another.
-pub(super) fn with_line<'a, I: IntoIterator<Item = &'a line::Waiting>>(lease: &Lease, key: &str, line: I) -> Result<Patch, Error> {
+pub(super) fn with_line<'a, I: IntoIterator<Item = &'a line::Waiting>>(
+    lease: &Lease,
+    key: &str,
+    line: I,
+) -> Result<Patch, Error> {
     let mut annotations = vec![(lease::KEY, Some(key.to_owned())), (lease::LINE, Some(line::written(line)?))];
     annotations.extend(fence_note(lease));
     Ok(Patch::unless_changed(lease).annotate(lease, &annotations))
@@ -58,7 +66,13 @@ pub(super) fn fence_note(lease: &Lease) -> Option<(&'static str, Option<String>)
 }
 
 /// Takes an entry out of a Lease, wherever it is in it. `known` is the Lease as it was read last, if the entry held it then.
-pub(super) async fn withdraw(client: &Client, name: &str, identity: &str, known: Option<Lease>, stays: bool) -> Result<(), Failed> {
+pub(super) async fn withdraw(
+    client: &Client,
+    name: &str,
+    identity: &str,
+    known: Option<Lease>,
+    stays: bool,
+) -> Result<(), Failed> {
     let mut known = known.filter(|lease| lease.is_held_by(identity));
     for _ in 0..ROUNDS {
         let lease = match known.take() {

@@ -59,7 +59,9 @@ impl Token {
         let path = self.path.display();
         Error::new(
             ErrorKind::Unauthorized,
-            format!("`token_file={path}` {why}; `kubectl create token ACCOUNT` makes one, and in a pod the kubelet does"),
+            format!(
+                "`token_file={path}` {why}; `kubectl create token ACCOUNT` makes one, and in a pod the kubelet does"
+            ),
         )
     }
 }

@@ -4,7 +4,8 @@ use super::client::Changed;
 use super::enter::invalid;
 use super::entries::Status;
 use super::error::{self};
-use super::follow::{self, State};
+use super::follow;
+use super::followed::State;
 use super::lease::Lease;
 use super::names;
 use super::renew;
@@ -109,7 +110,7 @@ async fn failure(shared: &Arc<Shared>, entry: &Arc<Entry>, failed: Error) -> Res
     match shared.client.get(&shared.name(entry)).await {
         Ok(read) => match read.lease {
             Some(lease) => {
-                follow::note_read(&shared.client, &lease);
+                shared.client.followed.note(&lease);
                 Ok(Step::Failed(failed))
             }
             None => Err(Error::lost(error::ENTRY_GONE)),
@@ -139,7 +140,7 @@ async fn take(shared: &Arc<Shared>, entry: &Arc<Entry>, lease: &Lease) -> Result
                 Ok(Some(now)) if now.version == lease.version => Err(invalid(&message)),
                 Ok(Some(now)) => {
                     shared.client.remembered.since(&now);
-                    follow::note_read(&shared.client, &now);
+                    shared.client.followed.note(&now);
                     Ok(Step::Again)
                 }
                 Ok(None) => Err(Error::lost(error::ENTRY_GONE)),

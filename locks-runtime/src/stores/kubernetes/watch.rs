@@ -23,8 +23,14 @@ const LAPSES_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) async fn watch(client: Arc<Client>, scope: Scope) -> Result<Receiver<Change>, Error> {
     let (changes, receiver) = channel(UNREAD);
-    let mut watcher =
-        Watcher { client, scope, now: BTreeMap::new(), reported: Reported::default(), unread: VecDeque::new(), changes };
+    let mut watcher = Watcher {
+        client,
+        scope,
+        now: BTreeMap::new(),
+        reported: Reported::default(),
+        unread: VecDeque::new(),
+        changes,
+    };
     // What is held already is no change.
     let version = watcher.look().await?;
     watcher.unread.clear();

@@ -75,7 +75,12 @@ enum Chosen {
 
 impl Wire {
     pub(super) fn new(config: &Arc<Config>, world: &World) -> Self {
-        Self { config: Arc::clone(config), world: world.clone(), shared: tokio::sync::Mutex::default(), idle: Mutex::default() }
+        Self {
+            config: Arc::clone(config),
+            world: world.clone(),
+            shared: tokio::sync::Mutex::default(),
+            idle: Mutex::default(),
+        }
     }
 
     /// Sends a request and reads the whole answer. One that was certainly not sent, because its connection was over, is sent once more
@@ -85,7 +90,8 @@ impl Wire {
             let (response, own) = self.respond(ask, token).await?;
             let (status, server_ms) = (response.status(), date(&response));
             let body = Limited::new(response.into_body(), LONGEST).collect().await.map_err(|cause| Broken {
-                error: Error::unavailable(format!("the answer of {} breaks off", self.config.server)).with_source(cause),
+                error: Error::unavailable(format!("the answer of {} breaks off", self.config.server))
+                    .with_source(cause),
                 is_sent: true,
             })?;
             self.put_back(own);
@@ -94,18 +100,25 @@ impl Wire {
         let Ok(exchanged) = tokio::time::timeout(limit, exchanged).await else {
             // It may be a connection whose other end has vanished.
             self.shared.lock().await.sender = None;
-            let error = Error::unavailable(format!("the API server at {} did not answer within {limit:?}", self.config.server));
+            let error =
+                Error::unavailable(format!("the API server at {} did not answer within {limit:?}", self.config.server));
             return Err(Broken { error, is_sent: true });
         };
         exchanged
     }
 
     /// Sends a request, and returns its answer when it begins: what follows of it is a stream.
-    pub(super) async fn stream(&self, ask: &Ask, token: Option<&Secret>, limit: Duration) -> Result<Response<Incoming>, Broken> {
+    pub(super) async fn stream(
+        &self,
+        ask: &Ask,
+        token: Option<&Secret>,
+        limit: Duration,
+    ) -> Result<Response<Incoming>, Broken> {
         let responded = tokio::time::timeout(limit, self.respond(ask, token)).await;
         // A connection with one request at a time is this stream's own, and ends with it.
         responded.map(|responded| responded.map(|(response, _)| response)).unwrap_or_else(|_| {
-            let error = Error::unavailable(format!("the API server at {} did not answer within {limit:?}", self.config.server));
+            let error =
+                Error::unavailable(format!("the API server at {} did not answer within {limit:?}", self.config.server));
             Err(Broken { error, is_sent: true })
         })
     }
@@ -121,7 +134,8 @@ impl Wire {
             let chosen = self.choose().await.map_err(unsent)?;
             let (error, is_sent) = match chosen {
                 Chosen::Shared(mut sender, number) => {
-                    let request = request(ask, &format!("https://{}{}", self.config.server, ask.path), token).map_err(unsent)?;
+                    let request =
+                        request(ask, &format!("https://{}{}", self.config.server, ask.path), token).map_err(unsent)?;
                     match sender.try_send_request(request).await {
                         Ok(response) => return Ok((response, None)),
                         Err(mut failed) => {
