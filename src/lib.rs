@@ -48,6 +48,7 @@
 //! | `etcd://a:2379,b:2379/namespace` | `etcd`, `etcd-tls` | many machines |
 //! | `redis://host:6379/namespace` | `redis`, `redis-tls` | many machines; advisory without the [`Fence`] |
 //! | `zookeeper://a:2181,b:2181/root` | `zookeeper`, `zookeeper-tls` | many machines |
+//! | `kubernetes:///namespace` | `kubernetes` | pods of one cluster |
 //! | `postgres://user:password@a/database` | `postgres`, `postgres-tls` | many machines that share a database |
 //! | `file:///var/lock/app` | – | the processes of one machine |
 //! | `memory:` | – | one process |

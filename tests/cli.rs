@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use support::cases::{self, Case, Fixture, Program};
 use support::child::{Child, binary};
 use support::proxy::{Mode, Proxy};
-use support::{etcd, eventually, postgres, redis, zookeeper};
+use support::{etcd, eventually, kubernetes, postgres, redis, zookeeper};
 
 fn main() -> ExitCode {
     let mut trials = every::<etcd::Binary>();
     trials.extend(every::<redis::Binary>());
     trials.extend(every::<zookeeper::Installed>());
     trials.extend(every::<postgres::Binary>());
+    trials.extend(every::<kubernetes::Binary>());
     trials.extend(cases::trials(support::cases![
         locks_run_and_etcdctl_lock_exclude_each_other,
         several_locks_are_held_at_one_moment,

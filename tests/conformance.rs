@@ -15,8 +15,8 @@ use locks_runtime::stores::memory::Memory;
 use locks_runtime::stores::redis::Deployment;
 use locks_runtime::testing::conformance;
 use support::cases::{self, Case, Fixture, Program};
-use support::stores::{etcd_at, mysql_at, postgres_at, redis_at, redis_in, zookeeper_at};
-use support::{etcd, mysql, postgres, redis, zookeeper};
+use support::stores::{etcd_at, kubernetes_at, mysql_at, postgres_at, redis_at, redis_in, zookeeper_at};
+use support::{etcd, kubernetes, mysql, postgres, redis, zookeeper};
 
 fn main() -> ExitCode {
     let mut trials = on_servers::<etcd::Binary>(etcd_at, "namespace/");
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     trials.extend(on_servers::<zookeeper::Installed>(zookeeper_at, "root"));
     trials.extend(on_servers::<postgres::Binary>(postgres_at, "namespace/"));
     trials.extend(on_servers::<mysql::Binary>(mysql_at, "namespace/"));
+    trials.extend(on_kubernetes());
     trials.extend(on_memory());
     trials.extend(on_files());
     cases::run_trials(trials)
@@ -74,9 +75,24 @@ fn on_sentinels() -> Vec<Trial> {
     let cases = conformance::cases(capabilities).into_iter().map(|case| {
         let case = Arc::new(case);
         Case::new(case.name(), move |fixture: Fixture<redis::Watched>| {
-            let sentinels: Vec<String> = fixture.server().sentinels().iter().map(|sentinel| sentinel.endpoint()).collect();
+            let sentinels: Vec<String> =
+                fixture.server().sentinels().iter().map(|sentinel| sentinel.endpoint()).collect();
             let (case, endpoints, namespace) = (case.clone(), sentinels.join(","), fixture.key("namespace/"));
             async move { case.run(move || at(&endpoints, namespace.clone())).await }
+        })
+    });
+    cases::trials(cases.collect())
+}
+
+/// On an API server, whose client needs files beside the server's own.
+fn on_kubernetes() -> Vec<Trial> {
+    let capabilities = kubernetes_at("localhost:1", None, "token".into()).capabilities();
+    let cases = conformance::cases(capabilities).into_iter().map(|case| {
+        let case = Arc::new(case);
+        Case::new(case.name(), move |fixture: Fixture<kubernetes::Binary>| {
+            let (case, server) = (case.clone(), fixture.server());
+            let (endpoint, ca, token) = (server.endpoint(), server.file("ca.pem"), server.file("token"));
+            async move { case.run(move || kubernetes_at(&endpoint, Some(ca.clone()), token.clone())).await }
         })
     });
     cases::trials(cases.collect())

@@ -13,7 +13,7 @@ use std::time::Duration;
 use support::cases::{self, Case, Fixture, Program};
 use support::child::binary;
 use support::proxy::{Mode, Proxy};
-use support::{etcd, mysql, postgres, redis, with_parameters, zookeeper};
+use support::{etcd, kubernetes, mysql, postgres, redis, with_parameters, zookeeper};
 
 /// What a good store has no word of.
 const BAD: &str = "bad";
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     trials.extend(on_each::<zookeeper::Installed>());
     trials.extend(on_each::<postgres::Binary>());
     trials.extend(on_each::<mysql::Binary>());
+    trials.extend(on_each::<kubernetes::Binary>());
     trials.extend(cases::trials(support::cases![
         etcd_refuses_a_wrong_password_and_a_user_without_rights,
         etcd_of_a_version_that_loses_data_is_named,
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         redis_behind_sentinels_is_named,
         a_replica_of_redis_is_named,
     ]));
+    trials.extend(cases::trials(support::cases![rights_that_kubernetes_does_not_give_are_named]));
     trials.extend(cases::trials(support::cases![what_another_user_of_zookeeper_made_is_named]));
     trials.extend(cases::trials(support::cases![
         postgres_refuses_a_wrong_password_and_a_role_without_rights,
@@ -203,6 +205,15 @@ async fn a_replica_of_redis_is_named(fixture: Fixture<redis::Binary>) {
     let replica = fixture.start(&redis::Setup::default());
     replica.ask(&["REPLICAOF", &host, &port]);
     Said::of(&replica.url()).has(69, "role", BAD, &["replica", "name its primary"]);
+}
+
+async fn rights_that_kubernetes_does_not_give_are_named(fixture: Fixture<kubernetes::Binary>) {
+    let server = fixture.start(&kubernetes::Setup::default());
+    server.set_verbs(&["get", "list", "create", "delete"]);
+    let said = Said::of(&server.url());
+    said.has(78, "rights", BAD, &["patch", "watch", "Role"]);
+    server.set_verbs(&["get"]);
+    Said::of(&server.url()).has(77, "acquire", BAD, &["cannot create resource"]);
 }
 
 async fn what_another_user_of_zookeeper_made_is_named(fixture: Fixture<zookeeper::Installed>) {

@@ -27,7 +27,9 @@ async fn main() {
     let count = std::env::args().nth(1).map_or(50, |count| count.parse().expect("how many failovers"));
     let binary = Binary::all().last().expect("a Redis or Valkey");
     println!("{count} failovers each: a lock is acquired, and its primary killed at once");
-    println!("| replica | `wait_replicas` | acquired | forgotten, and known in time | two held it | the first knew within |");
+    println!(
+        "| replica | `wait_replicas` | acquired | forgotten, and known in time | two held it | the first knew within |"
+    );
     println!("|---|---|---|---|---|---|");
     for replica in [Replica::Follows, Replica::Behind] {
         for wait_replicas in [0, 1] {

@@ -55,6 +55,7 @@ fn what_is_wrong_with_a_url_is_named() {
         ("etcdd://a", "no lock store has the scheme `etcdd`"),
         ("redis://a?tls=yes", "no parameter `tls`"),
         ("zookeeper://", "at least one host"),
+        ("kubernetes:", "this is no pod"),
         ("postgres://app@a/db?sslmode=maybe", "expected one of `disable`"),
         ("etcd://", "at least one host"),
         ("etcd://a?tls=yes", "no parameter `tls`"),

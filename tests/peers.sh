@@ -11,7 +11,7 @@ cache=${LOCKS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/distributed-locks}/peers
 links=$PWD/../../target/peers
 
 if [ "${1:-}" = present ]; then
-    for peer in go go/etcdctl jetcd curator redisson shedlock-5 shedlock-6 shedlock-redis; do
+    for peer in go go/etcdctl client-go jetcd curator redisson shedlock-5 shedlock-6 shedlock-redis; do
         if [ -e "$links/$peer" ]; then echo "peer-${peer#*/}"; fi
     done | paste -sd ,
     exit
@@ -60,6 +60,10 @@ build_go() {
     (cd go && GOFLAGS= CGO_ENABLED=0 go build -mod=readonly -buildvcs=false -trimpath -ldflags '-s -w' -o "$1/" . ./etcdctl ./bench)
 }
 
+build_client_go() {
+    (cd client-go && GOFLAGS= CGO_ENABLED=0 go build -mod=readonly -buildvcs=false -trimpath -ldflags '-s -w' -o "$1/" .)
+}
+
 # build_java NAME SOURCES TO
 build_java() {
     mvn -q -B -f "$1/pom.xml" dependency:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$3/jars"
@@ -80,6 +84,10 @@ if has_go 1.26; then
     driver go 'go/go.mod go/go.sum go/main.go go/etcdctl.go go/etcdctl/main.go go/bench/main.go' build_go
 else
     absent+=('go, etcdctl (need Go 1.26)')
+fi
+# Its modules are half a gigabyte: only where there is a server for it.
+if [ -e ../../target/servers/kubernetes-1.37 ]; then
+    driver client-go 'client-go/go.mod client-go/go.sum client-go/main.go' build_client_go
 fi
 java_driver jetcd jetcd/Jetcd.java
 java_driver curator curator/Curator.java

@@ -5,6 +5,8 @@
 # `tests/servers.sh present` installs nothing: it lists the versions beyond the system's own that are here, as
 # LOCKS_TEST_REQUIRE wants them.
 #
+# `tests/servers.sh kubernetes` builds an API server of Kubernetes, which takes long, and installs nothing else.
+#
 # LOCKS_ETCD=/path/to/etcd[:/another] makes the tests use more etcd binaries, LOCKS_REDIS more Redis or Valkey servers,
 # and LOCKS_POSTGRES more directories with the programs of a PostgreSQL; this script does not touch those.
 set -euo pipefail
@@ -21,6 +23,7 @@ stop() { say "$*"; exit 1; }
 . tests/servers/zookeeper.sh
 . tests/servers/postgres.sh
 . tests/servers/clients.sh
+. tests/servers/kubernetes.sh
 
 # The versions beyond the system's own, and what it takes to have them.
 further=(etcd-3.6 etcd-3.7 redis-8 valkey-8 zookeeper-3.9 postgres-18)
@@ -53,8 +56,14 @@ get() {
     esac
 }
 
+if [ "${1:-}" = kubernetes ]; then
+    has_go 1.26 || stop 'an API server of Kubernetes is built with Go 1.26, which is not here'
+    get_kubernetes 1.37
+    exit
+fi
+
 if [ "${1:-}" = present ]; then
-    for version in "${further[@]}"; do
+    for version in "${further[@]}" kubernetes-1.37; do
         if [ -e "$links/$version" ]; then echo "$version"; fi
     done | paste -sd ,
     exit

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! With those features it runs on any store, by its URL alone: `etcd://127.0.0.1:2379`,
-//! `zookeeper://127.0.0.1:2181`, `postgres://user:password@127.0.0.1/database`.
+//! `zookeeper://127.0.0.1:2181`, `postgres://user:password@127.0.0.1/database`; and with `kubernetes` on
+//! `kubernetes://127.0.0.1:8001/namespace?tls=off`, beside `kubectl proxy`.
 //!
 //! The program starts three copies of itself. All of them have the whole schedule and try every tick; the lock decides.
 //! This file is what you would write yourself; `demo.rs` starts the copies, and checks their log.

@@ -308,6 +308,7 @@ fn version_and_stores() -> String {
     let stores = [
         ("etcd", cfg!(feature = "etcd")),
         ("mysql", cfg!(feature = "mysql")),
+        ("kubernetes", cfg!(feature = "kubernetes")),
         ("postgres", cfg!(feature = "postgres")),
         ("redis", cfg!(feature = "redis")),
         ("zookeeper", cfg!(feature = "zookeeper")),

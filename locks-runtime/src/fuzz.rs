@@ -5,6 +5,8 @@
 
 #[cfg(feature = "etcd")]
 use crate::stores::etcd::fuzz as etcd;
+#[cfg(feature = "kubernetes")]
+use crate::stores::kubernetes::fuzz as kubernetes;
 #[cfg(feature = "postgres")]
 use crate::stores::postgres::fuzz as postgres;
 #[cfg(feature = "redis")]
@@ -28,6 +30,10 @@ pub const TARGETS: &[Target] = &[
     ("etcd_answer", etcd::etcd_answer),
     #[cfg(feature = "etcd")]
     ("etcd_error", etcd::etcd_error),
+    #[cfg(feature = "kubernetes")]
+    ("kubernetes_lease", kubernetes::kubernetes_lease),
+    #[cfg(feature = "kubernetes")]
+    ("kubernetes_event", kubernetes::kubernetes_event),
     #[cfg(feature = "redis")]
     ("redis_reply", redis::redis_reply),
     #[cfg(feature = "redis")]

@@ -120,7 +120,7 @@ fn the_stores_share_one_set_of_file_names() {
     ];
     const SOME: [&str; 2] = ["removed", "renew"];
     let package = runtime();
-    for store in ["etcd", "redis", "zookeeper", "postgres"] {
+    for store in ["etcd", "kubernetes", "redis", "zookeeper", "postgres"] {
         let room = format!("{STORES}{store}");
         let files: Vec<&str> =
             package.files.iter().filter(|file| file.room == room).map(source::Source::stem).collect();

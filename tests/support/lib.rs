@@ -1,6 +1,7 @@
 //! Real servers, real processes and a bad network for the tests.
 //!
-//! - [`etcd`], [`redis`], [`zookeeper`], [`postgres`], [`mysql`]: start these servers; pause, kill and question them
+//! - [`etcd`], [`redis`], [`zookeeper`], [`postgres`], [`mysql`], [`kubernetes`]: start these servers; pause, kill and question
+//!   them
 //! - [`Daemon`], [`Server`]: what all of these servers have in common
 //! - [`scenarios`]: what the tests of several stores do, written once
 //! - [`stores`]: the stores themselves, without a client
@@ -24,6 +25,7 @@ pub mod certificates;
 pub mod child;
 mod daemon;
 pub mod etcd;
+pub mod kubernetes;
 pub mod mysql;
 pub mod peers;
 mod ports;

@@ -1,10 +1,11 @@
 //! The stores themselves, for tests of what lies below a client. The only place that constructs them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use distributed_locks::store::{Credentials, Store, World};
-use locks_runtime::stores::{etcd, mysql, postgres, redis, zookeeper};
+use distributed_locks::store::{Credentials, Store, Tls, World};
+use locks_runtime::stores::{etcd, kubernetes, mysql, postgres, redis, zookeeper};
 
 /// Long enough for the busiest machine.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -82,4 +83,17 @@ pub fn mysql_at(endpoint: &str, namespace: String) -> Arc<dyn Store> {
         tls: None,
     };
     Arc::new(mysql::Mysql::new(config, &World::background().unwrap()).unwrap())
+}
+
+/// Kubernetes at this endpoint, for the client that has these files: see [`Kubernetes::file`](crate::kubernetes::Kubernetes::file).
+pub fn kubernetes_at(endpoint: &str, ca: Option<PathBuf>, token: PathBuf) -> Arc<dyn Store> {
+    let config = kubernetes::Config {
+        server: endpoint.to_owned(),
+        namespace: "default".to_owned(),
+        tls: Some(Tls::default()),
+        ca_file: ca,
+        token_file: Some(token),
+        connect_timeout: CONNECT_TIMEOUT,
+    };
+    Arc::new(kubernetes::Kubernetes::new(config, &World::background().unwrap()).unwrap())
 }

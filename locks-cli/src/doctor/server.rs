@@ -1,4 +1,4 @@
-//! What a server says of itself that decides whether its locks can be relied on: Redis, PostgreSQL, MariaDB and MySQL.
+//! What a server says of itself that decides whether its locks can be relied on: Redis, PostgreSQL, MariaDB and MySQL, Kubernetes.
 
 use super::findings::Findings;
 use crate::{client, text};
@@ -22,6 +22,10 @@ pub(super) async fn check(locks: &Locks, findings: &mut Findings) -> Result<(), 
     let facts = locks.server_facts().await?;
     let answer = Answer { facts, asked_ms, answered_ms: text::wall_ms() };
     if answer.facts.is_empty() {
+        return Ok(());
+    }
+    if answer.fact("missing_rights").is_some() {
+        answer.kubernetes(findings);
         return Ok(());
     }
     // What one of them alone says.
@@ -75,6 +79,34 @@ impl Answer {
                 &format!(
                     "the server's clock is {} {way} this machine's: set both by NTP, for locks lapse early when the server's is set \
                      forward one day, and `locks ls` shows wrong times",
+                    text::length(by)
+                ),
+            ),
+        }
+    }
+
+    fn kubernetes(&self, findings: &mut Findings) {
+        if let Some(version) = self.fact("version") {
+            findings.well("version", &text::safe(&format!("Kubernetes {version}")));
+        }
+        match self.fact("missing_rights").unwrap_or_default() {
+            "" => findings.well("rights", "all that locks and leaders need, on Leases in this namespace"),
+            missing => findings.bad(
+                "rights",
+                &format!(
+                    "not given on Leases in this namespace: {}; give the account the Role that docs/kubernetes.md has",
+                    text::safe(missing)
+                ),
+            ),
+        }
+        let server = self.fact("wall_clock_ms").and_then(|ms| ms.parse::<u64>().ok());
+        match server.and_then(|server| off(server, self.asked_ms, self.answered_ms)) {
+            None => findings.well("clock", "the server's clock and this machine's agree"),
+            Some((way, by)) => findings.note(
+                "clock",
+                &format!(
+                    "the server's clock is {} {way} this machine's: set both by NTP. Our locks do not count by them; `locks ls` shows \
+                     wrong times, and clients of other projects that compare clocks may take a lock that is held",
                     text::length(by)
                 ),
             ),

@@ -112,6 +112,7 @@ impl Locks {
     /// |---|---|
     /// | Redis, Valkey | `server`, `version`, `mode` (`standalone`, `cluster`), `role` (`master`, `replica`), `maxmemory`, `maxmemory_policy`, `wall_clock_ms` |
     /// | PostgreSQL | `version`, `isolation` (the default of this role), `pooled` (`yes` or `no`: behind PgBouncer or the like), `wall_clock_ms` |
+    /// | Kubernetes | `server`, `version`, `missing_rights` (verbs, with a space between), `wall_clock_ms` |
     ///
     /// # Errors
     ///
@@ -133,11 +134,11 @@ impl Locks {
     /// # }
     /// ```
     #[cfg_attr(
-        not(any(feature = "mysql", feature = "postgres", feature = "redis")),
+        not(any(feature = "kubernetes", feature = "mysql", feature = "postgres", feature = "redis")),
         expect(clippy::unused_async, reason = "with those stores it asks")
     )]
     pub async fn server_facts(&self) -> Result<BTreeMap<&'static str, String>, Error> {
-        #[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+        #[cfg(any(feature = "kubernetes", feature = "mysql", feature = "postgres", feature = "redis"))]
         if let crate::contract::NativeKind::ServerFacts(ask) = self.engine.store.native().0 {
             return self.engine.ask(ask()).await;
         }

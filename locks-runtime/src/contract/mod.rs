@@ -7,7 +7,14 @@ mod backoff;
 pub(crate) mod batches;
 mod capabilities;
 mod changes;
-#[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "mysql", feature = "postgres"))]
+#[cfg(any(
+    feature = "etcd",
+    feature = "redis",
+    feature = "zookeeper",
+    feature = "mysql",
+    feature = "postgres",
+    feature = "kubernetes"
+))]
 mod endpoint;
 mod entry;
 mod hand_over;
@@ -25,9 +32,16 @@ pub use async_session::{AsyncSession, boxed};
 pub use backoff::Backoff;
 pub use capabilities::Capabilities;
 pub use changes::{Reported, Seen};
-#[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres", feature = "mysql"))]
+#[cfg(any(
+    feature = "etcd",
+    feature = "redis",
+    feature = "zookeeper",
+    feature = "postgres",
+    feature = "mysql",
+    feature = "kubernetes"
+))]
 pub(crate) use endpoint::endpoint_parts;
-#[cfg(any(feature = "etcd", feature = "redis", feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "redis", feature = "mysql", feature = "postgres", feature = "kubernetes"))]
 pub(crate) use endpoint::request_timeout;
 pub use entry::{Entered, Entry, Grant, WhenBusy};
 pub use hand_over::Detaching;
@@ -36,7 +50,7 @@ pub use line::{Change, Line, Listed, Scope};
 #[cfg(any(unix, feature = "etcd", feature = "mysql", feature = "postgres", feature = "redis"))]
 pub(crate) use native::Kind as NativeKind;
 pub use native::Native;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis", feature = "kubernetes"))]
 pub(crate) use native::ServerFacts;
 pub use pending::Pending;
 pub use renewal::{Renewal, Uncovered};

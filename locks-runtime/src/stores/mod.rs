@@ -4,6 +4,8 @@
 pub mod etcd;
 #[cfg(unix)]
 pub mod file;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod memory;
 #[cfg(feature = "mysql")]
 pub mod mysql;

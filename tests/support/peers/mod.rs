@@ -31,6 +31,8 @@ pub enum Peer {
     Go,
     /// etcdctl of the same version, which is no driver but a program.
     Etcdctl,
+    /// client-go's leader election, on a Lease: `elector`.
+    ClientGo,
     /// jetcd's lock service: `lock`.
     Jetcd,
     /// ShedLock 5 on a table: `database-time`, `tokyo` and `plain`.
@@ -51,9 +53,10 @@ pub enum Peer {
 
 impl Peer {
     /// All of them.
-    pub const ALL: [Peer; 10] = [
+    pub const ALL: [Peer; 11] = [
         Peer::Go,
         Peer::Etcdctl,
+        Peer::ClientGo,
         Peer::Jetcd,
         Peer::ShedLock5,
         Peer::ShedLock6,
@@ -69,6 +72,7 @@ impl Peer {
         match self {
             Peer::Go => "go",
             Peer::Etcdctl => "etcdctl",
+            Peer::ClientGo => "client-go",
             Peer::Jetcd => "jetcd",
             Peer::ShedLock5 => "shedlock-5",
             Peer::ShedLock6 => "shedlock-6",
@@ -84,6 +88,7 @@ impl Peer {
     pub fn needs(self) -> &'static str {
         match self {
             Peer::Go | Peer::Etcdctl => "Go 1.26",
+            Peer::ClientGo => "Go 1.26, and `tests/servers.sh kubernetes` was run",
             Peer::RedisPy | Peer::Kazoo => "Python with pip",
             _ => "a JDK and Maven",
         }
@@ -98,7 +103,7 @@ impl Peer {
     pub fn command(self) -> Command {
         let place = self.place();
         match self {
-            Peer::Go | Peer::Etcdctl => Command::new(place),
+            Peer::Go | Peer::Etcdctl | Peer::ClientGo => Command::new(place),
             Peer::RedisPy => python(&place, "redis_py.py"),
             Peer::Kazoo => python(&place, "kazoo_lock.py"),
             Peer::Jetcd => java(&place, "Jetcd"),
@@ -114,6 +119,7 @@ impl Peer {
         match self {
             Peer::Go => built.join("go/peer"),
             Peer::Etcdctl => built.join("go/etcdctl"),
+            Peer::ClientGo => built.join("client-go/peer"),
             Peer::RedisPy | Peer::Kazoo => programs::servers().join(self.name()),
             _ => built.join(self.name()),
         }

@@ -26,8 +26,8 @@ mod sentinels;
 
 pub use binary::Binary;
 pub use cluster::{Cluster, Clustered};
-pub use sentinels::{PRIMARY, SentinelSetup, Sentinels, Watched};
 pub use questions::{Answer, Counts};
+pub use sentinels::{PRIMARY, SentinelSetup, Sentinels, Watched};
 
 /// What differs from a server with Redis' defaults, in the clear, without a password, that forgets all when it ends.
 #[derive(Clone, Debug, Default)]

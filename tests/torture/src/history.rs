@@ -193,6 +193,9 @@ pub enum EventKind {
         has_network: bool,
         #[serde(default)]
         kinds: Kinds,
+        /// A dead waiter costs time when its turn has come, one after the other.
+        #[serde(default)]
+        has_dead_waiters: bool,
     },
     /// Everything that this row of the matrix asks of the call has happened, or is about to.
     Met { call: u64, row: Row },

@@ -100,7 +100,9 @@ pub async fn run(settings: &Settings) -> io::Result<Verdict> {
     let clients = Locks::connect(&url).map_err(io::Error::other)?;
     let matrix = Matrix { has_network: kind.has_network(), kinds: Kinds::of(clients.capabilities(), &url) };
     if broken.is_none() {
-        targets.log.0.record(EventKind::Matrix { has_network: matrix.has_network, kinds: matrix.kinds });
+        let has_dead_waiters = kind.has_dead_waiters();
+        let Matrix { has_network, kinds } = matrix;
+        targets.log.0.record(EventKind::Matrix { has_network, kinds, has_dead_waiters });
     }
     let mut supervisor = Supervisor::of(&targets, Dealer::new(matrix, *seed), *seed);
     let disturbed = async {
@@ -200,7 +202,9 @@ fn history_so_far(directory: &Path) -> io::Result<Vec<Event>> {
 /// If the history cannot be read.
 pub fn check(directory: &Path, is_naive: bool) -> io::Result<Verdict> {
     let events = history::read(directory)?;
+    let is_slow = |event: &Event| matches!(event.kind, EventKind::Matrix { has_dead_waiters: true, .. });
     let limits = Limits::for_ttl(TTL);
+    let limits = if events.iter().any(is_slow) { limits.with_dead_waiters() } else { limits };
     let check = if is_naive { checker::check_safety } else { checker::check };
     let violations = check(&events, &limits);
     Ok(Verdict {

@@ -12,6 +12,7 @@ fn a_store_whose_feature_is_off_names_the_feature() {
         (cfg!(feature = "zookeeper"), "zookeeper", ["zookeeper", "zookeepers"]),
         (cfg!(feature = "postgres"), "postgres", ["postgres", "postgresql"]),
         (cfg!(feature = "mysql"), "mysql", ["mysql", "mariadb"]),
+        (cfg!(feature = "kubernetes"), "kubernetes", ["kubernetes", "kubernetes"]),
     ];
     for (is_on, feature, schemes) in stores {
         for scheme in schemes {

@@ -18,10 +18,19 @@ use std::sync::Arc;
 mod etcd;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod parameters;
-#[cfg(any(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "mysql", feature = "postgres"))]
+#[cfg(any(
+    feature = "etcd",
+    feature = "redis",
+    feature = "zookeeper",
+    feature = "postgres",
+    feature = "mysql",
+    feature = "kubernetes"
+))]
 mod parts;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -65,6 +74,7 @@ fn store(url: &mut StoreUrl, defaults: &Defaults, world: &World) -> Result<Arc<d
         "etcd" | "etcds" => store!("etcd", etcd, url, defaults, world),
         "redis" | "rediss" => store!("redis", redis, url, defaults, world),
         "zookeeper" | "zookeepers" => store!("zookeeper", zookeeper, url, defaults, world),
+        "kubernetes" => store!("kubernetes", kubernetes, url, defaults, world),
         "postgres" | "postgresql" => store!("postgres", postgres, url, defaults, world),
         "mysql" | "mariadb" => store!("mysql", mysql, url, defaults, world),
         scheme => match opener(scheme) {
@@ -107,7 +117,14 @@ fn file(_: &mut StoreUrl, _: &World) -> Result<Arc<dyn Store>, Error> {
 }
 
 /// For a store whose feature is off.
-#[cfg(not(all(feature = "etcd", feature = "redis", feature = "zookeeper", feature = "postgres", feature = "mysql")))]
+#[cfg(not(all(
+    feature = "etcd",
+    feature = "redis",
+    feature = "zookeeper",
+    feature = "postgres",
+    feature = "mysql",
+    feature = "kubernetes"
+)))]
 fn built_without(feature: &str) -> Error {
     Error::invalid_url(format!(
         "this program is built without {feature}; enable the feature `{feature}` of `distributed-locks` in its Cargo.toml"

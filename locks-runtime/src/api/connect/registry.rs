@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub type Opener = Arc<dyn Fn(&mut StoreUrl, &Defaults, &World) -> Result<Arc<dyn Store>, Error> + Send + Sync>;
 
 /// The schemes that cannot be registered.
-pub(super) const BUILT_IN: [&str; 12] = [
+pub(super) const BUILT_IN: [&str; 13] = [
     "etcd",
     "etcds",
     "redis",
@@ -24,6 +24,7 @@ pub(super) const BUILT_IN: [&str; 12] = [
     "postgresql",
     "mysql",
     "mariadb",
+    "kubernetes",
     "file",
     "memory",
 ];

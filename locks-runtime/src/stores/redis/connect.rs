@@ -22,9 +22,7 @@ pub(super) fn settings(config: &Config, endpoint: &str) -> AsyncConnectionConfig
         // Requests wait in the connection, in order.
         .set_pipeline_buffer_size(1024);
     match (&config.tls, endpoint_parts(endpoint)) {
-        (Some(tls), Some((host, _))) if tls.domain.is_some() => {
-            settings.set_dns_resolver(ResolveHost(host.to_owned()))
-        }
+        (Some(tls), Some((host, _))) if tls.domain.is_some() => settings.set_dns_resolver(ResolveHost(host.to_owned())),
         _ => settings,
     }
 }

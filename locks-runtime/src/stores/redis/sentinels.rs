@@ -84,7 +84,8 @@ impl Client {
                 asked.unwrap_or_else(|_| Err(connect::timed_out(limit))).map_err(|error| (endpoint, error))
             }
         };
-        let is_enough = |said: &[Option<Result<Primary, _>>]| said.iter().flatten().filter(|said| said.is_ok()).count() >= enough;
+        let is_enough =
+            |said: &[Option<Result<Primary, _>>]| said.iter().flatten().filter(|said| said.is_ok()).count() >= enough;
         let answers = join_until(endpoints.iter().map(ask), is_enough).await;
         let (mut said, mut failures) = (Vec::new(), Vec::new());
         for answer in answers.into_iter().flatten() {

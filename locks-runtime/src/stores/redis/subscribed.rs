@@ -60,9 +60,8 @@ impl Channel {
         if let Some(sharded) = &self.sharded {
             let subscribed = redis::cmd("SSUBSCRIBE").arg(sharded).exec_async(connection).await;
             // An earlier version has plain channels only, and so has a user without a right to these.
-            let has_none = |error: &RedisError| {
-                matches!(error::judge(error), Verdict::Unsupported | Verdict::Unauthorized)
-            };
+            let has_none =
+                |error: &RedisError| matches!(error::judge(error), Verdict::Unsupported | Verdict::Unauthorized);
             subscribed.or_else(|error| if has_none(&error) { Ok(()) } else { Err(error) })?;
         }
         if source.is_first { connection.subscribe(&self.plain).await } else { Ok(()) }

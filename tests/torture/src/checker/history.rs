@@ -175,7 +175,7 @@ impl History {
             | EventKind::WorkerEnded { .. }
             | EventKind::Ends { .. }
             | EventKind::Stalled { .. } => self.add_of_process(event),
-            EventKind::Matrix { has_network, kinds } => {
+            EventKind::Matrix { has_network, kinds, .. } => {
                 self.matrix = Some(Matrix { has_network: *has_network, kinds: *kinds });
             }
             EventKind::Met { row, .. } => self.met.push(*row),

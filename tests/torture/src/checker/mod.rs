@@ -89,6 +89,19 @@ impl Limits {
             worker_recovery: Duration::from_secs(2),
         }
     }
+
+    /// The same, where nothing says of a waiter that it is dead: it gets the lock for three seconds when its turn has come. Three of
+    /// them may stand one behind the other; and the shortest TTL is four seconds.
+    #[must_use]
+    pub fn with_dead_waiters(self) -> Self {
+        let passed_over = Duration::from_secs(9);
+        Self {
+            ttl: self.ttl + Duration::from_secs(1),
+            store_recovery: self.store_recovery + passed_over,
+            worker_recovery: self.worker_recovery + passed_over,
+            ..self
+        }
+    }
 }
 
 /// A rule that was broken.

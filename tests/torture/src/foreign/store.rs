@@ -27,6 +27,9 @@ pub(super) struct Usage {
     root: String,
 }
 
+/// Of client-go, which stops two thirds of it after its last renewal.
+const KUBERNETES_TTL: Duration = Duration::from_secs(4);
+
 /// The shortest session that a ZooKeeper grants by default.
 const ZOOKEEPER_TTL: Duration = Duration::from_secs(4);
 
@@ -72,6 +75,13 @@ impl Usage {
                 let kazoo = Self { by_default: false, ..waiting(Peer::Kazoo, "curator") };
                 vec![waiting(Peer::Curator, "mutex"), kazoo]
             }
+            "kubernetes" => {
+                let file = |name: &str| parameters.split('&').find_map(|one| one.strip_prefix(&format!("{name}=")));
+                let (Some(ca), Some(token)) = (file("ca"), file("token_file")) else { return Vec::new() };
+                // Its own account renews by `update`.
+                let address = format!("https://{hosts},{ca},{}", token.replace("/token", "/admin"));
+                vec![usage(Peer::ClientGo, "elector", false, KUBERNETES_TTL, address, "")]
+            }
             "postgres" => {
                 let table = parameters.split('&').find_map(|parameter| parameter.strip_prefix("table="));
                 let Some(table) = table.filter(|table| table.to_lowercase().ends_with("shedlock")) else {
@@ -88,6 +98,8 @@ impl Usage {
     pub(super) fn request(&self, key: &str) -> String {
         let command = if self.tries { "try" } else { "lock" };
         let Self { kind, address, root, ttl, .. } = self;
-        format!("{command} {kind} {address} {root}{key} {}", ttl.as_millis())
+        let name =
+            if self.peer == Peer::ClientGo { support::kubernetes::lease_name(key) } else { format!("{root}{key}") };
+        format!("{command} {kind} {address} {name} {}", ttl.as_millis())
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{etcd, file, members, postgres, redis, workers, zookeeper};
+use super::{etcd, file, kubernetes, members, postgres, redis, workers, zookeeper};
 use crate::random::Random;
 
 /// A fault, which is in effect for some time.
@@ -21,6 +21,8 @@ pub enum Fault {
     Postgres(postgres::Fault),
     /// Of a ZooKeeper ensemble.
     ZooKeeper(zookeeper::Fault),
+    /// Of an API server of Kubernetes.
+    Kubernetes(kubernetes::Fault),
     /// Of a directory of lock files.
     File(file::Fault),
 }
@@ -36,6 +38,7 @@ impl Fault {
             Self::Members(fault) => fault.kind(),
             Self::Postgres(fault) => fault.kind(),
             Self::ZooKeeper(fault) => fault.kind(),
+            Self::Kubernetes(fault) => fault.kind(),
             Self::File(fault) => fault.kind(),
         }
     }
@@ -61,6 +64,7 @@ impl Fault {
             Self::Members(fault) => fault.length(random),
             Self::Postgres(fault) => fault.length(random),
             Self::ZooKeeper(fault) => fault.length(random),
+            Self::Kubernetes(fault) => fault.length(random),
             Self::File(fault) => fault.length(random),
         }
     }
@@ -76,6 +80,7 @@ impl fmt::Display for Fault {
             Self::Members(fault) => write!(f, "{kind}: {fault:?}"),
             Self::Postgres(fault) => write!(f, "{kind}: {fault:?}"),
             Self::ZooKeeper(fault) => write!(f, "{kind}: {fault:?}"),
+            Self::Kubernetes(fault) => write!(f, "{kind}: {fault:?}"),
             Self::File(fault) => write!(f, "{kind}: {fault:?}"),
         }
     }

@@ -17,6 +17,7 @@ use crate::workers::{WORKERS, Workers};
 pub mod etcd;
 pub mod fault;
 pub mod file;
+pub mod kubernetes;
 mod lasting;
 pub mod log;
 pub mod members;

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use super::etcd::{self, EtcdCluster};
 use super::fault::Fault;
 use super::file::{self, Directory};
+use super::kubernetes::{self, Cluster};
 use super::log::FaultLog;
 use super::members::{self, Members};
 use super::observer::{Entry, Seen};
@@ -36,6 +37,8 @@ pub enum Store {
     Postgres(PostgresPair),
     /// A ZooKeeper ensemble.
     ZooKeeper(Ensemble),
+    /// An API server of Kubernetes.
+    Kubernetes(Cluster),
     /// A directory of lock files.
     File(Directory),
     /// A store that somebody else has started.
@@ -59,6 +62,8 @@ pub enum Kind {
     Postgres,
     /// A ZooKeeper ensemble.
     ZooKeeper,
+    /// An API server of Kubernetes.
+    Kubernetes,
     /// A directory that the torture has made.
     File,
     /// A server that somebody else has started: faults of the workers and of the network between them and it.
@@ -69,7 +74,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const EACH: [Self; 10] = [
+    pub const EACH: [Self; 11] = [
         Self::Etcd,
         Self::EtcdWithUsers,
         Self::Redis,
@@ -77,6 +82,7 @@ impl Kind {
         Self::RedisSentinel,
         Self::Postgres,
         Self::ZooKeeper,
+        Self::Kubernetes,
         Self::File,
         Self::Remote,
         Self::Directory,
@@ -92,6 +98,7 @@ impl Kind {
             Self::RedisSentinel => members::Fault::deck_of_sentinels(random).into_iter().map(Fault::Members).collect(),
             Self::Postgres => postgres::Fault::deck(random).into_iter().map(Fault::Postgres).collect(),
             Self::ZooKeeper => zookeeper::Fault::deck(random).into_iter().map(Fault::ZooKeeper).collect(),
+            Self::Kubernetes => kubernetes::Fault::deck(random).into_iter().map(Fault::Kubernetes).collect(),
             Self::File => file::Fault::deck(random).into_iter().map(Fault::File).collect(),
             Self::Remote | Self::Directory => Vec::new(),
         }
@@ -100,6 +107,12 @@ impl Kind {
     /// Whether the torture has started it, and may look into it.
     pub(super) fn is_local(self) -> bool {
         !matches!(self, Self::Remote | Self::Directory)
+    }
+
+    /// Whether nothing says of a waiter that it is dead, before its turn has come.
+    #[must_use]
+    pub fn has_dead_waiters(self) -> bool {
+        self == Self::Kubernetes
     }
 
     /// Whether it is reached over a network that may have faults. Members of a cluster and primaries are where they say that they
@@ -124,7 +137,8 @@ impl Store {
         if let Some(binary) = installed::<support::etcd::Binary>(label) {
             return EtcdCluster::start(binary, with_users).await.map(Self::Etcd);
         }
-        for (ending, start) in [("-cluster", Members::cluster as fn(&_) -> Members), ("-sentinel", Members::sentinels)] {
+        for (ending, start) in [("-cluster", Members::cluster as fn(&_) -> Members), ("-sentinel", Members::sentinels)]
+        {
             // `redis-cluster` and `redis-cluster-7.0`.
             let parts = store.split_once(ending);
             if let Some(binary) = parts.and_then(|(project, rest)| installed(&format!("{project}{rest}"))) {
@@ -140,6 +154,9 @@ impl Store {
         if let Some(program) = installed::<support::zookeeper::Installed>(store) {
             return Ok(Self::ZooKeeper(Ensemble::start(program)));
         }
+        if let Some(program) = installed::<support::kubernetes::Binary>(store) {
+            return Ok(Self::Kubernetes(Cluster::start(program)));
+        }
         if store == "file" {
             return Ok(Self::File(Directory::create()));
         }
@@ -148,6 +165,7 @@ impl Store {
             labels::<support::redis::Binary>(),
             labels::<support::postgres::Binary>(),
             labels::<support::zookeeper::Installed>(),
+            labels::<support::kubernetes::Binary>(),
         ]
         .concat()
         .join(", ");
@@ -165,6 +183,7 @@ impl Store {
             Self::Members(Members::Sentinels(_)) => Kind::RedisSentinel,
             Self::Postgres(_) => Kind::Postgres,
             Self::ZooKeeper(_) => Kind::ZooKeeper,
+            Self::Kubernetes(_) => Kind::Kubernetes,
             Self::File(_) => Kind::File,
             Self::Named(url) if url.starts_with("file:") => Kind::Directory,
             Self::Named(_) => Kind::Remote,
@@ -180,6 +199,7 @@ impl Store {
             Self::Members(store) => store.url(),
             Self::Postgres(store) => store.url(),
             Self::ZooKeeper(store) => store.url(),
+            Self::Kubernetes(store) => store.url(),
             Self::File(store) => store.url(),
             Self::Named(url) => url.clone(),
         }
@@ -193,6 +213,7 @@ impl Store {
             (Self::Members(store), Fault::Members(fault)) => store.inject(fault, length, log).await,
             (Self::Postgres(store), Fault::Postgres(fault)) => store.inject(fault, length, log).await,
             (Self::ZooKeeper(store), Fault::ZooKeeper(fault)) => store.inject(fault, length, log).await,
+            (Self::Kubernetes(store), Fault::Kubernetes(fault)) => store.inject(fault, length, log).await,
             (Self::File(store), Fault::File(fault)) => store.inject(fault, length, log).await,
             _ => {}
         }
@@ -206,6 +227,7 @@ impl Store {
             Self::Members(store) => block_in_place(|| store.revoke(pid)),
             Self::Postgres(store) => block_in_place(|| store.revoke(pid)),
             Self::ZooKeeper(store) => store.revoke(pid).await,
+            Self::Kubernetes(store) => block_in_place(|| store.revoke(pid)),
             Self::File(store) => store.revoke(pid),
             Self::Named(_) => {}
         }
@@ -237,6 +259,7 @@ impl Store {
             Self::Members(store) => block_in_place(|| store.entries()),
             Self::Postgres(store) => store.entries().await,
             Self::ZooKeeper(store) => store.entries().await,
+            Self::Kubernetes(store) => block_in_place(|| store.entries()),
             Self::File(store) => store.entries(),
             Self::Named(_) => None,
         }
@@ -251,6 +274,7 @@ impl Store {
             Self::Members(store) => store.ended_by_itself(),
             Self::Postgres(store) => store.ended_by_itself(),
             Self::ZooKeeper(store) => store.ended_by_itself(),
+            Self::Kubernetes(store) => store.ended_by_itself(),
             Self::File(_) | Self::Named(_) => None,
         }
     }
@@ -263,6 +287,7 @@ impl Store {
             Self::Members(store) => block_in_place(|| store.left_behind()),
             Self::Postgres(store) => block_in_place(|| store.left_behind()),
             Self::ZooKeeper(store) => store.left_behind().await,
+            Self::Kubernetes(store) => block_in_place(|| store.left_behind()),
             Self::File(store) => store.left_behind(),
             Self::Named(_) => Vec::new(),
         }
@@ -277,6 +302,7 @@ impl Store {
             Self::Members(store) => store.logs().map(Path::to_owned).collect(),
             Self::Postgres(store) => store.logs(),
             Self::ZooKeeper(store) => store.logs(),
+            Self::Kubernetes(store) => store.logs(),
             Self::File(_) | Self::Named(_) => Vec::new(),
         }
     }

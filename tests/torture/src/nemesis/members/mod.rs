@@ -216,7 +216,11 @@ impl Members {
             Self::Cluster(cluster) => cluster.primaries(),
             Self::Sentinels(sentinels) => {
                 let endpoint = sentinels.primary_endpoint();
-                sentinels.servers().iter().filter(|server| server.is_up() && Some(server.endpoint()) == endpoint).collect()
+                sentinels
+                    .servers()
+                    .iter()
+                    .filter(|server| server.is_up() && Some(server.endpoint()) == endpoint)
+                    .collect()
             }
         }
     }
