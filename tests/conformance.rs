@@ -73,7 +73,8 @@ fn on_sentinels() -> Vec<Trial> {
     let cases = conformance::cases(capabilities).into_iter().map(|case| {
         let case = Arc::new(case);
         Case::new(case.name(), move |fixture: Fixture<redis::Watched>| {
-            let sentinels: Vec<String> = fixture.server().sentinels().iter().map(|sentinel| sentinel.endpoint()).collect();
+            let sentinels: Vec<String> =
+                fixture.server().sentinels().iter().map(|sentinel| sentinel.endpoint()).collect();
             let (case, endpoints, namespace) = (case.clone(), sentinels.join(","), fixture.key("namespace/"));
             async move { case.run(move || at(&endpoints, namespace.clone())).await }
         })

@@ -227,7 +227,10 @@ fn setup() -> Setup {
         ("--cluster-allow-replica-migration", "no"),
         ("--repl-diskless-sync-delay", "0"),
     ];
-    Setup { flags: flags.iter().flat_map(|(name, value)| [*name, *value]).map(str::to_owned).collect(), ..Setup::default() }
+    Setup {
+        flags: flags.iter().flat_map(|(name, value)| [*name, *value]).map(str::to_owned).collect(),
+        ..Setup::default()
+    }
 }
 
 /// The first slot of a shard.

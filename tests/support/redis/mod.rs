@@ -26,8 +26,8 @@ mod sentinels;
 
 pub use binary::Binary;
 pub use cluster::{Cluster, Clustered};
-pub use sentinels::{PRIMARY, SentinelSetup, Sentinels, Watched};
 pub use questions::{Answer, Counts};
+pub use sentinels::{PRIMARY, SentinelSetup, Sentinels, Watched};
 
 /// What differs from a server with Redis' defaults, in the clear, without a password, that forgets all when it ends.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +75,22 @@ impl Redis {
     pub fn meet(&self, other: &Redis) {
         let (port, bus) = (other.plain.port().to_string(), other.bus.to_string());
         self.ask(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+    }
+
+    /// Waits until each replica has acknowledged all that this primary has written by now. There has to be one.
+    pub async fn replicated(&self) {
+        crate::eventually(async || {
+            let info = self.ask(&["INFO", "replication"]).text().unwrap_or_default();
+            let number = |text: &str, name: &str| {
+                let rest = text.split_once(name)?.1;
+                rest.split([',', '\r']).next()?.parse::<u64>().ok()
+            };
+            let written = number(&info, "master_repl_offset:");
+            let replicas: Vec<&str> = info.lines().filter(|line| line.contains("state=online")).collect();
+            let has_all = |replica: &&str| number(replica, "offset=") >= written;
+            if !replicas.is_empty() && replicas.iter().all(has_all) { Ok(()) } else { Err(info.clone()) }
+        })
+        .await;
     }
 
     /// Waits until a server in cluster mode knows who has each slot.

@@ -58,9 +58,7 @@ fn deployment(url: &mut StoreUrl) -> Result<Deployment, Error> {
     }
     let credentials = match (user, password) {
         (None, None) => None,
-        (user, Some(password)) => {
-            Some(Credentials { user: user.unwrap_or_default(), password: Secret::new(password) })
-        }
+        (user, Some(password)) => Some(Credentials { user: user.unwrap_or_default(), password: Secret::new(password) }),
         (Some(_), None) => return Err(Error::invalid_url("`sentinel_user` needs `sentinel_password`")),
     };
     Ok(Deployment::Sentinel { primary, credentials })
@@ -131,13 +129,17 @@ mod tests {
     #[test]
     fn a_cluster_is_named_by_any_of_its_members() {
         let config = read("redis://a,b:7000/app:?cluster").unwrap();
-        assert_eq!((&config.endpoints[..], config.deployment), (&["a:6379".into(), "b:7000".into()][..], Deployment::Cluster));
+        assert_eq!(
+            (&config.endpoints[..], config.deployment),
+            (&["a:6379".into(), "b:7000".into()][..], Deployment::Cluster)
+        );
         assert_eq!(read("redis://a").unwrap().deployment, Deployment::Server);
     }
 
     #[test]
     fn sentinels_have_a_login_of_their_own() {
-        let config = read("redis://me:p@a,b:7000/app:?sentinel=mymaster&sentinel_password=s%26t&db=3&wait_replicas=1").unwrap();
+        let config =
+            read("redis://me:p@a,b:7000/app:?sentinel=mymaster&sentinel_password=s%26t&db=3&wait_replicas=1").unwrap();
         assert_eq!(config.endpoints, ["a:26379", "b:7000"]);
         let sentinel = |credentials| Deployment::Sentinel { primary: "mymaster".to_owned(), credentials };
         assert_eq!(config.deployment, sentinel(Some(credentials("", "s&t"))));

@@ -62,7 +62,9 @@ impl Client {
         let others = self.seeds.iter().filter(|seed| members.iter().all(|member| member.endpoint != seed.endpoint));
         members.extend(others.cloned().collect::<Vec<_>>());
         let enough = members.len() / 2 + 1;
-        let is_enough = |views: &[Option<Result<View, Error>>]| views.iter().flatten().filter(|view| view.is_ok()).count() >= enough;
+        let is_enough = |views: &[Option<Result<View, Error>>]| {
+            views.iter().flatten().filter(|view| view.is_ok()).count() >= enough
+        };
         let views = join_until(members.iter().map(|member| self.view(member, limit)), is_enough).await;
         let (mut best, mut failure) = (None::<View>, None);
         for view in views.into_iter().flatten() {
@@ -78,7 +80,9 @@ impl Client {
                 Ok(())
             }
             (None, Some(error)) => Err(error),
-            (None, None) => Err(Error::unavailable(format!("no member of the cluster at {} answers", self.config.place()))),
+            (None, None) => {
+                Err(Error::unavailable(format!("no member of the cluster at {} answers", self.config.place())))
+            }
         }
     }
 

@@ -72,7 +72,9 @@ impl Config {
     /// What is named in the URL, as a person would say it.
     pub(super) fn place(&self) -> String {
         match &self.deployment {
-            Deployment::Sentinel { primary, .. } => format!("`{primary}` of the sentinels {}", self.endpoints.join(", ")),
+            Deployment::Sentinel { primary, .. } => {
+                format!("`{primary}` of the sentinels {}", self.endpoints.join(", "))
+            }
             _ => self.endpoints.join(", "),
         }
     }
@@ -88,7 +90,9 @@ impl Config {
     pub(super) fn check(&self) -> Result<(), Error> {
         let wrong = |endpoint: &&String| endpoint_parts(endpoint).is_none();
         if let Some(endpoint) = self.endpoints.iter().find(wrong) {
-            return Err(Error::invalid_url(format!("{endpoint:?} is not a host and a port; write `redis://host:6379`")));
+            return Err(Error::invalid_url(format!(
+                "{endpoint:?} is not a host and a port; write `redis://host:6379`"
+            )));
         }
         match (&self.deployment, self.endpoints.len()) {
             (_, 0) => return Err(Error::invalid_url("no server is named; write `redis://host:6379`")),
@@ -99,7 +103,9 @@ impl Config {
                     self.endpoints.len()
                 )));
             }
-            (Deployment::Sentinel { primary, .. }, _) if primary.is_empty() || primary.contains(char::is_whitespace) => {
+            (Deployment::Sentinel { primary, .. }, _)
+                if primary.is_empty() || primary.contains(char::is_whitespace) =>
+            {
                 return Err(Error::invalid_url(
                     "`sentinel` is the name that the sentinels have for the primary, as in `?sentinel=mymaster`",
                 ));
@@ -149,7 +155,9 @@ impl Config {
         protocol: ProtocolVersion,
     ) -> Result<Client, Error> {
         let Some((host, port)) = endpoint_parts(endpoint) else {
-            return Err(Error::unavailable(format!("{endpoint:?}, which another server has named, is no host and port")));
+            return Err(Error::unavailable(format!(
+                "{endpoint:?}, which another server has named, is no host and port"
+            )));
         };
         let mut login = RedisConnectionInfo::default().set_protocol(protocol).set_db(database).set_skip_set_lib_name();
         if let Some(own) = credentials {

@@ -154,12 +154,7 @@ fn request(command: &'static str, argument: &str, items: &[Item], batch: &[usize
 }
 
 /// The reply for each lock of one request.
-fn split(
-    client: &Client,
-    items: &[Item],
-    batch: &[usize],
-    result: Result<Value, Error>,
-) -> Vec<Result<Value, Error>> {
+fn split(client: &Client, items: &[Item], batch: &[usize], result: Result<Value, Error>) -> Vec<Result<Value, Error>> {
     match result {
         Ok(Value::Array(replies)) if replies.len() == batch.len() => {
             batch.iter().zip(replies).map(|(number, reply)| of_one(client, &items[*number], reply)).collect()
@@ -171,9 +166,7 @@ fn split(
 
 fn of_one(client: &Client, item: &Item, reply: Value) -> Result<Value, Error> {
     match reply::failed(&reply) {
-        Some(text) => {
-            Err(error::refused(&client.config, &client.endpoint(&client.node_of(&item.lock)), &text))
-        }
+        Some(text) => Err(error::refused(&client.config, &client.endpoint(&client.node_of(&item.lock)), &text)),
         None => Ok(reply),
     }
 }

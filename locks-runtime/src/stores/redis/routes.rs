@@ -103,7 +103,11 @@ impl Client {
     }
 
     /// One error if no member has answered at all.
-    fn unless_silent(&self, answered: bool, mut results: Vec<Result<Value, Error>>) -> Result<Vec<Result<Value, Error>>, Error> {
+    fn unless_silent(
+        &self,
+        answered: bool,
+        mut results: Vec<Result<Value, Error>>,
+    ) -> Result<Vec<Result<Value, Error>>, Error> {
         if answered || results.iter().any(Result::is_ok) {
             return Ok(results);
         }
@@ -198,7 +202,8 @@ impl Client {
             return None;
         }
         let asked = self.endpoint(node);
-        let again = Due { number: due.number, asking: None, redirections: due.redirections, has_failed: due.has_failed };
+        let again =
+            Due { number: due.number, asking: None, redirections: due.redirections, has_failed: due.has_failed };
         match reported.kind() {
             Some(ServerErrorKind::Moved) => {
                 let (slot, endpoint) = topology::redirection(reported.details()?, &asked)?;
@@ -212,7 +217,9 @@ impl Client {
             // Of several locks some are on their way: each alone is served.
             _ if request.locks.len() > 1 && request.is_of_each() => None,
             // For some milliseconds, most probably. The redirection that led here may be over.
-            _ => (error::judge(&reported.clone().into()) == Verdict::Moving).then_some(Due { redirections: 0, ..again }),
+            _ => {
+                (error::judge(&reported.clone().into()) == Verdict::Moving).then_some(Due { redirections: 0, ..again })
+            }
         }
     }
 }

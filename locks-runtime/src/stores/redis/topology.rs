@@ -218,7 +218,8 @@ impl View {
     /// not know its own address says nothing for it: it is the one that was asked.
     pub(super) fn read(slots: &Value, info: &Value, asked: &str) -> Result<Self, Error> {
         let text = reply::bytes(info).map(String::from_utf8_lossy).unwrap_or_default().into_owned();
-        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+        let field =
+            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
         let epoch = field("cluster_current_epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or_default();
         let is_whole = field("cluster_state").is_none_or(|state| state == "ok");
         let ranges = reply::items(slots)?.iter().map(|range| SlotRange::read(range, asked));
@@ -277,7 +278,8 @@ mod tests {
     fn what_a_member_says_is_read() {
         let node = |host: &str, port| Value::Array(vec![Value::BulkString(host.into()), Value::Int(port)]);
         let of = |from, to, node| Value::Array(vec![Value::Int(from), Value::Int(to), node]);
-        let slots = Value::Array(vec![of(0, 9, node("10.0.0.1", 1)), of(10, 20, node("", 2)), of(30, 30, node("::1", 3))]);
+        let slots =
+            Value::Array(vec![of(0, 9, node("10.0.0.1", 1)), of(10, 20, node("", 2)), of(30, 30, node("::1", 3))]);
         let info = Value::BulkString(b"cluster_state:fail\r\ncluster_current_epoch:7\r\n".to_vec());
         let view = View::read(&slots, &info, "host:9").unwrap();
         assert_eq!(view.ranges, [range(0, 9, "10.0.0.1:1"), range(10, 20, "host:2"), range(30, 30, "[::1]:3")]);

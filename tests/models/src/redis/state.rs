@@ -162,7 +162,12 @@ impl State for RedisState {
     fn everything(&self) -> Vec<String> {
         let name = |(name, _): (&Bytes, &Stored)| String::from_utf8_lossy(name).into_owned();
         // A user without the right to that one has one for each lock, which stays for some minutes.
-        self.server.keys.iter().map(name).filter(|name| !name.ends_with("}:fence") && !name.ends_with("}:watch")).collect()
+        self.server
+            .keys
+            .iter()
+            .map(name)
+            .filter(|name| !name.ends_with("}:fence") && !name.ends_with("}:watch"))
+            .collect()
     }
 
     fn sessions(&self) -> usize {

@@ -124,7 +124,8 @@ impl Store {
         if let Some(binary) = installed::<support::etcd::Binary>(label) {
             return EtcdCluster::start(binary, with_users).await.map(Self::Etcd);
         }
-        for (ending, start) in [("-cluster", Members::cluster as fn(&_) -> Members), ("-sentinel", Members::sentinels)] {
+        for (ending, start) in [("-cluster", Members::cluster as fn(&_) -> Members), ("-sentinel", Members::sentinels)]
+        {
             // `redis-cluster` and `redis-cluster-7.0`.
             let parts = store.split_once(ending);
             if let Some(binary) = parts.and_then(|(project, rest)| installed(&format!("{project}{rest}"))) {
