@@ -24,11 +24,13 @@ fn main() -> ExitCode {
         crontab_follows_what_is_added_and_removed,
         crontab_is_stopped_by_a_signal_and_leaves_nothing,
     ]);
-    trials.extend(everywhere::<etcd::Binary>());
-    trials.extend(everywhere::<redis::Binary>());
-    trials.extend(everywhere::<zookeeper::Installed>());
-    trials.extend(everywhere::<postgres::Binary>());
-    trials.extend(everywhere::<kubernetes::Binary>());
+    trials.extend(everywhere::<etcd::Binary>(|server| server.url()));
+    trials.extend(everywhere::<redis::Binary>(|server| server.url()));
+    trials.extend(everywhere::<redis::Clustered>(redis::Cluster::url));
+    trials.extend(everywhere::<redis::Watched>(redis::Sentinels::url));
+    trials.extend(everywhere::<zookeeper::Installed>(|server| server.url()));
+    trials.extend(everywhere::<postgres::Binary>(|server| server.url()));
+    trials.extend(everywhere::<kubernetes::Binary>(|server| server.url()));
     trials.push(cases::scraped("web_is_scraped_by_a_prometheus_that_knows_its_alerts", || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(web_is_scraped_by_a_prometheus_that_knows_its_alerts());
@@ -77,19 +79,19 @@ async fn web_is_scraped_by_a_prometheus_that_knows_its_alerts() {
 }
 
 /// The examples that run on every store by its URL alone.
-fn everywhere<P: Program>() -> Vec<Trial> {
+fn everywhere<P: Program>(url: fn(&P::Server) -> String) -> Vec<Trial> {
     cases::trials(vec![
-        Case::new("cron_runs_no_tick_twice", |fixture: Fixture<P>| async move {
-            cron_runs_no_tick_twice(&fixture.server().url());
+        Case::new("cron_runs_no_tick_twice", move |fixture: Fixture<P>| async move {
+            cron_runs_no_tick_twice(&url(&fixture.server()));
         }),
-        Case::new("handover_finishes_in_another_process", |fixture: Fixture<P>| async move {
-            handover_finishes_in_another_process(&fixture.server().url());
+        Case::new("handover_finishes_in_another_process", move |fixture: Fixture<P>| async move {
+            handover_finishes_in_another_process(&url(&fixture.server()));
         }),
-        Case::new("migrate_is_done_once_though_who_does_it_is_killed", |fixture: Fixture<P>| async move {
-            migrate_is_done_once(&fixture.server().url());
+        Case::new("migrate_is_done_once_though_who_does_it_is_killed", move |fixture: Fixture<P>| async move {
+            migrate_is_done_once(&url(&fixture.server()));
         }),
-        Case::new("shutdown_leaves_no_lock_behind", |fixture: Fixture<P>| async move {
-            shutdown_leaves_no_lock_behind(&fixture.server().url());
+        Case::new("shutdown_leaves_no_lock_behind", move |fixture: Fixture<P>| async move {
+            shutdown_leaves_no_lock_behind(&url(&fixture.server()));
         }),
     ])
 }

@@ -31,11 +31,6 @@ fn start(fixture: &Fixture, setup: &SentinelSetup) -> Sentinels {
     all
 }
 
-/// Its replica has what the primary has acknowledged.
-fn replicated(primary: &Redis) {
-    assert_eq!(primary.ask(&["WAIT", "1", "30000"]).number(), 1, "not replicated");
-}
-
 async fn the_primary_is_found_by_any_sentinel(fixture: Fixture) {
     let all = start(&fixture, &SentinelSetup::default());
     let ours = connect(&all.url());
@@ -62,7 +57,7 @@ async fn a_replica_is_promoted_while_a_lock_is_held_and_waited_for(fixture: Fixt
     queued(&ours, "k", 1).await;
     let primary = all.primary();
     let before = primary.endpoint();
-    replicated(primary);
+    primary.replicated().await;
     primary.kill();
     all.promoted(&before).await;
     guard.check().unwrap();
@@ -131,7 +126,7 @@ async fn what_was_not_replicated_is_lost_by_its_holder_at_once(fixture: Fixture)
     acquire_and_release(&theirs, "k").await;
     let before = all.primary().endpoint();
     let replica = all.servers().iter().find(|server| server.endpoint() != before).unwrap();
-    replicated(all.primary());
+    all.primary().replicated().await;
     // What the primary writes from now on comes nowhere.
     replica.pause();
     all.primary().ask(&["CLIENT", "KILL", "TYPE", "replica"]);
@@ -230,7 +225,7 @@ async fn a_hand_off_counts_when_replicas_have_it(fixture: Fixture) {
     let waiting = tokio::spawn(theirs.lock("k").acquire());
     queued(&ours, "k", 1).await;
     let replica = all.servers().iter().find(|server| server.role() != "master").unwrap();
-    replicated(all.primary());
+    all.primary().replicated().await;
     replica.pause();
     guard.release().await.unwrap();
     // It is granted on the primary; a sentinel may say by and by that the replica is away, and nothing changes by that.

@@ -30,7 +30,7 @@ async fn a_replica_of_a_shard_is_promoted_while_locks_are_held_and_waited_for(fi
     queued(&ours, "k", 1).await;
     let primary = cluster.primary_of("k");
     let before = primary.endpoint();
-    assert_eq!(primary.ask(&["WAIT", "1", "30000"]).number(), 1, "not replicated");
+    primary.replicated().await;
     primary.kill();
     cluster.promoted("k", &before).await;
     guard.check().unwrap();

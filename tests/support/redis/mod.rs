@@ -77,6 +77,22 @@ impl Redis {
         self.ask(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
     }
 
+    /// Waits until each replica has acknowledged all that this primary has written by now. There has to be one.
+    pub async fn replicated(&self) {
+        crate::eventually(async || {
+            let info = self.ask(&["INFO", "replication"]).text().unwrap_or_default();
+            let number = |text: &str, name: &str| {
+                let rest = text.split_once(name)?.1;
+                rest.split([',', '\r']).next()?.parse::<u64>().ok()
+            };
+            let written = number(&info, "master_repl_offset:");
+            let replicas: Vec<&str> = info.lines().filter(|line| line.contains("state=online")).collect();
+            let has_all = |replica: &&str| number(replica, "offset=") >= written;
+            if !replicas.is_empty() && replicas.iter().all(has_all) { Ok(()) } else { Err(info.clone()) }
+        })
+        .await;
+    }
+
     /// Waits until a server in cluster mode knows who has each slot.
     pub async fn serves_cluster(&self) {
         crate::eventually(async || match self.ask(&["CLUSTER", "INFO"]).text() {

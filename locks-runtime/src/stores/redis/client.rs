@@ -5,12 +5,10 @@
 //! which member is asked.
 
 use super::config::{Config, Deployment};
-use super::connect::{self, Greeting};
 use super::error::{self, Verdict};
 use super::fences::Fences;
 use super::names;
-use super::node::{Connection, Node};
-use super::replicas;
+use super::node::Node;
 use super::request::{Request, Response, Responses};
 use super::sentinels::Sentinels;
 use super::slots;
@@ -19,15 +17,11 @@ use super::topology::{Map, Shard};
 use crate::values::error::Error;
 use crate::values::mutex::Mutex;
 use crate::world::World;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, RedisError, Value};
+use redis::{Cmd, ProtocolVersion, RedisError, Value};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-
-/// Everything that is done to locks.
-const SCRIPT: &str = include_str!("queue.lua");
 
 /// One client of one server, of the primary that sentinels name, or of a cluster.
 pub(super) struct Client {
@@ -41,7 +35,7 @@ pub(super) struct Client {
     /// Where the slots of a cluster are.
     pub(super) map: Map,
     /// What the server calls the script: the same on every server.
-    script: Mutex<Option<String>>,
+    pub(super) script: Mutex<Option<String>>,
     /// Locks of different slots do not go into one request: the server is in cluster mode.
     by_slot: AtomicBool,
     /// Whether that is known.
@@ -178,6 +172,14 @@ impl Client {
         self.by_slot.load(Ordering::Acquire)
     }
 
+    /// The server has said whether it is in cluster mode.
+    pub(super) fn note_mode(&self, is_cluster: bool) {
+        if is_cluster {
+            self.by_slot.store(true, Ordering::Release);
+        }
+        self.has_mode.store(true, Ordering::Release);
+    }
+
     /// Returns when it is known whether the server is in cluster mode.
     pub(super) async fn find_mode(&self) -> Result<(), Error> {
         if self.is_by_slot() || self.has_mode.load(Ordering::Acquire) {
@@ -226,35 +228,6 @@ impl Client {
         }
     }
 
-    /// One attempt; its failure may be why the next one takes a new connection.
-    pub(super) async fn attempt(
-        &self,
-        node: &Arc<Node>,
-        limit: Duration,
-        message: Message<'_>,
-    ) -> Result<Value, Failure> {
-        let connection = node.connection(self.is_replicated(message));
-        let error = match tokio::time::timeout(limit, self.send_on(node, &connection, message)).await {
-            // Another server is the primary by now: that this one has done it means nothing.
-            Ok(Ok(_)) if node.endpoint.is_none() && !node.is_current(&connection) => {
-                std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()
-            }
-            Ok(Ok(value)) => {
-                node.note(false);
-                self.look_for_a_failover(node, &connection, &value);
-                return Ok(value);
-            }
-            Ok(Err(error)) => error,
-            Err(_) => connect::timed_out(limit),
-        };
-        let verdict = error::judge(&error);
-        if matches!(verdict, Verdict::Reconnect | Verdict::OtherServer) {
-            self.disconnect(node, &connection);
-        }
-        node.note(verdict == Verdict::Reconnect);
-        Err(Failure { is_unresolved: verdict == Verdict::Reconnect && connection.initialized(), error, verdict })
-    }
-
     fn responses(&self, node: &Node, response: Response) -> Responses {
         let results = response.result.map(|value| match value {
             Value::Array(values) => values.into_iter().map(|value| self.answer(node, value)).collect(),
@@ -278,169 +251,11 @@ impl Client {
         error::explain(&self.config, &self.endpoint(node), failure.verdict, failure.error)
     }
 
-    /// Errors that are values may show that another server is the primary by now: the next request connects anew.
-    fn look_for_a_failover(&self, node: &Node, connection: &Connection, value: &Value) {
-        let Value::Array(values) = value else { return };
-        let is_another = |value: &Value| match value {
-            Value::ServerError(error) => error::judge(&error.clone().into()) == Verdict::OtherServer,
-            _ => false,
-        };
-        // A member of a cluster says so of some slots, and goes on to serve the others.
-        if !self.is_by_slot() && values.iter().any(is_another) {
-            self.disconnect(node, connection);
-        }
-    }
-
-    /// Whether it has to be on replicas before it counts.
-    fn is_replicated(&self, message: Message<'_>) -> bool {
-        let (Message::Run(requests) | Message::Ask(requests)) = message else { return false };
-        self.config.wait_replicas > 0 && requests.iter().any(|request| replicas::is_grant(request.command))
-    }
-
-    async fn send_on(
-        &self,
-        node: &Arc<Node>,
-        connection: &Connection,
-        message: Message<'_>,
-    ) -> Result<Value, RedisError> {
-        let mut connection = connection.get_or_try_init(|| self.connect(node)).await?.clone();
-        match message {
-            Message::Run(_) if self.is_by_slot() && self.map.is_unknown() => Err(error::in_cluster_mode()),
-            Message::Run(requests) => self.run_scripts(node, connection, requests, &[]).await.map(Value::Array),
-            Message::Ask(requests) => {
-                let asking = [redis::cmd("ASKING")];
-                self.run_scripts(node, connection, requests, &asking).await.map(Value::Array)
-            }
-            Message::Plain([]) => Ok(Value::Nil),
-            Message::Plain(commands) => {
-                let mut all = redis::Pipeline::with_capacity(commands.len());
-                for command in commands {
-                    all.add_command(command.clone());
-                }
-                connection.send_packed_commands(&all, 0, commands.len()).await.map(Value::Array)
-            }
-            Message::LoadScript => self.load_script_on(connection).await.map(|_| Value::Nil),
-        }
-    }
-
-    /// Runs each, after what has to come `before` each.
-    async fn run_scripts(
-        &self,
-        node: &Node,
-        mut connection: MultiplexedConnection,
-        requests: &[&Request],
-        before: &[Cmd],
-    ) -> Result<Vec<Value>, RedisError> {
-        let known = self.script.lock().clone();
-        let script = match known {
-            Some(script) => script,
-            None => self.load_script_on(connection.clone()).await?,
-        };
-        let mut all = redis::Pipeline::with_capacity(requests.len());
-        for request in requests {
-            for command in before {
-                all.add_command(command.clone());
-            }
-            all.add_command(self.evalsha(&script, node, request));
-        }
-        let waits = self.is_replicated(Message::Run(requests));
-        if waits {
-            all.add_command(replicas::wait(&self.config));
-        }
-        let count = requests.len() * (1 + before.len()) + usize::from(waits);
-        let mut values = connection.send_packed_commands(&all, 0, count).await?;
-        if values.iter().any(is_without_script) {
-            self.load_script_on(connection.clone()).await?;
-            values = connection.send_packed_commands(&all, 0, count).await?;
-        }
-        if waits {
-            let reached = values.pop();
-            replicas::check(&self.config, &values, reached.as_ref())?;
-        }
-        let every = 1 + before.len();
-        Ok(values.into_iter().skip(before.len()).step_by(every).collect())
-    }
-
-    async fn load_script_on(&self, mut connection: MultiplexedConnection) -> Result<String, RedisError> {
-        let script: String = redis::cmd("SCRIPT").arg("LOAD").arg(SCRIPT).query_async(&mut connection).await?;
-        *self.script.lock() = Some(script.clone());
-        Ok(script)
-    }
-
-    fn evalsha(&self, script: &str, node: &Node, request: &Request) -> Cmd {
-        let mut run = redis::cmd("EVALSHA");
-        run.arg(script).arg(request.locks.len()).arg(&request.locks).arg(request.command);
-        if self.is_by_slot() {
-            run.arg(self.namespace_at(node, request)).arg("");
-        } else {
-            run.arg(&self.config.namespace).arg(self.config.database);
-        }
-        for argument in &request.arguments {
-            run.arg(argument);
-        }
-        run
-    }
-
-    /// The namespace, what its keys in the request's slot begin with, and in one of this member's.
-    fn namespace_at(&self, node: &Node, request: &Request) -> String {
-        let slot = request.locks.first().map(|lock| slots::slot(lock));
-        let marker = self.map.marker(node).or(slot).unwrap_or_default();
-        let prefix = |slot| slots::prefix(&self.config.namespace, slot);
-        format!("{}\n{}\n{}", self.config.namespace, prefix(slot.unwrap_or(marker)), prefix(marker))
-    }
-
-    /// A new connection, and what its server says of itself.
-    async fn connect(&self, node: &Arc<Node>) -> Result<MultiplexedConnection, RedisError> {
-        let (mut connection, greeting) = self.connect_as(node, ProtocolVersion::RESP2, |settings| settings).await?;
-        let greeting = match greeting {
-            Some(greeting) => greeting,
-            None => Greeting::ask(&mut connection, "2").await?,
-        };
-        if greeting.is_cluster {
-            self.by_slot.store(true, Ordering::Release);
-        }
-        self.has_mode.store(true, Ordering::Release);
-        Ok(connection)
-    }
-
-    /// A new connection to the server. Of a primary that sentinels name, it says itself that it is one.
-    pub(super) async fn connect_as(
-        &self,
-        node: &Arc<Node>,
-        protocol: ProtocolVersion,
-        adapt: impl FnOnce(AsyncConnectionConfig) -> AsyncConnectionConfig,
-    ) -> Result<(MultiplexedConnection, Option<Greeting>), RedisError> {
-        if let Some(endpoint) = &node.endpoint {
-            let settings = adapt(connect::settings(&self.config, endpoint));
-            return Ok((connect::to_server(self, endpoint, protocol, &settings).await?, None));
-        }
-        let endpoint = self.primary().await?;
-        let settings = adapt(connect::settings(&self.config, &endpoint));
-        let mut connection = connect::to_server(self, &endpoint, protocol, &settings).await?;
-        let version = if protocol == ProtocolVersion::RESP3 { "3" } else { "2" };
-        let greeting = Greeting::ask(&mut connection, version).await?;
-        if greeting.is_replica {
-            return Err(error::no_primary(&format!("{endpoint}, which the sentinels name, says that it is a replica")));
-        }
-        Ok((connection, Some(greeting)))
-    }
-
-    /// The next request takes a new connection, unless there is one already.
-    fn disconnect(&self, node: &Node, connection: &Connection) {
-        if node.disconnect(connection) {
-            self.note_disconnected();
-        }
-    }
-
     /// What was written before may be forgotten.
     pub(super) fn note_disconnected(&self) {
         self.disconnected.fetch_add(1, Ordering::AcqRel);
         self.fences.forget();
     }
-}
-
-fn is_without_script(value: &Value) -> bool {
-    matches!(value, Value::ServerError(error) if error.kind() == Some(redis::ServerErrorKind::NoScript))
 }
 
 impl fmt::Debug for Client {

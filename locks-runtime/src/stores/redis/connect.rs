@@ -1,10 +1,10 @@
 //! New connections to a server, and what it says of itself on one.
 
-use super::client::Client;
 use super::config::Config;
 use super::error::{self, Verdict};
 use super::reply;
 use crate::contract::endpoint_parts;
+use crate::world::World;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ProtocolVersion, RedisError, Value};
 use std::time::Duration;
@@ -29,37 +29,39 @@ pub(super) fn settings(config: &Config, endpoint: &str) -> AsyncConnectionConfig
 
 /// A new connection to a server of locks.
 pub(super) async fn to_server(
-    client: &Client,
+    (config, world): (&Config, &World),
     endpoint: &str,
     protocol: ProtocolVersion,
     settings: &AsyncConnectionConfig,
 ) -> Result<MultiplexedConnection, RedisError> {
-    to(client, &client.config.server(endpoint, protocol).map_err(|error| in_settings(&error))?, settings).await
+    let server = config.server(endpoint, protocol).map_err(|error| in_settings(&error))?;
+    to((config, world), &server, settings).await
 }
 
 /// A new connection to a sentinel.
 pub(super) async fn to_sentinel(
-    client: &Client,
+    (config, world): (&Config, &World),
     endpoint: &str,
     protocol: ProtocolVersion,
     settings: &AsyncConnectionConfig,
 ) -> Result<MultiplexedConnection, RedisError> {
-    to(client, &client.config.sentinel(endpoint, protocol).map_err(|error| in_settings(&error))?, settings).await
+    let server = config.sentinel(endpoint, protocol).map_err(|error| in_settings(&error))?;
+    to((config, world), &server, settings).await
 }
 
 async fn to(
-    client: &Client,
+    (config, world): (&Config, &World),
     server: &redis::Client,
     settings: &AsyncConnectionConfig,
 ) -> Result<MultiplexedConnection, RedisError> {
     #[cfg(feature = "testing")]
-    if let Some(dial) = client.world.stream_dial() {
-        let limit = client.config.request_timeout();
-        let connect = super::dialled::connect(&client.world, dial, server, settings);
+    if let Some(dial) = world.stream_dial() {
+        let limit = config.request_timeout();
+        let connect = super::dialled::connect(world, dial, server, settings);
         return tokio::time::timeout(limit, connect).await.unwrap_or_else(|_| Err(timed_out(limit)));
     }
     #[cfg(not(feature = "testing"))]
-    let _ = client;
+    let _ = (config, world);
     server.get_multiplexed_async_connection_with_config(settings).await
 }
 

@@ -1,11 +1,11 @@
 //! Entering the queue, in one request, which may be that of others too.
 
 use super::batch;
+use super::confirm;
 use super::connect::milliseconds;
 use super::entries::Status;
 use super::error;
 use super::part::{Part, Work};
-use super::replicas;
 use super::reply::{self, EntryReply};
 use super::shared::Shared;
 use super::slots;
@@ -45,7 +45,7 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
             // The reply to a poll, that it was granted, may have come before this one.
             match shared.entries.ledger.get(entry.number, |state| state.grant()).flatten() {
                 Some(grant) => {
-                    replicas::confirm(shared, entry).await?;
+                    confirm::confirm(shared, entry).await?;
                     Ok(Entered::Held(grant))
                 }
                 None => Ok(Entered::Queued),

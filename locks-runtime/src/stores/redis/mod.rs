@@ -41,10 +41,12 @@
 //! done to an entry is conditional on its token; so the worst is an orphaned entry, which is withdrawn with the next
 //! renewals, and lapses by itself.
 
+mod attempt;
 mod batch;
 mod client;
 mod cluster;
 mod config;
+mod confirm;
 mod connect;
 #[cfg(feature = "testing")]
 mod dialled;
@@ -55,6 +57,7 @@ mod entries;
 mod error;
 mod extend;
 mod facts;
+mod failovers;
 mod fences;
 mod foreign;
 #[cfg(any(test, fuzzing))]

@@ -16,13 +16,10 @@ const ENDINGS: [&str; 6] = ["}:fence", "}:holder", "}:holders", "}:queue", "}:wa
 /// How the name of the key ends that says that what is done once is done. It stays when the lock is free, and is no part of it.
 const DONE: &str = "}:done";
 
-/// What follows the namespace in the names of its own keys in a cluster, if the namespace has a hash tag.
-pub(super) const ONE_SLOT: &str = "{@}";
-
 /// The name of the lock: its key in the store.
 pub(super) fn lock(namespace: &str, key: &Key) -> Result<String, Error> {
     let name = format!("{namespace}{key}");
-    let is_related = name.starts_with('{') || key.as_str().starts_with(ONE_SLOT);
+    let is_related = name.starts_with('{') || key.as_str().starts_with(slots::ONE_SLOT);
     if is_related && ENDINGS.iter().chain([&DONE]).any(|ending| name.ends_with(ending)) {
         return Err(Error::invalid_key(
             key.as_str(),

@@ -10,7 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::OnceCell;
 
 /// A connection that is there, or is being made.
-pub(super) type Connection = Arc<OnceCell<MultiplexedConnection>>;
+pub(super) type Connection = Arc<OnceCell<Made>>;
+
+/// A connection that was made.
+pub(super) struct Made {
+    pub(super) connection: MultiplexedConnection,
+    /// Where it leads.
+    pub(super) endpoint: String,
+}
 
 /// One server, with one connection for all requests, which are pipelined on it in the order in which they were begun.
 pub(super) struct Node {

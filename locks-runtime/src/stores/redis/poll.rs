@@ -9,6 +9,7 @@ use super::entries::{EntryState, Status};
 use super::pace::{self, HintPace};
 use super::reply::{self, EntryReply, QueuePosition};
 use super::shared::Shared;
+use super::subscribed;
 use crate::contract::Entry;
 use crate::values::error::Error;
 use crate::values::target::TARGET;
@@ -31,7 +32,7 @@ const AFTER_EXPIRY: Duration = Duration::from_millis(2);
 
 /// Starts the session's task, unless it runs, and the subscription that spares it most of its work.
 pub(super) fn start(shared: &Arc<Shared>) {
-    shared.subscription.start();
+    subscribed::start(&shared.subscription);
     if !shared.polls.swap(true, Ordering::AcqRel) {
         shared.client.world.spawn(run(Arc::downgrade(shared), shared.entries.wakes()));
     }

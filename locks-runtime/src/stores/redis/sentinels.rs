@@ -3,25 +3,15 @@
 //! All of them are asked, and the one is believed that knows of the newest configuration: another may have been cut off while
 //! the others have promoted a replica. A client that has seen that a primary was followed by another never goes back to it.
 
-use super::client::Client;
 use super::config::{Config, Deployment};
 use super::connect;
 use super::error;
 use super::reply;
 use super::together::join_until;
 use crate::values::mutex::Mutex;
-use crate::values::shown::Chain;
-use crate::values::target::TARGET;
-use redis::aio::MultiplexedConnection;
-use redis::{ProtocolVersion, PushInfo, PushKind, RedisError, Value};
+use crate::world::World;
+use redis::{ProtocolVersion, RedisError, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
-use tokio::sync::Notify;
-
-/// A sentinel answers a ping within a request's time, or the connection is dead.
-const PING_EVERY: Duration = Duration::from_secs(5);
-const RECONNECT_AFTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 
 /// What is known by sentinels.
 #[derive(Debug)]
@@ -51,6 +41,43 @@ impl Sentinels {
         self.known.lock().as_ref().map(|primary| primary.endpoint.clone())
     }
 
+    /// Where the primary is, as most of them say now; and whether that is another one than before.
+    pub(super) async fn find(&self, config: &Config, world: &World) -> Result<(String, bool), RedisError> {
+        // Of the time that a request has: there is to be some left for the primary.
+        let limit = config.request_timeout() / 3;
+        // A majority knows of the last failover.
+        let enough = config.endpoints.len() / 2 + 1;
+        let ask = |endpoint: &String| {
+            let endpoint = endpoint.clone();
+            async move {
+                let asked = tokio::time::timeout(limit, ask(config, world, &endpoint, &self.name)).await;
+                asked.unwrap_or_else(|_| Err(connect::timed_out(limit))).map_err(|error| (endpoint, error))
+            }
+        };
+        let is_enough =
+            |said: &[Option<Result<Primary, _>>]| said.iter().flatten().filter(|said| said.is_ok()).count() >= enough;
+        let answers = join_until(config.endpoints.iter().map(ask), is_enough).await;
+        let (mut said, mut failures) = (Vec::new(), Vec::new());
+        for answer in answers.into_iter().flatten() {
+            match answer {
+                Ok(primary) => said.push(primary),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if said.is_empty() {
+            return Err(error::of_sentinels(&self.name, failures));
+        }
+        let before = self.known();
+        let now = self.believe(&said, said.len() == config.endpoints.len())?.endpoint;
+        let is_another = before.is_some_and(|before| before != now);
+        Ok((now, is_another))
+    }
+
+    /// Whether somebody follows failovers already; from now on somebody does.
+    pub(super) fn begin_to_follow(&self) -> bool {
+        self.is_followed.swap(true, Ordering::AcqRel)
+    }
+
     /// Of what the sentinels say, what is believed from now on: the newest. What is older than what was known before is not,
     /// unless all of them say it: then they have forgotten what was.
     fn believe(&self, said: &[Primary], are_all: bool) -> Result<Primary, RedisError> {
@@ -68,57 +95,16 @@ impl Sentinels {
     }
 }
 
-impl Client {
-    /// Where the primary is. From the first time on a failover is heard of as it happens.
-    pub(super) async fn primary(&self) -> Result<String, RedisError> {
-        let Some(sentinels) = &self.sentinels else { return Err(error::no_primary("no sentinel is named")) };
-        // Of the time that a request has: there is to be some left for the primary.
-        let limit = self.config.request_timeout() / 3;
-        let endpoints = &self.config.endpoints;
-        // A majority knows of the last failover.
-        let enough = endpoints.len() / 2 + 1;
-        let ask = |endpoint: &String| {
-            let endpoint = endpoint.clone();
-            async move {
-                let asked = tokio::time::timeout(limit, self.ask_sentinel(&endpoint, &sentinels.name)).await;
-                asked.unwrap_or_else(|_| Err(connect::timed_out(limit))).map_err(|error| (endpoint, error))
-            }
-        };
-        let is_enough =
-            |said: &[Option<Result<Primary, _>>]| said.iter().flatten().filter(|said| said.is_ok()).count() >= enough;
-        let answers = join_until(endpoints.iter().map(ask), is_enough).await;
-        let (mut said, mut failures) = (Vec::new(), Vec::new());
-        for answer in answers.into_iter().flatten() {
-            match answer {
-                Ok(primary) => said.push(primary),
-                Err((endpoint, error)) => failures.push((endpoint, error)),
-            }
-        }
-        if said.is_empty() {
-            return Err(error::of_sentinels(&sentinels.name, failures));
-        }
-        let before = sentinels.known();
-        let now = sentinels.believe(&said, said.len() == endpoints.len())?.endpoint;
-        if before.is_some_and(|before| before != now) {
-            tracing::debug!(target: TARGET, endpoint = now, "the sentinels name another primary");
-            self.seeds.iter().for_each(|node| node.disconnect_all());
-            self.note_disconnected();
-            self.map.note_change();
-        }
-        Ok(now)
-    }
-
-    async fn ask_sentinel(&self, endpoint: &str, name: &str) -> Result<Primary, RedisError> {
-        let settings = connect::settings(&self.config, endpoint);
-        let mut connection = connect::to_sentinel(self, endpoint, ProtocolVersion::RESP2, &settings).await?;
-        let mut questions = redis::Pipeline::with_capacity(2);
-        questions.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-        questions.cmd("SENTINEL").arg("MASTER").arg(name);
-        let mut answers = connection.send_packed_commands(&questions, 0, 2).await?.into_iter();
-        let mut next = || answers.next().unwrap_or(Value::Nil).extract_error();
-        let (address, master) = (next()?, next()?);
-        read(&address, &master).ok_or_else(|| error::no_primary("the sentinel's answer is not understood"))
-    }
+async fn ask(config: &Config, world: &World, endpoint: &str, name: &str) -> Result<Primary, RedisError> {
+    let settings = connect::settings(config, endpoint);
+    let mut connection = connect::to_sentinel((config, world), endpoint, ProtocolVersion::RESP2, &settings).await?;
+    let mut questions = redis::Pipeline::with_capacity(2);
+    questions.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+    questions.cmd("SENTINEL").arg("MASTER").arg(name);
+    let mut answers = connection.send_packed_commands(&questions, 0, 2).await?.into_iter();
+    let mut next = || answers.next().unwrap_or(Value::Nil).extract_error();
+    let (address, master) = (next()?, next()?);
+    read(&address, &master).ok_or_else(|| error::no_primary("the sentinel's answer is not understood"))
 }
 
 /// Of the answers to `GET-MASTER-ADDR-BY-NAME` and `MASTER`.
@@ -130,83 +116,6 @@ fn read(address: &Value, master: &Value) -> Option<Primary> {
     let fields = reply::items(master).ok()?;
     let field = fields.chunks(2).find(|field| text(&field[0]) == Some("config-epoch"))?;
     Some(Primary { endpoint, epoch: text(field.get(1)?)?.parse().ok()? })
-}
-
-/// Begins to follow failovers, unless that has begun.
-pub(super) fn follow(client: &Arc<Client>) {
-    let Some(sentinels) = &client.sentinels else { return };
-    if !sentinels.is_followed.swap(true, Ordering::AcqRel) {
-        client.world.spawn(run(Arc::downgrade(client)));
-    }
-}
-
-/// Follows failovers for as long as the client lives, by one sentinel after another.
-async fn run(client: Weak<Client>) {
-    for turn in 0_usize.. {
-        let Some(current) = client.upgrade() else { return };
-        let endpoint = current.config.endpoints[turn % current.config.endpoints.len()].clone();
-        let (broken, heard) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let followed = match subscribe(&current, &endpoint, &broken, &heard).await {
-            Ok(connection) => {
-                drop(current);
-                until_broken(&client, connection, &broken, &heard).await
-            }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = followed {
-            tracing::debug!(target: TARGET, endpoint, error = %Chain::of(&error), "a sentinel does not tell of failovers");
-        }
-        let Some(current) = client.upgrade() else { return };
-        let pause = tokio::time::sleep(current.world.between(RECONNECT_AFTER.0, RECONNECT_AFTER.1));
-        drop(current);
-        pause.await;
-    }
-}
-
-async fn subscribe(
-    client: &Client,
-    endpoint: &str,
-    broken: &Arc<Notify>,
-    heard: &Arc<Notify>,
-) -> Result<MultiplexedConnection, RedisError> {
-    let (broken, heard) = (Arc::clone(broken), Arc::clone(heard));
-    let received = move |push: PushInfo| -> Result<(), std::convert::Infallible> {
-        match push.kind {
-            // Whoever may publish there may say so: it is a reason to ask.
-            PushKind::Message => heard.notify_one(),
-            PushKind::Disconnection => broken.notify_one(),
-            _ => {}
-        }
-        Ok(())
-    };
-    let settings = connect::settings(&client.config, endpoint).set_push_sender(received);
-    let settings = settings.set_response_timeout(Some(client.config.request_timeout()));
-    let mut connection = connect::to_sentinel(client, endpoint, ProtocolVersion::RESP3, &settings).await?;
-    connection.subscribe("+switch-master").await?;
-    Ok(connection)
-}
-
-/// Asks which server is the primary whenever there may have been a failover.
-async fn until_broken(
-    client: &Weak<Client>,
-    mut connection: MultiplexedConnection,
-    broken: &Notify,
-    heard: &Notify,
-) -> Result<(), RedisError> {
-    loop {
-        let Some(current) = client.upgrade() else { return Ok(()) };
-        // Which drops the connections to another one.
-        if let Err(error) = current.primary().await {
-            tracing::debug!(target: TARGET, error = %Chain::of(&error), "the sentinels do not name the primary");
-        }
-        drop(current);
-        tokio::select! {
-            biased;
-            () = broken.notified() => return Ok(()),
-            () = heard.notified() => {}
-            () = tokio::time::sleep(PING_EVERY) => redis::cmd("PING").exec_async(&mut connection).await?,
-        }
-    }
 }
 
 #[cfg(test)]

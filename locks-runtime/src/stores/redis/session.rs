@@ -10,7 +10,7 @@ use super::entries::Status;
 use super::part::{Part, Work};
 use super::shared::Shared;
 use super::subscription::Subscription;
-use super::{done, enter, extend, hand_over, removed, renew, sentinels, wait};
+use super::{done, enter, extend, failovers, hand_over, removed, renew, wait};
 use crate::contract::{AsyncSession, Detached, Detaching, Entered, Entry, Grant, Native, Renewal, WhenBusy};
 use crate::values::error::Error;
 use std::convert::Infallible;
@@ -34,7 +34,7 @@ impl RedisSession {
     ) -> Result<Arc<Self>, Error> {
         let sent = client.world.now();
         client.load_script().await?;
-        sentinels::follow(&client);
+        failovers::follow(&client);
         let ttl = Duration::from_millis(milliseconds(ttl)).max(SHORTEST);
         Ok(Arc::new(Self(Shared::new(client, subscription, ttl, sent))))
     }

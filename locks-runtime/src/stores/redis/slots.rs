@@ -3,12 +3,14 @@
 //! Of each namespace there is a key for each slot in use, the greatest fence there, and one for each shard. Their names have to
 //! be in that slot: `{namespace@number}:…`, with the number that makes it so.
 
-use super::names;
 use crate::values::error::{Error, ErrorKind};
 use std::sync::LazyLock;
 
 /// How many slots there are.
 pub(super) const COUNT: u16 = 16_384;
+
+/// What follows the namespace in the names of its own keys in a cluster, if the namespace has a hash tag.
+pub(super) const ONE_SLOT: &str = "{@}";
 
 /// How many digits a number in a name has.
 const DIGITS: usize = 6;
@@ -65,13 +67,13 @@ pub(super) fn prefix(namespace: &str, slot: u16) -> String {
 
 /// The same, if all keys of the namespace are in one slot, by a hash tag.
 pub(super) fn prefix_of_one_slot(namespace: &str) -> Option<String> {
-    tag(namespace).map(|_| format!("{namespace}{}", names::ONE_SLOT))
+    tag(namespace).map(|_| format!("{namespace}{}", ONE_SLOT))
 }
 
 /// What is left of a name without the prefix of whatever slot.
 pub(super) fn without_prefix<'a>(namespace: &str, name: &'a str) -> Option<&'a str> {
     if tag(namespace).is_some() {
-        return name.strip_prefix(namespace)?.strip_prefix(names::ONE_SLOT);
+        return name.strip_prefix(namespace)?.strip_prefix(ONE_SLOT);
     }
     let rest = name.strip_prefix('{')?.strip_prefix(namespace)?.strip_prefix('@')?;
     let is_number = |digits: &&str| digits.bytes().all(|digit| digit.is_ascii_digit());

@@ -10,7 +10,7 @@ use super::names;
 use super::node::Node;
 use super::reply;
 use super::slots;
-use super::subscription::{Delivers, Subscription};
+use super::subscription::{Delivers, Source, Subscription};
 use super::topology::Shard;
 use crate::values::shown::Chain;
 use crate::values::target::TARGET;
@@ -27,16 +27,6 @@ const RECONNECT_AFTER: (Duration, Duration) = (Duration::from_millis(100), Durat
 const REFUSED_AGAIN_AFTER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15));
 /// How often the members of a cluster are asked who is one.
 const MEMBERS_EVERY: (Duration, Duration) = (Duration::from_secs(8), Duration::from_secs(12));
-
-/// A server from which notifications come. Where any of this changes it is another one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Source {
-    endpoint: String,
-    /// In a cluster the slot of its channels.
-    marker: Option<u16>,
-    /// What is published to the whole cluster comes from this one.
-    is_first: bool,
-}
 
 /// A channel, by the names that it has.
 struct Channel {
@@ -68,8 +58,15 @@ impl Channel {
     }
 }
 
+/// Subscribes, unless that has begun.
+pub(super) fn start(subscription: &Arc<Subscription>) {
+    if !subscription.begin() {
+        subscription.client.world.spawn(run(Arc::downgrade(subscription), subscription.wants_changes.subscribe()));
+    }
+}
+
 /// Keeps up the subscription for as long as the client lives.
-pub(super) async fn run(subscription: Weak<Subscription>, mut wants_changes: watch::Receiver<bool>) {
+async fn run(subscription: Weak<Subscription>, mut wants_changes: watch::Receiver<bool>) {
     let Some(mut members) = subscription.upgrade().map(|current| current.client.map.changes()) else { return };
     loop {
         let Some(current) = subscription.upgrade() else { return };
@@ -187,7 +184,8 @@ impl Following {
         let adapt = |settings: redis::AsyncConnectionConfig| {
             settings.set_push_sender(received).set_response_timeout(Some(limit))
         };
-        let (mut connection, _) = client.connect_as(node, ProtocolVersion::RESP3, adapt).await?;
+        let (made, _) = client.connect_as(node, ProtocolVersion::RESP3, adapt).await?;
+        let mut connection = made.connection;
         own.subscribe(&self.source, &mut connection).await?;
         Ok(connection)
     }

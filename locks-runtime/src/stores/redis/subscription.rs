@@ -10,7 +10,6 @@ use super::client::Client;
 use super::entries::Entries;
 use super::names;
 use super::notification::{self, Notification};
-use super::subscribed::{self, Source};
 use crate::values::mutex::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +22,7 @@ pub(super) struct Subscription {
     pub(super) client: Arc<Client>,
     is_started: AtomicBool,
     /// Whether the changes of all locks are wanted too. The task of the subscription ends when this is dropped.
-    wants_changes: watch::Sender<bool>,
+    pub(super) wants_changes: watch::Sender<bool>,
     delivers: watch::Sender<Delivers>,
     /// What comes from each, for as long as that is followed.
     sources: Mutex<BTreeMap<Source, Followed>>,
@@ -37,6 +36,16 @@ pub(super) enum Delivers {
     Nothing,
     OwnEntries,
     AllChanges,
+}
+
+/// A server from which notifications come. Where any of this changes it is another one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Source {
+    pub(super) endpoint: String,
+    /// In a cluster the slot of its channels.
+    pub(super) marker: Option<u16>,
+    /// What is published to the whole cluster comes from this one.
+    pub(super) is_first: bool,
 }
 
 /// What comes from one server.
@@ -72,11 +81,9 @@ impl Subscription {
         sessions.insert(session, Arc::downgrade(entries));
     }
 
-    /// Subscribes, unless that has begun.
-    pub(super) fn start(self: &Arc<Self>) {
-        if !self.is_started.swap(true, Ordering::AcqRel) {
-            self.client.world.spawn(subscribed::run(Arc::downgrade(self), self.wants_changes.subscribe()));
-        }
+    /// Whether it has begun already; from now on it has.
+    pub(super) fn begin(&self) -> bool {
+        self.is_started.swap(true, Ordering::AcqRel)
     }
 
     /// Whether notifications come through.
@@ -91,7 +98,6 @@ impl Subscription {
         let missed = Arc::new(AtomicBool::new(false));
         self.listeners.lock().push(Listener { events, missed: Arc::clone(&missed) });
         self.wants_changes.send_replace(true);
-        self.start();
         let mut delivers = self.delivers.subscribe();
         let begun = delivers.wait_for(|delivers| *delivers == Delivers::AllChanges);
         tokio::time::timeout(self.client.config.request_timeout() * 2, begun).await.ok()?.ok()?;

@@ -1,10 +1,10 @@
 //! Waiting for one's turn. The message that it has come arrives in `subscription`; one that was lost is made up for by
 //! `poll`. Both note it in `entries`, which wakes the waiter here.
 
+use super::confirm;
 use super::entries::Status;
 use super::error;
 use super::poll;
-use super::replicas;
 use super::reply::QueuePosition;
 use super::shared::Shared;
 use crate::contract::{Entry, Grant};
@@ -32,7 +32,7 @@ pub(super) async fn wait_turn(shared: &Shared, entry: &Entry) -> Result<Grant, E
     let decided = status.wait_for(is_decided).await.map(|status| *status);
     match decided {
         Ok(Status::Held(fence)) => {
-            replicas::confirm(shared, entry).await?;
+            confirm::confirm(shared, entry).await?;
             let known = shared.entries.ledger.get(entry.number, |state| state.grant()).flatten();
             Ok(known.unwrap_or_else(|| Grant::new(fence)))
         }

@@ -8,6 +8,7 @@ use super::inspect;
 use super::names;
 use super::pace::HintPace;
 use super::reply::LockReply;
+use super::subscribed;
 use super::subscription::Subscription;
 use super::watched::Watched;
 use crate::contract::{Change, Reported, Scope, Seen};
@@ -35,6 +36,7 @@ pub(super) async fn watch(subscription: Arc<Subscription>, scope: Scope) -> Resu
     let client = Arc::clone(&subscription.client);
     // It reports whatever is wrong with the server itself.
     client.load_script().await?;
+    subscribed::start(&subscription);
     let Some((events, missed)) = subscription.events(UNREAD).await else {
         return Err(Error::unavailable(format!(
             "Redis at {} does not deliver changes; if its user may not subscribe: `ACL SETUSER {} &{}*`",

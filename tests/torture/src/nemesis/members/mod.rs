@@ -27,6 +27,11 @@ pub enum Members {
     Sentinels(Sentinels),
 }
 
+/// How soon every client has heard that another server is the primary, on a busy machine.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
+/// After so long the servers do not promote anybody any more because of what was down before.
+const DECIDED_WITHIN: Duration = Duration::from_secs(6);
+
 /// A TTL, in milliseconds: who holds what was forgotten finds out by the next renewal, or at the deadline.
 const NOTICED_WITHIN: u64 = 3_000;
 
@@ -109,8 +114,11 @@ impl Members {
             Fault::PauseUntilPromoted(_) => {
                 block_in_place(|| primary.pause());
                 self.promoted(&key, &before).await;
-                log.mark(named, Scope::Forgotten(NOTICED_WITHIN));
+                // It grants what it is asked by those who have not heard of it yet.
+                let forgotten = log.begin(named, Scope::Forgotten(NOTICED_WITHIN));
                 block_in_place(|| primary.resume());
+                sleep(HEARD_WITHIN).await;
+                log.end(forgotten);
             }
             Fault::Pause(_) => {
                 block_in_place(|| primary.pause());
@@ -121,10 +129,13 @@ impl Members {
             Fault::LoseShard(_) => {
                 block_in_place(|| replica.kill());
                 block_in_place(|| primary.kill());
-                log.mark(named, Scope::Forgotten(NOTICED_WITHIN));
+                let forgotten = log.begin(named, Scope::Forgotten(NOTICED_WITHIN));
                 sleep(length).await;
                 block_in_place(|| primary.restart());
                 block_in_place(|| replica.restart());
+                // A replica that is as empty may be promoted yet.
+                sleep(DECIDED_WITHIN).await;
+                log.end(forgotten);
             }
             Fault::KillReplica(_) => {
                 block_in_place(|| replica.kill());
