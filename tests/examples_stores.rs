@@ -16,7 +16,7 @@ use support::prometheus::Prometheus;
 use support::scenarios::migrating::assert_is_done_once;
 use support::scenarios::patient;
 use support::scenarios::stopping::assert_all_is_released;
-use support::{HANG_LIMIT, etcd, eventually, postgres, redis, schedule, zookeeper};
+use support::{HANG_LIMIT, etcd, eventually, mysql, postgres, redis, schedule, zookeeper};
 
 fn main() -> ExitCode {
     let mut trials = cases::trials(support::cases![
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     trials.extend(everywhere::<redis::Binary>());
     trials.extend(everywhere::<zookeeper::Installed>());
     trials.extend(everywhere::<postgres::Binary>());
+    trials.extend(everywhere::<mysql::Binary>());
     trials.push(cases::scraped("web_is_scraped_by_a_prometheus_that_knows_its_alerts", || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(web_is_scraped_by_a_prometheus_that_knows_its_alerts());
