@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{etcd, file, postgres, redis, workers, zookeeper};
+use super::{etcd, file, mysql, postgres, redis, workers, zookeeper};
 use crate::random::Random;
 
 /// A fault, which is in effect for some time.
@@ -15,6 +15,8 @@ pub enum Fault {
     Etcd(etcd::Fault),
     /// Of a Redis or Valkey server.
     Redis(redis::Fault),
+    /// Of a MariaDB server.
+    Mysql(mysql::Fault),
     /// Of a PostgreSQL server.
     Postgres(postgres::Fault),
     /// Of a ZooKeeper ensemble.
@@ -31,6 +33,7 @@ impl Fault {
             Self::Worker(fault) => fault.kind(),
             Self::Etcd(fault) => fault.kind(),
             Self::Redis(fault) => fault.kind(),
+            Self::Mysql(fault) => fault.kind(),
             Self::Postgres(fault) => fault.kind(),
             Self::ZooKeeper(fault) => fault.kind(),
             Self::File(fault) => fault.kind(),
@@ -55,6 +58,7 @@ impl Fault {
             Self::Worker(fault) => fault.length(random),
             Self::Etcd(fault) => fault.length(random),
             Self::Redis(fault) => fault.length(random),
+            Self::Mysql(fault) => fault.length(random),
             Self::Postgres(fault) => fault.length(random),
             Self::ZooKeeper(fault) => fault.length(random),
             Self::File(fault) => fault.length(random),
@@ -69,6 +73,7 @@ impl fmt::Display for Fault {
             Self::Worker(fault) => write!(f, "{kind}: {fault:?}"),
             Self::Etcd(fault) => write!(f, "{kind}: {fault:?}"),
             Self::Redis(fault) => write!(f, "{kind}: {fault:?}"),
+            Self::Mysql(fault) => write!(f, "{kind}: {fault:?}"),
             Self::Postgres(fault) => write!(f, "{kind}: {fault:?}"),
             Self::ZooKeeper(fault) => write!(f, "{kind}: {fault:?}"),
             Self::File(fault) => write!(f, "{kind}: {fault:?}"),

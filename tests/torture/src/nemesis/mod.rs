@@ -19,6 +19,7 @@ pub mod fault;
 pub mod file;
 mod lasting;
 pub mod log;
+pub mod mysql;
 pub mod observer;
 pub mod postgres;
 pub mod redis;

@@ -13,6 +13,7 @@ use super::etcd::{self, EtcdCluster};
 use super::fault::Fault;
 use super::file::{self, Directory};
 use super::log::FaultLog;
+use super::mysql::{self, MysqlServer};
 use super::observer::{Entry, Seen};
 use super::postgres::{self, PostgresPair};
 use super::redis::{self, RedisPair};
@@ -29,6 +30,8 @@ pub enum Store {
     Etcd(EtcdCluster),
     /// A Redis or Valkey server with a replica.
     Redis(Box<RedisPair>),
+    /// A MariaDB server.
+    Mysql(MysqlServer),
     /// A PostgreSQL server with a standby.
     Postgres(PostgresPair),
     /// A ZooKeeper ensemble.
@@ -48,6 +51,8 @@ pub enum Kind {
     EtcdWithUsers,
     /// A Redis or Valkey server with a replica.
     Redis,
+    /// A MariaDB server.
+    Mysql,
     /// A PostgreSQL server with a standby.
     Postgres,
     /// A ZooKeeper ensemble.
@@ -62,10 +67,11 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const EACH: [Self; 8] = [
+    pub const EACH: [Self; 9] = [
         Self::Etcd,
         Self::EtcdWithUsers,
         Self::Redis,
+        Self::Mysql,
         Self::Postgres,
         Self::ZooKeeper,
         Self::File,
@@ -79,6 +85,7 @@ impl Kind {
             Self::Etcd => etcd::Fault::deck(random).into_iter().map(Fault::Etcd).collect(),
             Self::EtcdWithUsers => etcd::Fault::deck_with_users(random).into_iter().map(Fault::Etcd).collect(),
             Self::Redis => redis::Fault::deck(random).into_iter().map(Fault::Redis).collect(),
+            Self::Mysql => mysql::Fault::deck(random).into_iter().map(Fault::Mysql).collect(),
             Self::Postgres => postgres::Fault::deck(random).into_iter().map(Fault::Postgres).collect(),
             Self::ZooKeeper => zookeeper::Fault::deck(random).into_iter().map(Fault::ZooKeeper).collect(),
             Self::File => file::Fault::deck(random).into_iter().map(Fault::File).collect(),
@@ -115,6 +122,10 @@ impl Store {
         if let Some(binary) = installed::<support::redis::Binary>(store) {
             return Ok(Self::Redis(Box::new(RedisPair::start(binary).await)));
         }
+        // The scheme of its URLs is as good a name.
+        if let Some(binary) = installed::<support::mysql::Binary>(if store == "mysql" { "mariadb" } else { store }) {
+            return Ok(Self::Mysql(MysqlServer::start(binary)));
+        }
         if let Some(binary) = installed::<support::postgres::Binary>(store) {
             return Ok(Self::Postgres(PostgresPair::start(binary)));
         }
@@ -127,6 +138,7 @@ impl Store {
         let labels = [
             labels::<support::etcd::Binary>(),
             labels::<support::redis::Binary>(),
+            labels::<support::mysql::Binary>(),
             labels::<support::postgres::Binary>(),
             labels::<support::zookeeper::Installed>(),
         ]
@@ -142,6 +154,7 @@ impl Store {
             Self::Etcd(store) if store.has_users() => Kind::EtcdWithUsers,
             Self::Etcd(_) => Kind::Etcd,
             Self::Redis(_) => Kind::Redis,
+            Self::Mysql(_) => Kind::Mysql,
             Self::Postgres(_) => Kind::Postgres,
             Self::ZooKeeper(_) => Kind::ZooKeeper,
             Self::File(_) => Kind::File,
@@ -156,6 +169,7 @@ impl Store {
         match self {
             Self::Etcd(store) => store.url(),
             Self::Redis(store) => store.url(),
+            Self::Mysql(store) => store.url(),
             Self::Postgres(store) => store.url(),
             Self::ZooKeeper(store) => store.url(),
             Self::File(store) => store.url(),
@@ -168,6 +182,7 @@ impl Store {
         match (self, fault) {
             (Self::Etcd(store), Fault::Etcd(fault)) => store.inject(fault, length, log).await,
             (Self::Redis(store), Fault::Redis(fault)) => store.inject(fault, length, log).await,
+            (Self::Mysql(store), Fault::Mysql(fault)) => store.inject(fault, length, log).await,
             (Self::Postgres(store), Fault::Postgres(fault)) => store.inject(fault, length, log).await,
             (Self::ZooKeeper(store), Fault::ZooKeeper(fault)) => store.inject(fault, length, log).await,
             (Self::File(store), Fault::File(fault)) => store.inject(fault, length, log).await,
@@ -180,6 +195,7 @@ impl Store {
         match self {
             Self::Etcd(store) => store.admin.revoke_leases_of(pid).await,
             Self::Redis(store) => block_in_place(|| store.revoke(pid)),
+            Self::Mysql(store) => block_in_place(|| store.revoke(pid)),
             Self::Postgres(store) => block_in_place(|| store.revoke(pid)),
             Self::ZooKeeper(store) => store.revoke(pid).await,
             Self::File(store) => store.revoke(pid),
@@ -210,6 +226,7 @@ impl Store {
         match self {
             Self::Etcd(store) => store.admin.entries().await,
             Self::Redis(store) => block_in_place(|| store.entries()),
+            Self::Mysql(store) => block_in_place(|| store.entries()),
             Self::Postgres(store) => store.entries().await,
             Self::ZooKeeper(store) => store.entries().await,
             Self::File(store) => store.entries(),
@@ -223,6 +240,7 @@ impl Store {
         match self {
             Self::Etcd(store) => store.ended_by_itself(),
             Self::Redis(store) => store.ended_by_itself(),
+            Self::Mysql(store) => store.ended_by_itself(),
             Self::Postgres(store) => store.ended_by_itself(),
             Self::ZooKeeper(store) => store.ended_by_itself(),
             Self::File(_) | Self::Named(_) => None,
@@ -234,6 +252,7 @@ impl Store {
         match self {
             Self::Etcd(store) => store.admin.left_behind().await,
             Self::Redis(store) => block_in_place(|| store.left_behind()),
+            Self::Mysql(store) => block_in_place(|| store.left_behind()),
             Self::Postgres(store) => block_in_place(|| store.left_behind()),
             Self::ZooKeeper(store) => store.left_behind().await,
             Self::File(store) => store.left_behind(),
@@ -247,6 +266,7 @@ impl Store {
         match self {
             Self::Etcd(store) => store.logs().map(Path::to_owned).collect(),
             Self::Redis(store) => store.logs().map(Path::to_owned).collect(),
+            Self::Mysql(store) => store.logs(),
             Self::Postgres(store) => store.logs(),
             Self::ZooKeeper(store) => store.logs(),
             Self::File(_) | Self::Named(_) => Vec::new(),
