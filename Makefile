@@ -43,7 +43,7 @@ deny: ## licences, sources and known vulnerabilities of all dependencies
 bench: servers ## against the floor of the same store: ROUNDS=3 STORES=etcd-1,redis CASE=pair (or compile) KEEP=1 (in the docs)
 	cargo bench --package locks-benches --bench $(if $(filter compile,$(CASE)),compile,locks)
 
-torture: servers ## faults that try to break it: MINUTES=3 STORE=etcd-3.5 (redis, postgres, file, …) SEED=1 BROKEN=each
+torture: servers ## faults that try to break it: MINUTES=3 STORE=etcd-3.5 (redis, postgres, mysql, file, …) SEED=1 BROKEN=each
 	cargo run --quiet --package locks-torture --bin torture
 
 explore: servers ## models of servers under the real stores: SEEDS=3000 PARTS="+least -bad" SHOW=7 FAULTS=each

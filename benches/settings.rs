@@ -5,7 +5,7 @@ use std::env;
 use std::time::Duration;
 
 /// All stores, in the order of the page.
-pub(crate) const STORES: &str = "etcd-1,etcd-3,redis,postgres,zookeeper,file";
+pub(crate) const STORES: &str = "etcd-1,etcd-3,redis,postgres,mysql,zookeeper,file";
 
 /// The section about locks that are only held.
 pub(crate) const HELD: &str = "held locks";
@@ -42,7 +42,7 @@ impl Settings {
     }
 
     pub(crate) fn trial() -> Self {
-        let stores = ["etcd-1", "redis", "postgres", "zookeeper", "file"].map(str::to_owned).to_vec();
+        let stores = ["etcd-1", "redis", "postgres", "mysql", "zookeeper", "file"].map(str::to_owned).to_vec();
         Self { rounds: 1, stores, case: None, held: 100, keep: false, is_trial: true }
     }
 

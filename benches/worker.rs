@@ -3,8 +3,8 @@
 
 use crate::case::{ACCOUNTS, PERMITS, Wants};
 use crate::lockers::{
-    EtcdFloor, EtcdLock, Flock, Hold, Locker, Micros, Ours, PostgresAdvisory, PostgresFloor, RedisFloor, Rslock,
-    Wanted, ZookeeperFloor, now,
+    EtcdFloor, EtcdLock, Flock, Hold, Locker, Micros, MysqlFloor, MysqlGetLock, Ours, PostgresAdvisory, PostgresFloor,
+    RedisFloor, Rslock, Wanted, ZookeeperFloor, now,
 };
 use std::io::Write;
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(crate) fn run(arguments: &[String]) {
             "etcd-lock" => Box::pin(case.run(EtcdLock::connect(address).await)).await,
             "redis-floor" => case.run(RedisFloor::connect(address).await).await,
             "rslock" => case.run(Rslock::connect(address)).await,
+            "mysql-floor" => case.run(MysqlFloor::connect(address).await).await,
+            "mysql-get-lock" => case.run(MysqlGetLock::connect(address).await).await,
             "postgres-floor" => case.run(PostgresFloor::connect(address).await).await,
             "postgres-advisory" => case.run(PostgresAdvisory::connect(address).await).await,
             "zookeeper-floor" => case.run(ZookeeperFloor::connect(address).await).await,

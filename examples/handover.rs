@@ -2,7 +2,7 @@
 //! answer at once.
 //!
 //! ```sh
-//! LOCKS_URL=redis://localhost cargo run --example handover --features redis     # or etcd, zookeeper, postgres
+//! LOCKS_URL=redis://localhost cargo run --example handover --features redis     # or etcd, zookeeper, postgres, mysql
 //! ```
 //!
 //! The program takes a lock as a request would, starts a worker process, and sends it the ticket. Between the two nobody else gets the

@@ -50,6 +50,7 @@
 //! | `zookeeper://a:2181,b:2181/root` | `zookeeper`, `zookeeper-tls` | many machines |
 //! | `kubernetes:///namespace` | `kubernetes` | pods of one cluster |
 //! | `postgres://user:password@a/database` | `postgres`, `postgres-tls` | many machines that share a database |
+//! | `mysql://user:password@a/database` | `mysql`, `mysql-tls` | the same, on MariaDB (MySQL 8 is not tested) |
 //! | `file:///var/lock/app` | – | the processes of one machine |
 //! | `memory:` | – | one process |
 //!
@@ -126,6 +127,8 @@ mod pages {
     struct HandOver;
     #[doc = include_str!("../docs/stores.md")]
     struct Stores;
+    #[doc = include_str!("../docs/mysql.md")]
+    struct MariaDbAndMysql;
     #[cfg(all(feature = "etcd", feature = "postgres"))]
     #[doc = include_str!("../docs/when-it-fails.md")]
     struct WhenItFails;

@@ -39,7 +39,7 @@ fn the_default_build_is_small() {
 
 /// Everything that any of our features can bring into a user's build.
 fn packages() -> Vec<serde_json::Value> {
-    let all = tree("etcd-tls,redis-tls,zookeeper-tls,postgres-tls,kubernetes,metrics,testing,ui");
+    let all = tree("etcd-tls,redis-tls,zookeeper-tls,postgres-tls,kubernetes,mysql-tls,metrics,testing,ui");
     let metadata: serde_json::Value =
         serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--all-features"])).unwrap();
     let packages = metadata["packages"].as_array().unwrap().iter();

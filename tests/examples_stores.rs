@@ -16,7 +16,7 @@ use support::prometheus::Prometheus;
 use support::scenarios::migrating::assert_is_done_once;
 use support::scenarios::patient;
 use support::scenarios::stopping::assert_all_is_released;
-use support::{HANG_LIMIT, etcd, eventually, kubernetes, postgres, redis, schedule, zookeeper};
+use support::{HANG_LIMIT, etcd, eventually, kubernetes, mysql, postgres, redis, schedule, zookeeper};
 
 fn main() -> ExitCode {
     let mut trials = cases::trials(support::cases![
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     trials.extend(everywhere::<zookeeper::Installed>(|server| server.url()));
     trials.extend(everywhere::<postgres::Binary>(|server| server.url()));
     trials.extend(everywhere::<kubernetes::Binary>(|server| server.url()));
+    trials.extend(everywhere::<mysql::Binary>(|server| server.url()));
     trials.push(cases::scraped("web_is_scraped_by_a_prometheus_that_knows_its_alerts", || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(web_is_scraped_by_a_prometheus_that_knows_its_alerts());

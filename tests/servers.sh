@@ -8,7 +8,7 @@
 # `tests/servers.sh kubernetes` builds an API server of Kubernetes, which takes long, and installs nothing else.
 #
 # LOCKS_ETCD=/path/to/etcd[:/another] makes the tests use more etcd binaries, LOCKS_REDIS more Redis or Valkey servers,
-# and LOCKS_POSTGRES more directories with the programs of a PostgreSQL; this script does not touch those.
+# LOCKS_POSTGRES more directories with the programs of a PostgreSQL, and LOCKS_MARIADB more `mariadbd`; this script does not touch those.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -9,6 +9,7 @@ use support::proxy::{Mode, Proxy};
 
 mod etcd;
 mod file;
+mod mysql;
 mod postgres;
 mod redis;
 mod zookeeper;
@@ -97,10 +98,13 @@ pub(crate) fn start(name: &str, settings: &Settings) -> Result<Store, String> {
         "etcd-3" => etcd::start("etcd, three nodes", 3, with_builds),
         "redis" => redis::start("Redis"),
         "postgres" => postgres::start("PostgreSQL"),
+        "mysql" => mysql::start("MariaDB"),
         "zookeeper" => zookeeper::start("ZooKeeper", with_builds),
         "file" => Ok(file::start("file")),
         _ => {
-            panic!("STORES has `{name}`: expected some of `etcd-1`, `etcd-3`, `redis`, `postgres`, `zookeeper`, `file`")
+            panic!(
+                "STORES has `{name}`: expected some of `etcd-1`, `etcd-3`, `redis`, `postgres`, `mysql`, `zookeeper`, `file`"
+            )
         }
     }
 }

@@ -120,13 +120,14 @@ fn the_stores_share_one_set_of_file_names() {
     ];
     const SOME: [&str; 2] = ["removed", "renew"];
     let package = runtime();
-    for store in ["etcd", "kubernetes", "redis", "zookeeper", "postgres"] {
+    for store in ["etcd", "kubernetes", "redis", "zookeeper", "postgres", "mysql"] {
         let room = format!("{STORES}{store}");
         let files: Vec<&str> =
             package.files.iter().filter(|file| file.room == room).map(source::Source::stem).collect();
         let missing: Vec<_> = ALL.iter().filter(|name| !files.contains(name)).collect();
-        // PostgreSQL's names are its table's.
-        let missing: Vec<_> = missing.into_iter().filter(|name| (store, **name) != ("postgres", "names")).collect();
+        // Those of databases are their tables'.
+        let is_database = matches!(store, "postgres" | "mysql");
+        let missing: Vec<_> = missing.into_iter().filter(|name| **name != "names" || !is_database).collect();
         assert!(missing.is_empty(), "{store} has no {missing:?}; it has {files:?}");
         assert!(SOME.iter().any(|name| files.contains(name)), "{store}");
     }

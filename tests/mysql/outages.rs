@@ -18,7 +18,8 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-const LOGGED: Setup = Setup { passwords: false, tls: false, settings: &["--log-bin=binlog", "--log-slave-updates"] };
+const LOGGED: Setup =
+    Setup { passwords: false, tls: false, on_disk: false, settings: &["--log-bin=binlog", "--log-slave-updates"] };
 
 async fn a_crashed_server_is_ridden_out(fixture: Fixture) {
     let server = fixture.start(&Setup::default());

@@ -29,7 +29,7 @@ async fn what_others_wrote_reaches_a_log_in_one_visible_line() {
 #[tokio::test]
 async fn no_password_is_in_an_error_or_an_event_of_connecting() {
     LazyLock::force(&BACKGROUND);
-    let connecting = ["etcd", "kubernetes", "redis", "zookeeper", "postgres"].map(|scheme| async move {
+    let connecting = ["etcd", "kubernetes", "redis", "zookeeper", "postgres", "mysql"].map(|scheme| async move {
         for login in [
             "me:HERE",
             "me@corp:HERE",

@@ -14,11 +14,11 @@ get_system() {
         [ ${#packages[@]} = 0 ] || install_packages "${packages[@]}"
         return
     fi
-    has etcd && has etcdctl && has protoc && has redis-server && has_postgres && has pgbouncer && has_pip ||
-        stop "install etcd, etcdctl, protoc, redis-server, postgresql, pgbouncer and pip first, for example:
-    brew install etcd protobuf redis postgresql pgbouncer python3   (macOS)
-    dnf install etcd protobuf-compiler redis postgresql-server pgbouncer python3-pip   (Fedora)
-    pacman -S protobuf redis postgresql pgbouncer python-pip, and etcd from its release page   (Arch)
+    has etcd && has etcdctl && has protoc && has redis-server && has_postgres && has pgbouncer && has mariadbd && has_pip ||
+        stop "install etcd, etcdctl, protoc, redis-server, postgresql, pgbouncer, mariadb and pip first, for example:
+    brew install etcd protobuf redis postgresql pgbouncer mariadb python3   (macOS)
+    dnf install etcd protobuf-compiler redis postgresql-server pgbouncer mariadb-server python3-pip   (Fedora)
+    pacman -S protobuf redis postgresql pgbouncer mariadb python-pip, and etcd from its release page   (Arch)
 and for ZooKeeper its jars under /usr/share/java; without them its tests are ignored"
 }
 
@@ -37,6 +37,7 @@ missing() {
     has javac || echo default-jdk-headless
     has_postgres || echo postgresql
     has pgbouncer || echo pgbouncer
+    [ -x /usr/sbin/mariadbd ] || has mariadbd || echo mariadb-server
     # It scrapes an example.
     has prometheus || echo prometheus
     # They look at the page.
@@ -62,6 +63,7 @@ install_packages() {
         case $package in
             etcd-server) stop_service etcd ;;
             redis-server | postgresql | pgbouncer | prometheus) stop_service "$package" ;;
+            mariadb-server) stop_service mariadb ;;
         esac
     done
 }

@@ -58,6 +58,7 @@ impl Locks {
     /// | `redis://a:7000,b:7000/namespace?cluster`, `redis://s1,s2,s3/namespace?sentinel=NAME` | a Redis Cluster; the primary that sentinels name |
     /// | `zookeeper://user:password@a:2181,b:2181/root?layout=curator` | ZooKeeper, in the layout of `curator` or `kazoo`; `zookeepers:` with TLS |
     /// | `postgres://user:password@a:5432,b:5432/database` | PostgreSQL; of several servers the one that accepts writes is used |
+    /// | `mysql://user:password@a:3306,b:3306/database`, or `mariadb:` | MariaDB, MySQL; of several servers the one that accepts writes is used |
     /// | `file:///var/lock/app` | one machine, any number of processes |
     /// | `memory:` or `memory:name` | this process |
     ///
@@ -67,6 +68,9 @@ impl Locks {
     ///
     /// All take `?ttl=10s` (of locks that name none), `?connect_timeout=5s`, and `?label.NAME=VALUE` (for the holder
     /// record).
+    ///
+    /// `mysql:` and `mariadb:` URLs take `?table=database.table`, `?namespace=` and `?sslmode=` as those of `postgres:` do; `locks doctor
+    /// --print-migration` has the statement for their table.
     ///
     /// `postgres:` URLs also take `?table=schema.table` (default `distributed_locks`), `?namespace=` (put before every
     /// key), and `?sslmode=`: `disable` (the default) is plain text, `require` encrypts and checks nothing, `verify-full`

@@ -252,7 +252,8 @@ pub fn blocking<F: Future>(future: F) -> F::Output {
 
     let waker = Arc::new(Unpark(std::thread::current())).into();
     let mut context = Context::from_waker(&waker);
-    let mut future = std::pin::pin!(future);
+    // Inside a task it would run out of that task's budget, which nothing renews until the thread is free again.
+    let mut future = std::pin::pin!(tokio::task::unconstrained(future));
     loop {
         match future.as_mut().poll(&mut context) {
             Poll::Ready(value) => return value,
@@ -264,6 +265,15 @@ pub fn blocking<F: Future>(future: F) -> F::Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_blocks_does_not_run_out_of_budget() {
+        blocking(async {
+            for _ in 0..1000 {
+                tokio::task::consume_budget().await;
+            }
+        });
+    }
 
     /// Every request has a timeout, which ends before the background thread would wake of itself.
     #[test]

@@ -43,6 +43,8 @@ pub struct Setup {
     pub passwords: bool,
     /// `app` needs a client certificate.
     pub tls: bool,
+    /// Data is on disk.
+    pub on_disk: bool,
     /// Further settings of the server.
     pub settings: &'static [&'static str],
 }
@@ -63,7 +65,7 @@ impl Mysql {
     /// If it does not start, with the end of its log.
     pub fn start(binary: &Binary, setup: Setup) -> Mysql {
         let prepare = || {
-            let directory = fast_directory("locks-mariadb-");
+            let directory = if setup.on_disk { tempfile::tempdir().unwrap() } else { fast_directory("locks-mariadb-") };
             template::copy(binary, directory.path());
             Mysql::prepare(binary, setup, directory, 1)
         };

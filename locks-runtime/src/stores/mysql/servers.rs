@@ -20,7 +20,7 @@ const PREPARED: usize = 100;
 /// What each connection sets. Nothing here relies on it but `autocommit`, which each answer shows: a proxy may lend each statement
 /// another connection of the server's. No statement waits for a row but one that inserts it, at most this long.
 const SETTINGS: [&str; 2] = [
-    "SET SESSION autocommit = 1, SESSION innodb_lock_wait_timeout = 1",
+    "SET SESSION autocommit = 1, SESSION innodb_lock_wait_timeout = 1, SESSION lock_wait_timeout = 1",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 ];
 

@@ -82,12 +82,14 @@ impl Usage {
                 let address = format!("https://{hosts},{ca},{}", token.replace("/token", "/admin"));
                 vec![usage(Peer::ClientGo, "elector", false, KUBERNETES_TTL, address, "")]
             }
-            "postgres" => {
+            "postgres" | "mysql" => {
                 let table = parameters.split('&').find_map(|parameter| parameter.strip_prefix("table="));
                 let Some(table) = table.filter(|table| table.to_lowercase().ends_with("shedlock")) else {
                     return Vec::new();
                 };
-                let trying = |peer| usage(peer, "database-time", true, TTL, format!("{hosts}/{path}/{table}"), "");
+                let before = if scheme == "mysql" { "mariadb://" } else { "" };
+                let address = format!("{before}{hosts}/{path}/{table}");
+                let trying = |peer| usage(peer, "database-time", true, TTL, address.clone(), "");
                 vec![trying(Peer::ShedLock5), trying(Peer::ShedLock6)]
             }
             _ => Vec::new(),

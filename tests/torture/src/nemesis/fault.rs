@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{etcd, file, kubernetes, members, postgres, redis, workers, zookeeper};
+use super::{etcd, file, kubernetes, members, mysql, postgres, redis, workers, zookeeper};
 use crate::random::Random;
 
 /// A fault, which is in effect for some time.
@@ -17,6 +17,8 @@ pub enum Fault {
     Redis(redis::Fault),
     /// Of a Redis Cluster, or of a primary with sentinels.
     Members(members::Fault),
+    /// Of a MariaDB server.
+    Mysql(mysql::Fault),
     /// Of a PostgreSQL server.
     Postgres(postgres::Fault),
     /// Of a ZooKeeper ensemble.
@@ -36,6 +38,7 @@ impl Fault {
             Self::Etcd(fault) => fault.kind(),
             Self::Redis(fault) => fault.kind(),
             Self::Members(fault) => fault.kind(),
+            Self::Mysql(fault) => fault.kind(),
             Self::Postgres(fault) => fault.kind(),
             Self::ZooKeeper(fault) => fault.kind(),
             Self::Kubernetes(fault) => fault.kind(),
@@ -62,6 +65,7 @@ impl Fault {
             Self::Etcd(fault) => fault.length(random),
             Self::Redis(fault) => fault.length(random),
             Self::Members(fault) => fault.length(random),
+            Self::Mysql(fault) => fault.length(random),
             Self::Postgres(fault) => fault.length(random),
             Self::ZooKeeper(fault) => fault.length(random),
             Self::Kubernetes(fault) => fault.length(random),
@@ -78,6 +82,7 @@ impl fmt::Display for Fault {
             Self::Etcd(fault) => write!(f, "{kind}: {fault:?}"),
             Self::Redis(fault) => write!(f, "{kind}: {fault:?}"),
             Self::Members(fault) => write!(f, "{kind}: {fault:?}"),
+            Self::Mysql(fault) => write!(f, "{kind}: {fault:?}"),
             Self::Postgres(fault) => write!(f, "{kind}: {fault:?}"),
             Self::ZooKeeper(fault) => write!(f, "{kind}: {fault:?}"),
             Self::Kubernetes(fault) => write!(f, "{kind}: {fault:?}"),

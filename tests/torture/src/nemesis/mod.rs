@@ -21,6 +21,7 @@ pub mod kubernetes;
 mod lasting;
 pub mod log;
 pub mod members;
+pub mod mysql;
 pub mod observer;
 pub mod postgres;
 pub mod redis;

@@ -15,6 +15,7 @@ use super::file::{self, Directory};
 use super::kubernetes::{self, Cluster};
 use super::log::FaultLog;
 use super::members::{self, Members};
+use super::mysql::{self, MysqlServer};
 use super::observer::{Entry, Seen};
 use super::postgres::{self, PostgresPair};
 use super::redis::{self, RedisPair};
@@ -33,6 +34,8 @@ pub enum Store {
     Redis(Box<RedisPair>),
     /// A Redis Cluster, or a primary with sentinels.
     Members(Members),
+    /// A MariaDB server.
+    Mysql(MysqlServer),
     /// A PostgreSQL server with a standby.
     Postgres(PostgresPair),
     /// A ZooKeeper ensemble.
@@ -58,6 +61,8 @@ pub enum Kind {
     RedisCluster,
     /// A Redis primary that sentinels watch.
     RedisSentinel,
+    /// A MariaDB server.
+    Mysql,
     /// A PostgreSQL server with a standby.
     Postgres,
     /// A ZooKeeper ensemble.
@@ -74,12 +79,13 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const EACH: [Self; 11] = [
+    pub const EACH: [Self; 12] = [
         Self::Etcd,
         Self::EtcdWithUsers,
         Self::Redis,
         Self::RedisCluster,
         Self::RedisSentinel,
+        Self::Mysql,
         Self::Postgres,
         Self::ZooKeeper,
         Self::Kubernetes,
@@ -96,6 +102,7 @@ impl Kind {
             Self::Redis => redis::Fault::deck(random).into_iter().map(Fault::Redis).collect(),
             Self::RedisCluster => members::Fault::deck_of_cluster(random).into_iter().map(Fault::Members).collect(),
             Self::RedisSentinel => members::Fault::deck_of_sentinels(random).into_iter().map(Fault::Members).collect(),
+            Self::Mysql => mysql::Fault::deck(random).into_iter().map(Fault::Mysql).collect(),
             Self::Postgres => postgres::Fault::deck(random).into_iter().map(Fault::Postgres).collect(),
             Self::ZooKeeper => zookeeper::Fault::deck(random).into_iter().map(Fault::ZooKeeper).collect(),
             Self::Kubernetes => kubernetes::Fault::deck(random).into_iter().map(Fault::Kubernetes).collect(),
@@ -148,6 +155,10 @@ impl Store {
         if let Some(binary) = installed::<support::redis::Binary>(store) {
             return Ok(Self::Redis(Box::new(RedisPair::start(binary).await)));
         }
+        // The scheme of its URLs is as good a name.
+        if let Some(binary) = installed::<support::mysql::Binary>(if store == "mysql" { "mariadb" } else { store }) {
+            return Ok(Self::Mysql(MysqlServer::start(binary)));
+        }
         if let Some(binary) = installed::<support::postgres::Binary>(store) {
             return Ok(Self::Postgres(PostgresPair::start(binary)));
         }
@@ -163,6 +174,7 @@ impl Store {
         let labels = [
             labels::<support::etcd::Binary>(),
             labels::<support::redis::Binary>(),
+            labels::<support::mysql::Binary>(),
             labels::<support::postgres::Binary>(),
             labels::<support::zookeeper::Installed>(),
             labels::<support::kubernetes::Binary>(),
@@ -181,6 +193,7 @@ impl Store {
             Self::Redis(_) => Kind::Redis,
             Self::Members(Members::Cluster(_)) => Kind::RedisCluster,
             Self::Members(Members::Sentinels(_)) => Kind::RedisSentinel,
+            Self::Mysql(_) => Kind::Mysql,
             Self::Postgres(_) => Kind::Postgres,
             Self::ZooKeeper(_) => Kind::ZooKeeper,
             Self::Kubernetes(_) => Kind::Kubernetes,
@@ -197,6 +210,7 @@ impl Store {
             Self::Etcd(store) => store.url(),
             Self::Redis(store) => store.url(),
             Self::Members(store) => store.url(),
+            Self::Mysql(store) => store.url(),
             Self::Postgres(store) => store.url(),
             Self::ZooKeeper(store) => store.url(),
             Self::Kubernetes(store) => store.url(),
@@ -211,6 +225,7 @@ impl Store {
             (Self::Etcd(store), Fault::Etcd(fault)) => store.inject(fault, length, log).await,
             (Self::Redis(store), Fault::Redis(fault)) => store.inject(fault, length, log).await,
             (Self::Members(store), Fault::Members(fault)) => store.inject(fault, length, log).await,
+            (Self::Mysql(store), Fault::Mysql(fault)) => store.inject(fault, length, log).await,
             (Self::Postgres(store), Fault::Postgres(fault)) => store.inject(fault, length, log).await,
             (Self::ZooKeeper(store), Fault::ZooKeeper(fault)) => store.inject(fault, length, log).await,
             (Self::Kubernetes(store), Fault::Kubernetes(fault)) => store.inject(fault, length, log).await,
@@ -225,6 +240,7 @@ impl Store {
             Self::Etcd(store) => store.admin.revoke_leases_of(pid).await,
             Self::Redis(store) => block_in_place(|| store.revoke(pid)),
             Self::Members(store) => block_in_place(|| store.revoke(pid)),
+            Self::Mysql(store) => block_in_place(|| store.revoke(pid)),
             Self::Postgres(store) => block_in_place(|| store.revoke(pid)),
             Self::ZooKeeper(store) => store.revoke(pid).await,
             Self::Kubernetes(store) => block_in_place(|| store.revoke(pid)),
@@ -257,6 +273,7 @@ impl Store {
             Self::Etcd(store) => store.admin.entries().await,
             Self::Redis(store) => block_in_place(|| store.entries()),
             Self::Members(store) => block_in_place(|| store.entries()),
+            Self::Mysql(store) => block_in_place(|| store.entries()),
             Self::Postgres(store) => store.entries().await,
             Self::ZooKeeper(store) => store.entries().await,
             Self::Kubernetes(store) => block_in_place(|| store.entries()),
@@ -272,6 +289,7 @@ impl Store {
             Self::Etcd(store) => store.ended_by_itself(),
             Self::Redis(store) => store.ended_by_itself(),
             Self::Members(store) => store.ended_by_itself(),
+            Self::Mysql(store) => store.ended_by_itself(),
             Self::Postgres(store) => store.ended_by_itself(),
             Self::ZooKeeper(store) => store.ended_by_itself(),
             Self::Kubernetes(store) => store.ended_by_itself(),
@@ -285,6 +303,7 @@ impl Store {
             Self::Etcd(store) => store.admin.left_behind().await,
             Self::Redis(store) => block_in_place(|| store.left_behind()),
             Self::Members(store) => block_in_place(|| store.left_behind()),
+            Self::Mysql(store) => block_in_place(|| store.left_behind()),
             Self::Postgres(store) => block_in_place(|| store.left_behind()),
             Self::ZooKeeper(store) => store.left_behind().await,
             Self::Kubernetes(store) => block_in_place(|| store.left_behind()),
@@ -300,6 +319,7 @@ impl Store {
             Self::Etcd(store) => store.logs().map(Path::to_owned).collect(),
             Self::Redis(store) => store.logs().map(Path::to_owned).collect(),
             Self::Members(store) => store.logs().map(Path::to_owned).collect(),
+            Self::Mysql(store) => store.logs(),
             Self::Postgres(store) => store.logs(),
             Self::ZooKeeper(store) => store.logs(),
             Self::Kubernetes(store) => store.logs(),
