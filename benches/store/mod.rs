@@ -9,6 +9,7 @@ use support::proxy::{Mode, Proxy};
 
 mod etcd;
 mod file;
+mod kubernetes;
 mod postgres;
 mod redis;
 mod zookeeper;
@@ -98,9 +99,12 @@ pub(crate) fn start(name: &str, settings: &Settings) -> Result<Store, String> {
         "redis" => redis::start("Redis"),
         "postgres" => postgres::start("PostgreSQL"),
         "zookeeper" => zookeeper::start("ZooKeeper", with_builds),
+        "kubernetes" => kubernetes::start("Kubernetes"),
         "file" => Ok(file::start("file")),
         _ => {
-            panic!("STORES has `{name}`: expected some of `etcd-1`, `etcd-3`, `redis`, `postgres`, `zookeeper`, `file`")
+            panic!(
+                "STORES has `{name}`: expected some of `etcd-1`, `etcd-3`, `redis`, `postgres`, `zookeeper`, `file`, `kubernetes`"
+            )
         }
     }
 }

@@ -8,6 +8,7 @@ use super::follow;
 use super::followed::State;
 use super::lease::Lease;
 use super::names;
+use super::overtaken::Overtaken;
 use super::renew;
 use super::shared::{Shared, record};
 use super::take;
@@ -16,9 +17,6 @@ use crate::values::error::{Error, ErrorKind};
 use crate::world::clock::Moment;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Who is alive moves within this time when the Lease is free.
-const MOVES_WITHIN: Duration = Duration::from_millis(300);
 
 /// What to do about a Lease.
 #[derive(Debug, PartialEq)]
@@ -51,6 +49,7 @@ pub(super) async fn wait_turn(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Resul
     let Some((mut status, known)) = known else { return Err(Error::lost(error::NOT_QUEUED)) };
     let mut following = follow::follow(client, &name, known.as_deref());
     let mut backoff = Backoff::new(&client.world, Duration::from_millis(20), Duration::from_secs(1));
+    let mut overtaken = Overtaken::default();
     loop {
         shared.check()?;
         let noted = *status.borrow_and_update();
@@ -61,7 +60,7 @@ pub(super) async fn wait_turn(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Resul
             Status::Requested | Status::Queued => {}
         }
         let state = following.borrow_and_update().clone();
-        let until = match step(shared, entry, &state).await? {
+        let until = match step(shared, entry, &state, &mut overtaken).await? {
             Step::Granted(grant) => return Ok(grant),
             Step::Again => continue,
             Step::Failed(error) => {
@@ -88,7 +87,12 @@ async fn settled(shared: &Shared, entry: &Arc<Entry>) -> Result<Grant, Error> {
     renew::settled(shared, entry).await?.ok_or_else(|| Error::lost(error::ENTRY_GONE))
 }
 
-async fn step(shared: &Arc<Shared>, entry: &Arc<Entry>, state: &State) -> Result<Step, Error> {
+async fn step(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    state: &State,
+    overtaken: &mut Overtaken,
+) -> Result<Step, Error> {
     if let Some(error) = state.error() {
         return Err(error);
     }
@@ -100,7 +104,8 @@ async fn step(shared: &Arc<Shared>, entry: &Arc<Entry>, state: &State) -> Result
         return Err(error::coordinated(&lease.name));
     }
     names::check(lease, &entry.key)?;
-    match next(shared, &shared.identity(entry), lease) {
+    overtaken.note(lease);
+    match next(shared, &shared.identity(entry), lease, overtaken) {
         Next::Gone => Err(Error::lost(error::ENTRY_GONE)),
         Next::Wait(until) => Ok(Step::Wait(until)),
         Next::Confirm => match renew::confirm(shared, entry, lease).await {
@@ -162,14 +167,14 @@ async fn after(shared: &Arc<Shared>, lease: &Lease, changed: Result<Changed, Fai
 
 /// Whoever is further back waits for those ahead of it, who may be dead. (It does not just take the Lease after a while: candidates of
 /// other projects that poll would always be sooner.)
-fn next(shared: &Shared, identity: &str, lease: &Lease) -> Next {
+fn next(shared: &Shared, identity: &str, lease: &Lease, overtaken: &Overtaken) -> Next {
     if lease.is_held_by(identity) {
         return Next::Confirm;
     }
     let Some(place) = lease.place(identity) else { return Next::Gone };
     let remembered = &shared.client.remembered;
     let free = if lease.holder.is_none() { remembered.since(lease) } else { remembered.over_at(lease) };
-    let due = free + MOVES_WITHIN * u32::try_from(place).unwrap_or(u32::MAX);
+    let due = free + overtaken.patience(place);
     match place {
         _ if shared.client.world.now() < due => Next::Wait(Some(due)),
         0 => Next::Take,
