@@ -3,8 +3,8 @@
 
 use crate::case::{ACCOUNTS, PERMITS, Wants};
 use crate::lockers::{
-    EtcdFloor, EtcdLock, Flock, Hold, Locker, Micros, MysqlFloor, MysqlGetLock, Ours, PostgresAdvisory, PostgresFloor,
-    RedisFloor, Rslock, Wanted, ZookeeperFloor, now,
+    EtcdFloor, EtcdLock, Flock, Hold, KubernetesFloor, Locker, Micros, MysqlFloor, MysqlGetLock, Ours,
+    PostgresAdvisory, PostgresFloor, RedisFloor, Rslock, Wanted, ZookeeperFloor, now,
 };
 use std::io::Write;
 use std::time::Duration;
@@ -30,6 +30,7 @@ pub(crate) fn run(arguments: &[String]) {
             "postgres-floor" => case.run(PostgresFloor::connect(address).await).await,
             "postgres-advisory" => case.run(PostgresAdvisory::connect(address).await).await,
             "zookeeper-floor" => case.run(ZookeeperFloor::connect(address).await).await,
+            "kubernetes-floor" => case.run(KubernetesFloor::connect(address).await).await,
             "flock" => case.run(Flock::at(address)).await,
             _ => panic!("unknown locker `{locker}`"),
         }

@@ -9,6 +9,7 @@ use support::proxy::{Mode, Proxy};
 
 mod etcd;
 mod file;
+mod kubernetes;
 mod mysql;
 mod postgres;
 mod redis;
@@ -100,10 +101,11 @@ pub(crate) fn start(name: &str, settings: &Settings) -> Result<Store, String> {
         "postgres" => postgres::start("PostgreSQL"),
         "mysql" => mysql::start("MariaDB"),
         "zookeeper" => zookeeper::start("ZooKeeper", with_builds),
+        "kubernetes" => kubernetes::start("Kubernetes"),
         "file" => Ok(file::start("file")),
         _ => {
             panic!(
-                "STORES has `{name}`: expected some of `etcd-1`, `etcd-3`, `redis`, `postgres`, `mysql`, `zookeeper`, `file`"
+                "STORES has `{name}`: expected some of `etcd-1`, `etcd-3`, `redis`, `postgres`, `mysql`, `zookeeper`, `file`, `kubernetes`"
             )
         }
     }

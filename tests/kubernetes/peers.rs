@@ -11,7 +11,7 @@ use support::proxy::{Mode, Proxy};
 use support::scenarios::peers::{
     Waits, a_killed_one_is_free_after_its_ttl, each_excludes_the_other, it_has_the_lock_after_our_ttl,
 };
-use support::scenarios::{client, connect, granted, held, lost, queued};
+use support::scenarios::{client, connect, granted, held, lost, patient, queued, worker};
 use support::{HANG_LIMIT, eventually, in_time};
 
 /// Of its lease. It stops when it could not renew for two thirds of it.
@@ -27,6 +27,8 @@ pub(crate) fn cases() -> Vec<Case> {
         what_waits_for_it_keeps_its_place,
         one_that_is_displaced_has_stopped_before_we_hold,
         its_lease_deleted_or_emptied_by_hand,
+        who_waits_behind_a_dead_one_is_not_overtaken_for_ever,
+        the_server_knows_when_each_was_renewed_last,
     ];
     cases = cases.into_iter().map(|case: Case| case.with(Peer::ClientGo)).collect();
     cases
@@ -43,10 +45,18 @@ fn campaigns(server: &Kubernetes, slot: Slot, name: &str) -> Slot {
 }
 
 fn campaigns_at(server: &Kubernetes, endpoint: &str, slot: Slot, name: &str) -> Slot {
+    campaign(server, endpoint, &slot, name);
+    slot
+}
+
+fn campaigns_again(server: &Kubernetes, slot: &Slot, name: &str) {
+    campaign(server, &server.endpoint(), slot, name);
+}
+
+fn campaign(server: &Kubernetes, endpoint: &str, slot: &Slot, name: &str) {
     // It renews by `update`, which is no right of ours.
     let [ca, token] = ["ca.pem", "admin"].map(|file| server.file(file).display().to_string());
     slot.say(&format!("lock elector https://{endpoint},{ca},{token} {name} {}", TTL.as_millis()));
-    slot
 }
 
 async fn it_excludes_us_and_we_it(fixture: Fixture) {
@@ -221,4 +231,60 @@ async fn its_lease_deleted_or_emptied_by_hand(fixture: Fixture) {
     slot.say("unlock");
     slot.expect("released");
     locks.lock(&name).wait(HANG_LIMIT).acquire().await.unwrap().release().await.unwrap();
+}
+
+/// Those that poll are sooner whenever the Lease is free, but for whoever is given it.
+async fn who_waits_behind_a_dead_one_is_not_overtaken_for_ever(fixture: Fixture) {
+    let (server, name, locks) = (fixture.server(), name(&fixture), client(&fixture));
+    let pollers = [(); 2].map(|()| campaigns(&server, Driver::shared(Peer::ClientGo).slot(), &name));
+    let mut dead = worker(&["hold", "90", &patient(&server.url()), &name]);
+    queued(&locks, &name, 1).await;
+    let waiting = tokio::spawn(locks.lock(&name).wait(2 * HANG_LIMIT).acquire());
+    queued(&locks, &name, 2).await;
+    dead.kill();
+    let begun = Instant::now();
+    while !waiting.is_finished() && begun.elapsed() < 2 * HANG_LIMIT {
+        for poller in &pollers {
+            let said = tokio::task::block_in_place(|| poller.answer(Duration::from_millis(50)));
+            if said.unwrap().as_deref() == Some("holding") {
+                poller.say("unlock");
+                tokio::task::block_in_place(|| poller.expect("released"));
+                campaigns_again(&server, poller, &name);
+            }
+        }
+    }
+    granted(waiting).await.release().await.unwrap();
+    for poller in pollers {
+        tokio::task::block_in_place(|| poller.expect("holding"));
+        poller.say("unlock");
+        tokio::task::block_in_place(|| poller.expect("released"));
+    }
+}
+
+/// By its own clock: otherwise a try would take a hold that is renewed.
+async fn the_server_knows_when_each_was_renewed_last(fixture: Fixture) {
+    let (server, name) = (fixture.server(), name(&fixture));
+    let last_write = || {
+        let lease = server.lease(&name).unwrap();
+        let managed = lease["metadata"]["managedFields"].as_array().unwrap().clone();
+        let times = managed.iter().filter_map(|fields| fields["time"].as_str().map(str::to_owned));
+        (times.max().unwrap(), lease["spec"]["renewTime"].as_str().unwrap()[..19].to_owned())
+    };
+    let is_noted = async |what: &str| {
+        let begun = last_write();
+        for _ in 0..3 {
+            let before = last_write();
+            eventually(async || if last_write().1 > before.1 { Ok(()) } else { Err(before.1.clone()) }).await;
+        }
+        let (written, renewed) = last_write();
+        assert!(written > begun.0, "{what}: written {written} and renewed {renewed}, after {begun:?}");
+    };
+    let guard = connect(&server.url_with("ttl=6s")).lock(&name).acquire().await.unwrap();
+    is_noted("ours").await;
+    guard.release().await.unwrap();
+    let slot = campaigns(&server, Driver::shared(Peer::ClientGo).slot(), &name);
+    slot.expect("holding");
+    is_noted("client-go's").await;
+    slot.say("unlock");
+    slot.expect("released");
 }

@@ -40,7 +40,7 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
     match entries::status(&shared.entries, entry.number) {
         Some(Status::Gone) => return Err(Error::unavailable(error::ENTRY_GONE)),
         Some(Status::Leaving | Status::Lapsing) => return Err(Error::unavailable(error::WITHDRAWN)),
-        Some(Status::Held(_)) => return renew::settled(shared, entry).await.map(Entered::Held),
+        Some(Status::Held(_)) => return settled(shared, entry).await,
         _ => {}
     }
     shared.entries.sent(entry);
@@ -114,8 +114,8 @@ async fn make(shared: &Arc<Shared>, entry: &Arc<Entry>, name: &str) -> Result<Op
     let object = patch::made(name, entry.key.as_str(), &shared.claim(&identity, &record));
     match shared.client.create(object).await? {
         Created::Made(lease) => {
-            shared.entries.update(entry, |state| state.held(lease, sent));
-            Ok(Some(Entered::Held(renew::settled(shared, entry).await?)))
+            shared.note_held(entry, lease, sent)?;
+            Ok(Some(settled(shared, entry).await?))
         }
         Created::Exists => {
             shared.client.remembered.note_there(name, None);
@@ -146,7 +146,7 @@ async fn try_once(
     if lease.is_held_by(&identity) {
         // An answer was lost. When its request was sent is not known any more: it is renewed.
         renew::confirm(shared, entry, lease).await?;
-        return Ok(Tried::Entered(Entered::Held(renew::settled(shared, entry).await?)));
+        return Ok(Tried::Entered(settled(shared, entry).await?));
     }
     if lease.place(&identity).is_some() {
         return Ok(Tried::Entered(queued(shared, entry, lease)));
@@ -159,8 +159,8 @@ async fn try_once(
         return Ok(match shared.patch(lease, patch).await? {
             Changed::Done(lease) => {
                 shared.client.remembered.note_there(&lease.name, None);
-                shared.entries.update(entry, |state| state.held(lease, sent));
-                Tried::Entered(Entered::Held(renew::settled(shared, entry).await?))
+                shared.note_held(entry, lease, sent)?;
+                Tried::Entered(settled(shared, entry).await?)
             }
             Changed::Refused(message) => Tried::Refused(message),
             Changed::Gone => Tried::Refused(String::new()),
@@ -195,6 +195,12 @@ fn is_over(shared: &Shared, when_busy: WhenBusy, lease: &Lease, server_ms: Optio
     let over_at = shared.client.remembered.over_at(lease);
     shared.client.world.now() >= over_at
         || (when_busy == WhenBusy::Refuse && lease.is_over_at(server_ms, CLOCKS_DIFFER))
+}
+
+/// Of an entry that holds. One that somebody has taken out meanwhile is no loss of the session.
+async fn settled(shared: &Shared, entry: &Arc<Entry>) -> Result<Entered, Error> {
+    let grant = renew::settled(shared, entry).await?;
+    grant.map(Entered::Held).ok_or_else(|| Error::unavailable(error::ENTRY_GONE))
 }
 
 fn queued(shared: &Arc<Shared>, entry: &Arc<Entry>, lease: &Arc<Lease>) -> Entered {

@@ -1,6 +1,7 @@
 //! What a session knows of its entries, from before each is first sent until it is definitely gone.
 
 use super::lease::Lease;
+use super::time;
 use crate::contract::{Entry, Ledger};
 use crate::world::clock::Moment;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub(super) struct EntryState {
     pub(super) covered: Moment,
     /// Until when it is to be kept at least.
     pub(super) extended_until: Option<Moment>,
+    /// The time of the last renewal that was sent: it may have been carried out without an answer.
+    sent_renewal: Option<String>,
 }
 
 /// What the store has shown of an entry.
@@ -46,6 +49,7 @@ impl Default for EntryState {
             lease: None,
             covered: Moment::from_nanos(0),
             extended_until: None,
+            sent_renewal: None,
         }
     }
 }
@@ -83,6 +87,16 @@ impl EntryState {
         self.read(lease);
     }
 
+    /// The time of a renewal that is sent at `now_ms`: in another second than any before it, answered or not. Only then is it one to
+    /// client-go, and only then does it change anything.
+    pub(super) fn next_renewal(&mut self, lease: &Lease, now_ms: u64) -> String {
+        let next = time::renewed(now_ms, lease.renewed.as_deref());
+        let next =
+            self.sent_renewal.as_deref().map_or(next.clone(), |sent| next.max(time::renewed(now_ms, Some(sent))));
+        self.sent_renewal = Some(next.clone());
+        next
+    }
+
     /// Notes the Lease as it was read, unless a newer state is known.
     pub(super) fn read(&mut self, lease: Arc<Lease>) {
         if self.lease.as_ref().is_none_or(|known| known.uid != lease.uid || known.version <= lease.version) {
@@ -110,6 +124,14 @@ pub(super) fn held(entries: &Entries) -> Vec<(Arc<Entry>, Arc<Lease>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_renewal_without_an_answer_is_followed_by_one_of_another_second() {
+        let (mut state, at) = (EntryState::default(), |ms: u64| time::written(1_796_021_623_000 + ms));
+        let lease = Lease { renewed: Some(at(0)), ..Lease::default() };
+        let mut next = |ms: u64| state.next_renewal(&lease, 1_796_021_623_000 + ms);
+        assert_eq!([next(1200), next(1900), next(2500), next(4100)], [at(1200), at(2000), at(3000), at(4100)]);
+    }
 
     #[test]
     fn what_is_over_stays_over_and_a_fence_never_changes() {

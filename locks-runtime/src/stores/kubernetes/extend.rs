@@ -32,7 +32,7 @@ pub(super) async fn extend(shared: &Shared, entry: &Arc<Entry>, least: Duration)
 }
 
 /// From before the request on, no renewal keeps it.
-pub(super) async fn lapse(shared: &Shared, entry: &Entry, rest: Duration) -> Result<(), Error> {
+pub(super) async fn lapse(shared: &Shared, entry: &Arc<Entry>, rest: Duration) -> Result<(), Error> {
     let until = shared.client.world.now() + rest;
     let note = |state: &mut entries::EntryState| {
         state.note(Status::Lapsing);
@@ -44,7 +44,7 @@ pub(super) async fn lapse(shared: &Shared, entry: &Entry, rest: Duration) -> Res
     let mut known = known.as_ref().clone();
     for _ in 0..ROUNDS {
         let rest = until.since(shared.client.world.now());
-        let patch = Patch::while_held(&known, &identity).renew(&known, rest, shared.client.world.wall_ms());
+        let patch = Patch::while_held(&known, &identity).renew(&known, rest, shared.next_renewal(entry, &known));
         let is_refused = match shared.patch(&known, patch).await? {
             Changed::Done(lease) => {
                 shared.entries.get(entry.number, |state| state.read(lease));

@@ -99,7 +99,7 @@ async fn attempt(shared: &Shared, entry: &Arc<Entry>, ticket: &str) -> Result<Op
         if lease.is_held_by(&identity) {
             // The answer to an earlier request was lost.
             renew::confirm(shared, entry, &lease).await?;
-            return Ok(Some(renew::settled(shared, entry).await?));
+            return Ok(renew::settled(shared, entry).await?);
         }
         if !lease.is_held_by(ticket) {
             return Ok(None);
@@ -107,8 +107,8 @@ async fn attempt(shared: &Shared, entry: &Arc<Entry>, ticket: &str) -> Result<Op
         let sent = shared.client.world.now();
         let patch = take::take(&lease, entry.key.as_str(), &shared.claim(&identity, &record))?;
         if let Changed::Done(lease) = shared.patch(&lease, patch).await? {
-            shared.entries.update(entry, |state| state.held(lease, sent));
-            return Ok(Some(renew::settled(shared, entry).await?));
+            shared.note_held(entry, lease, sent)?;
+            return Ok(renew::settled(shared, entry).await?);
         }
     }
     Err(contended().into())

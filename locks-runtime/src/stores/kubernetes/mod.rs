@@ -45,6 +45,7 @@ mod inspect;
 mod lease;
 mod line;
 mod names;
+mod overtaken;
 mod patch;
 mod refused;
 mod remembered;

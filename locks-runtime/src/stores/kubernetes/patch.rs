@@ -72,8 +72,8 @@ impl Patch {
     }
 
     /// A renewal, or, with another duration, how long it is kept.
-    pub(super) fn renew(mut self, lease: &Lease, duration: Duration, now_ms: u64) -> Self {
-        self.set_spec("renewTime", time::renewed(now_ms, lease.renewed.as_deref()));
+    pub(super) fn renew(mut self, lease: &Lease, duration: Duration, at: String) -> Self {
+        self.set_spec("renewTime", at);
         if lease.seconds != Some(seconds(duration)) {
             self.set_spec("leaseDurationSeconds", seconds(duration));
         }

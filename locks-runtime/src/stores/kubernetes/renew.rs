@@ -57,8 +57,11 @@ pub(super) async fn renew_one(
     let mut known = Lease::clone(known);
     for _ in 0..2 {
         let sent = client.world.now();
-        let mut patch =
-            Patch::while_held(&known, &identity).renew(&known, lasts(shared, entry), client.world.wall_ms());
+        let mut patch = Patch::while_held(&known, &identity).renew(
+            &known,
+            lasts(shared, entry),
+            shared.next_renewal(entry, &known),
+        );
         if known.is_annotated
             && let Some(note) = fence_note(&known)
         {
@@ -109,12 +112,13 @@ fn lasts(shared: &Shared, entry: &Entry) -> Duration {
 pub(super) async fn confirm(shared: &Shared, entry: &Arc<Entry>, found: &Lease) -> Result<(), Failed> {
     let (identity, client) = (shared.identity(entry), &shared.client);
     let sent = client.world.now();
-    let patch = Patch::while_held(found, &identity).renew(found, lasts(shared, entry), client.world.wall_ms());
+    let patch =
+        Patch::while_held(found, &identity).renew(found, lasts(shared, entry), shared.next_renewal(entry, found));
     let mut annotations = vec![(lease::HOLDER, Some(noted(&identity, &record(entry))))];
     annotations.push((lease::FENCE, Some(noted(&identity, &found.fence().to_string()))));
     match shared.patch(found, patch.annotate(found, &annotations)).await? {
         Changed::Done(lease) => {
-            shared.entries.update(entry, |state| state.held(lease, sent));
+            shared.note_held(entry, lease, sent)?;
             Ok(())
         }
         // It came too late, or was released by force.
@@ -122,18 +126,16 @@ pub(super) async fn confirm(shared: &Shared, entry: &Arc<Entry>, found: &Lease) 
     }
 }
 
-/// What the entry has with its hold, once it lasts for as long as the session does.
+/// What the entry has with its hold, once it lasts for as long as the session does; `None` if it is gone by then.
 ///
 /// A renewal that began after the entry's own request, and before it was known to hold, has moved the session's deadline, and not what
 /// the store knows of this entry.
-pub(super) async fn settled(shared: &Shared, entry: &Arc<Entry>) -> Result<Grant, Error> {
+pub(super) async fn settled(shared: &Shared, entry: &Arc<Entry>) -> Result<Option<Grant>, Error> {
     loop {
         let known = shared.entries.get(entry.number, |state| (state.status(), state.covered, state.lease.clone()));
-        let Some((Status::Held(fence), covered, Some(lease))) = known else {
-            return Err(Error::lost(error::ENTRY_GONE));
-        };
+        let Some((Status::Held(fence), covered, Some(lease))) = known else { return Ok(None) };
         if shared.renewal_begun.load() <= covered {
-            return Ok(Grant::new(fence));
+            return Ok(Some(Grant::new(fence)));
         }
         renew_one(shared, entry, &lease, shared.renewal_limit()).await?;
     }

@@ -2,10 +2,11 @@
 
 use super::client::{Changed, Client, Over};
 use super::entries::Entries;
-use super::error::{SESSION_CLOSED, SESSION_LAPSED};
+use super::error::{SESSION_CLOSED, SESSION_LAPSED, WITHDRAWN};
 use super::lease::Lease;
 use super::names;
 use super::patch::{Claim, Patch};
+use super::time;
 use crate::contract::Entry;
 use crate::values::error::Error;
 use crate::values::holder;
@@ -79,6 +80,20 @@ impl Shared {
     /// The entry as holder.
     pub(super) fn claim<'a>(&self, identity: &'a str, record: &'a str) -> Claim<'a> {
         Claim { identity, record, duration: self.ttl, now_ms: self.client.world.wall_ms() }
+    }
+
+    /// The time of the entry's next renewal.
+    pub(super) fn next_renewal(&self, entry: &Arc<Entry>, lease: &Lease) -> String {
+        let now_ms = self.client.world.wall_ms();
+        let next = self.entries.get(entry.number, |state| state.next_renewal(lease, now_ms));
+        next.unwrap_or_else(|| time::renewed(now_ms, lease.renewed.as_deref()))
+    }
+
+    /// Notes that the entry holds, by an answer to a request that was sent then. `Unavailable` if it has left meanwhile: it is withdrawn as any
+    /// is that a late request has put there.
+    pub(super) fn note_held(&self, entry: &Entry, lease: Arc<Lease>, sent: Moment) -> Result<(), Error> {
+        let noted = self.entries.get(entry.number, |state| state.held(lease, sent));
+        noted.ok_or_else(|| Error::unavailable(WITHDRAWN))
     }
 
     /// How long one renewal may take: a second attempt must have its chance before the deadline.

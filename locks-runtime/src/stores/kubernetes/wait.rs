@@ -3,14 +3,15 @@
 use super::client::Changed;
 use super::enter::invalid;
 use super::entries::Status;
-use super::error::{self};
+use super::error::{self, Failed};
 use super::follow;
 use super::followed::State;
 use super::lease::Lease;
 use super::names;
+use super::overtaken::Overtaken;
 use super::renew;
 use super::shared::{Shared, record};
-use super::take::{self, CLAIM};
+use super::take;
 use crate::contract::{Backoff, Entry, Grant};
 use crate::values::error::{Error, ErrorKind};
 use crate::world::clock::Moment;
@@ -23,6 +24,8 @@ enum Next {
     /// It is the entry's: to be confirmed.
     Confirm,
     Take,
+    /// Those ahead do not move: the first of them gets it for a short while, in which it moves or is passed over.
+    PassOn,
     /// The entry is not in it any more.
     Gone,
     /// There is nothing to do before then, unless something changes.
@@ -46,17 +49,18 @@ pub(super) async fn wait_turn(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Resul
     let Some((mut status, known)) = known else { return Err(Error::lost(error::NOT_QUEUED)) };
     let mut following = follow::follow(client, &name, known.as_deref());
     let mut backoff = Backoff::new(&client.world, Duration::from_millis(20), Duration::from_secs(1));
+    let mut overtaken = Overtaken::default();
     loop {
         shared.check()?;
         let noted = *status.borrow_and_update();
         match noted {
-            Status::Held(_) => return renew::settled(shared, entry).await,
+            Status::Held(_) => return settled(shared, entry).await,
             Status::Gone => return Err(Error::lost(error::ENTRY_GONE)),
             Status::Leaving | Status::Lapsing => return Err(Error::lost(error::WITHDRAWN)),
             Status::Requested | Status::Queued => {}
         }
         let state = following.borrow_and_update().clone();
-        let until = match step(shared, entry, &state).await? {
+        let until = match step(shared, entry, &state, &mut overtaken).await? {
             Step::Granted(grant) => return Ok(grant),
             Step::Again => continue,
             Step::Failed(error) => {
@@ -79,7 +83,16 @@ pub(super) async fn wait_turn(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Resul
     }
 }
 
-async fn step(shared: &Arc<Shared>, entry: &Arc<Entry>, state: &State) -> Result<Step, Error> {
+async fn settled(shared: &Shared, entry: &Arc<Entry>) -> Result<Grant, Error> {
+    renew::settled(shared, entry).await?.ok_or_else(|| Error::lost(error::ENTRY_GONE))
+}
+
+async fn step(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    state: &State,
+    overtaken: &mut Overtaken,
+) -> Result<Step, Error> {
     if let Some(error) = state.error() {
         return Err(error);
     }
@@ -91,32 +104,19 @@ async fn step(shared: &Arc<Shared>, entry: &Arc<Entry>, state: &State) -> Result
         return Err(error::coordinated(&lease.name));
     }
     names::check(lease, &entry.key)?;
-    match next(shared, &shared.identity(entry), lease) {
+    overtaken.note(lease);
+    match next(shared, &shared.identity(entry), lease, overtaken) {
         Next::Gone => Err(Error::lost(error::ENTRY_GONE)),
         Next::Wait(until) => Ok(Step::Wait(until)),
         Next::Confirm => match renew::confirm(shared, entry, lease).await {
-            Ok(()) => renew::settled(shared, entry).await.map(Step::Granted),
-            Err(failed) => failure(shared, entry, failed.error).await,
+            Ok(()) => settled(shared, entry).await.map(Step::Granted),
+            Err(failed) => after(shared, lease, Err(failed)).await,
         },
         Next::Take => take(shared, entry, lease).await,
-    }
-}
-
-/// Looks before it counts as a failure: what was tried may have been done, or somebody else may have been faster.
-async fn failure(shared: &Arc<Shared>, entry: &Arc<Entry>, failed: Error) -> Result<Step, Error> {
-    if failed.kind() != ErrorKind::Unavailable {
-        return Err(failed);
-    }
-    match shared.client.get(&shared.name(entry)).await {
-        Ok(read) => match read.lease {
-            Some(lease) => {
-                shared.client.followed.note(&lease);
-                Ok(Step::Failed(failed))
-            }
-            None => Err(Error::lost(error::ENTRY_GONE)),
-        },
-        Err(error) if error.kind() == ErrorKind::Unavailable => Ok(Step::Failed(failed)),
-        Err(error) => Err(error),
+        Next::PassOn => {
+            let patch = take::pass_on(lease, shared.client.world.wall_ms())?;
+            after(shared, lease, shared.patch(lease, patch).await).await
+        }
     }
 }
 
@@ -128,38 +128,56 @@ async fn take(shared: &Arc<Shared>, entry: &Arc<Entry>, lease: &Lease) -> Result
     if taken.as_ref().err().is_none_or(|failed| !failed.is_unresolved) {
         shared.entries.resolved(entry.number);
     }
-    match taken {
-        Ok(Changed::Done(lease)) => {
-            shared.entries.update(entry, |state| state.held(lease, sent));
-            renew::settled(shared, entry).await.map(Step::Granted)
+    if let Ok(Changed::Done(lease)) = taken {
+        shared.note_held(entry, lease, sent)?;
+        return settled(shared, entry).await.map(Step::Granted);
+    }
+    after(shared, lease, taken).await
+}
+
+/// What to do after a change of the Lease as it was seen: to look at it as it is now, if it was refused or not answered.
+async fn after(shared: &Arc<Shared>, lease: &Lease, changed: Result<Changed, Failed>) -> Result<Step, Error> {
+    let (failed, message) = match changed {
+        Ok(Changed::Done(now)) => {
+            shared.client.remembered.since(&now);
+            shared.client.followed.note(&now);
+            return Ok(Step::Again);
         }
-        Ok(Changed::Gone) => Err(Error::lost(error::ENTRY_GONE)),
-        Ok(Changed::Refused(message)) => {
-            let now = shared.client.get(&lease.name).await;
-            match now.map(|read| read.lease) {
-                Ok(Some(now)) if now.version == lease.version => Err(invalid(&message)),
-                Ok(Some(now)) => {
-                    shared.client.remembered.since(&now);
-                    shared.client.followed.note(&now);
-                    Ok(Step::Again)
-                }
-                Ok(None) => Err(Error::lost(error::ENTRY_GONE)),
-                Err(error) if error.kind() == ErrorKind::Unavailable => Ok(Step::Failed(error)),
-                Err(error) => Err(error),
+        Ok(Changed::Gone) => return Err(Error::lost(error::ENTRY_GONE)),
+        Ok(Changed::Refused(message)) => (None, message),
+        Err(failed) if failed.error.kind() != ErrorKind::Unavailable => return Err(failed.error),
+        Err(failed) => (Some(failed.error), String::new()),
+    };
+    match shared.client.get(&lease.name).await.map(|read| read.lease) {
+        Ok(Some(now)) => {
+            let is_same = now.version == lease.version;
+            shared.client.remembered.since(&now);
+            shared.client.followed.note(&now);
+            match failed {
+                Some(error) => Ok(Step::Failed(error)),
+                None if is_same => Err(invalid(&message)),
+                None => Ok(Step::Again),
             }
         }
-        Err(failed) => failure(shared, entry, failed.error).await,
+        Ok(None) => Err(Error::lost(error::ENTRY_GONE)),
+        Err(error) if error.kind() == ErrorKind::Unavailable => Ok(Step::Failed(failed.unwrap_or(error))),
+        Err(error) => Err(error),
     }
 }
 
-/// Whoever is further back waits for those ahead of it, and passes over those who do not move.
-fn next(shared: &Shared, identity: &str, lease: &Lease) -> Next {
+/// Whoever is further back waits for those ahead of it, who may be dead. (It does not just take the Lease after a while: candidates of
+/// other projects that poll would always be sooner.)
+fn next(shared: &Shared, identity: &str, lease: &Lease, overtaken: &Overtaken) -> Next {
     if lease.is_held_by(identity) {
         return Next::Confirm;
     }
     let Some(place) = lease.place(identity) else { return Next::Gone };
     let remembered = &shared.client.remembered;
     let free = if lease.holder.is_none() { remembered.since(lease) } else { remembered.over_at(lease) };
-    let due = free + CLAIM * u32::try_from(place).unwrap_or(u32::MAX);
-    if shared.client.world.now() >= due { Next::Take } else { Next::Wait(Some(due)) }
+    let due = free + overtaken.patience(place);
+    match place {
+        _ if shared.client.world.now() < due => Next::Wait(Some(due)),
+        0 => Next::Take,
+        _ => Next::PassOn,
+    }
 }
