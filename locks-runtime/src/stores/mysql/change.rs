@@ -187,7 +187,7 @@ async fn written(
     let seen = read(client, connections, &names).await?;
     let is_written = |row: &Row| {
         let is_it = |(before, after): &&(Row, Row)| *row == Row { version: before.version + 1, ..after.clone() };
-        pairs.iter().any(|pair| is_it(pair))
+        pairs.iter().any(is_it)
     };
     Ok(seen.rows.into_iter().filter(is_written).map(|row| row.name).collect())
 }
