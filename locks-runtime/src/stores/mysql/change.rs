@@ -19,7 +19,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long rows may stay locked; how long they may be changed by others.
-const LOCKED: Duration = Duration::from_millis(500);
+const LOCKED: Duration = Duration::from_millis(1_200);
 const OVERTAKEN: Duration = Duration::from_secs(3);
 
 /// What is done about rows that are not there.
