@@ -19,7 +19,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long rows may stay locked; how long they may be changed by others.
-const LOCKED: Duration = Duration::from_millis(500);
+const LOCKED: Duration = Duration::from_millis(1_200);
 const OVERTAKEN: Duration = Duration::from_secs(3);
 
 /// What is done about rows that are not there.
@@ -41,6 +41,15 @@ pub(super) struct Changed<T> {
     pub(super) now: Micros,
     /// An earlier attempt had no definite answer and may still be carried out.
     pub(super) is_unresolved: bool,
+}
+
+impl<T> Changed<T> {
+    /// Lets the client's sessions know what becomes of their entries by this.
+    pub(super) fn show(&self, client: &Client, why_gone: &'static str) {
+        for (before, after) in self.before.iter().zip(&self.rows).filter(|(before, after)| before != after) {
+            client.sessions.show_row(before, after, self.now, why_gone);
+        }
+    }
 }
 
 /// Changes all of the rows of these names or none, by what `decide` makes of them, in the order of the names. It is asked anew
@@ -86,26 +95,8 @@ pub(super) async fn change_seen<T>(
         let outcome = decide(&mut rows, seen.now);
         let (before, after): (Vec<&Row>, Vec<&Row>) =
             seen.rows.iter().zip(&rows).filter(|(one, other)| one != other).unzip();
-        let is_written = before.is_empty() || {
-            let (statement, values) = swap(&before, &after, true);
-            match client.ask(connections, statement, &values).await {
-                Ok(answer) => {
-                    is_unresolved |= answer.is_unresolved;
-                    let affected = answer.reply.affected;
-                    if affected > 0 && affected < before.len() as u64 {
-                        // One was deleted meanwhile, and what was written of the others has to be withdrawn.
-                        let gone = "a row was deleted while it was changed together with others".to_owned();
-                        return Err(Failure::unusable(ErrorKind::Unavailable, gone).with_unresolved(true));
-                    }
-                    affected > 0
-                }
-                Err(failure) if failure.is_in_the_way() => {
-                    is_unresolved |= failure.is_unresolved;
-                    false
-                }
-                Err(failure) => return Err(failure.with_unresolved(is_unresolved)),
-            }
-        };
+        let is_written =
+            before.is_empty() || write_all(client, connections, &before, &after, &mut is_unresolved).await?;
         if is_written {
             return Ok(Changed { outcome, before: seen.rows, rows, now: seen.now, is_unresolved });
         }
@@ -118,6 +109,34 @@ pub(super) async fn change_seen<T>(
             return Err(Failure::row_locked(&client.config().hosts.join(",")).with_unresolved(is_unresolved));
         }
         pauses.wait().await;
+    }
+}
+
+/// Writes all of the rows or none; returns whether it did.
+async fn write_all(
+    client: &Client,
+    connections: &Connections,
+    before: &[&Row],
+    after: &[&Row],
+    is_unresolved: &mut bool,
+) -> Result<bool, Failure> {
+    let (statement, values) = swap(before, after, true);
+    match client.ask(connections, statement, &values).await {
+        Ok(answer) => {
+            *is_unresolved |= answer.is_unresolved;
+            let affected = answer.reply.affected;
+            if affected > 0 && affected < before.len() as u64 {
+                // One was deleted meanwhile, and what was written of the others has to be withdrawn.
+                let gone = "a row was deleted while it was changed together with others".to_owned();
+                return Err(Failure::unusable(ErrorKind::Unavailable, gone).with_unresolved(true));
+            }
+            Ok(affected > 0)
+        }
+        Err(failure) if failure.is_in_the_way() => {
+            *is_unresolved |= failure.is_unresolved;
+            Ok(false)
+        }
+        Err(failure) => Err(failure.with_unresolved(*is_unresolved)),
     }
 }
 
@@ -187,7 +206,7 @@ async fn written(
     let seen = read(client, connections, &names).await?;
     let is_written = |row: &Row| {
         let is_it = |(before, after): &&(Row, Row)| *row == Row { version: before.version + 1, ..after.clone() };
-        pairs.iter().any(|pair| is_it(pair))
+        pairs.iter().any(is_it)
     };
     Ok(seen.rows.into_iter().filter(is_written).map(|row| row.name).collect())
 }

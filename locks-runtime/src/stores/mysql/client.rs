@@ -183,6 +183,11 @@ impl Client {
                     rolled_back += 1;
                     pauses.wait().await;
                 }
+                // The connection may have been made when the user had fewer rights.
+                Verdict::Fail(ErrorKind::Unauthorized) if was_sent => {
+                    connections.forget();
+                    broken += 1;
+                }
                 _ => return Err(failure),
             }
             if broken == ATTEMPTS || rolled_back == ROLLED_BACK {

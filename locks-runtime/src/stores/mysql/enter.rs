@@ -8,20 +8,14 @@ use super::entries::Status;
 use super::error::{ENTRY_GONE, Failure, deleted_while_entering};
 use super::free;
 use super::renew;
-use super::row::{Element, Row, number};
+use super::row::{Element, Row, is_plain, number};
 use super::shared::Shared;
 use super::view::Shown;
 use super::waiting::Outcome;
 use crate::contract::{Entered, Entry, Grant, WhenBusy};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
-use crate::values::mode::Mode;
 use std::sync::Arc;
-
-/// Whether the entry is of one lock, and lets nobody hold beside it.
-pub(super) fn is_plain(entry: &Entry) -> bool {
-    entry.mode == Mode::Exclusive && entry.others.is_empty()
-}
 
 pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) -> Result<Entered, Error> {
     shared.check()?;
@@ -126,7 +120,7 @@ async fn send(
     }
     let changed = join(shared, entry, names, record, (when_busy, seen)).await;
     let changed = changed.map_err(|failure| failure.with_unresolved(is_unresolved))?;
-    client.sessions.show(&changed, ENTRY_GONE);
+    changed.show(client, ENTRY_GONE);
     Ok(Sent { is_unresolved: is_unresolved || changed.is_unresolved, entered: shown(shared, entry, changed) })
 }
 

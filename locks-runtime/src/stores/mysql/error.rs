@@ -156,9 +156,9 @@ impl Failure {
         matches!(self.verdict, Verdict::RowLocked | Verdict::Duplicate | Verdict::Overtaken | Verdict::Retry)
     }
 
-    /// Whether the connection is of no more use.
+    /// Whether the connection is of no more use. One keeps the rights in a database that its user had when it was made.
     pub(super) fn breaks(&self) -> bool {
-        matches!(self.verdict, Verdict::Reconnect | Verdict::ReadOnly)
+        matches!(self.verdict, Verdict::Reconnect | Verdict::ReadOnly | Verdict::Fail(ErrorKind::Unauthorized))
             || self.cause.as_ref().is_none_or(|cause| cause.code == 0)
     }
 
@@ -334,6 +334,6 @@ mod tests {
         };
         assert!(!failure(4031).is_open() && !failure(1290).is_open() && !failure(1205).is_open());
         assert!(failure(1053).is_open() && failure(1927).is_open());
-        assert!(failure(1053).breaks() && failure(1290).breaks() && !failure(1205).breaks());
+        assert!([1053, 1142, 1290].iter().all(|code| failure(*code).breaks()) && !failure(1205).breaks());
     }
 }

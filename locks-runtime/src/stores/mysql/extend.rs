@@ -46,6 +46,6 @@ async fn change_hold(
         holds_all
     };
     let changed = change(client, &client.work, &names, Missing::Skip, decide).await?;
-    client.sessions.show(&changed, ENTRY_GONE);
+    changed.show(client, ENTRY_GONE);
     if changed.outcome { Ok(()) } else { Err(not_held()) }
 }

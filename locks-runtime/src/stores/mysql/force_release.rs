@@ -13,6 +13,6 @@ pub(super) async fn force_release(client: &Client, key: &Key, fence: Option<u64>
     let fence = fence.map(|fence| i64::try_from(fence).unwrap_or(-1));
     let decide = |rows: &mut [Row], now| rows.iter_mut().map(|row| row.force_release(fence, now)).sum();
     let changed = change(client, &client.work, &[client.name(key)?], Missing::Skip, decide).await?;
-    client.sessions.show(&changed, RELEASED_BY_FORCE);
+    changed.show(client, RELEASED_BY_FORCE);
     Ok(changed.outcome)
 }

@@ -91,7 +91,7 @@ async fn look_for_all(client: Arc<Client>) {
             Ok(statements) => {
                 retries.reset();
                 let pace = client.world.between(SHORTEST_PACE, LONGEST_PACE);
-                tokio::time::sleep(pace.saturating_mul(statements)).await;
+                tokio::time::sleep(pace.saturating_mul(statements.max(1))).await;
             }
             Err(error) => {
                 tracing::debug!(target: TARGET, error = %error.chain(), "waiting for locks although the database does not answer");

@@ -57,6 +57,8 @@ impl Parameters {
 pub(super) fn swap(before: &[&Row], after: &[&Row], all: bool) -> ((Kind, usize), Vec<Value>) {
     let (rows, names): (usize, Vec<String>) =
         (padded(before.len()), before.iter().map(|row| row.name.clone()).collect());
+    // Of one row it is the same, without an error that something in between might count.
+    let all = all && rows > 1;
     let versions = before.iter().map(|row| row.version);
     let checked = if all { Parameters::default().for_each(&names, versions, rows) } else { Parameters::default() };
     let set = checked

@@ -5,11 +5,10 @@
 
 use super::change::{Missing, change, read, unlocked, write_each};
 use super::chunks::chunks;
-use super::enter::is_plain;
 use super::entries::{Confirmed, Status, forget_lapsed, renewable};
 use super::error::{ENTRY_GONE, Failure, ROW_LOCKED};
 use super::parameters::{Parameters, padded};
-use super::row::{Row, number};
+use super::row::{Row, is_plain, number};
 use super::seen::Renewed;
 use super::shared::Shared;
 use super::sql::Kind;
@@ -49,7 +48,7 @@ pub(super) async fn renew_one(shared: &Shared, entry: &Arc<Entry>) -> Result<(),
         rows.iter_mut().for_each(|row| row.renew(&shared.id, &numbers, now.saturating_add(shared.ttl_micros()), now));
     };
     let changed = change(client, &client.work, &names, Missing::Skip, decide).await?;
-    client.sessions.show(&changed, ENTRY_GONE);
+    changed.show(client, ENTRY_GONE);
     Ok(())
 }
 

@@ -102,6 +102,11 @@ impl Element {
     }
 }
 
+/// Whether the entry is of one lock, and lets nobody hold beside it.
+pub(super) fn is_plain(entry: &Entry) -> bool {
+    entry.mode == Mode::Exclusive && entry.others.is_empty()
+}
+
 /// An entry's number as the table has it.
 pub(super) fn number(entry: &Entry) -> i64 {
     i64::try_from(entry.number).unwrap_or(i64::MAX)

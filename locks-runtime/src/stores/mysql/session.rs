@@ -4,6 +4,7 @@ use super::batch;
 use super::clean::{clean, is_due};
 use super::client::Client;
 use super::entries::{EntryState, Status};
+use super::row::is_plain;
 use super::shared::Shared;
 use super::withdraw::{leave, withdraw};
 use super::{done, enter, extend, hand_over, removed, renew, wait};
@@ -80,7 +81,7 @@ impl AsyncSession for MysqlSession {
             is_alone
         };
         if let Some(is_alone) = self.0.entries.leaving(entry.number, leaving) {
-            let is_alone = is_alone && enter::is_plain(&entry);
+            let is_alone = is_alone && is_plain(&entry);
             if !is_alone || !batch::leave(&self.0, &entry).await? {
                 withdraw(&self.0, std::slice::from_ref(&entry)).await?;
             }

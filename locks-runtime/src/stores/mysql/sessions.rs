@@ -1,6 +1,5 @@
 //! The sessions of this client, so that what one of them releases goes directly to another, and which of them wait.
 
-use super::change::Changed;
 use super::entries::{Entries, EntryState, Status};
 use super::row::{Row, fence};
 use crate::contract::Entry;
@@ -54,13 +53,7 @@ impl Sessions {
         waiting.collect()
     }
 
-    /// Lets the sessions know what becomes of their entries by a change of this client's.
-    pub(super) fn show<T>(&self, changed: &Changed<T>, why_gone: &'static str) {
-        for (before, after) in changed.before.iter().zip(&changed.rows).filter(|(before, after)| before != after) {
-            self.show_row(before, after, changed.now, why_gone);
-        }
-    }
-
+    /// Lets the sessions know what becomes of their entries by a change of this client's to a row.
     pub(super) fn show_row(&self, before: &Row, after: &Row, now: i64, why_gone: &'static str) {
         let (were, are) = (before.holders(EVER), after.holders(now));
         for &(session, number, held) in &are {

@@ -125,7 +125,8 @@ impl Statements {
                 swapped(rows)
             ),
             Kind::Insert => {
-                let row = format!("SELECT ?, 1, 0, 0, '' FROM DUAL WHERE {WRITES}");
+                // Of now: one of long ago would be old enough to be deleted.
+                let row = format!("SELECT ?, 1, 0, {NOW}, '' FROM DUAL WHERE {WRITES}");
                 format!(
                     "INSERT INTO {table} (name, version, fence, locked_until, queue) {} \
                      ON DUPLICATE KEY UPDATE {table}.version = {table}.version",

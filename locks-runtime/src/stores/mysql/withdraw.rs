@@ -43,7 +43,7 @@ async fn leave_alone(shared: &Shared, entry: &Arc<Entry>, extended_stay: bool) -
         rows.iter_mut().for_each(|row| row.leave(&shared.id, &numbers, extended_stay, now));
     };
     let changed = change(client, &client.work, &names, Missing::Skip, decide).await?;
-    client.sessions.show(&changed, ENTRY_GONE);
+    changed.show(client, ENTRY_GONE);
     Ok(())
 }
 
