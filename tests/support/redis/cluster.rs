@@ -67,8 +67,7 @@ impl Cluster {
 
     /// The slot of a key.
     pub fn slot(&self, key: &str) -> u16 {
-        let answer = self.up()[0].ask(&["CLUSTER", "KEYSLOT", key]);
-        u16::try_from(answer.number()).unwrap()
+        u16::try_from(self.ask_any(&["CLUSTER", "KEYSLOT", key]).number()).unwrap()
     }
 
     /// The primary that has the slot of this key, as the members see it that answer.
@@ -139,7 +138,7 @@ impl Cluster {
     }
 
     fn primary_of_slot(&self, slot: u16) -> Option<&Redis> {
-        let Answer::List(ranges) = self.up()[0].ask(&["CLUSTER", "SLOTS"]) else { panic!("no list") };
+        let Answer::List(ranges) = self.ask_any(&["CLUSTER", "SLOTS"]) else { panic!("no list") };
         let port = ranges.iter().find_map(|range| {
             let Answer::List(range) = range else { return None };
             let is_in = (range[0].number()..=range[1].number()).contains(&i64::from(slot));
@@ -152,8 +151,15 @@ impl Cluster {
     /// The members that say that they are primaries.
     pub fn primaries(&self) -> Vec<&Redis> {
         let primary = Answer::Text("master".to_owned());
-        let is_primary = |member: &&Redis| matches!(member.ask(&["ROLE"]), Answer::List(role) if role[0] == primary);
+        let is_primary =
+            |member: &&Redis| matches!(member.try_ask(&["ROLE"]), Ok(Answer::List(role)) if role[0] == primary);
         self.up().into_iter().filter(is_primary).collect()
+    }
+
+    /// The answer of a member that is up, and may be killed just now.
+    fn ask_any(&self, command: &[&str]) -> Answer {
+        let answer = self.up().into_iter().find_map(|member| member.try_ask(command).ok());
+        answer.unwrap_or_else(|| panic!("{command:?}: no member answers"))
     }
 
     /// Those that answer.
@@ -214,7 +220,7 @@ impl Redis {
     }
 
     fn state_is_ok(&self) -> bool {
-        let info = self.ask(&["CLUSTER", "INFO"]).text().unwrap_or_default();
+        let info = self.try_ask(&["CLUSTER", "INFO"]).ok().and_then(Answer::text).unwrap_or_default();
         info.contains("cluster_slots_assigned:16384") && info.contains("cluster_state:ok")
     }
 }

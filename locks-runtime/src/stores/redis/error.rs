@@ -68,7 +68,7 @@ pub(super) fn no_answer() -> RedisError {
 }
 
 /// None of the sentinels says which server is the primary `name`: each endpoint with its error.
-pub(super) fn of_sentinels(name: &str, failures: Vec<(String, RedisError)>) -> RedisError {
+pub(super) fn of_sentinels(name: &str, failures: &[(String, RedisError)]) -> RedisError {
     let is_unknown = |error: &RedisError| error.to_string().contains("No such master");
     let count = |is: &dyn Fn(&RedisError) -> bool| failures.iter().filter(|(_, error)| is(error)).count();
     let code = if count(&is_unknown) == failures.len() {

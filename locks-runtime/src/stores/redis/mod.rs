@@ -1,4 +1,4 @@
-//! Locks in Redis or Valkey: one server, one primary with replicas, or a cluster of one shard.
+//! Locks in Redis or Valkey: one server, a primary that sentinels name, or a cluster.
 //!
 //! The lock is a plain string key named `<namespace><key>` that holds a token and expires, as redis-py's `Lock`, redsync
 //! and ShedLock have it: they exclude us and we them, and any value that is not ours is an unknown holder. A hold that nobody
@@ -8,7 +8,7 @@
 //! permits hold as others do while they are alone; several have a time each in `{name}:holders`, and the key itself lasts as
 //! long as the last of them. What an entry wants is in its token, so that the script knows it of all of them. Earlier versions know
 //! divided holds only, and one in one piece is a foreign lock to them, which their waiters poll for. What stays is one key for each
-//! namespace, `{namespace}:fence`, the greatest fence so far.
+//! namespace, `{namespace}:fence`, the greatest fence so far; in a cluster one for each slot in use, which moves with it.
 //!
 //! Acquiring a free lock takes one request, and so does releasing it; those of many locks at one moment share requests. Other
 //! releases hand the lock off to the first waiter in the same step; that waiter's client is notified, and asks the server.
@@ -22,6 +22,10 @@
 //! | the server is restarted with its data | expiries are moments, so what was due meanwhile is over; the rest goes on |
 //! | the server is restarted without its data | **every lock is forgotten**: another may hold it at once, while the former holder finds out by its next renewal, a third of the TTL later at most |
 //! | a replica is promoted | the same for what had not been replicated, and for what a partitioned primary still grants: **two may hold a lock**, so it is advisory unless the fence is used |
+//! | a primary of a cluster, or of sentinels, dies | the same for its locks alone, by itself: who holds one for a second hears of a loss as soon as another server is the primary |
+//! | a former primary comes back | it is not asked: a connection that leads to it is given up, with whatever it still answers |
+//! | a shard of a cluster is cut off | its locks end at their deadlines, and no others |
+//! | a slot moves to another shard | what is held is renewed, wherever its keys are; nothing is granted or taken for gone because a key is elsewhere |
 //! | the server's clock jumps forward | keys expire early: two may hold a lock for up to a TTL. Redis counts expiries by the wall clock |
 //! | the server's clock jumps back | keys expire late; fences still grow, from the greatest one, which the namespace keeps (a user without the right to that key has one for each lock, which is remembered for ten minutes: fences then grow over jumps of so long) |
 //! | the server is out of memory (`noeviction`) | holders and waiters are renewed, locks are released and handed off; none is granted, and no one enters a queue |
@@ -36,6 +40,14 @@
 //! or waits, ends no sooner than the TTL after that sending. A waiter to which the lock is handed off gets the key for what
 //! is left of its own time, neither more nor less: it ends for the server no sooner than for the engine, and a client that
 //! stopped renewing gets no time by it. The notification may come late, or never: the deadline is the same.
+//!
+//! # Why a slot that moves grants nothing twice
+//!
+//! Of a lock that moves some keys may be on one node and some on the other. Where the slot comes from, a key that is not there is
+//! an error; where it goes to, it looks as if there were none. So the script asks first whether the slot moves, and if so, does
+//! only what one key decides: a hold in one piece is renewed or released, a lock whose key is on neither side is acquired if the
+//! slot's fence is there already, and a divided hold, or a waiter, is renewed if what is renewed is there. All else is refused
+//! until the slot has moved.
 //!
 //! A request without an answer may still be carried out. Entries have tokens that are never used again, and whatever is
 //! done to an entry is conditional on its token; so the worst is an orphaned entry, which is withdrawn with the next

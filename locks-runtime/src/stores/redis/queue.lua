@@ -789,7 +789,10 @@ end
 local function is_moving(name)
   if not by_slot then return false end
   local found = redis.pcall('EXISTS', name, prefix_of(name) .. 'none')
-  return type(found) == 'table' and string.find(found.err or '', 'non local', 1, true) ~= nil
+  if type(found) == 'number' then return false end
+  -- The user may lack the right to a key, which is said when it is used.
+  local text = type(found) == 'table' and found.err or ''
+  return not (string.find(text, 'ermission', 1, true) or string.find(text, "can't", 1, true))
 end
 
 -- What can be done to a lock meanwhile: a hold in one piece is all here, and of others what renews them has to be. Whatever needs

@@ -188,7 +188,7 @@ impl Client {
                 return due.into_iter().map(next).collect();
             }
         };
-        let next = |(due, value): (Due, Value)| match self.redirected(&node, &due, &value, &requests[due.number]) {
+        let next = |(due, value): (Due, Value)| match self.redirected(&node, &due, &value, requests[due.number]) {
             Some(again) if has_time && (soon || again.redirections > 0) => Next::Again(again),
             _ => Next::Done(self.answer(&node, value)),
         };

@@ -65,7 +65,7 @@ impl Sentinels {
             }
         }
         if said.is_empty() {
-            return Err(error::of_sentinels(&self.name, failures));
+            return Err(error::of_sentinels(&self.name, &failures));
         }
         let before = self.known();
         let now = self.believe(&said, said.len() == config.endpoints.len())?.endpoint;
