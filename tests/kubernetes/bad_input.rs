@@ -67,7 +67,7 @@ async fn a_right_that_is_missing_is_named(fixture: Fixture) {
     let holder = connect(&server.url());
     let guard = holder.lock("/held").acquire().await.unwrap();
     for verb in ["create", "get", "patch", "watch"] {
-        let verb = without(&verb);
+        let verb = without(verb);
         let key = if verb == "create" { "/free" } else { "/held" };
         let says = |error: &str| error.contains(&format!("cannot {verb} resource \"leases\""));
         let error = bad_input::refused_saying(&server.url(), key, says).await;
@@ -103,7 +103,7 @@ async fn a_token_that_is_nobodys_is_refused_at_once(fixture: Fixture) {
     std::fs::write(&wrong, "hunter2x").unwrap();
     let error = refused_at_once(&server.url_with_token(&wrong), "/k").await;
     assert_eq!(error.kind(), ErrorKind::Unauthorized, "{}", chain(&error));
-    let said = format!("{}", chain(&error));
+    let said = chain(&error);
     assert!(said.contains(&wrong.display().to_string()) && !said.contains("hunter2x"), "{said}");
     let locks = connect(&server.url_with_token(&wrong));
     assert!(!format!("{locks:?}").contains("hunter2x"));

@@ -97,6 +97,8 @@ impl Limits {
         let passed_over = Duration::from_secs(9);
         Self {
             ttl: self.ttl + Duration::from_secs(1),
+            // The turn of a dead one may come long after the fault that it died of.
+            moment: self.moment + Duration::from_secs(4),
             store_recovery: self.store_recovery + passed_over,
             worker_recovery: self.worker_recovery + passed_over,
             ..self

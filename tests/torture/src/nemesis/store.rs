@@ -41,7 +41,7 @@ pub enum Store {
     /// A ZooKeeper ensemble.
     ZooKeeper(Ensemble),
     /// An API server of Kubernetes.
-    Kubernetes(Cluster),
+    Kubernetes(Box<Cluster>),
     /// A directory of lock files.
     File(Directory),
     /// A store that somebody else has started.
@@ -166,7 +166,7 @@ impl Store {
             return Ok(Self::ZooKeeper(Ensemble::start(program)));
         }
         if let Some(program) = installed::<support::kubernetes::Binary>(store) {
-            return Ok(Self::Kubernetes(Cluster::start(program)));
+            return Ok(Self::Kubernetes(Box::new(Cluster::start(program))));
         }
         if store == "file" {
             return Ok(Self::File(Directory::create()));
