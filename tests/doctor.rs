@@ -194,7 +194,7 @@ async fn redis_in_cluster_mode_is_named(fixture: Fixture<redis::Binary>) {
 async fn redis_behind_sentinels_is_named(fixture: Fixture<redis::Binary>) {
     let all = redis::Sentinels::start(fixture.program(), &redis::SentinelSetup::default());
     let said = Said::of(&all.url());
-    said.has(0, "failover", NOTE, &[&all.primary().endpoint(), "`min-replicas-to-write`"]);
+    said.has(0, "failover", NOTE, &[&all.primary().endpoint(), "`min-replicas-to-write 1`"]);
     said.has_only(Some("failover"));
     Said::of(&all.url_with("wait_replicas=2")).has(69, "replicas", BAD, &["1 replica", "`wait_replicas=2`"]);
 }
