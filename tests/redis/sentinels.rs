@@ -15,7 +15,6 @@ pub(crate) fn cases() -> Vec<Case> {
         a_replica_is_promoted_while_a_lock_is_held_and_waited_for,
         a_primary_that_comes_back_is_not_asked,
         a_connection_to_a_former_primary_is_given_up,
-        a_connection_that_a_former_primary_answers_late_is_given_up,
         what_was_not_replicated_is_lost_by_its_holder_at_once,
         sentinels_and_servers_have_logins_of_their_own,
         what_the_sentinels_do_not_know_is_named,
@@ -118,24 +117,6 @@ async fn a_connection_to_a_former_primary_is_given_up(fixture: Fixture) {
     }
     guard.check().unwrap();
     guard.release().await.unwrap();
-}
-
-/// It was begun when that one still was the primary, and had been paused.
-async fn a_connection_that_a_former_primary_answers_late_is_given_up(fixture: Fixture) {
-    let all = start(&fixture, &SentinelSetup::default());
-    let theirs = connect(&all.url());
-    acquire_and_release(&theirs, "k").await;
-    let primary = all.primary();
-    let before = primary.endpoint();
-    primary.pause();
-    let waiting = tokio::spawn(connect(&all.url()).lock("k").acquire());
-    all.promoted(&before).await;
-    let guard = theirs.lock("k").wait(HANG_LIMIT).acquire().await.unwrap();
-    primary.resume();
-    queued(&theirs, "k", 1).await;
-    guard.check().unwrap();
-    guard.release().await.unwrap();
-    granted(waiting).await.release().await.unwrap();
 }
 
 /// Two held it, as the store's table has it, until the first one knows. That is soon.
