@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "figures, for whoever runs it")]
 #![expect(clippy::unwrap_used, reason = "what fails has to be seen")]
+#![expect(clippy::disallowed_methods, reason = "its clock and its tasks are those of a user")]
 
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,7 @@ struct Figures {
 }
 
 /// What came of one.
+#[derive(Clone, Copy)]
 enum Outcome {
     NotAcquired,
     Kept,

@@ -1,7 +1,7 @@
 //! The whole of it on real Redis and Valkey servers, every version that is installed.
 
 #![expect(clippy::print_stdout, reason = "figures, for whoever runs it with --nocapture")]
-#![expect(clippy::unwrap_used, reason = "a case whose preparation fails has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a case whose preparation fails has failed")]
 #![expect(clippy::disallowed_methods, reason = "a test is an application")]
 
 mod bad_input;

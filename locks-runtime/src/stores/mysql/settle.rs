@@ -262,7 +262,7 @@ mod tests {
                 let holders = row.holders(now);
                 let mut ahead = Ahead::default();
                 for (_, number, fence) in &holders {
-                    let mode = modes[*number as usize];
+                    let mode = modes[usize::try_from(*number).unwrap()];
                     prop_assert!(ahead.let_hold(mode), "{row:?}");
                     ahead.push(mode);
                     let largest = seen.values().max().copied().unwrap_or(0);
@@ -275,7 +275,7 @@ mod tests {
                 if let Some(first) = first {
                     prop_assert!(!ahead.let_hold(first.mode()), "a lock is free, and one waits: {row:?}");
                 }
-                prop_assert!(holders.is_empty() == !(row.locked_until > now), "{row:?}");
+                prop_assert!(holders.is_empty() != (row.locked_until > now), "{row:?}");
             }
         }
     }

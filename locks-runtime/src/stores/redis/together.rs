@@ -33,8 +33,9 @@ pub(super) async fn join_until<F: Future>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::World;
     use std::time::Duration;
-    use tokio::time::{Instant, sleep};
+    use tokio::time::sleep;
 
     async fn after(seconds: u64) -> u64 {
         sleep(Duration::from_secs(seconds)).await;
@@ -43,17 +44,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn they_go_on_at_one_moment_and_keep_their_order() {
-        let begun = Instant::now();
+        let world = World::here();
+        let begun = world.now();
         assert_eq!(join([3, 1, 2].map(after)).await, [3, 1, 2]);
-        assert_eq!(begun.elapsed(), Duration::from_secs(3));
+        assert_eq!(world.now().since(begun), Duration::from_secs(3));
         assert!(join(Vec::<std::future::Ready<()>>::new()).await.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_ends_when_there_is_enough() {
-        let begun = Instant::now();
+        let world = World::here();
+        let begun = world.now();
         let two = |outputs: &[Option<u64>]| outputs.iter().flatten().count() >= 2;
         assert_eq!(join_until([30, 1, 2].map(after), two).await, [None, Some(1), Some(2)]);
-        assert_eq!(begun.elapsed(), Duration::from_secs(2));
+        assert_eq!(world.now().since(begun), Duration::from_secs(2));
     }
 }
