@@ -293,9 +293,13 @@ impl LockFile {
         self.file.set_len(0).map_err(|error| refused("write to", &self.path, error))
     }
 
-    /// Removes the file. Its lock must be held: who opened the file meanwhile sees then that it is gone.
+    /// Removes the file, if it is there: whose ticket it is may do so at the same moment. Its lock must be held: who opened the file
+    /// meanwhile sees then that it is gone.
     pub(super) fn remove(&self) -> Result<(), Error> {
-        fs::remove_file(&self.path).map_err(|error| refused("remove", &self.path, error))
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(refused("remove", &self.path, error)),
+            _ => Ok(()),
+        }
     }
 
     /// How long ago the file was written, by the wall clock.
