@@ -16,6 +16,15 @@ struct Answer {
     answered_ms: u64,
 }
 
+/// What the clock of a server is for.
+#[derive(Clone, Copy)]
+enum Clock {
+    /// Locks lapse by it.
+    Counts,
+    /// It is in what is shown.
+    IsShown,
+}
+
 /// Reports what there is to say; an error if the server cannot be asked.
 pub(super) async fn check(locks: &Locks, findings: &mut Findings) -> Result<(), Error> {
     let asked_ms = text::wall_ms();
@@ -24,32 +33,30 @@ pub(super) async fn check(locks: &Locks, findings: &mut Findings) -> Result<(), 
     if answer.facts.is_empty() {
         return Ok(());
     }
-    if answer.fact("missing_rights").is_some() {
-        answer.kubernetes(findings);
-        return Ok(());
-    }
-    // What one of them alone says.
-    let (is_postgres, is_mysql) = (answer.fact("isolation").is_some(), answer.fact("binlog").is_some());
+    let server = answer.fact("server").unwrap_or("redis");
     if let Some(version) = answer.fact("version") {
-        let name = match (is_postgres, is_mysql) {
-            (true, _) => "PostgreSQL",
-            (_, true) if version.contains("MariaDB") => "MariaDB",
-            (_, true) => "MySQL",
-            _ => answer.fact("server").unwrap_or("redis"),
-        };
-        findings.well("version", &text::safe(&format!("{name} {version}")));
+        findings.well("version", &text::safe(&format!("{server} {version}")));
     }
-    answer.clock(findings);
-    if is_postgres {
-        answer.pooler(findings);
-        answer.isolation(findings);
-    } else if is_mysql {
-        answer.durability(findings);
-        answer.binlog(findings);
-    } else {
-        answer.memory(findings);
-        answer.place(findings);
+    match server {
+        "Kubernetes" => {
+            answer.rights(findings);
+            answer.clock(findings, Clock::IsShown);
+            return Ok(());
+        }
+        "PostgreSQL" => {
+            answer.pooler(findings);
+            answer.isolation(findings);
+        }
+        "MariaDB" | "MySQL" => {
+            answer.durability(findings);
+            answer.binlog(findings);
+        }
+        _ => {
+            answer.memory(findings);
+            answer.place(findings);
+        }
     }
+    answer.clock(findings, Clock::Counts);
     Ok(())
 }
 
@@ -70,25 +77,30 @@ impl Answer {
         self.facts.get(name).map(String::as_str)
     }
 
-    fn clock(&self, findings: &mut Findings) {
+    fn clock(&self, findings: &mut Findings, clock: Clock) {
         let Some(server) = self.fact("wall_clock_ms").and_then(|ms| ms.parse::<u64>().ok()) else { return };
-        match off(server, self.asked_ms, self.answered_ms) {
-            None => findings.well("clock", "the server's clock and this machine's agree"),
-            Some((way, by)) => findings.bad(
+        let Some((way, by)) = off(server, self.asked_ms, self.answered_ms) else {
+            return findings.well("clock", "the server's clock and this machine's agree");
+        };
+        let is_off = format!("the server's clock is {} {way} this machine's: set both by NTP", text::length(by));
+        match clock {
+            Clock::Counts => findings.bad(
                 "clock",
                 &format!(
-                    "the server's clock is {} {way} this machine's: set both by NTP, for locks lapse early when the server's is set \
-                     forward one day, and `locks ls` shows wrong times",
-                    text::length(by)
+                    "{is_off}, for locks lapse early when the server's is set forward one day, and `locks ls` shows wrong times"
+                ),
+            ),
+            Clock::IsShown => findings.note(
+                "clock",
+                &format!(
+                    "{is_off}. Our locks do not count by them; `locks ls` shows wrong times, and clients of other projects that \
+                     compare clocks may take a lock that is held"
                 ),
             ),
         }
     }
 
-    fn kubernetes(&self, findings: &mut Findings) {
-        if let Some(version) = self.fact("version") {
-            findings.well("version", &text::safe(&format!("Kubernetes {version}")));
-        }
+    fn rights(&self, findings: &mut Findings) {
         match self.fact("missing_rights").unwrap_or_default() {
             "" => findings.well("rights", "all that locks and leaders need, on Leases in this namespace"),
             missing => findings.bad(
@@ -96,18 +108,6 @@ impl Answer {
                 &format!(
                     "not given on Leases in this namespace: {}; give the account the Role that docs/kubernetes.md has",
                     text::safe(missing)
-                ),
-            ),
-        }
-        let server = self.fact("wall_clock_ms").and_then(|ms| ms.parse::<u64>().ok());
-        match server.and_then(|server| off(server, self.asked_ms, self.answered_ms)) {
-            None => findings.well("clock", "the server's clock and this machine's agree"),
-            Some((way, by)) => findings.note(
-                "clock",
-                &format!(
-                    "the server's clock is {} {way} this machine's: set both by NTP. Our locks do not count by them; `locks ls` shows \
-                     wrong times, and clients of other projects that compare clocks may take a lock that is held",
-                    text::length(by)
                 ),
             ),
         }

@@ -110,9 +110,11 @@ impl Locks {
     ///
     /// | store | names |
     /// |---|---|
-    /// | Redis, Valkey | `server`, `version`, `mode` (`standalone`, `cluster`), `role` (`master`, `replica`), `maxmemory`, `maxmemory_policy`, `wall_clock_ms` |
-    /// | PostgreSQL | `version`, `isolation` (the default of this role), `pooled` (`yes` or `no`: behind PgBouncer or the like), `wall_clock_ms` |
-    /// | Kubernetes | `server`, `version`, `missing_rights` (verbs, with a space between), `wall_clock_ms` |
+    /// | all of these | `server` (`redis`, `valkey`, `PostgreSQL`, `MariaDB`, `MySQL`, `Kubernetes`), `version`, `wall_clock_ms` |
+    /// | Redis, Valkey | `mode` (`standalone`, `cluster`), `role` (`master`, `replica`), `maxmemory`, `maxmemory_policy`, `connected_slaves`; `shards` of a cluster, `primary` as sentinels name it, `wait_replicas` as the URL has it |
+    /// | PostgreSQL | `isolation` (the default of this role), `pooled` (`yes` or `no`: behind PgBouncer or the like) |
+    /// | MariaDB, MySQL | `binlog` (its format, or `none`), `flush_log` (`innodb_flush_log_at_trx_commit`) |
+    /// | Kubernetes | `missing_rights` (verbs, with a space between) |
     ///
     /// # Errors
     ///

@@ -14,5 +14,9 @@ pub(super) async fn facts(client: &Client) -> Result<ServerFacts, Error> {
     let limit = client.config().request_timeout();
     let reply = client.attempt(limit, &client.work, &ask.as_str().into(), &[], &mut false).await?;
     let fact = |name: &'static str| Some((name, text(reply.rows.first()?, name).ok()??));
-    Ok(["version", "binlog", "flush_log", "wall_clock_ms"].into_iter().filter_map(fact).collect())
+    let mut facts: ServerFacts =
+        ["version", "binlog", "flush_log", "wall_clock_ms"].into_iter().filter_map(fact).collect();
+    let is_mariadb = facts.get("version").is_some_and(|version| version.contains("MariaDB"));
+    facts.insert("server", if is_mariadb { "MariaDB" } else { "MySQL" }.to_owned());
+    Ok(facts)
 }

@@ -18,6 +18,7 @@ pub(super) async fn facts(client: &Client) -> Result<ServerFacts, Error> {
     };
     let mut facts: ServerFacts = ["version", "isolation", "wall_clock_ms"].into_iter().filter_map(fact).collect();
     let is_pooled = client.work.turn().await?.open().is_pooled();
+    facts.insert("server", "PostgreSQL".to_owned());
     facts.insert("pooled", if is_pooled { "yes" } else { "no" }.to_owned());
     Ok(facts)
 }
