@@ -59,6 +59,7 @@ impl Locks {
     /// | `zookeeper://user:password@a:2181,b:2181/root?layout=curator` | ZooKeeper, in the layout of `curator` or `kazoo`; `zookeepers:` with TLS |
     /// | `postgres://user:password@a:5432,b:5432/database` | PostgreSQL; of several servers the one that accepts writes is used |
     /// | `mysql://user:password@a:3306,b:3306/database`, or `mariadb:` | MariaDB, MySQL; of several servers the one that accepts writes is used |
+    /// | `kubernetes:///namespace` | Kubernetes, from inside of a pod; `kubernetes://host:6443/namespace?ca=…&token_file=…` from outside |
     /// | `file:///var/lock/app` | one machine, any number of processes |
     /// | `memory:` or `memory:name` | this process |
     ///
@@ -68,9 +69,6 @@ impl Locks {
     ///
     /// All take `?ttl=10s` (of locks that name none), `?connect_timeout=5s`, and `?label.NAME=VALUE` (for the holder
     /// record).
-    ///
-    /// `mysql:` and `mariadb:` URLs take `?table=database.table`, `?namespace=` and `?sslmode=` as those of `postgres:` do; `locks doctor
-    /// --print-migration` has the statement for their table.
     ///
     /// `postgres:` URLs also take `?table=schema.table` (default `distributed_locks`), `?namespace=` (put before every
     /// key), and `?sslmode=`: `disable` (the default) is plain text, `require` encrypts and checks nothing, `verify-full`
@@ -93,6 +91,9 @@ impl Locks {
     ///
     /// A table called `shedlock`, or any with `?layout=shedlock`, is ShedLock's: Java services and this program exclude
     /// each other. There waiters poll a few times a second, fences promise nothing, and a key has at most 64 characters.
+    ///
+    /// `mysql:` and `mariadb:` URLs take the same, with `?table=database.table`. The statement for their table is what `locks doctor
+    /// --url mysql: --print-migration` prints.
     ///
     /// # Errors
     ///

@@ -5,10 +5,29 @@ use crate::values::error::ErrorKind;
 use proptest::prelude::*;
 
 /// All but `file`, which is tried apart.
-const SCHEMES: [&str; 10] =
-    ["memory", "etcd", "etcds", "redis", "rediss", "zookeeper", "zookeepers", "postgres", "postgresql", "oracle"];
+const SCHEMES: [&str; 13] = [
+    "memory",
+    "etcd",
+    "etcds",
+    "redis",
+    "rediss",
+    "zookeeper",
+    "zookeepers",
+    "postgres",
+    "postgresql",
+    "mysql",
+    "mariadb",
+    "kubernetes",
+    "oracle",
+];
 
-const PARAMETERS: [&str; 17] = [
+const PARAMETERS: [&str; 23] = [
+    "cluster",
+    "sentinel",
+    "sentinel_user",
+    "wait_replicas",
+    "token_file",
+    "tls",
     "ttl",
     "connect_timeout",
     "label.team",
