@@ -3,12 +3,12 @@
 //!
 //! ```sh
 //! cargo run --example cron        # this machine only, locks in a temporary directory
-//! LOCKS_URL=redis://127.0.0.1:6379 cargo run --example cron --features etcd,redis,zookeeper,postgres
+//! LOCKS_URL=redis://127.0.0.1:6379 cargo run --example cron --features etcd,redis,zookeeper,postgres,mysql,kubernetes
 //! ```
 //!
-//! With those features it runs on any store, by its URL alone: `etcd://127.0.0.1:2379`,
-//! `zookeeper://127.0.0.1:2181`, `postgres://user:password@127.0.0.1/database`; and with `kubernetes` on
-//! `kubernetes://127.0.0.1:8001/namespace?tls=off`, beside `kubectl proxy`.
+//! With those features it runs on any store, by its URL alone: `etcd://127.0.0.1:2379`, `redis://a,b,c/?cluster`,
+//! `redis://s1,s2,s3/?sentinel=NAME`, `zookeeper://127.0.0.1:2181`, `postgres://user:password@127.0.0.1/database`,
+//! `mysql://user:password@127.0.0.1/database`, and beside `kubectl proxy` `kubernetes://127.0.0.1:8001/namespace?tls=off`.
 //!
 //! The program starts three copies of itself. All of them have the whole schedule and try every tick; the lock decides.
 //! This file is what you would write yourself; `demo.rs` starts the copies, and checks their log.
