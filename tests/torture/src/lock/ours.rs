@@ -33,7 +33,7 @@ impl Lock for Ours {
         let locks = self.0.clone();
         Box::pin(async move {
             match request.style {
-                Style::Leading if request.wanted.is_alone() => lead(&locks, request).await,
+                Style::Leading => lead(&locks, request).await,
                 _ => call(locks, request).await.map_err(|error| failure(&error)),
             }
         })

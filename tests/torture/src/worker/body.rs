@@ -40,7 +40,7 @@ impl Body {
     pub fn record_request(&self, wait: Wait, style: Style) {
         let (call, key, others) = (self.call, self.wanted.key().to_owned(), self.wanted.others());
         let (stoppable, limit_ms) = (style.is_stoppable(), style.limit_ms());
-        let leads = style == Style::Leading && self.wanted.is_alone();
+        let leads = style == Style::Leading;
         let options = Options { mode: self.wanted.mode, leads, ..Options::default() };
         self.recorder.record(EventKind::Invoked { call, key, others, wait, stoppable, limit_ms, options });
     }

@@ -39,7 +39,11 @@ pub(super) async fn run(worker: Arc<Worker>, (key, all): (String, Vec<String>), 
 
 async fn call(worker: &Arc<Worker>, wanted: Wanted, random: &mut Random) -> Outcome {
     let call = next_call();
-    let (style, wait) = choose(random);
+    let (style, wait) = match choose(random) {
+        // Who leads has one lock, and that alone.
+        (Style::Leading, wait) if !wanted.is_alone() => (Style::Cancelled, wait),
+        chosen => chosen,
+    };
     let key = wanted.key();
     let dropped_after = dropped_after(style, random);
     let body = Body {
