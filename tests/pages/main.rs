@@ -91,6 +91,27 @@ fn the_readme_names_every_page() {
     }
 }
 
+/// As in `locks ls`; of what is in a page on observing, some is an event.
+#[test]
+fn the_commands_that_pages_name_are_those_of_the_program() {
+    let arguments = include_str!("../../locks-cli/src/args.rs");
+    let (_, commands) = arguments.split_once("pub(crate) enum Command {").unwrap();
+    let variants = commands.lines().take_while(|line| *line != "}").filter_map(|line| {
+        let line = line.trim_start();
+        line.starts_with(char::is_uppercase).then(|| line.split(['(', ' ', ',']).next().unwrap().to_lowercase())
+    });
+    let commands: Vec<String> = variants.collect();
+    assert!(commands.len() > 8, "{commands:?}");
+    for path in pages().iter().filter(|path| *path != "docs/observing.md") {
+        let text = std::fs::read_to_string(root().join(path)).unwrap();
+        for (_, rest) in text.match_indices("`locks ").map(|(at, name)| text.split_at(at + name.len())) {
+            let word: String = rest.chars().take_while(|one| one.is_ascii_lowercase() || *one == '-').collect();
+            let is_option = word.is_empty() || word.starts_with("--");
+            assert!(is_option || commands.contains(&word), "{path}: `locks {word}`");
+        }
+    }
+}
+
 /// A page whose examples no test compiles would not be noticed.
 #[test]
 fn the_examples_of_every_page_are_compiled() {
