@@ -136,6 +136,13 @@ impl Kubernetes {
         let _ = self.api.try_ask("DELETE", &path(name), "application/json", "");
     }
 
+    /// Deletes a Lease as it was read, if it still is so and that can be done now.
+    pub fn try_delete(&self, lease: &Value) {
+        let (name, metadata) = (lease["metadata"]["name"].as_str().unwrap_or_default(), &lease["metadata"]);
+        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}});
+        let _ = self.api.try_ask("DELETE", &path(name), "application/json", &options.to_string());
+    }
+
     /// Changes a Lease by a merge patch, if that can be done now.
     pub fn try_change(&self, name: &str, change: &Value) {
         let _ = self.api.try_ask("PATCH", &path(name), "application/merge-patch+json", &change.to_string());
