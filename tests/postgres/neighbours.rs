@@ -5,9 +5,9 @@ use crate::peers::create_shedlocks_table;
 use crate::{Case, Fixture};
 use distributed_locks::{ErrorKind, Guard, Locks};
 use std::time::{Duration, Instant};
-use support::postgres::{OpenTransaction, Postgres, Setup};
+use support::postgres::{Postgres, Setup};
 use support::scenarios::{acquire_and_release, chain, connect, granted, nothing_is_left, queued};
-use support::{HANG_LIMIT, Server, cases, in_time, once_within};
+use support::{HANG_LIMIT, OpenTransaction, Server, cases, in_time, once_within};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![

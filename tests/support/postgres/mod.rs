@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::OpenTransaction;
 use crate::cases::Program;
 use crate::certificates::Certificates;
 use crate::daemon::{ClientUrl, Daemon, Launch, fast_directory};
@@ -34,7 +35,6 @@ mod template;
 
 pub use binary::Binary;
 pub use pool::Pool;
-pub use psql::OpenTransaction;
 use psql::Psql;
 
 /// What differs from an open server in plain text.
