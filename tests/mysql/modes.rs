@@ -1,13 +1,13 @@
 //! Readers, permits, and several locks at one moment: what they cost, and what others in the table do to them.
 
 use crate::cost::quiet;
-use crate::peers::create_shedlocks_table;
 use crate::{Case, Fixture};
 use distributed_locks::{ErrorKind, Guard, Locks, Mode};
 use std::time::Duration;
 use support::mysql::Setup;
 use support::proxy::Mode as Network;
 use support::scenarios::cost::{self, cost};
+use support::scenarios::sql::peers::ShedLocksDatabase;
 use support::scenarios::{behind_proxy, chain, connect, granted, many, nothing_is_left, queued};
 use support::{HANG_LIMIT, Server, cases, in_time};
 use tokio::task::JoinHandle;
@@ -173,7 +173,7 @@ async fn only_the_holder_that_was_seen_is_released_by_force(fixture: Fixture) {
 
 async fn shedlocks_table_has_no_modes_and_says_so(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
-    create_shedlocks_table(&server);
+    server.create_shedlocks_table("shedlock");
     let locks = connect(&server.url_with("table=shedlock"));
     for wanted in
         [locks.lock("k").mode(Mode::Shared), locks.lock("k").mode(Mode::Permits(2)), locks.lock_all(["a", "b"])]

@@ -1,7 +1,6 @@
 //! Readers, permits, and several locks at one moment: what they cost, whom they wake up, and who else is in the table.
 
 use crate::cost::{another, is_two_statements, quiet};
-use crate::peers::create_shedlocks_table;
 use crate::{Case, Fixture};
 use distributed_locks::store::{Entry, WhenBusy};
 use distributed_locks::{ErrorKind, Guard, Holder, Key, Locks, Mode};
@@ -10,6 +9,7 @@ use std::time::Duration;
 use support::postgres::{Postgres, Setup};
 use support::proxy::Mode as Network;
 use support::scenarios::cost::{self, RARE, cost};
+use support::scenarios::sql::peers::ShedLocksDatabase;
 use support::scenarios::{behind_proxy, connect, granted, many, nothing_is_left, queued};
 use support::stores::postgres_at;
 use support::{HANG_LIMIT, Server, cases, eventually, in_time};
@@ -350,7 +350,7 @@ async fn an_earlier_version_releases_one_reader_by_force(fixture: Fixture) {
 
 async fn shedlocks_table_has_no_modes_and_says_so(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
-    create_shedlocks_table(&server);
+    server.create_shedlocks_table("shedlock");
     let locks = connect(&server.url_with("table=shedlock"));
     for refused in
         [locks.lock("k").mode(Mode::Shared), locks.lock("k").mode(Mode::Permits(2)), locks.lock_all(["k", "l"])]

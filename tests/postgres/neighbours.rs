@@ -1,11 +1,11 @@
 //! What others do in the same database: they sit on rows, send notifications, and have schemas and defaults of their own.
 
 use crate::cost::renewed;
-use crate::peers::create_shedlocks_table;
 use crate::{Case, Fixture};
 use distributed_locks::{ErrorKind, Guard, Locks};
 use std::time::{Duration, Instant};
 use support::postgres::{Postgres, Setup};
+use support::scenarios::sql::peers::ShedLocksDatabase;
 use support::scenarios::{acquire_and_release, chain, connect, granted, nothing_is_left, queued};
 use support::{HANG_LIMIT, OpenTransaction, Server, cases, in_time, once_within};
 
@@ -46,7 +46,7 @@ async fn a_row_that_somebody_sits_on_loses_its_own_lock_only(fixture: Fixture) {
 
 async fn a_row_of_shedlocks_that_somebody_sits_on_loses_its_own_lock_only(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
-    create_shedlocks_table(&server);
+    server.create_shedlocks_table("shedlock");
     one_row_is_lost(&server, "table=shedlock", "shedlock").await;
 }
 

@@ -28,6 +28,7 @@ use crate::server::{Cost, Server};
 
 mod binary;
 mod client;
+mod database;
 mod template;
 
 pub use binary::Binary;

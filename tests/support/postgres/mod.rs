@@ -29,6 +29,7 @@ use crate::ports;
 use crate::server::{Cost, Server};
 
 mod binary;
+mod database;
 mod pool;
 mod psql;
 mod template;
