@@ -1,8 +1,8 @@
 //! The server is away for a while.
 
-use crate::cost::renewed;
 use crate::{Case, Fixture};
 use support::postgres::Setup;
+use support::scenarios::sql::renewed;
 use support::scenarios::{connect, granted, outages, queued};
 use support::{cases, eventually};
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Mysql;
+use crate::OpenTransaction;
 use crate::scenarios::sql::Database;
 use crate::scenarios::sql::peers::ShedLocksDatabase;
 
@@ -11,12 +12,28 @@ impl Database for Mysql {
         Mysql::sql(self, statement)
     }
 
+    fn begin(&self, statement: &str) -> OpenTransaction {
+        Mysql::begin(self, statement)
+    }
+
     fn create_table(&self, name: &str, columns: &str) {
         self.sql(&format!("CREATE TABLE {name} ({columns})"));
     }
 
     fn create_schema(&self, name: &str) {
         self.sql(&format!("CREATE SCHEMA {name}; GRANT ALL ON {name}.* TO app@'%'"));
+    }
+
+    fn insert_free(&self, prefix: &str, count: u32) {
+        self.sql(&format!(
+            "INSERT INTO distributed_locks (name, version, fence, locked_until, queue) \
+             SELECT CONCAT('{prefix}', seq), 1, 1, 0, '' FROM seq_1_to_{count}"
+        ));
+    }
+
+    /// All statements that change rows.
+    fn renewals(&self) -> u64 {
+        self.status("Com_update")
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Postgres;
+use crate::OpenTransaction;
 use crate::scenarios::sql::Database;
 use crate::scenarios::sql::peers::ShedLocksDatabase;
 
@@ -11,12 +12,27 @@ impl Database for Postgres {
         self.psql(statement)
     }
 
+    fn begin(&self, statement: &str) -> OpenTransaction {
+        Postgres::begin(self, statement)
+    }
+
     fn create_table(&self, name: &str, columns: &str) {
         self.psql(&format!("CREATE TABLE {name} ({columns}); GRANT ALL ON {name} TO app"));
     }
 
     fn create_schema(&self, name: &str) {
         self.psql(&format!("CREATE SCHEMA {name} AUTHORIZATION app"));
+    }
+
+    fn insert_free(&self, prefix: &str, count: u32) {
+        self.psql(&format!(
+            "INSERT INTO distributed_locks (name, fence, locked_until) \
+             SELECT '{prefix}' || n, 1, now() FROM generate_series(1, {count}) AS n"
+        ));
+    }
+
+    fn renewals(&self) -> u64 {
+        self.statements_with("AS is_locked, name, held")
     }
 }
 

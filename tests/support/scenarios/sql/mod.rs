@@ -1,7 +1,8 @@
 //! What the tests of stores do whose locks are the rows of a table, written once over the server's [`Database`].
 
-use crate::Server;
+use crate::{OpenTransaction, Server, eventually};
 
+pub mod neighbours;
 pub mod peers;
 pub mod shedlock;
 
@@ -10,14 +11,33 @@ pub trait Database: Server {
     /// The result of statements of an administrator, a line for each row.
     fn sql(&self, statement: &str) -> String;
 
+    /// Begins a transaction of an administrator with this statement, and leaves it open until the result is dropped.
+    fn begin(&self, statement: &str) -> OpenTransaction;
+
     /// Makes a table of these columns, with which `app` may do what it wants.
     fn create_table(&self, name: &str, columns: &str);
 
     /// Makes a schema in which `app` may make tables.
     fn create_schema(&self, name: &str);
 
+    /// Makes rows of so many free locks: `{prefix}1` and so on.
+    fn insert_free(&self, prefix: &str, count: u32);
+
+    /// How many statements have renewed something; or have changed rows, where they cannot be told apart.
+    fn renewals(&self) -> u64;
+
     /// How many rows of a table meet this condition.
     fn count(&self, table: &str, condition: &str) -> u64 {
         self.sql(&format!("SELECT count(*) FROM {table} WHERE {condition}")).parse().unwrap()
     }
+}
+
+/// Waits until so many more statements have renewed something.
+pub async fn renewed(server: &impl Database, more: u64) {
+    let before = server.renewals();
+    eventually(async || match server.renewals() - before {
+        renewals if renewals >= more => Ok(()),
+        renewals => Err(renewals),
+    })
+    .await;
 }
