@@ -8,6 +8,8 @@ use crate::scenarios::sql::Database;
 use crate::scenarios::sql::peers::ShedLocksDatabase;
 
 impl Database for Mysql {
+    const SCHEME: &str = "mysql";
+
     fn sql(&self, statement: &str) -> String {
         Mysql::sql(self, statement)
     }
@@ -28,6 +30,13 @@ impl Database for Mysql {
         self.sql(&format!(
             "INSERT INTO distributed_locks (name, version, fence, locked_until, queue) \
              SELECT CONCAT('{prefix}', seq), 1, 1, 0, '' FROM seq_1_to_{count}"
+        ));
+    }
+
+    fn insert_held(&self, key: &str, record: &str) {
+        self.sql(&format!(
+            "INSERT INTO distributed_locks (name, version, fence, session, number, holder, locked_until, queue) \
+             VALUES ('{key}', 1, 1, 'other', 1, {record}, 9000000000000000000, '')"
         ));
     }
 

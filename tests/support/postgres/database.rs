@@ -8,6 +8,8 @@ use crate::scenarios::sql::Database;
 use crate::scenarios::sql::peers::ShedLocksDatabase;
 
 impl Database for Postgres {
+    const SCHEME: &str = "postgres";
+
     fn sql(&self, statement: &str) -> String {
         self.psql(statement)
     }
@@ -28,6 +30,12 @@ impl Database for Postgres {
         self.psql(&format!(
             "INSERT INTO distributed_locks (name, fence, locked_until) \
              SELECT '{prefix}' || n, 1, now() FROM generate_series(1, {count}) AS n"
+        ));
+    }
+
+    fn insert_held(&self, key: &str, record: &str) {
+        self.psql(&format!(
+            "INSERT INTO distributed_locks (name, fence, holder, locked_until) VALUES ('{key}', 1, {record}, 'infinity')"
         ));
     }
 

@@ -5,9 +5,13 @@ use crate::{OpenTransaction, Server, eventually};
 pub mod neighbours;
 pub mod peers;
 pub mod shedlock;
+pub mod shown;
 
 /// A server whose database `locks` has the table of locks, in which the user `app` may do what it wants.
 pub trait Database: Server {
+    /// How URLs of such a store begin.
+    const SCHEME: &'static str;
+
     /// The result of statements of an administrator, a line for each row.
     fn sql(&self, statement: &str) -> String;
 
@@ -23,8 +27,16 @@ pub trait Database: Server {
     /// Makes rows of so many free locks: `{prefix}1` and so on.
     fn insert_free(&self, prefix: &str, count: u32);
 
+    /// Makes the row of a lock that another client holds for ever, with this record: an expression.
+    fn insert_held(&self, key: &str, record: &str);
+
     /// How many statements have renewed something; or have changed rows, where they cannot be told apart.
     fn renewals(&self) -> u64;
+
+    /// A URL of this user, with or without a password, as in `app:secret@`, and nothing else that a URL may have.
+    fn url_of(&self, user: &str) -> String {
+        format!("{}://{user}{}/locks", Self::SCHEME, self.endpoint())
+    }
 
     /// How many rows of a table meet this condition.
     fn count(&self, table: &str, condition: &str) -> u64 {
