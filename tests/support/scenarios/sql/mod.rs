@@ -2,6 +2,7 @@
 
 use crate::{OpenTransaction, Server, eventually};
 
+pub mod bad_input;
 pub mod neighbours;
 pub mod peers;
 pub mod shedlock;
