@@ -18,6 +18,10 @@ impl Database for Mysql {
         Mysql::begin(self, statement)
     }
 
+    fn end_connections(&self) -> usize {
+        Mysql::end_connections(self)
+    }
+
     fn create_table(&self, name: &str, columns: &str) {
         self.sql(&format!("CREATE TABLE {name} ({columns})"));
     }

@@ -18,6 +18,11 @@ impl Database for Postgres {
         Postgres::begin(self, statement)
     }
 
+    fn end_connections(&self) -> usize {
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'app'";
+        self.psql(end).parse().unwrap()
+    }
+
     fn create_table(&self, name: &str, columns: &str) {
         self.psql(&format!("CREATE TABLE {name} ({columns}); GRANT ALL ON {name} TO app"));
     }

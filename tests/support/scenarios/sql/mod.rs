@@ -3,6 +3,7 @@
 use crate::{OpenTransaction, Server, eventually};
 
 pub mod bad_input;
+pub mod faults;
 pub mod neighbours;
 pub mod peers;
 pub mod shedlock;
@@ -18,6 +19,9 @@ pub trait Database: Server {
 
     /// Begins a transaction of an administrator with this statement, and leaves it open until the result is dropped.
     fn begin(&self, statement: &str) -> OpenTransaction;
+
+    /// Ends all connections of `app`, and returns how many there were.
+    fn end_connections(&self) -> usize;
 
     /// Makes a table of these columns, with which `app` may do what it wants.
     fn create_table(&self, name: &str, columns: &str);
