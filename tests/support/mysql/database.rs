@@ -22,6 +22,22 @@ impl Database for Mysql {
         Mysql::end_connections(self)
     }
 
+    fn shut_down(&self) {
+        Mysql::shut_down(self);
+    }
+
+    fn replica(&self) -> Self {
+        Mysql::replica(self)
+    }
+
+    fn await_replica(&self, replica: &Self) {
+        Mysql::await_replica(self, replica);
+    }
+
+    fn promote(&self) {
+        Mysql::promote(self);
+    }
+
     fn create_table(&self, name: &str, columns: &str) {
         self.sql(&format!("CREATE TABLE {name} ({columns})"));
     }

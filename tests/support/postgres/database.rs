@@ -23,6 +23,26 @@ impl Database for Postgres {
         self.psql(end).parse().unwrap()
     }
 
+    fn shut_down(&self) {
+        Postgres::shut_down(self);
+    }
+
+    fn replica(&self) -> Self {
+        self.standby()
+    }
+
+    fn await_replica(&self, replica: &Self) {
+        let written = self.psql("SELECT pg_current_wal_lsn()");
+        let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{written}'::pg_lsn");
+        while replica.psql(&replayed) != "t" {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn promote(&self) {
+        Postgres::promote(self);
+    }
+
     fn create_table(&self, name: &str, columns: &str) {
         self.psql(&format!("CREATE TABLE {name} ({columns}); GRANT ALL ON {name} TO app"));
     }

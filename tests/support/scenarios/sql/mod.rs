@@ -5,6 +5,7 @@ use crate::{OpenTransaction, Server, eventually};
 pub mod bad_input;
 pub mod faults;
 pub mod neighbours;
+pub mod outages;
 pub mod peers;
 pub mod shedlock;
 pub mod shown;
@@ -22,6 +23,20 @@ pub trait Database: Server {
 
     /// Ends all connections of `app`, and returns how many there were.
     fn end_connections(&self) -> usize;
+
+    /// An orderly stop. Returns when it is gone.
+    fn shut_down(&self);
+
+    /// Another server that follows this one, and takes no writes.
+    fn replica(&self) -> Self
+    where
+        Self: Sized;
+
+    /// Waits until a replica has all that this server has written.
+    fn await_replica(&self, replica: &Self);
+
+    /// Makes a replica take writes.
+    fn promote(&self);
 
     /// Makes a table of these columns, with which `app` may do what it wants.
     fn create_table(&self, name: &str, columns: &str);
