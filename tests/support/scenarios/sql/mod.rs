@@ -4,6 +4,7 @@ use crate::{OpenTransaction, Server, eventually};
 
 pub mod bad_input;
 pub mod faults;
+pub mod modes;
 pub mod neighbours;
 pub mod outages;
 pub mod peers;

@@ -24,7 +24,8 @@ async fn holding(server: &impl Database, parameters: &str, keys: &[&str]) -> (Lo
     (locks, guards)
 }
 
-fn sit_on(server: &impl Database, table: &str, key: &str) -> OpenTransaction {
+/// A transaction that has locked the row of a lock.
+pub fn sit_on(server: &impl Database, table: &str, key: &str) -> OpenTransaction {
     server.begin(&format!("SELECT name FROM {table} WHERE name = '{key}' FOR UPDATE"))
 }
 
