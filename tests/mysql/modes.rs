@@ -1,10 +1,9 @@
 //! Readers, permits, and several locks at one moment: what they cost, and what others in the table do to them.
 
-use crate::cost::quiet;
 use crate::{Case, Fixture};
 use distributed_locks::Mode;
 use support::mysql::Setup;
-use support::scenarios::cost::{self, cost};
+use support::scenarios::cost::{self, cost, quiet};
 use support::scenarios::sql::modes::{self, acquire};
 use support::scenarios::{connect, nothing_is_left};
 use support::{HANG_LIMIT, Server, cases, in_time};
