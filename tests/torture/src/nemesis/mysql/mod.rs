@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
+use support::OpenTransaction;
 use support::cases::Program;
-use support::mysql::{Binary, Mysql, OpenTransaction, Setup};
+use support::mysql::{Binary, Mysql, Setup};
 use support::proxy::Proxy;
 use tokio::task::block_in_place;
 use tokio::time::sleep;
