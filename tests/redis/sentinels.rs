@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         an_uncontended_pair_is_two_commands_behind_sentinels,
         a_grant_counts_when_replicas_have_it,
         a_hand_off_counts_when_replicas_have_it,
+        a_grant_that_is_requested_again_counts_when_replicas_have_it,
     ]
 }
 
@@ -238,4 +239,27 @@ async fn a_hand_off_counts_when_replicas_have_it(fixture: Fixture) {
     assert!(!waiting.is_finished(), "acquired before the replica had it");
     replica.resume();
     granted(waiting).await.release().await.unwrap();
+}
+
+/// The grant is there when the request is repeated, by a connection that has written nothing itself.
+async fn a_grant_that_is_requested_again_counts_when_replicas_have_it(fixture: Fixture) {
+    let all = start(&fixture, &SentinelSetup::default());
+    let locks = connect(&all.url_with("ttl=600s&connect_timeout=60s&wait_replicas=1"));
+    acquire_and_release(&locks, "k").await;
+    let replica = all.servers().iter().find(|server| server.role() != "master").unwrap();
+    let primary = all.primary();
+    primary.replicated().await;
+    replica.pause();
+    let acquiring = tokio::spawn(locks.lock("k").acquire());
+    eventually(async || if primary.keys("k").is_empty() { Err("not acquired") } else { Ok(()) }).await;
+    let evalsha = || primary.counts().of("evalsha");
+    let so_far = evalsha();
+    primary.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    eventually(async || if evalsha() == so_far { Err("not requested again") } else { Ok(()) }).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!acquiring.is_finished(), "acquired before the replica had it");
+    replica.resume();
+    let guard = granted(acquiring).await;
+    assert_eq!(replica.keys("k").len(), 1);
+    guard.release().await.unwrap();
 }
