@@ -6,7 +6,7 @@ use super::error::{self, Verdict};
 use super::node::{Connection, Made, Node};
 use super::replicas;
 use super::request::Request;
-use super::sentinels::Sentinels;
+use super::sentinels::{Asked, Sentinels};
 use super::slots;
 use crate::values::target::TARGET;
 use redis::aio::MultiplexedConnection;
@@ -183,7 +183,7 @@ impl Client {
             let connection = connect::to_server(place, endpoint, protocol, &settings).await?;
             return Ok((Made { connection, endpoint: endpoint.clone() }, None));
         }
-        let endpoint = self.primary().await?;
+        let endpoint = self.primary(Asked::Most).await?;
         let settings = adapt(connect::settings(&self.config, &endpoint));
         let place = (&self.config, &self.world);
         let mut connection = connect::to_server(place, &endpoint, protocol, &settings).await?;
@@ -207,9 +207,9 @@ impl Client {
     }
 
     /// Where the primary is, by the sentinels. Connections to another one are given up.
-    pub(super) async fn primary(&self) -> Result<String, RedisError> {
+    pub(super) async fn primary(&self, asked: Asked) -> Result<String, RedisError> {
         let Some(sentinels) = &self.sentinels else { return Err(error::no_primary("no sentinel is named")) };
-        let (endpoint, is_another) = sentinels.find(&self.config, &self.world).await?;
+        let (endpoint, is_another) = sentinels.find(&self.config, &self.world, asked).await?;
         if is_another {
             tracing::debug!(target: TARGET, endpoint, "the sentinels name another primary");
             self.seeds.iter().for_each(|node| node.disconnect_all());

@@ -2,6 +2,7 @@
 
 use super::client::Client;
 use super::connect;
+use super::sentinels::Asked;
 use crate::values::shown::Chain;
 use crate::values::target::TARGET;
 use redis::aio::MultiplexedConnection;
@@ -78,8 +79,8 @@ async fn until_broken(
 ) -> Result<(), RedisError> {
     loop {
         let Some(current) = client.upgrade() else { return Ok(()) };
-        // Which drops the connections to another one.
-        if let Err(error) = current.primary().await {
+        // Which drops the connections to another one. The one that has said so may be the only one yet that knows of it.
+        if let Err(error) = current.primary(Asked::All).await {
             tracing::debug!(target: TARGET, error = %Chain::of(&error), "the sentinels do not name the primary");
         }
         drop(current);
