@@ -24,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_hand_off_counts_when_replicas_have_it,
         a_hand_off_that_is_forgotten_before_replicas_have_it_is_no_grant,
         a_grant_that_is_requested_again_counts_when_replicas_have_it,
+        sentinels_and_servers_speak_tls,
     ]
 }
 
@@ -292,4 +293,20 @@ async fn a_grant_that_is_requested_again_counts_when_replicas_have_it(fixture: F
     let guard = granted(acquiring).await;
     assert_eq!(replica.keys("k").len(), 1);
     guard.release().await.unwrap();
+}
+
+async fn sentinels_and_servers_speak_tls(fixture: Fixture) {
+    let all = start(&fixture, &SentinelSetup { tls: true, ..SentinelSetup::default() });
+    assert!(all.url().starts_with("rediss:"), "{}", all.url());
+    let (ours, theirs) = (connect(&all.url()), connect(&all.url()));
+    let guard = ours.lock("k").acquire().await.unwrap();
+    let waiting = tokio::spawn(theirs.lock("k").acquire());
+    queued(&ours, "k", 1).await;
+    guard.release().await.unwrap();
+    granted(waiting).await.release().await.unwrap();
+    let before = all.primary().endpoint();
+    all.primary().replicated().await;
+    all.primary().kill();
+    all.promoted(&before).await;
+    acquire_and_release(&ours, "k").await;
 }
