@@ -92,3 +92,33 @@ async fn until_broken(
         }
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::super::config::{Config, Deployment};
+    use super::super::fakes;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failover_of_which_one_sentinel_knows_is_followed() {
+        let world = fakes::world(|endpoint, command| async move {
+            let is_last = endpoint == "s2:1";
+            match command.split(' ').next().unwrap_or_default() {
+                "SENTINEL" if is_last => {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    fakes::sentinel(&command, "b", 1)
+                }
+                "SENTINEL" => fakes::sentinel(&command, "a", 0),
+                "SUBSCRIBE" => ">3\r\n+subscribe\r\n$14\r\n+switch-master\r\n:1\r\n".to_owned(),
+                _ => fakes::texts(&[]),
+            }
+        });
+        let endpoints = ["s0:1", "s1:1", "s2:1"].map(str::to_owned).to_vec();
+        let deployment = Deployment::Sentinel { primary: "main".to_owned(), credentials: None };
+        let client = Arc::new(Client::new(Config { endpoints, deployment, ..Config::local() }, &world).unwrap());
+        assert_eq!(client.primary(Asked::Most).await.unwrap(), "a:1");
+        follow(&client);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(client.sentinels.as_ref().unwrap().known().as_deref(), Some("b:1"));
+    }
+}
