@@ -273,7 +273,7 @@ mod tests {
             answers.notify_one();
         };
         let (late, ()) = tokio::join!(ask(), fail_over);
-        let failure = late.err().expect("the former primary was asked");
+        let failure = late.expect_err("the former primary was asked");
         assert!(failure.verdict == Verdict::OtherServer && !failure.is_unresolved, "{}", failure.error);
         let answer = ask().await.unwrap_or_else(|failure| panic!("{}", failure.error));
         assert!(format!("{answer:?}").contains("b:1"), "{answer:?}");
