@@ -19,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
         we_exclude_shedlock,
         shedlocks_table_is_kept_to_its_form,
         an_extended_lock_stays_taken_for_shedlock,
+        an_extended_hold_is_held_for_longer_than_the_ttl,
         a_table_that_java_has_not_made_is_not_made,
         a_table_of_a_form_that_loses_locks_is_refused_by_its_reason,
         a_jvm_that_writes_its_own_time_is_refused,
@@ -166,6 +167,16 @@ async fn an_extended_lock_stays_taken_for_shedlock(fixture: Fixture) {
     long.run(|_| async {}).await.unwrap();
     assert!(!lock(&server, "long", 10));
     assert_eq!(server.sql("SELECT MAX(CHAR_LENGTH(locked_by)) <= 255 FROM shedlock"), "1");
+}
+
+/// A renewal finds nothing to change in its row.
+async fn an_extended_hold_is_held_for_longer_than_the_ttl(fixture: Fixture) {
+    let (server, _) = with_its_table(&fixture);
+    let locks = connect(&server.url_with("table=shedlock&ttl=2s"));
+    let guard = locks.lock("job").hold_at_least(Duration::from_secs(60)).acquire().await.unwrap();
+    let lost = tokio::time::timeout(Duration::from_secs(5), guard.lost()).await;
+    assert!(lost.is_err(), "{lost:?}");
+    guard.release().await.unwrap();
 }
 
 fn locks_of(server: &Mysql) -> Locks {
