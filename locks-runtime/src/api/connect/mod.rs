@@ -23,14 +23,7 @@ mod kubernetes;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod parameters;
-#[cfg(any(
-    feature = "etcd",
-    feature = "redis",
-    feature = "zookeeper",
-    feature = "postgres",
-    feature = "mysql",
-    feature = "kubernetes"
-))]
+#[cfg(feature = "network")]
 mod parts;
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -42,7 +42,7 @@ pub struct Encryption {
 impl Config {
     /// How long one request may take.
     pub(super) fn request_timeout(&self) -> Duration {
-        request_timeout(self.connect_timeout)
+        request_timeout(self.connect_timeout, 3)
     }
 
     /// Checks what can be checked without a server.
