@@ -7,6 +7,8 @@ mod backoff;
 pub(crate) mod batches;
 mod capabilities;
 mod changes;
+#[cfg(feature = "database")]
+pub(crate) mod database;
 #[cfg(feature = "network")]
 mod endpoint;
 mod entry;

@@ -14,6 +14,8 @@ use registry::{BUILT_IN, opener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+#[cfg(feature = "database")]
+mod database;
 #[cfg(feature = "etcd")]
 mod etcd;
 #[cfg(any(test, fuzzing))]

@@ -6,10 +6,11 @@
 use super::client::{Client, Seen};
 use super::connection::Connections;
 use super::error::Failure;
-use super::parameters::{MOST_ROWS, Parameters, padded, swap};
+use super::parameters::{Parameters, padded, swap};
 use super::row::{Micros, Row, text};
 use super::sql::Kind;
 use crate::contract::Backoff;
+use crate::contract::database::MOST_ROWS;
 use crate::values::error::ErrorKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
