@@ -104,7 +104,7 @@ impl Failure {
 
     /// The server answered, and says that it takes no writes.
     pub(super) fn read_only(endpoint: &str) -> Self {
-        let cause = Cause { text: "`read_only` is on".into(), code: 0, is_definite: true };
+        let cause = Cause { text: "`read_only` or `innodb_read_only` is on".into(), code: 0, is_definite: true };
         Self::new(Verdict::ReadOnly, message(endpoint, Verdict::ReadOnly, 0), Some(cause))
     }
 
@@ -218,7 +218,7 @@ fn message(endpoint: &str, verdict: Verdict, code: u16) -> String {
     let what = match (verdict, code) {
         (Verdict::RowLocked, _) => return format!("MySQL at {endpoint}: {ROW_LOCKED}"),
         (Verdict::ReadOnly, _) => {
-            "takes no writes: it is a replica, or set to `read_only`; name all servers in the URL, and behind a proxy that splits \
+            "takes no writes: it is a replica, or set to `read_only` or `innodb_read_only`; name all servers in the URL, and behind a proxy that splits \
              reads from writes use an address that leads to the primary alone"
         }
         (Verdict::Refused, _) => "answers, and refuses this for now",
