@@ -67,13 +67,17 @@ async fn deadlocks_with_others_are_retried(fixture: Fixture) {
     nothing_is_left(&server, "").await;
 }
 
-/// The one statement here that waits for a row of others.
 async fn a_name_that_somebody_is_about_to_insert_stops_nobody_else(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
     let locks = connect(&server.url());
     acquire_and_release(&locks, "free").await;
     let inserting = server
         .begin("INSERT INTO distributed_locks (name, version, fence, locked_until, queue) VALUES ('new', 1, 1, 0, '')");
+    let before = server.statements();
+    let error = in_time(locks.lock("new").wait(Duration::ZERO).acquire()).await.unwrap_err();
+    let error = support::scenarios::chain(&error);
+    assert!(error.contains("another transaction"), "{error}");
+    assert!(server.statements() - before < 300, "{} statements", server.statements() - before);
     let blocked = tokio::spawn(locks.lock("new").wait(HANG_LIMIT).acquire());
     once_within(Duration::from_millis(900), async || {
         let asked = Instant::now();

@@ -16,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_replica_is_refused_by_its_reason,
         a_primary_that_becomes_read_only_is_left_for_the_one_that_is_not,
         a_server_that_stays_read_only_stops_the_body,
+        a_server_whose_innodb_only_reads_is_left_for_one_that_writes,
     ]
 }
 
@@ -68,4 +69,14 @@ async fn a_server_that_stays_read_only_stops_the_body(fixture: Fixture) {
     server.sql("SET GLOBAL read_only = 0");
     let again = locks.lock("k").wait(HANG_LIMIT).acquire().await.unwrap();
     again.release().await.unwrap();
+}
+
+/// `read_only` is off. Aurora's readers are known by this setting.
+async fn a_server_whose_innodb_only_reads_is_left_for_one_that_writes(fixture: Fixture) {
+    let reader = fixture.start(&Setup { settings: &["--innodb-read-only"], ..Setup::default() });
+    let error = refused_saying(&reader.url(), "k", |error| error.contains("takes no writes")).await;
+    assert!(error.kind() == ErrorKind::Unavailable && error.is_retryable(), "{}", chain(&error));
+    let writer = fixture.start(&Setup::default());
+    let locks = connect(&writer.url_at(&format!("{},{}", reader.endpoint(), writer.endpoint())));
+    acquire_and_release(&locks, "k").await;
 }

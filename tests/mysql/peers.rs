@@ -16,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
         peers::we_exclude_shedlock,
         peers::shedlocks_table_is_kept_to_its_form,
         peers::an_extended_lock_stays_taken_for_shedlock,
+        peers::an_extended_hold_is_held_for_longer_than_the_ttl,
         peers::a_jvm_that_writes_its_own_time_is_refused,
         peers::an_extended_lock_with_a_long_name_fits,
         a_table_that_java_has_not_made_is_not_made,

@@ -160,6 +160,18 @@ pub async fn an_extended_lock_stays_taken_for_shedlock<P: Program<Server: ShedLo
     assert!(begun.elapsed() >= LEAST - Duration::from_millis(10), "free after {:?}", begun.elapsed());
 }
 
+/// A renewal finds nothing to change in its row.
+pub async fn an_extended_hold_is_held_for_longer_than_the_ttl<P: Program<Server: ShedLocksDatabase>>(
+    fixture: Fixture<P>,
+) {
+    let (server, _) = with_its_table(&fixture);
+    let locks = connect(&server.url_with("table=shedlock&ttl=2s"));
+    let guard = locks.lock("job").hold_at_least(Duration::from_secs(60)).acquire().await.unwrap();
+    let lost = tokio::time::timeout(Duration::from_secs(5), guard.lost()).await;
+    assert!(lost.is_err(), "{lost:?}");
+    guard.release().await.unwrap();
+}
+
 /// Without `usingDbTime()`, in a zone ahead of UTC.
 pub async fn a_jvm_that_writes_its_own_time_is_refused<P: Program<Server: ShedLocksDatabase>>(fixture: Fixture<P>) {
     let (server, locks) = with_its_table(&fixture);
