@@ -24,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         rights_that_are_taken_away_end_a_hold_in_time,
         a_dead_waiter_is_passed_over_after_its_claim,
         a_try_finds_a_dead_holder_gone_at_last,
+        a_try_does_not_believe_the_clock_of_the_server_alone,
         a_queue_that_is_full_is_waited_for,
     ]
 }
@@ -225,6 +226,20 @@ async fn a_try_finds_a_dead_holder_gone_at_last(fixture: Fixture) {
     };
     let guard = tokio::time::timeout(HANG_LIMIT * 3, tried).await.unwrap();
     assert!(killed.elapsed() > Duration::from_secs(60), "{:?}", killed.elapsed());
+    guard.release().await.unwrap();
+}
+
+/// It jumped, or is not that of the server that wrote the Lease.
+async fn a_try_does_not_believe_the_clock_of_the_server_alone(fixture: Fixture) {
+    let (server, key) = (fixture.server(), fixture.key("k"));
+    let guard = client(&fixture).lock(&key).acquire().await.unwrap();
+    let front = Front::of(&server);
+    front.set("GET", Does::ForwardDated("Fri, 31 Dec 2100 00:00:00 GMT"));
+    let locks = connect(&front.url());
+    for _ in 0..3 {
+        assert!(locks.lock(&key).try_acquire().await.unwrap().is_none(), "two hold `{key}`");
+    }
+    guard.confirm().await.unwrap();
     guard.release().await.unwrap();
 }
 

@@ -16,9 +16,10 @@ use crate::values::mode::Mode;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// By how much the clocks of two API servers may differ. A try cannot watch a hold for as long as it may last; so a holder that has
-/// died would be in the way of every single try for ever, if nobody ever waited. A hold that was not renewed for so much longer than it
-/// lasts, by the server's clock, is over for a try, too.
+/// By how much two clocks may differ. A try cannot watch a hold for as long as it may last; so a holder that has died would be in the
+/// way of every single try for ever, if nobody ever waited. A hold that was not renewed for so much longer than it lasts is over for a
+/// try, too: by the clocks of the API servers that wrote it and that answer, and also by those of its holder and of this machine, for
+/// any one of them may be wrong.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// What is known of the Lease.
@@ -194,7 +195,9 @@ async fn try_once(
 fn is_over(shared: &Shared, when_busy: WhenBusy, lease: &Lease, server_ms: Option<u64>) -> bool {
     let over_at = shared.client.remembered.over_at(lease);
     shared.client.world.now() >= over_at
-        || (when_busy == WhenBusy::Refuse && lease.is_over_at(server_ms, CLOCKS_DIFFER))
+        || (when_busy == WhenBusy::Refuse
+            && lease.is_over_at(server_ms, CLOCKS_DIFFER)
+            && lease.is_over_for_its_holder(shared.client.world.wall_ms(), CLOCKS_DIFFER))
 }
 
 /// Of an entry that holds. One that somebody has taken out meanwhile is no loss of the session.
