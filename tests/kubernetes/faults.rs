@@ -19,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
         an_answer_that_is_a_refusal_although_it_was_carried_out_is_no_second_hold,
         a_watch_that_falls_silent_does_not_keep_a_waiter_for_ever,
         a_watch_goes_on_after_a_broken_connection,
+        a_watch_reports_what_lapses_however_much_else_happens,
         a_connection_that_vanished_is_left,
         a_token_that_has_ended_is_read_again,
         rights_that_are_taken_away_end_a_hold_in_time,
@@ -129,6 +130,38 @@ async fn a_watch_goes_on_after_a_broken_connection(fixture: Fixture) {
         let change = in_time(watch.next()).await;
         assert!(matches!(change, Some(Change::Released(..))), "{change:?}");
     }
+}
+
+/// In the namespace of a cluster's own controllers there is an event every moment.
+async fn a_watch_reports_what_lapses_however_much_else_happens(fixture: Fixture) {
+    let (server, locks) = (fixture.server(), client(&fixture));
+    // After half a minute the server ends the watch, and what has lapsed is seen by looking anew.
+    once_within(Duration::from_secs(20), async || {
+        let prefix = fixture.key("w/");
+        let (key, other) = (format!("{prefix}dead"), format!("{prefix}busy"));
+        let (mut watch, begun) = (locks.watch(prefix).await.unwrap(), Instant::now());
+        let (mut dead, _) = support::scenarios::holding(3, &server.url(), &key);
+        dead.kill();
+        let busy = async {
+            loop {
+                acquire_and_release(&locks, &other).await;
+            }
+        };
+        let reported = async {
+            loop {
+                match watch.next().await.unwrap() {
+                    Change::Released(released) if released.as_str() == key => return,
+                    _ => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = busy => {}
+            () = in_time(reported) => {}
+        }
+        begun.elapsed()
+    })
+    .await;
 }
 
 /// Half open: nothing comes, and nothing says so. Pings find out within ten seconds.
