@@ -113,7 +113,16 @@ async fn attempt(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) 
 async fn make(shared: &Arc<Shared>, entry: &Arc<Entry>, name: &str) -> Result<Option<Entered>, Failed> {
     let (identity, record, sent) = (shared.identity(entry), record(entry), shared.client.world.now());
     let object = patch::made(name, entry.key.as_str(), &shared.claim(&identity, &record));
-    match shared.client.create(object).await? {
+    let created = match shared.client.create(object).await {
+        // Whoever may not make one may have rights on one that is there.
+        Err(failed) if failed.error.kind() == ErrorKind::Unauthorized => match shared.client.get(name).await {
+            Ok(Read { lease: Some(_), .. }) => Created::Exists,
+            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error.into()),
+            _ => return Err(failed),
+        },
+        created => created?,
+    };
+    match created {
         Created::Made(lease) => {
             shared.note_held(entry, lease, sent)?;
             Ok(Some(settled(shared, entry).await?))
