@@ -107,12 +107,20 @@ impl Kubernetes {
 
     /// Gives the clients these rights alone; without any, those of the Role in `examples/kubernetes`.
     pub fn set_verbs(&self, verbs: &[&str]) {
+        match verbs {
+            [] => self.set_rights("[get, list, watch, create, patch, delete]"),
+            verbs => self.set_rights(&format!("[{}]", verbs.join(", "))),
+        }
+    }
+
+    /// Gives the clients these rights, on the Lease of this name alone.
+    pub fn set_verbs_on(&self, name: &str, verbs: &[&str]) {
+        self.set_rights(&format!("[{}]\n    resourceNames: [{name}]", verbs.join(", ")));
+    }
+
+    fn set_rights(&self, rights: &str) {
         let role = fs::read_to_string(manifest("role.yaml")).unwrap();
-        let role = if verbs.is_empty() {
-            role
-        } else {
-            role.replace("[get, list, watch, create, patch, delete]", &format!("[{}]", verbs.join(", ")))
-        };
+        let role = role.replace("[get, list, watch, create, patch, delete]", rights);
         let users: String = USERS
             .map(|user| format!("\n  - kind: User\n    apiGroup: rbac.authorization.k8s.io\n    name: {user}"))
             .concat();
