@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use support::mysql::Setup;
 use support::scenarios::sql::neighbours;
-use support::scenarios::{acquire_and_release, connect, granted, nothing_is_left};
-use support::{HANG_LIMIT, cases, once_within};
+use support::scenarios::{acquire_and_release, chain, connect, granted, nothing_is_left};
+use support::{HANG_LIMIT, cases, in_time, once_within};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
@@ -75,7 +75,7 @@ async fn a_name_that_somebody_is_about_to_insert_stops_nobody_else(fixture: Fixt
         .begin("INSERT INTO distributed_locks (name, version, fence, locked_until, queue) VALUES ('new', 1, 1, 0, '')");
     let before = server.statements();
     let error = in_time(locks.lock("new").wait(Duration::ZERO).acquire()).await.unwrap_err();
-    let error = support::scenarios::chain(&error);
+    let error = chain(&error);
     assert!(error.contains("another transaction"), "{error}");
     assert!(server.statements() - before < 300, "{} statements", server.statements() - before);
     let blocked = tokio::spawn(locks.lock("new").wait(HANG_LIMIT).acquire());
