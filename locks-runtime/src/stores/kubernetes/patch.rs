@@ -71,12 +71,16 @@ impl Patch {
         self
     }
 
-    /// A renewal, or, with another duration, how long it is kept.
+    /// A renewal, or, with another duration, how long it is kept. Another request of the entry may have extended it meanwhile: only
+    /// the duration that is known is replaced.
     pub(super) fn renew(mut self, lease: &Lease, duration: Duration, at: String) -> Self {
-        self.set_spec("renewTime", at);
         if lease.seconds != Some(seconds(duration)) {
+            if lease.seconds.is_some() {
+                self.test("/spec/leaseDurationSeconds", lease.seconds);
+            }
             self.set_spec("leaseDurationSeconds", seconds(duration));
         }
+        self.set_spec("renewTime", at);
         self
     }
 
@@ -150,4 +154,28 @@ pub(super) fn noted(identity: &str, text: &str) -> String {
 pub(super) fn seconds(duration: Duration) -> u64 {
     let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     whole.clamp(1, LARGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stores::kubernetes::lease::Object;
+
+    #[test]
+    fn a_renewal_that_is_late_does_not_shorten_what_was_extended_meanwhile() {
+        let lease = |seconds: Value| {
+            let object = json!({"metadata": {"name": "a", "uid": "u", "resourceVersion": "12"},
+                "spec": {"holderIdentity": "us-1", "leaseDurationSeconds": seconds}});
+            serde_json::from_value::<Object>(object).unwrap().into_lease().unwrap()
+        };
+        let duration = |lease: &Lease, renewed| {
+            let patch = Patch::while_held(lease, "us-1").renew(lease, Duration::from_secs(renewed), "now".to_owned());
+            let changes: Vec<Value> = serde_json::from_slice(&patch.into_bytes()).unwrap();
+            let of_duration = changes.into_iter().filter(|change| change["path"] == "/spec/leaseDurationSeconds");
+            of_duration.map(|change| (change["op"].clone(), change["value"].clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(duration(&lease(json!(60)), 40), [(json!("test"), json!(60)), (json!("add"), json!(40))]);
+        assert_eq!(duration(&lease(Value::Null), 40), [(json!("add"), json!(40))]);
+        assert_eq!(duration(&lease(json!(15)), 15), [], "nothing is written");
+    }
 }
