@@ -36,7 +36,7 @@ struct Lock<'a> {
     calls: Vec<&'a Call>,
     held: Timeline<&'a Call>,
     waiting: Timeline<&'a Call>,
-    /// When a fault explains that its waiters wait, or another client has it.
+    /// When a fault explains that its waiters wait, or another client has it, or somebody who is dead.
     explained: Timeline<()>,
 }
 
@@ -51,7 +51,9 @@ impl<'a> Lock<'a> {
         let (held, waiting) = (calls.iter().filter_map(held).collect(), waiting.collect());
         let explained = windows::explained(history, limits, key, &windows::involved(history, key));
         let always = windows::within(&explained, Span::new(0, Nanos::MAX));
-        let explained = always.chain(foreign::occupied(history, limits, key)).map(|span| (span, ())).collect();
+        let claimed = windows::claimed_for_the_dead(history, limits, key);
+        let explained = always.chain(foreign::occupied(history, limits, key)).chain(claimed);
+        let explained = explained.map(|span| (span, ())).collect();
         Self { key, calls, held, waiting, explained }
     }
 

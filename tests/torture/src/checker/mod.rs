@@ -74,6 +74,8 @@ pub struct Limits {
     pub store_recovery: Duration,
     /// What a store needs to release what a worker had, beside a TTL.
     pub worker_recovery: Duration,
+    /// For how long a waiter of which nothing says that it is dead keeps the lock when its turn has come.
+    pub claim: Duration,
 }
 
 impl Limits {
@@ -87,6 +89,7 @@ impl Limits {
             grace: Duration::from_millis(500),
             store_recovery: Duration::from_secs(3),
             worker_recovery: Duration::from_secs(2),
+            claim: Duration::ZERO,
         }
     }
 
@@ -94,13 +97,15 @@ impl Limits {
     /// them may stand one behind the other; and the shortest TTL is four seconds.
     #[must_use]
     pub fn with_dead_waiters(self) -> Self {
-        let passed_over = Duration::from_secs(9);
+        let claim = Duration::from_secs(3);
+        let passed_over = claim * 3;
         Self {
             ttl: self.ttl + Duration::from_secs(1),
             // The turn of a dead one may come long after the fault that it died of.
             moment: self.moment + Duration::from_secs(4),
             store_recovery: self.store_recovery + passed_over,
             worker_recovery: self.worker_recovery + passed_over,
+            claim,
             ..self
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Limits;
 use super::history::{CHILD, History, worker_of};
 use super::spans::{Span, Timeline};
+use crate::clock::nanos;
 use crate::history::Scope;
 
 /// The times in which a fault that affects one of these processes, or the store, or its aftermath was in effect: for calls
@@ -42,6 +43,16 @@ fn is_for_entries(scope: &Scope) -> bool {
 
 fn timeline(spans: Vec<Span>) -> Timeline<()> {
     spans.into_iter().map(|span| (span, ())).collect()
+}
+
+/// When the lock was for a process that was dead by then, whose turn had come.
+pub(super) fn claimed_for_the_dead(history: &History, limits: &Limits, key: &str) -> Vec<Span> {
+    let longest = nanos(limits.claim + limits.grace);
+    let late = history.entries.iter().filter(|entry| {
+        let died = history.owner(entry).and_then(|owner| history.died(owner));
+        limits.claim > Duration::ZERO && entry.key == key && died.is_some_and(|died| died < entry.seen.from)
+    });
+    late.map(|entry| Span::new(entry.seen.from, entry.seen.to.min(entry.seen.from + longest))).collect()
 }
 
 fn of_faults(

@@ -154,11 +154,20 @@ impl Builder {
     }
 
     /// The rules that the history breaks, each once.
-    pub(crate) fn violated(mut self) -> Vec<Rule> {
+    pub(crate) fn violated(self) -> Vec<Rule> {
+        self.violated_within(&Limits::for_ttl(TTL))
+    }
+
+    /// As [`violated`](Builder::violated), on a store that does not know of a waiter that it is dead.
+    pub(crate) fn violated_with_dead_waiters(self) -> Vec<Rule> {
+        self.violated_within(&Limits::for_ttl(TTL).with_dead_waiters())
+    }
+
+    fn violated_within(mut self, limits: &Limits) -> Vec<Rule> {
         let end = self.0.iter().map(|event| event.at).max().unwrap_or(0);
         self.0.push(Event { at: end + 1, process: "driver".into(), kind: EventKind::Drained });
         self.0.sort_by_key(|event| event.at);
-        let violations = check(&self.0, &Limits::for_ttl(TTL));
+        let violations = check(&self.0, limits);
         for violation in &violations {
             println!("{violation:?}");
         }

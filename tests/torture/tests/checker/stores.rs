@@ -86,6 +86,18 @@ fn nothing_explains_an_unexpected_error() {
 }
 
 #[test]
+fn a_lock_that_is_handed_to_a_dead_waiter_is_not_free_for_a_while() {
+    let history = |claimed_until, then| {
+        let dead = two_workers().dies(100, "a").entry(20_000, claimed_until, 1);
+        dead.invokes(15_000, "b", 1).holds(then, then + 100, "b", 1, 6).violated_with_dead_waiters()
+    };
+    assert_eq!(history(23_400, 23_500), []);
+    assert_eq!(history(30_000, 30_100), [Rule::Progress], "it is passed over");
+    assert_eq!(history(20_001, 23_500), [], "within the moment that all have there");
+    assert_eq!(history(20_001, 26_000), [Rule::Progress]);
+}
+
+#[test]
 fn what_stays_in_the_store_is_rejected() {
     let ended = |what: Vec<String>| {
         let held = two_workers().invokes(0, "a", 1).holds(10, 100, "a", 1, 5);
