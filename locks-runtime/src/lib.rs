@@ -99,7 +99,7 @@ pub mod store {
     pub use crate::world::Gate;
     pub use crate::world::World;
     pub use crate::world::clock::Moment;
-    #[cfg(all(feature = "testing", any(feature = "postgres", feature = "redis")))]
+    #[cfg(all(feature = "testing", any(feature = "kubernetes", feature = "postgres", feature = "redis")))]
     pub use crate::world::{Dialled, Stream, StreamDial};
 }
 

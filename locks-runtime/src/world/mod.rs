@@ -19,7 +19,7 @@ mod unpolled;
 
 #[cfg(all(feature = "testing", feature = "etcd"))]
 pub use dial::EtcdDial;
-#[cfg(all(feature = "testing", any(feature = "postgres", feature = "redis")))]
+#[cfg(all(feature = "testing", any(feature = "kubernetes", feature = "postgres", feature = "redis")))]
 pub use dial::{Dialled, Stream, StreamDial};
 #[cfg(feature = "testing")]
 pub use gate::Gate;
@@ -40,7 +40,10 @@ pub struct World {
     clock: Clock,
     random: Random,
     #[cfg_attr(
-        not(all(feature = "testing", any(feature = "etcd", feature = "postgres", feature = "redis"))),
+        not(all(
+            feature = "testing",
+            any(feature = "etcd", feature = "kubernetes", feature = "postgres", feature = "redis")
+        )),
         expect(dead_code, reason = "only tests put another server in the place of the real one")
     )]
     dial: Dial,
@@ -93,7 +96,7 @@ impl World {
     }
 
     /// The same, where streams to a server are what `dial` makes.
-    #[cfg(all(feature = "testing", any(feature = "postgres", feature = "redis")))]
+    #[cfg(all(feature = "testing", any(feature = "kubernetes", feature = "postgres", feature = "redis")))]
     #[must_use]
     pub fn with_streams(self, dial: StreamDial) -> Self {
         Self { dial: Dial::Streams(dial), ..self }
@@ -165,7 +168,7 @@ impl World {
         }
     }
 
-    #[cfg(all(feature = "testing", any(feature = "postgres", feature = "redis")))]
+    #[cfg(all(feature = "testing", any(feature = "kubernetes", feature = "postgres", feature = "redis")))]
     pub(crate) fn stream_dial(&self) -> Option<&StreamDial> {
         match &self.dial {
             Dial::Streams(dial) => Some(dial),

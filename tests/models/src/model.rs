@@ -84,6 +84,12 @@ pub trait Model: Debug + Send + Sync + 'static {
     /// The parts of a plan that only this server has, by name.
     const PARTS: &'static [&'static str];
 
+    /// Whether its store has readers and permits.
+    const HAS_MODES: bool = true;
+
+    /// Whether what the dead, and those who were lost, have left in queues goes away by itself, and not only when others come.
+    const REMOVES_THE_DEAD: bool = true;
+
     /// Decides what it is.
     fn draw_setup(draw: &mut Draw) -> Self::Setup;
 

@@ -88,6 +88,16 @@ impl Kubernetes {
         self.api.ask(method, path, "application/json", &body)
     }
 
+    /// Asks the tests' Leases as an administrator, with what follows their path: the status and the body of the answer.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub fn try_ask(&self, method: &str, rest: &str, content: &str, body: &str) -> (u16, String) {
+        let path = format!("{}{rest}", path(""));
+        self.api.try_ask(method, &path, content, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
     /// Makes whatever this YAML describes, as `kubectl apply` does, in the namespace of the tests.
     pub fn apply(&self, yaml: &str) {
         let yaml = yaml

@@ -51,6 +51,16 @@ async fn attempt(config: &Config, world: &World) -> Result<Sender, Error> {
     let unreachable = |cause: io::Error| {
         Error::unavailable(format!("the API server at {} cannot be reached", config.server)).with_source(cause)
     };
+    #[cfg(feature = "testing")]
+    if let Some(dial) = world.stream_dial() {
+        let socket = (dial.0)(&config.server).await.map_err(unreachable)?;
+        // What TLS would have chosen.
+        return if config.tls.is_some() {
+            http2(config, world, Box::new(socket)).await
+        } else {
+            http1(config, world, Box::new(socket)).await
+        };
+    }
     let socket = TcpStream::connect(&config.server).await.map_err(unreachable)?;
     socket.set_nodelay(true).map_err(unreachable)?;
     let Some(tls) = &config.tls else { return http1(config, world, Box::new(socket)).await };

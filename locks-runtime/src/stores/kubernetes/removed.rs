@@ -37,6 +37,7 @@ pub(super) async fn removed(shared: Arc<Shared>, entry: &Entry) -> Result<Infall
             continue;
         }
         tokio::select! {
+            biased;
             changed = status.changed() => if changed.is_err() {
                 return pending().await;
             },

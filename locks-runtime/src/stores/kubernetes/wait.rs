@@ -71,6 +71,7 @@ pub(super) async fn wait_turn(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Resul
         };
         let left = until.map_or(Duration::MAX, |until| until.since(client.world.now()));
         tokio::select! {
+            biased;
             changed = status.changed() => if changed.is_err() {
                 // It has left, or the session was closed.
                 return Err(Error::lost(error::WITHDRAWN));

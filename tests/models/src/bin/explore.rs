@@ -1,9 +1,10 @@
-//! Plays seeds on a model: `explore etcd`, `explore postgres` or `explore redis`, with `SEEDS=0..3000`,
+//! Plays seeds on a model: `explore etcd`, `kubernetes`, `postgres` or `redis`, with `SEEDS=0..3000`,
 //! `PARTS="+least -bad"`, `JOBS=2`, `TWICE=1`; or one seed with every message, with `SHOW=7`.
 
 #![expect(clippy::print_stdout, reason = "this is a program for people")]
 
 use locks_models::etcd::Cluster;
+use locks_models::kubernetes::Kubernetes;
 use locks_models::postgres::Postgres;
 use locks_models::redis::Redis;
 use locks_models::{Model, Parts, Plan, Search, explore, play};
@@ -15,9 +16,10 @@ fn main() -> ExitCode {
     let store = env::args().nth(1).unwrap_or_else(|| "etcd".to_owned());
     let result = match store.as_str() {
         "etcd" => run::<Cluster>(),
+        "kubernetes" => run::<Kubernetes>(),
         "postgres" => run::<Postgres>(),
         "redis" => run::<Redis>(),
-        other => Err(format!("there is no model of {other}; there are etcd, postgres and redis")),
+        other => Err(format!("there is no model of {other}; there are etcd, kubernetes, postgres and redis")),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

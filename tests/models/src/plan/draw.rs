@@ -145,7 +145,7 @@ impl<S, F> Plan<S, F> {
             shares_names: has["tasks"] && draw.random.chance(50),
         };
         let mut calls = draw.calls(&kind);
-        draw.vary(seed, &kind, M::takes_several(&setup), &mut calls);
+        draw.vary(seed, &kind, [M::HAS_MODES, M::takes_several(&setup)], &mut calls);
         let mut events = draw.network(has["events"], M::SERVERS);
         events.extend(draw.stops(has["stops"]));
         let faults = M::draw_faults(draw, &setup, has["events"]);
@@ -209,13 +209,14 @@ impl Draw {
         }
     }
 
-    /// Makes readers and holders of permits of some calls, and lets some acquire several locks.
-    fn vary(&self, seed: u64, kind: &Calls, takes_several: bool, calls: &mut [Vec<Vec<Call>>]) {
+    /// Makes readers and holders of permits of some calls, and lets some acquire several locks, each if it can be.
+    fn vary(&self, seed: u64, kind: &Calls, can_be: [bool; 2], calls: &mut [Vec<Vec<Call>>]) {
         // By numbers of its own, so that the rest of the plan is the same with and without it.
         let mut random = Random::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x1405_7B7E_F767_814F);
-        let [modes, several] = VARIED.map(|(part, percent)| {
+        let [modes, several] = std::array::from_fn(|index| {
+            let (part, percent) = VARIED[index];
             let by_chance = random.chance(percent);
-            self.parts.0.get(part).copied().unwrap_or(by_chance)
+            can_be[index] && self.parts.0.get(part).copied().unwrap_or(by_chance)
         });
         // Of calls that share a name nobody could say who is who.
         if kind.shares_names {
@@ -225,7 +226,7 @@ impl Draw {
             if modes {
                 call.mode = random.pick(&[Mode::Exclusive, Mode::Shared, Mode::Shared, PERMITS, PERMITS]);
             }
-            if several && takes_several && random.chance(50) {
+            if several && random.chance(50) {
                 let mut others: Vec<&str> = USUAL.into_iter().filter(|key| *key != call.key).collect();
                 others.truncate(1 + random.index(2));
                 call.others = others;

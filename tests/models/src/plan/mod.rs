@@ -189,6 +189,12 @@ impl<S, F> Plan<S, F> {
         self.weather.bad == 0 && self.weather.way <= 20 && !self.events.iter().any(|(_, event)| ends(event))
     }
 
+    /// Places in queues may be left: nothing but others who want that lock removes those of whose process has lost its session.
+    #[must_use]
+    pub(crate) fn leaves_places<M: Model<Setup = S, Fault = F>>(&self) -> bool {
+        !M::REMOVES_THE_DEAD && !self.keeps_holds::<M>()
+    }
+
     /// The network is good and fast, and all that happens is that entries are taken out of the store.
     #[must_use]
     pub(crate) fn shows_removals<M: Model<Setup = S, Fault = F>>(&self) -> bool {

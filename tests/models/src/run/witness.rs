@@ -365,6 +365,11 @@ impl Witness {
         seen.live.retain(|live| live.process != process);
     }
 
+    /// Whether there was a call with this name.
+    pub(super) fn is_call(&self, name: &str) -> bool {
+        self.seen().modes.contains_key(name)
+    }
+
     pub(super) fn is_killed(&self, process: usize) -> bool {
         matches!(self.seen().stops.get(&process), Some(Stop::Killed))
     }
