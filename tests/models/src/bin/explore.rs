@@ -1,11 +1,11 @@
-//! Plays seeds on a model: `explore etcd`, `explore postgres` or `explore redis`, with `SEEDS=0..3000`,
-//! `PARTS="+least -bad"`, `JOBS=2`, `TWICE=1`; or one seed with every message, with `SHOW=7`.
+//! Plays seeds on a model: `explore etcd`, `explore postgres`, `explore redis` or `explore redis-replicated`, with
+//! `SEEDS=0..3000`, `PARTS="+least -bad"`, `JOBS=2`, `TWICE=1`; or one seed with every message, with `SHOW=7`.
 
 #![expect(clippy::print_stdout, reason = "this is a program for people")]
 
 use locks_models::etcd::Cluster;
 use locks_models::postgres::Postgres;
-use locks_models::redis::Redis;
+use locks_models::redis::{Redis, Replicated};
 use locks_models::{Model, Parts, Plan, Search, explore, play};
 use std::env;
 use std::ops::Range;
@@ -17,7 +17,8 @@ fn main() -> ExitCode {
         "etcd" => run::<Cluster>(),
         "postgres" => run::<Postgres>(),
         "redis" => run::<Redis>(),
-        other => Err(format!("there is no model of {other}; there are etcd, postgres and redis")),
+        "redis-replicated" => run::<Replicated>(),
+        other => Err(format!("there is no model of {other}; there are etcd, postgres, redis and redis-replicated")),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
