@@ -93,6 +93,10 @@ pub(super) fn draw(draw: &mut Draw, setup: &Setup, eventful: bool) -> Vec<(Durat
         ("stalls", 15, |draw| Fault::Stall { shard: draw.random.index(2), lasts: draw.random.millis(200, 10_000) }),
         ("outages", if eventful { 30 } else { 5 }, outages),
     ]);
+    // Most calls are made soon.
+    for (at, _) in &mut faults {
+        *at /= draw.random.pick(&[1, 4, 10]);
+    }
     if setup.has_sentinels {
         faults.retain(|(_, fault)| !matches!(fault, Fault::Move { .. } | Fault::Alone { .. }));
     }
@@ -100,11 +104,12 @@ pub(super) fn draw(draw: &mut Draw, setup: &Setup, eventful: bool) -> Vec<(Durat
 }
 
 fn fail_over(draw: &mut Draw) -> Fault {
-    let late = draw.random.pick(&[1, 500, 8000]);
+    let (late, elected) = (draw.random.pick(&[1, 500, 8000]), draw.random.pick(&[1500, 1500, 6000]));
     Fault::FailOver {
-        shard: draw.random.index(2),
+        // Most locks are there.
+        shard: draw.random.pick(&[0, 0, 1]),
         how: draw.random.pick(&[How::Serves, How::Stops, How::Crashes]),
-        elected: draw.random.millis(500, 6000),
+        elected: draw.random.millis(300, elected),
         late: draw.random.millis(0, late),
         heard: draw.random.millis(1, 3000),
     }
