@@ -68,3 +68,15 @@ fn a_failover_is_survived() {
         }
     }
 }
+
+/// Who waits for replicas is told so when its server has become one itself.
+#[test]
+fn a_failover_while_a_grant_waits_for_replicas_is_a_matter_of_time() {
+    for setup in [CLUSTER, SENTINELS] {
+        let (elected, late, heard) = (millis(400), millis(0), millis(300));
+        let fault = Fault::FailOver { shard: 0, how: How::Serves, elected, late, heard };
+        let call = Call { after: millis(600), ..Call::new(0, 0) };
+        let plan = Plan::of(Setup { waits: true, ..setup }, vec![vec![call]]).with_faults([(500, fault)]);
+        assert_clean::<Replicated>(&plan);
+    }
+}
