@@ -8,13 +8,14 @@ use support::cases;
 use support::cases::Program;
 use support::kubernetes::{Binary, Setup};
 use support::scenarios::bad_input::{self, invalid_urls, refused, refused_at_once, with_the_authority_of_another};
-use support::scenarios::{acquire_and_release, chain, client, connect, queued};
+use support::scenarios::{acquire_and_release, chain, client, connect, granted, queued};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
         a_namespace_that_is_not_there_is_named,
         a_namespace_that_is_being_deleted_is_named,
         a_right_that_is_missing_is_named,
+        rights_on_one_lease_are_enough_for_it,
         an_account_without_any_right_is_refused_at_once,
         a_token_that_is_nobodys_is_refused_at_once,
         a_bad_certificate_is_named,
@@ -86,6 +87,22 @@ async fn a_right_that_is_missing_is_named(fixture: Fixture) {
     .await;
     acquire_and_release(&connect(&server.url()), "/kept").await;
     guard.release().await.unwrap();
+}
+
+/// As docs/kubernetes.md has them for an account that only leads.
+async fn rights_on_one_lease_are_enough_for_it(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    server.make_lease("own");
+    server.set_verbs_on("own", &["get", "list", "watch", "patch"]);
+    let (first, second) = (connect(&server.url()), connect(&server.url()));
+    bad_input::refused_saying(&server.url(), "other", |error| error.contains("cannot create resource")).await;
+    let guard = first.lock("own").acquire().await.unwrap();
+    let waiting = tokio::spawn(second.lock("own").acquire());
+    queued(&first, "own", 1).await;
+    guard.renew().await.unwrap();
+    guard.release().await.unwrap();
+    granted(waiting).await.release().await.unwrap();
+    assert_eq!(server.lease("own").unwrap()["spec"]["holderIdentity"], "");
 }
 
 async fn an_account_without_any_right_is_refused_at_once(fixture: Fixture) {

@@ -19,11 +19,13 @@ pub(crate) fn cases() -> Vec<Case> {
         an_answer_that_is_a_refusal_although_it_was_carried_out_is_no_second_hold,
         a_watch_that_falls_silent_does_not_keep_a_waiter_for_ever,
         a_watch_goes_on_after_a_broken_connection,
+        a_watch_reports_what_lapses_however_much_else_happens,
         a_connection_that_vanished_is_left,
         a_token_that_has_ended_is_read_again,
         rights_that_are_taken_away_end_a_hold_in_time,
         a_dead_waiter_is_passed_over_after_its_claim,
         a_try_finds_a_dead_holder_gone_at_last,
+        a_try_does_not_believe_the_clock_of_the_server_alone,
         a_queue_that_is_full_is_waited_for,
     ]
 }
@@ -130,6 +132,38 @@ async fn a_watch_goes_on_after_a_broken_connection(fixture: Fixture) {
     }
 }
 
+/// In the namespace of a cluster's own controllers there is an event every moment.
+async fn a_watch_reports_what_lapses_however_much_else_happens(fixture: Fixture) {
+    let (server, locks) = (fixture.server(), client(&fixture));
+    // After half a minute the server ends the watch, and what has lapsed is seen by looking anew.
+    once_within(Duration::from_secs(20), async || {
+        let prefix = fixture.key("w/");
+        let (key, other) = (format!("{prefix}dead"), format!("{prefix}busy"));
+        let (mut watch, begun) = (locks.watch(prefix).await.unwrap(), Instant::now());
+        let (mut dead, _) = support::scenarios::holding(3, &server.url(), &key);
+        dead.kill();
+        let busy = async {
+            loop {
+                acquire_and_release(&locks, &other).await;
+            }
+        };
+        let reported = async {
+            loop {
+                match watch.next().await.unwrap() {
+                    Change::Released(released) if released.as_str() == key => return,
+                    _ => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = busy => {}
+            () = in_time(reported) => {}
+        }
+        begun.elapsed()
+    })
+    .await;
+}
+
 /// Half open: nothing comes, and nothing says so. Pings find out within ten seconds.
 async fn a_connection_that_vanished_is_left(fixture: Fixture) {
     let (server, key, other) = (fixture.server(), fixture.key("k"), client(&fixture));
@@ -225,6 +259,20 @@ async fn a_try_finds_a_dead_holder_gone_at_last(fixture: Fixture) {
     };
     let guard = tokio::time::timeout(HANG_LIMIT * 3, tried).await.unwrap();
     assert!(killed.elapsed() > Duration::from_secs(60), "{:?}", killed.elapsed());
+    guard.release().await.unwrap();
+}
+
+/// It jumped, or is not that of the server that wrote the Lease.
+async fn a_try_does_not_believe_the_clock_of_the_server_alone(fixture: Fixture) {
+    let (server, key) = (fixture.server(), fixture.key("k"));
+    let guard = client(&fixture).lock(&key).acquire().await.unwrap();
+    let front = Front::of(&server);
+    front.set("GET", Does::ForwardDated("Fri, 31 Dec 2100 00:00:00 GMT"));
+    let locks = connect(&front.url());
+    for _ in 0..3 {
+        assert!(locks.lock(&key).try_acquire().await.unwrap().is_none(), "two hold `{key}`");
+    }
+    guard.confirm().await.unwrap();
     guard.release().await.unwrap();
 }
 

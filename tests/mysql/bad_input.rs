@@ -5,18 +5,19 @@ use distributed_locks::ErrorKind;
 use std::time::Duration;
 use support::cases::Program;
 use support::mysql::{Binary, Setup};
-use support::scenarios::bad_input::{self, refused, refused_at_once, refused_saying};
+use support::scenarios::bad_input::{refused, refused_at_once};
+use support::scenarios::sql::bad_input;
 use support::scenarios::{acquire_and_release, chain, client, connect, nothing_is_left};
-use support::{HANG_LIMIT, Server, cases};
+use support::{Server, cases};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
-        a_dead_host_of_two_is_skipped,
+        bad_input::a_dead_host_of_two_is_skipped,
         a_wrong_password_is_refused_at_once,
         an_unknown_database_is_named,
         too_many_connections_may_pass,
         a_user_that_may_not_create_is_told_what_to_run,
-        a_bad_certificate_is_named,
+        bad_input::a_bad_certificate_is_named,
         a_client_certificate_works_without_the_servers,
         long_and_odd_keys_work,
         keys_are_bytes,
@@ -27,20 +28,9 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-async fn a_dead_host_of_two_is_skipped(fixture: Fixture) {
-    let server = fixture.server();
-    let url = server.url_at(&format!("127.0.0.1:9,{}", server.endpoint()));
-    bad_input::one_dead_of_several_is_skipped(&fixture, &url).await;
-}
-
 async fn a_wrong_password_is_refused_at_once(fixture: Fixture) {
     let server = fixture.start(&Setup { passwords: true, ..Setup::default() });
-    connect(&server.url()).lock("k").acquire().await.unwrap().release().await.unwrap();
-    for user in ["app:mistaken@", "app@", "nobody:mistaken@"] {
-        let error = refused_at_once(&format!("mysql://{user}{}/locks", server.endpoint()), "k").await;
-        assert_eq!(error.kind(), ErrorKind::Unauthorized, "{}", chain(&error));
-        assert!(!chain(&error).contains("mistaken"), "{}", chain(&error));
-    }
+    bad_input::a_wrong_password_is_refused_at_once(&server).await;
 }
 
 async fn an_unknown_database_is_named(fixture: Fixture) {
@@ -59,19 +49,7 @@ async fn an_unknown_database_is_named(fixture: Fixture) {
 async fn too_many_connections_may_pass(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
     server.sql("GRANT USAGE ON *.* TO app@'%' WITH MAX_USER_CONNECTIONS 2");
-    let first = connect(&server.url());
-    let guard = first.lock("first").acquire().await.unwrap();
-    guard.renew().await.unwrap();
-    let error = refused_saying(&server.url(), "k", |error| error.contains("max_user_connections")).await;
-    assert!(error.kind() == ErrorKind::Unavailable && error.is_retryable(), "{}", chain(&error));
-    let second = connect(&server.url_with("connect_timeout=60s"));
-    let waiting = second.lock("k").wait(HANG_LIMIT).acquire();
-    let (acquired, ()) = tokio::join!(waiting, async {
-        guard.release().await.unwrap();
-        first.close().await;
-        drop(first);
-    });
-    acquired.unwrap().release().await.unwrap();
+    bad_input::too_many_connections_may_pass(&server, "max_user_connections").await;
 }
 
 async fn a_user_that_may_not_create_is_told_what_to_run(fixture: Fixture) {
@@ -94,31 +72,9 @@ async fn a_user_that_may_not_create_is_told_what_to_run(fixture: Fixture) {
     assert!(locks.forget("/done").await.unwrap());
 }
 
-async fn a_bad_certificate_is_named(fixture: Fixture) {
-    let (server, other) = (fixture.start(&Binary::with_tls()), fixture.start(&Binary::with_tls()));
-    bad_input::a_bad_certificate_is_named(&bad_input::with_the_authority_of_another(&server, &other)).await;
-    bad_input::a_bad_certificate_is_named(&server.url_with("domain=elsewhere")).await;
-    let at = format!("mysql://app@{}/locks", server.endpoint());
-    // The server's certificate is not verified, but ours is missing, or TLS.
-    for mode in ["require", "disable"] {
-        let error = refused(&format!("{at}?sslmode={mode}&connect_timeout=1s"), "k").await;
-        assert!(matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Unavailable), "{}", chain(&error));
-    }
-    bad_input::invalid_urls(&[
-        (&format!("{at}?sslmode=verify-full&ca=/nowhere/ca.pem"), "/nowhere/ca.pem"),
-        (&format!("{at}?sslmode=allow"), "sslmode=allow"),
-    ]);
-}
-
 async fn a_client_certificate_works_without_the_servers(fixture: Fixture) {
     let server = fixture.start(&Binary::with_tls());
-    let identity = server.certificates().unwrap().identity();
-    let required = format!("mysql://app@{}/locks?sslmode=require&{identity}", server.endpoint());
-    let guard = connect(&server.url()).lock("k").acquire().await.unwrap();
-    for url in [required, server.url_with("domain=localhost")] {
-        assert!(connect(&url).lock("k").try_acquire().await.unwrap().is_none(), "{url}");
-    }
-    guard.release().await.unwrap();
+    bad_input::a_client_certificate_works_without_the_servers(&server).await.release().await.unwrap();
 }
 
 async fn long_and_odd_keys_work(fixture: Fixture) {
@@ -154,18 +110,8 @@ async fn keys_are_bytes(fixture: Fixture) {
 async fn a_corrupt_record_is_an_unknown_holder(fixture: Fixture) {
     let (server, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
     acquire_and_release(&locks, &key).await;
-    for (number, record) in ["''", "'{'", "'{\"v\":1,\"pid\":\"x\"}'", "'[1]'", "NULL", "X'FF00FE'"].iter().enumerate()
-    {
-        let key = format!("{key}{number}");
-        server.sql(&format!(
-            "INSERT INTO distributed_locks (name, version, fence, session, number, holder, locked_until, queue) \
-             VALUES ('{key}', 1, 1, 'other', 1, {record}, 9000000000000000000, '')"
-        ));
-        bad_input::the_holder_is_unknown(&locks, &key, record).await;
-        let late = locks.lock(&key).wait(Duration::from_secs(2)).acquire().await.unwrap_err();
-        assert_eq!(late.kind(), ErrorKind::Timeout, "{record}");
-        assert!(locks.force_release(&key).await.unwrap());
-    }
+    let records = ["''", "'{'", "'{\"v\":1,\"pid\":\"x\"}'", "'[1]'", "NULL", "X'FF00FE'"];
+    bad_input::corrupt_records_are_unknown_holders(&*server, &locks, &key, &records).await;
     // The one who gave up waiting may leave after that.
     nothing_is_left(&*server, &key).await;
 }
@@ -207,20 +153,5 @@ async fn a_table_of_another_form_is_refused(fixture: Fixture) {
 }
 
 async fn tables_and_namespaces_are_apart(fixture: Fixture) {
-    let server = fixture.start(&Setup::default());
-    server.sql("CREATE DATABASE app; GRANT ALL ON app.* TO app@'%'");
-    let tables = ["", "namespace=a", "namespace=b/", "table=app.locks", "table=O%60dd%20one&namespace=a"];
-    let mut guards = Vec::new();
-    for table in tables {
-        let locks = connect(&server.url_with(table));
-        guards.push(locks.lock("k").acquire().await.unwrap());
-        let lines = locks.list("").await.unwrap();
-        let shown: Vec<&str> = lines.iter().map(|line| line.key.as_str()).collect();
-        assert!(shown.contains(&"k"), "{table}: {shown:?}");
-        assert!(locks.lock("k").try_acquire().await.unwrap().is_none());
-    }
-    assert_eq!(server.sql("SELECT COUNT(*) FROM app.locks"), "1");
-    for guard in guards {
-        guard.release().await.unwrap();
-    }
+    bad_input::tables_and_namespaces_are_apart(fixture, "O%60dd%20one").await;
 }

@@ -1,10 +1,10 @@
 //! What a lock costs, by the server's own count.
 
 use crate::{Case, Fixture};
-use distributed_locks::{Guard, Locks};
+use distributed_locks::Guard;
 use std::time::{Duration, Instant};
-use support::mysql::{Mysql, Setup};
-use support::scenarios::cost::{self, RARE, RENEWED, RENEWED_URL, acquire_many, at_most, cost};
+use support::mysql::Setup;
+use support::scenarios::cost::{self, RARE, RENEWED, RENEWED_URL, acquire_many, at_most, cost, quiet};
 use support::scenarios::{acquire_and_release, connect, granted, many};
 use support::{Server, cases, eventually};
 
@@ -22,13 +22,6 @@ pub(crate) fn cases() -> Vec<Case> {
         a_thousand_waiters_are_ten_statements_a_second,
         a_thousand_waiters_of_one_lock_are_one_in_the_table,
     ]
-}
-
-/// A server of its own, so that no other client's statements count, and a client whose connections and session are there.
-pub(crate) async fn quiet(fixture: &Fixture) -> (Mysql, Locks) {
-    let server = fixture.start(&Setup::default());
-    let locks = cost::quiet_client(&server).await;
-    (server, locks)
 }
 
 async fn uncontended_pair_is_two_statements_and_two_round_trips(fixture: Fixture) {

@@ -5,15 +5,14 @@ use distributed_locks::ErrorKind;
 use std::time::{Duration, Instant};
 use support::mysql::Setup;
 use support::proxy::{Mode, Proxy};
-use support::scenarios::{
-    acquire_and_release, chain, connect, granted, held, lost, nothing_is_left, queued, something_is_there,
-};
+use support::scenarios::sql::faults;
+use support::scenarios::{acquire_and_release, chain, connect, granted, held, lost, nothing_is_left, queued};
 use support::{HANG_LIMIT, Server, cases, eventually, in_time, once_within};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
         a_late_request_is_withdrawn,
-        a_lost_table_stops_the_body_and_fences_go_on,
+        faults::a_lost_table_stops_the_body_and_fences_go_on,
         killed_connections_lose_nothing,
         connections_that_were_idle_for_too_long_lose_nothing,
         a_waiter_finds_its_turn_soon,
@@ -24,56 +23,17 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-async fn a_lost_table_stops_the_body_and_fences_go_on(fixture: Fixture) {
-    let server = fixture.start(&Setup::default());
-    let locks = connect(&server.url());
-    let guard = locks.lock("k").acquire().await.unwrap();
-    let fence = guard.fence();
-    guard.release().await.unwrap();
-    let body = held(&locks, "k", 3).await;
-    server.sql("DROP TABLE distributed_locks");
-    lost(body).await;
-    let guard = locks.lock("k").acquire().await.unwrap();
-    assert!(fence < guard.fence(), "{fence:?} and then {:?}", guard.fence());
-    guard.release().await.unwrap();
-}
-
-/// Requests that have timed out arrive after their sender has withdrawn them by another connection. They would lapse
-/// only when it is too late.
+/// Each lock has its row: the first request acquires only what has one.
 async fn a_late_request_is_withdrawn(fixture: Fixture) {
     let (server, key) = (fixture.server(), fixture.key("k"));
-    let proxy = Proxy::to(server.address());
-    let url = server.url_at(&format!("{},{}", proxy.addr(), server.endpoint()));
-    let locks = connect(&format!("{url}&ttl=90s&connect_timeout=6s"));
-    for number in 0..5 {
-        acquire_and_release(&locks, &format!("{key}/{number}")).await;
-    }
-    proxy.set(Mode::Silent);
-    let acquiring = (0..5).map(|number| tokio::spawn(locks.lock(format!("{key}/{number}")).wait(HANG_LIMIT).acquire()));
-    for acquired in acquiring.collect::<Vec<_>>() {
-        granted(acquired).await.release().await.unwrap();
-    }
-    assert_eq!(server.left(&key), [""; 0]);
-    proxy.set(Mode::Pass);
-    something_is_there(&*server, &key).await;
-    nothing_is_left(&*server, &key).await;
+    let known: Vec<String> = (0..5).map(|number| format!("{key}/{number}")).collect();
+    faults::late_requests_are_withdrawn(&*server, &key, &known).await;
 }
 
 async fn killed_connections_lose_nothing(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
-    let (ours, theirs) = (connect(&server.url()), connect(&server.url()));
-    let guard = ours.lock("k").acquire().await.unwrap();
-    let waiting = tokio::spawn(theirs.lock("k").acquire());
-    queued(&ours, "k", 1).await;
-    for _ in 0..5 {
-        assert_ne!(server.end_connections(), 0);
-        acquire_and_release(&ours, "other").await;
-    }
-    guard.check().unwrap();
-    assert!(!waiting.is_finished());
-    guard.release().await.unwrap();
-    granted(waiting).await.release().await.unwrap();
-    nothing_is_left(&server, "").await;
+    // A waiter looks several times a second.
+    faults::ended_connections_lose_nothing(&server, Duration::from_secs(5)).await;
 }
 
 /// `wait_timeout` is eight hours by default, and often less.

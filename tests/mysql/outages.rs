@@ -4,65 +4,28 @@ use crate::{Case, Fixture};
 use distributed_locks::ErrorKind;
 use support::mysql::Setup;
 use support::scenarios::bad_input::refused_saying;
-use support::scenarios::{acquire_and_release, chain, connect, granted, held, lost, outages, queued};
-use support::{HANG_LIMIT, cases, eventually};
+use support::scenarios::sql::outages;
+use support::scenarios::{acquire_and_release, chain, connect, held, lost};
+use support::{HANG_LIMIT, cases};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
-        a_crashed_server_is_ridden_out,
-        a_server_that_shuts_down_is_ridden_out,
+        outages::a_crashed_server_is_ridden_out,
+        outages::a_server_that_shuts_down_is_ridden_out,
         a_promoted_replica_goes_on,
         a_replica_is_refused_by_its_reason,
         a_primary_that_becomes_read_only_is_left_for_the_one_that_is_not,
         a_server_that_stays_read_only_stops_the_body,
+        a_server_whose_innodb_only_reads_is_left_for_one_that_writes,
     ]
 }
 
 const LOGGED: Setup =
     Setup { passwords: false, tls: false, on_disk: false, settings: &["--log-bin=binlog", "--log-slave-updates"] };
 
-async fn a_crashed_server_is_ridden_out(fixture: Fixture) {
-    let server = fixture.start(&Setup::default());
-    outages::is_ridden_out(&server, async |server| server.restart()).await;
-}
-
-async fn a_server_that_shuts_down_is_ridden_out(fixture: Fixture) {
-    let server = fixture.start(&Setup::default());
-    outages::is_ridden_out(&server, async |server| {
-        server.shut_down();
-        server.restart();
-    })
-    .await;
-}
-
 async fn a_promoted_replica_goes_on(fixture: Fixture) {
     let primary = fixture.start(&LOGGED);
-    let first = connect(&primary.url());
-    let fence = first.lock("k").acquire().await.unwrap().fence();
-    first.close().await;
-    let replica = primary.replica();
-    fixture.remember(replica.log());
-    // The replica first: it takes no writes, and is skipped.
-    let url = primary.url_at(&format!("{},{}", replica.endpoint(), primary.endpoint()));
-    let (ours, theirs) = (connect(&format!("{url}&ttl=48s")), connect(&format!("{url}&ttl=48s")));
-    let guard = ours.lock("k").acquire().await.unwrap();
-    let waiting = tokio::spawn(theirs.lock("k").acquire());
-    queued(&ours, "k", 1).await;
-    // What has not been replicated is lost.
-    primary.await_replica(&replica);
-    let before = replica.statements();
-    primary.kill();
-    replica.promote();
-    // Renewals have begun again, on the replica.
-    eventually(async || if replica.statements() >= before + 6 { Ok(()) } else { Err(replica.statements()) }).await;
-    guard.check().unwrap();
-    assert!(!waiting.is_finished());
-    assert!(fence < guard.fence());
-    let fence = guard.fence();
-    guard.release().await.unwrap();
-    let next = granted(waiting).await;
-    assert!(fence < next.fence(), "{fence:?} and then {:?}", next.fence());
-    next.release().await.unwrap();
+    outages::a_promoted_replica_goes_on(&fixture, &primary).await;
 }
 
 async fn a_replica_is_refused_by_its_reason(fixture: Fixture) {
@@ -106,4 +69,14 @@ async fn a_server_that_stays_read_only_stops_the_body(fixture: Fixture) {
     server.sql("SET GLOBAL read_only = 0");
     let again = locks.lock("k").wait(HANG_LIMIT).acquire().await.unwrap();
     again.release().await.unwrap();
+}
+
+/// `read_only` is off. Aurora's readers are known by this setting.
+async fn a_server_whose_innodb_only_reads_is_left_for_one_that_writes(fixture: Fixture) {
+    let reader = fixture.start(&Setup { settings: &["--innodb-read-only"], ..Setup::default() });
+    let error = refused_saying(&reader.url(), "k", |error| error.contains("takes no writes")).await;
+    assert!(error.kind() == ErrorKind::Unavailable && error.is_retryable(), "{}", chain(&error));
+    let writer = fixture.start(&Setup::default());
+    let locks = connect(&writer.url_at(&format!("{},{}", reader.endpoint(), writer.endpoint())));
+    acquire_and_release(&locks, "k").await;
 }

@@ -2,21 +2,21 @@
 
 use crate::{Case, Fixture};
 use distributed_locks::ErrorKind;
-use std::time::Duration;
 use support::cases::Program;
 use support::postgres::{Binary, Setup};
-use support::scenarios::bad_input::{self, refused, refused_at_once, refused_saying};
+use support::scenarios::bad_input::{refused, refused_at_once, refused_saying};
+use support::scenarios::sql::bad_input;
 use support::scenarios::{acquire_and_release, chain, client, connect};
-use support::{HANG_LIMIT, Server, cases};
+use support::{Server, cases};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
-        a_dead_host_of_two_is_skipped,
+        bad_input::a_dead_host_of_two_is_skipped,
         a_wrong_password_is_refused_at_once,
         an_unknown_database_is_named,
         too_many_connections_may_pass,
         a_role_that_may_not_create_is_told_what_to_run,
-        a_bad_certificate_is_named,
+        bad_input::a_bad_certificate_is_named,
         a_client_certificate_works_without_the_servers,
         long_and_odd_keys_work,
         a_corrupt_record_is_an_unknown_holder,
@@ -26,20 +26,9 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-async fn a_dead_host_of_two_is_skipped(fixture: Fixture) {
-    let server = fixture.server();
-    let url = server.url_at(&format!("127.0.0.1:9,{}", server.endpoint()));
-    bad_input::one_dead_of_several_is_skipped(&fixture, &url).await;
-}
-
 async fn a_wrong_password_is_refused_at_once(fixture: Fixture) {
     let server = fixture.start(&Setup { passwords: true, ..Setup::default() });
-    connect(&server.url()).lock("k").acquire().await.unwrap().release().await.unwrap();
-    for user in ["app:mistaken@", "app@", "nobody:mistaken@"] {
-        let error = refused_at_once(&format!("postgres://{user}{}/locks", server.endpoint()), "k").await;
-        assert_eq!(error.kind(), ErrorKind::Unauthorized, "{}", chain(&error));
-        assert!(!chain(&error).contains("mistaken"), "{}", chain(&error));
-    }
+    bad_input::a_wrong_password_is_refused_at_once(&server).await;
 }
 
 async fn an_unknown_database_is_named(fixture: Fixture) {
@@ -54,18 +43,7 @@ async fn an_unknown_database_is_named(fixture: Fixture) {
 /// Three of five are for `postgres`, and a client has two.
 async fn too_many_connections_may_pass(fixture: Fixture) {
     let server = fixture.start(&Setup { connections: 5, ..Setup::default() });
-    let first = connect(&server.url());
-    let guard = first.lock("first").acquire().await.unwrap();
-    let error = refused_saying(&server.url(), "k", |error| error.contains("connection")).await;
-    assert!(error.kind() == ErrorKind::Unavailable && error.is_retryable(), "{}", chain(&error));
-    let second = connect(&server.url_with("connect_timeout=60s"));
-    let waiting = second.lock("k").wait(HANG_LIMIT).acquire();
-    let (acquired, ()) = tokio::join!(waiting, async {
-        guard.release().await.unwrap();
-        first.close().await;
-        drop(first);
-    });
-    acquired.unwrap().release().await.unwrap();
+    bad_input::too_many_connections_may_pass(&server, "connection").await;
 }
 
 async fn a_role_that_may_not_create_is_told_what_to_run(fixture: Fixture) {
@@ -83,30 +61,9 @@ async fn a_role_that_may_not_create_is_told_what_to_run(fixture: Fixture) {
     connect(&url).lock("k").acquire().await.unwrap().release().await.unwrap();
 }
 
-async fn a_bad_certificate_is_named(fixture: Fixture) {
-    let (server, other) = (fixture.start(&Binary::with_tls()), fixture.start(&Binary::with_tls()));
-    bad_input::a_bad_certificate_is_named(&bad_input::with_the_authority_of_another(&server, &other)).await;
-    bad_input::a_bad_certificate_is_named(&server.url_with("domain=elsewhere")).await;
-    let at = format!("postgres://app@{}/locks", server.endpoint());
-    // The server's certificate is not verified, but ours is missing, or TLS.
-    for mode in ["require", "disable"] {
-        let error = refused(&format!("{at}?sslmode={mode}&connect_timeout=1s"), "k").await;
-        assert!(matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Unavailable), "{}", chain(&error));
-    }
-    bad_input::invalid_urls(&[
-        (&format!("{at}?sslmode=verify-full&ca=/nowhere/ca.pem"), "/nowhere/ca.pem"),
-        (&format!("{at}?sslmode=allow"), "sslmode=allow"),
-    ]);
-}
-
 async fn a_client_certificate_works_without_the_servers(fixture: Fixture) {
     let server = fixture.start(&Binary::with_tls());
-    let identity = server.certificates().unwrap().identity();
-    let required = format!("postgres://app@{}/locks?sslmode=require&{identity}", server.endpoint());
-    let guard = connect(&server.url()).lock("k").acquire().await.unwrap();
-    for url in [required, server.url_with("domain=localhost")] {
-        assert!(connect(&url).lock("k").try_acquire().await.unwrap().is_none(), "{url}");
-    }
+    let guard = bad_input::a_client_certificate_works_without_the_servers(&server).await;
     let encrypted = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND usename = 'app'";
     assert_ne!(server.psql(encrypted), "0");
     // It is known for a server, and not for a pool.
@@ -131,16 +88,8 @@ async fn long_and_odd_keys_work(fixture: Fixture) {
 async fn a_corrupt_record_is_an_unknown_holder(fixture: Fixture) {
     let (server, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
     acquire_and_release(&locks, &key).await;
-    for (number, record) in ["''", "'{'", "'{\"v\":1,\"pid\":\"x\"}'", "'[1]'", "NULL"].iter().enumerate() {
-        let key = format!("{key}{number}");
-        server.psql(&format!(
-            "INSERT INTO distributed_locks (name, fence, holder, locked_until) VALUES ('{key}', 1, {record}, 'infinity')"
-        ));
-        bad_input::the_holder_is_unknown(&locks, &key, record).await;
-        let late = locks.lock(&key).wait(Duration::from_secs(2)).acquire().await.unwrap_err();
-        assert_eq!(late.kind(), ErrorKind::Timeout, "{record}");
-        assert!(locks.force_release(&key).await.unwrap());
-    }
+    let records = ["''", "'{'", "'{\"v\":1,\"pid\":\"x\"}'", "'[1]'", "NULL"];
+    bad_input::corrupt_records_are_unknown_holders(&*server, &locks, &key, &records).await;
     assert_eq!(server.left(&key), [""; 0]);
 }
 
@@ -172,20 +121,5 @@ async fn a_server_that_takes_no_writes_is_not_used(fixture: Fixture) {
 }
 
 async fn tables_and_namespaces_are_apart(fixture: Fixture) {
-    let server = fixture.start(&Setup::default());
-    server.psql("CREATE SCHEMA app AUTHORIZATION app");
-    let tables = ["", "namespace=a", "namespace=b/", "table=app.locks", "table=O%22dd%20one&namespace=a"];
-    let mut guards = Vec::new();
-    for table in tables {
-        let locks = connect(&server.url_with(table));
-        guards.push(locks.lock("k").acquire().await.unwrap());
-        let lines = locks.list("").await.unwrap();
-        let shown: Vec<&str> = lines.iter().map(|line| line.key.as_str()).collect();
-        assert!(shown.contains(&"k"), "{table}: {shown:?}");
-        assert!(locks.lock("k").try_acquire().await.unwrap().is_none());
-    }
-    assert_eq!(server.psql("SELECT count(*) FROM app.locks"), "1");
-    for guard in guards {
-        guard.release().await.unwrap();
-    }
+    bad_input::tables_and_namespaces_are_apart(fixture, "O%22dd%20one").await;
 }

@@ -52,17 +52,6 @@ pub(crate) async fn is_two_statements(server: &Postgres, wanted: Lock, is_held: 
     assert_eq!(server.cost_since(&before), one, "to release");
 }
 
-/// Waits until so many more statements have renewed something.
-pub(crate) async fn renewed(server: &Postgres, more: u64) {
-    let renewals = || server.statements_with("AS is_locked, name, held");
-    let before = renewals();
-    eventually(async || match renewals() - before {
-        renewals if renewals >= more => Ok(()),
-        renewals => Err(renewals),
-    })
-    .await;
-}
-
 fn connections(server: &Postgres) -> String {
     server.psql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'")
 }

@@ -1,12 +1,12 @@
 //! What a database or a role has as its defaults, and how the table is found: schemas, isolation, pools, old rows.
 
-use crate::cost::renewed;
 use crate::{Case, Fixture};
 use distributed_locks::{Error, ErrorKind, Locks, Outcome};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use support::postgres::{Pool, Setup};
 use support::scenarios::bad_input::refused_at_once;
+use support::scenarios::sql::renewed;
 use support::scenarios::{acquire_and_release, chain, connect, granted, queued};
 use support::{HANG_LIMIT, Server, cases, eventually, once_within};
 

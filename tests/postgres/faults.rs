@@ -5,15 +5,14 @@ use distributed_locks::{Error, ErrorKind};
 use std::time::{Duration, Instant};
 use support::postgres::{Pool, Setup};
 use support::proxy::{Mode, Proxy};
-use support::scenarios::{
-    acquire_and_release, connect, granted, held, lost, nothing_is_left, queued, something_is_there,
-};
-use support::{HANG_LIMIT, Server, cases, in_time, once_within};
+use support::scenarios::sql::faults;
+use support::scenarios::{acquire_and_release, connect, granted, held, nothing_is_left, queued};
+use support::{cases, in_time, once_within};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
         a_late_request_is_withdrawn,
-        a_lost_table_stops_the_body_and_fences_go_on,
+        faults::a_lost_table_stops_the_body_and_fences_go_on,
         ended_backends_lose_nothing,
         behind_a_pool_nobody_gets_the_answers_of_a_connection_that_broke,
         behind_a_pool_waiters_look,
@@ -23,61 +22,14 @@ pub(crate) fn cases() -> Vec<Case> {
 /// A waiter that is not notified of its turn looks at the earliest after half its TTL, which is a minute.
 const WITHOUT_A_NOTIFICATION: Duration = Duration::from_secs(30);
 
-async fn a_lost_table_stops_the_body_and_fences_go_on(fixture: Fixture) {
-    let server = fixture.start(&Setup::default());
-    let locks = connect(&server.url());
-    let guard = locks.lock("k").acquire().await.unwrap();
-    let fence = guard.fence();
-    guard.release().await.unwrap();
-    let body = held(&locks, "k", 3).await;
-    server.psql("DROP TABLE distributed_locks");
-    lost(body).await;
-    let guard = locks.lock("k").acquire().await.unwrap();
-    assert!(fence < guard.fence(), "{fence:?} and then {:?}", guard.fence());
-    guard.release().await.unwrap();
-}
-
-/// Requests that have timed out arrive after their sender has withdrawn them by another connection. They would lapse
-/// only when it is too late.
 async fn a_late_request_is_withdrawn(fixture: Fixture) {
     let (server, key) = (fixture.server(), fixture.key("k"));
-    let proxy = Proxy::to(server.address());
-    let url = server.url_at(&format!("{},{}", proxy.addr(), server.endpoint()));
-    let locks = connect(&format!("{url}&ttl=90s&connect_timeout=6s"));
-    acquire_and_release(&locks, "/warm").await;
-    proxy.set(Mode::Silent);
-    // Several, for the request to cancel what runs arrives late as well, and may meet one of them.
-    let acquiring = (0..5).map(|number| tokio::spawn(locks.lock(format!("{key}/{number}")).wait(HANG_LIMIT).acquire()));
-    for acquired in acquiring.collect::<Vec<_>>() {
-        granted(acquired).await.release().await.unwrap();
-    }
-    assert_eq!(server.left(&key), [""; 0]);
-    proxy.set(Mode::Pass);
-    something_is_there(&*server, &key).await;
-    nothing_is_left(&*server, &key).await;
+    faults::late_requests_are_withdrawn(&*server, &key, &["/warm".to_owned()]).await;
 }
 
 async fn ended_backends_lose_nothing(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
-    let (ours, theirs) = (connect(&server.url()), connect(&server.url()));
-    once_within(WITHOUT_A_NOTIFICATION / 2, async || {
-        let guard = ours.lock("k").acquire().await.unwrap();
-        let waiting = tokio::spawn(theirs.lock("k").acquire());
-        queued(&ours, "k", 1).await;
-        for _ in 0..3 {
-            let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'app'";
-            assert_ne!(server.psql(end), "0");
-            acquire_and_release(&ours, "other").await;
-        }
-        guard.check().unwrap();
-        assert!(!waiting.is_finished());
-        let released = Instant::now();
-        guard.release().await.unwrap();
-        granted(waiting).await.release().await.unwrap();
-        released.elapsed()
-    })
-    .await;
-    nothing_is_left(&server, "").await;
+    faults::ended_connections_lose_nothing(&server, WITHOUT_A_NOTIFICATION / 2).await;
 }
 
 /// PgBouncer lends its connection on after an answer. What a client that is gone had sent besides, or what was still to be

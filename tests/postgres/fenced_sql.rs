@@ -1,6 +1,5 @@
 //! The caller's own transaction that only commits while the lock is held, whatever any clock shows.
 
-use crate::peers::create_shedlocks_table;
 use crate::{Case, Fixture};
 use distributed_locks::{ErrorKind, Guard, Locks, Mode, PostgresCondition};
 use sqlx::Connection;
@@ -8,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use support::postgres::{Pool, Postgres, Setup};
 use support::proxy::Mode as Network;
+use support::scenarios::sql::peers::ShedLocksDatabase;
 use support::scenarios::{acquire_and_release, behind_proxy, chain, connect, granted, nothing_is_left};
 use support::{cases, eventually, in_time};
 use tokio_postgres::error::SqlState;
@@ -395,7 +395,7 @@ async fn a_transaction_of_sqlx_asks_the_same(fixture: Fixture) {
 
 async fn where_there_is_no_row_with_a_fence_it_is_unsupported(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
-    create_shedlocks_table(&server);
+    server.create_shedlocks_table("shedlock");
     for url in [server.url_with("table=shedlock"), "memory:fenced_sql".to_owned()] {
         let guard = connect(&url).lock("k").acquire().await.unwrap();
         let error = guard.postgres_condition().unwrap_err();

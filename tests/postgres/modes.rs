@@ -1,19 +1,18 @@
 //! Readers, permits, and several locks at one moment: what they cost, whom they wake up, and who else is in the table.
 
 use crate::cost::{another, is_two_statements, quiet};
-use crate::peers::create_shedlocks_table;
 use crate::{Case, Fixture};
 use distributed_locks::store::{Entry, WhenBusy};
-use distributed_locks::{ErrorKind, Guard, Holder, Key, Locks, Mode};
+use distributed_locks::{ErrorKind, Guard, Holder, Key, Mode};
 use std::sync::Arc;
 use std::time::Duration;
 use support::postgres::{Postgres, Setup};
 use support::proxy::Mode as Network;
 use support::scenarios::cost::{self, RARE, cost};
+use support::scenarios::sql::modes::{self, acquire, wait};
 use support::scenarios::{behind_proxy, connect, granted, many, nothing_is_left, queued};
 use support::stores::postgres_at;
 use support::{HANG_LIMIT, Server, cases, eventually, in_time};
-use tokio::task::JoinHandle;
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
@@ -21,28 +20,20 @@ pub(crate) fn cases() -> Vec<Case> {
         eight_locks_at_one_moment_are_two_statements,
         a_try_that_is_refused_writes_nothing,
         all_readers_are_woken_up_once,
-        a_dead_permit_comes_back_though_others_renew,
-        a_dead_writer_lets_those_behind_it_hold,
+        modes::a_dead_permit_comes_back_though_others_renew,
+        modes::a_dead_writer_lets_those_behind_it_hold,
         several_in_opposite_order_are_no_deadlock,
         one_of_several_deleted_while_it_enters_loses_nothing_else,
-        one_row_that_somebody_sits_on_loses_those_that_need_it,
+        modes::one_row_that_somebody_sits_on_loses_those_that_need_it,
         what_is_listed_is_what_the_table_has,
-        only_the_holder_that_was_seen_is_released_by_force,
+        modes::only_the_holder_that_was_seen_is_released_by_force,
         an_earlier_version_waits_for_readers_and_they_for_it,
         an_earlier_version_releases_one_reader_by_force,
-        shedlocks_table_has_no_modes_and_says_so,
+        modes::shedlocks_table_has_no_modes_and_says_so,
     ]
 }
 
 const KEYS: [&str; 8] = ["/h", "/b", "/f", "/d", "/e", "/c", "/g", "/a"];
-
-async fn acquire(locks: &Locks, key: &str, mode: Mode) -> Guard {
-    in_time(locks.lock(key).mode(mode).wait(HANG_LIMIT).acquire()).await.unwrap()
-}
-
-fn wait(locks: &Locks, key: &str, mode: Mode) -> JoinHandle<Result<Guard, distributed_locks::Error>> {
-    tokio::spawn(locks.lock(key).mode(mode).wait(HANG_LIMIT).acquire())
-}
 
 async fn a_reader_or_a_permit_is_two_statements(fixture: Fixture) {
     let (server, locks) = quiet(&fixture).await;
@@ -70,18 +61,7 @@ async fn a_try_that_is_refused_writes_nothing(fixture: Fixture) {
     let other = another(&server).await;
     let writer = acquire(&other, "/b", Mode::Exclusive).await;
     let rows = || server.psql("SELECT string_agg(l::text, '; ' ORDER BY name) FROM distributed_locks AS l");
-    for wanted in [
-        locks.lock("/b").mode(Mode::Shared),
-        locks.lock("/b").mode(Mode::Permits(7)),
-        locks.lock_all(["/c", "/b", "/a"]),
-        locks.lock_all(["/c", "/b"]).mode(Mode::Shared),
-    ] {
-        let (before, cost_before) = (rows(), server.cost());
-        let error = wanted.wait(Duration::ZERO).acquire().await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Busy);
-        assert_eq!(server.cost_since(&cost_before), cost([("statements", 1)]));
-        assert_eq!(rows(), before);
-    }
+    modes::a_try_that_is_refused_writes_nothing(&server, &locks, rows).await;
     writer.release().await.unwrap();
 }
 
@@ -109,40 +89,6 @@ async fn all_readers_are_woken_up_once(fixture: Fixture) {
     let fences: std::collections::BTreeSet<_> = guards.iter().map(Guard::fence).collect();
     assert_eq!(fences.len(), guards.len(), "each has a fence of its own");
     many::release(guards).await;
-    nothing_is_left(&server, "/k").await;
-}
-
-async fn a_dead_permit_comes_back_though_others_renew(fixture: Fixture) {
-    let server = fixture.start(&Setup::default());
-    let permit = Mode::Permits(2);
-    let lives = connect(&server.url_with("ttl=3s"));
-    let stays = acquire(&lives, "/k", permit).await;
-    let (network, dies) = behind_proxy(&server, "ttl=3s&connect_timeout=60s").await;
-    let dead = acquire(&dies, "/k", permit).await;
-    let waiting = wait(&connect(&server.url_with("ttl=3s")), "/k", permit);
-    queued(&lives, "/k", 1).await;
-    network.set(Network::Silent);
-    let next = granted(waiting).await;
-    stays.check().unwrap();
-    assert_eq!(in_time(dead.lost()).await.kind(), ErrorKind::Lost);
-    many::release(vec![stays, next]).await;
-    nothing_is_left(&server, "/k").await;
-}
-
-async fn a_dead_writer_lets_those_behind_it_hold(fixture: Fixture) {
-    let server = fixture.start(&Setup::default());
-    let lives = connect(&server.url_with("ttl=3s"));
-    let stays = acquire(&lives, "/k", Mode::Shared).await;
-    let (network, dies) = behind_proxy(&server, "ttl=3s&connect_timeout=60s").await;
-    let writer = wait(&dies, "/k", Mode::Exclusive);
-    queued(&lives, "/k", 1).await;
-    let reader = wait(&connect(&server.url_with("ttl=3s")), "/k", Mode::Shared);
-    queued(&lives, "/k", 2).await;
-    network.set(Network::Silent);
-    let beside = granted(reader).await;
-    stays.check().unwrap();
-    writer.abort();
-    many::release(vec![stays, beside]).await;
     nothing_is_left(&server, "/k").await;
 }
 
@@ -223,20 +169,6 @@ async fn one_of_several_deleted_while_it_enters_loses_nothing_else(fixture: Fixt
     nothing_is_left(&server, "/").await;
 }
 
-async fn one_row_that_somebody_sits_on_loses_those_that_need_it(fixture: Fixture) {
-    let server = fixture.start(&Setup::default());
-    let locks = connect(&server.url_with("ttl=9s&connect_timeout=60s"));
-    let several = in_time(locks.lock_all(["/a", "/b"]).acquire()).await.unwrap();
-    let (reader, other) = (acquire(&locks, "/r", Mode::Shared).await, acquire(&locks, "/s", Mode::Shared).await);
-    let sitting = server.begin("SELECT FROM distributed_locks WHERE name IN ('/b', '/r') FOR UPDATE");
-    assert_eq!(in_time(several.lost()).await.kind(), ErrorKind::Lost);
-    assert_eq!(in_time(reader.lost()).await.kind(), ErrorKind::Lost);
-    other.check().unwrap();
-    drop((sitting, several, reader));
-    other.release().await.unwrap();
-    nothing_is_left(&server, "/").await;
-}
-
 async fn what_is_listed_is_what_the_table_has(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
     let locks = connect(&server.url_with(RARE));
@@ -262,24 +194,6 @@ async fn what_is_listed_is_what_the_table_has(fixture: Fixture) {
     assert!(waiter.until_ms.unwrap() > held);
     waiting.abort();
     many::release(readers.into_iter().chain([alone]).collect()).await;
-}
-
-async fn only_the_holder_that_was_seen_is_released_by_force(fixture: Fixture) {
-    let server = fixture.start(&Setup::default());
-    let (ours, theirs) = (connect(&server.url()), connect(&server.url()));
-    let [one, two] = [acquire(&ours, "/k", Mode::Shared).await, acquire(&theirs, "/k", Mode::Shared).await];
-    assert!(theirs.force_release_if("/k", one.fence().number()).await.unwrap());
-    assert_eq!(in_time(one.lost()).await.kind(), ErrorKind::Lost);
-    assert!(!theirs.force_release_if("/k", one.fence().number()).await.unwrap(), "it has gone");
-    drop(one);
-    two.check().unwrap();
-    two.release().await.unwrap();
-    let alone = acquire(&ours, "/k", Mode::Exclusive).await;
-    assert!(!theirs.force_release_if("/k", alone.fence().number() - 1).await.unwrap());
-    alone.check().unwrap();
-    assert!(theirs.force_release_if("/k", alone.fence().number()).await.unwrap());
-    assert_eq!(in_time(alone.lost()).await.kind(), ErrorKind::Lost);
-    nothing_is_left(&server, "/k").await;
 }
 
 /// A client of the version before, as psql.
@@ -346,24 +260,4 @@ async fn an_earlier_version_releases_one_reader_by_force(fixture: Fixture) {
     drop(second);
     granted(writer).await.release().await.unwrap();
     nothing_is_left(&server, "/k").await;
-}
-
-async fn shedlocks_table_has_no_modes_and_says_so(fixture: Fixture) {
-    let server = fixture.start(&Setup::default());
-    create_shedlocks_table(&server);
-    let locks = connect(&server.url_with("table=shedlock"));
-    for refused in
-        [locks.lock("k").mode(Mode::Shared), locks.lock("k").mode(Mode::Permits(2)), locks.lock_all(["k", "l"])]
-    {
-        assert_eq!(refused.acquire().await.unwrap_err().kind(), ErrorKind::Unsupported);
-    }
-    let once = locks.once("k").run(async |_| Ok::<_, distributed_locks::Error>(()));
-    assert_eq!(once.await.unwrap_err().kind(), ErrorKind::Unsupported);
-    assert_eq!(locks.forget("k").await.unwrap_err().kind(), ErrorKind::Unsupported);
-    let guard = in_time(locks.lock("k").acquire()).await.unwrap();
-    let line = locks.inspect("k").await.unwrap().unwrap();
-    assert_eq!(line.holders[0].fence, Some(guard.fence().number()));
-    assert!(!locks.force_release_if("k", guard.fence().number() + 1).await.unwrap());
-    assert!(locks.force_release_if("k", guard.fence().number()).await.unwrap());
-    assert_eq!(server.psql("SELECT count(*) FROM shedlock WHERE lock_until > timezone('utc', now())"), "0");
 }

@@ -5,9 +5,8 @@ use distributed_locks::ErrorKind;
 use support::cases;
 use support::postgres::Setup;
 use support::scenarios::bad_input::refused_at_once;
-use support::scenarios::shown::{
-    self, HOSTILE, a_hostile_record_is_shown_in_one_short_line, hostile_record, is_hidden,
-};
+use support::scenarios::shown::{HOSTILE, hostile_record, is_hidden};
+use support::scenarios::sql::shown;
 use support::scenarios::{acquire_and_release, chain, client, connect};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -15,32 +14,21 @@ pub(crate) fn cases() -> Vec<Case> {
         no_password_is_shown,
         a_hostile_record_is_escaped_and_cut,
         what_a_server_says_is_one_short_line,
-        a_namespace_that_begins_with_a_slash,
+        shown::a_namespace_that_begins_with_a_slash,
     ]
 }
 
 async fn no_password_is_shown(fixture: Fixture) {
     let server = fixture.start(&Setup { passwords: true, ..Setup::default() });
-    let wrong = format!("postgres://app:mistaken@{}/locks", server.endpoint());
-    let right = server.url();
-    let password = right.split_once("app:").and_then(|(_, rest)| rest.split_once('@')).unwrap().0;
-    shown::no_password_is_shown(&right, &wrong, &[&format!("\"{password}\""), &format!(":{password}"), "mistaken"])
-        .await;
+    shown::no_password_is_shown(&server).await;
 }
 
 async fn a_hostile_record_is_escaped_and_cut(fixture: Fixture) {
     let (server, key, locks) = (fixture.server(), fixture.key("k"), client(&fixture));
     acquire_and_release(&locks, &key).await;
     let hostile = format!("$x${}$x$", hostile_record());
-    for (number, record) in [hostile.as_str(), "repeat(E'x\\r\\n', 7000000)", "repeat('[', 1000000)"].iter().enumerate()
-    {
-        let key = format!("{key}{number}");
-        server.psql(&format!(
-            "INSERT INTO distributed_locks (name, fence, holder, locked_until) VALUES ('{key}', 1, {record}, 'infinity')"
-        ));
-        a_hostile_record_is_shown_in_one_short_line(&locks, &key).await;
-        assert!(locks.force_release(&key).await.unwrap());
-    }
+    let records = [&hostile, "repeat(E'x\\r\\n', 7000000)", "repeat('[', 1000000)"];
+    shown::hostile_records_are_escaped_and_cut(&*server, &locks, &key, &records).await;
 }
 
 /// A trigger of somebody else's raises what it likes.
@@ -55,11 +43,4 @@ async fn what_a_server_says_is_one_short_line(fixture: Fixture) {
     assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error:?}");
     let shown = format!("{error} {error:?} {}", chain(&error));
     assert!(!shown.contains(is_hidden) && shown.len() < 20_000 && shown.contains("ERROR forged"), "{shown:?}");
-}
-
-async fn a_namespace_that_begins_with_a_slash(fixture: Fixture) {
-    let server = fixture.start(&Setup::default());
-    let urls = ["namespace=/app", "namespace=%2Fapp"].map(|parameter| server.url_with(parameter));
-    shown::a_namespace_may_begin_with_a_slash(&urls, "/k").await;
-    assert_eq!(server.psql("SELECT DISTINCT name FROM distributed_locks"), "/app/k");
 }

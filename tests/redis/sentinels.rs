@@ -7,7 +7,7 @@ use support::redis::{Redis, SentinelSetup, Sentinels};
 use support::scenarios::bad_input::refused_at_once;
 use support::scenarios::cost::RARE;
 use support::scenarios::{acquire_and_release, chain, connect, granted, held, lost, nothing_is_left, queued};
-use support::{HANG_LIMIT, cases, eventually};
+use support::{HANG_LIMIT, Server, cases, eventually};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
@@ -22,6 +22,9 @@ pub(crate) fn cases() -> Vec<Case> {
         an_uncontended_pair_is_two_commands_behind_sentinels,
         a_grant_counts_when_replicas_have_it,
         a_hand_off_counts_when_replicas_have_it,
+        a_hand_off_that_is_forgotten_before_replicas_have_it_is_no_grant,
+        a_grant_that_is_requested_again_counts_when_replicas_have_it,
+        sentinels_and_servers_speak_tls,
     ]
 }
 
@@ -238,4 +241,72 @@ async fn a_hand_off_counts_when_replicas_have_it(fixture: Fixture) {
     assert!(!waiting.is_finished(), "acquired before the replica had it");
     replica.resume();
     granted(waiting).await.release().await.unwrap();
+}
+
+/// As after a failover: the server that is asked whether replicas have the grant knows of none.
+async fn a_hand_off_that_is_forgotten_before_replicas_have_it_is_no_grant(fixture: Fixture) {
+    let all = start(&fixture, &SentinelSetup::default());
+    let rare = "ttl=600s&connect_timeout=60s";
+    let (ours, theirs) = (connect(&all.url_with(rare)), connect(&all.url_with(&format!("{rare}&wait_replicas=1"))));
+    let guard = ours.lock("k").acquire().await.unwrap();
+    let waiting = tokio::spawn(theirs.lock("k").acquire());
+    queued(&ours, "k", 1).await;
+    let replica = all.servers().iter().find(|server| server.role() != "master").unwrap();
+    let primary = all.primary();
+    primary.replicated().await;
+    replica.pause();
+    // What is to be on the replica waits behind this one.
+    let before = theirs.lock("before");
+    let before = tokio::spawn(before.acquire());
+    eventually(async || if primary.keys("before").is_empty() { Err("not acquired") } else { Ok(()) }).await;
+    let evalsha = || primary.counts().of("evalsha");
+    let so_far = evalsha();
+    guard.release().await.unwrap();
+    // The release, and the look of the one who was notified.
+    eventually(async || if evalsha() < so_far + 2 { Err(evalsha()) } else { Ok(()) }).await;
+    primary.delete("k");
+    replica.resume();
+    let guard = granted(waiting).await;
+    assert!(ours.lock("k").try_acquire().await.unwrap().is_none(), "two have the lock");
+    guard.release().await.unwrap();
+    granted(before).await.release().await.unwrap();
+}
+
+/// The grant is there when the request is repeated, by a connection that has written nothing itself.
+async fn a_grant_that_is_requested_again_counts_when_replicas_have_it(fixture: Fixture) {
+    let all = start(&fixture, &SentinelSetup::default());
+    let locks = connect(&all.url_with("ttl=600s&connect_timeout=60s&wait_replicas=1"));
+    acquire_and_release(&locks, "k").await;
+    let replica = all.servers().iter().find(|server| server.role() != "master").unwrap();
+    let primary = all.primary();
+    primary.replicated().await;
+    replica.pause();
+    let acquiring = tokio::spawn(locks.lock("k").acquire());
+    eventually(async || if primary.keys("k").is_empty() { Err("not acquired") } else { Ok(()) }).await;
+    let evalsha = || primary.counts().of("evalsha");
+    let so_far = evalsha();
+    primary.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    eventually(async || if evalsha() == so_far { Err("not requested again") } else { Ok(()) }).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!acquiring.is_finished(), "acquired before the replica had it");
+    replica.resume();
+    let guard = granted(acquiring).await;
+    assert_eq!(replica.keys("k").len(), 1);
+    guard.release().await.unwrap();
+}
+
+async fn sentinels_and_servers_speak_tls(fixture: Fixture) {
+    let all = start(&fixture, &SentinelSetup { tls: true, ..SentinelSetup::default() });
+    assert!(all.url().starts_with("rediss:"), "{}", all.url());
+    let (ours, theirs) = (connect(&all.url()), connect(&all.url()));
+    let guard = ours.lock("k").acquire().await.unwrap();
+    let waiting = tokio::spawn(theirs.lock("k").acquire());
+    queued(&ours, "k", 1).await;
+    guard.release().await.unwrap();
+    granted(waiting).await.release().await.unwrap();
+    let before = all.primary().endpoint();
+    all.primary().replicated().await;
+    all.primary().kill();
+    all.promoted(&before).await;
+    acquire_and_release(&ours, "k").await;
 }

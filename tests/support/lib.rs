@@ -40,6 +40,7 @@ pub mod schedule;
 mod server;
 mod small_file_system;
 pub mod stores;
+mod transaction;
 mod waiting;
 pub mod zookeeper;
 
@@ -47,4 +48,5 @@ pub use daemon::{Daemon, with_parameters};
 pub use process::tail as log_tail;
 pub use server::{Cost, Server};
 pub use small_file_system::SmallFileSystem;
+pub use transaction::OpenTransaction;
 pub use waiting::{HANG_LIMIT, eventually, in_time, once_within};

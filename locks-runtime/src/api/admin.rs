@@ -135,12 +135,9 @@ impl Locks {
     /// # Ok(())
     /// # }
     /// ```
-    #[cfg_attr(
-        not(any(feature = "kubernetes", feature = "mysql", feature = "postgres", feature = "redis")),
-        expect(clippy::unused_async, reason = "with those stores it asks")
-    )]
+    #[cfg_attr(not(feature = "server-facts"), expect(clippy::unused_async, reason = "with some stores it asks"))]
     pub async fn server_facts(&self) -> Result<BTreeMap<&'static str, String>, Error> {
-        #[cfg(any(feature = "kubernetes", feature = "mysql", feature = "postgres", feature = "redis"))]
+        #[cfg(feature = "server-facts")]
         if let crate::contract::NativeKind::ServerFacts(ask) = self.engine.store.native().0 {
             return self.engine.ask(ask()).await;
         }

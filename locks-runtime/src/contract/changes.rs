@@ -26,7 +26,8 @@ impl<Id> Seen<Id> {
         Self { waiters: waiters.into_iter().collect(), ..self }
     }
 
-    fn is_free(&self) -> bool {
+    /// Whether nobody holds it or waits for it.
+    pub(crate) fn is_free(&self) -> bool {
         self.holds.is_empty() && self.waiters.is_empty()
     }
 }

@@ -1,24 +1,14 @@
 //! Addresses and time limits of servers on a network, checked before anything is sent.
 
-#[cfg(any(feature = "etcd", feature = "redis", feature = "mysql", feature = "postgres", feature = "kubernetes"))]
 use std::time::Duration;
 
-/// How long one request may take: a third of the time that a caller is ready to wait for the first connection, so that a
-/// second attempt has a chance.
-#[cfg(any(feature = "etcd", feature = "redis", feature = "mysql", feature = "postgres", feature = "kubernetes"))]
-pub(crate) fn request_timeout(connect_timeout: Duration) -> Duration {
-    (connect_timeout / 3).clamp(Duration::from_millis(500), Duration::from_secs(5))
+/// How long one request may take: a part of the time that a caller is ready to wait for the first connection, a third or half of it, so
+/// that a second attempt has a chance.
+pub(crate) fn request_timeout(connect_timeout: Duration, part: u32) -> Duration {
+    (connect_timeout / part).clamp(Duration::from_millis(500), Duration::from_secs(5))
 }
 
 /// Host and port of `host:port`, the host without the brackets of an IPv6 address.
-#[cfg(any(
-    feature = "etcd",
-    feature = "redis",
-    feature = "zookeeper",
-    feature = "postgres",
-    feature = "mysql",
-    feature = "kubernetes"
-))]
 pub(crate) fn endpoint_parts(endpoint: &str) -> Option<(&str, u16)> {
     let (host, port) = endpoint.rsplit_once(':')?;
     let port = port.parse().ok().filter(|port| *port != 0)?;
@@ -29,7 +19,7 @@ pub(crate) fn endpoint_parts(endpoint: &str) -> Option<(&str, u16)> {
     }
 }
 
-#[cfg(all(test, feature = "etcd"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

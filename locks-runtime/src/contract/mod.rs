@@ -3,18 +3,13 @@
 
 mod async_session;
 mod backoff;
-#[cfg(any(feature = "etcd", feature = "redis", feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "redis", feature = "database"))]
 pub(crate) mod batches;
 mod capabilities;
 mod changes;
-#[cfg(any(
-    feature = "etcd",
-    feature = "redis",
-    feature = "zookeeper",
-    feature = "mysql",
-    feature = "postgres",
-    feature = "kubernetes"
-))]
+#[cfg(feature = "database")]
+pub(crate) mod database;
+#[cfg(feature = "network")]
 mod endpoint;
 mod entry;
 mod hand_over;
@@ -32,25 +27,16 @@ pub use async_session::{AsyncSession, boxed};
 pub use backoff::Backoff;
 pub use capabilities::Capabilities;
 pub use changes::{Reported, Seen};
-#[cfg(any(
-    feature = "etcd",
-    feature = "redis",
-    feature = "zookeeper",
-    feature = "postgres",
-    feature = "mysql",
-    feature = "kubernetes"
-))]
-pub(crate) use endpoint::endpoint_parts;
-#[cfg(any(feature = "etcd", feature = "redis", feature = "mysql", feature = "postgres", feature = "kubernetes"))]
-pub(crate) use endpoint::request_timeout;
+#[cfg(feature = "network")]
+pub(crate) use endpoint::{endpoint_parts, request_timeout};
 pub use entry::{Entered, Entry, Grant, WhenBusy};
 pub use hand_over::Detaching;
 pub use ledger::{Ledger, Orphans};
 pub use line::{Change, Line, Listed, Scope};
-#[cfg(any(unix, feature = "etcd", feature = "mysql", feature = "postgres", feature = "redis"))]
+#[cfg(any(unix, feature = "etcd", feature = "server-facts"))]
 pub(crate) use native::Kind as NativeKind;
 pub use native::Native;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis", feature = "kubernetes"))]
+#[cfg(feature = "server-facts")]
 pub(crate) use native::ServerFacts;
 pub use pending::Pending;
 pub use renewal::{Renewal, Uncovered};

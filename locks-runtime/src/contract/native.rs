@@ -1,6 +1,6 @@
 //! What only one store has, by type.
 
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis", feature = "kubernetes"))]
+#[cfg(feature = "server-facts")]
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub(crate) enum Kind {
     #[cfg(feature = "etcd")]
     EtcdClient(EtcdClient),
     /// Asks the server what it says of itself.
-    #[cfg(any(feature = "mysql", feature = "postgres", feature = "redis", feature = "kubernetes"))]
+    #[cfg(feature = "server-facts")]
     ServerFacts(AskServer),
     /// Holds in etcd for as long as an entry is there.
     #[cfg(feature = "etcd")]
@@ -35,11 +35,11 @@ pub(crate) enum Kind {
 pub(crate) type EtcdClient = std::sync::Arc<dyn Fn() -> super::pending::Pending<etcd_client::Client> + Send + Sync>;
 
 /// What a server says of itself, by name.
-#[cfg(any(feature = "kubernetes", feature = "mysql", feature = "postgres", feature = "redis"))]
+#[cfg(feature = "server-facts")]
 pub(crate) type ServerFacts = BTreeMap<&'static str, String>;
 
 /// Asks the server what it says of itself.
-#[cfg(any(feature = "kubernetes", feature = "mysql", feature = "postgres", feature = "redis"))]
+#[cfg(feature = "server-facts")]
 pub(crate) type AskServer = std::sync::Arc<dyn Fn() -> super::pending::Pending<ServerFacts> + Send + Sync>;
 
 impl Native {

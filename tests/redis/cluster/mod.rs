@@ -8,7 +8,8 @@ use distributed_locks::store::Change;
 use distributed_locks::{ErrorKind, Guard};
 use std::ops::Range;
 use std::time::{Duration, Instant};
-use support::redis::{Cluster, Redis, Setup};
+use support::cases::Program;
+use support::redis::{Binary, Cluster, Redis, Setup};
 use support::scenarios::bad_input::refused_at_once;
 use support::scenarios::{chain, connect, granted, nothing_is_left, queued};
 use support::{cases, eventually, in_time, once_within};
@@ -20,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut all = cases![
         a_cluster_of_one_shard_is_used_as_any_server_is,
         a_second_database_of_a_cluster_is_refused,
+        the_members_of_a_cluster_speak_tls,
         a_server_that_is_no_cluster_is_named,
         locks_of_all_shards_are_held_waited_for_and_watched,
         a_hand_off_on_any_shard_is_notified_at_once,
@@ -174,4 +176,19 @@ async fn a_second_database_of_a_cluster_is_refused(fixture: Fixture) {
     let error = refused_at_once(&redis.url_with("db=1"), "k").await;
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{}", chain(&error));
     assert!(error.to_string().contains("`db`"), "{error}");
+}
+
+/// Also where the cluster names them.
+async fn the_members_of_a_cluster_speak_tls(fixture: Fixture) {
+    let flags = ["--tls-cluster", "yes"].map(str::to_owned).to_vec();
+    let redis = fixture.start(&Setup { slots: Some(0..16_384), flags, ..Binary::with_tls() });
+    redis.serves_cluster().await;
+    let url = redis.url_with("cluster");
+    assert!(url.starts_with("rediss:"), "{url}");
+    let (ours, theirs) = (connect(&url), connect(&url));
+    let guard = ours.lock("k").acquire().await.unwrap();
+    let waiting = tokio::spawn(theirs.lock("k").acquire());
+    queued(&ours, "k", 1).await;
+    guard.release().await.unwrap();
+    granted(waiting).await.release().await.unwrap();
 }

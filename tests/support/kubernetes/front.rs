@@ -20,6 +20,8 @@ pub enum Does {
     Answer(u16),
     /// Forwards it, drops its answer, and answers with this status.
     AnswerAfter(u16),
+    /// Forwards it, and its answer as if the server's clock showed this, which is written as in a `Date`.
+    ForwardDated(&'static str),
     /// Does not answer.
     Nothing,
 }
@@ -94,6 +96,19 @@ fn one(mut client: TcpStream, api: &Api, rules: &Mutex<Vec<(String, Does)>>) -> 
                 thread::sleep(Duration::from_millis(20));
             }
             Ok(())
+        }
+        Does::ForwardDated(date) => {
+            let mut answer = Vec::new();
+            // A server need not end TLS properly.
+            let _ = api.forward(&request)?.read_to_end(&mut answer);
+            let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(answer.len());
+            let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+            let lines = head.split("\r\n").map(|line| match line.starts_with("Date: ") {
+                true => format!("Date: {date}"),
+                false => line.to_owned(),
+            });
+            client.write_all(lines.collect::<Vec<_>>().join("\r\n").as_bytes())?;
+            client.write_all(&answer[end..])
         }
         Does::Forward => {
             let mut upstream = api.forward(&request)?;

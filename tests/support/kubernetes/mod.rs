@@ -107,12 +107,20 @@ impl Kubernetes {
 
     /// Gives the clients these rights alone; without any, those of the Role in `examples/kubernetes`.
     pub fn set_verbs(&self, verbs: &[&str]) {
+        match verbs {
+            [] => self.set_rights("[get, list, watch, create, patch, delete]"),
+            verbs => self.set_rights(&format!("[{}]", verbs.join(", "))),
+        }
+    }
+
+    /// Gives the clients these rights, on the Lease of this name alone.
+    pub fn set_verbs_on(&self, name: &str, verbs: &[&str]) {
+        self.set_rights(&format!("[{}]\n    resourceNames: [{name}]", verbs.join(", ")));
+    }
+
+    fn set_rights(&self, rights: &str) {
         let role = fs::read_to_string(manifest("role.yaml")).unwrap();
-        let role = if verbs.is_empty() {
-            role
-        } else {
-            role.replace("[get, list, watch, create, patch, delete]", &format!("[{}]", verbs.join(", ")))
-        };
+        let role = role.replace("[get, list, watch, create, patch, delete]", rights);
         let users: String = USERS
             .map(|user| format!("\n  - kind: User\n    apiGroup: rbac.authorization.k8s.io\n    name: {user}"))
             .concat();
@@ -134,6 +142,13 @@ impl Kubernetes {
     /// Deletes a Lease, if that can be done now.
     pub fn try_delete_lease(&self, name: &str) {
         let _ = self.api.try_ask("DELETE", &path(name), "application/json", "");
+    }
+
+    /// Deletes a Lease as it was read, if it still is so and that can be done now.
+    pub fn try_delete(&self, lease: &Value) {
+        let (name, metadata) = (lease["metadata"]["name"].as_str().unwrap_or_default(), &lease["metadata"]);
+        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}});
+        let _ = self.api.try_ask("DELETE", &path(name), "application/json", &options.to_string());
     }
 
     /// Changes a Lease by a merge patch, if that can be done now.

@@ -1,9 +1,9 @@
 //! Questions to a server that do not pass through the code under test.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use super::Binary;
+use crate::OpenTransaction;
 
 /// MariaDB's own client.
 #[derive(Clone, Debug)]
@@ -27,14 +27,7 @@ impl Client {
 
     /// Begins a transaction with this statement, and leaves it open.
     pub(super) fn begin(&self, statement: &str) -> OpenTransaction {
-        let mut command = self.command("admin");
-        let mut client = command.arg("--unbuffered").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let script = format!("BEGIN;\n{statement};\nSELECT 'it is open';\n");
-        client.stdin.as_mut().unwrap().write_all(script.as_bytes()).unwrap();
-        let lines = BufReader::new(client.stdout.as_mut().unwrap()).lines();
-        let is_open = lines.map_while(Result::ok).any(|line| line == "it is open");
-        assert!(is_open, "{statement}");
-        OpenTransaction(client)
+        OpenTransaction::begin(self.command("admin").arg("--unbuffered"), statement)
     }
 
     fn command(&self, user: &str) -> Command {
@@ -50,17 +43,5 @@ impl Client {
         command.args(["--connect-timeout=30", "--database=locks"]);
         command.arg(format!("--user={user}")).arg(format!("--port={}", self.port));
         command
-    }
-}
-
-/// A transaction of somebody else that stays open: rolled back by `Drop`.
-#[derive(Debug)]
-pub struct OpenTransaction(Child);
-
-impl Drop for OpenTransaction {
-    fn drop(&mut self) {
-        // At the end of its input it ends, and so does its session.
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
     }
 }

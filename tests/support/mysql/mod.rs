@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::OpenTransaction;
 use crate::cases::Program;
 use crate::certificates::Certificates;
 use crate::daemon::{ClientUrl, Daemon, Launch, fast_directory};
@@ -27,11 +28,11 @@ use crate::server::{Cost, Server};
 
 mod binary;
 mod client;
+mod database;
 mod template;
 
 pub use binary::Binary;
 use client::Client;
-pub use client::OpenTransaction;
 
 /// The server's time as the table has it.
 const NOW: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))";

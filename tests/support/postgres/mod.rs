@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::OpenTransaction;
 use crate::cases::Program;
 use crate::certificates::Certificates;
 use crate::daemon::{ClientUrl, Daemon, Launch, fast_directory};
@@ -28,13 +29,13 @@ use crate::ports;
 use crate::server::{Cost, Server};
 
 mod binary;
+mod database;
 mod pool;
 mod psql;
 mod template;
 
 pub use binary::Binary;
 pub use pool::Pool;
-pub use psql::OpenTransaction;
 use psql::Psql;
 
 /// What differs from an open server in plain text.

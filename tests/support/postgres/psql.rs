@@ -1,9 +1,9 @@
 //! Questions to a server that do not pass through the code under test.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use super::Binary;
+use crate::OpenTransaction;
 
 /// PostgreSQL's own client, as the superuser.
 #[derive(Clone, Debug)]
@@ -31,14 +31,7 @@ impl Psql {
 
     /// Begins a transaction with this statement, and leaves it open.
     pub(super) fn begin(&self, statement: &str) -> OpenTransaction {
-        let mut command = self.command("postgres");
-        let mut psql = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let script = format!("BEGIN; {statement};\n\\echo it is open\n");
-        psql.stdin.as_mut().unwrap().write_all(script.as_bytes()).unwrap();
-        let lines = BufReader::new(psql.stdout.as_mut().unwrap()).lines();
-        let is_open = lines.map_while(Result::ok).any(|line| line == "it is open");
-        assert!(is_open, "{statement}");
-        OpenTransaction(psql)
+        OpenTransaction::begin(&mut self.command("postgres"), statement)
     }
 
     fn command(&self, role: &str) -> Command {
@@ -47,17 +40,5 @@ impl Psql {
         command.args(["--dbname=locks", "--host=127.0.0.1"]).arg(format!("--username={role}"));
         command.arg(format!("--port={}", self.port)).env("PGCONNECT_TIMEOUT", "30").env("PGPASSWORD", "secret");
         command
-    }
-}
-
-/// A transaction of somebody else that stays open: rolled back by `Drop`.
-#[derive(Debug)]
-pub struct OpenTransaction(Child);
-
-impl Drop for OpenTransaction {
-    fn drop(&mut self) {
-        // At the end of its input it ends, and so does its session.
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
     }
 }

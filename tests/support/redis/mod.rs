@@ -235,14 +235,18 @@ fn with_channel(token: String) -> (String, String) {
 }
 
 fn tls_flags(files: &Certificates, tls: SocketAddr) -> impl Iterator<Item = String> {
+    let settings = [("tls-port", tls.port().to_string())].into_iter().chain(tls_files(files));
+    settings.flat_map(|(name, value)| [format!("--{name}"), value])
+}
+
+/// The settings that name the files of a server.
+fn tls_files(files: &Certificates) -> [(&'static str, String); 3] {
     let file = |path: &Path| path.display().to_string();
-    let settings = [
-        ("--tls-port", tls.port().to_string()),
-        ("--tls-ca-cert-file", file(&files.ca())),
-        ("--tls-cert-file", file(&files.server())),
-        ("--tls-key-file", file(&files.server_key())),
-    ];
-    settings.into_iter().flat_map(|(name, value)| [name.to_owned(), value])
+    [
+        ("tls-ca-cert-file", file(&files.ca())),
+        ("tls-cert-file", file(&files.server())),
+        ("tls-key-file", file(&files.server_key())),
+    ]
 }
 
 impl Deref for Redis {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::Duration;
 
-use super::{Answer, Binary, Redis, Setup, questions};
+use super::{Answer, Binary, Redis, Setup, questions, tls_files};
 use crate::cases::Program;
 use crate::daemon::{ClientUrl, Daemon, Launch, fast_directory};
 use crate::server::{Cost, Server};
@@ -16,9 +16,11 @@ pub const PRIMARY: &str = "locks";
 /// while.
 const DOWN_AFTER: u32 = 3000;
 
-/// What differs from two replicas, in the clear, without passwords.
+/// What differs from one replica, in the clear, without passwords.
 #[derive(Clone, Debug, Default)]
 pub struct SentinelSetup {
+    /// All of them require TLS, with the certificates of the first server.
+    pub tls: bool,
     /// The servers of locks require this password.
     pub password: Option<String>,
     /// The sentinels require this one.
@@ -48,16 +50,24 @@ impl Sentinels {
     pub fn start(binary: &Binary, setup: &SentinelSetup) -> Sentinels {
         let server = |flags: &[String]| {
             let mut all = vec!["--repl-diskless-sync-delay".to_owned(), "0".to_owned()];
+            if setup.tls {
+                all.extend(["--tls-replication".to_owned(), "yes".to_owned()]);
+            }
             all.extend(setup.flags.iter().chain(flags).cloned());
             if let Some(password) = &setup.password {
                 all.extend(["--masterauth".to_owned(), password.clone()]);
             }
-            Redis::start(binary, &Setup { password: setup.password.clone(), flags: all, ..Setup::default() })
+            Redis::start(
+                binary,
+                &Setup { tls: setup.tls, password: setup.password.clone(), flags: all, ..Setup::default() },
+            )
         };
         let primary = server(&[]);
-        let port = primary.plain.port();
-        let replica = server(&["--replicaof".to_owned(), format!("127.0.0.1 {port}")]);
-        let sentinels = (0..3).map(|_| sentinel(binary, port, setup)).collect();
+        let files = primary.certificates().into_iter().flat_map(tls_files);
+        let same_files = files.flat_map(|(name, value)| [format!("--{name}"), value]);
+        let follow = ["--replicaof".to_owned(), format!("127.0.0.1 {}", primary.address().port())];
+        let replica = server(&follow.into_iter().chain(same_files).collect::<Vec<_>>());
+        let sentinels = (0..3).map(|_| sentinel(binary, &primary, setup)).collect();
         let all = Sentinels { servers: vec![primary, replica], sentinels, setup: setup.clone() };
         all.wait();
         all
@@ -81,9 +91,9 @@ impl Sentinels {
 
     /// The same by these sentinels.
     pub fn url_by(&self, endpoints: &str) -> String {
-        let login = self.setup.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
         let own = self.setup.sentinel_password.as_ref().map(|password| format!("&sentinel_password={password}"));
-        format!("redis://{login}{endpoints}?sentinel={PRIMARY}{}", own.unwrap_or_default())
+        let parameters = format!("sentinel={PRIMARY}{}", own.unwrap_or_default());
+        crate::with_parameters(&self.servers[0].url_at(endpoints), &parameters)
     }
 
     /// As [`url`](Self::url), with further parameters, as in `ttl=6s&connect_timeout=1s`.
@@ -176,12 +186,12 @@ fn address(sentinel: &Redis) -> Option<String> {
     }
 }
 
-fn sentinel(binary: &Binary, port: u16, setup: &SentinelSetup) -> Redis {
-    crate::daemon::start(|| prepare(binary, port, setup), |sentinel| vec![&sentinel.daemon])
+fn sentinel(binary: &Binary, primary: &Redis, setup: &SentinelSetup) -> Redis {
+    crate::daemon::start(|| prepare(binary, primary, setup), |sentinel| vec![&sentinel.daemon])
 }
 
 /// A sentinel that does not run.
-fn prepare(binary: &Binary, port: u16, setup: &SentinelSetup) -> Redis {
+fn prepare(binary: &Binary, primary: &Redis, setup: &SentinelSetup) -> Redis {
     let directory = fast_directory("locks-sentinel-");
     let plain = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()));
     let file = directory.path().join("sentinel.conf");
@@ -189,7 +199,7 @@ fn prepare(binary: &Binary, port: u16, setup: &SentinelSetup) -> Redis {
         format!("port {}", plain.port()),
         "bind 127.0.0.1".to_owned(),
         format!("dir {}", directory.path().display()),
-        format!("sentinel monitor {PRIMARY} 127.0.0.1 {port} 2"),
+        format!("sentinel monitor {PRIMARY} 127.0.0.1 {} 2", primary.address().port()),
         format!("sentinel down-after-milliseconds {PRIMARY} {}", setup.down_after.unwrap_or(DOWN_AFTER)),
         // Twice that passes before the next failover.
         format!("sentinel failover-timeout {PRIMARY} {}", setup.down_after.map_or(20_000, |after| after * 4)),
@@ -198,13 +208,18 @@ fn prepare(binary: &Binary, port: u16, setup: &SentinelSetup) -> Redis {
     if let Some(password) = &setup.sentinel_password {
         lines.extend([format!("requirepass {password}"), format!("sentinel sentinel-pass {password}")]);
     }
+    let tls = setup.tls.then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free())));
+    if let (Some(tls), Some(files)) = (tls, primary.certificates()) {
+        lines.extend([format!("tls-port {}", tls.port()), "tls-replication yes".to_owned()]);
+        lines.extend(tls_files(files).map(|(name, value)| format!("{name} {value}")));
+    }
     // The sentinel writes what it learns into it.
     std::fs::write(&file, lines.join("\n") + "\n").unwrap();
     let (program, password) = (binary.path().to_owned(), setup.sentinel_password.clone());
     let daemon = Daemon::new(Launch {
         name: format!("sentinel at {plain}"),
         directory,
-        address: plain,
+        address: tls.unwrap_or(plain),
         url: ClientUrl { scheme: "redis", ..ClientUrl::default() },
         command: Box::new(move || {
             let mut command = Command::new(&program);
@@ -252,7 +267,7 @@ impl Program for Watched {
     }
 
     fn with_tls() -> SentinelSetup {
-        SentinelSetup::default()
+        SentinelSetup { tls: true, ..SentinelSetup::default() }
     }
 }
 

@@ -30,6 +30,7 @@ pub mod migrating;
 pub mod outages;
 pub mod peers;
 pub mod shown;
+pub mod sql;
 pub mod stopping;
 
 /// What is the same on every store.

@@ -283,6 +283,9 @@ pub enum Scope {
     /// All of them: the store lost what it had granted, as its documentation says, or somebody deleted it. Whoever held a
     /// lock notices it within this many milliseconds.
     Forgotten(u64),
+    /// As [`Forgotten`](Self::Forgotten); and who has not heard yet that another server is the primary is granted locks by the
+    /// former one.
+    FormerPrimary(u64),
     /// All that use this lock, and no others.
     Lock(String),
     /// None of those that wait: it only costs time.

@@ -48,7 +48,8 @@ impl Summary {
         }
         let mut faults = BTreeMap::new();
         // These are a part of another fault.
-        let is_whole = |scope: &Scope| !matches!(scope, Scope::OldLeader | Scope::Forgotten(_));
+        let is_whole =
+            |scope: &Scope| !matches!(scope, Scope::OldLeader | Scope::Forgotten(_) | Scope::FormerPrimary(_));
         let mut counted = BTreeSet::new();
         let whole = history.faults.iter().filter(|fault| is_whole(&fault.scope));
         for fault in whole.filter(|fault| counted.insert(fault.number)) {

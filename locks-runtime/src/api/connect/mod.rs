@@ -14,6 +14,8 @@ use registry::{BUILT_IN, opener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+#[cfg(feature = "database")]
+mod database;
 #[cfg(feature = "etcd")]
 mod etcd;
 #[cfg(any(test, fuzzing))]
@@ -23,14 +25,7 @@ mod kubernetes;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod parameters;
-#[cfg(any(
-    feature = "etcd",
-    feature = "redis",
-    feature = "zookeeper",
-    feature = "postgres",
-    feature = "mysql",
-    feature = "kubernetes"
-))]
+#[cfg(feature = "network")]
 mod parts;
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -1,6 +1,6 @@
 //! What the URLs of several stores have in common.
 
-#[cfg(any(feature = "etcd", feature = "redis", feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "redis", feature = "database"))]
 use crate::contract::Tls;
 use crate::contract::{Identity, Pem};
 use crate::values::error::Error;
@@ -8,7 +8,7 @@ use crate::values::secret::Secret;
 use crate::values::url::StoreUrl;
 
 /// The TLS settings of a URL: `ca`, `cert` with `key`, and `domain`.
-#[cfg(any(feature = "etcd", feature = "redis", feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "etcd", feature = "redis", feature = "database"))]
 pub(super) fn tls(url: &mut StoreUrl) -> Result<Tls, Error> {
     Ok(Tls { identity: identity(url)?, ca: pem(url, "ca")?, domain: url.take("domain") })
 }

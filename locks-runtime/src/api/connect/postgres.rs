@@ -1,129 +1,26 @@
 //! `postgres:` URLs.
 
-use super::parameters::COMMON;
-use super::parts::{hosts, tls};
+use super::database;
 use crate::contract::Store;
-use crate::stores::postgres::{Config, Encryption, Layout, Postgres};
+use crate::stores::postgres::Postgres;
 use crate::values::defaults::Defaults;
 use crate::values::error::Error;
 use crate::values::url::StoreUrl;
 use crate::world::World;
 use std::sync::Arc;
 
-/// The table, where the URL names none.
-const TABLE: &str = "distributed_locks";
-
 pub(super) fn open(url: &mut StoreUrl, defaults: &Defaults, world: &World) -> Result<Arc<dyn Store>, Error> {
-    let tls = encryption(url)?;
-    let table = url.take("table").unwrap_or_else(|| TABLE.to_owned());
-    let layout = layout(url, &table)?;
-    let namespace = url.take("namespace").unwrap_or_default();
-    url.nothing_left(&format!(
-        "{COMMON}, `table`, `layout`, `namespace`, `sslmode`, and with TLS also `ca`, `cert`, `key` and `domain`"
-    ))?;
-    let config = Config {
-        hosts: hosts(url, 5432)?,
-        credentials: url.credentials.take(),
-        database: url.path.trim_start_matches('/').to_owned(),
-        table,
-        layout,
-        namespace,
-        connect_timeout: defaults.connect_timeout,
-        tls,
-    };
-    Ok(Arc::new(Postgres::new(config, world)?))
-}
-
-/// A table called `shedlock` is ShedLock's. The store's capabilities must be known before the server is asked, so that the
-/// table's name decides, or `layout`, and not its columns.
-fn layout(url: &mut StoreUrl, table: &str) -> Result<Layout, Error> {
-    match url.take("layout").as_deref() {
-        Some("own") => Ok(Layout::Own),
-        Some("shedlock") => Ok(Layout::ShedLock),
-        Some(other) => {
-            Err(Error::invalid_url(format!("`layout={other}` is not known; expected one of `own`, `shedlock`")))
-        }
-        None if table.rsplit('.').next().is_some_and(|name| name.eq_ignore_ascii_case("shedlock")) => {
-            Ok(Layout::ShedLock)
-        }
-        None => Ok(Layout::Own),
-    }
-}
-
-/// Plain text where `sslmode` is missing: libpq's own default, `prefer`, falls back to plain text silently, so that it only
-/// looks as if it protected anything.
-fn encryption(url: &mut StoreUrl) -> Result<Option<Encryption>, Error> {
-    let verify = match url.take("sslmode").as_deref() {
-        None | Some("disable") => return Ok(None),
-        Some("require") => false,
-        Some("verify-full") => true,
-        Some(other) => {
-            return Err(Error::invalid_url(format!(
-                "`sslmode={other}` is not supported; expected one of `disable` (plain text), `require` (encrypted, but any \
-                 server is trusted), `verify-full` (encrypted, and the server's certificate and name are checked)"
-            )));
-        }
-    };
-    Ok(Some(Encryption { verify, tls: tls(url)? }))
+    Ok(Arc::new(Postgres::new(database::config(url, defaults, 5432)?, world)?))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn opened(url: &str) -> Result<Arc<dyn Store>, Error> {
-        open(&mut StoreUrl::parse(url).unwrap(), &Defaults::default(), &World::background().unwrap())
-    }
-
-    fn refusal(url: &str) -> String {
-        opened(url).unwrap_err().to_string()
-    }
+    use super::database::tests::keeps_what_every_database_promises;
 
     #[test]
-    fn good_ones() {
-        for url in [
-            "postgres://app@db/locks",
-            "postgresql://app:p%40ss@a:5432,b/locks?table=app.locks&namespace=billing/",
-            "postgres://app@[::1]:5433/locks?sslmode=disable",
-        ] {
-            opened(url).unwrap();
+    fn its_urls_keep_what_every_database_promises() {
+        for scheme in ["postgres", "postgresql"] {
+            keeps_what_every_database_promises(scheme, ("postgres-tls", cfg!(feature = "postgres-tls")));
         }
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        for (url, what) in [
-            ("postgres://db/locks", "user"),
-            ("postgres://app@db", "database"),
-            ("postgres://app@db/locks/more", "database"),
-            ("postgres://app@/locks", "host"),
-            ("postgres://app@db/locks?tabel=x", "`tabel`"),
-            ("postgres://app@db/locks?table=a.b.c", "`table=a.b.c`"),
-            ("postgres://app@db/locks?layout=x", "`layout=x`"),
-            ("postgres://app@db/locks?sslmode=prefer", "`verify-full`"),
-            ("postgres://app@db/locks?ca=/x", "`ca`"),
-            ("postgres://app@db/locks?sslmode=require&cert=/nowhere", "/nowhere"),
-        ] {
-            assert!(refusal(url).contains(what), "{url}: {}", refusal(url));
-        }
-    }
-
-    #[test]
-    fn a_table_called_shedlock_is_shedlocks() {
-        let fencing = |url| opened(url).unwrap().capabilities().fencing;
-        assert!(fencing("postgres://app@db/locks"));
-        assert!(!fencing("postgres://app@db/locks?table=shedlock"));
-        assert!(!fencing("postgres://app@db/locks?table=jobs.shedlock"));
-        // As Java folds it.
-        assert!(!fencing("postgres://app@db/locks?table=SHEDLOCK"));
-        assert!(!fencing("postgres://app@db/locks?table=jobs.ShedLock"));
-        assert!(!fencing("postgres://app@db/locks?table=jobs&layout=shedlock"));
-        assert!(fencing("postgres://app@db/locks?table=shedlock&layout=own"));
-    }
-
-    #[cfg(not(feature = "postgres-tls"))]
-    #[test]
-    fn tls_names_its_feature() {
-        assert!(refusal("postgres://app@db/locks?sslmode=require").contains("`postgres-tls`"));
     }
 }

@@ -26,7 +26,7 @@ pub struct Config {
 impl Config {
     /// How long one request to one member may take.
     pub(super) fn request_timeout(&self) -> Duration {
-        request_timeout(self.connect_timeout)
+        request_timeout(self.connect_timeout, 3)
     }
 
     /// Whether the requests may be those of a user: etcd also takes the name in a client's certificate for one.

@@ -76,7 +76,7 @@ impl Config {
 
     /// How long one request may take.
     pub(super) fn request_timeout(&self) -> Duration {
-        request_timeout(self.connect_timeout)
+        request_timeout(self.connect_timeout, 3)
     }
 
     /// The authorities as they are in the file now, or were given.

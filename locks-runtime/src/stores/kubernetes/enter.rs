@@ -16,9 +16,10 @@ use crate::values::mode::Mode;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// By how much the clocks of two API servers may differ. A try cannot watch a hold for as long as it may last; so a holder that has
-/// died would be in the way of every single try for ever, if nobody ever waited. A hold that was not renewed for so much longer than it
-/// lasts, by the server's clock, is over for a try, too.
+/// By how much two clocks may differ. A try cannot watch a hold for as long as it may last; so a holder that has died would be in the
+/// way of every single try for ever, if nobody ever waited. A hold that was not renewed for so much longer than it lasts is over for a
+/// try, too: by the clocks of the API servers that wrote it and that answer, and also by those of its holder and of this machine, for
+/// any one of them may be wrong.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// What is known of the Lease.
@@ -112,7 +113,16 @@ async fn attempt(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) 
 async fn make(shared: &Arc<Shared>, entry: &Arc<Entry>, name: &str) -> Result<Option<Entered>, Failed> {
     let (identity, record, sent) = (shared.identity(entry), record(entry), shared.client.world.now());
     let object = patch::made(name, entry.key.as_str(), &shared.claim(&identity, &record));
-    match shared.client.create(object).await? {
+    let created = match shared.client.create(object).await {
+        // Whoever may not make one may have rights on one that is there.
+        Err(failed) if failed.error.kind() == ErrorKind::Unauthorized => match shared.client.get(name).await {
+            Ok(Read { lease: Some(_), .. }) => Created::Exists,
+            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error.into()),
+            _ => return Err(failed),
+        },
+        created => created?,
+    };
+    match created {
         Created::Made(lease) => {
             shared.note_held(entry, lease, sent)?;
             Ok(Some(settled(shared, entry).await?))
@@ -194,7 +204,9 @@ async fn try_once(
 fn is_over(shared: &Shared, when_busy: WhenBusy, lease: &Lease, server_ms: Option<u64>) -> bool {
     let over_at = shared.client.remembered.over_at(lease);
     shared.client.world.now() >= over_at
-        || (when_busy == WhenBusy::Refuse && lease.is_over_at(server_ms, CLOCKS_DIFFER))
+        || (when_busy == WhenBusy::Refuse
+            && lease.is_over_at(server_ms, CLOCKS_DIFFER)
+            && lease.is_over_for_its_holder(shared.client.world.wall_ms(), CLOCKS_DIFFER))
 }
 
 /// Of an entry that holds. One that somebody has taken out meanwhile is no loss of the session.

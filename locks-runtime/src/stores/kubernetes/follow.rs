@@ -1,7 +1,7 @@
 //! Following one Lease: a look, and then every change of it, for all who wait for it or hold it in this process.
 
 use super::client::Client;
-use super::followed::{State, note};
+use super::followed::{State, looked, note};
 use super::lease::{self, Lease};
 use super::stream::Event;
 use crate::contract::Backoff;
@@ -51,15 +51,16 @@ async fn one_watch(client: &Client, name: &str, sender: &watch::Sender<State>, s
     let version = match seen {
         Some(version) => version.to_string(),
         None => {
+            let before = sender.borrow().version;
             let listed = client.list(Some(name)).await?;
-            // Whatever was known before: the store may have gone back.
-            sender.send_replace(match listed.leases.into_iter().next() {
+            let found = match listed.leases.into_iter().next() {
                 Some(lease) => {
                     client.remembered.since(&lease);
                     State::is(lease)
                 }
                 None => State::nothing(lease::version(Some(&listed.version)).unwrap_or(0)),
-            });
+            };
+            looked(sender, before, found);
             listed.version
         }
     };

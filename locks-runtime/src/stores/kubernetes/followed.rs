@@ -59,6 +59,18 @@ pub(super) fn note(sender: &watch::Sender<State>, lease: &Lease) {
     });
 }
 
+/// Notes what a look has found that was begun when the version `before` was known. It may be older than that: the store may have gone
+/// back. But it is not to undo what was noted while it was under way: a lock that was acquired meanwhile would seem to be lost.
+pub(super) fn looked(sender: &watch::Sender<State>, before: u64, found: State) {
+    sender.send_if_modified(|state| {
+        let is_overtaken = state.version != before && found.version < state.version;
+        if !is_overtaken {
+            *state = found;
+        }
+        !is_overtaken
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +91,22 @@ mod tests {
         assert!(sender.borrow().lease.is_none());
         note(&sender, &lease(8));
         assert!(sender.borrow().lease.is_some());
+    }
+
+    #[test]
+    fn a_look_may_go_back_but_not_behind_what_was_noted_meanwhile() {
+        let lease = |version| Lease { name: "a".to_owned(), version, ..Lease::default() };
+        let sender = watch::Sender::new(State::is(lease(5)));
+        note(&sender, &lease(7));
+        for (before, found, known) in [
+            (5, State::is(lease(6)), Some(7)),
+            (5, State::nothing(6), Some(7)),
+            (5, State::is(lease(8)), Some(8)),
+            (7, State::nothing(9), None),
+            (9, State::is(lease(3)), Some(3)),
+        ] {
+            looked(&sender, before, found);
+            assert_eq!(sender.borrow().lease.as_ref().map(|lease| lease.version), known);
+        }
     }
 }

@@ -105,6 +105,13 @@ impl Lease {
         self.written_ms.zip(server_ms).is_some_and(|(written, now)| now >= written.saturating_add(lasts))
     }
 
+    /// Whether the hold is over if this is the time by the clock of its holder, who wrote when it was renewed. Of one that wrote nothing
+    /// that is not known, and not denied.
+    pub(super) fn is_over_for_its_holder(&self, now_ms: u64, margin: Duration) -> bool {
+        let margin = u64::try_from(margin.as_millis()).unwrap_or(u64::MAX);
+        self.times().1.is_none_or(|until| now_ms >= until.saturating_add(margin))
+    }
+
     /// When it was acquired, and until when it lasts if it is not renewed, by the holder's clock.
     pub(super) fn times(&self) -> (Option<u64>, Option<u64>) {
         let until = |renewed: u64| renewed.saturating_add(self.seconds.unwrap_or(0).saturating_mul(1000));
@@ -255,5 +262,20 @@ mod tests {
             assert_eq!(lease.is_over_at(Some(now), margin), is_over, "{now}");
         }
         assert!(!lease.is_over_at(None, second) && !Lease::default().is_over_at(Some(9), second));
+    }
+
+    #[test]
+    fn a_hold_is_over_for_its_holder_by_what_that_wrote() {
+        let lease = Lease { seconds: Some(3), renewed: Some(time::written(10_000)), ..Lease::default() };
+        let second = Duration::from_secs(1);
+        for (now, margin, is_over) in [
+            (12_999, Duration::ZERO, false),
+            (13_000, Duration::ZERO, true),
+            (13_999, second, false),
+            (14_000, second, true),
+        ] {
+            assert_eq!(lease.is_over_for_its_holder(now, margin), is_over, "{now}");
+        }
+        assert!(Lease { renewed: None, ..lease }.is_over_for_its_holder(0, second));
     }
 }

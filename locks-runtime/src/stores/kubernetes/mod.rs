@@ -15,7 +15,7 @@
 //! | the network is partitioned | nothing is granted and nothing renewed; holds end at their deadline, before any observer counts them as over |
 //! | an API server is restarted | nothing is lost; what could not be renewed for a TTL lapses |
 //! | etcd is restored from an earlier state | **its locks are as they were then**: two may hold one. The session whose answers go back is lost; fences may repeat, unless the restore bumps the revision |
-//! | a clock jumps, on any machine | nothing: durations count from when a hold was seen, by the observer's own clock, which runs through suspend. (A single try, with `wait = 0`, takes a hold as over that the API server's clock shows unrenewed for its TTL and a minute more: of a holder that died while nobody waited) |
+//! | a clock jumps, on any machine | nothing: durations count from when a hold was seen, by the observer's own clock, which runs through suspend. (A single try, with `wait = 0`, takes a hold as over that was not renewed for its TTL and a minute more, both by the API servers' clocks and by those of its holder and of this machine: of a holder that died while nobody waited) |
 //! | the Lease is deleted, emptied or edited by hand | the holder finds out by its watch, or its next renewal, a third of the TTL later at most: **another may hold it sooner** |
 //! | the first in line is dead | it is passed over after three seconds |
 //! | the process ends after the body of `hold_at_least` | the lock is free when that time is over; for an observer who comes during it, after as long again at most |

@@ -28,7 +28,6 @@ pub(super) async fn renew(shared: &Arc<Shared>) -> Result<Renewal, Error> {
     let limit = shared.renewal_limit();
     let renewals = held.iter().map(|(entry, lease)| renew_one(shared, entry, lease, limit));
     let results = together::all(renewals).await;
-    tidy(shared);
     if held.is_empty() {
         ask_for_a_waiter(shared).await?;
     }
@@ -43,6 +42,7 @@ pub(super) async fn renew(shared: &Arc<Shared>) -> Result<Renewal, Error> {
         }
     }
     shared.renewed(sent);
+    tidy(shared);
     Ok(Renewal::partial(uncovered))
 }
 
@@ -114,8 +114,10 @@ pub(super) async fn confirm(shared: &Shared, entry: &Arc<Entry>, found: &Lease) 
     let sent = client.world.now();
     let patch =
         Patch::while_held(found, &identity).renew(found, lasts(shared, entry), shared.next_renewal(entry, found));
-    let mut annotations = vec![(lease::HOLDER, Some(noted(&identity, &record(entry))))];
-    annotations.push((lease::FENCE, Some(noted(&identity, &found.fence().to_string()))));
+    let annotations = [
+        (lease::HOLDER, Some(noted(&identity, &record(entry)))),
+        (lease::FENCE, Some(noted(&identity, &found.fence().to_string()))),
+    ];
     match shared.patch(found, patch.annotate(found, &annotations)).await? {
         Changed::Done(lease) => {
             shared.note_held(entry, lease, sent)?;

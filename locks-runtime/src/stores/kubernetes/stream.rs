@@ -6,7 +6,7 @@ use super::wire::{Reply, Wire};
 use crate::values::error::Error;
 use crate::values::mutex::Mutex;
 use crate::world::World;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::Response;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -56,9 +56,27 @@ impl Open {
 pub(super) struct Stream {
     config: Arc<Config>,
     body: Incoming,
-    unread: Vec<u8>,
+    unread: Lines,
     /// Its stream is one of those of this connection.
     _wire: Arc<Wire>,
+}
+
+/// Text that comes in pieces. All watches are read by one thread, which has more to do: each byte is looked at once.
+#[derive(Debug, Default)]
+struct Lines {
+    text: BytesMut,
+    /// So much of it has no end of a line.
+    searched: usize,
+}
+
+impl Lines {
+    /// The next line that is there to its end, which it has.
+    fn next(&mut self) -> Option<BytesMut> {
+        let searched = std::mem::replace(&mut self.searched, self.text.len());
+        let end = self.text[searched..].iter().position(|byte| *byte == b'\n')?;
+        self.searched = 0;
+        Some(self.text.split_to(searched + end + 1))
+    }
 }
 
 #[derive(Deserialize)]
@@ -70,7 +88,7 @@ struct Line {
 
 impl Stream {
     pub(super) fn new(config: Arc<Config>, body: Incoming, wire: Arc<Wire>) -> Self {
-        Self { config, body, unread: Vec::new(), _wire: wire }
+        Self { config, body, unread: Lines::default(), _wire: wire }
     }
 
     /// How long the server is asked to keep it.
@@ -85,12 +103,11 @@ impl Stream {
     /// Dropping it loses no event.
     pub(super) async fn next(&mut self) -> Result<Event, Error> {
         loop {
-            if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.unread.drain(..=end).collect();
+            if let Some(line) = self.unread.next() {
                 return Ok(event(&line));
             }
             let broken = || Error::unavailable(format!("the watch at {} breaks off", self.config.server));
-            if self.unread.len() > LONGEST {
+            if self.unread.text.len() > LONGEST {
                 return Err(broken());
             }
             let Ok(frame) = tokio::time::timeout(LASTS + LASTS / 4, self.body.frame()).await else {
@@ -99,7 +116,7 @@ impl Stream {
             match frame {
                 None => return Ok(Event::End),
                 Some(Err(cause)) => return Err(broken().with_source(cause)),
-                Some(Ok(frame)) => self.unread.extend(frame.into_data().unwrap_or_default()),
+                Some(Ok(frame)) => self.unread.text.extend_from_slice(&frame.into_data().unwrap_or_default()),
             }
         }
     }
@@ -126,6 +143,22 @@ pub(super) fn event(line: &[u8]) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_line_is_one_however_it_comes(text in "[ab\n]{0,40}", cuts in prop::collection::vec(0..9_usize, 0..40)) {
+            let (mut lines, mut read, mut rest) = (Lines::default(), Vec::new(), text.as_bytes());
+            for cut in cuts.into_iter().chain([text.len()]) {
+                let (piece, after) = rest.split_at(cut.min(rest.len()));
+                lines.text.extend_from_slice(piece);
+                read.extend(std::iter::from_fn(|| lines.next()));
+                rest = after;
+            }
+            let expected: Vec<&str> = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
+            prop_assert_eq!(read, expected);
+        }
+    }
 
     #[test]
     fn what_is_no_event_ends_the_watch() {

@@ -10,10 +10,11 @@ use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::target::TARGET;
 use crate::world::clock::Moment;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::time::MissedTickBehavior;
 
 /// How many changes may wait to be read. Whoever does not read them gets fewer, and the latest.
 const UNREAD: usize = 128;
@@ -27,6 +28,7 @@ pub(super) async fn watch(client: Arc<Client>, scope: Scope) -> Result<Receiver<
         client,
         scope,
         now: BTreeMap::new(),
+        changed: BTreeSet::new(),
         reported: Reported::default(),
         unread: VecDeque::new(),
         changes,
@@ -57,6 +59,8 @@ struct Watcher {
     client: Arc<Client>,
     scope: Scope,
     now: BTreeMap<Key, Last>,
+    /// What has changed since it was reported.
+    changed: BTreeSet<Key>,
     /// What was last reported, holds by the identities of their holders.
     reported: Reported<String>,
     unread: VecDeque<Change>,
@@ -88,10 +92,14 @@ impl Watcher {
     /// Reports what the stream shows, until it ends. It is read all the while: other streams are on its connection.
     async fn follow(&mut self, stream: &mut Stream) {
         let changes = self.changes.clone();
+        let mut lapses = tokio::time::interval(LAPSES_EVERY);
+        lapses.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.report();
             tokio::select! {
                 biased;
+                // First: there may always be another event.
+                _ = lapses.tick() => self.let_lapse(),
                 permit = changes.reserve(), if !self.unread.is_empty() => match (permit, self.unread.pop_front()) {
                     (Ok(permit), Some(change)) => permit.send(change),
                     _ => return,
@@ -106,14 +114,12 @@ impl Watcher {
                         return;
                     }
                 },
-                () = tokio::time::sleep(LAPSES_EVERY) => self.let_lapse(),
             }
         }
     }
 
     async fn look_and_open(&mut self) -> Result<Stream, Error> {
         let version = self.look().await?;
-        self.report();
         self.open(&version).await
     }
 
@@ -140,9 +146,10 @@ impl Watcher {
                 self.lapse(lease);
             }
         }
+        self.changed.clear();
+        self.now.retain(|_, last| !last.seen.is_free());
         let now = self.now.iter().map(|(key, last)| (key.clone(), last.seen.clone())).collect();
-        let changes = self.reported.replace(now);
-        self.unread.extend(changes);
+        self.unread.extend(self.reported.replace(now));
         Ok(listed.version)
     }
 
@@ -162,32 +169,28 @@ impl Watcher {
         let holds = holder.filter(|_| !has_lapsed).map(|identity| (identity.clone(), lease.record()));
         let waiters: Vec<Holder> =
             if is_gone { Vec::new() } else { lease.line.iter().map(super::line::Waiting::holder).collect() };
-        self.set(key, Last { seen: Seen::held(holds).with_waiters(waiters), lapses_at });
+        self.now.insert(key.clone(), Last { seen: Seen::held(holds).with_waiters(waiters), lapses_at });
+        self.changed.insert(key);
     }
 
-    fn set(&mut self, key: Key, last: Last) {
-        // With too many unread, those that come are noted, and reported by what has come of them.
-        if self.unread.len() < KEPT {
-            self.unread.extend(self.reported.update(&key, last.seen.clone()));
-        }
-        self.now.insert(key, last);
-    }
-
-    /// Makes up for what was not reported while too much was unread.
+    /// Has what has changed reported. With too much unread it waits, and is reported by what has come of it.
     fn report(&mut self) {
-        if !self.unread.is_empty() {
-            return;
+        while self.unread.len() < KEPT
+            && let Some(key) = self.changed.pop_first()
+        {
+            let seen = self.now.get(&key).map(|last| last.seen.clone()).unwrap_or_default();
+            if seen.is_free() {
+                self.now.remove(&key);
+            }
+            self.unread.extend(self.reported.update(&key, seen));
         }
-        self.now.retain(|_, last| !last.seen.holds.is_empty() || !last.seen.waiters.is_empty());
-        let now = self.now.iter().map(|(key, last)| (key.clone(), last.seen.clone())).collect();
-        let changes = self.reported.replace(now);
-        self.unread.extend(changes);
     }
 
     fn let_lapse(&mut self) {
         let now = self.client.world.now();
-        for last in self.now.values_mut().filter(|last| last.lapses_at.is_some_and(|at| at <= now)) {
+        for (key, last) in self.now.iter_mut().filter(|(_, last)| last.lapses_at.is_some_and(|at| at <= now)) {
             (last.seen.holds, last.lapses_at) = (Vec::new(), None);
+            self.changed.insert(key.clone());
         }
     }
 }

@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// No answer is longer.
@@ -86,8 +87,9 @@ impl Wire {
     /// Sends a request and reads the whole answer. One that was certainly not sent, because its connection was over, is sent once more
     /// over another.
     pub(super) async fn exchange(&self, ask: &Ask, token: Option<&Secret>, limit: Duration) -> Result<Reply, Broken> {
+        let on = AtomicU64::new(0);
         let exchanged = async {
-            let (response, own) = self.respond(ask, token).await?;
+            let (response, own) = self.respond(ask, token, &on).await?;
             let (status, server_ms) = (response.status(), date(&response));
             let body = Limited::new(response.into_body(), LONGEST).collect().await.map_err(|cause| Broken {
                 error: Error::unavailable(format!("the answer of {} breaks off", self.config.server))
@@ -98,8 +100,7 @@ impl Wire {
             Ok(Reply { status, server_ms, body: body.to_bytes() })
         };
         let Ok(exchanged) = tokio::time::timeout(limit, exchanged).await else {
-            // It may be a connection whose other end has vanished.
-            self.shared.lock().await.sender = None;
+            self.leave(on.into_inner());
             let error =
                 Error::unavailable(format!("the API server at {} did not answer within {limit:?}", self.config.server));
             return Err(Broken { error, is_sent: true });
@@ -114,7 +115,7 @@ impl Wire {
         token: Option<&Secret>,
         limit: Duration,
     ) -> Result<Response<Incoming>, Broken> {
-        let responded = tokio::time::timeout(limit, self.respond(ask, token)).await;
+        let responded = tokio::time::timeout(limit, self.respond(ask, token, &AtomicU64::new(0))).await;
         // A connection with one request at a time is this stream's own, and ends with it.
         responded.map(|responded| responded.map(|(response, _)| response)).unwrap_or_else(|_| {
             let error =
@@ -123,10 +124,12 @@ impl Wire {
         })
     }
 
+    /// On a connection that others are on, too, its number is in `on`.
     async fn respond(
         &self,
         ask: &Ask,
         token: Option<&Secret>,
+        on: &AtomicU64,
     ) -> Result<(Response<Incoming>, Option<http1::SendRequest<Full<Bytes>>>), Broken> {
         let unsent = |error| Broken { error, is_sent: false };
         let mut is_first = true;
@@ -134,6 +137,7 @@ impl Wire {
             let chosen = self.choose().await.map_err(unsent)?;
             let (error, is_sent) = match chosen {
                 Chosen::Shared(mut sender, number) => {
+                    on.store(number, Ordering::Relaxed);
                     let request =
                         request(ask, &format!("https://{}{}", self.config.server, ask.path), token).map_err(unsent)?;
                     match sender.try_send_request(request).await {
@@ -188,6 +192,16 @@ impl Wire {
         }
     }
 
+    /// The other end of the connection with this number may have vanished. A newer one is left alone: where a server is slow, each
+    /// request that is late would take the next connection from those who wait for it. One that is being made is newer.
+    fn leave(&self, number: u64) {
+        if let Ok(mut shared) = self.shared.try_lock()
+            && shared.number == number
+        {
+            shared.sender = None;
+        }
+    }
+
     fn take_idle(&self) -> Option<http1::SendRequest<Full<Bytes>>> {
         self.idle.lock().pop()
     }
@@ -221,4 +235,38 @@ fn request(ask: &Ask, address: &str, token: Option<&Secret>) -> Result<Request<F
 
 fn date(response: &Response<Incoming>) -> Option<u64> {
     response.headers().get(header::DATE).and_then(|date| time::read_date(date.to_str().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper_util::rt::TokioIo;
+
+    /// Whatever a connection wants to run beside its requests is not run: nothing is sent.
+    #[derive(Clone)]
+    struct Nothing;
+
+    impl<F> hyper::rt::Executor<F> for Nothing {
+        fn execute(&self, _: F) {}
+    }
+
+    #[tokio::test]
+    async fn a_late_request_leaves_its_own_connection_and_none_that_is_newer() {
+        let config = Config {
+            server: "localhost:1".to_owned(),
+            namespace: "app".to_owned(),
+            tls: None,
+            ca_file: None,
+            token_file: None,
+            connect_timeout: Duration::from_secs(1),
+        };
+        let wire = Wire::new(&Arc::new(config), &World::here());
+        let (ours, _theirs) = tokio::io::duplex(1024);
+        let (sender, _connection) = http2::handshake(Nothing, TokioIo::new(ours)).await.unwrap();
+        *wire.shared.lock().await = Shared { sender: Some(sender), number: 2 };
+        for (number, is_left) in [(0, false), (1, false), (2, true)] {
+            wire.leave(number);
+            assert_eq!(wire.shared.lock().await.sender.is_none(), is_left, "{number}");
+        }
+    }
 }

@@ -5,48 +5,18 @@
 
 use super::error::{Failure, Verdict};
 use super::free;
-use super::shared::Shared;
-use super::waiting::{Outcome, Waiting};
+use super::shared::{Shared, Waiting};
 use crate::contract::Entry;
-use crate::contract::batches::{self, Arrival, Batches, Direct, SendsBatches};
+use crate::contract::batches::{Batches, SendsBatches};
+use crate::contract::database::{Outcome, Way, share};
 use crate::values::error::Error;
 use crate::world::World;
 use std::sync::Arc;
-use tokio::sync::oneshot;
-
-/// How to do it.
-pub(super) enum Way<'a> {
-    /// Alone, and nothing is shared meanwhile.
-    First(Direct<'a, Waiting>),
-    /// It was part of a statement.
-    Shared(Outcome),
-}
-
-/// Acquires the lock for the entry, with this record, if it is free; `None`: releases it, if nobody waits.
-pub(super) async fn shared<'a>(
-    session: &'a Arc<Shared>,
-    entry: &Arc<Entry>,
-    name: &str,
-    record: Option<&str>,
-) -> Result<Way<'a>, Failure> {
-    let waiting = || {
-        let (outcome, receiver) = oneshot::channel();
-        let (name, record) = (name.to_owned(), record.map(str::to_owned));
-        (Waiting { name, entry: Arc::clone(entry), record, outcome }, receiver)
-    };
-    match batches::arrive(session, waiting) {
-        Arrival::First(direct) => Ok(Way::First(direct)),
-        // A task that is gone has reported nothing.
-        Arrival::Behind(outcome) => {
-            outcome.await.unwrap_or(Ok(Outcome { done: None, is_unresolved: true })).map(Way::Shared)
-        }
-    }
-}
 
 /// Releases what the entry holds, if nobody waits for it; returns whether it did.
 pub(super) async fn leave(session: &Arc<Shared>, entry: &Arc<Entry>) -> Result<bool, Error> {
     let name = session.client.name(&entry.key)?;
-    match shared(session, entry, &name, None).await? {
+    match share(session, entry, &name, None).await? {
         Way::First(_direct) => Ok(free::leave(session, entry, &name).await?.done.is_some()),
         Way::Shared(outcome) => Ok(outcome.done.is_some()),
     }

@@ -6,10 +6,11 @@
 use super::client::{Client, Seen};
 use super::connection::Connections;
 use super::error::Failure;
-use super::parameters::{MOST_ROWS, Parameters, padded, swap};
+use super::parameters::{Parameters, padded, swap};
 use super::row::{Micros, Row, text};
 use super::sql::Kind;
 use crate::contract::Backoff;
+use crate::contract::database::MOST_ROWS;
 use crate::values::error::ErrorKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -76,18 +77,24 @@ pub(super) async fn change_seen<T>(
     let mut pauses = Backoff::new(world, SHORTEST_PAUSE, LONGEST_PAUSE);
     let (begun, mut moved) = (world.now(), world.now());
     let (mut versions, mut is_unresolved) = (Vec::new(), false);
+    let hosts = || client.config().hosts.join(",");
     loop {
         let seen = match known.take() {
             Some(seen) => seen,
             None => read(client, connections, names).await.map_err(|failure| failure.with_unresolved(is_unresolved))?,
         };
         if missing == Missing::Insert && seen.rows.len() < names.len() {
-            insert(client, connections, names, &seen)
-                .await
-                .map_err(|failure| failure.with_unresolved(is_unresolved))?;
+            let inserted = insert(client, connections, names, &seen).await;
+            let is_made = inserted.map_err(|failure| failure.with_unresolved(is_unresolved))?;
+            if !is_made && world.now() > moved + LOCKED {
+                return Err(Failure::row_locked(&hosts()).with_unresolved(is_unresolved));
+            }
             if world.now() > begun + OVERTAKEN {
                 // They were made, and are not there: on a server that takes no writes.
-                return Err(Failure::read_only(&client.config().hosts.join(",")).with_unresolved(is_unresolved));
+                return Err(Failure::read_only(&hosts()).with_unresolved(is_unresolved));
+            }
+            if !is_made {
+                pauses.wait().await;
             }
             continue;
         }
@@ -106,7 +113,7 @@ pub(super) async fn change_seen<T>(
             pauses.reset();
         }
         if world.now() > moved + LOCKED || world.now() > begun + OVERTAKEN {
-            return Err(Failure::row_locked(&client.config().hosts.join(",")).with_unresolved(is_unresolved));
+            return Err(Failure::row_locked(&hosts()).with_unresolved(is_unresolved));
         }
         pauses.wait().await;
     }
@@ -155,14 +162,15 @@ pub(super) async fn read(client: &Client, connections: &Connections, names: &[St
     Ok(all)
 }
 
-/// Makes the rows that are missing, held by nobody. Another may have been faster.
-async fn insert(client: &Client, connections: &Connections, names: &[String], seen: &Seen) -> Result<(), Failure> {
+/// Makes the rows that are missing, held by nobody. Another may have been faster. Returns whether they are there: not while another
+/// transaction is about to insert one.
+async fn insert(client: &Client, connections: &Connections, names: &[String], seen: &Seen) -> Result<bool, Failure> {
     let missing = names.iter().filter(|name| seen.rows.iter().all(|row| row.name != **name));
     let missing: Vec<&String> = missing.collect();
     let values = Parameters::default().list(missing.iter().copied(), missing.len()).0;
     match client.ask(connections, (Kind::Insert, missing.len()), &values).await {
-        Err(failure) if failure.is_in_the_way() => Ok(()),
-        answer => answer.map(drop),
+        Err(failure) if failure.is_in_the_way() => Ok(false),
+        answer => answer.map(|_| true),
     }
 }
 

@@ -1,10 +1,9 @@
 //! The client of the database: a few connections for what callers wait for, and one for upkeep, so that no renewal waits behind them.
 
-use super::config::Config;
+use super::config::{self, Config, Layout};
 use super::connection::{Connections, Reply};
 use super::error::{Failure, Verdict};
 use super::found::{FIND, Found};
-use super::layout::Layout;
 use super::row::{Micros, Row, column};
 use super::servers::Servers;
 use super::sessions::Sessions;
@@ -76,7 +75,7 @@ pub(super) struct Seen {
 
 impl Client {
     pub(super) fn new(config: Config, world: &World) -> Result<Self, Error> {
-        let wanted = config.check()?;
+        let wanted = config::check(&config)?;
         let servers = Arc::new(Servers::new(config, world)?);
         Ok(Self {
             world: world.clone(),

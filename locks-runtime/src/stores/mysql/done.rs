@@ -5,8 +5,8 @@
 
 use super::change::{Missing, change, read as read_rows};
 use super::client::Client;
+use super::config::Layout;
 use super::error::not_held;
-use super::layout::Layout;
 use super::row::{Micros, Row, number};
 use super::shared::Shared;
 use crate::contract::Entry;

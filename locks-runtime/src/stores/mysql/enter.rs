@@ -1,7 +1,6 @@
 //! Entering a lock's queue: one statement, which acquires the lock if it is free and nobody waits; and where it is not, a change of
 //! its row. For an entry that lets others hold beside it, or of several locks, it is the second alone.
 
-use super::batch::{self, Way};
 use super::change::{Changed, Missing, change_seen, read};
 use super::client::Seen;
 use super::entries::Status;
@@ -11,7 +10,7 @@ use super::renew;
 use super::row::{Element, Row, is_plain, number};
 use super::shared::Shared;
 use super::view::Shown;
-use super::waiting::Outcome;
+use crate::contract::database::{Outcome, Way, share};
 use crate::contract::{Entered, Entry, Grant, WhenBusy};
 use crate::values::error::Error;
 use crate::values::holder::Holder;
@@ -126,7 +125,7 @@ async fn send(
 
 /// Acquires a lock that is free, perhaps in a statement with others.
 async fn acquire(shared: &Arc<Shared>, entry: &Arc<Entry>, name: &str, record: &str) -> Result<Outcome, Failure> {
-    match batch::shared(shared, entry, name, Some(record)).await? {
+    match share(shared, entry, name, Some(record)).await? {
         Way::Shared(outcome) => Ok(outcome),
         Way::First(_direct) => free::enter(shared, entry, name, record).await,
     }

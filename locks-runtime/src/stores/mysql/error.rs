@@ -104,7 +104,7 @@ impl Failure {
 
     /// The server answered, and says that it takes no writes.
     pub(super) fn read_only(endpoint: &str) -> Self {
-        let cause = Cause { text: "`read_only` is on".into(), code: 0, is_definite: true };
+        let cause = Cause { text: "`read_only` or `innodb_read_only` is on".into(), code: 0, is_definite: true };
         Self::new(Verdict::ReadOnly, message(endpoint, Verdict::ReadOnly, 0), Some(cause))
     }
 
@@ -148,7 +148,8 @@ impl Failure {
 
     /// Whether the request may still be carried out after this.
     pub(super) fn is_open(&self) -> bool {
-        self.verdict == Verdict::Reconnect && !self.cause.as_ref().is_some_and(|cause| cause.is_definite)
+        let is_definite = self.cause.as_ref().is_some_and(|cause| cause.is_definite);
+        !is_definite && (self.verdict == Verdict::Reconnect || self.code() != 0)
     }
 
     /// Whether nothing was done because of what others do to the same rows: it may be done at the next attempt.
@@ -218,7 +219,7 @@ fn message(endpoint: &str, verdict: Verdict, code: u16) -> String {
     let what = match (verdict, code) {
         (Verdict::RowLocked, _) => return format!("MySQL at {endpoint}: {ROW_LOCKED}"),
         (Verdict::ReadOnly, _) => {
-            "takes no writes: it is a replica, or set to `read_only`; name all servers in the URL, and behind a proxy that splits \
+            "takes no writes: it is a replica, or set to `read_only` or `innodb_read_only`; name all servers in the URL, and behind a proxy that splits \
              reads from writes use an address that leads to the primary alone"
         }
         (Verdict::Refused, _) => "answers, and refuses this for now",
@@ -290,6 +291,8 @@ fn of_answer(code: u16, state: &str) -> Verdict {
             "28" => Verdict::Fail(ErrorKind::Unauthorized),
             "42" | "21" | "22" | "23" | "0A" => Verdict::Fail(ErrorKind::Unsupported),
             "08" => Verdict::Reconnect,
+            // As by a cluster, at the commit.
+            "40" => Verdict::Retry,
             // Out of space or memory, refused by a trigger, and whatever else may pass: the connection is well.
             _ => Verdict::Refused,
         },
@@ -306,6 +309,7 @@ mod tests {
             (1146, "42S02", Verdict::FindTable),
             (1205, "HY000", Verdict::RowLocked),
             (1213, "40001", Verdict::Retry),
+            (3101, "40000", Verdict::Retry),
             (1317, "70100", Verdict::Retry),
             (1062, "23000", Verdict::Duplicate),
             (1690, "22003", Verdict::Overtaken),
@@ -333,7 +337,8 @@ mod tests {
             Failure::reported("db:3306", &ClientError::Server(answer))
         };
         assert!(!failure(4031).is_open() && !failure(1290).is_open() && !failure(1205).is_open());
-        assert!(failure(1053).is_open() && failure(1927).is_open());
+        assert!([1053, 1105, 1180, 1927].iter().all(|code| failure(*code).is_open()));
+        assert!(!Failure::read_only("db:3306").is_open() && Failure::timeout("db:3306", Duration::ZERO).is_open());
         assert!([1053, 1142, 1290].iter().all(|code| failure(*code).breaks()) && !failure(1205).breaks());
     }
 }

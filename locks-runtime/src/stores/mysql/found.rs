@@ -1,6 +1,6 @@
 //! The table, as it is found in the database, and whether it has the form that the statements need.
 
-use super::layout::Layout;
+use super::config::Layout;
 use super::row::{column, text};
 use super::table::{LONGEST_NAME, Table};
 use crate::values::error::{Error, ErrorKind};

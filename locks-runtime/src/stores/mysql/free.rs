@@ -6,10 +6,10 @@ use super::client::Answer;
 use super::error::Failure;
 use super::parameters::{Parameters, padded};
 use super::row::{fence, number};
-use super::shared::Shared;
+use super::shared::{Shared, Waiting};
 use super::sql::Kind;
-use super::waiting::{Outcome, Waiting};
 use crate::contract::Entry;
+use crate::contract::database::Outcome;
 
 /// Acquires a lock that has a row, if it is free.
 pub(super) async fn enter(shared: &Shared, entry: &Entry, name: &str, record: &str) -> Result<Outcome, Failure> {

@@ -3,9 +3,9 @@
 
 use super::change::{read, write_each};
 use super::client::Client;
+use super::config::Layout;
 use super::entries::{Entries, Status};
 use super::error::{ENTRY_GONE, ENTRY_LAPSED};
-use super::layout::Layout;
 use super::row::{Element, Micros, Row, number};
 use super::shedlock_rows;
 use super::view::{Shown, left};

@@ -40,7 +40,6 @@
 
 mod batch;
 mod change;
-mod chunks;
 mod clean;
 mod client;
 mod config;
@@ -56,7 +55,6 @@ mod found;
 mod free;
 mod hand_over;
 mod inspect;
-mod layout;
 mod look;
 mod parameters;
 mod removed;
@@ -78,12 +76,10 @@ mod table;
 mod tls;
 mod view;
 mod wait;
-mod waiting;
 mod watch;
 mod withdraw;
 
-pub use config::{Config, Encryption};
-pub use layout::Layout;
+pub use config::{Config, Encryption, Layout};
 
 use crate::contract::{Capabilities, Change, Line, Native, NativeKind, Pending, Scope, Session, Store, boxed};
 use crate::values::error::Error;

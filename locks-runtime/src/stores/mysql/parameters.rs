@@ -2,10 +2,8 @@
 
 use super::row::{Row, written};
 use super::sql::Kind;
+use crate::contract::database::MOST_ROWS;
 use mysql_async::Value;
-
-/// One statement works on so many rows at most.
-pub(super) const MOST_ROWS: usize = 2_000;
 
 /// For how many rows the statement is that is sent for so many: a power of two, so that few are prepared.
 pub(super) fn padded(rows: usize) -> usize {

@@ -2,9 +2,9 @@
 //! nobody.
 
 use super::change::read;
+use super::config::Layout;
 use super::entries::Status;
 use super::error::RELEASED_BY_FORCE;
-use super::layout::Layout;
 use super::shared::Shared;
 use super::view::Shown;
 use crate::contract::Entry;

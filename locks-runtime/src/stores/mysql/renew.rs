@@ -4,7 +4,6 @@
 //! A row that another transaction has locked is left out, and asked for again for a moment: it must not stop all others.
 
 use super::change::{Missing, change, read, unlocked, write_each};
-use super::chunks::chunks;
 use super::entries::{Confirmed, Status, forget_lapsed, renewable};
 use super::error::{ENTRY_GONE, Failure, ROW_LOCKED};
 use super::parameters::{Parameters, padded};
@@ -13,6 +12,7 @@ use super::seen::Renewed;
 use super::shared::Shared;
 use super::sql::Kind;
 use super::withdraw::{WRITTEN, numbers, withdraw};
+use crate::contract::database::chunks;
 use crate::contract::{Backoff, Entry, Renewal, Uncovered};
 use crate::values::error::Error;
 use crate::values::target::TARGET;

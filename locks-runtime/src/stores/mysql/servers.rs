@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use super::error::{Failure, Verdict};
+use super::sql::WRITES;
 #[cfg(feature = "mysql-tls")]
 use super::tls;
 use crate::contract::endpoint_parts;
@@ -18,7 +19,7 @@ use std::time::Duration;
 const PREPARED: usize = 100;
 
 /// What each connection sets. Nothing here relies on it but `autocommit`, which each answer shows: a proxy may lend each statement
-/// another connection of the server's. No statement waits for a row but one that inserts it, at most this long.
+/// another connection of the server's. MySQL's statements wait for a row, at most this long; MariaDB's say themselves that they do not.
 const SETTINGS: [&str; 2] = [
     "SET SESSION autocommit = 1, SESSION innodb_lock_wait_timeout = 1, SESSION lock_wait_timeout = 1",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
@@ -110,13 +111,8 @@ async fn prepare(connection: &mut Conn) -> Result<bool, ClientError> {
     for setting in SETTINGS {
         connection.query_drop(setting).await?;
     }
-    let asked: Option<String> = connection.query_first("SELECT CONCAT(@@global.read_only)").await?;
-    Ok(asked.is_some_and(|read_only| is_writable(&read_only)))
-}
-
-/// Whether a server takes writes whose `read_only` is this: a number, or the word of newer versions.
-pub(super) fn is_writable(read_only: &str) -> bool {
-    matches!(read_only, "0" | "OFF")
+    let writes: Option<bool> = connection.query_first(format!("SELECT {WRITES}")).await?;
+    Ok(writes == Some(true))
 }
 
 impl fmt::Debug for Servers {

@@ -2,16 +2,19 @@
 
 use super::client::Client;
 use super::entries::Entries;
-use super::error::{SESSION_CLOSED, SESSION_LAPSED};
+use super::error::{Failure, SESSION_CLOSED, SESSION_LAPSED};
 use super::row::Micros;
-use super::waiting::Waiting;
 use crate::contract::batches::Batches;
+use crate::contract::database;
 use crate::values::error::Error;
 use crate::world::clock::{AtomicMoment, Moment};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+
+/// One that waits for a statement that it shares.
+pub(super) type Waiting = database::Waiting<Failure>;
 
 /// A connection that has not answered for so long is broken, whatever the TTL.
 const LONGEST_RENEWAL: Duration = Duration::from_secs(30);

@@ -78,9 +78,11 @@ pub(super) fn text(kind: Kind, table: &str, version: &str, rows: usize, room: us
             "INSERT INTO {table} (locked_at, locked_by, lock_until, name) SELECT {}, ?, {LATER}, ? FROM DUAL WHERE {WRITES}",
             granted()
         ),
+        // The time of an extended hold is later already: that the row is changed all the same shows that it is there.
         Kind::Renew => format!(
-            "{update} l.lock_until = GREATEST(l.lock_until, {LATER}) WHERE {names} AND {OURS} AND {NUMBER} IN ({}) \
-             AND l.lock_until > {UTC} AND {END} <> '{LAPSING}' AND {WRITES}",
+            "{update} l.lock_until = GREATEST(TIMESTAMPADD(MICROSECOND, 1000, l.lock_until), {LATER}) \
+             WHERE {names} AND {OURS} AND {NUMBER} IN ({}) AND l.lock_until > {UTC} \
+             AND {END} <> '{LAPSING}' AND {WRITES}",
             vec!["?"; rows].join(", ")
         ),
         Kind::Leave => {

@@ -22,8 +22,8 @@ use std::sync::Arc;
 /// The server's time, in microseconds since 1970.
 pub(super) const NOW: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))";
 
-/// Whether the server takes writes. A number, or the word of newer versions.
-pub(super) const WRITES: &str = "CONCAT(@@global.read_only) IN ('0', 'OFF')";
+/// Whether the server takes writes. `read_only` is a number, or the word of newer versions.
+pub(super) const WRITES: &str = "CONCAT(@@global.read_only) IN ('0', 'OFF') AND @@global.innodb_read_only = 0";
 
 /// The columns that a swap writes, in this order.
 pub(super) const SWAPPED: [&str; 7] = ["fence", "session", "number", "holder", "locked_until", "keep_until", "queue"];

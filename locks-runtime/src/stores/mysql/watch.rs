@@ -1,7 +1,7 @@
 //! Looking at locks, in whichever table; and watching them, by looking again and again.
 
 use super::client::Client;
-use super::layout::Layout;
+use super::config::Layout;
 use super::{inspect, shedlock_inspect};
 use crate::contract::{Change, Line, Listed, Scope, Seen, poll};
 use crate::values::error::Error;

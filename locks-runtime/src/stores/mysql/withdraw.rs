@@ -1,11 +1,11 @@
 //! Taking entries out of the store: release and withdrawal are the same.
 
 use super::change::{Missing, change, read, write_each};
-use super::chunks::chunks;
 use super::error::{ENTRY_GONE, Failure};
 use super::row::{Row, number};
 use super::shared::Shared;
 use crate::contract::Entry;
+use crate::contract::database::chunks;
 use crate::values::error::Error;
 use std::collections::{BTreeMap, BTreeSet};
 use std::slice::from_ref;

@@ -7,45 +7,15 @@ use super::client::Answer;
 use super::connection::Value;
 use super::error::{Failure, Verdict};
 use super::row::{column, fence, number};
-use super::shared::Shared;
-use super::waiting::{Outcome, Waiting};
+use super::shared::{Shared, Waiting};
 use crate::contract::Entry;
-use crate::contract::batches::{self, Arrival, Batches, Direct, SendsBatches};
+use crate::contract::batches::{Batches, SendsBatches};
+use crate::contract::database::{Outcome, Way, share};
 use crate::values::error::Error;
 use crate::world::World;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::oneshot;
 use tokio_postgres::types::Type;
-
-/// How to do it.
-pub(super) enum Way<'a> {
-    /// Alone, and nothing is shared meanwhile.
-    First(Direct<'a, Waiting>),
-    /// It was part of a statement.
-    Shared(Outcome),
-}
-
-/// Acquires the lock for the entry, with this record, if it is free; `None`: releases it, if nobody waits.
-pub(super) async fn shared<'a>(
-    session: &'a Arc<Shared>,
-    entry: &Arc<Entry>,
-    name: &str,
-    record: Option<&String>,
-) -> Result<Way<'a>, Failure> {
-    let waiting = || {
-        let (outcome, receiver) = oneshot::channel();
-        let (name, record) = (name.to_owned(), record.cloned());
-        (Waiting { name, entry: Arc::clone(entry), record, outcome }, receiver)
-    };
-    match batches::arrive(session, waiting) {
-        Arrival::First(direct) => Ok(Way::First(direct)),
-        // A task that is gone has reported nothing.
-        Arrival::Behind(outcome) => {
-            outcome.await.unwrap_or(Ok(Outcome { done: None, is_unresolved: true })).map(Way::Shared)
-        }
-    }
-}
 
 /// Releases what the entry holds, if nobody waits for it; returns whether it did.
 pub(super) async fn leave(session: &Arc<Shared>, entry: &Arc<Entry>) -> Result<bool, Error> {
@@ -54,7 +24,7 @@ pub(super) async fn leave(session: &Arc<Shared>, entry: &Arc<Entry>) -> Result<b
         return Ok(false);
     }
     let name = client.name(&entry.key)?;
-    let _direct = match shared(session, entry, &name, None).await? {
+    let _direct = match share(session, entry, &name, None).await? {
         Way::First(direct) => direct,
         Way::Shared(outcome) => return Ok(outcome.done.is_some()),
     };

@@ -4,7 +4,7 @@
 //! They are several, so that no request waits behind one for a row that another transaction keeps locked: on the first two
 //! nothing waits for a row for more than a moment.
 
-use super::config::Config;
+use super::config::{self, Config};
 use super::connection::{Connection, Value};
 use super::error::{Failure, Verdict};
 use super::found::{FIND, Found};
@@ -70,7 +70,7 @@ type Choice = fn(&Statements) -> &String;
 
 impl Client {
     pub(super) fn new(config: Config, world: &World) -> Result<Arc<Self>, Error> {
-        let wanted = config.check()?;
+        let wanted = config::check(&config)?;
         let layout = config.layout;
         let servers = Arc::new(Servers::new(config, world)?);
         let statement = format!("LISTEN {}", quoted(&wanted.channel));

@@ -1,197 +1,43 @@
 //! The settings of a PostgreSQL store, checked before anything is sent.
 
-use super::layout::Layout;
 use super::table::Table;
-use crate::contract::{Tls, endpoint_parts, request_timeout};
+use crate::contract::database::Product;
+pub use crate::contract::database::{Config, Encryption};
+use crate::contract::endpoint_parts;
 use crate::values::error::Error;
 use crate::values::secret::Credentials;
 use std::time::Duration;
 
-/// Where a PostgreSQL server is, who connects to it, and which table has the locks.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The servers as `host:port`, tried in turn; only one that takes writes is used.
-    pub hosts: Vec<String>,
-    /// The role, which PostgreSQL always needs, and its password, where the server wants one.
-    pub credentials: Option<Credentials>,
-    /// The database.
-    pub database: String,
-    /// The table, as `table` or `schema.table`; case counts, except in ShedLock's. Without a schema it is looked for in all.
-    pub table: String,
-    /// What the table looks like.
-    pub layout: Layout,
-    /// Put before every key as it is; empty for none.
-    pub namespace: String,
-    /// How long the caller is ready to wait for the first connection; each single request gets a third of it,
-    /// within half a second and five seconds.
-    pub connect_timeout: Duration,
-    /// TLS; `None` speaks plain text.
-    pub tls: Option<Encryption>,
+const POSTGRES: Product =
+    Product { name: "PostgreSQL", scheme: "postgres", tls: ("postgres-tls", cfg!(feature = "postgres-tls")) };
+
+/// Checks what can be checked without a server.
+pub(super) fn check(config: &Config) -> Result<Table, Error> {
+    config.check(&POSTGRES)?;
+    Table::parse(&config.table)
 }
 
-/// How a connection is encrypted. Needs the feature `postgres-tls`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Encryption {
-    /// Whether the server's certificate must be valid, and in its name. Otherwise the connection is only encrypted:
-    /// whoever is in between may pretend to be the server.
-    pub verify: bool,
-    /// The certificates. Only with `verify` may it name an authority or a domain.
-    pub tls: Tls,
-}
-
-impl Config {
-    /// How long one request may take.
-    pub(super) fn request_timeout(&self) -> Duration {
-        request_timeout(self.connect_timeout)
-    }
-
-    /// Checks what can be checked without a server.
-    pub(super) fn check(&self) -> Result<Table, Error> {
-        if self.hosts.is_empty() {
-            return Err(Error::invalid_url("a PostgreSQL store needs a host; write `postgres://user@host/database`"));
-        }
-        for host in &self.hosts {
-            endpoint_parts(host)
-                .ok_or_else(|| Error::invalid_url(format!("{host:?} is not a host; write `host:port`")))?;
-        }
-        let no_user = || Error::invalid_url("there is no user; write `postgres://user:password@host/database`");
-        let Credentials { user, password } =
-            self.credentials.as_ref().filter(|own| !own.user.is_empty()).ok_or_else(no_user)?;
-        if self.database.is_empty() || self.database.contains('/') {
-            return Err(Error::invalid_url("one database comes after the host: `postgres://user@host/database`"));
-        }
-        let texts = [user, password.reveal(), &self.database, &self.namespace];
-        if texts.into_iter().any(|text| text.chars().any(char::is_control)) {
-            return Err(Error::invalid_url("user, password, database or namespace contain a control character"));
-        }
-        if self.namespace.len() > LONGEST_NAMESPACE {
-            return Err(Error::invalid_url(format!("`namespace` has more than {LONGEST_NAMESPACE} bytes")));
-        }
-        if self.connect_timeout.is_zero() {
-            return Err(Error::invalid_url("`connect_timeout` is zero"));
-        }
-        self.tls.as_ref().map_or(Ok(()), Encryption::check)?;
-        Table::parse(&self.table)
-    }
-
-    /// The client crate's settings for one host.
-    pub(super) fn settings(&self, host: &str) -> tokio_postgres::Config {
-        let (name, port) = endpoint_parts(host).unwrap_or((host, 5432));
-        let mut settings = tokio_postgres::Config::new();
-        settings
-            .host(name)
-            .port(port)
-            .dbname(&self.database)
-            .application_name("distributed-locks")
-            .connect_timeout(self.request_timeout())
-            .keepalives_idle(Duration::from_secs(10))
-            .target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
-        settings.ssl_mode(match self.tls {
-            Some(_) => tokio_postgres::config::SslMode::Require,
-            None => tokio_postgres::config::SslMode::Disable,
-        });
-        if let Some(Credentials { user, password }) = &self.credentials {
-            settings.user(user);
-            if !password.reveal().is_empty() {
-                settings.password(password.reveal());
-            }
-        }
-        settings
-    }
-}
-
-/// With a key of 512 bytes it still fits into an index.
-const LONGEST_NAMESPACE: usize = 512;
-
-impl Encryption {
-    fn check(&self) -> Result<(), Error> {
-        if !cfg!(feature = "postgres-tls") {
-            return Err(Error::invalid_url("`sslmode` other than `disable` needs the feature `postgres-tls`"));
-        }
-        if !self.verify && (self.tls.ca.is_some() || self.tls.domain.is_some()) {
-            return Err(Error::invalid_url("`ca` and `domain` need `sslmode=verify-full`, which checks them"));
-        }
-        self.tls.check()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::contract::Identity;
-    use crate::values::error::ErrorKind;
-    use crate::values::secret::Secret;
-
-    fn credentials(user: &str, password: &str) -> Option<Credentials> {
-        Some(Credentials { user: user.to_owned(), password: Secret::new(password.to_owned()) })
-    }
-
-    fn config(host: &str) -> Config {
-        Config {
-            hosts: vec![host.to_owned()],
-            credentials: credentials("app", "secret"),
-            database: "main".to_owned(),
-            table: "distributed_locks".to_owned(),
-            layout: Layout::Own,
-            namespace: String::new(),
-            connect_timeout: Duration::from_secs(5),
-            tls: None,
+/// The client crate's settings for one host.
+pub(super) fn settings(config: &Config, host: &str) -> tokio_postgres::Config {
+    let (name, port) = endpoint_parts(host).unwrap_or((host, 5432));
+    let mut settings = tokio_postgres::Config::new();
+    settings
+        .host(name)
+        .port(port)
+        .dbname(&config.database)
+        .application_name("distributed-locks")
+        .connect_timeout(config.request_timeout())
+        .keepalives_idle(Duration::from_secs(10))
+        .target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+    settings.ssl_mode(match config.tls {
+        Some(_) => tokio_postgres::config::SslMode::Require,
+        None => tokio_postgres::config::SslMode::Disable,
+    });
+    if let Some(Credentials { user, password }) = &config.credentials {
+        settings.user(user);
+        if !password.reveal().is_empty() {
+            settings.password(password.reveal());
         }
     }
-
-    #[test]
-    fn hosts_are_host_and_port() {
-        for good in ["a:5432", "10.0.0.1:1", "[::1]:5432", "db-0.db.svc:5432"] {
-            config(good).check().unwrap();
-        }
-        for bad in ["", "a", "a:", ":5432", "a:0", "a:99999", "::1:5432", "a b:1", "/var/run:1"] {
-            assert_eq!(config(bad).check().unwrap_err().kind(), ErrorKind::InvalidUrl, "{bad}");
-        }
-    }
-
-    #[test]
-    fn what_is_missing_or_wrong_is_named() {
-        let base = config("a:1");
-        for (bad, what) in [
-            (Config { credentials: None, ..base.clone() }, "user"),
-            (Config { credentials: credentials("", "secret"), ..base.clone() }, "user"),
-            (Config { database: "a/b".to_owned(), ..base.clone() }, "database"),
-            (Config { namespace: "n".repeat(513), ..base.clone() }, "`namespace`"),
-            (Config { credentials: credentials("app", "\0"), ..base.clone() }, "control"),
-            (Config { table: "a.b.c".to_owned(), ..base }, "`table`"),
-        ] {
-            let error = bad.check().unwrap_err();
-            assert!(error.to_string().contains(what), "{error}");
-        }
-    }
-
-    #[test]
-    fn debug_does_not_show_secrets() {
-        let mut config = config("a:1");
-        config.credentials = credentials("app", "hunter2");
-        let identity = Identity { certificate: b"x".to_vec(), key: Secret::new(b"hidden".to_vec()) };
-        config.tls = Some(encryption(Tls { identity: Some(identity), ..Tls::default() }));
-        let shown = format!("{config:?}");
-        assert!(!shown.contains("hunter2") && !shown.contains("hidden") && !shown.contains("104"), "{shown}");
-        assert!(shown.contains("app"), "{shown}");
-    }
-
-    fn encryption(tls: Tls) -> Encryption {
-        Encryption { verify: false, tls }
-    }
-
-    #[cfg(feature = "postgres-tls")]
-    #[test]
-    fn an_authority_that_is_not_checked_is_refused() {
-        let tls = Tls { ca: Some(b"-----BEGIN CERTIFICATE".to_vec()), ..Tls::default() };
-        let error = Config { tls: Some(encryption(tls)), ..config("a:1") }.check().unwrap_err();
-        assert!(error.to_string().contains("verify-full"), "{error}");
-    }
-
-    #[cfg(not(feature = "postgres-tls"))]
-    #[test]
-    fn tls_without_its_feature_names_the_feature() {
-        let config = Config { tls: Some(Encryption::default()), ..config("a:1") };
-        assert!(config.check().unwrap_err().to_string().contains("`postgres-tls`"));
-    }
+    settings
 }

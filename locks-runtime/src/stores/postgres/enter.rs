@@ -1,14 +1,13 @@
 //! Entering a lock's queue: a small statement, which acquires the lock if it is free, and where it is not, one that joins. For an
 //! entry that lets others hold beside it, or of several locks, it is the second alone.
 
-use super::batch::{self, Way};
 use super::client::Answer;
 use super::connection::Value;
 use super::entries::Status;
 use super::error::{ENTRY_GONE, Failure, deleted_while_entering};
 use super::row::{Shown, View, column, in_the_way, number};
 use super::shared::Shared;
-use super::waiting::Outcome;
+use crate::contract::database::{Outcome, Way, share};
 use crate::contract::{Entered, Entry, Grant, WhenBusy};
 use crate::values::error::Error;
 use crate::values::mode::Mode;
@@ -131,7 +130,7 @@ async fn send(
     if !client.config().layout.has_queue() || !is_plain(entry) {
         return client.change(|statements| &statements.enter, values).await.map(Sent::Alone);
     }
-    let way = batch::shared(shared, entry, name, Some(record)).await?;
+    let way = share(shared, entry, name, Some(record)).await?;
     let was_unresolved = match way {
         Way::Shared(Outcome { done: Some(fence), is_unresolved }) => return Ok(Sent::Shared(fence, is_unresolved)),
         Way::Shared(outcome) => outcome.is_unresolved,

@@ -5,19 +5,10 @@ use super::row::column;
 use super::shedlock;
 use super::sql::Statements;
 use super::table::Table;
+pub use crate::contract::database::Layout;
 use crate::values::error::Error;
 use crate::values::holder::Holder;
 use tokio_postgres::Row;
-
-/// What the table looks like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Layout {
-    /// This crate's own.
-    #[default]
-    Own,
-    /// That of ShedLock, for Java services that use the same locks: without a queue, a fence or a record.
-    ShedLock,
-}
 
 impl Layout {
     /// Whether the table has a queue, and hand-offs are notified.

@@ -38,7 +38,6 @@
 
 mod backend;
 mod batch;
-mod chunks;
 mod clauses;
 mod clean;
 mod client;
@@ -82,7 +81,6 @@ mod tests;
 #[cfg(feature = "postgres-tls")]
 mod tls;
 mod wait;
-mod waiting;
 mod watch;
 
 pub use config::{Config, Encryption};

@@ -3,11 +3,11 @@
 //!
 //! A row that another transaction has locked is left out, and asked for again for a moment: it must not stop all others.
 
-use super::chunks::chunks;
 use super::entries::{Confirmed, MustBeFound, Status, forget_lapsed, renewable};
 use super::error::{ENTRY_GONE, ROW_LOCKED, Verdict};
 use super::row::{column, fence};
 use super::shared::Shared;
+use crate::contract::database::chunks;
 use crate::contract::{Backoff, Entry, Renewal, Uncovered};
 use crate::values::error::Error;
 use crate::values::target::TARGET;

@@ -1,7 +1,7 @@
 //! The servers, and how a connection to one of them is made and driven.
 
 use super::backend::Backend;
-use super::config::Config;
+use super::config::{self, Config};
 use super::error::{Failure, Verdict};
 #[cfg(feature = "postgres-tls")]
 use super::tls::Connector;
@@ -99,7 +99,7 @@ impl Servers {
     }
 
     async fn dial(&self, host: &str, listen: Option<Listen>) -> Result<(Client, Driver), Failure> {
-        let settings = self.config.settings(host);
+        let settings = config::settings(&self.config, host);
         #[cfg(feature = "testing")]
         if let Some(dial) = self.world.stream_dial() {
             let (client, connection) = super::dialled::connect(dial, host, &settings).await?;

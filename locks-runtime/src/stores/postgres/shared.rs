@@ -1,14 +1,13 @@
 //! What the futures of one session share.
 
-use super::chunks::chunks;
 use super::client::Client;
 use super::entries::Entries;
-use super::error::{SESSION_CLOSED, SESSION_LAPSED};
+use super::error::{Failure, SESSION_CLOSED, SESSION_LAPSED};
 use super::row::{column, number};
 use super::sql::Statements;
-use super::waiting::Waiting;
 use crate::contract::Entry;
 use crate::contract::batches::Batches;
+use crate::contract::database::{self, chunks};
 use crate::values::error::Error;
 use crate::world::clock::{AtomicMoment, Moment};
 use std::collections::BTreeSet;
@@ -17,6 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_postgres::types::Type;
+
+/// One that waits for a statement that it shares.
+pub(super) type Waiting = database::Waiting<Failure>;
 
 /// A connection that has not answered for so long is broken, whatever the TTL.
 const LONGEST_RENEWAL: Duration = Duration::from_secs(30);

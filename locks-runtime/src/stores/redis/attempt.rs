@@ -6,7 +6,7 @@ use super::error::{self, Verdict};
 use super::node::{Connection, Made, Node};
 use super::replicas;
 use super::request::Request;
-use super::sentinels::Sentinels;
+use super::sentinels::{Asked, Sentinels};
 use super::slots;
 use crate::values::target::TARGET;
 use redis::aio::MultiplexedConnection;
@@ -183,7 +183,7 @@ impl Client {
             let connection = connect::to_server(place, endpoint, protocol, &settings).await?;
             return Ok((Made { connection, endpoint: endpoint.clone() }, None));
         }
-        let endpoint = self.primary().await?;
+        let endpoint = self.primary(Asked::Most).await?;
         let settings = adapt(connect::settings(&self.config, &endpoint));
         let place = (&self.config, &self.world);
         let mut connection = connect::to_server(place, &endpoint, protocol, &settings).await?;
@@ -207,9 +207,9 @@ impl Client {
     }
 
     /// Where the primary is, by the sentinels. Connections to another one are given up.
-    pub(super) async fn primary(&self) -> Result<String, RedisError> {
+    pub(super) async fn primary(&self, asked: Asked) -> Result<String, RedisError> {
         let Some(sentinels) = &self.sentinels else { return Err(error::no_primary("no sentinel is named")) };
-        let (endpoint, is_another) = sentinels.find(&self.config, &self.world).await?;
+        let (endpoint, is_another) = sentinels.find(&self.config, &self.world, asked).await?;
         if is_another {
             tracing::debug!(target: TARGET, endpoint, "the sentinels name another primary");
             self.seeds.iter().for_each(|node| node.disconnect_all());
@@ -229,4 +229,53 @@ impl Client {
 
 fn is_without_script(value: &Value) -> bool {
     matches!(value, Value::ServerError(error) if error.kind() == Some(redis::ServerErrorKind::NoScript))
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::super::config::{Config, Deployment};
+    use super::super::fakes;
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use tokio::sync::Notify;
+
+    /// The former primary answers the first question of a connection when another one has been promoted.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_made_during_a_failover_leads_to_no_former_primary() {
+        let (connecting, answers) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let is_promoted = Arc::new(AtomicBool::new(false));
+        let (said, late, promoted) = (Arc::clone(&connecting), Arc::clone(&answers), Arc::clone(&is_promoted));
+        let world = fakes::world(move |endpoint, command| {
+            let (said, late) = (Arc::clone(&said), Arc::clone(&late));
+            let (primary, epoch) = if promoted.load(Ordering::SeqCst) { ("b", 1) } else { ("a", 0) };
+            async move {
+                match (endpoint.as_str(), command.as_str()) {
+                    ("sentinel:1", _) => fakes::sentinel(&command, primary, epoch),
+                    ("a:1", "HELLO 2") => {
+                        said.notify_one();
+                        late.notified().await;
+                        fakes::texts(&["role", "master"])
+                    }
+                    (_, "HELLO 2") => fakes::texts(&["role", "master"]),
+                    _ => fakes::texts(&[&endpoint]),
+                }
+            }
+        });
+        let deployment = Deployment::Sentinel { primary: "main".to_owned(), credentials: None };
+        let config = Config { endpoints: vec!["sentinel:1".to_owned()], deployment, ..Config::local() };
+        let client = Client::new(config, &world).unwrap();
+        let who = [redis::cmd("WHO")];
+        let ask = || client.attempt(&client.seeds[0], client.config.request_timeout(), Message::Plain(&who));
+        let fail_over = async {
+            connecting.notified().await;
+            is_promoted.store(true, Ordering::SeqCst);
+            assert_eq!(client.primary(Asked::All).await.unwrap(), "b:1");
+            answers.notify_one();
+        };
+        let (late, ()) = tokio::join!(ask(), fail_over);
+        let failure = late.expect_err("the former primary was asked");
+        assert!(failure.verdict == Verdict::OtherServer && !failure.is_unresolved, "{}", failure.error);
+        let answer = ask().await.unwrap_or_else(|failure| panic!("{}", failure.error));
+        assert!(format!("{answer:?}").contains("b:1"), "{answer:?}");
+    }
 }

@@ -66,7 +66,7 @@ impl Config {
 
     /// How long one request may take.
     pub(super) fn request_timeout(&self) -> Duration {
-        request_timeout(self.connect_timeout)
+        request_timeout(self.connect_timeout, 3)
     }
 
     /// What is named in the URL, as a person would say it.

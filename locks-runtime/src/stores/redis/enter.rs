@@ -44,10 +44,8 @@ pub(super) async fn enter(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: W
             wait::queued(shared, entry, position);
             // The reply to a poll, that it was granted, may have come before this one.
             match shared.entries.ledger.get(entry.number, |state| state.grant()).flatten() {
-                Some(grant) => {
-                    confirm::confirm(shared, entry).await?;
-                    Ok(Entered::Held(grant))
-                }
+                Some(grant) if confirm::confirm(shared, entry).await? => Ok(Entered::Held(grant)),
+                Some(_) => Err(error::deleted_while_entering()),
                 None => Ok(Entered::Queued),
             }
         }

@@ -2,6 +2,7 @@
 
 use super::client::Client;
 use super::connect;
+use super::sentinels::Asked;
 use crate::values::shown::Chain;
 use crate::values::target::TARGET;
 use redis::aio::MultiplexedConnection;
@@ -78,8 +79,8 @@ async fn until_broken(
 ) -> Result<(), RedisError> {
     loop {
         let Some(current) = client.upgrade() else { return Ok(()) };
-        // Which drops the connections to another one.
-        if let Err(error) = current.primary().await {
+        // Which drops the connections to another one. The one that has said so may be the only one yet that knows of it.
+        if let Err(error) = current.primary(Asked::All).await {
             tracing::debug!(target: TARGET, error = %Chain::of(&error), "the sentinels do not name the primary");
         }
         drop(current);
@@ -89,5 +90,35 @@ async fn until_broken(
             () = heard.notified() => {}
             () = tokio::time::sleep(PING_EVERY) => redis::cmd("PING").exec_async(&mut connection).await?,
         }
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::super::config::{Config, Deployment};
+    use super::super::fakes;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failover_of_which_one_sentinel_knows_is_followed() {
+        let world = fakes::world(|endpoint, command| async move {
+            let is_last = endpoint == "s2:1";
+            match command.split(' ').next().unwrap_or_default() {
+                "SENTINEL" if is_last => {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    fakes::sentinel(&command, "b", 1)
+                }
+                "SENTINEL" => fakes::sentinel(&command, "a", 0),
+                "SUBSCRIBE" => ">3\r\n+subscribe\r\n$14\r\n+switch-master\r\n:1\r\n".to_owned(),
+                _ => fakes::texts(&[]),
+            }
+        });
+        let endpoints = ["s0:1", "s1:1", "s2:1"].map(str::to_owned).to_vec();
+        let deployment = Deployment::Sentinel { primary: "main".to_owned(), credentials: None };
+        let client = Arc::new(Client::new(Config { endpoints, deployment, ..Config::local() }, &world).unwrap());
+        assert_eq!(client.primary(Asked::Most).await.unwrap(), "a:1");
+        follow(&client);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(client.sentinels.as_ref().unwrap().known().as_deref(), Some("b:1"));
     }
 }

@@ -70,6 +70,8 @@ mod error;
 mod extend;
 mod facts;
 mod failovers;
+#[cfg(all(test, feature = "testing"))]
+mod fakes;
 mod fences;
 mod foreign;
 #[cfg(any(test, fuzzing))]

@@ -814,7 +814,10 @@ function moving.enter()
     return { 'held', fence }
   end
   local owned, fence = string.match(value, WHOLE)
-  if owned == token then return { 'held', fence } end
+  if owned == token then
+    expire_no_sooner(px, name)
+    return { 'held', fence }
+  end
   if owned and when_busy == 'refuse' then
     lock.whole, lock.whole_fence, lock.owner = owned, fence, owned
     return busy(lock, owned)
@@ -908,7 +911,10 @@ local commands = {}
 function commands.enter()
   local lock, px, when_busy, token, record = lock(1), tonumber(ARGV[4]), ARGV[5], ARGV[7], ARGV[8]
   local current = current_owner(lock)
-  if holds(lock, current, token) then return state(lock, token) end
+  if holds(lock, current, token) then
+    renew(lock, token, px)
+    return state(lock, token)
+  end
   if waiting(lock, token) == 0 and lets_hold(lock, current, token) then
     return { 'held', admit(lock, current, token, record, px) }
   end
@@ -940,6 +946,9 @@ function commands.enter_all()
     elseif waiting(lock, token) > now and redis.call('ZSCORE', lock.queue, token) then
       queued = queued + 1
     end
+  end
+  if held == #KEYS then
+    for _, lock in ipairs(locks) do renew(lock, token, px) end
   end
   if held == #KEYS or (held + queued == #KEYS and when_busy == 'queue') then return states() end
   -- One of them may have been taken away: all begin anew, at the same moment.
@@ -1137,7 +1146,10 @@ end
 function commands.adopt()
   local lock, px, ticket, token, record = lock(1), tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
   local current = owner(lock)
-  if holds(lock, current, token) then return { 'held', fence_of(lock, token) } end
+  if holds(lock, current, token) then
+    renew(lock, token, px)
+    return { 'held', fence_of(lock, token) }
+  end
   if lock.group or not holds(lock, current, ticket) then return { 'gone' } end
   try_to_write(lock)
   publish('changes', '-', ticket, lock.name)

@@ -50,7 +50,7 @@ pub(super) async fn renew(shared: &Shared) -> Result<Renewal, Error> {
         shared.client.ping(limit).await?;
     }
     let length = choose(shared, sent, &mut items);
-    let replies = send(shared, &items, length, limit).await?;
+    let replies = send(shared, "renew", &items, length, limit).await?;
     let renewal = unless_all_failed(shared, &items, replies)?;
     note_prolonged(shared, &items, sent + length, &renewal);
     shared.renewed(sent);
@@ -147,8 +147,16 @@ pub(super) async fn withdraw_all(shared: &Shared) -> Result<(), Error> {
         _ => Item { action: Action::Close, ..item },
     };
     let items: Vec<Item> = all(shared).into_iter().map(close).collect();
-    let replies = send(shared, &items, shared.ttl, shared.client.config.request_timeout()).await?;
+    let replies = send(shared, "renew", &items, shared.ttl, shared.client.config.request_timeout()).await?;
     replies.into_iter().try_for_each(|reply| reply.map(drop))
+}
+
+/// Renews the one entry by a request that may grant, and returns what became of it.
+pub(super) async fn confirm(shared: &Shared, entry: &Entry) -> Result<Renewed, Error> {
+    let item = Item::new(shared, entry, Action::RenewQueued, None)?;
+    let limit = shared.client.config.request_timeout();
+    let mut replies = send(shared, "confirm", &[item], shared.ttl, limit).await?;
+    replies.pop().unwrap_or_else(|| Err(Error::unavailable("the renewal was not answered")))
 }
 
 /// Everything of the session that is, or may be, in the store: what leaves and the orphans to be withdrawn, the rest to be
@@ -174,6 +182,7 @@ fn all(shared: &Shared) -> Vec<Item> {
 /// The keys of held locks are to last for `length`.
 async fn send(
     shared: &Shared,
+    command: &'static str,
     items: &[Item],
     length: Duration,
     limit: Duration,
@@ -184,7 +193,7 @@ async fn send(
         argument: format!("{}{}", item.action.sign(), item.token),
     };
     let all: Vec<each::Items> = items.iter().map(each).collect();
-    let replies = each::run_for_each(&shared.client, limit, "renew", &times, &all).await?;
+    let replies = each::run_for_each(&shared.client, limit, command, &times, &all).await?;
     // The worst of the locks of an entry is what became of it.
     let of_entry = |replies: Vec<Result<Value, Error>>| {
         replies.into_iter().try_fold(Renewed::Held, |all, reply| Ok(all.max(reply::renewed(&reply?)?)))

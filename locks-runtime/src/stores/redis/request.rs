@@ -15,7 +15,7 @@ pub(super) struct Request {
 impl Request {
     /// Whether its locks are those of several entries, each of which is served by itself.
     pub(super) fn is_of_each(&self) -> bool {
-        matches!(self.command, "enter" | "leave" | "poll" | "renew" | "inspect")
+        matches!(self.command, "enter" | "leave" | "poll" | "renew" | "confirm" | "inspect")
     }
 }
 

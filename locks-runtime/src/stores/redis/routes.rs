@@ -37,6 +37,11 @@ struct Due {
 enum Next {
     Done(Result<Value, Error>),
     Again(Due),
+    /// After a pause: the slot is on its way.
+    Later(Due),
+    /// It was answered, but another member has the slot by now, and may know nothing of what this one did. Once more, unless that
+    /// was tried too often.
+    Overtaken(Option<Due>),
 }
 
 /// The requests that one member gets together.
@@ -55,8 +60,7 @@ impl Client {
         let until = begun + limit * 2;
         let mut results: Vec<Option<Result<Value, Error>>> = requests.iter().map(|_| None).collect();
         let (mut is_unresolved, mut answered) = (false, false);
-        let new = |number| Due { number, asking: None, redirections: 0, has_failed: false };
-        let mut due: Vec<Due> = (0..requests.len()).map(new).collect();
+        let mut due: Vec<Due> = (0..requests.len()).map(Due::new).collect();
         if self.map.is_unknown()
             && let Err(error) = self.find_members(limit).await
         {
@@ -83,9 +87,17 @@ impl Client {
                 for (number, next) in numbers.into_iter().zip(self.next(group, outcome, (begun, until), requests)) {
                     match next {
                         Next::Done(result) => results[number] = Some(result),
-                        Next::Again(again) => {
-                            must_pause |= again.redirections == 0 && !again.has_failed;
+                        Next::Again(again) => due.push(again),
+                        Next::Later(again) => {
+                            must_pause = true;
                             due.push(again);
+                        }
+                        Next::Overtaken(again) => {
+                            is_unresolved = true;
+                            match again {
+                                Some(again) => due.push(again),
+                                None => results[number] = Some(Err(self.overtaken())),
+                            }
                         }
                     }
                 }
@@ -124,13 +136,19 @@ impl Client {
         ))
     }
 
+    fn overtaken(&self) -> Error {
+        Error::unavailable(format!(
+            "a member of the Redis cluster at {} answered when another one had the slot of this lock",
+            self.config.place()
+        ))
+    }
+
     /// What each member gets, and what none does.
     fn groups(&self, due: Vec<Due>, requests: &[&Request]) -> (Vec<Group>, Vec<Due>) {
         let (mut groups, mut homeless): (Vec<Group>, Vec<Due>) = (Vec::new(), Vec::new());
         let topology = self.map.current();
         for due in due {
-            let slot = requests[due.number].locks.first().map(|lock| slots::slot(lock));
-            let node = due.asking.clone().or_else(|| topology.primary(slot.unwrap_or_default()).cloned());
+            let node = due.asking.clone().or_else(|| topology.primary(slot_of(requests[due.number])).cloned());
             let Some(node) = node else {
                 homeless.push(due);
                 continue;
@@ -169,18 +187,19 @@ impl Client {
     ) -> Vec<Next> {
         let now = self.world.now();
         let (has_time, soon) = (now < until, now.since(begun) < AGAIN_FOR);
-        let Group { node, due, was_failing, .. } = group;
+        let Group { node, due, was_failing, is_asking } = group;
+        let topology = self.map.current();
+        let has_slot = |due: &Due| {
+            topology.primary(slot_of(requests[due.number])).is_some_and(|primary| Arc::ptr_eq(primary, &node))
+        };
         let values = match outcome {
             Ok(values) => values,
             Err(failure) => {
                 // A member that was silent before gets no second attempt: those that wait for others as well are not to wait for it.
                 let is_failure = matches!(failure.verdict, Verdict::Reconnect | Verdict::OtherServer);
                 let error = Arc::new(self.explain(&node, failure));
-                let topology = self.map.current();
                 let next = |due: Due| {
-                    let slot = requests[due.number].locks.first().map(|lock| slots::slot(lock));
-                    let is_same = topology.primary(slot.unwrap_or_default()).is_some_and(|now| Arc::ptr_eq(now, &node));
-                    if has_time && is_failure && !due.has_failed && !(is_same && was_failing) {
+                    if has_time && is_failure && !due.has_failed && !(was_failing && has_slot(&due)) {
                         return Next::Again(Due { has_failed: true, asking: None, ..due });
                     }
                     Next::Done(Err(shared_error::copy_of(&error)))
@@ -189,37 +208,149 @@ impl Client {
             }
         };
         let next = |(due, value): (Due, Value)| match self.redirected(&node, &due, &value, requests[due.number]) {
-            Some(again) if has_time && (soon || again.redirections > 0) => Next::Again(again),
+            Some(Next::Again(again)) if has_time => Next::Again(again),
+            Some(Next::Later(again)) if has_time && soon => Next::Later(again),
+            None if !is_asking && !has_slot(&due) => Next::Overtaken(due.redirected().filter(|_| has_time)),
             _ => Next::Done(self.answer(&node, value)),
         };
         due.into_iter().zip(values).map(next).collect()
     }
 
     /// Where the request is to be sent next, if this is no answer to it yet.
-    fn redirected(&self, node: &Node, due: &Due, value: &Value, request: &Request) -> Option<Due> {
+    fn redirected(&self, node: &Node, due: &Due, value: &Value, request: &Request) -> Option<Next> {
         let Value::ServerError(reported) = value else { return None };
-        if due.redirections >= MOST_REDIRECTIONS {
-            return None;
-        }
+        let again = due.redirected()?;
         let asked = self.endpoint(node);
-        let again =
-            Due { number: due.number, asking: None, redirections: due.redirections, has_failed: due.has_failed };
         match reported.kind() {
             Some(ServerErrorKind::Moved) => {
                 let (slot, endpoint) = topology::redirection(reported.details()?, &asked)?;
                 self.map.moved(slot, &endpoint);
-                Some(Due { redirections: due.redirections + 1, ..again })
+                Some(Next::Again(again))
             }
             Some(ServerErrorKind::Ask) => {
                 let (_, endpoint) = topology::redirection(reported.details()?, &asked)?;
-                Some(Due { asking: Some(self.map.node(&endpoint)), redirections: due.redirections + 1, ..again })
+                Some(Next::Again(Due { asking: Some(self.map.node(&endpoint)), ..again }))
             }
             // Of several locks some are on their way: each alone is served.
             _ if request.locks.len() > 1 && request.is_of_each() => None,
             // For some milliseconds, most probably. The redirection that led here may be over.
             _ => {
-                (error::judge(&reported.clone().into()) == Verdict::Moving).then_some(Due { redirections: 0, ..again })
+                let is_moving = error::judge(&reported.clone().into()) == Verdict::Moving;
+                is_moving.then_some(Next::Later(Due { redirections: 0, ..again }))
             }
         }
+    }
+}
+
+impl Due {
+    fn new(number: usize) -> Self {
+        Self { number, asking: None, redirections: 0, has_failed: false }
+    }
+
+    /// The same once more, sent to the member that is believed to have the slot; nothing after too many redirections.
+    fn redirected(&self) -> Option<Self> {
+        (self.redirections < MOST_REDIRECTIONS).then_some(Self {
+            asking: None,
+            redirections: self.redirections + 1,
+            ..*self
+        })
+    }
+}
+
+/// The slot of the locks of a request: they are in one.
+fn slot_of(request: &Request) -> u16 {
+    request.locks.first().map(|lock| slots::slot(lock)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::{Config, Deployment};
+    #[cfg(feature = "testing")]
+    use super::super::fakes;
+    use super::super::reply;
+    use super::super::topology::SlotRange;
+    use super::*;
+    use crate::world::World;
+    #[cfg(feature = "testing")]
+    use tokio::sync::Notify;
+
+    fn client() -> Client {
+        Client::new(Config { deployment: Deployment::Cluster, ..Config::local() }, &World::here()).unwrap()
+    }
+
+    fn all_slots_at(client: &Client, endpoint: &str) {
+        client.map.replace(&[SlotRange { from: 0, to: slots::COUNT - 1, endpoint: endpoint.to_owned() }]);
+    }
+
+    fn request() -> Request {
+        Request { command: "enter", locks: vec!["/k".to_owned()], arguments: Vec::new() }
+    }
+
+    /// What is next for a request that a member has answered so, while something has happened.
+    fn next(client: &Client, due: Due, answer: Value, meanwhile: impl FnOnce()) -> Next {
+        let request = request();
+        let (mut groups, _) = client.groups(vec![due], &[&request]);
+        meanwhile();
+        let now = client.world.now();
+        let until = (now, now + Duration::from_secs(1));
+        client.next(groups.remove(0), Ok(vec![answer]), until, &[&request]).remove(0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_former_primary_of_the_slot_answers_is_not_believed() {
+        let client = client();
+        all_slots_at(&client, "a:1");
+        let held = || reply::held(7);
+        assert!(matches!(next(&client, Due::new(0), held(), || {}), Next::Done(Ok(_))));
+        let again = next(&client, Due::new(0), held(), || all_slots_at(&client, "b:1"));
+        assert!(matches!(again, Next::Overtaken(Some(due)) if due.redirections == 1));
+        let last = Due { redirections: MOST_REDIRECTIONS, ..Due::new(0) };
+        let error = next(&client, last, held(), || all_slots_at(&client, "c:1"));
+        assert!(matches!(error, Next::Overtaken(None)), "it was believed");
+    }
+
+    /// The slot has moved with what the former primary did: the answer of the next one is not that of the first time.
+    #[cfg(feature = "testing")]
+    #[tokio::test(start_paused = true)]
+    async fn what_a_former_primary_of_the_slot_was_asked_may_have_been_done() {
+        let (asked, answers) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (said, late) = (Arc::clone(&asked), Arc::clone(&answers));
+        let world = fakes::world(move |endpoint, command| {
+            let (said, late) = (Arc::clone(&said), Arc::clone(&late));
+            async move {
+                match (endpoint.as_str(), command.split(' ').next().unwrap_or_default()) {
+                    (_, "HELLO") => fakes::texts(&["mode", "cluster"]),
+                    (_, "SCRIPT") => "+script\r\n".to_owned(),
+                    ("a:1", "EVALSHA") => {
+                        said.notify_one();
+                        late.notified().await;
+                        ":1\r\n".to_owned()
+                    }
+                    ("b:1", "EVALSHA") => ":0\r\n".to_owned(),
+                    _ => "-ERR unexpected\r\n".to_owned(),
+                }
+            }
+        });
+        let client = Client::new(Config { deployment: Deployment::Cluster, ..Config::local() }, &world).unwrap();
+        all_slots_at(&client, "a:1");
+        let moves = async {
+            asked.notified().await;
+            all_slots_at(&client, "b:1");
+            answers.notify_one();
+        };
+        let request = request();
+        let (response, ()) = tokio::join!(client.run(&request), moves);
+        assert_eq!(response.result.unwrap(), Value::Int(0));
+        assert!(response.is_unresolved, "nothing was released, it seems");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slot_that_moves_is_asked_for_after_a_pause_whatever_failed_before() {
+        let client = client();
+        all_slots_at(&client, "a:1");
+        let moving =
+            || redis::parse_redis_value(b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n").unwrap();
+        let failed = Due { has_failed: true, ..Due::new(0) };
+        assert!(matches!(next(&client, failed, moving(), || {}), Next::Later(_)));
     }
 }

@@ -22,6 +22,13 @@ pub(super) struct Sentinels {
     is_followed: AtomicBool,
 }
 
+/// How many sentinels have to answer, if so many do in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Most,
+    All,
+}
+
 /// Which server is the primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Primary {
@@ -41,12 +48,16 @@ impl Sentinels {
         self.known.lock().as_ref().map(|primary| primary.endpoint.clone())
     }
 
-    /// Where the primary is, as most of them say now; and whether that is another one than before.
-    pub(super) async fn find(&self, config: &Config, world: &World) -> Result<(String, bool), RedisError> {
+    /// Where the primary is, as they say now; and whether that is another one than before.
+    pub(super) async fn find(
+        &self,
+        config: &Config,
+        world: &World,
+        asked: Asked,
+    ) -> Result<(String, bool), RedisError> {
         // Of the time that a request has: there is to be some left for the primary.
         let limit = config.request_timeout() / 3;
-        // A majority knows of the last failover.
-        let enough = config.endpoints.len() / 2 + 1;
+        let all = config.endpoints.len();
         let ask = |endpoint: &String| {
             let endpoint = endpoint.clone();
             async move {
@@ -54,8 +65,14 @@ impl Sentinels {
                 asked.unwrap_or_else(|_| Err(connect::timed_out(limit))).map_err(|error| (endpoint, error))
             }
         };
-        let is_enough =
-            |said: &[Option<Result<Primary, _>>]| said.iter().flatten().filter(|said| said.is_ok()).count() >= enough;
+        let is_enough = |said: &[Option<Result<Primary, _>>]| {
+            let said = || said.iter().flatten().flatten();
+            // What is older than what was known is believed if all say it.
+            let is_news = said()
+                .max_by_key(|primary| primary.epoch)
+                .is_some_and(|newest| !is_older(newest, self.known.lock().as_ref()));
+            asked == Asked::Most && is_news && said().count() > all / 2
+        };
         let answers = join_until(config.endpoints.iter().map(ask), is_enough).await;
         let (mut said, mut failures) = (Vec::new(), Vec::new());
         for answer in answers.into_iter().flatten() {
@@ -68,7 +85,7 @@ impl Sentinels {
             return Err(error::of_sentinels(&self.name, &failures));
         }
         let before = self.known();
-        let now = self.believe(&said, said.len() == config.endpoints.len())?.endpoint;
+        let now = self.believe(&said, said.len() == all)?.endpoint;
         let is_another = before.is_some_and(|before| before != now);
         Ok((now, is_another))
     }
@@ -85,14 +102,18 @@ impl Sentinels {
             return Err(error::no_primary("no sentinel says which server is the primary"));
         };
         let mut known = self.known.lock();
-        let is_older = known.as_ref().is_some_and(|known| known.epoch > newest.epoch);
         let are_one = said.iter().all(|primary| primary == newest);
-        if is_older && !(are_all && are_one) {
+        if is_older(newest, known.as_ref()) && !(are_all && are_one) {
             return Err(error::no_primary("those sentinels that answer have not heard of the last failover yet"));
         }
         *known = Some(newest.clone());
         Ok(newest.clone())
     }
+}
+
+/// Whether the primary that is known has followed this one.
+fn is_older(primary: &Primary, known: Option<&Primary>) -> bool {
+    known.is_some_and(|known| known.epoch > primary.epoch)
 }
 
 async fn ask(config: &Config, world: &World, endpoint: &str, name: &str) -> Result<Primary, RedisError> {
@@ -149,6 +170,42 @@ mod tests {
         sentinels.believe(&[primary("a:1", 7)], false).unwrap();
         assert!(sentinels.believe(&[primary("b:1", 0), primary("a:1", 0)], true).is_err());
         assert_eq!(sentinels.believe(&[primary("b:1", 0), primary("b:1", 0)], true).unwrap().endpoint, "b:1");
+    }
+
+    /// What is found by three sentinels that say this, the last one some time after the others.
+    #[cfg(feature = "testing")]
+    async fn found(sentinels: &Sentinels, asked: Asked, said: [Primary; 3]) -> Result<(String, bool), RedisError> {
+        use super::super::fakes;
+        let endpoints = ["s0:1", "s1:1", "s2:1"].map(str::to_owned).to_vec();
+        let world = fakes::world(move |endpoint, command| {
+            let number: usize = endpoint[1..2].parse().unwrap();
+            let Primary { endpoint, epoch } = said[number].clone();
+            async move {
+                tokio::time::sleep(std::time::Duration::from_millis(number as u64 / 2)).await;
+                fakes::sentinel(&command, endpoint.trim_end_matches(":1"), epoch)
+            }
+        });
+        sentinels.find(&Config { endpoints, ..Config::local() }, &world, asked).await
+    }
+
+    #[cfg(feature = "testing")]
+    #[tokio::test(start_paused = true)]
+    async fn whoever_follows_failovers_hears_of_one_of_which_one_sentinel_knows() {
+        let sentinels = sentinels();
+        let said = || [primary("a:1", 0), primary("a:1", 0), primary("b:1", 1)];
+        assert_eq!(found(&sentinels, Asked::Most, said()).await.unwrap(), ("a:1".to_owned(), false));
+        assert_eq!(found(&sentinels, Asked::All, said()).await.unwrap(), ("b:1".to_owned(), true));
+        // From now on two that have not heard of it are not enough.
+        assert_eq!(found(&sentinels, Asked::Most, said()).await.unwrap(), ("b:1".to_owned(), false));
+    }
+
+    #[cfg(feature = "testing")]
+    #[tokio::test(start_paused = true)]
+    async fn all_sentinels_are_asked_whether_they_have_forgotten_what_was_known() {
+        let sentinels = sentinels();
+        sentinels.believe(&[primary("a:1", 7)], false).unwrap();
+        let said = || [primary("b:1", 0), primary("b:1", 0), primary("b:1", 0)];
+        assert_eq!(found(&sentinels, Asked::Most, said()).await.unwrap(), ("b:1".to_owned(), true));
     }
 
     #[test]

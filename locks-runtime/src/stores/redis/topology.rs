@@ -38,11 +38,11 @@ pub(super) struct Map {
 }
 
 /// Where the slots were at one moment.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Topology {
     /// For each slot the place of its primary, with one more.
     places: Vec<u16>,
-    /// The primaries.
+    /// The primaries, and those to which slots are on their way.
     nodes: Vec<Arc<Node>>,
     /// By endpoint the first slot of each.
     markers: BTreeMap<String, u16>,
@@ -84,9 +84,16 @@ impl Map {
         current.markers.get(node.endpoint.as_ref()?).copied()
     }
 
-    /// The member at this endpoint, with the connection that there is to it.
+    /// The member at this endpoint, with the connection that there is to it. It is known from now on.
     pub(super) fn node(&self, endpoint: &str) -> Arc<Node> {
-        self.current().node(endpoint)
+        let mut current = self.current.lock();
+        let node = current.node(endpoint);
+        if current.nodes.iter().all(|known| !Arc::ptr_eq(known, &node)) {
+            let mut next = Topology::clone(&current);
+            next.nodes.push(Arc::clone(&node));
+            *current = Arc::new(next);
+        }
+        node
     }
 
     /// Whether a slot has moved since the members were asked, which was not just now.
@@ -313,6 +320,7 @@ mod tests {
         assert_eq!(endpoint_of(&map, 1).as_deref(), Some("a:1"));
         assert_eq!(endpoint_of(&map, 150), None);
         assert!(Arc::ptr_eq(map.current().primary(1).unwrap(), &before));
+        assert!(Arc::ptr_eq(&map.node("c:1"), &map.node("c:1")), "it has no slots yet");
         let markers: Vec<_> = map.current().shards().iter().map(|shard| shard.marker).collect();
         assert_eq!(markers.len(), 2);
         assert!(markers.contains(&Some(0)) && markers.contains(&Some(1)), "{markers:?}");

@@ -32,7 +32,9 @@ pub(super) async fn wait_turn(shared: &Shared, entry: &Entry) -> Result<Grant, E
     let decided = status.wait_for(is_decided).await.map(|status| *status);
     match decided {
         Ok(Status::Held(fence)) => {
-            confirm::confirm(shared, entry).await?;
+            if !confirm::confirm(shared, entry).await? {
+                return Err(Error::lost(error::ENTRY_GONE));
+            }
             let known = shared.entries.ledger.get(entry.number, |state| state.grant()).flatten();
             Ok(known.unwrap_or_else(|| Grant::new(fence)))
         }

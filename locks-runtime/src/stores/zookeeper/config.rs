@@ -2,7 +2,7 @@
 
 use super::names;
 use super::queue::Layout;
-use crate::contract::{Tls, endpoint_parts};
+use crate::contract::{Tls, endpoint_parts, request_timeout};
 use crate::values::error::Error;
 use crate::values::secret::Credentials;
 use std::fmt;
@@ -30,7 +30,7 @@ pub struct Config {
 impl Config {
     /// How long one request may take.
     pub(super) fn request_timeout(&self) -> Duration {
-        (self.connect_timeout / 2).clamp(Duration::from_millis(500), Duration::from_secs(5))
+        request_timeout(self.connect_timeout, 2)
     }
 
     /// All servers, for messages.

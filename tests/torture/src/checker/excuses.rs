@@ -59,6 +59,11 @@ fn heartbeats_after(call: &Call, hold: &Hold, moment: Nanos) -> Vec<Nanos> {
     counted.map(|(at, _)| *at).collect()
 }
 
+fn last_seen(hold: &Hold) -> Nanos {
+    let last_heartbeat = hold.heartbeats.last().map_or(hold.begun, |(at, _)| *at);
+    hold.ended.map_or(last_heartbeat, |(at, _)| at)
+}
+
 /// The store itself gave the lock to another client; the holder notices it by its deadline.
 fn revoked(history: &History, limits: &Limits, older: (&Call, &Hold), newer: &Hold, until: Nanos) -> Option<Excuse> {
     let (call, hold) = older;
@@ -67,7 +72,7 @@ fn revoked(history: &History, limits: &Limits, older: (&Call, &Hold), newer: &Ho
         let (excuse, noticed_within) = match &fault.scope {
             Scope::Revocation(process) if *process == call.process => (Excuse::Revoked, ttl),
             Scope::OldLeader => (Excuse::OldLeader, ttl),
-            Scope::Forgotten(millis) => {
+            Scope::Forgotten(millis) | Scope::FormerPrimary(millis) => {
                 // By its deadline, which is a later one if its TTL is longer.
                 let by_deadline = ttl.max(Duration::from_millis(*millis));
                 (Excuse::Forgotten, fault.files_deleted(limits).unwrap_or(by_deadline))
@@ -84,7 +89,11 @@ fn revoked(history: &History, limits: &Limits, older: (&Call, &Hold), newer: &Ho
         // One that is not scheduled when it has to notice does so as soon as it is.
         let late = history.stalls(&call.process).iter().find(|stall| stall.from <= notice.to && notice.to < stall.to);
         let noticed_by = late.map_or(notice.to, |stall| stall.to.saturating_add(nanos(limits.grace)));
-        let fits = granted_before && span.from <= newer.begun && until <= noticed_by;
+        // What a former primary has granted is the newer one.
+        let is_of_former =
+            matches!(fault.scope, Scope::FormerPrimary(_)) && newer.begun <= span.extended(limits.grace).to;
+        let ends = until <= noticed_by || is_of_former && last_seen(newer) <= notice.to;
+        let fits = granted_before && span.from <= newer.begun && ends;
         fits.then_some(excuse)
     });
     // Where both are possible, a revocation is more likely.

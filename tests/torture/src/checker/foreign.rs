@@ -32,8 +32,10 @@ struct Turn {
     id: u64,
     /// The lock.
     key: String,
-    /// When it requested the lock, if nobody looks whether its entry is still there when its turn comes.
-    unchecked_since: Option<Nanos>,
+    /// When it requested the lock.
+    requested: Nanos,
+    /// Nobody looks whether its entry is still there when its turn comes.
+    unchecked: bool,
     /// When it said that it held the lock, and when that is over without a renewal, if it never renews.
     held: Option<(Nanos, Option<Nanos>)>,
     /// When its body was over.
@@ -48,9 +50,9 @@ impl Turns {
     pub(super) fn add(&mut self, at: Nanos, process: &str, id: u64, step: &Step) {
         if let Step::Requested { key, unchecked } = step {
             self.index.insert(id, self.turns.len());
-            let (process, key, unchecked_since) = (process.to_owned(), key.clone(), unchecked.then_some(at));
+            let (process, key, requested, unchecked) = (process.to_owned(), key.clone(), at, *unchecked);
             let (held, left, over, failed) = (None, None, None, false);
-            self.turns.push(Turn { process, id, key, unchecked_since, held, left, over, failed });
+            self.turns.push(Turn { process, id, key, requested, unchecked, held, left, over, failed });
             return;
         }
         let Some(turn) = self.index.get(&id).map(|index| &mut self.turns[*index]) else { return };
@@ -168,17 +170,21 @@ fn protected_until(history: &History, limits: &Limits, turn: &Turn, begun: Nanos
     // It renews thrice in a TTL; one renewal may just be due, and a busy machine makes it late.
     let certain = nanos(limits.ttl) * 2 / 3 - nanos(limits.grace);
     // A turn that begins later is on a lease that was renewed since, or is a new one; unless nobody has looked.
-    let begun = turn.unchecked_since.unwrap_or(begun);
+    let begun = if turn.unchecked { turn.requested } else { begun };
     let lapses = history.faults.iter().filter_map(|fault| {
         let from = match &fault.scope {
             Scope::Store | Scope::Impostor => renews.then_some(fault.span.from + certain)?,
             Scope::Lock(key) if *key == turn.key => renews.then_some(fault.span.from + certain)?,
             Scope::Worker(process) if *process == turn.process => renews.then_some(fault.span.from + certain)?,
             // What the store has given away, or forgotten, is gone at once.
-            Scope::OldLeader | Scope::Forgotten(_) => fault.span.from,
+            Scope::OldLeader | Scope::Forgotten(_) | Scope::FormerPrimary(_) => fault.span.from,
             _ => return None,
         };
-        let to = fault.carried_out().extended(limits.store_recovery).to;
+        // What was in the store before lasts for another TTL after an outage, in which whoever has come back may take its old
+        // entry, of a session that it has given up, for its own.
+        let is_left_over = fault.scope == Scope::Store && renews && turn.requested < fault.span.to;
+        let lasts = if is_left_over { limits.ttl } else { Duration::ZERO };
+        let to = fault.carried_out().extended(lasts + limits.store_recovery).to;
         (from < end && begun < to).then_some(from)
     });
     let stalls = history.processes.values().filter(|process| process.pid == 0).flat_map(|process| &process.stalls);

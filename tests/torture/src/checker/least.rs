@@ -87,7 +87,7 @@ fn is_late(history: &History, limits: &Limits, body: (&Call, &Hold), other: (Nan
 pub(super) fn is_taken_away(history: &History, process: &str, span: Span) -> bool {
     let may_take = |scope: &Scope| match scope {
         Scope::Revocation(of) => of == process,
-        Scope::OldLeader | Scope::Forgotten(_) => true,
+        Scope::OldLeader | Scope::Forgotten(_) | Scope::FormerPrimary(_) => true,
         _ => false,
     };
     history.faults.iter().any(|fault| may_take(&fault.scope) && fault.carried_out().overlaps(span))

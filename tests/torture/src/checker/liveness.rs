@@ -1,5 +1,7 @@
 //! No call waits while the lock is free, nor while it could be had beside those who have it.
 
+use std::collections::BTreeSet;
+
 use distributed_locks::Mode;
 
 use super::busy::Busy;
@@ -83,12 +85,18 @@ impl<'a> Lock<'a> {
         if call.mode == Mode::Exclusive || !call.others.is_empty() || whole.length() <= limits.moment {
             return None;
         }
-        let (held, waiting) = (self.held.overlapping(whole), self.waiting.overlapping(whole));
-        let in_the_way = held.filter(|(_, holder)| !holder.may_be_beside(call)).map(|(span, _)| *span);
-        let ahead = waiting.filter(|(_, other)| queues.may_be_ahead(other, call)).map(|(span, _)| *span);
-        let mut covers: Vec<Span> = in_the_way.chain(ahead).chain(self.without_permit(call, whole)).collect();
-        covers.extend(windows::within(&self.explained, whole));
-        let idle = longest_uncovered(whole, covers).filter(|idle| idle.length() > limits.moment)?;
+        let idle = |back| {
+            let (held, waiting) = (self.held.overlapping(whole), self.waiting.overlapping(whole));
+            let in_the_way = held.filter(|(_, holder)| !holder.may_be_beside(call)).map(|(span, _)| *span);
+            let ahead = waiting.filter(|(_, other)| queues.may_be_ahead(other, call, back)).map(|(span, _)| *span);
+            let explained = windows::within(&self.explained, whole);
+            let covers = in_the_way.chain(ahead).chain(self.without_permit(call, whole)).chain(explained);
+            longest_uncovered(whole, covers).filter(|idle| idle.length() > limits.moment)
+        };
+        idle(0)?;
+        // A process that was paused for long, or cut off, may have lost its entry, and have another one behind those who came since.
+        let faults = windows::explained(history, limits, self.key, &BTreeSet::from([call.process.as_str()]));
+        let idle = idle(windows::within(&faults, whole).map(|fault| fault.to).max().unwrap_or(0))?;
         Some(self.violation(
             call,
             idle,

@@ -118,15 +118,16 @@ impl<'a> Queues<'a> {
         own.filter(|(_, other)| other.id != call.id).map(|(span, _)| span.to).max().unwrap_or(0)
     }
 
-    /// Whether this waiter may be before `call` in the line, and one that `call` has to wait for.
-    pub(super) fn may_be_ahead(&self, waiter: &Call, call: &Call) -> bool {
+    /// Whether this waiter may be before `call` in the line, and one that `call` has to wait for. By `back` a fault was over that
+    /// may have cost `call` its place.
+    pub(super) fn may_be_ahead(&self, waiter: &Call, call: &Call, back: Nanos) -> bool {
         let keeps = match (waiter.mode, call.mode) {
             // A lower limit, or another lock, lets it wait where `call` need not; and it counts.
             (Mode::Permits(own), Mode::Permits(limit)) => own < limit || !waiter.others.is_empty(),
             _ => !call.mode.holds_behind([waiter.mode]),
         };
         let is_same = waiter.id == call.id && waiter.process == call.process;
-        keeps && !is_same && waiter.invoked <= self.since(call, waiter)
+        keeps && !is_same && waiter.invoked <= self.since(call, waiter).max(back)
     }
 }
 

@@ -1,6 +1,6 @@
 //! No entry stays in the store without a call that owns it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::history::{Entry, History};
 use super::spans::{Span, Timeline, longest_uncovered};
@@ -12,15 +12,13 @@ pub(super) fn check(history: &History, limits: &Limits) -> Vec<Violation> {
     let mut violations: Vec<Violation> = left_behind(history).into_iter().collect();
     let mut entries = entries(history);
     for (name, _) in history.processes.iter().filter(|(_, process)| process.pid != 0) {
-        // A fault of the process itself explains an entry only while the process lives: a dead one's lapses after a TTL.
-        let alive = history.died(name).is_none();
-        let explaining = if alive { BTreeSet::from([name.as_str()]) } else { BTreeSet::new() };
         let calls = calls(history, name);
-        let state = if alive { "has no call for it" } else { "is dead, or had no call for it" };
+        let is_alive = history.died(name).is_none();
+        let state = if is_alive { "has no call for it" } else { "is dead, or had no call for it" };
         for (key, entries) in entries.remove(name.as_str()).unwrap_or_default() {
             let owners = Owners {
                 calls: calls.get(key),
-                explained: windows::explained_for_entries(history, limits, key, &explaining),
+                explained: windows::explained_for_entries_of(history, limits, key, name),
                 reason: format!("{name} {state}"),
             };
             violations.extend(entries.into_iter().filter_map(|entry| owners.orphaned(history, limits, name, entry)));

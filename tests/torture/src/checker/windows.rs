@@ -11,7 +11,7 @@ use crate::history::Scope;
 /// The times in which a fault that affects one of these processes, or the store, or its aftermath was in effect: for calls
 /// that wait for this lock.
 pub(super) fn explained(history: &History, limits: &Limits, key: &str, processes: &BTreeSet<&str>) -> Timeline<()> {
-    of_faults(history, limits, key, processes, |_| true)
+    timeline(of_faults(history, limits, key, processes, |_| true))
 }
 
 /// As [`explained`], for what is in the store: a store that is full renews and removes it as before.
@@ -21,7 +21,27 @@ pub(super) fn explained_for_entries(
     key: &str,
     processes: &BTreeSet<&str>,
 ) -> Timeline<()> {
-    of_faults(history, limits, key, processes, |scope| *scope != Scope::Full)
+    timeline(of_faults(history, limits, key, processes, is_for_entries))
+}
+
+/// As [`explained_for_entries`], for those of a process that may be dead: its own faults explain them only while it lives, and
+/// what a dead one had lapses after a TTL.
+pub(super) fn explained_for_entries_of(history: &History, limits: &Limits, key: &str, process: &str) -> Timeline<()> {
+    let mut explained = of_faults(history, limits, key, &BTreeSet::from([process]), is_for_entries);
+    if let Some(died) = history.died(process) {
+        explained.retain(|span| span.from < died);
+        explained.iter_mut().for_each(|span| span.to = span.to.min(died));
+        explained.extend(of_faults(history, limits, key, &BTreeSet::new(), is_for_entries));
+    }
+    timeline(explained)
+}
+
+fn is_for_entries(scope: &Scope) -> bool {
+    *scope != Scope::Full
+}
+
+fn timeline(spans: Vec<Span>) -> Timeline<()> {
+    spans.into_iter().map(|span| (span, ())).collect()
 }
 
 fn of_faults(
@@ -30,7 +50,7 @@ fn of_faults(
     key: &str,
     processes: &BTreeSet<&str>,
     counts: fn(&Scope) -> bool,
-) -> Timeline<()> {
+) -> Vec<Span> {
     let lasting = |span: Span, process: &str| {
         history.longest_ttl(key, span, limits.ttl, |name| process.is_empty() || is_meant_by(name, process))
     };
@@ -47,7 +67,7 @@ fn of_faults(
             Scope::Lock(lock) => (lock == key).then(|| lasting(fault.span, "") + limits.store_recovery),
             Scope::Full => Some(limits.worker_recovery),
             // A moment in another fault.
-            Scope::Forgotten(_) => None,
+            Scope::Forgotten(_) | Scope::FormerPrimary(_) => None,
         };
         Some(fault.span.extended(aftermath?))
     });
@@ -60,7 +80,7 @@ fn of_faults(
         let process = if pid == 0 { "" } else { name };
         stall.extended(if may_lapse { lasting(stall, process) + limits.worker_recovery } else { limits.moment })
     });
-    faults.chain(stalls).map(|span| (span, ())).collect()
+    faults.chain(stalls).collect()
 }
 
 /// Whether `name` is this process, or a child that it has forked, which uses the same network; or any process of this worker.

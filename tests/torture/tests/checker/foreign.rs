@@ -92,6 +92,19 @@ fn a_fault_that_is_long_over_explains_nothing() {
     assert_eq!(history(9_000), [Rule::Exclusion]);
 }
 
+/// Curator waits again after it has given up its session, and takes its old entry, which is about to lapse, for its own.
+#[test]
+fn whoever_waited_since_before_an_outage_may_have_an_entry_that_is_about_to_lapse() {
+    let history = |requested, begun| {
+        let waits = two_workers().requested(requested, "curator.1", 7, false).fault(1_000, 4_000, Scope::Store);
+        let held = waits.foreign(begun, "curator.1", 7, Step::Held { until: None });
+        ours(held.foreign(20_000, "curator.1", 7, Step::Left), begun + 10, begun + 100).violated()
+    };
+    assert_eq!(history(10, 9_900), []);
+    assert_eq!(history(10, 10_100), [Rule::Exclusion]);
+    assert_eq!(history(4_100, 9_900), [Rule::Exclusion]);
+}
+
 #[test]
 fn a_lock_that_lapsed_while_its_client_waited_is_nobodys_if_that_is_not_looked_at() {
     let history = |unchecked, fault| {

@@ -284,6 +284,18 @@ mod orphans {
         assert_eq!(history(Scope::Worker("a".into())), [Rule::Orphans]);
     }
 
+    /// It could not release what it had, and then it died.
+    #[test]
+    fn a_fault_of_a_dead_owner_explains_its_entry_until_its_death() {
+        let history = |gone| {
+            let held = two_workers().invokes(0, "a", 1).starts(10, "a", 1, 5).finishes(100, "a", 1, Ending::Done);
+            let released = held.returns(102, "a", 1, Outcome::Ran).fault(90, 4_000, Scope::Worker("a".into()));
+            released.dies(4_000, "a").entry(10, gone, 1).violated()
+        };
+        assert_eq!(history(8_500), []);
+        assert_eq!(history(9_500), [Rule::Orphans]);
+    }
+
     #[test]
     fn an_entry_that_no_call_owns_is_rejected() {
         let history = |last| two_workers().invokes(0, "a", 1).holds(10, 100, "a", 1, 5).entry(10, last, 1).violated();

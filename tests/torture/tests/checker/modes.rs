@@ -286,6 +286,19 @@ mod progress {
         assert_eq!(history(4_500), [Rule::Progress, Rule::Order]);
     }
 
+    /// Its entry has lapsed, and it has another one, behind the writer's.
+    #[test]
+    fn who_was_paused_for_long_is_behind_those_who_came_by_then() {
+        let history = |writer: u64| {
+            let read = two_workers().invokes_in(0, "b", 1, Shared).holds(10, 20_000, "b", 1, 5);
+            let waits = read.invokes(writer, "b", 2).holds(20_010, 20_020, "b", 2, 6);
+            let paused = waits.invokes_in(1_000, "a", 1, Shared).stalls(1_100, 5_000, "a");
+            paused.holds(20_030, 20_040, "a", 1, 7).violated()
+        };
+        assert_eq!(history(4_500), []);
+        assert_eq!(history(11_000), [Rule::Progress]);
+    }
+
     #[test]
     fn a_fault_explains_why_a_reader_waits_beside_readers() {
         let history = |scope| {

@@ -37,6 +37,19 @@ fn a_hold_with_a_longer_ttl_that_the_store_forgot_ends_by_its_own_deadline() {
     assert_eq!(forgotten(Some(6_000), 250, 1_800), [Rule::Exclusion]);
 }
 
+/// The newer one is the one that does not hold: it asked a server that was the primary before.
+#[test]
+fn what_a_former_primary_has_granted_ends_in_time() {
+    let history = |begun, ended, scope| {
+        let held = two_workers().invokes(0, "a", 1).holds(10, 9_000, "a", 1, 5).fault(900, 1_200, Scope::Store);
+        held.fault(1_000, 2_000, scope).invokes(1, "b", 1).holds(begun, ended, "b", 1, 6).violated()
+    };
+    assert_eq!(history(1_500, 5_400, Scope::FormerPrimary(3_000)), []);
+    assert_eq!(history(1_500, 5_600, Scope::FormerPrimary(3_000)), [Rule::Exclusion]);
+    assert_eq!(history(2_600, 5_400, Scope::FormerPrimary(3_000)), [Rule::Exclusion]);
+    assert_eq!(history(1_500, 5_400, Scope::Forgotten(3_000)), [Rule::Exclusion]);
+}
+
 #[test]
 fn a_lock_that_was_granted_twice_before_the_store_forgot_it_is_rejected() {
     let forgotten_later = doubly_granted(4_400).fault(1_600, 1_600, Scope::Forgotten(3_000));

@@ -82,7 +82,7 @@ impl Cluster {
                 .into_iter()
                 .partition(|entry| Some(&*entry.name) == lease["spec"]["holderIdentity"].as_str());
             if holders.iter().any(|holder| holder.pid == pid) {
-                self.server.try_delete_lease(name);
+                self.server.try_delete(&lease);
             } else if waiters.iter().any(|waiter| waiter.pid == pid) {
                 let line = annotation(&lease, "line").lines().filter(|line| pid_of(line) != Some(pid));
                 let line: String = line.map(|line| format!("{line}\n")).collect();

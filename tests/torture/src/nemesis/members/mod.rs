@@ -115,10 +115,10 @@ impl Members {
                 block_in_place(|| primary.pause());
                 self.promoted(&key, &before).await;
                 // It grants what it is asked by those who have not heard of it yet.
-                let forgotten = log.begin(named, Scope::Forgotten(NOTICED_WITHIN));
+                let former = log.begin(named, Scope::FormerPrimary(NOTICED_WITHIN));
                 block_in_place(|| primary.resume());
                 sleep(HEARD_WITHIN).await;
-                log.end(forgotten);
+                log.end(former);
             }
             Fault::Pause(_) => {
                 block_in_place(|| primary.pause());

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
+use support::OpenTransaction;
 use support::cases::Program;
-use support::mysql::{Binary, Mysql, OpenTransaction, Setup};
+use support::mysql::{Binary, Mysql, Setup};
 use support::proxy::Proxy;
 use tokio::task::block_in_place;
 use tokio::time::sleep;
@@ -38,6 +39,8 @@ const KEPT: &str = ".kept";
 /// A row that somebody holds or waits for.
 struct Row {
     name: String,
+    /// Grows with each change.
+    version: String,
     entry: String,
     record: String,
     queue: Vec<Value>,
@@ -91,7 +94,8 @@ impl MysqlServer {
         Some(entries)
     }
 
-    /// Ends every hold and every wait of the process with this number, as somebody who changes rows by hand.
+    /// Ends every hold and every wait of the process with this number, as somebody who changes rows by hand. A row that has
+    /// changed since it was read, while the server was paused perhaps, stays as it is: others are in it now.
     pub(super) fn revoke(&self, pid: u32) {
         for row in self.rows().unwrap_or_default() {
             let is_its = |record: &str| pid_in(record) == Some(pid);
@@ -99,7 +103,7 @@ impl MysqlServer {
             let others: Vec<&Value> = row.queue.iter().filter(|own| !own["h"].as_str().is_some_and(is_its)).collect();
             if frees || others.len() < row.queue.len() {
                 let queue = if others.is_empty() { String::new() } else { serde_json::json!(others).to_string() };
-                let _ = self.run(&statements::replace(&row.name, frees, &queue));
+                let _ = self.run(&statements::replace((&row.name, &row.version), frees, &queue));
             }
         }
     }
@@ -219,9 +223,10 @@ impl MysqlServer {
 
 fn row(line: &str) -> Option<Row> {
     let fields: Vec<&str> = line.split('\t').collect();
-    let [name, session, number, record, queue, is_held, now] = fields.as_slice() else { return None };
+    let [name, version, session, number, record, queue, is_held, now] = fields.as_slice() else { return None };
     Some(Row {
         name: text(name)?,
+        version: (*version).to_owned(),
         entry: format!("{session}-{number}"),
         record: text(record)?,
         queue: serde_json::from_str(&text(queue)?).unwrap_or_default(),

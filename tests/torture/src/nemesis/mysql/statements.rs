@@ -50,21 +50,24 @@ pub(super) fn lock_row(name: &str) -> String {
     format!("SELECT name FROM distributed_locks WHERE name = '{name}' FOR UPDATE")
 }
 
-/// Of every row that somebody holds or waits for: name, session, number, record and queue in hexadecimal digits, whether it is held,
+/// Of every row that somebody holds or waits for: name, version, session, number, record and queue in hexadecimal digits, whether it is held,
 /// the time.
 pub(super) fn rows() -> String {
     format!(
-        "SELECT HEX(name), COALESCE(session, ''), COALESCE(number, 0), HEX(COALESCE(holder, '')), HEX(queue), \
+        "SELECT HEX(name), version, COALESCE(session, ''), COALESCE(number, 0), HEX(COALESCE(holder, '')), HEX(queue), \
          locked_until > {NOW} AND session IS NOT NULL AND session <> '.beside', {NOW} \
          FROM distributed_locks WHERE locked_until > {NOW} OR queue <> ''"
     )
 }
 
-/// Ends the hold of a row and forgets its queue: what is left of it are the entries of others.
-pub(super) fn replace(name: &str, frees: bool, queue: &str) -> String {
+/// Ends the hold of a row of this version and forgets its queue: what is left of it are the entries of others.
+pub(super) fn replace((name, version): (&str, &str), frees: bool, queue: &str) -> String {
     let hexadecimal: String = queue.bytes().map(|byte| format!("{byte:02x}")).collect();
     let free = if frees { format!("locked_until = LEAST(locked_until, {NOW}), ") } else { String::new() };
-    format!("UPDATE distributed_locks SET version = version + 1, {free}queue = X'{hexadecimal}' WHERE name = '{name}'")
+    format!(
+        "UPDATE distributed_locks SET version = version + 1, {free}queue = X'{hexadecimal}' \
+         WHERE name = '{name}' AND version = {version}"
+    )
 }
 
 /// Rows of no lock, and more rows than there are locks.

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use support::OpenTransaction;
 use support::cases::Program;
-use support::postgres::{Binary, OpenTransaction, Pool, Postgres, Setup};
+use support::postgres::{Binary, Pool, Postgres, Setup};
 use support::proxy::Proxy;
 use tokio::task::block_in_place;
 use tokio::time::sleep;

@@ -42,19 +42,8 @@ fn find(server: &Redis) -> Option<Vec<Found>> {
 pub(in crate::nemesis) fn delete(server: &Redis, pid: u32) {
     let found = find(server).unwrap_or_default();
     for Found { key, token, .. } in found.into_iter().filter(|entry| entry.pid == pid && !entry.is_beside) {
-        let holder = server.try_ask(&["GET", &key]).ok().and_then(Answer::text);
-        let deletions = if holder.is_some_and(|holder| holder.starts_with(&token)) {
-            vec![vec!["DEL".to_owned(), key.clone()]]
-        } else {
-            let part = |part| format!("{{{key}}}:{part}");
-            vec![
-                vec!["ZREM".to_owned(), part("queue"), token.clone()],
-                vec!["HDEL".to_owned(), part("waiters"), token.clone()],
-            ]
-        };
-        for command in deletions {
-            // What cannot be deleted now stays.
-            let _ = server.try_ask(&command.iter().map(String::as_str).collect::<Vec<_>>());
-        }
+        let (queue, waiters) = (format!("{{{key}}}:queue"), format!("{{{key}}}:waiters"));
+        // What cannot be deleted now stays.
+        let _ = server.try_ask(&["EVAL", include_str!("delete.lua"), "3", &key, &queue, &waiters, &token]);
     }
 }

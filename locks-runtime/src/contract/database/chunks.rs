@@ -5,10 +5,10 @@ use std::iter::from_fn;
 use std::sync::Arc;
 
 /// How many rows one statement works on: more would be locked for long, and be planned as a large query.
-const MOST_ROWS: usize = 2_000;
+pub(crate) const MOST_ROWS: usize = 2_000;
 
 /// The entries in order, in parts that have as many rows as one statement may work on: of each entry, one for each of its locks.
-pub(super) fn chunks(entries: &[Arc<Entry>]) -> impl Iterator<Item = &[Arc<Entry>]> {
+pub(crate) fn chunks(entries: &[Arc<Entry>]) -> impl Iterator<Item = &[Arc<Entry>]> {
     let mut rest = entries;
     from_fn(move || {
         let mut rows = 0;

@@ -2,57 +2,55 @@
 
 use std::time::{Duration, Instant};
 
-use super::with_its_table;
-use crate::{Case, Fixture};
 use distributed_locks::{ErrorKind, Locks};
-use support::HANG_LIMIT;
-use support::peers::{Driver, Peer, Slot};
-use support::postgres::Postgres;
-use support::scenarios::peers::it_has_the_lock_after_our_ttl;
-use support::scenarios::{chain, connect, granted, held, lost};
+
+use super::Database;
+use super::peers::{ShedLocksDatabase, with_its_table};
+use crate::HANG_LIMIT;
+use crate::cases::{Case, Fixture, Program};
+use crate::peers::{Driver, Peer, Slot};
+use crate::scenarios::peers::it_has_the_lock_after_our_ttl;
+use crate::scenarios::{chain, connect, granted, held, lost};
 
 /// Its name for a job, which is our key.
 const JOB: &str = "job";
 
 macro_rules! cases_of {
     ($peer:expr, [$($function:ident),* $(,)?]) => {
-        [$(Case::new(format!("{}::{}", $peer.name(), stringify!($function)), |fixture| $function(fixture, $peer))),*]
+        [$(Case::new(format!("{}::{}", $peer.name(), stringify!($function)), move |fixture| $function(fixture, $peer))),*]
     };
 }
 
-pub(crate) fn cases() -> Vec<Case> {
-    let five = cases_of!(
-        Peer::ShedLock5,
+/// What each version does.
+pub fn cases<P: Program<Server: ShedLocksDatabase>>() -> Vec<Case<P>> {
+    [Peer::ShedLock5, Peer::ShedLock6].into_iter().flat_map(cases_with).collect()
+}
+
+fn cases_with<P: Program<Server: ShedLocksDatabase>>(peer: Peer) -> [Case<P>; 4] {
+    let cases = cases_of!(
+        peer,
         [excludes_us_and_we_it, what_it_does_too_late_does_no_harm, without_the_databases_time, either_is_killed]
     );
-    let six = cases_of!(
-        Peer::ShedLock6,
-        [excludes_us_and_we_it, what_it_does_too_late_does_no_harm, without_the_databases_time, either_is_killed]
-    );
-    let five = five.into_iter().map(|case| case.with(Peer::ShedLock5));
-    five.chain(six.into_iter().map(|case| case.with(Peer::ShedLock6))).collect()
+    cases.map(|case| case.with(peer))
 }
 
 /// `lock` or `try`, with this `lockAtMostFor`.
-fn say(server: &Postgres, slot: &Slot, command: &str, kind: &str, table: &str, most: Duration) {
-    let address = format!("{}/locks/{table}", server.endpoint());
+fn say(server: &impl ShedLocksDatabase, slot: &Slot, command: &str, kind: &str, table: &str, most: Duration) {
+    let address = server.shedlocks_address(table);
     slot.say(&format!("{command} {kind} {address} {JOB} {}", most.as_millis()));
 }
 
-async fn excludes_us_and_we_it(fixture: Fixture, peer: Peer) {
+async fn excludes_us_and_we_it<P: Program<Server: ShedLocksDatabase>>(fixture: Fixture<P>, peer: Peer) {
     let (server, locks) = with_its_table(&fixture);
     let slot = Driver::shared(peer).slot();
     exclusion(&server, &locks, &slot, "shedlock").await;
-    server.psql(
-        "CREATE SCHEMA jobs AUTHORIZATION app; CREATE TABLE jobs.shedlock(name VARCHAR(64) PRIMARY KEY, \
-         lock_until TIMESTAMP NOT NULL, locked_at TIMESTAMP NOT NULL, locked_by VARCHAR(255) NOT NULL); \
-         GRANT SELECT, INSERT, UPDATE ON jobs.shedlock TO app",
-    );
-    // As Java may name a table, and we.
-    exclusion(&server, &connect(&server.url_with("table=jobs.shedlock")), &slot, "JOBS.ShedLock").await;
+    server.create_schema("jobs");
+    server.create_shedlocks_table("jobs.shedlock");
+    let locks = connect(&server.url_with("table=jobs.shedlock"));
+    exclusion(&server, &locks, &slot, P::Server::AS_IN_JAVA).await;
 }
 
-async fn exclusion(server: &Postgres, locks: &Locks, slot: &Slot, table: &str) {
+async fn exclusion(server: &impl ShedLocksDatabase, locks: &Locks, slot: &Slot, table: &str) {
     const LONG: Duration = Duration::from_secs(600);
     for _ in 0..2 {
         say(server, slot, "lock", "database-time", table, LONG);
@@ -84,7 +82,7 @@ async fn exclusion(server: &Postgres, locks: &Locks, slot: &Slot, table: &str) {
 }
 
 /// By the database's time it knows that its own lock is over.
-async fn what_it_does_too_late_does_no_harm(fixture: Fixture, peer: Peer) {
+async fn what_it_does_too_late_does_no_harm<P: Program<Server: ShedLocksDatabase>>(fixture: Fixture<P>, peer: Peer) {
     let (server, locks) = with_its_table(&fixture);
     let driver = Driver::shared(peer);
     let begun = Instant::now();
@@ -102,14 +100,13 @@ async fn what_it_does_too_late_does_no_harm(fixture: Fixture, peer: Peer) {
     late_unlock.expect("released");
     assert!(locks.lock(JOB).try_acquire().await.unwrap().is_none());
     guard.check().unwrap();
-    let row = "SELECT lock_until > timezone('utc', clock_timestamp()) FROM shedlock WHERE name = 'job'";
-    assert_eq!(server.psql(row), "t", "it freed ours");
-    assert_eq!(server.psql("SELECT count(*) FROM shedlock"), "1", "theirs is another lock");
+    assert_eq!(server.count("shedlock", &format!("lock_until > {}", P::Server::UTC)), 1, "it freed ours");
+    assert_eq!(server.count("shedlock", "true"), 1, "theirs is another lock");
     guard.release().await.unwrap();
 }
 
 /// README says what it does to us, and why every service needs `usingDbTime()`.
-async fn without_the_databases_time(fixture: Fixture, peer: Peer) {
+async fn without_the_databases_time<P: Program<Server: ShedLocksDatabase>>(fixture: Fixture<P>, peer: Peer) {
     let (server, locks) = with_its_table(&fixture);
     let slot = Driver::shared(peer).slot();
     // The time of a JVM in this zone, nine hours ahead: we refuse the table's row, rather than wait for nine hours.
@@ -120,7 +117,7 @@ async fn without_the_databases_time(fixture: Fixture, peer: Peer) {
     assert!(refused.to_string().contains("usingDbTime"), "{refused}");
     slot.say("unlock");
     slot.expect("released");
-    server.psql("DELETE FROM shedlock");
+    server.sql("DELETE FROM shedlock");
     // It unlocks by the name alone, so what is ours by then is taken away, and the body is stopped.
     say(&server, &slot, "lock", "plain", "shedlock", Duration::from_millis(500));
     slot.expect("holding");
@@ -130,7 +127,7 @@ async fn without_the_databases_time(fixture: Fixture, peer: Peer) {
     lost(body).await;
 }
 
-async fn either_is_killed(fixture: Fixture, peer: Peer) {
+async fn either_is_killed<P: Program<Server: ShedLocksDatabase>>(fixture: Fixture<P>, peer: Peer) {
     const MOST: Duration = Duration::from_secs(3);
     let (server, locks) = with_its_table(&fixture);
     let driver = Driver::start(peer);
