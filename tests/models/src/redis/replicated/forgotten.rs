@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Whoever hears that there was a failover asks where the primary is, and knows within this time.
 const ASKS_WITHIN: Duration = Duration::from_millis(2500);
+/// Whoever asks several waits for so many of them, and for so long.
+const WAITS_FOR_OTHERS: Duration = Duration::from_millis(1700);
 
 type Key = &'static str;
 
@@ -109,7 +111,7 @@ impl Forgotten {
         self.told.entry((process, shard)).or_default().push((epoch, now));
     }
 
-    /// One of those that are asked has said so. When `enough` have, it is known.
+    /// One of those that are asked has said so. When `enough` have, it is known soon.
     pub(super) fn answered(
         &mut self,
         process: usize,
@@ -122,7 +124,7 @@ impl Forgotten {
             tellers.push(teller);
         }
         if tellers.len() == enough {
-            self.refused(process, shard, epoch, now);
+            self.refused(process, shard, epoch, now + WAITS_FOR_OTHERS.as_nanos() as Nanos);
         }
     }
 

@@ -85,18 +85,22 @@ impl Node {
         let state = self.all.state();
         let Some(member) = state.members.get(self.number) else {
             let sentinel = &state.sentinels[self.number - state.members.len()];
-            let is_asked = request[0].eq_ignore_ascii_case(b"SENTINEL");
-            let says = if is_asked { vec![(0, sentinel.epoch)] } else { Vec::new() };
+            let says = if is_complete(request, b"MASTER") { vec![(0, sentinel.epoch)] } else { Vec::new() };
             return Told { process, refuses: None, says };
         };
         let Some(placement) = &member.server.placement else { return Told { process, ..Told::default() } };
         let since = |shard| (shard, placement.view.since(shard));
         let is_moved = matches!(reply, Reply::Error(text) if text.starts_with("MOVED "));
         let refuses = request.get(3).filter(|_| is_moved).map(|key| since(placement.view.shard(slot(key))));
-        let is_asked = request.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"SLOTS"));
-        let says = (0..self.all.setup.shards()).filter(|_| is_asked && !placement.is_down).map(since).collect();
+        let is_asked = is_complete(request, b"INFO") && !placement.is_down;
+        let says = (0..self.all.setup.shards()).filter(|_| is_asked).map(since).collect();
         Told { process, refuses, says }
     }
+}
+
+/// Whether this is the last of the questions of which all have to be answered.
+fn is_complete(request: &[Bytes], last: &[u8]) -> bool {
+    request.get(1).is_some_and(|word| word.eq_ignore_ascii_case(last))
 }
 
 impl Serves for Node {
