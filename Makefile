@@ -46,7 +46,7 @@ bench: servers ## against the floor of the same store: ROUNDS=3 STORES=etcd-1,re
 torture: servers ## faults that try to break it: MINUTES=3 STORE=etcd-3.5 (redis, postgres, mysql, file, …) SEED=1 BROKEN=each
 	cargo run --quiet --package locks-torture --bin torture
 
-explore: servers ## models of servers under the real stores: STORE=etcd (kubernetes, postgres, redis) SEEDS=3000 PARTS="+least -bad" SHOW=7 FAULTS=each
+explore: servers ## models of servers under the real stores: STORE=etcd (kubernetes, redis-replicated, …) SEEDS=3000 PARTS="+least -bad" SHOW=7 FAULTS=each
 	@$(if $(FAULTS),tests/models/faults.sh $(FAULTS),\
 		cargo run --quiet $(if $(RELEASE),--release) --package locks-models --bin explore $(or $(STORE),etcd))
 

@@ -66,6 +66,11 @@ pub trait State: Send + 'static {
     /// then may be granted once more. `None` if nobody did.
     fn disturbed(&self, key: &str) -> Option<Nanos>;
 
+    /// Whether a failover has forgotten the hold of this fence, or that it was prolonged: its holder may believe in it.
+    fn has_forgotten(&self, _key: &str, _fence: u64) -> bool {
+        false
+    }
+
     /// When the store last went back to an older state, so that fences may do the same.
     fn went_back(&self) -> Option<Nanos>;
 }

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// There is one server at a time.
+/// Where there is one server at a time.
 pub(crate) const SERVER: usize = 0;
 const ROOM: usize = 1 << 20;
 
@@ -40,6 +40,11 @@ pub(crate) trait Serves: Send + Sync + Sized + 'static {
 
     fn connections(&self) -> &Connections;
 
+    /// Which server it is for the network.
+    fn number(&self) -> usize {
+        SERVER
+    }
+
     /// The next request, taken from what was read, once it is complete.
     fn take(reader: &mut Self::Reader, read: &mut Vec<u8>) -> Option<Self::Request>;
 
@@ -57,6 +62,12 @@ pub(crate) trait Serves: Send + Sync + Sized + 'static {
     fn go_on(_: &Connection<Self>) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
+
+    /// The process has got the next answer on this connection.
+    fn delivered(&self, _id: u64) {}
+
+    /// The process has got a message that it did not ask for.
+    fn notified(&self, _process: usize) {}
 
     /// The connection is over.
     fn disconnected(&self, id: u64);
@@ -107,8 +118,16 @@ impl Connections {
 /// What makes the connections of a process.
 pub(crate) fn dialler<S: Serves>(server: &Arc<S>, process: usize) -> StreamDial {
     let server = Arc::clone(server);
-    StreamDial(Arc::new(move |_| {
-        let connected = dial(Arc::clone(&server), process);
+    dialler_to(process, move |_| Arc::clone(&server))
+}
+
+/// The same to several servers, each at an endpoint of its own.
+pub(crate) fn dialler_to<S: Serves>(
+    process: usize,
+    find: impl Fn(&str) -> Arc<S> + Send + Sync + 'static,
+) -> StreamDial {
+    StreamDial(Arc::new(move |endpoint| {
+        let connected = dial(find(endpoint), process);
         Box::pin(async move { Ok(Box::new(connected.await?) as Box<dyn Stream>) })
     }))
 }
@@ -116,7 +135,7 @@ pub(crate) fn dialler<S: Serves>(server: &Arc<S>, process: usize) -> StreamDial 
 /// The client's end of a new connection, once it is made.
 pub(crate) async fn dial<S: Serves>(server: Arc<S>, process: usize) -> io::Result<DuplexStream> {
     let network = server.network();
-    network.reach(process, SERVER).await;
+    network.reach(process, server.number()).await;
     network.way().await;
     match network.fate() {
         Fate::Good => {}
@@ -125,14 +144,14 @@ pub(crate) async fn dial<S: Serves>(server: Arc<S>, process: usize) -> io::Resul
         Fate::Refused | Fate::RefusedAfter => return Err(io::ErrorKind::ConnectionReset.into()),
     }
     if server.connections().is_down() {
-        network.note("refused", || format!("c{process}"));
+        network.note("refused", || format!("c{process}-m{}", server.number()));
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     let (client, stream) = tokio::io::duplex(ROOM);
     let (outgoing, due) = unbounded_channel();
     let id = server.connections().next();
     server.connections().open().by_id.insert(id, outgoing.clone());
-    network.note("connect", || format!("c{process} as {id}"));
+    network.note("connect", || format!("c{process}-m{} as {id}", server.number()));
     let network = Arc::clone(network);
     tokio::spawn(serve(Connection { server, network, process, id, outgoing, over: Arc::default() }, stream, due));
     Ok(client)
@@ -142,7 +161,7 @@ pub(crate) async fn dial<S: Serves>(server: Arc<S>, process: usize) -> io::Resul
 pub(crate) struct Connection<S> {
     pub(crate) server: Arc<S>,
     pub(crate) network: Arc<Network>,
-    process: usize,
+    pub(crate) process: usize,
     pub(crate) id: u64,
     outgoing: UnboundedSender<Outgoing>,
     /// The last answer was delivered.
@@ -165,7 +184,7 @@ impl<S> Clone for Connection<S> {
 /// Until the connection is reset, by the network or the server, or the client has left and all is carried out.
 async fn serve<S: Serves>(connection: Connection<S>, stream: DuplexStream, due: UnboundedReceiver<Outgoing>) {
     let (incoming, outgoing) = tokio::io::split(stream);
-    let resets = connection.network.connection(connection.process, SERVER);
+    let resets = connection.network.connection(connection.process, connection.server.number());
     let mut reset = resets.listen();
     let (arriving, mut arrived) = unbounded_channel();
     let reading = tokio::spawn(read(connection.clone(), incoming, arriving));
@@ -214,7 +233,7 @@ async fn carry_out<S: Serves>(connection: &Connection<S>, arrived: &mut Unbounde
     let network = &connection.network;
     while let Some((at, request)) = arrived.recv().await {
         sleep_until(at).await;
-        network.reach(connection.process, SERVER).await;
+        network.reach(connection.process, connection.server.number()).await;
         let fate = network.fate();
         match fate {
             Fate::Good | Fate::AnswerLost | Fate::RefusedAfter => {}
@@ -226,7 +245,7 @@ async fn carry_out<S: Serves>(connection: &Connection<S>, arrived: &mut Unbounde
             }
             Fate::Refused => {
                 network.note("cut before", || connection.shown(&request));
-                return network.reset(connection.process, SERVER);
+                return network.reset(connection.process, connection.server.number());
             }
         }
         if S::carry_out(connection, request, fate).await.is_break() {
@@ -243,6 +262,7 @@ async fn write<S: Serves>(
     let network = &connection.network;
     while let Some(next) = due.recv().await {
         let is_last = matches!(next, Outgoing::Last(_));
+        let is_answer = !matches!(next, Outgoing::Message(_));
         let bytes = match next {
             Outgoing::Answer(bytes, Fate::Good | Fate::Late) | Outgoing::Last(bytes) => bytes,
             // Nothing of it arrives any more, and nobody knows.
@@ -250,7 +270,7 @@ async fn write<S: Serves>(
                 network.note("answer lost", || format!("{}", connection.id));
                 return while due.recv().await.is_some() {};
             }
-            Outgoing::Answer(..) => return network.reset(connection.process, SERVER),
+            Outgoing::Answer(..) => return network.reset(connection.process, connection.server.number()),
             Outgoing::Message(bytes) => match network.fate() {
                 Fate::Good | Fate::RefusedAfter => bytes,
                 Fate::Late => {
@@ -264,8 +284,12 @@ async fn write<S: Serves>(
             },
         };
         sleep(connection.way()).await;
-        network.reach(connection.process, SERVER).await;
+        network.reach(connection.process, connection.server.number()).await;
         let is_over = outgoing.write_all(&bytes).await.is_err() || is_last;
+        match is_answer {
+            true => connection.server.delivered(connection.id),
+            false => connection.server.notified(connection.process),
+        }
         if is_last {
             connection.over.notify_one();
         }
@@ -286,7 +310,7 @@ impl<S: Serves> Connection<S> {
 
     /// For a reader: whose request this is.
     pub(crate) fn shown(&self, request: &S::Request) -> String {
-        format!("c{}/{} {}", self.process, self.id, S::shown(request))
+        format!("c{}-m{}/{} {}", self.process, self.server.number(), self.id, S::shown(request))
     }
 
     fn way(&self) -> Duration {

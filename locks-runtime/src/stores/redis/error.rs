@@ -90,7 +90,7 @@ pub(super) fn is_moving(error: &Error) -> bool {
 }
 
 /// What is said where only the text tells, as in an error of a command in a script: of Redis 6 the whole error is text.
-const TEXTS: [(&str, Verdict); 13] = [
+const TEXTS: [(&str, Verdict); 17] = [
     // The answer to the choice of a database, whose error the crate wraps.
     ("Authentication required", Verdict::Unauthorized),
     ("executing the script can't", Verdict::Unauthorized),
@@ -103,7 +103,13 @@ const TEXTS: [(&str, Verdict); 13] = [
     ("READONLY", Verdict::OtherServer),
     ("MASTERDOWN", Verdict::OtherServer),
     ("CLUSTERDOWN", Verdict::OtherServer),
+    // Of a command in a script.
+    ("cluster is down", Verdict::OtherServer),
+    // It has become a replica before, or while, a request waited for others.
+    ("WAIT cannot be used with replica", Verdict::OtherServer),
+    ("UNBLOCKED", Verdict::OtherServer),
     ("non local key in a cluster", Verdict::Moving),
+    ("during rehashing of the slot", Verdict::Moving),
     ("cluster support disabled", Verdict::Unsupported),
 ];
 
@@ -281,6 +287,12 @@ mod tests {
             ("READONLY You can't write against a read only replica. script: 1", Verdict::OtherServer),
             ("ERR ACL failure in script: User app has no permissions to run the 'get' command", Verdict::Unauthorized),
             ("ERR The user executing the script can't access at least one of the keys", Verdict::Unauthorized),
+            ("ERR Script attempted to execute a command while the cluster is down", Verdict::OtherServer),
+            ("ERR WAIT cannot be used with replica instances. Please also note that", Verdict::OtherServer),
+            (
+                "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+                Verdict::OtherServer,
+            ),
             ("WRONGTYPE Operation against a key holding the wrong kind of value", Verdict::Unsupported),
         ] {
             let (code, detail) = text.split_once(' ').unwrap();

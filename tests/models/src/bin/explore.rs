@@ -1,4 +1,4 @@
-//! Plays seeds on a model: `explore etcd`, `kubernetes`, `postgres` or `redis`, with `SEEDS=0..3000`,
+//! Plays seeds on a model: `explore etcd`, `kubernetes`, `postgres`, `redis` or `redis-replicated`, with `SEEDS=0..3000`,
 //! `PARTS="+least -bad"`, `JOBS=2`, `TWICE=1`; or one seed with every message, with `SHOW=7`.
 
 #![expect(clippy::print_stdout, reason = "this is a program for people")]
@@ -6,7 +6,7 @@
 use locks_models::etcd::Cluster;
 use locks_models::kubernetes::Kubernetes;
 use locks_models::postgres::Postgres;
-use locks_models::redis::Redis;
+use locks_models::redis::{Redis, Replicated};
 use locks_models::{Model, Parts, Plan, Search, explore, play};
 use std::env;
 use std::ops::Range;
@@ -19,7 +19,10 @@ fn main() -> ExitCode {
         "kubernetes" => run::<Kubernetes>(),
         "postgres" => run::<Postgres>(),
         "redis" => run::<Redis>(),
-        other => Err(format!("there is no model of {other}; there are etcd, kubernetes, postgres and redis")),
+        "redis-replicated" => run::<Replicated>(),
+        other => Err(format!(
+            "there is no model of {other}; there are etcd, kubernetes, postgres, redis and redis-replicated"
+        )),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

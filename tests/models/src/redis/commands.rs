@@ -27,6 +27,15 @@ pub(super) fn kind(command: &str) -> Option<Kind> {
     })
 }
 
+/// Those arguments of a command that are keys, or the channel of a shard.
+pub(super) fn keys_of<'a>(command: &str, arguments: &'a [Bytes]) -> &'a [Bytes] {
+    match command {
+        "DEL" | "EXISTS" | "MGET" => arguments,
+        "TIME" | "SCAN" | "KEYS" | "PUBLISH" => &[],
+        _ => &arguments[..arguments.len().min(1)],
+    }
+}
+
 /// Runs a command on keys.
 pub(super) fn run(keys: &mut Keyspace, command: &str, arguments: &[Bytes]) -> Reply {
     apply(keys, command, arguments).unwrap_or_else(Reply::error)

@@ -88,6 +88,16 @@ impl Keyspace {
         self.keys.remove(key).is_some()
     }
 
+    /// Takes a key out, as it is.
+    pub fn take(&mut self, key: &[u8]) -> Option<Stored> {
+        self.keys.remove(key)
+    }
+
+    /// Puts a key there, as it was elsewhere.
+    pub fn put(&mut self, key: Bytes, stored: Stored) {
+        self.keys.insert(key, stored);
+    }
+
     /// How long a key lasts: -1 if for ever, -2 if there is none.
     #[must_use]
     pub fn pttl(&self, key: &[u8]) -> i64 {

@@ -7,22 +7,31 @@
 //! | refusals | out of memory, read-only, loading, no snapshot, no right, no script, other slot |
 //! | connections | RESP2 and RESP3 over pipes in memory, under the network's faults |
 //!
-//! `tests/differ` sends the same requests to it and to real servers.
+//! [`Replicated`] is several of them: a cluster, or a primary that sentinels watch, with replicas and failovers.
+//!
+//! `tests/differ_redis` sends the same requests to it and to real servers.
 
+mod channels;
 mod commands;
 mod connection;
 mod faults;
 mod keyspace;
+mod line;
 mod modes;
+mod placement;
+mod replicated;
 mod reply;
 mod script;
 mod server;
+mod several;
 mod slot;
 mod state;
 
 pub use faults::Fault;
 pub use keyspace::{Bytes, Keyspace, Stored, Value};
 pub use modes::{Modes, Rights};
+pub use placement::{Claim, Placement, View};
+pub use replicated::{How, Replicated, ReplicatedFault, ReplicatedSetup, ReplicatedState};
 pub use reply::Reply;
 pub use server::Server;
 pub use state::RedisState;

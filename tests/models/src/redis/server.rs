@@ -1,25 +1,19 @@
 //! A model of one Redis server: what it answers to each request. No task, no clock and no network is in it.
 
+use super::channels::{Connections, Published, is_of_shard, publish};
 use super::commands::{self, Kind};
 use super::keyspace::{Bytes, Keyspace, Stored};
 use super::modes::{Modes, refused, refused_key};
+use super::placement::Placement;
 use super::reply::Reply;
 use super::script::Scripts;
 use super::slot::slot;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 /// Longer ago than this nothing is promoted.
 const HISTORY: u64 = 5_000_000;
-
-/// What the server knows of a connection.
-#[derive(Clone, Debug, Default)]
-struct Connection {
-    is_resp3: bool,
-    is_known: bool,
-    channels: BTreeSet<Bytes>,
-}
 
 /// The model of one server.
 #[expect(missing_debug_implementations, reason = "scripts are functions")]
@@ -28,13 +22,17 @@ pub struct Server {
     pub keys: Keyspace,
     /// What is wrong with it.
     pub modes: Modes,
+    /// Where it is in a cluster of several members.
+    pub placement: Option<Placement>,
+    /// What others have to hear, where it is one of several.
+    pub(super) published: Vec<Published>,
     /// Messages to subscribers that were not sent yet, by connection.
     pub messages: Vec<(u64, Reply)>,
     /// How often the keys were written to.
     pub writes: u64,
     micros: u64,
     scripts: Scripts,
-    connections: BTreeMap<u64, Connection>,
+    pub(super) connections: Connections,
     /// The keys as they were, each after a change.
     history: VecDeque<(u64, Keyspace)>,
 }
@@ -52,11 +50,13 @@ impl Server {
         Self {
             keys: Keyspace::default(),
             modes: Modes::default(),
+            placement: None,
+            published: Vec::new(),
             messages: Vec::new(),
             writes: 0,
             micros: 0,
             scripts: Scripts::new(),
-            connections: BTreeMap::new(),
+            connections: Connections::new(),
             history: VecDeque::new(),
         }
     }
@@ -97,6 +97,7 @@ impl Server {
         let reply = self.dispatch(connection, request);
         if self.writes != writes {
             self.remember();
+            self.connections.entry(connection).or_default().written = self.writes;
         }
         reply
     }
@@ -138,7 +139,7 @@ impl Server {
         self.remember();
     }
 
-    fn remember(&mut self) {
+    pub(super) fn remember(&mut self) {
         self.history.push_back((self.micros, self.keys.clone()));
         // One that is older than all may be the newest that a replica has.
         while self.history.get(1).is_some_and(|(at, _)| at + HISTORY < self.micros) {
@@ -158,9 +159,10 @@ impl Server {
             }
             _ => known.is_known = true,
         }
+        let is_asking = std::mem::replace(&mut known.is_asking, command == "ASKING");
         match command.as_str() {
             "SUBSCRIBE" | "SSUBSCRIBE" => return self.subscribe(connection, &command.to_lowercase(), arguments),
-            "CLIENT" | "SELECT" => return Reply::Status("OK"),
+            "CLIENT" | "SELECT" | "ASKING" => return Reply::Status("OK"),
             _ if self.modes.is_loading => {
                 return Reply::error("LOADING Redis is loading the dataset in memory");
             }
@@ -170,21 +172,26 @@ impl Server {
             ("PING", _) => Reply::Status("PONG"),
             ("TIME", _) => self.time(),
             ("ROLE", _) => self.role(),
-            ("CLUSTER", _) => self.cluster_slots(),
+            ("CLUSTER", [question, ..]) => self.cluster(question),
             ("SCRIPT", [_, text]) => self.scripts.load(text),
-            ("EVALSHA", [script, count, rest @ ..]) => self.run_script(script, count, rest),
+            ("EVALSHA", [script, count, rest @ ..]) => self.run_script(script, count, rest, is_asking),
             ("SCAN", [_, _, pattern, ..]) => scan(&self.keys, pattern, arguments.last()),
             ("PUBLISH", [channel, message]) => {
                 publish(&self.modes, &self.connections, &mut self.messages, channel, message)
             }
             _ => match commands::kind(&command) {
                 None => Reply::error(format!("ERR unknown command '{command}'")),
-                Some(kind) => self.on_keys(kind, &command, arguments),
+                Some(kind) => self.on_keys(kind, &command, arguments, is_asking),
             },
         }
     }
 
-    fn on_keys(&mut self, kind: Kind, command: &str, arguments: &[Bytes]) -> Reply {
+    fn on_keys(&mut self, kind: Kind, command: &str, arguments: &[Bytes], is_asking: bool) -> Reply {
+        let keys = commands::keys_of(command, arguments);
+        let elsewhere = self.placement.as_ref().and_then(|own| own.refuse(&self.keys, keys, is_asking, false));
+        if let Some(elsewhere) = elsewhere {
+            return elsewhere;
+        }
         if let Some(refused) = refused(&self.modes, kind, false) {
             return refused;
         }
@@ -193,7 +200,7 @@ impl Server {
         reply
     }
 
-    fn run_script(&mut self, script: &[u8], count: &[u8], rest: &[Bytes]) -> Reply {
+    fn run_script(&mut self, script: &[u8], count: &[u8], rest: &[Bytes], is_asking: bool) -> Reply {
         let count: usize = String::from_utf8_lossy(count).parse().expect("a number of keys");
         let (keys, arguments) = rest.split_at(count);
         if !self.modes.rights.keys && count > 0 {
@@ -203,22 +210,44 @@ impl Server {
         if self.modes.is_cluster && slots.len() > 1 {
             return Reply::error("CROSSSLOT Keys in request don't hash to the same slot");
         }
-        let Self { keys: keyspace, modes, messages, writes, micros, scripts, connections, .. } = self;
+        if let Some(placement) = &self.placement
+            && let Some(elsewhere) = placement.refuse(&self.keys, keys, is_asking, false)
+        {
+            return elsewhere;
+        }
+        let Self {
+            keys: keyspace, modes, messages, writes, micros, scripts, connections, placement, published, ..
+        } = self;
         let mut has_written = false;
-        let mut call = |command: &str, arguments: &[Bytes]| match (command, arguments) {
-            ("TIME", []) => time(*micros),
-            ("PUBLISH" | "SPUBLISH", [channel, message]) => publish(modes, connections, messages, channel, message),
-            ("SCAN", [_, _, pattern, ..]) => scan(keyspace, pattern, arguments.last()),
-            _ => {
-                let kind = commands::kind(command).unwrap_or_else(|| panic!("the model has no {command}"));
-                if let Some(refused) = refused_key(modes, arguments).or_else(|| refused(modes, kind, has_written)) {
-                    return refused;
+        let elsewhere = |keyspace: &Keyspace, command: &str, arguments: &[Bytes]| {
+            let keys = commands::keys_of(command, arguments);
+            placement.as_ref()?.refuse_in_script(keyspace, keys, is_asking, command == "SPUBLISH")
+        };
+        let mut call = |command: &str, arguments: &[Bytes]| {
+            if let Some(elsewhere) = elsewhere(keyspace, command, arguments) {
+                return elsewhere;
+            }
+            match (command, arguments) {
+                ("TIME", []) => time(*micros),
+                ("PUBLISH" | "SPUBLISH", [channel, message]) => {
+                    if placement.is_some() {
+                        published.push(Published { channel: channel.clone(), message: message.clone() });
+                    }
+                    publish(modes, connections, messages, channel, message)
                 }
-                if kind != Kind::Read {
-                    has_written = true;
-                    *writes += 1;
+                ("SCAN", [_, _, pattern, ..]) => scan(keyspace, pattern, arguments.last()),
+                _ => {
+                    let kind = commands::kind(command).unwrap_or_else(|| panic!("the model has no {command}"));
+                    let refused = refused_key(modes, arguments).or_else(|| refused(modes, kind, has_written));
+                    if let Some(refused) = refused {
+                        return refused;
+                    }
+                    if kind != Kind::Read {
+                        has_written = true;
+                        *writes += 1;
+                    }
+                    commands::run(keyspace, command, arguments)
                 }
-                commands::run(keyspace, command, arguments)
             }
         };
         let reply = scripts.run(&String::from_utf8_lossy(script), keys, arguments, &mut call);
@@ -272,8 +301,13 @@ impl Server {
 
     /// As `subscribe`, or `ssubscribe` for the channels of a shard. No two of both kinds have the same name here.
     fn subscribe(&mut self, connection: u64, how: &str, channels: &[Bytes]) -> Reply {
-        let known = self.connections.entry(connection).or_default();
         let [channel] = channels else { return Reply::error("ERR the model takes one channel at a time") };
+        if let Some(placement) = self.placement.as_ref().filter(|_| is_of_shard(channel))
+            && let Some(elsewhere) = placement.refuse(&self.keys, channels, false, true)
+        {
+            return elsewhere;
+        }
+        let known = self.connections.entry(connection).or_default();
         known.channels.insert(channel.clone());
         let count = i64::try_from(known.channels.len()).unwrap_or(0);
         Reply::Push(vec![Reply::text(how), Reply::text(channel.clone()), Reply::Int(count)])
@@ -297,7 +331,10 @@ impl Server {
         Reply::Array(vec![Reply::text("master"), Reply::Int(0), Reply::Array(Vec::new())])
     }
 
-    fn cluster_slots(&self) -> Reply {
+    fn cluster(&self, question: &[u8]) -> Reply {
+        if let Some(placement) = &self.placement {
+            return placement.shown(question);
+        }
         if !self.modes.is_cluster {
             return Reply::error("ERR This instance has cluster support disabled");
         }
@@ -324,26 +361,4 @@ fn scan(keys: &Keyspace, pattern: &[u8], kind: Option<&Bytes>) -> Reply {
 fn time(micros: u64) -> Reply {
     let text = |number: u64| Reply::text(number.to_string());
     Reply::Array(vec![text(micros / 1_000_000), text(micros % 1_000_000)])
-}
-
-/// Sends a message to whoever is subscribed.
-fn publish(
-    modes: &Modes,
-    connections: &BTreeMap<u64, Connection>,
-    messages: &mut Vec<(u64, Reply)>,
-    channel: &[u8],
-    message: &[u8],
-) -> Reply {
-    if !modes.rights.publish {
-        return Reply::error(
-            "NOPERM ACL failure in script: User default has no permissions to run the 'publish' command",
-        );
-    }
-    let subscribers = connections.iter().filter(|(_, known)| known.channels.contains(channel));
-    // A channel of a shard has a slot, and a tag for it.
-    let kind = if channel.starts_with(b"{") { "smessage" } else { "message" };
-    let push = || Reply::Push(vec![Reply::text(kind), Reply::text(channel), Reply::text(message)]);
-    let before = messages.len();
-    messages.extend(subscribers.map(|(connection, _)| (*connection, push())));
-    Reply::Int(i64::try_from(messages.len() - before).unwrap_or(0))
 }

@@ -121,6 +121,10 @@ impl<M: Model> Process<M> {
             ErrorKind::LimitPassed => call.most.is_some(),
             _ => false,
         };
+        // Which says that it will never be otherwise.
+        if error.kind() == ErrorKind::Unsupported {
+            seen.find("unsupported", || format!("{}: {error:?}", call.name));
+        }
         if self.keeps_holds && error.kind() == ErrorKind::Lost {
             seen.find("lost although it was renewed", || format!("{}: {error:?}", call.name));
         }

@@ -169,7 +169,8 @@ impl Seen {
         let Some(reserved) = self.reserved.get(key).cloned() else { return };
         // One that begins late, under a hold that was over before, is for the other rules.
         let is_newer = live.fence_of(key) > reserved.fence && !may_be_together(live.mode, reserved.mode);
-        if is_newer && live.since < reserved.until && !is_disturbed(state, key, reserved.asked) {
+        let is_excused = is_disturbed(state, key, reserved.asked) || state.has_forgotten(key, reserved.fence.number());
+        if is_newer && live.since < reserved.until && !is_excused {
             let early = Duration::from_nanos(reserved.until - live.since);
             let Live { name, .. } = live;
             self.find("free too soon", || {
@@ -180,7 +181,9 @@ impl Seen {
 
     fn look(&mut self, state: &dyn State) {
         // What the store has forgotten since nobody can keep.
-        self.reserved.retain(|key, reserved| !is_disturbed(state, key, reserved.asked));
+        self.reserved.retain(|key, reserved| {
+            !is_disturbed(state, key, reserved.asked) && !state.has_forgotten(key, reserved.fence.number())
+        });
         let believers: Vec<Live> = self.live.iter().filter(|live| live.guard.is_held()).cloned().collect();
         for live in believers.iter().filter(|live| !live.is_excused(state)) {
             for key in &live.keys {
@@ -247,9 +250,13 @@ fn may_be_together(one: Mode, other: Mode) -> bool {
 }
 
 impl Live {
-    /// Whether somebody who is no process of the plan took its entry away, perhaps before its grant had arrived.
+    /// Whether somebody who is no process of the plan took its entry away, perhaps before its grant had arrived; or a failover
+    /// has forgotten it.
     fn is_excused(&self, state: &dyn State) -> bool {
-        self.keys.iter().any(|key| is_disturbed(state, key, self.asked))
+        let is_excused = |key: &&'static str| {
+            is_disturbed(state, key, self.asked) || state.has_forgotten(key, self.fence_of(key).number())
+        };
+        self.keys.iter().any(is_excused)
     }
 
     fn fence_of(&self, key: &str) -> Fence {

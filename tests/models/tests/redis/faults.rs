@@ -1,6 +1,6 @@
 //! Faults that the script had once, and others: each is put back alone, and has to be found.
 
-use locks_models::redis::{Redis, Setup};
+use locks_models::redis::{Redis, Replicated, ReplicatedSetup, Setup};
 
 /// Within so many schedules each is found, and usually within ten.
 const SCHEDULES: u64 = 1500;
@@ -10,6 +10,13 @@ const SCHEDULES: u64 = 1500;
 fn assert_found(parts: &str, broken: &'static [(&'static str, &'static str)]) {
     let schedules = locks_models::assert_found::<Redis>(SCHEDULES, parts, |setup| Setup { broken, ..setup });
     println!("after {schedules} schedules");
+}
+
+/// On several servers.
+#[track_caller]
+fn assert_found_on_several(parts: &str, broken: &'static [(&'static str, &'static str)]) {
+    let broken = |setup| ReplicatedSetup { broken, ..setup };
+    println!("after {} schedules", locks_models::assert_found::<Replicated>(SCHEDULES, parts, broken));
 }
 
 /// At `maxmemory` one waiter's write ended the renewals of all.
@@ -170,5 +177,29 @@ fn some_of_several_locks() {
     assert_found(
         "+several -bad -events -cluster",
         &[("not (lock == settling or lets_hold(lock, current, token, place))", "false")],
+    );
+}
+
+/// What the replica had not received is counted once more.
+#[test]
+fn a_fence_that_is_only_counted_goes_back_in_a_failover() {
+    assert_found_on_several("+failovers -bad", &[("    if fence < tonumber(ARGV[6]) then", "    if false then")]);
+}
+
+/// The fence moves with its slot, and is another one while it is on its way.
+#[test]
+fn a_fence_that_is_only_counted_goes_back_with_its_slot() {
+    assert_found_on_several(
+        "+moves -sentinels -failovers -bad",
+        &[("    if fence < tonumber(ARGV[6]) then", "    if false then")],
+    );
+}
+
+/// The waiters of a shard are notified in the other one.
+#[test]
+fn a_hand_off_in_a_cluster_without_a_notification() {
+    assert_found_on_several(
+        "-bad -events -stops -failovers -moves -sentinels",
+        &[("    notify(first, '+', fence)\n", "")],
     );
 }

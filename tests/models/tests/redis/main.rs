@@ -7,4 +7,5 @@ mod faults;
 mod lines;
 mod long;
 mod plans;
+mod replicated;
 mod seeds;
