@@ -9,7 +9,7 @@ fn the_model_passes_the_conformance_suite() {
 }
 
 /// Several locks have to be in one slot there, and those of the suite are not.
-pub(crate) const OF_SEVERAL: [&str; 23] = [
+const OF_SEVERAL: [&str; 23] = [
     "a_circle_through_a_lock_that_nobody_has_yet_is_found",
     "of_several_locks_all_are_held_or_none",
     "who_wants_several_waits_until_all_are_free",

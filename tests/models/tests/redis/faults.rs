@@ -186,16 +186,7 @@ fn a_fence_that_is_only_counted_goes_back_in_a_failover() {
     assert_found_on_several("+failovers -bad", &[("    if fence < tonumber(ARGV[6]) then", "    if false then")]);
 }
 
-/// The fence moves with its slot, and is another one while it is on its way.
-#[test]
-fn a_fence_that_is_only_counted_goes_back_with_its_slot() {
-    assert_found_on_several(
-        "+moves -sentinels -failovers -bad",
-        &[("    if fence < tonumber(ARGV[6]) then", "    if false then")],
-    );
-}
-
-/// The waiters of a shard are notified in the other one.
+/// The next in the queue is not notified, in no shard.
 #[test]
 fn a_hand_off_in_a_cluster_without_a_notification() {
     assert_found_on_several(

@@ -1,10 +1,7 @@
 //! The same on several servers: a cluster, and a primary that sentinels watch.
 
-use crate::conformance::OF_SEVERAL;
 use locks_models::redis::{How, Replicated, ReplicatedFault as Fault, ReplicatedSetup as Setup};
-use locks_models::{
-    Call, Plan, assert_clean, assert_conforms, assert_held_at_least, assert_repeatable, assert_schedules_clean,
-};
+use locks_models::{Call, Plan, assert_clean, assert_conforms, assert_repeatable, assert_schedules_clean};
 use std::time::Duration;
 
 const SENTINELS: Setup = Setup { has_sentinels: true, waits: false, is_strict: false, is_whole: false, broken: &[] };
@@ -26,19 +23,8 @@ fn a_seed_of_several_servers_repeats_itself() {
 }
 
 #[test]
-fn a_cluster_of_two_shards_passes_the_conformance_suite() {
-    assert_conforms::<Replicated>(&CLUSTER, 2000, &OF_SEVERAL);
-}
-
-#[test]
 fn a_primary_that_sentinels_watch_passes_the_conformance_suite() {
     assert_conforms::<Replicated>(&Setup { waits: true, ..SENTINELS }, 3000, &[]);
-}
-
-#[test]
-fn hold_at_least_outlasts_every_ending_on_several_servers() {
-    assert_held_at_least::<Replicated>(&SENTINELS);
-    assert_held_at_least::<Replicated>(&Setup { waits: true, ..CLUSTER });
 }
 
 /// A holder and a waiter, and a slot that moves meanwhile, with and without what holder and waiter have put beside the key.
@@ -50,21 +36,6 @@ fn a_slot_that_moves_takes_its_lock_along() {
             let calls = Call::holder_and_waiter(millis(4000));
             let plan = Plan::of(Setup { is_strict, ..CLUSTER }, calls).with_faults([(at, slot)]);
             assert_clean::<Replicated>(&plan);
-        }
-    }
-}
-
-/// Whoever holds the lock, and whoever waits for it, goes on with the replica.
-#[test]
-fn a_failover_is_survived() {
-    for setup in [CLUSTER, SENTINELS] {
-        for how in [How::Serves, How::Stops, How::Crashes] {
-            for shard in [0, 1] {
-                let (elected, late, heard) = (millis(1500), millis(700), millis(900));
-                let fault = Fault::FailOver { shard, how, elected, late, heard };
-                let plan = Plan::of(setup, Call::holder_and_waiter(millis(9000))).with_faults([(2000, fault)]);
-                assert_clean::<Replicated>(&plan);
-            }
         }
     }
 }
