@@ -13,7 +13,7 @@ const ANNOTATIONS: usize = 256 * 1024;
 ///
 /// What the server says of one that is none.
 pub(super) fn checked(name: &str, asked: &Value) -> Result<Value, Answer> {
-    let mut spec = Map::new();
+    let (mut spec, mut invalid) = (Map::new(), None);
     for (field, value) in asked.get("spec").and_then(Value::as_object).into_iter().flatten() {
         if value.is_null() {
             continue;
@@ -23,12 +23,16 @@ pub(super) fn checked(name: &str, asked: &Value) -> Result<Value, Answer> {
             "leaseDurationSeconds" if value.as_i64().is_some_and(|seconds| seconds > 0) => {}
             "leaseTransitions" if value.as_i64().is_some_and(|count| count >= 0) => {}
             "leaseDurationSeconds" | "leaseTransitions" if value.is_i64() => {
-                return Err(Answer::invalid(name, &format!("spec.{field}: must be greater than 0")));
+                invalid = Some(Answer::invalid(name, &format!("spec.{field}: must be greater than 0")));
             }
             "acquireTime" | "renewTime" if value.as_str().is_some_and(clock::is_time) => {}
             _ => return Err(Answer::bad(&format!("Lease in version \"v1\" cannot be handled as a Lease: {field}"))),
         }
         spec.insert(field.clone(), value.clone());
+    }
+    // What cannot be read is refused before what must not be.
+    if let Some(refused) = invalid {
+        return Err(refused);
     }
     let mut metadata = Map::new();
     metadata.insert("name".to_owned(), json!(name));
