@@ -2,12 +2,12 @@
 
 use super::client::{Changed, Client};
 use super::entries::{self, Status};
-use super::error::{self, contended};
+use super::error;
 use super::lease::{self, Lease};
 use super::names;
 use super::patch::Patch;
 use super::shared::Shared;
-use super::take::{ROUNDS, fence_note};
+use super::take::{Rounds, fence_note};
 use crate::contract::Entry;
 use crate::values::error::Error;
 use crate::values::key::Key;
@@ -21,7 +21,8 @@ pub(super) async fn mark(shared: &Shared, entry: &Entry, record: Arc<str>) -> Re
     };
     let known = shared.entries.get(entry.number, held).flatten().ok_or_else(gone)?;
     let (mut known, identity) = (Lease::clone(&known), shared.identity(entry));
-    for _ in 0..ROUNDS {
+    let mut rounds = Rounds::of(&shared.client);
+    loop {
         let mut annotations = vec![(lease::DONE, Some(record.to_string()))];
         annotations.extend(fence_note(&known));
         let patch = Patch::while_held(&known, &identity).annotate(&known, &annotations);
@@ -38,10 +39,10 @@ pub(super) async fn mark(shared: &Shared, entry: &Entry, record: Arc<str>) -> Re
                     return Err(super::enter::invalid(&message));
                 }
                 known = now;
+                rounds.next(&shared.client).await?;
             }
         }
     }
-    Err(contended())
 }
 
 pub(super) async fn read(client: &Client, key: &Key) -> Result<Option<String>, Error> {
@@ -50,13 +51,15 @@ pub(super) async fn read(client: &Client, key: &Key) -> Result<Option<String>, E
 
 /// Returns whether there was one.
 pub(super) async fn forget(client: &Client, key: &Key) -> Result<bool, Error> {
-    for _ in 0..ROUNDS {
+    let mut rounds = Rounds::of(client);
+    loop {
         let Some(lease) = find(client, key).await?.filter(|lease| lease.done.is_some()) else { return Ok(false) };
         if lease.is_made && lease.holder.is_none() && lease.line.is_empty() {
             if client.delete(&lease).await? {
                 client.remembered.forget(&lease.name);
                 return Ok(true);
             }
+            rounds.next(client).await?;
             continue;
         }
         let mut annotations = vec![(lease::DONE, None)];
@@ -65,10 +68,9 @@ pub(super) async fn forget(client: &Client, key: &Key) -> Result<bool, Error> {
         let limit = client.config.request_timeout();
         match client.patch(super::client::Over::Requests, &lease.name, patch, limit).await? {
             Changed::Done(_) | Changed::Gone => return Ok(true),
-            Changed::Refused(_) => {}
+            Changed::Refused(_) => rounds.next(client).await?,
         }
     }
-    Err(contended())
 }
 
 async fn find(client: &Client, key: &Key) -> Result<Option<Lease>, Error> {

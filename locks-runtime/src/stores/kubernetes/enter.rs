@@ -2,14 +2,14 @@
 
 use super::client::{Changed, Created, Read};
 use super::entries::{self, Status};
-use super::error::{self, Failed, contended};
+use super::error::{self, Failed};
 use super::lease::Lease;
 use super::line::Waiting;
 use super::names;
 use super::patch;
 use super::renew;
 use super::shared::{Shared, record};
-use super::take::{self, ROUNDS};
+use super::take::{self, Rounds};
 use crate::contract::{Entered, Entry, WhenBusy};
 use crate::values::error::{Error, ErrorKind};
 use crate::values::mode::Mode;
@@ -74,12 +74,13 @@ async fn attempt(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) 
         Some(Some(lease)) => Known::Was(lease),
     };
     let mut refused: Option<(u64, String)> = None;
-    for round in 0..ROUNDS {
+    let (mut rounds, mut was_there) = (Rounds::of(client), false);
+    loop {
         let (lease, server_ms) = match known {
             Known::Nothing => match make(shared, entry, &name).await? {
                 Some(entered) => return Ok(entered),
                 None => {
-                    known = Known::Perhaps;
+                    (known, was_there) = (Known::Perhaps, true);
                     continue;
                 }
             },
@@ -88,6 +89,10 @@ async fn attempt(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) 
                 Read { lease: None, .. } => {
                     client.remembered.forget(&name);
                     known = Known::Nothing;
+                    // It comes and goes.
+                    if was_there {
+                        rounds.next(client).await?;
+                    }
                     continue;
                 }
             },
@@ -100,13 +105,11 @@ async fn attempt(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) 
             Tried::Entered(entered) => return Ok(entered),
             Tried::Refused(message) => {
                 refused = Some((lease.version, message));
-                tokio::time::sleep(client.world.between(Duration::ZERO, Duration::from_millis(4 << round.min(4))))
-                    .await;
+                rounds.next(client).await?;
             }
         }
         known = Known::Perhaps;
     }
-    Err(contended().into())
 }
 
 /// Makes the Lease, which the entry then holds; `None` if there is one.

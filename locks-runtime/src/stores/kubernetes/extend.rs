@@ -6,7 +6,7 @@ use super::error::ENTRY_GONE;
 use super::patch::Patch;
 use super::renew;
 use super::shared::Shared;
-use super::take::ROUNDS;
+use super::take::Rounds;
 use crate::contract::Entry;
 use crate::values::error::Error;
 use std::sync::Arc;
@@ -42,7 +42,8 @@ pub(super) async fn lapse(shared: &Shared, entry: &Arc<Entry>, rest: Duration) -
     let known = shared.entries.get(entry.number, note).flatten().ok_or_else(gone)?;
     let identity = shared.identity(entry);
     let mut known = known.as_ref().clone();
-    for _ in 0..ROUNDS {
+    let mut rounds = Rounds::of(&shared.client);
+    loop {
         let rest = until.since(shared.client.world.now());
         let patch = Patch::while_held(&known, &identity).renew(&known, rest, shared.next_renewal(entry, &known));
         let is_refused = match shared.patch(&known, patch).await? {
@@ -59,6 +60,6 @@ pub(super) async fn lapse(shared: &Shared, entry: &Arc<Entry>, rest: Duration) -
             return Err(gone());
         };
         known = now;
+        rounds.next(&shared.client).await?;
     }
-    Err(super::error::contended())
 }

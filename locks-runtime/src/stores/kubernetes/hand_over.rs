@@ -2,13 +2,13 @@
 
 use super::client::{Changed, Client};
 use super::entries::{self, Status};
-use super::error::{self, Failed, contended};
+use super::error::{self, Failed};
 use super::lease::{self, Lease};
 use super::names;
 use super::patch::{Claim, LARGEST, Patch, noted};
 use super::renew;
 use super::shared::{Shared, record};
-use super::take::{self, ROUNDS};
+use super::take::{self, Rounds};
 use crate::contract::{Detached, Detaching, Entry, Grant};
 use crate::values::error::{Error, ErrorKind};
 use crate::values::secret::Secret;
@@ -42,7 +42,8 @@ pub(super) async fn detach(shared: &Shared, entry: &Entry, detaching: &Detaching
     let (mut known, identity, ticket) = (Lease::clone(&known), shared.identity(entry), on_its_way(&detaching.secret));
     let record = String::from_utf8(detaching.holder.to_json()).unwrap_or_default();
     let detached = Detached::new(detaching.secret.clone(), site(&shared.client));
-    for _ in 0..ROUNDS {
+    let mut rounds = Rounds::of(&shared.client);
+    loop {
         let claim = Claim {
             identity: &ticket,
             record: &record,
@@ -69,8 +70,8 @@ pub(super) async fn detach(shared: &Shared, entry: &Entry, detaching: &Detaching
             return Err(gone());
         }
         known = now;
+        rounds.next(&shared.client).await?;
     }
-    Err(contended())
 }
 
 pub(super) async fn adopt(shared: &Shared, entry: &Arc<Entry>, detached: &Detached) -> Result<Option<Grant>, Error> {
@@ -93,7 +94,8 @@ pub(super) async fn adopt(shared: &Shared, entry: &Arc<Entry>, detached: &Detach
 
 async fn attempt(shared: &Shared, entry: &Arc<Entry>, ticket: &str) -> Result<Option<Grant>, Failed> {
     let (name, identity, record) = (shared.name(entry), shared.identity(entry), record(entry));
-    for _ in 0..ROUNDS {
+    let mut rounds = Rounds::of(&shared.client);
+    loop {
         let Some(lease) = shared.client.get(&name).await?.lease else { return Ok(None) };
         names::check(&lease, &entry.key)?;
         if lease.is_held_by(&identity) {
@@ -110,6 +112,6 @@ async fn attempt(shared: &Shared, entry: &Arc<Entry>, ticket: &str) -> Result<Op
             shared.note_held(entry, lease, sent)?;
             return Ok(renew::settled(shared, entry).await?);
         }
+        rounds.next(&shared.client).await?;
     }
-    Err(contended().into())
 }

@@ -1,11 +1,10 @@
 //! Looking at locks, and releasing one by force.
 
 use super::client::{Changed, Client, Over};
-use super::error::contended;
 use super::lease::{self, Lease};
 use super::names;
 use super::patch::{Claim, Patch};
-use super::take::{self, ROUNDS};
+use super::take::{self, Rounds};
 use crate::contract::{Line, Listed, Scope};
 use crate::values::error::Error;
 use crate::values::key::Key;
@@ -55,7 +54,8 @@ fn line(key: Key, lease: &Lease, server_ms: Option<u64>) -> Option<Line> {
 /// its own duration. So it is given one that holds nothing, for so long.
 pub(super) async fn force_release(client: &Client, key: &Key, fence: Option<u64>) -> Result<usize, Error> {
     let name = names::lease(key);
-    for _ in 0..ROUNDS {
+    let mut rounds = Rounds::of(client);
+    loop {
         let read = client.get(&name).await?;
         let Some(lease) = read.lease else { return Ok(0) };
         names::check(&lease, key)?;
@@ -73,8 +73,8 @@ pub(super) async fn force_release(client: &Client, key: &Key, fence: Option<u64>
         if is_done {
             return Ok(counted);
         }
+        rounds.next(client).await?;
     }
-    Err(contended())
 }
 
 /// What the holder is called that is none.

@@ -5,13 +5,35 @@ use super::error::{Failed, contended};
 use super::lease::{self, Lease};
 use super::line;
 use super::patch::{Claim, Patch, noted};
+use crate::contract::Backoff;
 use crate::values::error::{Error, ErrorKind};
+use crate::world::clock::Moment;
 use std::time::Duration;
 
 /// For how long the first of the line has the lock that was given to it before it has said that it is alive.
 pub(super) const CLAIM: Duration = Duration::from_secs(3);
-/// How often a change is tried again that others got ahead of.
-pub(super) const ROUNDS: usize = 12;
+
+/// A change that others got ahead of is tried again, for as long as somebody may wait for an answer.
+pub(super) struct Rounds {
+    pauses: Backoff,
+    until: Moment,
+}
+
+impl Rounds {
+    pub(super) fn of(client: &Client) -> Self {
+        let pauses = Backoff::new(&client.world, Duration::from_millis(4), Duration::from_millis(64));
+        Self { pauses, until: client.world.now() + client.config.connect_timeout * 3 / 4 }
+    }
+
+    /// Waits for the next one, or says that there were enough.
+    pub(super) async fn next(&mut self, client: &Client) -> Result<(), Error> {
+        if client.world.now() >= self.until {
+            return Err(contended());
+        }
+        self.pauses.wait().await;
+        Ok(())
+    }
+}
 
 /// The Lease goes to `claim`, who may be in its line: those ahead of it are passed over.
 pub(super) fn take(lease: &Lease, key: &str, claim: &Claim<'_>) -> Result<Patch, Error> {
@@ -74,7 +96,8 @@ pub(super) async fn withdraw(
     stays: bool,
 ) -> Result<(), Failed> {
     let mut known = known.filter(|lease| lease.is_held_by(identity));
-    for _ in 0..ROUNDS {
+    let mut rounds = Rounds::of(client);
+    loop {
         let lease = match known.take() {
             Some(lease) => lease,
             None => match client.get(name).await?.lease {
@@ -97,8 +120,8 @@ pub(super) async fn withdraw(
         } else {
             return Ok(());
         }
+        rounds.next(client).await?;
     }
-    Err(contended().into())
 }
 
 /// Gives the Lease back if it is still as it was read: to the first of its line; deleted, if we made it and nobody needs it; or free.
