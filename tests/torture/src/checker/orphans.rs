@@ -60,8 +60,11 @@ impl Owners<'_> {
         let Self { calls, explained, reason } = self;
         let owned = calls.iter().flat_map(|calls| windows::within(calls, entry.seen));
         let orphan = longest_uncovered(entry.seen, owned.chain(windows::within(explained, entry.seen)))?;
-        // The observer may see it for the first time when its call is over.
-        let put = Span::new(entry.seen.from.saturating_sub(nanos(limits.moment)), entry.seen.to);
+        // The observer may see it for the first time when its call is over; and the network may deliver a request after the death of
+        // whoever has sent it.
+        let appeared = entry.seen.from.saturating_sub(nanos(limits.moment));
+        let sent = history.died(process).map_or(appeared, |died| appeared.min(died.saturating_sub(1)));
+        let put = Span::new(sent, entry.seen.to);
         let longest = history.longest_ttl(&entry.key, put, limits.ttl, |name| name == process);
         let allowed = longest + limits.moment + limits.grace;
         (orphan.length() > allowed).then(|| {

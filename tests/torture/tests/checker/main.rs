@@ -253,6 +253,7 @@ mod holder {
 
 mod orphans {
     use super::{Ending, EventKind, Outcome, Promises, Rule, Scope, two_workers};
+    use locks_torture::history::Options;
 
     #[test]
     fn an_entry_of_a_dead_process_lapses() {
@@ -282,6 +283,18 @@ mod orphans {
         };
         assert_eq!(history(Scope::Store), []);
         assert_eq!(history(Scope::Worker("a".into())), [Rule::Orphans]);
+    }
+
+    /// Its network was cut off when it died, and delivered the request when that was over.
+    #[test]
+    fn an_entry_that_comes_after_the_death_of_its_owner_lasts_for_its_own_ttl() {
+        let history = |gone| {
+            let options = Options { ttl_ms: Some(6_000), ..Options::default() };
+            let waits = two_workers().invokes_as(0, "a", 1, options, true);
+            waits.dies(1_000, "a").entry(4_500, gone, 1).violated()
+        };
+        assert_eq!(history(12_000), []);
+        assert_eq!(history(13_000), [Rule::Orphans]);
     }
 
     /// It could not release what it had, and then it died.
