@@ -90,7 +90,7 @@ pub(super) fn is_moving(error: &Error) -> bool {
 }
 
 /// What is said where only the text tells, as in an error of a command in a script: of Redis 6 the whole error is text.
-const TEXTS: [(&str, Verdict); 17] = [
+const TEXTS: [(&str, Verdict); 18] = [
     // The answer to the choice of a database, whose error the crate wraps.
     ("Authentication required", Verdict::Unauthorized),
     ("executing the script can't", Verdict::Unauthorized),
@@ -103,8 +103,9 @@ const TEXTS: [(&str, Verdict); 17] = [
     ("READONLY", Verdict::OtherServer),
     ("MASTERDOWN", Verdict::OtherServer),
     ("CLUSTERDOWN", Verdict::OtherServer),
-    // Of a command in a script.
+    // Of a script, or of a command in it.
     ("cluster is down", Verdict::OtherServer),
+    ("a slot not served", Verdict::OtherServer),
     // It has become a replica before, or while, a request waited for others.
     ("WAIT cannot be used with replica", Verdict::OtherServer),
     ("UNBLOCKED", Verdict::OtherServer),
@@ -287,7 +288,18 @@ mod tests {
             ("READONLY You can't write against a read only replica. script: 1", Verdict::OtherServer),
             ("ERR ACL failure in script: User app has no permissions to run the 'get' command", Verdict::Unauthorized),
             ("ERR The user executing the script can't access at least one of the keys", Verdict::Unauthorized),
+            // Where no kind of error says it: by each text in the programs of Redis 7.0, 8.0 and Valkey 8.1.
             ("ERR Script attempted to execute a command while the cluster is down", Verdict::OtherServer),
+            (
+                "ERR Script attempted to execute a write command while the cluster is down and readonly",
+                Verdict::OtherServer,
+            ),
+            ("ERR Script attempted to access a slot not served", Verdict::OtherServer),
+            ("ERR Script attempted to access a non local key in a cluster node", Verdict::Moving),
+            (
+                "ERR Unable to execute command 'get' in script because undeclared keys were accessed during rehashing of the slot",
+                Verdict::Moving,
+            ),
             ("ERR WAIT cannot be used with replica instances. Please also note that", Verdict::OtherServer),
             (
                 "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
