@@ -39,7 +39,7 @@ pub(super) async fn mark(shared: &Shared, entry: &Entry, record: Arc<str>) -> Re
                     return Err(super::enter::invalid(&message));
                 }
                 known = now;
-                rounds.next(&shared.client).await?;
+                rounds.next().await?;
             }
         }
     }
@@ -59,7 +59,7 @@ pub(super) async fn forget(client: &Client, key: &Key) -> Result<bool, Error> {
                 client.remembered.forget(&lease.name);
                 return Ok(true);
             }
-            rounds.next(client).await?;
+            rounds.next().await?;
             continue;
         }
         let mut annotations = vec![(lease::DONE, None)];
@@ -68,7 +68,7 @@ pub(super) async fn forget(client: &Client, key: &Key) -> Result<bool, Error> {
         let limit = client.config.request_timeout();
         match client.patch(super::client::Over::Requests, &lease.name, patch, limit).await? {
             Changed::Done(_) | Changed::Gone => return Ok(true),
-            Changed::Refused(_) => rounds.next(client).await?,
+            Changed::Refused(_) => rounds.next().await?,
         }
     }
 }

@@ -91,7 +91,7 @@ async fn attempt(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) 
                     known = Known::Nothing;
                     // It comes and goes.
                     if was_there {
-                        rounds.next(client).await?;
+                        rounds.next().await?;
                     }
                     continue;
                 }
@@ -105,7 +105,7 @@ async fn attempt(shared: &Arc<Shared>, entry: &Arc<Entry>, when_busy: WhenBusy) 
             Tried::Entered(entered) => return Ok(entered),
             Tried::Refused(message) => {
                 refused = Some((lease.version, message));
-                rounds.next(client).await?;
+                rounds.next().await?;
             }
         }
         known = Known::Perhaps;

@@ -60,6 +60,6 @@ pub(super) async fn lapse(shared: &Shared, entry: &Arc<Entry>, rest: Duration) -
             return Err(gone());
         };
         known = now;
-        rounds.next(&shared.client).await?;
+        rounds.next().await?;
     }
 }

@@ -70,7 +70,7 @@ pub(super) async fn detach(shared: &Shared, entry: &Entry, detaching: &Detaching
             return Err(gone());
         }
         known = now;
-        rounds.next(&shared.client).await?;
+        rounds.next().await?;
     }
 }
 
@@ -112,6 +112,6 @@ async fn attempt(shared: &Shared, entry: &Arc<Entry>, ticket: &str) -> Result<Op
             shared.note_held(entry, lease, sent)?;
             return Ok(renew::settled(shared, entry).await?);
         }
-        rounds.next(&shared.client).await?;
+        rounds.next().await?;
     }
 }

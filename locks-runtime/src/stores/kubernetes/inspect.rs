@@ -73,7 +73,7 @@ pub(super) async fn force_release(client: &Client, key: &Key, fence: Option<u64>
         if is_done {
             return Ok(counted);
         }
-        rounds.next(client).await?;
+        rounds.next().await?;
     }
 }
 

@@ -7,6 +7,7 @@ use super::line;
 use super::patch::{Claim, Patch, noted};
 use crate::contract::Backoff;
 use crate::values::error::{Error, ErrorKind};
+use crate::world::World;
 use crate::world::clock::Moment;
 use std::time::Duration;
 
@@ -14,20 +15,22 @@ use std::time::Duration;
 pub(super) const CLAIM: Duration = Duration::from_secs(3);
 
 /// A change that others got ahead of is tried again, for as long as somebody may wait for an answer.
-pub(super) struct Rounds {
+pub(super) struct Rounds<'a> {
+    world: &'a World,
     pauses: Backoff,
     until: Moment,
 }
 
-impl Rounds {
-    pub(super) fn of(client: &Client) -> Self {
-        let pauses = Backoff::new(&client.world, Duration::from_millis(4), Duration::from_millis(64));
-        Self { pauses, until: client.world.now() + client.config.connect_timeout * 3 / 4 }
+impl<'a> Rounds<'a> {
+    pub(super) fn of(client: &'a Client) -> Self {
+        let world = &client.world;
+        let pauses = Backoff::new(world, Duration::from_millis(4), Duration::from_millis(64));
+        Self { world, pauses, until: world.now() + client.config.connect_timeout * 3 / 4 }
     }
 
-    /// Waits for the next one, or says that there were enough.
-    pub(super) async fn next(&mut self, client: &Client) -> Result<(), Error> {
-        if client.world.now() >= self.until {
+    /// Waits until it is time for the next one. `Unavailable` if there were enough.
+    pub(super) async fn next(&mut self) -> Result<(), Error> {
+        if self.world.now() >= self.until {
             return Err(contended());
         }
         self.pauses.wait().await;
@@ -120,7 +123,7 @@ pub(super) async fn withdraw(
         } else {
             return Ok(());
         }
-        rounds.next(client).await?;
+        rounds.next().await?;
     }
 }
 
