@@ -39,7 +39,7 @@ pub use checks::{
     assert_clean, assert_conforms, assert_found, assert_held_at_least, assert_repeatable, assert_schedules_clean,
 };
 pub use explore::{Exploration, Found, Search, explore};
-pub use model::{Effect, Model, QueuedEntry, State};
+pub use model::{Effect, Model, QueuedEntry, ServerFault, State};
 pub use network::{Fate, Nanos, Network, Weather};
 pub use plan::{Act, Call, Draw, Event, Parts, Plan};
 pub use random::Random;

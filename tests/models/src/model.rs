@@ -6,6 +6,8 @@ use locks_runtime::store::{Store, World};
 use std::fmt::Debug;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 /// An entry in a lock's queue, as the server has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,14 +77,33 @@ pub trait State: Send + 'static {
     fn went_back(&self) -> Option<Nanos>;
 }
 
+/// What may happen to a server, beside what happens to every network and process.
+pub trait ServerFault: Clone + Debug + Send + Sync {
+    /// How long it lasts.
+    fn lasts(&self) -> Duration;
+
+    /// What it may do to those who use locks.
+    fn effect(&self) -> Effect;
+
+    /// Whether every lease, or each that a snapshot brings back, lasts for its whole time once more after it.
+    fn lengthens_leases(&self) -> bool {
+        false
+    }
+
+    /// Whether the server's clock goes back, so that what is there lapses that much later.
+    fn sets_clock_back(&self) -> bool {
+        false
+    }
+}
+
 /// A model of one kind of server: a state machine, and how the real store's client reaches it.
 pub trait Model: Debug + Send + Sync + 'static {
     /// The data.
     type State: State;
     /// What is decided before it starts: its version, its users.
     type Setup: Clone + Debug + Send + Sync;
-    /// What may happen to it, beside what happens to every network and process.
-    type Fault: Clone + Debug + Send + Sync;
+    /// What may happen to it.
+    type Fault: ServerFault;
 
     /// How many members it has.
     const SERVERS: usize;
@@ -106,22 +127,6 @@ pub trait Model: Debug + Send + Sync + 'static {
     /// Decides what happens to it: when, and what. In a plan without `eventful` only what has a part of its own.
     fn draw_faults(draw: &mut Draw, setup: &Self::Setup, eventful: bool) -> Vec<(Duration, Self::Fault)>;
 
-    /// How long the fault lasts.
-    fn lasts(fault: &Self::Fault) -> Duration;
-
-    /// What it may do to those who use locks.
-    fn effect(fault: &Self::Fault) -> Effect;
-
-    /// Whether every lease, or each that a snapshot brings back, lasts for its whole time once more after it.
-    fn lengthens_leases(_: &Self::Fault) -> bool {
-        false
-    }
-
-    /// Whether its clock goes back, so that what is there lapses that much later.
-    fn sets_clock_back(_: &Self::Fault) -> bool {
-        false
-    }
-
     /// Starts it. `pace` is how fast its clock goes, in thousandths.
     fn start(network: &Arc<Network>, setup: &Self::Setup, pace: u64) -> Arc<Self>;
 
@@ -133,4 +138,21 @@ pub trait Model: Debug + Send + Sync + 'static {
 
     /// The data.
     fn state(&self) -> MutexGuard<'_, Self::State>;
+}
+
+/// Shows the state to whoever looks whenever something has lapsed by itself. `next` is in which time the first does, and `changes` is
+/// notified when that may be sooner than was known.
+pub(crate) async fn show_lapses<M: Model>(
+    model: Arc<M>,
+    (network, changes): (fn(&M) -> &Network, fn(&M) -> &Notify),
+    next: fn(&M::State) -> Option<Duration>,
+) {
+    loop {
+        let next = next(&model.state()).unwrap_or(Duration::from_secs(3600));
+        tokio::select! {
+            biased;
+            () = changes(&model).notified() => {}
+            () = sleep(next) => network(&model).changed(&*model.state()),
+        }
+    }
 }

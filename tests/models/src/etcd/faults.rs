@@ -3,7 +3,7 @@
 use super::Setup;
 use super::cluster::{Cluster, MEMBERS};
 use super::machine::Machine;
-use crate::model::{Effect, State};
+use crate::model::{Effect, ServerFault, State};
 use crate::plan::{Draw, USUAL};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,8 +47,8 @@ pub enum Fault {
     },
 }
 
-impl Fault {
-    pub(super) fn lasts(&self) -> Duration {
+impl ServerFault for Fault {
+    fn lasts(&self) -> Duration {
         match self {
             Self::Election(lasts) | Self::RightsRevoked(_, lasts) | Self::Foreigner(_, lasts) => *lasts,
             Self::NoSpace(lasts) => lasts.unwrap_or_default(),
@@ -57,7 +57,7 @@ impl Fault {
         }
     }
 
-    pub(super) fn effect(&self) -> Effect {
+    fn effect(&self) -> Effect {
         match self {
             // Another client in the queue is a reason to wait and no other.
             Self::Compaction | Self::TokensExpire | Self::Foreigner(..) => Effect::Nothing,
@@ -65,6 +65,10 @@ impl Fault {
             Self::RightsRevoked(key, _) => Effect::Harms(key),
             Self::Election(_) | Self::NoSpace(_) | Self::Restored { .. } => Effect::HarmsAll,
         }
+    }
+
+    fn lengthens_leases(&self) -> bool {
+        matches!(self, Self::Election(_) | Self::Restored { .. })
     }
 }
 

@@ -18,7 +18,7 @@ pub use cluster::Cluster;
 pub use faults::Fault;
 pub use machine::{Machine, Quirks};
 
-use crate::model::{Effect, Model};
+use crate::model::Model;
 use crate::network::Network;
 use crate::plan::Draw;
 use cluster::MEMBERS;
@@ -68,18 +68,6 @@ impl Model for Cluster {
 
     fn draw_faults(draw: &mut Draw, setup: &Setup, eventful: bool) -> Vec<(Duration, Fault)> {
         faults::draw(draw, setup, eventful)
-    }
-
-    fn lasts(fault: &Fault) -> Duration {
-        fault.lasts()
-    }
-
-    fn effect(fault: &Fault) -> Effect {
-        fault.effect()
-    }
-
-    fn lengthens_leases(fault: &Fault) -> bool {
-        matches!(fault, Fault::Election(_) | Fault::Restored { .. })
     }
 
     fn start(network: &Arc<Network>, setup: &Setup, pace: u64) -> Arc<Self> {

@@ -5,7 +5,7 @@ use super::leases::Request;
 use super::servers::Modes;
 use super::state::name_of;
 use super::{Kubernetes, Setup};
-use crate::model::{Effect, Model};
+use crate::model::{Effect, Model, ServerFault};
 use crate::plan::Draw;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -46,8 +46,8 @@ const TERMS: [Terms; 3] = [
     Terms { lease: 5, deadline: 2, retry: 1 },
 ];
 
-impl Fault {
-    pub(super) fn lasts(&self) -> Duration {
+impl ServerFault for Fault {
+    fn lasts(&self) -> Duration {
         match *self {
             Self::Restart(_, down, starting) => down + starting,
             Self::CutOff(lasts) | Self::Busy(lasts) | Self::MayNotDelete(lasts) => lasts,
@@ -57,7 +57,7 @@ impl Fault {
         }
     }
 
-    pub(super) fn effect(&self) -> Effect {
+    fn effect(&self) -> Effect {
         match self {
             Self::Restart(..) | Self::CutOff(_) | Self::Busy(_) => Effect::HarmsAll,
             Self::MayNotDelete(_) | Self::Forgets(_) | Self::SetClock(..) | Self::Label(_) | Self::Elector(..) => {

@@ -34,7 +34,7 @@ pub use leases::{Change, Leases, Request};
 pub use state::KubernetesState;
 
 use crate::bell::Bell;
-use crate::model::{Effect, Model};
+use crate::model::{Model, show_lapses};
 use crate::network::Network;
 use crate::plan::Draw;
 use crate::random::Random;
@@ -45,7 +45,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::sleep;
 
 /// What is decided before the servers start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,14 +100,6 @@ impl Model for Kubernetes {
         faults::draw(draw, setup, eventful)
     }
 
-    fn lasts(fault: &Fault) -> Duration {
-        fault.lasts()
-    }
-
-    fn effect(fault: &Fault) -> Effect {
-        fault.effect()
-    }
-
     fn start(network: &Arc<Network>, setup: &Setup, pace: u64) -> Arc<Self> {
         let mut servers = vec![Server::default()];
         servers.extend(setup.second.map(|ahead| Server { ahead: ahead.cast_signed(), ..Server::default() }));
@@ -123,7 +114,9 @@ impl Model for Kubernetes {
             written: Bell::default(),
             changes: Notify::new(),
         });
-        tokio::spawn(lapse(Arc::clone(&model)));
+        tokio::spawn(show_lapses(Arc::clone(&model), (|model| &model.network, |model| &model.changes), |state| {
+            state.lapses_in().map(Duration::from_nanos)
+        }));
         model
     }
 
@@ -184,18 +177,6 @@ impl Kubernetes {
     fn set_server(&self, server: usize, set: impl FnOnce(&mut Server)) {
         if let Some(server) = self.servers.lock().unwrap().get_mut(server) {
             set(server);
-        }
-    }
-}
-
-/// Shows the Leases to whoever looks whenever something has lapsed by itself.
-async fn lapse(model: Arc<Kubernetes>) {
-    loop {
-        let next = model.state().lapses_in().map_or(Duration::from_secs(3600), Duration::from_nanos);
-        tokio::select! {
-            biased;
-            () = model.changes.notified() => {}
-            () = sleep(next) => model.network.changed(&*model.state()),
         }
     }
 }

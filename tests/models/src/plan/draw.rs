@@ -1,7 +1,7 @@
 //! A plan from a seed.
 
 use super::{Act, Call, Event, KEYS, Plan, USUAL};
-use crate::model::Model;
+use crate::model::{Model, ServerFault};
 use crate::network::Weather;
 use crate::random::Random;
 use locks_runtime::Mode;
@@ -114,7 +114,7 @@ struct Calls {
     shares_names: bool,
 }
 
-impl<S, F> Plan<S, F> {
+impl<S, F: ServerFault> Plan<S, F> {
     /// The plan of a seed.
     #[must_use]
     pub fn draw<M: Model<Setup = S, Fault = F>>(seed: u64, parts: &Parts) -> Self {
@@ -151,19 +151,19 @@ impl<S, F> Plan<S, F> {
         let faults = M::draw_faults(draw, &setup, has["events"]);
         events.extend(faults.into_iter().map(|(at, fault)| (at, Event::Server(fault))));
         events.sort_by_key(|(at, _)| *at);
-        let until = events.iter().map(|(at, event)| *at + event.lasts::<M>()).max().unwrap_or_default().max(draw.until);
+        let until = events.iter().map(|(at, event)| *at + event.lasts()).max().unwrap_or_default().max(draw.until);
         let pace = 990 + draw.random.below(21);
         Self { setup, weather, until, pace, calls, events, close: has["close"], ttl }
     }
 }
 
-impl<F> Event<F> {
+impl<F: ServerFault> Event<F> {
     /// For how long it is in effect.
-    pub(crate) fn lasts<M: Model<Fault = F>>(&self) -> Duration {
+    pub(crate) fn lasts(&self) -> Duration {
         match self {
             Self::Silent(_, lasts) | Self::Cut(_, _, lasts) | Self::Pause(_, lasts) => *lasts,
             Self::Reset(..) | Self::ResetAll(_) | Self::Kill(_) => Duration::ZERO,
-            Self::Server(fault) => M::lasts(fault),
+            Self::Server(fault) => fault.lasts(),
         }
     }
 }

@@ -4,7 +4,7 @@ mod draw;
 
 pub use draw::{Draw, Parts};
 
-use crate::model::{Effect, Model};
+use crate::model::{Effect, Model, ServerFault};
 use crate::network::Weather;
 use locks_runtime::Mode;
 use std::time::Duration;
@@ -156,52 +156,52 @@ impl<S, F> Plan<S, F> {
         self.events.extend(events);
         self
     }
+}
 
+impl<S, F: ServerFault> Plan<S, F> {
     /// The network is good and fast, and nothing happens that calls for `key` may notice: nobody has an excuse.
     #[must_use]
-    pub(crate) fn is_good_for<M: Model<Setup = S, Fault = F>>(&self, key: &str) -> bool {
-        let excuses = |event: &Event<F>| match event {
-            Event::Server(fault) => M::effect(fault).excuses(key),
-            _ => true,
-        };
-        self.weather.bad == 0 && self.weather.way <= 20 && !self.events.iter().any(|(_, event)| excuses(event))
+    pub(crate) fn is_good_for(&self, key: &str) -> bool {
+        self.has_nothing_but(|effect| !effect.excuses(key))
     }
 
     /// Something happens after which leases last for their whole time once more.
     #[must_use]
-    pub(crate) fn lengthens_leases<M: Model<Setup = S, Fault = F>>(&self) -> bool {
-        self.events.iter().any(|(_, event)| matches!(event, Event::Server(fault) if M::lengthens_leases(fault)))
+    pub(crate) fn lengthens_leases(&self) -> bool {
+        self.has(F::lengthens_leases)
     }
 
     /// The server's clock goes back.
     #[must_use]
-    pub(crate) fn sets_clock_back<M: Model<Setup = S, Fault = F>>(&self) -> bool {
-        self.events.iter().any(|(_, event)| matches!(event, Event::Server(fault) if M::sets_clock_back(fault)))
+    pub(crate) fn sets_clock_back(&self) -> bool {
+        self.has(F::sets_clock_back)
     }
 
     /// The network is good and fast, and all that happens is that the server refuses what is new: nobody loses a lock.
     #[must_use]
-    pub(crate) fn keeps_holds<M: Model<Setup = S, Fault = F>>(&self) -> bool {
-        let ends = |event: &Event<F>| match event {
-            Event::Server(fault) => !matches!(M::effect(fault), Effect::Nothing | Effect::Refuses),
-            _ => true,
-        };
-        self.weather.bad == 0 && self.weather.way <= 20 && !self.events.iter().any(|(_, event)| ends(event))
+    pub(crate) fn keeps_holds(&self) -> bool {
+        self.has_nothing_but(|effect| matches!(effect, Effect::Nothing | Effect::Refuses))
     }
 
     /// Places in queues may be left: nothing but others who want that lock removes those of whose process has lost its session.
     #[must_use]
     pub(crate) fn leaves_places<M: Model<Setup = S, Fault = F>>(&self) -> bool {
-        !M::REMOVES_THE_DEAD && !self.keeps_holds::<M>()
+        !M::REMOVES_THE_DEAD && !self.keeps_holds()
     }
 
     /// The network is good and fast, and all that happens is that entries are taken out of the store.
     #[must_use]
-    pub(crate) fn shows_removals<M: Model<Setup = S, Fault = F>>(&self) -> bool {
-        let hides = |event: &Event<F>| match event {
-            Event::Server(fault) => !matches!(M::effect(fault), Effect::Nothing | Effect::TakesEntries),
-            _ => true,
-        };
-        self.weather.bad == 0 && self.weather.way <= 20 && !self.events.iter().any(|(_, event)| hides(event))
+    pub(crate) fn shows_removals(&self) -> bool {
+        self.has_nothing_but(|effect| matches!(effect, Effect::Nothing | Effect::TakesEntries))
+    }
+
+    /// The network is good and fast, and of all events the server's alone happen, with these effects.
+    fn has_nothing_but(&self, effects: impl Fn(Effect) -> bool) -> bool {
+        let is_one = |event: &Event<F>| matches!(event, Event::Server(fault) if effects(fault.effect()));
+        self.weather.bad == 0 && self.weather.way <= 20 && self.events.iter().all(|(_, event)| is_one(event))
+    }
+
+    fn has(&self, does: impl Fn(&F) -> bool) -> bool {
+        self.events.iter().any(|(_, event)| matches!(event, Event::Server(fault) if does(fault)))
     }
 }

@@ -3,7 +3,7 @@
 use super::modes::{Modes, Rights};
 use super::table::Table;
 use super::{Postgres, Setup};
-use crate::model::{Effect, State};
+use crate::model::{Effect, ServerFault, State};
 use crate::pipe::SERVER;
 use crate::plan::Draw;
 use std::sync::Arc;
@@ -55,8 +55,8 @@ pub enum Fault {
 const LONGEST_TTL: Duration = Duration::from_secs(35);
 const KEYS: [&str; 3] = ["k", "k", "k/l"];
 
-impl Fault {
-    pub(super) fn lasts(&self) -> Duration {
+impl ServerFault for Fault {
+    fn lasts(&self) -> Duration {
         match *self {
             Self::Restart { down, starting } => down + starting,
             Self::ReadOnly(lasts)
@@ -72,7 +72,7 @@ impl Fault {
         }
     }
 
-    pub(super) fn effect(&self) -> Effect {
+    fn effect(&self) -> Effect {
         match *self {
             Self::Forge(_) | Self::SetBack(_) => Effect::Nothing,
             Self::Terminate | Self::NoRoomForNotifications(_) => Effect::Refuses,
@@ -89,6 +89,12 @@ impl Fault {
         }
     }
 
+    fn sets_clock_back(&self) -> bool {
+        matches!(self, Self::SetBack(_))
+    }
+}
+
+impl Fault {
     fn forgets(&self) -> bool {
         matches!(self, Self::Truncate | Self::Drop | Self::Delete(_) | Self::FailOver { .. })
     }

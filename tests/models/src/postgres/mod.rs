@@ -40,7 +40,7 @@ pub use value::{Kind, Value};
 pub use wire::{Asked, Request};
 
 use crate::bell::Bell;
-use crate::model::{Effect, Model};
+use crate::model::{Model, show_lapses};
 use crate::network::Network;
 use crate::pipe::{self, Connections, Outgoing};
 use crate::plan::Draw;
@@ -51,7 +51,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::sleep;
 use wire::Writer;
 
 /// What is decided before the server starts.
@@ -120,18 +119,6 @@ impl Model for Postgres {
         faults::draw(draw, setup, eventful)
     }
 
-    fn lasts(fault: &Fault) -> Duration {
-        fault.lasts()
-    }
-
-    fn effect(fault: &Fault) -> Effect {
-        fault.effect()
-    }
-
-    fn sets_clock_back(fault: &Fault) -> bool {
-        matches!(fault, Fault::SetBack(_))
-    }
-
     fn start(network: &Arc<Network>, setup: &Setup, pace: u64) -> Arc<Self> {
         let mut state = PostgresState::new(pace);
         state.server.modes.is_pooled = setup.is_pooled;
@@ -147,7 +134,9 @@ impl Model for Postgres {
             changes: Notify::new(),
             released: Bell::default(),
         });
-        tokio::spawn(lapse(Arc::clone(&model)));
+        tokio::spawn(show_lapses(Arc::clone(&model), (|model| &model.network, |model| &model.changes), |state| {
+            state.lapses_in().map(Duration::from_nanos)
+        }));
         model
     }
 
@@ -234,18 +223,6 @@ impl Postgres {
     fn terminate_all(&self) {
         for session in self.connections.all() {
             self.terminate(session);
-        }
-    }
-}
-
-/// Shows the server to whoever looks whenever something has lapsed by itself.
-async fn lapse(model: Arc<Postgres>) {
-    loop {
-        let next = model.state().lapses_in().map_or(Duration::from_secs(3600), Duration::from_nanos);
-        tokio::select! {
-            biased;
-            () = model.changes.notified() => {}
-            () = sleep(next) => model.network.changed(&*model.state()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::keyspace::Bytes;
 use super::modes::{Modes, Rights};
 use super::{Redis, Setup};
-use crate::model::Effect;
+use crate::model::{Effect, ServerFault};
 use crate::pipe::SERVER;
 use crate::plan::Draw;
 use std::sync::Arc;
@@ -59,8 +59,8 @@ const WAITS: Duration = Duration::from_secs(30);
 const LONGEST_TTL: Duration = Duration::from_secs(35);
 const KEYS: [&str; 3] = ["k", "k", "k/l"];
 
-impl Fault {
-    pub(super) fn lasts(&self) -> Duration {
+impl ServerFault for Fault {
+    fn lasts(&self) -> Duration {
         match *self {
             Self::Restart { down, loading, keeps_data } => {
                 down + loading + if keeps_data { Duration::ZERO } else { LONGEST_TTL }
@@ -73,6 +73,26 @@ impl Fault {
             Self::ForgetScripts | Self::Delete(_) | Self::DeleteQueue(_) => Duration::ZERO,
             Self::Flush | Self::FailOver { .. } => LONGEST_TTL,
         }
+    }
+
+    fn effect(&self) -> Effect {
+        match self {
+            Self::ForgetScripts | Self::Forge(_) | Self::SetBack(_) | Self::Stranger(..) | Self::Redisson(..) => {
+                Effect::Nothing
+            }
+            Self::Delete(_) | Self::DeleteQueue(_) => Effect::TakesEntries,
+            Self::Full(_) => Effect::Refuses,
+            Self::Restart { .. }
+            | Self::FailOver { .. }
+            | Self::ReadOnly(_)
+            | Self::CannotSave(_)
+            | Self::Rights(..)
+            | Self::Flush => Effect::HarmsAll,
+        }
+    }
+
+    fn sets_clock_back(&self) -> bool {
+        matches!(self, Self::SetBack(_))
     }
 }
 
@@ -94,22 +114,6 @@ pub(super) fn draw(draw: &mut Draw, setup: &Setup, eventful: bool) -> Vec<(Durat
 }
 
 impl Fault {
-    pub(super) fn effect(&self) -> Effect {
-        match self {
-            Self::ForgetScripts | Self::Forge(_) | Self::SetBack(_) | Self::Stranger(..) | Self::Redisson(..) => {
-                Effect::Nothing
-            }
-            Self::Delete(_) | Self::DeleteQueue(_) => Effect::TakesEntries,
-            Self::Full(_) => Effect::Refuses,
-            Self::Restart { .. }
-            | Self::FailOver { .. }
-            | Self::ReadOnly(_)
-            | Self::CannotSave(_)
-            | Self::Rights(..)
-            | Self::Flush => Effect::HarmsAll,
-        }
-    }
-
     fn forgets(&self) -> bool {
         matches!(self, Self::Restart { keeps_data: false, .. } | Self::Flush | Self::FailOver { .. })
     }

@@ -36,7 +36,7 @@ pub use reply::Reply;
 pub use server::Server;
 pub use state::RedisState;
 
-use crate::model::{Effect, Model};
+use crate::model::{Model, show_lapses};
 use crate::network::Network;
 use crate::pipe::{self, Connections, Outgoing};
 use crate::plan::Draw;
@@ -47,7 +47,6 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::sleep;
 
 /// What is decided before the server starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,18 +90,6 @@ impl Model for Redis {
         faults::draw(draw, setup, eventful)
     }
 
-    fn lasts(fault: &Fault) -> Duration {
-        fault.lasts()
-    }
-
-    fn effect(fault: &Fault) -> Effect {
-        fault.effect()
-    }
-
-    fn sets_clock_back(fault: &Fault) -> bool {
-        matches!(fault, Fault::SetBack(_))
-    }
-
     fn start(network: &Arc<Network>, setup: &Setup, pace: u64) -> Arc<Self> {
         let mut state = RedisState::new(pace);
         state.server.modes.is_cluster = setup.is_cluster;
@@ -113,7 +100,9 @@ impl Model for Redis {
             connections: Connections::default(),
             changes: Notify::new(),
         });
-        tokio::spawn(expire(Arc::clone(&model)));
+        tokio::spawn(show_lapses(Arc::clone(&model), (|model| &model.network, |model| &model.changes), |state| {
+            state.expires_in().map(Duration::from_millis)
+        }));
         model
     }
 
@@ -180,18 +169,6 @@ impl Redis {
     /// If the network or the server refuses it.
     pub async fn connect(self: &Arc<Self>) -> io::Result<impl Stream + use<>> {
         pipe::dial(Arc::clone(self), 0).await
-    }
-}
-
-/// Shows the server to whoever looks whenever something has expired by itself.
-async fn expire(model: Arc<Redis>) {
-    loop {
-        let next = model.state().expires_in().map_or(Duration::from_secs(3600), Duration::from_millis);
-        tokio::select! {
-            biased;
-            () = model.changes.notified() => {}
-            () = sleep(next) => model.network.changed(&*model.state()),
-        }
     }
 }
 

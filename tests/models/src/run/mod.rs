@@ -107,7 +107,7 @@ impl<M: Model> Run<M> {
         // clients of its process.
         let locks = client_at(&format!("process {index} of run {}", self.number), &world, store);
         let tasks = &self.plan.calls[index];
-        let good: BTreeSet<&str> = KEYS.into_iter().filter(|key| self.plan.is_good_for::<M>(key)).collect();
+        let good: BTreeSet<&str> = KEYS.into_iter().filter(|key| self.plan.is_good_for(key)).collect();
         for calls in tasks {
             let process = Process {
                 index,
@@ -116,7 +116,7 @@ impl<M: Model> Run<M> {
                 model: Arc::clone(&self.model),
                 network: Arc::clone(&self.network),
                 good: good.clone(),
-                keeps_holds: self.plan.keeps_holds::<M>(),
+                keeps_holds: self.plan.keeps_holds(),
                 is_alone: tasks.len() == 1,
             };
             let calls = calls.clone();

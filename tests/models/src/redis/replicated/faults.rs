@@ -1,7 +1,7 @@
 //! What happens to several servers, beside what happens to every network and process.
 
 use super::Setup;
-use crate::model::Effect;
+use crate::model::{Effect, ServerFault};
 use crate::plan::Draw;
 use std::time::Duration;
 
@@ -67,8 +67,8 @@ const LONGEST_TTL: Duration = Duration::from_secs(35);
 /// How long it takes until all keys of a slot have moved, of which there are few.
 const STEPS: u32 = 40;
 
-impl Fault {
-    pub(super) fn lasts(&self) -> Duration {
+impl ServerFault for Fault {
+    fn lasts(&self) -> Duration {
         match *self {
             Self::FailOver { elected, late, heard, .. } => elected + late + heard + LONGEST_TTL,
             Self::Move { step, .. } => step * STEPS,
@@ -77,7 +77,7 @@ impl Fault {
         }
     }
 
-    pub(super) fn effect(&self) -> Effect {
+    fn effect(&self) -> Effect {
         match self {
             Self::FailOver { .. } | Self::Alone { .. } => Effect::HarmsAll,
             Self::Move { .. } | Self::Stall { .. } => Effect::Refuses,

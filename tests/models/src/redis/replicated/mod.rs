@@ -21,7 +21,7 @@ pub use faults::{Fault as ReplicatedFault, How};
 pub use state::ReplicatedState;
 
 use super::placement::PORT;
-use crate::model::{Effect, Model};
+use crate::model::{Model, show_lapses};
 use crate::network::Network;
 use crate::pipe::{self, Connections, Outgoing};
 use crate::plan::Draw;
@@ -100,14 +100,6 @@ impl Model for Replicated {
         faults::draw(draw, setup, eventful)
     }
 
-    fn lasts(fault: &faults::Fault) -> Duration {
-        fault.lasts()
-    }
-
-    fn effect(fault: &faults::Fault) -> Effect {
-        fault.effect()
-    }
-
     fn start(network: &Arc<Network>, setup: &Setup, pace: u64) -> Arc<Self> {
         let model = Arc::new(Self {
             network: Arc::clone(network),
@@ -116,7 +108,9 @@ impl Model for Replicated {
             connections: (0..SERVERS).map(|_| Connections::default()).collect(),
             changes: Notify::new(),
         });
-        tokio::spawn(expire(Arc::clone(&model)));
+        tokio::spawn(show_lapses(Arc::clone(&model), (|model| &model.network, |model| &model.changes), |state| {
+            state.expires_in().map(Duration::from_millis)
+        }));
         model
     }
 
@@ -206,18 +200,6 @@ impl Replicated {
                 sleep(pause).await;
                 all.change(|state| state.receive(replica, link, writes, keys));
             });
-        }
-    }
-}
-
-/// Shows the servers to whoever looks whenever something has expired by itself.
-async fn expire(all: Arc<Replicated>) {
-    loop {
-        let next = all.state().expires_in().map_or(Duration::from_secs(3600), Duration::from_millis);
-        tokio::select! {
-            biased;
-            () = all.changes.notified() => {}
-            () = sleep(next) => all.network.changed(&*all.state()),
         }
     }
 }
