@@ -53,6 +53,14 @@ pub struct Hold {
     pub ended: Option<(Nanos, Ending)>,
 }
 
+impl Hold {
+    /// When the body ended, or was seen last.
+    pub(super) fn last_seen(&self) -> Nanos {
+        let last_heartbeat = self.heartbeats.last().map_or(self.begun, |(at, _)| *at);
+        self.ended.map_or(last_heartbeat, |(at, _)| at)
+    }
+}
+
 impl Call {
     /// The call that an event begins, once for each of its locks.
     pub(super) fn invoked(event: &Event) -> Vec<Self> {

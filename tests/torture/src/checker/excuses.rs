@@ -59,11 +59,6 @@ fn heartbeats_after(call: &Call, hold: &Hold, moment: Nanos) -> Vec<Nanos> {
     counted.map(|(at, _)| *at).collect()
 }
 
-fn last_seen(hold: &Hold) -> Nanos {
-    let last_heartbeat = hold.heartbeats.last().map_or(hold.begun, |(at, _)| *at);
-    hold.ended.map_or(last_heartbeat, |(at, _)| at)
-}
-
 /// The store itself gave the lock to another client; the holder notices it by its deadline.
 fn revoked(history: &History, limits: &Limits, older: (&Call, &Hold), newer: &Hold, until: Nanos) -> Option<Excuse> {
     let (call, hold) = older;
@@ -92,7 +87,7 @@ fn revoked(history: &History, limits: &Limits, older: (&Call, &Hold), newer: &Ho
         // What a former primary has granted is the newer one.
         let is_of_former =
             matches!(fault.scope, Scope::FormerPrimary(_)) && newer.begun <= span.extended(limits.grace).to;
-        let ends = until <= noticed_by || is_of_former && last_seen(newer) <= notice.to;
+        let ends = until <= noticed_by || is_of_former && newer.last_seen() <= notice.to;
         let fits = granted_before && span.from <= newer.begun && ends;
         fits.then_some(excuse)
     });

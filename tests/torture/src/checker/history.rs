@@ -302,15 +302,9 @@ impl History {
     /// The last time at which the body is known to have run: in a killed process that of its last heartbeat.
     #[must_use]
     pub fn ran_until(&self, call: &Call, hold: &Hold) -> Nanos {
-        let last_heartbeat = hold.heartbeats.last().map_or(hold.begun, |heartbeat| heartbeat.0);
-        match (hold.ended, self.died(&call.process)) {
-            (Some((at, _)), _) => at,
-            (None, Some(_)) => last_heartbeat,
-            // It never ended.
-            (None, None) if self.drained => self.end,
-            // It may have ended since, which is not in the history yet.
-            (None, None) => last_heartbeat,
-        }
+        // One that has not ended may have ended since, which is not in the history yet; at the end of the run it never does.
+        let never_ends = hold.ended.is_none() && self.died(&call.process).is_none() && self.drained;
+        if never_ends { self.end } else { hold.last_seen() }
     }
 
     /// The process that owns an entry: the last one with its number, which may have been another's before.
