@@ -4,22 +4,10 @@ use super::*;
 use crate::values::error::ErrorKind;
 use proptest::prelude::*;
 
-/// All but `file`, which is tried apart.
-const SCHEMES: [&str; 13] = [
-    "memory",
-    "etcd",
-    "etcds",
-    "redis",
-    "rediss",
-    "zookeeper",
-    "zookeepers",
-    "postgres",
-    "postgresql",
-    "mysql",
-    "mariadb",
-    "kubernetes",
-    "oracle",
-];
+/// All but `file`, which is tried apart, and one that there is not.
+fn schemes() -> Vec<&'static str> {
+    BUILT_IN.into_iter().filter(|scheme| *scheme != "file").chain(["oracle"]).collect()
+}
 
 const PARAMETERS: [&str; 23] = [
     "cluster",
@@ -95,7 +83,7 @@ fn url() -> impl Strategy<Value = String> {
         .prop_map(|(name, value)| format!("{name}={value}"));
     let query = prop::collection::vec(parameter, 0..4).prop_map(|all| all.join("&"));
     let scheme = prop_oneof![
-        8 => prop::sample::select(&SCHEMES[..]).prop_map(str::to_owned),
+        8 => prop::sample::select(schemes()).prop_map(str::to_owned),
         1 => "[a-zA-Z]{0,8}".prop_filter("another test's", |scheme| !scheme.eq_ignore_ascii_case("file")),
     ];
     (scheme, user, prop::collection::vec(host(), 0..3), path, query)
@@ -162,7 +150,7 @@ proptest! {
     /// Wherever something else in the URL is wrong, and where nothing is.
     #[test]
     fn a_password_is_never_shown(
-        scheme in prop::sample::select(&SCHEMES[..]),
+        scheme in prop::sample::select(schemes()),
         mark in prop::sample::select(vec!["", "%40", "%2F", ":", "%", "%zz", "[", ",", "@", "/", "?", "#", " "]),
         secret in "[a-z]{3}xqzj[a-z]{3}",
         host in host(),
@@ -180,7 +168,7 @@ proptest! {
     /// off it by the mistake, so the middle is what must not be seen.
     #[test]
     fn no_user_and_password_is_ever_shown(
-        scheme in prop::sample::select(&SCHEMES[..]),
+        scheme in prop::sample::select(schemes()),
         user in part(),
         before in part(),
         after in part(),
