@@ -1,10 +1,10 @@
-//! Servers that answer what a test says, in the place of real ones.
+//! Servers whose answers a test decides, in the place of real ones.
 
 use crate::world::{Dialled, Stream, StreamDial, World};
 use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
 
-/// A world in which each server answers a command, its words with a space between them, with what `answer` makes of that.
+/// A world in which each server answers by `answer`: it is called with the endpoint and the command, its words with a space between them.
 pub(super) fn world<F>(answer: impl Fn(String, String) -> F + Send + Sync + 'static) -> World
 where
     F: Future<Output = String> + Send + 'static,

@@ -181,7 +181,7 @@ fn protected_until(history: &History, limits: &Limits, turn: &Turn, begun: Nanos
             _ => return None,
         };
         // What was in the store before lasts for another TTL after an outage, in which whoever has come back may take its old
-        // entry, of a session that it has given up, for its own.
+        // entry, of a session that it has abandoned, for its own.
         let is_left_over = fault.scope == Scope::Store && renews && turn.requested < fault.span.to;
         let lasts = if is_left_over { limits.ttl } else { Duration::ZERO };
         let to = fault.carried_out().extended(lasts + limits.store_recovery).to;

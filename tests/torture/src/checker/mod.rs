@@ -74,7 +74,7 @@ pub struct Limits {
     pub store_recovery: Duration,
     /// What a store needs to release what a worker had, beside a TTL.
     pub worker_recovery: Duration,
-    /// For how long a waiter of which nothing says that it is dead keeps the lock when its turn has come.
+    /// For how long a waiter that is not known to be dead keeps the lock when its turn has come.
     pub claim: Duration,
 }
 

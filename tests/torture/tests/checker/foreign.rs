@@ -92,7 +92,7 @@ fn a_fault_that_is_long_over_explains_nothing() {
     assert_eq!(history(9_000), [Rule::Exclusion]);
 }
 
-/// Curator waits again after it has given up its session, and takes its old entry, which is about to lapse, for its own.
+/// Curator waits again after it has abandoned its session, and takes its old entry, which is about to lapse, for its own.
 #[test]
 fn whoever_waited_since_before_an_outage_may_have_an_entry_that_is_about_to_lapse() {
     let history = |requested, begun| {
