@@ -276,9 +276,17 @@ fn status(leader: Pid, options: WaitIdOptions) -> Option<Ending> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    /// A guard stops all that its process has started: another test's command, too, were they not one at a time.
+    fn only_guard() -> MutexGuard<'static, ()> {
+        static ONE: Mutex<()> = Mutex::new(());
+        ONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     #[test]
     fn a_later_reason_to_stop_postpones_no_kill() {
+        let _only = only_guard();
         let mut command = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
         let leader = Pid::from_child(&command);
         let second = Duration::from_secs(1);
@@ -297,6 +305,7 @@ mod tests {
 
     #[test]
     fn a_stop_is_not_cut_to_a_deadline_that_moves_on() {
+        let _only = only_guard();
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' TERM; echo up; while :; do sleep 0.1; done"]);
         let mut command = command.stdout(Stdio::piped()).process_group(0).spawn().unwrap();
