@@ -20,6 +20,10 @@ mod pending;
 pub mod poll;
 mod renewal;
 mod tls;
+#[cfg(feature = "tls-client")]
+pub(crate) mod tls_client;
+#[cfg(feature = "tls-config")]
+pub(crate) mod tls_config;
 mod traits;
 
 pub use crate::values::ticket::Detached;

@@ -50,6 +50,7 @@ fn channel(config: &Config, world: &World, endpoint: &str) -> Result<etcd_client
     if let Some(dial) = world.etcd_dial() {
         return Ok((dial.0)(&config.url(endpoint)));
     }
-    let channel = Channel::new(Dial::new(config, world, endpoint)?).map_err(|error| error.to_string())?;
+    let dial = Dial::new(config, world, endpoint).map_err(|error| error.chain().to_string())?;
+    let channel = Channel::new(dial).map_err(|error| error.to_string())?;
     Ok(etcd_client::Channel::Custom(BoxCloneSyncService::new(channel)))
 }

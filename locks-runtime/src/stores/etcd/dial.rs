@@ -3,6 +3,9 @@
 use super::config::Config;
 use super::driver::{self, Driver, Socket};
 use super::pings::PING_EVERY;
+#[cfg(feature = "etcd-tls")]
+use crate::contract::tls_client::TlsClient;
+use crate::values::error::Error;
 use crate::world::World;
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -12,6 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt;
 
+#[cfg(feature = "etcd-tls")]
+const HTTP2: &[u8] = b"h2";
+
 /// What is needed to connect to one member.
 #[derive(Clone)]
 pub(super) struct Dial {
@@ -19,20 +25,20 @@ pub(super) struct Dial {
     endpoint: String,
     limit: Duration,
     #[cfg(feature = "etcd-tls")]
-    tls: Option<super::tls::Connector>,
+    tls: Option<TlsClient>,
 }
 
 impl Dial {
     /// # Errors
     ///
     /// What is wrong with the TLS settings.
-    pub(super) fn new(config: &Config, world: &World, endpoint: &str) -> Result<Self, String> {
+    pub(super) fn new(config: &Config, world: &World, endpoint: &str) -> Result<Self, Error> {
         Ok(Self {
             world: world.clone(),
             endpoint: endpoint.to_owned(),
             limit: config.request_timeout(),
             #[cfg(feature = "etcd-tls")]
-            tls: config.tls.as_ref().map(|tls| super::tls::Connector::new(tls, endpoint)).transpose()?,
+            tls: config.tls.as_ref().map(|tls| TlsClient::new(tls, &[HTTP2])).transpose()?,
         })
     }
 
@@ -61,7 +67,11 @@ impl Dial {
         let socket = self.tcp().await?;
         #[cfg(feature = "etcd-tls")]
         if let Some(tls) = &self.tls {
-            return Ok(Box::new(tls.connect(socket).await?));
+            let stream = tls.connect(&self.endpoint, socket).await?;
+            if stream.get_ref().1.alpn_protocol() != Some(HTTP2) {
+                return Err(io::Error::other("the server does not speak HTTP/2"));
+            }
+            return Ok(Box::new(stream));
         }
         Ok(Box::new(socket))
     }

@@ -68,8 +68,6 @@ mod split;
 mod survey;
 #[cfg(test)]
 mod tests;
-#[cfg(feature = "etcd-tls")]
-mod tls;
 mod wait;
 mod watch;
 mod watch_cache;

@@ -1,7 +1,8 @@
 //! How a connection to the API server is made: TCP, TLS, and HTTP/2 or, where the server has no other, HTTP/1.1.
 
 use super::config::Config;
-use super::tls;
+use crate::contract::Tls;
+use crate::contract::tls_client::TlsClient;
 use crate::values::error::Error;
 use crate::world::World;
 use bytes::Bytes;
@@ -14,12 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 /// How often a connection is asked whether it is still one, and how long it may take to answer: a server that vanished without a word
 /// is noticed after both.
 const PING_EVERY: Duration = Duration::from_secs(5);
 const PONG_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is spoken over TLS, by preference.
+const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
 
 /// What takes requests on a connection.
 pub(super) enum Sender {
@@ -64,11 +68,12 @@ async fn attempt(config: &Config, world: &World) -> Result<Sender, Error> {
     let socket = TcpStream::connect(&config.server).await.map_err(unreachable)?;
     socket.set_nodelay(true).map_err(unreachable)?;
     let Some(tls) = &config.tls else { return http1(config, world, Box::new(socket)).await };
-    let (read, of) = (config.clone(), tls.clone());
-    let settings = world.block(move || tls::settings(&read, &of)).await;
-    let (settings, name) = settings.unwrap_or_else(|| Err(Error::unavailable("the TLS settings cannot be read")))?;
-    let stream = TlsConnector::from(settings).connect(name, socket).await.map_err(|cause| no_tls(config, cause))?;
-    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2);
+    let (read, tls) = (config.clone(), tls.clone());
+    // The authorities are read anew for each connection: a cluster's may be replaced.
+    let tls = world.block(move || TlsClient::new(&Tls { ca: read.ca()?, ..tls }, &[HTTP2, HTTP1])).await;
+    let tls = tls.unwrap_or_else(|| Err(Error::unavailable("the TLS settings cannot be read")))?;
+    let stream = tls.connect(&config.server, socket).await.map_err(|cause| no_tls(config, cause))?;
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
     if is_http2 { http2(config, world, Box::new(stream)).await } else { http1(config, world, Box::new(stream)).await }
 }
 

@@ -56,7 +56,6 @@ mod shared;
 mod stream;
 mod take;
 mod time;
-mod tls;
 mod together;
 mod token;
 mod wait;

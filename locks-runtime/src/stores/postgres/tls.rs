@@ -1,13 +1,12 @@
 //! TLS as libpq's `sslmode` names it.
 
 use super::config::Encryption;
-use crate::contract::Identity;
+use crate::contract::tls_config::{builder, identified, provider, roots};
 use crate::values::error::Error;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
 use std::sync::Arc;
 use tokio_postgres::Socket;
 use tokio_postgres::tls::MakeTlsConnect;
@@ -23,24 +22,14 @@ pub(super) struct Connector {
 impl Connector {
     pub(super) fn new(encryption: &Encryption) -> Result<Self, Error> {
         let Encryption { verify, tls } = encryption;
-        let provider = Arc::new(ring::default_provider());
-        let versions = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|cause| Error::invalid_url("TLS cannot be set up").with_source(cause))?;
+        let provider = provider();
+        let versions = builder(Arc::clone(&provider))?;
         let trusting = if *verify {
-            versions.with_root_certificates(roots(tls.ca.as_deref())?)
+            versions.with_root_certificates(roots(tls)?)
         } else {
             versions.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         };
-        let config = match &tls.identity {
-            None => trusting.with_no_client_auth(),
-            Some(Identity { certificate, key }) => {
-                let key = PrivateKeyDer::from_pem_slice(key.reveal()).map_err(|cause| unreadable("key", cause))?;
-                trusting
-                    .with_client_auth_cert(certificates("cert", certificate)?, key)
-                    .map_err(|cause| Error::invalid_url("`cert` and `key` do not belong together").with_source(cause))?
-            }
-        };
+        let config = identified(trusting, tls.identity.as_ref())?;
         Ok(Self { inner: MakeRustlsConnect::new(config), domain: tls.domain.clone() })
     }
 }
@@ -54,37 +43,6 @@ impl MakeTlsConnect<Socket> for Connector {
         let domain = self.domain.as_deref().unwrap_or(host);
         <MakeRustlsConnect as MakeTlsConnect<Socket>>::make_tls_connect(&mut self.inner, domain)
     }
-}
-
-fn roots(ca: Option<&[u8]>) -> Result<RootCertStore, Error> {
-    let mut roots = RootCertStore::empty();
-    match ca {
-        Some(pem) => {
-            for certificate in certificates("ca", pem)? {
-                roots.add(certificate).map_err(|cause| unreadable("ca", cause))?;
-            }
-        }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            if roots.add_parsable_certificates(found.certs).0 == 0 {
-                return Err(Error::invalid_url("this system trusts no authority; name one by `ca=…`"));
-            }
-        }
-    }
-    Ok(roots)
-}
-
-fn certificates(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let read = read.map_err(|cause| unreadable(name, cause))?;
-    if read.is_empty() {
-        return Err(Error::invalid_url(format!("`{name}` contains no certificate")));
-    }
-    Ok(read)
-}
-
-fn unreadable(name: &str, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::invalid_url(format!("`{name}` cannot be read as PEM")).with_source(cause)
 }
 
 /// Trusts any certificate: `sslmode=require` asks for encryption and nothing else.

@@ -3,6 +3,7 @@
 use crate::contract::{Tls, endpoint_parts, request_timeout};
 use crate::values::error::Error;
 use crate::values::secret::Credentials;
+use redis::io::tcp::TcpSettings;
 use redis::{Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, RedisError};
 use std::time::Duration;
 
@@ -175,7 +176,10 @@ impl Config {
                 tls_params: None,
             },
         };
-        let info = address.into_connection_info().map_err(|error| invalid(&error))?.set_redis_settings(login);
+        // A request is sent when it is made, also while others are not answered.
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let info = address.into_connection_info().map_err(|error| invalid(&error))?;
+        let info = info.set_redis_settings(login).set_tcp_settings(tcp);
         match &self.tls {
             None => Client::open(info).map_err(|error| invalid(&error)),
             Some(tls) => server_with_tls(tls, info),
