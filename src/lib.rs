@@ -85,7 +85,7 @@
 
 pub use locks_macros::{distributed_lock, leader};
 pub use locks_runtime::{
-    Done, DrainOnSignal, Drained, Election, Error, ErrorKind, Fence, FromLockError, Guard, Holder, Key, Leader,
+    Adopt, Done, DrainOnSignal, Drained, Election, Error, ErrorKind, Fence, FromLockError, Guard, Holder, Key, Leader,
     Leaders, Leadership, LocalLock, LocalState, Lock, Locks, Mode, OnLost, Once, Options, Outcome, SessionStatus,
     Status, Ticket, Watch, blocking, client, current, drain_on_signal, init, scoped,
 };

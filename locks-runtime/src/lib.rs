@@ -20,6 +20,7 @@ pub use api::drain::{DrainOnSignal, Drained, drain_on_signal};
 pub use api::election::Election;
 pub use api::global::{client, init, scoped};
 pub use api::guard::{Guard, current};
+pub use api::hand_over::Adopt;
 pub use api::leaders::{Leader, Leaders};
 pub use api::leadership::Leadership;
 pub use api::lock::Lock;

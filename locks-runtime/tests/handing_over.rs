@@ -43,6 +43,8 @@ async fn a_request_whose_answer_was_lost_is_sent_again() {
         store.faults().lose_answers(answers);
         let adopted = taker.adopt(&ticket).await.unwrap();
         assert!(adopted.fence() > ticket.fence());
+        let line = giver.inspect("k").await.unwrap().unwrap();
+        assert_eq!(line.holders[0].name, "a lock that was handed over", "which says no name");
         adopted.release().await.unwrap();
         assert_eq!(giver.inspect("k").await.unwrap(), None);
     }
@@ -138,7 +140,7 @@ async fn an_adoption_that_nobody_polls_is_withdrawn() {
     let (giver, taker) = (in_session(&store).await, in_session(&store).await);
     let ticket = acquire(&giver).await.detach(ON_ITS_WAY).await.unwrap();
     store.faults().set_silent(true);
-    let mut adopting = Box::pin(taker.adopt(&ticket));
+    let mut adopting = taker.adopt(&ticket).into_future();
     assert!(timeout(Duration::from_millis(1), adopting.as_mut()).await.is_err());
     // The background takes it over.
     tokio::time::sleep(Duration::from_millis(100)).await;

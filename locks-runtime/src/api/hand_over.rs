@@ -3,14 +3,16 @@
 use super::guard::Guard;
 use super::locks::Locks;
 use crate::engine::acquire::Acquired;
+use crate::engine::core::Engine;
 use crate::engine::hand_over::adopt;
 use crate::engine::request::Caller;
 use crate::values::error::{Error, ErrorKind};
 use crate::values::ticket::Ticket;
 use crate::world::panic::with_contained_wakers;
 use std::borrow::Cow;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::panic::Location;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,14 +105,59 @@ impl Locks {
     /// # }
     /// ```
     #[track_caller]
-    pub fn adopt(&self, ticket: &Ticket) -> impl Future<Output = Result<Guard, Error>> + Send + use<> {
-        let (engine, ticket, caller) = (Arc::clone(&self.engine), ticket.clone(), Location::caller());
+    pub fn adopt(&self, ticket: &Ticket) -> Adopt {
+        let caller = Location::caller();
         let caller = Caller {
             name: Cow::Borrowed("a lock that was handed over"),
             origin: format!("{}:{}", caller.file(), caller.line()).into(),
             template: "",
             value: None,
         };
-        with_contained_wakers(async move { Ok(Acquired::Own(adopt(&engine, ticket, caller).await?).into()) })
+        Adopt { engine: Arc::clone(&self.engine), ticket: ticket.clone(), caller }
+    }
+}
+
+/// A lock that goes on here, once this is awaited: see [`Locks::adopt`].
+#[derive(Debug)]
+#[must_use = "nothing is adopted until it is awaited"]
+pub struct Adopt {
+    engine: Arc<Engine>,
+    ticket: Ticket,
+    caller: Caller,
+}
+
+impl Adopt {
+    /// What the holder calls itself from now on, in the holder record, spans and metrics: see [`Lock::name`](crate::Lock::name).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use locks_runtime as distributed_locks;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), distributed_locks::Error> {
+    /// use std::time::Duration;
+    ///
+    /// let locks = distributed_locks::Locks::connect("memory:adopt-name")?;
+    /// let ticket = locks.lock("/import/7").acquire().await?.detach(Duration::from_secs(30)).await?;
+    /// let guard = locks.adopt(&ticket).name("import worker").await?;
+    /// let line = locks.inspect("/import/7").await?.expect("it is held");
+    /// assert_eq!(line.holders[0].name, "import worker");
+    /// # drop(guard);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.caller.name = name.into();
+        self
+    }
+}
+
+impl IntoFuture for Adopt {
+    type Output = Result<Guard, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { engine, ticket, caller } = self;
+        Box::pin(with_contained_wakers(async move { Ok(Acquired::Own(adopt(&engine, ticket, caller).await?).into()) }))
     }
 }

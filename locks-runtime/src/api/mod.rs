@@ -10,7 +10,7 @@ pub(crate) mod drain;
 pub(crate) mod election;
 pub(crate) mod global;
 pub(crate) mod guard;
-mod hand_over;
+pub(crate) mod hand_over;
 pub(crate) mod kind;
 pub(crate) mod leaders;
 pub(crate) mod leadership;

@@ -44,7 +44,7 @@ list! {
 const ON_ITS_WAY: Duration = Duration::from_secs(30);
 
 /// What holders are called who have adopted a lock.
-const ADOPTED: &str = "a lock that was handed over";
+const ADOPTED: &str = "taker";
 
 async fn detach(guard: Guard) -> Ticket {
     soon("handing over", guard.detach(ON_ITS_WAY)).await.unwrap()
@@ -53,7 +53,7 @@ async fn detach(guard: Guard) -> Ticket {
 /// As another process does that was sent the text.
 async fn adopt(locks: &Locks, ticket: &Ticket) -> Result<Guard, Error> {
     let ticket: Ticket = ticket.to_string().parse().unwrap();
-    soon("adopting", locks.adopt(&ticket)).await
+    soon("adopting", locks.adopt(&ticket).name(ADOPTED).into_future()).await
 }
 
 async fn release(guard: Guard) {
