@@ -144,7 +144,8 @@ pub trait Model: Debug + Send + Sync + 'static {
 /// notified when that may be sooner than was known.
 pub(crate) async fn show_lapses<M: Model>(
     model: Arc<M>,
-    (network, changes): (fn(&M) -> &Network, fn(&M) -> &Notify),
+    network: fn(&M) -> &Network,
+    changes: fn(&M) -> &Notify,
     next: fn(&M::State) -> Option<Duration>,
 ) {
     loop {

@@ -114,9 +114,12 @@ impl Model for Kubernetes {
             written: Bell::default(),
             changes: Notify::new(),
         });
-        tokio::spawn(show_lapses(Arc::clone(&model), (|model| &model.network, |model| &model.changes), |state| {
-            state.lapses_in().map(Duration::from_nanos)
-        }));
+        tokio::spawn(show_lapses(
+            Arc::clone(&model),
+            |model| &model.network,
+            |model| &model.changes,
+            |state| state.lapses_in().map(Duration::from_nanos),
+        ));
         model
     }
 

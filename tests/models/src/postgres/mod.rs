@@ -134,9 +134,12 @@ impl Model for Postgres {
             changes: Notify::new(),
             released: Bell::default(),
         });
-        tokio::spawn(show_lapses(Arc::clone(&model), (|model| &model.network, |model| &model.changes), |state| {
-            state.lapses_in().map(Duration::from_nanos)
-        }));
+        tokio::spawn(show_lapses(
+            Arc::clone(&model),
+            |model| &model.network,
+            |model| &model.changes,
+            |state| state.lapses_in().map(Duration::from_nanos),
+        ));
         model
     }
 

@@ -100,9 +100,12 @@ impl Model for Redis {
             connections: Connections::default(),
             changes: Notify::new(),
         });
-        tokio::spawn(show_lapses(Arc::clone(&model), (|model| &model.network, |model| &model.changes), |state| {
-            state.expires_in().map(Duration::from_millis)
-        }));
+        tokio::spawn(show_lapses(
+            Arc::clone(&model),
+            |model| &model.network,
+            |model| &model.changes,
+            |state| state.expires_in().map(Duration::from_millis),
+        ));
         model
     }
 

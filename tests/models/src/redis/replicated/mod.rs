@@ -108,9 +108,12 @@ impl Model for Replicated {
             connections: (0..SERVERS).map(|_| Connections::default()).collect(),
             changes: Notify::new(),
         });
-        tokio::spawn(show_lapses(Arc::clone(&model), (|model| &model.network, |model| &model.changes), |state| {
-            state.expires_in().map(Duration::from_millis)
-        }));
+        tokio::spawn(show_lapses(
+            Arc::clone(&model),
+            |model| &model.network,
+            |model| &model.changes,
+            |state| state.expires_in().map(Duration::from_millis),
+        ));
         model
     }
 
