@@ -33,6 +33,8 @@ pub(crate) struct Held {
     pub(crate) work: f64,
     /// The process's, in percent of one core.
     pub(crate) processor: f64,
+    /// The server's, in percent of one core.
+    pub(crate) server: f64,
     /// By which the memory of the process grew.
     pub(crate) megabytes: f64,
     pub(crate) observed: Duration,
@@ -40,22 +42,24 @@ pub(crate) struct Held {
 
 /// `None` if the process that was to hold them has failed, which is shown.
 pub(crate) fn measure(store: &Store, settings: &Settings) -> Option<Held> {
-    eprintln!("{}: {} held locks", store.name, settings.held);
+    eprintln!("{}: {} held locks", store.name, locks(store, settings));
     catch_unwind(AssertUnwindSafe(|| measure_held(store, settings))).ok()
 }
 
 fn measure_held(store: &Store, settings: &Settings) -> Held {
     let ours = store.contestants.iter().find(|contestant| contestant.name == OURS).unwrap();
     let count = || (store.count)(ours);
-    let (locks, observed) = (settings.held, settings.length(OBSERVE));
+    let (locks, observed) = (locks(store, settings), settings.length(OBSERVE));
     let mut command = Command::new(std::env::current_exe().unwrap());
     let times = [settings.length(SETTLE), observed].map(|time| time.as_millis().to_string());
     let leases = count().leases;
     let mut child = Child::start(command.args(["held", &store.url, &locks.to_string()]).args(times));
     let kilobytes: f64 = child.expect_line("kilobytes", HANG_LIMIT).parse().unwrap();
-    let (before, begun) = (count(), Instant::now());
+    let client = child.id();
+    let server = || processor_of_children(client);
+    let (before, used, begun) = (count(), server(), Instant::now());
     let processor: f64 = child.expect_line("processor", observed + HANG_LIMIT).parse().unwrap();
-    let (after, elapsed) = (count(), begun.elapsed());
+    let (used, after, elapsed) = (server() - used, count(), begun.elapsed());
     let lost: u32 = child.expect_line("lost", HANG_LIMIT).parse().unwrap();
     #[expect(clippy::cast_precision_loss, reason = "thousands")]
     let per_second = |counted: u64| counted as f64 / elapsed.as_secs_f64();
@@ -66,9 +70,14 @@ fn measure_held(store: &Store, settings: &Settings) -> Held {
         renewals: per_second(after.renewals - before.renewals),
         work: per_second(after.work - before.work),
         processor,
+        server: used.as_secs_f64() / elapsed.as_secs_f64() * 100.0,
         megabytes: kilobytes / 1000.0,
         observed,
     }
+}
+
+fn locks(store: &Store, settings: &Settings) -> u32 {
+    settings.held.min(store.most_held.unwrap_or(u32::MAX))
 }
 
 /// The process that holds the locks: `held URL LOCKS SETTLE_MS OBSERVE_MS`. It prints its own memory and processor time.
@@ -113,6 +122,39 @@ fn resident() -> u64 {
         .and_then(|text| text.split(' ').nth(1)?.parse().ok())
         .unwrap_or_default();
     pages * u64::try_from(rustix::param::page_size()).unwrap_or(4096)
+}
+
+/// The processor time that the servers have used: every process below this one but `client`.
+fn processor_of_children(client: u32) -> Duration {
+    let processes: Vec<Process> =
+        std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| Process::read(&entry)).collect();
+    let mut below = vec![std::process::id()];
+    let mut used = 0;
+    while let Some(parent) = below.pop() {
+        for process in processes.iter().filter(|process| process.parent == parent && process.id != client) {
+            below.push(process.id);
+            used += process.ticks;
+        }
+    }
+    Duration::from_secs(used) / u32::try_from(rustix::param::clock_ticks_per_second()).unwrap()
+}
+
+struct Process {
+    id: u32,
+    parent: u32,
+    /// Of processor time, those of ended children included.
+    ticks: u64,
+}
+
+impl Process {
+    /// `None` of what has ended meanwhile.
+    fn read(entry: &std::fs::DirEntry) -> Option<Self> {
+        let id = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks = fields.get(11..15)?.iter().map(|field| field.parse::<u64>().unwrap_or(0)).sum();
+        Some(Self { id, parent: fields.get(1)?.parse().ok()?, ticks })
+    }
 }
 
 /// The processor time that the process has used.

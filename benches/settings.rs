@@ -5,7 +5,7 @@ use std::env;
 use std::time::Duration;
 
 /// All stores, in the order of the page.
-pub(crate) const STORES: &str = "etcd-1,etcd-3,redis,postgres,mysql,zookeeper,file";
+pub(crate) const STORES: &str = "etcd-1,etcd-3,redis,postgres,mysql,zookeeper,kubernetes,file";
 
 /// The section about locks that are only held.
 pub(crate) const HELD: &str = "held locks";

@@ -37,7 +37,7 @@ pub(super) fn start(name: &'static str, nodes: usize, with_go: bool) -> Result<S
     let title = format!("etcd {} with fsync, {members}; {clients}", binary.version());
     let count = Box::new(move |_: &Contestant| counts(&cluster));
     let (url, units) = (urls.near, Some(["RPCs", "proposals"]));
-    Ok(Store { name, title, url, contestants, missing, units, links, count })
+    Ok(Store { name, title, url, contestants, missing, units, links, most_held: None, count })
 }
 
 fn counts(cluster: &Cluster) -> Counts {

@@ -14,5 +14,5 @@ pub(super) fn start(name: &'static str) -> Store {
         Counts::default()
     });
     let title = "files in one directory; the floor is `open` and `flock`".to_owned();
-    Store { name, title, url, contestants, missing: Vec::new(), units: None, links: Vec::new(), count }
+    Store { name, title, url, contestants, missing: Vec::new(), units: None, links: Vec::new(), most_held: None, count }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Store {
     pub(crate) units: Option<[&'static str; 2]>,
     /// The slow links to the servers; empty where there is none.
     pub(crate) links: Vec<Proxy>,
+    /// How many locks one process can hold at once, where that is bounded.
+    pub(crate) most_held: Option<u32>,
     /// What the server has counted until now, for this contestant. Owns the server.
     pub(crate) count: Box<dyn Fn(&Contestant) -> Counts>,
 }

@@ -27,5 +27,5 @@ pub(super) fn start(name: &'static str) -> Result<Store, String> {
         Counts { requests: statements, work, leases: 0, renewals: statements }
     });
     let (url, units) = (urls.near, Some(["statements", "log bytes"]));
-    Ok(Store { name, title, url, contestants, missing: Vec::new(), units, links, count })
+    Ok(Store { name, title, url, contestants, missing: Vec::new(), units, links, most_held: None, count })
 }

@@ -22,7 +22,7 @@ pub(super) fn start(name: &'static str) -> Result<Store, String> {
     let title = format!("Redis {version}, one server without persistence; redis {client}, rslock {rslock}");
     let count = Box::new(move |contestant: &Contestant| counts(&server, contestant));
     let (url, units) = (urls.near, Some(["requests", "commands"]));
-    Ok(Store { name, title, url, contestants, missing: Vec::new(), units, links, count })
+    Ok(Store { name, title, url, contestants, missing: Vec::new(), units, links, most_held: None, count })
 }
 
 /// Redis counts the commands of scripts like those of clients. Ours sends only scripts, which contain plain SETs; the others

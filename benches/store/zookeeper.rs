@@ -35,7 +35,7 @@ pub(super) fn start(name: &'static str, with_java: bool) -> Result<Store, String
         Counts { requests, work: server.zxid(), leases: server.count("zk_global_sessions"), renewals: requests }
     });
     let (url, units) = (urls.near, Some(["requests", "transact."]));
-    Ok(Store { name, title, url, contestants, missing, units, links, count })
+    Ok(Store { name, title, url, contestants, missing, units, links, most_held: None, count })
 }
 
 /// Compiles the Java program, and returns it with Curator's version; the error says what is missing.
