@@ -143,7 +143,7 @@ impl Elector {
     }
 
     fn now(&self) -> Value {
-        json!(clock::micros((self.model.network.now() / 1_000_000).cast_signed()))
+        json!(clock::micros(self.model.network.now() / 1_000_000))
     }
 
     async fn create(&mut self) -> bool {

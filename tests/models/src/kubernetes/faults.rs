@@ -26,7 +26,7 @@ pub enum Fault {
     /// All connections of a server are over, and it has forgotten what happened until now.
     Forgets(usize),
     /// A server's clock is set, to so many milliseconds ahead.
-    SetClock(usize, i64),
+    SetClock(usize, u64),
     /// Somebody deletes the Lease.
     Delete(&'static str),
     /// Somebody empties its holder.
@@ -96,7 +96,7 @@ fn watches(draw: &mut Draw) -> Fault {
     let server = draw.random.index(2);
     match draw.random.below(3) {
         0 => Fault::MayNotDelete(draw.random.millis(100, 20_000)),
-        1 => Fault::SetClock(server, draw.random.below(super::CLOCKS_DIFFER).cast_signed()),
+        1 => Fault::SetClock(server, draw.random.below(super::CLOCKS_DIFFER)),
         _ => Fault::Forgets(server),
     }
 }
