@@ -128,10 +128,9 @@ impl Kubernetes {
             Fault::Delete(key) => self.edit(key, |name, _| Request::Delete(name, None, None)),
             Fault::Empty(key) => self.edit(key, |name, lease| holder(name, lease, "", 1)),
             Fault::Displace(key, seconds) => self.edit(key, |name, lease| holder(name, lease, "by-hand", seconds)),
-            Fault::Label(key) => self.change(|state| {
-                let Some(mut lease) = state.leases.get(&name_of(key)).cloned() else { return };
-                lease["metadata"]["labels"]["edited"] = json!(state.leases.revision().to_string());
-                state.answer(&Request::Replace(name_of(key), lease), 0);
+            Fault::Label(key) => self.write(key, |name, mut lease| {
+                lease["metadata"]["labels"]["edited"] = json!(format!("at-{}", self.network.now()));
+                Request::Replace(name, lease)
             }),
             Fault::Elector(key, terms, lasts, releases) => {
                 drop(tokio::spawn(elector::run(Arc::clone(self), key, terms, lasts, releases)));
@@ -139,13 +138,18 @@ impl Kubernetes {
         }
     }
 
-    /// Somebody changes a Lease that is there, whatever it is.
+    /// Somebody takes a Lease from whoever has it.
     fn edit(&self, key: &str, edit: impl FnOnce(String, Value) -> Request) {
-        self.change(|state| {
-            state.disturb(key);
-            let Some(lease) = state.leases.get(&name_of(key)).cloned() else { return };
-            state.answer(&edit(name_of(key), lease), 0);
-        });
+        self.change(|state| state.disturb(key));
+        self.write(key, edit);
+    }
+
+    /// Somebody changes a Lease that is there, whatever it is.
+    fn write(&self, key: &str, write: impl FnOnce(String, Value) -> Request) {
+        let lease = self.state().leases.get(&name_of(key)).cloned();
+        if let Some(lease) = lease {
+            self.answer(0, &write(name_of(key), lease));
+        }
     }
 
     fn forget(&self, server: usize) {
