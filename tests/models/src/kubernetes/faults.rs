@@ -116,15 +116,15 @@ impl Kubernetes {
     pub(super) fn let_happen(self: &Arc<Self>, fault: Fault) {
         self.network.note("fault", || format!("{fault:?}"));
         match fault {
-            Fault::Restart(server, down, starting) => self.restart(server, down, starting),
+            Fault::Restart(server, down, starting) => self.restart(self.meant(server), down, starting),
             Fault::CutOff(lasts) => self.mode(|modes, is_on| modes.is_cut_off = is_on, lasts),
             Fault::Busy(lasts) => self.mode(|modes, is_on| modes.is_busy = is_on, lasts),
             Fault::MayNotDelete(lasts) => {
                 self.change(|state| state.keeps_free = true);
                 self.mode(|modes, is_on| modes.may_not_delete = is_on, lasts);
             }
-            Fault::Forgets(server) => self.forget(server),
-            Fault::SetClock(server, ahead) => self.set_server(server, |server| server.ahead = ahead),
+            Fault::Forgets(server) => self.forget(self.meant(server)),
+            Fault::SetClock(server, ahead) => self.set_server(self.meant(server), |server| server.ahead = ahead),
             Fault::Delete(key) => self.edit(key, |name, _| Request::Delete(name, None, None)),
             Fault::Empty(key) => self.edit(key, |name, lease| holder(name, lease, "", 1)),
             Fault::Displace(key, seconds) => self.edit(key, |name, lease| holder(name, lease, "by-hand", seconds)),
@@ -136,6 +136,11 @@ impl Kubernetes {
                 drop(tokio::spawn(elector::run(Arc::clone(self), key, terms, lasts, releases)));
             }
         }
+    }
+
+    /// Where there is one server alone, whatever happens to one happens to it.
+    fn meant(&self, server: usize) -> usize {
+        server % self.stops.len()
     }
 
     /// Somebody takes a Lease from whoever has it.
@@ -155,9 +160,7 @@ impl Kubernetes {
     fn forget(&self, server: usize) {
         let revision = self.state().leases.revision();
         self.set_server(server, |server| server.oldest = revision);
-        if let Some(stops) = self.stops.get(server) {
-            stops.ring();
-        }
+        self.stops[server].ring();
     }
 
     fn restart(self: &Arc<Self>, server: usize, down: Duration, starting: Duration) {

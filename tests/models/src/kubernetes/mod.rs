@@ -178,9 +178,7 @@ impl Kubernetes {
     }
 
     fn set_server(&self, server: usize, set: impl FnOnce(&mut Server)) {
-        if let Some(server) = self.servers.lock().unwrap().get_mut(server) {
-            set(server);
-        }
+        set(&mut self.servers.lock().unwrap()[server]);
     }
 }
 
