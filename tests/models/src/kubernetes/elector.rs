@@ -177,6 +177,7 @@ impl Elector {
             "renewTime": now, "leaseTransitions": transitions});
         // Its body has ended.
         self.stop();
+        self.model.state().touch(&self.name);
         self.has_written(Request::Replace(self.name.clone(), lease)).await;
     }
 

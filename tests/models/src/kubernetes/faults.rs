@@ -119,10 +119,7 @@ impl Kubernetes {
             Fault::Restart(server, down, starting) => self.restart(self.meant(server), down, starting),
             Fault::CutOff(lasts) => self.mode(|modes, is_on| modes.is_cut_off = is_on, lasts),
             Fault::Busy(lasts) => self.mode(|modes, is_on| modes.is_busy = is_on, lasts),
-            Fault::MayNotDelete(lasts) => {
-                self.change(|state| state.keeps_free = true);
-                self.mode(|modes, is_on| modes.may_not_delete = is_on, lasts);
-            }
+            Fault::MayNotDelete(lasts) => self.mode(|modes, is_on| modes.may_not_delete = is_on, lasts),
             Fault::Forgets(server) => self.forget(self.meant(server)),
             Fault::SetClock(server, ahead) => self.set_server(self.meant(server), |server| server.ahead = ahead),
             Fault::Delete(key) => self.edit(key, |name, _| Request::Delete(name, None, None)),

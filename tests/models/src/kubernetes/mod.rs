@@ -170,7 +170,11 @@ impl Kubernetes {
 
     /// What a server says to a request, beside the answer.
     fn judge(&self, server: usize, ask: &Ask, random: &mut Random) -> Verdict {
-        self.server(server).judge(ask, *self.modes.lock().unwrap(), random)
+        let modes = *self.modes.lock().unwrap();
+        if let (true, Ask::Now(Request::Delete(name, ..))) = (modes.may_not_delete, ask) {
+            self.state().touch(name);
+        }
+        self.server(server).judge(ask, modes, random)
     }
 
     fn server(&self, server: usize) -> Server {
