@@ -1,7 +1,7 @@
 //! What a store with a fault would send.
 
 use super::leases::Request;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What is wrong with what it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub enum Broken {
     TakesUnseen,
     /// A Lease is deleted whoever holds it by now.
     DeletesAnything,
+    /// A Lease is left free where it is to be deleted.
+    LeavesFree,
 }
 
 /// What is seen of a hold before it is taken.
@@ -26,6 +28,12 @@ impl Broken {
     pub(super) fn instead_of(self, request: &Request) -> Request {
         match (self, request) {
             (Self::DeletesAnything, Request::Delete(name, ..)) => Request::Delete(name.clone(), None, None),
+            (Self::LeavesFree, Request::Delete(name, Some(uid), Some(version))) => {
+                let test = |path, value| json!({"op": "test", "path": path, "value": value});
+                let free = json!({"op": "add", "path": "/spec/holderIdentity", "value": ""});
+                let seen = [test("/metadata/uid", uid), test("/metadata/resourceVersion", version)];
+                Request::Patch(name.clone(), [&seen[..], &[free]].concat())
+            }
             (Self::TakesUnseen, Request::Patch(name, operations)) => {
                 let mut operations = operations.clone();
                 if operations.iter().any(|operation| is(operation, "add", "/spec/acquireTime")) {

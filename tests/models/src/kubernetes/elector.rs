@@ -143,7 +143,7 @@ impl Elector {
     }
 
     fn now(&self) -> Value {
-        json!(clock::micros((self.model.network.now() / 1_000_000).cast_signed()))
+        json!(clock::micros(self.model.network.now() / 1_000_000))
     }
 
     async fn create(&mut self) -> bool {
@@ -177,6 +177,7 @@ impl Elector {
             "renewTime": now, "leaseTransitions": transitions});
         // Its body has ended.
         self.stop();
+        self.model.state().touch(&self.name);
         self.has_written(Request::Replace(self.name.clone(), lease)).await;
     }
 

@@ -26,7 +26,7 @@ pub enum Fault {
     /// All connections of a server are over, and it has forgotten what happened until now.
     Forgets(usize),
     /// A server's clock is set, to so many milliseconds ahead.
-    SetClock(usize, i64),
+    SetClock(usize, u64),
     /// Somebody deletes the Lease.
     Delete(&'static str),
     /// Somebody empties its holder.
@@ -96,7 +96,7 @@ fn watches(draw: &mut Draw) -> Fault {
     let server = draw.random.index(2);
     match draw.random.below(3) {
         0 => Fault::MayNotDelete(draw.random.millis(100, 20_000)),
-        1 => Fault::SetClock(server, draw.random.below(super::CLOCKS_DIFFER).cast_signed()),
+        1 => Fault::SetClock(server, draw.random.below(super::CLOCKS_DIFFER)),
         _ => Fault::Forgets(server),
     }
 }
@@ -116,22 +116,18 @@ impl Kubernetes {
     pub(super) fn let_happen(self: &Arc<Self>, fault: Fault) {
         self.network.note("fault", || format!("{fault:?}"));
         match fault {
-            Fault::Restart(server, down, starting) => self.restart(server, down, starting),
+            Fault::Restart(server, down, starting) => self.restart(self.meant(server), down, starting),
             Fault::CutOff(lasts) => self.mode(|modes, is_on| modes.is_cut_off = is_on, lasts),
             Fault::Busy(lasts) => self.mode(|modes, is_on| modes.is_busy = is_on, lasts),
-            Fault::MayNotDelete(lasts) => {
-                self.change(|state| state.keeps_free = true);
-                self.mode(|modes, is_on| modes.may_not_delete = is_on, lasts);
-            }
-            Fault::Forgets(server) => self.forget(server),
-            Fault::SetClock(server, ahead) => self.set_server(server, |server| server.ahead = ahead),
+            Fault::MayNotDelete(lasts) => self.mode(|modes, is_on| modes.may_not_delete = is_on, lasts),
+            Fault::Forgets(server) => self.forget(self.meant(server)),
+            Fault::SetClock(server, ahead) => self.set_server(self.meant(server), |server| server.ahead = ahead),
             Fault::Delete(key) => self.edit(key, |name, _| Request::Delete(name, None, None)),
             Fault::Empty(key) => self.edit(key, |name, lease| holder(name, lease, "", 1)),
             Fault::Displace(key, seconds) => self.edit(key, |name, lease| holder(name, lease, "by-hand", seconds)),
-            Fault::Label(key) => self.change(|state| {
-                let Some(mut lease) = state.leases.get(&name_of(key)).cloned() else { return };
-                lease["metadata"]["labels"]["edited"] = json!(state.leases.revision().to_string());
-                state.answer(&Request::Replace(name_of(key), lease), 0);
+            Fault::Label(key) => self.write(key, |name, mut lease| {
+                lease["metadata"]["labels"]["edited"] = json!(format!("at-{}", self.network.now()));
+                Request::Replace(name, lease)
             }),
             Fault::Elector(key, terms, lasts, releases) => {
                 drop(tokio::spawn(elector::run(Arc::clone(self), key, terms, lasts, releases)));
@@ -139,21 +135,29 @@ impl Kubernetes {
         }
     }
 
-    /// Somebody changes a Lease that is there, whatever it is.
+    /// Where there is one server alone, whatever happens to one happens to it.
+    fn meant(&self, server: usize) -> usize {
+        server % self.stops.len()
+    }
+
+    /// Somebody takes a Lease from whoever has it.
     fn edit(&self, key: &str, edit: impl FnOnce(String, Value) -> Request) {
-        self.change(|state| {
-            state.disturb(key);
-            let Some(lease) = state.leases.get(&name_of(key)).cloned() else { return };
-            state.answer(&edit(name_of(key), lease), 0);
-        });
+        self.change(|state| state.disturb(key));
+        self.write(key, edit);
+    }
+
+    /// Somebody changes a Lease that is there, whatever it is.
+    fn write(&self, key: &str, write: impl FnOnce(String, Value) -> Request) {
+        let lease = self.state().leases.get(&name_of(key)).cloned();
+        if let Some(lease) = lease {
+            self.answer(0, &write(name_of(key), lease));
+        }
     }
 
     fn forget(&self, server: usize) {
         let revision = self.state().leases.revision();
         self.set_server(server, |server| server.oldest = revision);
-        if let Some(stops) = self.stops.get(server) {
-            stops.ring();
-        }
+        self.stops[server].ring();
     }
 
     fn restart(self: &Arc<Self>, server: usize, down: Duration, starting: Duration) {

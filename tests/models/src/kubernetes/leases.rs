@@ -3,7 +3,7 @@
 use super::answer::Answer;
 use super::clock::Shown;
 use super::json_patch;
-use super::object::{self, checked, holder, stamped};
+use super::object::{self, checked, stamped};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -188,12 +188,6 @@ impl Leases {
     fn next_revision(&mut self) -> u64 {
         self.revision += 1 + self.revision % 3;
         self.revision
-    }
-
-    /// Whether somebody holds this Lease.
-    #[must_use]
-    pub fn is_held(&self, name: &str) -> bool {
-        self.get(name).and_then(holder).is_some()
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Server {
     /// It has just started, and knows nobody's rights.
     pub(super) is_starting: bool,
     /// By how much its clock is ahead, in milliseconds.
-    pub(super) ahead: i64,
+    pub(super) ahead: u64,
     /// What it knows of changes begins after this revision.
     pub(super) oldest: u64,
 }
@@ -42,7 +42,7 @@ impl Server {
     /// What its clock shows. `pace` is how fast it goes, in thousandths.
     pub(super) fn clock(&self, now: Nanos, pace: u64) -> Shown {
         let passed = u128::from(now) * u128::from(pace) / 1_000_000_000;
-        i64::try_from(passed).unwrap_or(0) + self.ahead
+        passed as u64 + self.ahead
     }
 
     /// What it says to a request.

@@ -16,6 +16,8 @@ const HOLDER: &str = "/metadata/annotations/distributed-locks~1holder";
 const LINE: &str = "/metadata/annotations/distributed-locks~1line";
 const MADE: &str = "/metadata/annotations/distributed-locks~1made";
 
+const UID: &str = "/metadata/uid";
+
 /// A former holder knows within the longest TTL of a plan, by its renewals or because there were none.
 const EXCUSED: Nanos = 35_000_000_000;
 
@@ -35,10 +37,8 @@ pub struct KubernetesState {
     leaders: BTreeMap<String, (String, Nanos)>,
     /// By name.
     disturbed: BTreeMap<String, Nanos>,
-    /// Others have written these: what is left of them is not only ours.
+    /// By uid: others have written these, or we were not allowed to delete them, so that they may be left.
     touched: BTreeSet<String>,
-    /// Nobody may delete, or could not for a while.
-    pub(super) keeps_free: bool,
     broken: Option<Broken>,
 }
 
@@ -68,7 +68,7 @@ impl KubernetesState {
         for (name, lease) in self.leases.all() {
             let of = |path: &str| lease.pointer(path).cloned().unwrap_or_default();
             let print = [
-                of("/metadata/uid"),
+                of(UID),
                 of("/spec/holderIdentity"),
                 of("/spec/acquireTime"),
                 of("/spec/renewTime"),
@@ -98,7 +98,7 @@ impl KubernetesState {
     /// A client-go leader believes to be one until then.
     pub(super) fn lead(&mut self, name: &str, identity: &str, until: Nanos) {
         self.leaders.insert(name.to_owned(), (identity.to_owned(), until));
-        self.touched.insert(name.to_owned());
+        self.touch(name);
     }
 
     /// It believes so no more.
@@ -112,8 +112,14 @@ impl KubernetesState {
     pub(super) fn disturb(&mut self, key: &str) {
         let name = name_of(key);
         self.leaders.remove(&name);
-        self.disturbed.insert(name.clone(), self.now);
-        self.touched.insert(name);
+        self.touch(&name);
+        self.disturbed.insert(name, self.now);
+    }
+
+    /// The Lease that has this name now may be left, and none that comes after it.
+    pub(super) fn touch(&mut self, name: &str) {
+        let uid = self.leases.get(name).and_then(|lease| object::text(lease, UID));
+        self.touched.extend(uid.map(str::to_owned));
     }
 
     fn leader(&self, name: &str) -> Option<&str> {
@@ -148,7 +154,8 @@ impl State for KubernetesState {
         let mut left = Vec::new();
         for (name, lease) in self.leases.all() {
             let lasts = self.lapses_at(name).is_some_and(|at| at > self.now);
-            let is_ours = lease.pointer(MADE).is_some() && !self.touched.contains(name) && !self.keeps_free;
+            let is_touched = object::text(lease, UID).is_some_and(|uid| self.touched.contains(uid));
+            let is_ours = lease.pointer(MADE).is_some() && !is_touched;
             if lasts || (object::holder(lease).is_none() && is_ours) {
                 left.push(format!("the Lease {name}"));
             }

@@ -20,3 +20,9 @@ fn a_lease_that_is_taken_unseen() {
 fn a_deletion_that_does_not_compare() {
     assert_found("+bad", Broken::DeletesAnything);
 }
+
+/// Strangers may leave a Lease free, and are an excuse for no other.
+#[test]
+fn a_lease_that_is_not_deleted() {
+    assert_found("-bad +strangers +electors", Broken::LeavesFree);
+}

@@ -6,3 +6,4 @@ mod conformance;
 mod faults;
 mod plans;
 mod seeds;
+mod sessions;
