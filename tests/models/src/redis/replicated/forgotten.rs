@@ -1,11 +1,11 @@
 //! What failovers have forgotten, hold by hold: nothing else is excused, and nobody for longer than it lasted.
 //!
 //! The server that a failover leaves behind may serve on for a while. What it grants or prolongs then is forgotten too, but only
-//! whoever was not told of its successor may believe it.
+//! whoever has not learned of its successor may believe it.
 
 use super::super::line::Hold;
 use crate::network::Nanos;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Whoever hears that there was a failover asks where the primary is, and knows within this time.
@@ -21,13 +21,13 @@ pub(super) struct Forgotten {
     /// By lock and fence.
     holds: BTreeMap<(Key, u64), Lost>,
     /// Until when a replica has had a hold.
-    heard: BTreeMap<(usize, Key, u64), u64>,
-    /// Until when a server has the holds that has a successor already.
+    replicated: BTreeMap<(usize, Key, u64), u64>,
+    /// Until when a former primary has a hold.
     late: BTreeMap<(usize, Key, u64), u64>,
-    /// Of which epoch of a shard each process was told, and from when on it knows of that.
-    told: BTreeMap<(usize, usize), Vec<(u64, Nanos)>>,
-    /// Which members or sentinels have told a process of an epoch.
-    tellers: BTreeMap<(usize, usize, u64), Vec<usize>>,
+    /// By process and shard: the epochs that it knows, and from when on.
+    known: BTreeMap<(usize, usize), Vec<(u64, Nanos)>>,
+    /// By process, shard and epoch: the members or sentinels that have reported it.
+    reported_by: BTreeMap<(usize, usize, u64), BTreeSet<usize>>,
 }
 
 /// In milliseconds of the servers.
@@ -53,8 +53,8 @@ pub(super) struct Succession {
 
 impl Forgotten {
     /// The replica has this now.
-    pub(super) fn heard(&mut self, replica: usize, key: Key, hold: &Hold) {
-        let until = self.heard.entry((replica, key, hold.fence)).or_default();
+    pub(super) fn replicated(&mut self, replica: usize, key: Key, hold: &Hold) {
+        let until = self.replicated.entry((replica, key, hold.fence)).or_default();
         *until = hold.until.max(*until);
     }
 
@@ -80,11 +80,11 @@ impl Forgotten {
 
     fn lose(&mut self, succession: &Succession, key: Key, hold: &Hold, next: &[Hold]) {
         let there = next.iter().find(|other| other.fence == hold.fence).map(|other| other.until);
-        let heard = || self.heard.get(&(succession.next, key, hold.fence)).copied();
-        let lapses = match there.or_else(heard) {
+        let replicated = || self.replicated.get(&(succession.next, key, hold.fence)).copied();
+        let lapses = match there.or_else(replicated) {
             Some(lapses) if lapses >= hold.until => return,
             Some(lapses) => lapses,
-            // Nobody was told that it holds.
+            // It was granted to nobody.
             None if succession.waits => return,
             None => 0,
         };
@@ -106,36 +106,34 @@ impl Forgotten {
         lost.is_some_and(|(_, lost)| lost.lapses <= now && now <= lost.until)
     }
 
-    /// A member has refused a request, because the shard's primary since this epoch has to serve it.
-    pub(super) fn refused(&mut self, process: usize, shard: usize, epoch: u64, now: Nanos) {
-        self.told.entry((process, shard)).or_default().push((epoch, now));
+    /// The process knows from then on that the shard's primary is that of this epoch.
+    pub(super) fn learned(&mut self, process: usize, shard: usize, epoch: u64, from: Nanos) {
+        self.known.entry((process, shard)).or_default().push((epoch, from));
     }
 
-    /// One of those that are asked has said so. When `enough` have, it is known soon.
-    pub(super) fn answered(
+    /// One of those that are asked has reported the epoch. When `enough` have, it is known soon.
+    pub(super) fn reported(
         &mut self,
         process: usize,
         (shard, epoch): (usize, u64),
-        (teller, enough): (usize, usize),
+        (server, enough): (usize, usize),
         now: Nanos,
     ) {
-        let tellers = self.tellers.entry((process, shard, epoch)).or_default();
-        if !tellers.contains(&teller) {
-            tellers.push(teller);
-        }
-        if tellers.len() == enough {
-            self.refused(process, shard, epoch, now + WAITS_FOR_OTHERS.as_nanos() as Nanos);
+        let servers = self.reported_by.entry((process, shard, epoch)).or_default();
+        servers.insert(server);
+        if servers.len() == enough {
+            self.learned(process, shard, epoch, now + WAITS_FOR_OTHERS.as_nanos() as Nanos);
         }
     }
 
-    /// A message says that there was a failover.
+    /// A message reports a failover.
     pub(super) fn notified(&mut self, process: usize, epoch: u64, now: Nanos) {
-        self.refused(process, 0, epoch, now + ASKS_WITHIN.as_nanos() as Nanos);
+        self.learned(process, 0, epoch, now + ASKS_WITHIN.as_nanos() as Nanos);
     }
 
     fn knows(&self, process: usize, shard: usize, epoch: u64, now: Nanos) -> bool {
-        let told = self.told.get(&(process, shard)).map(Vec::as_slice).unwrap_or_default();
-        told.iter().any(|(known, from)| *known >= epoch && *from <= now)
+        let known = self.known.get(&(process, shard)).map(Vec::as_slice).unwrap_or_default();
+        known.iter().any(|(newer, from)| *newer >= epoch && *from <= now)
     }
 }
 
