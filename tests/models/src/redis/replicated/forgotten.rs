@@ -24,6 +24,8 @@ pub(super) struct Forgotten {
     replicated: BTreeMap<(usize, Key, u64), u64>,
     /// Until when a former primary has a hold.
     late: BTreeMap<(usize, Key, u64), u64>,
+    /// Holds of locks whose slots have moved since they were granted.
+    moved: BTreeSet<(Key, u64)>,
     /// By process and shard: the epochs that it knows, and from when on.
     known: BTreeMap<(usize, usize), Vec<(u64, Nanos)>>,
     /// By process, shard and epoch: the members or sentinels that have reported it.
@@ -58,6 +60,16 @@ impl Forgotten {
         *until = hold.until.max(*until);
     }
 
+    /// The slot of the lock begins to move: what replicas had of it says nothing any more.
+    pub(super) fn moves(&mut self, key: Key) {
+        self.replicated.retain(|(_, lock, _), _| *lock != key);
+    }
+
+    /// The slot of the lock has moved, with these holds.
+    pub(super) fn moved(&mut self, key: Key, holds: &[Hold]) {
+        self.moved.extend(holds.iter().map(|hold| (key, hold.fence)));
+    }
+
     /// The former primary has these holds of the lock at the moment at which another one takes its place, with these.
     pub(super) fn succeeded(&mut self, succession: &Succession, key: Key, former: &[Hold], next: &[Hold]) {
         for hold in former {
@@ -84,8 +96,8 @@ impl Forgotten {
         let lapses = match there.or_else(replicated) {
             Some(lapses) if lapses >= hold.until => return,
             Some(lapses) => lapses,
-            // It was granted to nobody.
-            None if succession.waits => return,
+            // It was granted to nobody. Whoever moves a slot waits for no replica.
+            None if succession.waits && !self.moved.contains(&(key, hold.fence)) => return,
             None => 0,
         };
         self.holds.insert((key, hold.fence), Lost { until: hold.until, lapses });
@@ -140,4 +152,85 @@ impl Forgotten {
 /// The process in the name of a call.
 fn process_of(name: &str) -> Option<usize> {
     name.strip_prefix('c')?.split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::QueuedEntry;
+
+    const SECOND: Nanos = 1_000_000_000;
+    const SUCCESSION: Succession = Succession { shard: 0, former: 0, next: 1, epoch: 2, waits: false, now: SECOND };
+
+    /// Of the first process.
+    fn hold(fence: u64, until: u64) -> Hold {
+        Hold { entry: QueuedEntry { name: "c0.1".to_owned(), id: String::new() }, fence, until }
+    }
+
+    #[test]
+    fn a_hold_is_excused_for_as_long_as_the_former_primary_has_it() {
+        let mut forgotten = Forgotten::default();
+        forgotten.succeeded(&SUCCESSION, "k", &[hold(7, 500)], &[]);
+        assert!(forgotten.excuses("k", 7, 0) && forgotten.excuses("k", 7, 500));
+        assert!(!forgotten.excuses("k", 7, 501) && !forgotten.excuses("k", 8, 0) && !forgotten.excuses("o", 7, 0));
+    }
+
+    #[test]
+    fn what_a_replica_has_had_is_excused_only_once_it_has_lapsed_there() {
+        let mut forgotten = Forgotten::default();
+        forgotten.replicated(SUCCESSION.next, "k", &hold(7, 300));
+        forgotten.replicated(SUCCESSION.former, "o", &hold(7, 500));
+        forgotten.succeeded(&SUCCESSION, "k", &[hold(7, 500)], &[]);
+        assert!(!forgotten.excuses("k", 7, 299) && forgotten.excuses("k", 7, 300));
+        forgotten.prolonged("k", &[hold(7, 400)]);
+        assert!(!forgotten.excuses("k", 7, 399) && forgotten.excuses("k", 7, 400));
+        // Of another replica it is no matter.
+        forgotten.succeeded(&SUCCESSION, "o", &[hold(7, 500)], &[]);
+        assert!(forgotten.excuses("o", 7, 0));
+    }
+
+    #[test]
+    fn what_a_former_primary_grants_is_excused_of_whoever_does_not_know_its_successor() {
+        let late = |forgotten: &mut Forgotten, fence, until, now| {
+            let succession = Succession { now, ..SUCCESSION };
+            forgotten.changed_late(&succession, "k", &[hold(fence, until)], &[]);
+            forgotten.excuses("k", fence, until)
+        };
+        let mut forgotten = Forgotten::default();
+        // Neither what another process knows, nor what is known of another shard, nor of a primary before.
+        forgotten.learned(1, 0, 2, 0);
+        forgotten.learned(0, 1, 2, 0);
+        forgotten.learned(0, 0, 1, 0);
+        assert!(late(&mut forgotten, 7, 500, SECOND));
+        forgotten.learned(0, 0, 2, 2 * SECOND);
+        assert!(late(&mut forgotten, 7, 600, SECOND));
+        assert!(!late(&mut forgotten, 7, 700, 2 * SECOND));
+        assert!(!late(&mut forgotten, 8, 700, 2 * SECOND));
+    }
+
+    #[test]
+    fn a_process_knows_what_enough_have_reported() {
+        let mut forgotten = Forgotten::default();
+        let knows = |forgotten: &Forgotten, now| forgotten.knows(0, 0, 2, now);
+        for server in [0, 0, 1] {
+            assert!(!knows(&forgotten, 100 * SECOND));
+            forgotten.reported(0, (0, 2), (server, 2), 0);
+        }
+        assert!(!knows(&forgotten, SECOND) && knows(&forgotten, 2 * SECOND));
+    }
+
+    /// A grant counts when a replica has it; where its slot moves to, nobody waits for that.
+    #[test]
+    fn of_what_waits_for_replicas_only_a_hold_that_has_moved_is_excused() {
+        let succession = Succession { waits: true, ..SUCCESSION };
+        let mut forgotten = Forgotten::default();
+        forgotten.succeeded(&succession, "k", &[hold(7, 500)], &[]);
+        assert!(!forgotten.excuses("k", 7, 0));
+        forgotten.replicated(succession.next, "k", &hold(7, 500));
+        // To another shard, and back.
+        forgotten.moves("k");
+        forgotten.moved("k", &[hold(7, 500)]);
+        forgotten.succeeded(&succession, "k", &[hold(7, 500), hold(8, 500)], &[]);
+        assert!(forgotten.excuses("k", 7, 0) && !forgotten.excuses("k", 8, 0));
+    }
 }

@@ -147,7 +147,7 @@ impl ReplicatedState {
         KEYS.into_iter().filter(|key| self.truth.shard(slot(key.as_bytes())) == shard).collect()
     }
 
-    fn holds(&self, member: usize, key: &str) -> Vec<Hold> {
+    pub(super) fn holds(&self, member: usize, key: &str) -> Vec<Hold> {
         Line { places: vec![&self.members[member].server.keys], now: self.clock() }.holds(key)
     }
 
@@ -181,7 +181,7 @@ impl ReplicatedState {
     }
 
     /// Notes which holds a replica has.
-    fn note_replicated(&mut self, number: usize) {
+    pub(super) fn note_replicated(&mut self, number: usize) {
         for key in self.keys_of(self.shard_of(number)) {
             let holds = self.holds(number, key);
             holds.iter().for_each(|hold| self.forgotten.replicated(number, key, hold));
@@ -273,6 +273,12 @@ impl ReplicatedState {
         member.server.modes.is_replica = true;
         member.server.replace_keys(keys);
         self.note_replicated(number);
+    }
+
+    /// Those that follow this primary.
+    pub(super) fn replicas_of(&self, primary: usize) -> impl Iterator<Item = usize> {
+        let follows = move |replica: &usize| self.members[*replica].follows == Some(primary);
+        (0..self.members.len()).filter(follows)
     }
 
     fn line(&self, key: &str) -> Line<'_> {
