@@ -52,6 +52,16 @@ fn a_failover_while_a_grant_waits_for_replicas_is_a_matter_of_time() {
     }
 }
 
+/// It serves on when sentinels that were asked by another process know of the next one.
+#[test]
+fn what_a_former_primary_grants_is_forgotten_whoever_begins_first() {
+    let (elected, late, heard) = (millis(400), millis(2000), millis(2000));
+    let fault = Fault::FailOver { shard: 0, how: How::Serves, elected, late, heard };
+    let call = |process| vec![Call { after: millis(950), ..Call::new(process, process) }];
+    let plan = Plan::of(SENTINELS, (0..4).map(call).collect()).with_faults([(500, fault)]);
+    assert_clean::<Replicated>(&plan);
+}
+
 /// Nobody who moves a slot waits until replicas have it.
 #[test]
 fn a_slot_that_has_just_moved_is_forgotten_by_a_failover() {
