@@ -18,7 +18,9 @@ for name in "${names[@]}"; do
     git ls-files -z | xargs -0 cp --parents -t "$copy"
     (cd "$copy" && git init -q && git apply "$OLDPWD/$patches/$name.patch")
     found=$(cd "$copy" && SEEDS=${SEEDS:-3000} FIRST=1 PARTS=$(head_of parts) \
-        cargo run --quiet --package locks-models --bin explore "${name%%/*}") && missed=$((missed + 1))
+        cargo run --quiet --package locks-models --bin explore "${name%%/*}") || true
+    # One that does not build, or whose parts there are not, is no fault that was found.
+    grep -q ', first with seed ' <<<"$found" || missed=$((missed + 1))
     printf '%s (%s)\n%s\n\n' "$name" "$(head_of what)" "$found"
 done
 rm -rf "$copy"

@@ -18,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_waiter_finds_its_turn_soon,
         a_waiter_behind_a_dead_holder_has_the_lock_after_its_ttl,
         rights_that_are_taken_away_stop_the_body,
+        autocommit_may_be_off_by_default,
         a_session_without_autocommit_is_refused,
         many_processes_on_one_lock_exclude_each_other,
     ]
@@ -105,13 +106,27 @@ async fn rights_that_are_taken_away_stop_the_body(fixture: Fixture) {
     acquire_and_release(&connect(&server.url()), "k").await;
 }
 
-/// As behind a proxy that does not keep what its clients set: nothing that was done is committed, and it says why.
-async fn a_session_without_autocommit_is_refused(fixture: Fixture) {
+/// Each connection sets it.
+async fn autocommit_may_be_off_by_default(fixture: Fixture) {
     let server = fixture.start(&Setup::default());
-    // It is set by each connection.
     server.sql("SET GLOBAL autocommit = 0");
     acquire_and_release(&connect(&server.url()), "k").await;
     server.sql("SET GLOBAL init_connect = 'SET autocommit = 0'");
+    acquire_and_release(&connect(&server.url()), "k").await;
+    assert_eq!(server.left(""), [""; 0]);
+}
+
+/// As behind a proxy that does not keep what its clients set: no statement would be committed.
+async fn a_session_without_autocommit_is_refused(fixture: Fixture) {
+    let server = fixture.start(&Setup::default());
+    acquire_and_release(&connect(&server.url()), "k").await;
+    let proxy = Proxy::to(server.address());
+    proxy.set(Mode::Replace("autocommit = 1", "autocommit = 0"));
+    let locks = connect(&format!("{}&connect_timeout=600s", server.url_at(&proxy.addr().to_string())));
+    let error = in_time(locks.lock("k").acquire()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{}", chain(&error));
+    assert!(chain(&error).contains("autocommit"), "{}", chain(&error));
+    // No transaction stays open, in which a row would be locked.
     acquire_and_release(&connect(&server.url()), "k").await;
     assert_eq!(server.left(""), [""; 0]);
 }

@@ -39,6 +39,8 @@ pub enum Mode {
     CutAnswers(usize),
     /// Forwards everything in pieces of so many bytes, a millisecond apart.
     Trickle(usize),
+    /// Forwards a request that has the first text with the second one in its place, which is as long.
+    Replace(&'static str, &'static str),
 }
 
 /// The two halves of a connection.
@@ -61,6 +63,16 @@ impl Direction {
             (Self::Requests, Mode::CutRequests(bytes)) | (Self::Answers, Mode::CutAnswers(bytes)) => Some(bytes),
             _ => None,
         }
+    }
+
+    /// What is forwarded instead of what arrived.
+    fn replace(self, mode: Mode, mut bytes: Vec<u8>) -> Vec<u8> {
+        if let (Self::Requests, Mode::Replace(text, other)) = (self, mode)
+            && let Some(at) = bytes.windows(text.len()).position(|part| part == text.as_bytes())
+        {
+            bytes[at..at + text.len()].copy_from_slice(other.as_bytes());
+        }
+        bytes
     }
 }
 
@@ -258,6 +270,7 @@ async fn write(
     // The mode that limits the connection, and how many bytes may still pass in it.
     let mut limited = (Mode::Pass, usize::MAX);
     while let Some((arrived, bytes)) = queued.recv().await {
+        let bytes = direction.replace(*mode.borrow(), bytes);
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
             let now = until_due(arrived, &mut mode, direction).await;

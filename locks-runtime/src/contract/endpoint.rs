@@ -24,6 +24,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_request_takes_a_part_of_the_time_within_half_a_second_and_five() {
+        let cases = [
+            (0, 3, 500),
+            (1499, 3, 500),
+            (1800, 3, 600),
+            (6000, 3, 2000),
+            (6000, 2, 3000),
+            (14_997, 3, 4999),
+            (15_003, 3, 5000),
+            (600_000, 3, 5000),
+        ];
+        for (connect, part, timeout) in cases {
+            let connect = Duration::from_millis(connect);
+            assert_eq!(request_timeout(connect, part), Duration::from_millis(timeout), "{connect:?} / {part}");
+        }
+    }
+
+    #[test]
     fn endpoints_are_host_and_port() {
         let good = [
             ("a:2379", "a"),

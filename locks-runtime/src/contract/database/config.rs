@@ -154,15 +154,21 @@ mod tests {
         for (bad, what) in [
             (Config { credentials: None, ..base.clone() }, "user"),
             (Config { credentials: credentials("", "secret"), ..base.clone() }, "user"),
+            (Config { database: String::new(), ..base.clone() }, "database"),
             (Config { database: "a/b".to_owned(), ..base.clone() }, "database"),
             (Config { namespace: "n".repeat(513), ..base.clone() }, "`namespace`"),
+            (Config { credentials: credentials("a\tpp", "secret"), ..base.clone() }, "control"),
             (Config { credentials: credentials("app", "\0"), ..base.clone() }, "control"),
+            (Config { database: "a\n".to_owned(), ..base.clone() }, "control"),
+            (Config { namespace: "\u{7f}".to_owned(), ..base.clone() }, "control"),
+            (Config { hosts: ["a:1", "b"].map(str::to_owned).to_vec(), ..base.clone() }, "\"b\""),
             (Config { connect_timeout: Duration::ZERO, ..base.clone() }, "`connect_timeout`"),
-            (Config { hosts: Vec::new(), ..base }, "`some://user@host/database`"),
+            (Config { hosts: Vec::new(), ..base.clone() }, "`some://user@host/database`"),
         ] {
             let error = bad.check(&PRODUCT).unwrap_err();
             assert!(error.to_string().contains(what), "{error}");
         }
+        Config { namespace: "n".repeat(512), ..base }.check(&PRODUCT).unwrap();
     }
 
     #[test]
@@ -170,21 +176,25 @@ mod tests {
         let mut config = config("a:1");
         config.credentials = credentials("app", "hunter2");
         let identity = Identity { certificate: b"x".to_vec(), key: Secret::new(b"hidden".to_vec()) };
-        config.tls = Some(encryption(Tls { identity: Some(identity), ..Tls::default() }));
+        config.tls = Some(Encryption { verify: false, tls: Tls { identity: Some(identity), ..Tls::default() } });
         let shown = format!("{config:?}");
         assert!(!shown.contains("hunter2") && !shown.contains("hidden") && !shown.contains("104"), "{shown}");
         assert!(shown.contains("app"), "{shown}");
     }
 
-    fn encryption(tls: Tls) -> Encryption {
-        Encryption { verify: false, tls }
-    }
-
     #[test]
-    fn an_authority_that_is_not_checked_is_refused() {
-        let tls = Tls { ca: Some(b"-----BEGIN CERTIFICATE".to_vec()), ..Tls::default() };
-        let error = Config { tls: Some(encryption(tls)), ..config("a:1") }.check(&PRODUCT).unwrap_err();
-        assert!(error.to_string().contains("verify-full"), "{error}");
+    fn an_authority_or_a_name_that_is_not_checked_is_refused() {
+        let ca = Tls { ca: Some(b"-----BEGIN CERTIFICATE".to_vec()), ..Tls::default() };
+        let domain = Tls { domain: Some("db".to_owned()), ..Tls::default() };
+        for tls in [ca, domain] {
+            let config = |verify| Config { tls: Some(Encryption { verify, tls: tls.clone() }), ..config("a:1") };
+            let error = config(false).check(&PRODUCT).unwrap_err();
+            assert!(error.to_string().contains("verify-full"), "{error}");
+            config(true).check(&PRODUCT).unwrap();
+        }
+        let tls = Tls { ca: Some(b"no certificate".to_vec()), ..Tls::default() };
+        let unread = Config { tls: Some(Encryption { verify: true, tls }), ..config("a:1") };
+        assert!(unread.check(&PRODUCT).unwrap_err().to_string().contains("`ca`"));
     }
 
     #[test]

@@ -37,7 +37,7 @@ async fn run(client: Weak<Client>) {
             Err(error) => Err(error),
         };
         if let Err(error) = followed {
-            tracing::debug!(target: TARGET, endpoint, error = %Chain::of(&error), "a sentinel does not tell of failovers");
+            tracing::debug!(target: TARGET, endpoint, error = %Chain::of(&error), "a sentinel reports no failovers");
         }
         let Some(current) = client.upgrade() else { return };
         let pause = tokio::time::sleep(current.world.between(RECONNECT_AFTER.0, RECONNECT_AFTER.1));

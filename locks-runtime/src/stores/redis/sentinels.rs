@@ -68,10 +68,10 @@ impl Sentinels {
         let is_enough = |said: &[Option<Result<Primary, _>>]| {
             let said = || said.iter().flatten().flatten();
             // What is older than what was known is believed if all say it.
-            let is_news = said()
+            let is_current = said()
                 .max_by_key(|primary| primary.epoch)
                 .is_some_and(|newest| !is_older(newest, self.known.lock().as_ref()));
-            asked == Asked::Most && is_news && said().count() > all / 2
+            asked == Asked::Most && is_current && said().count() > all / 2
         };
         let answers = join_until(config.endpoints.iter().map(ask), is_enough).await;
         let (mut said, mut failures) = (Vec::new(), Vec::new());

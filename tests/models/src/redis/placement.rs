@@ -78,17 +78,17 @@ impl View {
         self.primaries.iter().chain(self.moved.values()).map(|(_, epoch)| *epoch).max().unwrap_or(0)
     }
 
-    /// Returns whether it was news.
+    /// Returns whether it is newer than what was known.
     pub fn learn(&mut self, claim: Claim) -> bool {
         let (known, new) = match claim {
             Claim::Primary { shard, member, epoch } => (&mut self.primaries[shard], (member, epoch)),
             Claim::Slot { slot, shard, epoch } => (self.moved.entry(slot).or_insert((shard, 0)), (shard, epoch)),
         };
-        let is_news = known.1 < new.1;
-        if is_news {
+        let is_newer = known.1 < new.1;
+        if is_newer {
             *known = new;
         }
-        is_news
+        is_newer
     }
 
     /// As `CLUSTER SLOTS` shows it, without replicas.

@@ -207,7 +207,10 @@ impl Seen {
 
     fn begin(&mut self, live: &Live, key: &'static str, state: &dyn State) {
         let Live { name, process, mode, .. } = live;
-        let others = self.live.iter().filter(|other| other.keys.contains(&key));
+        // Under a hold that a failover has forgotten it may begin beside another process, as it may go on beside one.
+        let is_forgotten = state.has_forgotten(key, live.fence_of(key).number());
+        let is_beside = |other: &&Live| is_forgotten && other.process != *process;
+        let others = self.live.iter().filter(|other| other.keys.contains(&key) && !is_beside(other));
         // A body that runs on after its hold was over is gone soon, unless its process is stopped.
         let counts = |other: &&Live| other.guard.is_held() || !self.is_stopped(other.process);
         let others: Vec<Live> = others.filter(|other| !other.is_excused(state)).filter(counts).cloned().collect();

@@ -112,7 +112,9 @@ pub async fn a_blocked_release_is_repeated<P: Program<Server: Database>>(fixture
     // Meanwhile another is released, and an acquire of the blocked one leaves nothing behind.
     other.release().await.unwrap();
     assert_eq!(server.left("other"), [""; 0]);
-    drop(tokio::time::timeout(Duration::from_millis(500), locks.lock("k").acquire()).await);
+    let blocked = tokio::time::timeout(Duration::from_millis(500), locks.lock("k").acquire()).await;
+    assert!(blocked.is_err(), "{blocked:?}");
+    assert_ne!(server.left("k"), [""; 0]);
     drop(sitting);
     nothing_is_left(&server, "k").await;
 }
@@ -134,6 +136,7 @@ pub async fn a_thousand_rows_that_somebody_sits_on_do_not_stop_the_others<P: Pro
         asked.elapsed()
     })
     .await;
+    assert!(blocked.iter().all(|blocked| !blocked.is_finished()));
     drop(sitting);
     for blocked in blocked {
         granted(blocked).await.release().await.unwrap();

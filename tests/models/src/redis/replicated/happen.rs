@@ -76,7 +76,7 @@ impl Replicated {
         }
         let claim = self.change(|state| state.promote(shard));
         self.network.note("promoted", || format!("{claim:?}"));
-        self.tell(claim, former, heard);
+        self.announce(claim, former, heard);
         sleep(late).await;
         self.connections[former].set_down(false);
         self.learn(former, claim);
@@ -86,7 +86,7 @@ impl Replicated {
     }
 
     /// Everybody but one member hears of it within this time.
-    fn tell(self: &Arc<Self>, claim: Claim, but: usize, heard: Duration) {
+    fn announce(self: &Arc<Self>, claim: Claim, but: usize, heard: Duration) {
         let pause = || self.network.random(|random| random.millis(0, heard.as_millis() as u64));
         for member in self.members().filter(|member| *member != but) {
             let (all, pause) = (Arc::clone(self), pause());

@@ -197,11 +197,11 @@ impl Replicated {
     /// What was written goes to the replicas.
     fn replicate(self: &Arc<Self>, state: &mut ReplicatedState) {
         let lag = self.network.weather().lag.max(1);
-        for (replica, link, writes, keys) in state.unsent() {
+        for (replica, syncs, writes, keys) in state.unsent() {
             let (all, pause) = (Arc::clone(self), self.network.random(|random| random.millis(1, lag)));
             tokio::spawn(async move {
                 sleep(pause).await;
-                all.change(|state| state.receive(replica, link, writes, keys));
+                all.change(|state| state.receive(replica, syncs, writes, keys));
             });
         }
     }

@@ -19,22 +19,23 @@ pub(super) struct Node {
     all: Arc<Replicated>,
     /// The sentinels' are after those of all members.
     number: usize,
-    /// What each answer tells whoever gets it, by connection: of a shard, and of which epoch.
-    told: Mutex<BTreeMap<u64, VecDeque<Told>>>,
+    /// By connection: what its answers report that have not arrived yet.
+    reports: Mutex<BTreeMap<u64, VecDeque<Report>>>,
 }
 
-/// What an answer tells.
+/// What an answer reports to a process: shards, and the epochs of their primaries.
 #[derive(Clone, Debug, Default)]
-struct Told {
+struct Report {
     process: usize,
-    /// It says so because it was asked for something else.
-    refuses: Option<(usize, u64)>,
-    says: Vec<(usize, u64)>,
+    /// Why the request is not served here.
+    refused: Option<(usize, u64)>,
+    /// What was asked for.
+    asked: Vec<(usize, u64)>,
 }
 
 impl Node {
     pub(super) fn at(all: &Arc<Replicated>, number: usize) -> Self {
-        Self { all: Arc::clone(all), number, told: Mutex::default() }
+        Self { all: Arc::clone(all), number, reports: Mutex::default() }
     }
 
     fn members(&self) -> usize {
@@ -80,21 +81,20 @@ impl Node {
         reply.encoded(is_resp3)
     }
 
-    /// What this answer tells a process of where primaries are.
-    fn tells(&self, process: usize, request: &[Bytes], reply: &Reply) -> Told {
+    fn report(&self, process: usize, request: &[Bytes], reply: &Reply) -> Report {
         let state = self.all.state();
         let Some(member) = state.members.get(self.number) else {
             let sentinel = &state.sentinels[self.number - state.members.len()];
-            let says = if is_complete(request, b"MASTER") { vec![(0, sentinel.epoch)] } else { Vec::new() };
-            return Told { process, refuses: None, says };
+            let asked = if is_complete(request, b"MASTER") { vec![(0, sentinel.epoch)] } else { Vec::new() };
+            return Report { process, refused: None, asked };
         };
-        let Some(placement) = &member.server.placement else { return Told { process, ..Told::default() } };
+        let Some(placement) = &member.server.placement else { return Report { process, ..Report::default() } };
         let since = |shard| (shard, placement.view.since(shard));
         let is_moved = matches!(reply, Reply::Error(text) if text.starts_with("MOVED "));
-        let refuses = request.get(3).filter(|_| is_moved).map(|key| since(placement.view.shard(slot(key))));
+        let refused = request.get(3).filter(|_| is_moved).map(|key| since(placement.view.shard(slot(key))));
         let is_asked = is_complete(request, b"INFO") && !placement.is_down;
-        let says = (0..self.all.setup.shards()).filter(|_| is_asked).map(since).collect();
-        Told { process, refuses, says }
+        let asked = (0..self.all.setup.shards()).filter(|_| is_asked).map(since).collect();
+        Report { process, refused, asked }
     }
 }
 
@@ -134,8 +134,8 @@ impl Serves for Node {
         }
         let reply = if request[0] == b"WAIT" { server.wait(*id, &request).await } else { server.answer(*id, &request) };
         network.note("request", || format!("{} -> {reply:?} {fate:?}", connection.shown(&request)));
-        let told = server.tells(*process, &request, &reply);
-        server.told.lock().unwrap().entry(*id).or_default().push_back(told);
+        let report = server.report(*process, &request, &reply);
+        server.reports.lock().unwrap().entry(*id).or_default().push_back(report);
         let bytes = server.encoded(*id, &reply);
         // Whoever was blocked is disconnected.
         let is_last = matches!(&reply, Reply::Error(text) if text.starts_with("UNBLOCKED"));
@@ -143,20 +143,20 @@ impl Serves for Node {
     }
 
     fn delivered(&self, id: u64) {
-        let told = self.told.lock().unwrap().get_mut(&id).and_then(VecDeque::pop_front);
-        let Some(Told { process, refuses, says }) = told else { return };
-        if refuses.is_none() && says.is_empty() {
+        let report = self.reports.lock().unwrap().get_mut(&id).and_then(VecDeque::pop_front);
+        let Some(Report { process, refused, asked }) = report else { return };
+        if refused.is_none() && asked.is_empty() {
             return;
         }
         let now = self.all.network.now();
         // Of so many a majority is asked.
         let enough = if self.number < self.members() { self.members() / 2 + 1 } else { SENTINELS / 2 + 1 };
         let mut state = self.all.state();
-        if let Some((shard, epoch)) = refuses {
-            state.forgotten.refused(process, shard, epoch, now);
+        if let Some((shard, epoch)) = refused {
+            state.forgotten.learned(process, shard, epoch, now);
         }
-        for said in says {
-            state.forgotten.answered(process, said, (self.number, enough), now);
+        for reported in asked {
+            state.forgotten.reported(process, reported, (self.number, enough), now);
         }
     }
 
@@ -171,7 +171,7 @@ impl Serves for Node {
 
     fn disconnected(&self, id: u64) {
         let mut state = self.all.state();
-        self.told.lock().unwrap().remove(&id);
+        self.reports.lock().unwrap().remove(&id);
         match self.number.checked_sub(state.members.len()) {
             Some(sentinel) => state.sentinels[sentinel].disconnected(id),
             None => state.members[self.number].server.disconnected(id),

@@ -46,14 +46,14 @@ impl Sentinel {
             }
             ["CLIENT", ..] => Reply::Status("OK"),
             ["PING"] => Reply::Status("PONG"),
-            ["SUBSCRIBE", _] => {
+            ["SUBSCRIBE", channel] if channel.eq_ignore_ascii_case(CHANNEL) => {
                 known.is_subscribed = true;
                 Reply::Push(vec![Reply::text("subscribe"), Reply::text(CHANNEL), Reply::Int(1)])
             }
-            ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", _] => {
+            ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", name] if name.eq_ignore_ascii_case(NAME) => {
                 Reply::Array(vec![Reply::text(host(self.primary)), Reply::text(PORT.to_string())])
             }
-            ["SENTINEL", "MASTER", _] => {
+            ["SENTINEL", "MASTER", name] if name.eq_ignore_ascii_case(NAME) => {
                 let fields = ["name", NAME, "config-epoch", &self.epoch.to_string()];
                 Reply::Array(fields.into_iter().map(Reply::text).collect())
             }
@@ -61,7 +61,7 @@ impl Sentinel {
         }
     }
 
-    /// From now on it believes in another primary. Returns who is told of that, and how.
+    /// From now on it believes in another primary. Returns the messages to its subscribers.
     pub(super) fn learn(&mut self, primary: usize, epoch: u64) -> Vec<(u64, Reply)> {
         if self.epoch >= epoch {
             return Vec::new();

@@ -4,6 +4,7 @@ use super::super::keyspace::Bytes;
 use super::super::placement::Claim;
 use super::super::slot::slot as slot_of;
 use super::state::ReplicatedState;
+use crate::plan::KEYS;
 
 impl ReplicatedState {
     /// The slot is going to move. Returns from which member, to which, and to which shard.
@@ -11,6 +12,7 @@ impl ReplicatedState {
         let from = self.truth.shard(slot);
         let to = (from + 1) % self.setup.shards();
         let (source, target) = (self.truth.primary(from), self.truth.primary(to));
+        keys_in(slot).for_each(|key| self.forgotten.moves(key));
         if let Some(placement) = &mut self.members[target].server.placement {
             placement.importing.insert(slot);
         }
@@ -47,7 +49,18 @@ impl ReplicatedState {
         let claim = Claim::Slot { slot, shard, epoch: self.truth.epoch() + 1 };
         self.truth.learn(claim);
         self.moving = None;
+        for key in keys_in(slot) {
+            let holds = self.holds(to, key);
+            self.forgotten.moved(key, &holds);
+        }
+        let replicas: Vec<usize> = self.replicas_of(to).collect();
+        replicas.into_iter().for_each(|replica| self.note_replicated(replica));
         self.learn(to, claim);
         claim
     }
+}
+
+/// The locks whose slot this is.
+fn keys_in(slot: u16) -> impl Iterator<Item = &'static str> {
+    KEYS.into_iter().filter(move |key| slot_of(key.as_bytes()) == slot)
 }

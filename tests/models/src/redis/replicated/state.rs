@@ -38,8 +38,8 @@ pub(super) struct Member {
     pub(super) follows: Option<usize>,
     /// How many of its primary's writes it has acknowledged.
     received: u64,
-    /// Which time it follows a primary; what comes of an earlier time is too late.
-    pub(super) link: u64,
+    /// How often it was cut off or began to follow: what it was sent before that is too late.
+    syncs: u64,
     /// Nothing comes from its primary.
     is_cut: bool,
     /// How many writes others have been sent.
@@ -62,7 +62,7 @@ impl ReplicatedState {
                 is_down: false,
                 is_strict: setup.is_strict,
             });
-            Member { server, follows: own.checked_sub(shards), received: 0, link: 0, is_cut: false, sent: 0 }
+            Member { server, follows: own.checked_sub(shards), received: 0, syncs: 0, is_cut: false, sent: 0 }
         };
         let sentinels = if setup.has_sentinels { super::SENTINELS } else { 0 };
         let mut state = Self {
@@ -147,11 +147,11 @@ impl ReplicatedState {
         KEYS.into_iter().filter(|key| self.truth.shard(slot(key.as_bytes())) == shard).collect()
     }
 
-    fn holds(&self, member: usize, key: &str) -> Vec<Hold> {
+    pub(super) fn holds(&self, member: usize, key: &str) -> Vec<Hold> {
         Line { places: vec![&self.members[member].server.keys], now: self.clock() }.holds(key)
     }
 
-    /// What replicas have not been sent yet: of each its number, which time it follows, and what it gets.
+    /// What replicas have not been sent yet: of each its number, its `syncs`, after how many writes, and all keys.
     pub(super) fn unsent(&mut self) -> Vec<(usize, u64, u64, Keyspace)> {
         let mut unsent = Vec::new();
         for primary in 0..self.members.len() {
@@ -162,7 +162,7 @@ impl ReplicatedState {
             for (number, replica) in self.members.iter().enumerate() {
                 if replica.follows == Some(primary) && !replica.is_cut {
                     let keys = self.members[primary].server.keys.clone();
-                    unsent.push((number, replica.link, writes, keys));
+                    unsent.push((number, replica.syncs, writes, keys));
                 }
             }
         }
@@ -170,20 +170,21 @@ impl ReplicatedState {
     }
 
     /// A replica gets what its primary had after so many writes.
-    pub(super) fn receive(&mut self, number: usize, link: u64, writes: u64, keys: Keyspace) {
+    pub(super) fn receive(&mut self, number: usize, syncs: u64, writes: u64, keys: Keyspace) {
         let replica = &mut self.members[number];
-        if replica.link != link || replica.received >= writes || replica.follows.is_none() {
+        if replica.syncs != syncs || replica.received >= writes || replica.follows.is_none() {
             return;
         }
         replica.received = writes;
         replica.server.replace_keys(keys);
-        self.hear(number);
+        self.note_replicated(number);
     }
 
-    fn hear(&mut self, number: usize) {
+    /// Notes which holds a replica has.
+    pub(super) fn note_replicated(&mut self, number: usize) {
         for key in self.keys_of(self.shard_of(number)) {
             let holds = self.holds(number, key);
-            holds.iter().for_each(|hold| self.forgotten.heard(number, key, hold));
+            holds.iter().for_each(|hold| self.forgotten.replicated(number, key, hold));
         }
     }
 
@@ -199,7 +200,7 @@ impl ReplicatedState {
     pub(super) fn cut_replica(&mut self, shard: usize) -> usize {
         let primary = self.truth.primary(shard);
         for replica in self.members.iter_mut().filter(|member| member.follows == Some(primary)) {
-            replica.link += 1;
+            replica.syncs += 1;
             replica.is_cut = true;
         }
         primary
@@ -229,7 +230,7 @@ impl ReplicatedState {
         let elsewhere: Vec<Bytes> = keys.iter().map(|(name, _)| name).filter(is_elsewhere).cloned().collect();
         elsewhere.iter().for_each(|name| drop(keys.take(name)));
         let member = &mut self.members[next];
-        (member.follows, member.link, member.is_cut) = (None, member.link + 1, false);
+        (member.follows, member.syncs, member.is_cut) = (None, member.syncs + 1, false);
         member.server.modes.is_replica = false;
         member.server.replace_keys(keys);
         self.learn(next, claim);
@@ -267,11 +268,17 @@ impl ReplicatedState {
     fn follow(&mut self, number: usize, primary: usize) {
         let (keys, writes) = (self.members[primary].server.keys.clone(), self.members[primary].server.writes);
         let member = &mut self.members[number];
-        (member.follows, member.received, member.link) = (Some(primary), writes, member.link + 1);
+        (member.follows, member.received, member.syncs) = (Some(primary), writes, member.syncs + 1);
         member.is_cut = false;
         member.server.modes.is_replica = true;
         member.server.replace_keys(keys);
-        self.hear(number);
+        self.note_replicated(number);
+    }
+
+    /// Those that follow this primary.
+    pub(super) fn replicas_of(&self, primary: usize) -> impl Iterator<Item = usize> {
+        let follows = move |replica: &usize| self.members[*replica].follows == Some(primary);
+        (0..self.members.len()).filter(follows)
     }
 
     fn line(&self, key: &str) -> Line<'_> {
