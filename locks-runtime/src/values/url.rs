@@ -48,6 +48,12 @@ impl StoreUrl {
                  path or a parameter",
             ));
         }
+        // Which a store that takes any name, or any path, would show as that.
+        if path.split_once("://").is_some_and(|(_, inner)| inner.contains('@')) {
+            return Err(Error::invalid_url(
+                "there is another URL within it, with a user: leave out what stands before that",
+            ));
+        }
         let (user, hosts) = authority.rsplit_once('@').map_or((None, authority), |(user, hosts)| (Some(user), hosts));
         let hosts: Vec<String> = hosts.split(',').filter(|host| !host.is_empty()).map(str::to_owned).collect();
         hosts.iter().try_for_each(|host| check_port(host))?;
@@ -247,6 +253,8 @@ mod tests {
             "redis//me:hunter2x@host",
             "redis://me:hunter2x%ff@host",
             "redis://[me:hunter2x@host/x@y",
+            "memory:postgres://me:hunter2x@host",
+            "file:redis://me:hunter2x@host/1",
             "",
         ] {
             let said = format!("{:?}", StoreUrl::parse(text).unwrap_err());
