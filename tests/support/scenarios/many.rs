@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use distributed_locks::{Error, ErrorKind, Guard, Locks};
+use distributed_locks::{Error, ErrorKind, Guard, Locks, Mode};
+use tokio::task::JoinSet;
 
-use super::{acquire_and_release, behind_proxy, client, nothing_is_left};
-use crate::Server;
+use super::{acquire_and_release, behind_proxy, client, connect, nothing_is_left};
 use crate::cases::{Fixture, Program};
-use crate::proxy::Mode;
+use crate::{Server, in_time, proxy};
 
 /// More than fit into one transaction of etcd's.
 const MANY: usize = 130;
@@ -54,6 +54,38 @@ pub async fn release(guards: Vec<Guard>) {
     let releasing = guards.into_iter().map(|guard| Box::pin(guard.release())).collect();
     for released in together(releasing, u32::MAX).await {
         released.unwrap().unwrap();
+    }
+}
+
+/// Tasks of two clients on one lock: most of them as `mode`, and one of ten alone.
+async fn beside_each_other(url: &str, key: &str, mode: Mode) -> Result<(), Error> {
+    let mut tasks = JoinSet::new();
+    for _ in 0..2 {
+        let locks = connect(url);
+        for task in 0..16 {
+            let (locks, key) = (locks.clone(), key.to_owned());
+            tasks.spawn(async move {
+                for round in 0..8 {
+                    let mode = if (task + round) % 10 == 0 { Mode::Exclusive } else { mode };
+                    let guard = locks.lock(&key).mode(mode).acquire().await?;
+                    tokio::task::yield_now().await;
+                    guard.release().await?;
+                }
+                Ok(())
+            });
+        }
+    }
+    tasks.join_all().await.into_iter().collect()
+}
+
+/// Who misses a turn finds it at the next look, which is minutes away.
+pub async fn readers_and_permits_of_two_clients_miss_no_turn<P: Program>(fixture: Fixture<P>) {
+    let url = fixture.server().url_with("ttl=600s&connect_timeout=60s");
+    for (mode, name) in [(Mode::Shared, "readers"), (Mode::Permits(8), "permits")] {
+        match in_time(beside_each_other(&url, &fixture.key(name), mode)).await {
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
+            others => others.unwrap(),
+        }
     }
 }
 
@@ -132,7 +164,7 @@ pub async fn those_that_get_no_answer_are_withdrawn<P: Program>(fixture: Fixture
     let (server, key) = (fixture.server(), fixture.key("late"));
     let (proxy, locks) = behind_proxy(&*server, "ttl=15s&connect_timeout=2s").await;
     let kept = locks.lock(format!("{key}/kept")).acquire().await.unwrap();
-    for mode in [Mode::Unanswered, Mode::Silent] {
+    for mode in [proxy::Mode::Unanswered, proxy::Mode::Silent] {
         proxy.set(mode);
         let limited = |number| locks.lock(format!("{key}/{number}")).wait(Duration::from_millis(1500)).acquire();
         let limited = (0..COUNT).map(|number| Box::pin(limited(number))).collect();
@@ -140,7 +172,7 @@ pub async fn those_that_get_no_answer_are_withdrawn<P: Program>(fixture: Fixture
             let error = answer.unwrap().unwrap_err();
             assert!(matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout), "{error}");
         }
-        proxy.set(Mode::Pass);
+        proxy.set(proxy::Mode::Pass);
         for number in 0..COUNT {
             acquire_and_release(&client(&fixture), &format!("{key}/{number}")).await;
         }

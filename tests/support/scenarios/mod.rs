@@ -64,6 +64,7 @@ pub fn everywhere<P: Program>() -> Vec<Case<P>> {
         leaders::killed_leaders_are_followed_until_nobody_is_left,
         many::a_hundred_and_thirty_at_one_moment_are_held_and_released,
         many::dropped_at_any_poll_they_leave_nothing,
+        many::readers_and_permits_of_two_clients_miss_no_turn,
         many::one_lock_twice_at_one_moment_has_one_holder,
         many::those_that_get_no_answer_are_withdrawn,
         outages::a_paused_server_is_ridden_out,

@@ -131,8 +131,8 @@ async fn follow(shared: &Shared, entry: &Entry, mut ahead: Ahead) -> Result<Posi
 
 /// What is watched.
 enum Watch {
-    /// The whole queue.
-    All { own: Vec<u8>, queue: Subscription },
+    /// The whole queue, of which this was reported until now.
+    All { own: Vec<u8>, queue: Subscription, seen: i64 },
     /// Of a long queue the nearest entry ahead, and our own key.
     Nearest { own: Subscription, key: Vec<u8>, ahead: Subscription },
 }
@@ -144,12 +144,12 @@ impl Watch {
         // Whichever permit comes back, it may be ours.
         let is_any = matches!(entry.mode, Mode::Permits(_));
         if is_any || (ahead.complete && ahead.keys.len() <= WATCH_ALL) {
-            if let Some(queue) = shared.watches.take(&entry.key) {
-                // It began before the entry was put into the queue.
-                return Some((Self::All { own: own.into_bytes(), queue }, 0));
-            }
-            let (queue, began) = shared.client.watch(range.start(), Some(range.end()), 0).await?;
-            return Some((Self::All { own: own.into_bytes(), queue }, began));
+            let (queue, began) = match shared.watches.take(&entry.key) {
+                // Mostly it was there before the entry was. Another reader, though, may have taken from it what this entry waits for.
+                Some(cached) => cached,
+                None => shared.client.watch(range.start(), Some(range.end()), 0).await?,
+            };
+            return Some((Self::All { own: own.into_bytes(), queue, seen: began }, began));
         }
         let key = ahead.keys.first()?.clone();
         let (own, first) = shared.client.watch(own, None, 0).await?;
@@ -160,9 +160,9 @@ impl Watch {
     /// Ends the watch, which led to `position`: one that may be useful again goes into the cache.
     fn end(self, shared: &Shared, entry: &Entry, position: Position) -> Position {
         match (self, &position) {
-            (Self::All { queue, .. }, Position::Holds(since)) => {
+            (Self::All { queue, seen, .. }, Position::Holds(since)) => {
                 shared.client.identity.saw(queue.member, *since);
-                shared.watches.put(&entry.key, queue);
+                shared.watches.put(&entry.key, queue, seen);
             }
             (watch, Position::Unknown) => shared.client.avoid(watch.member()),
             _ => {}
@@ -188,8 +188,9 @@ impl Watch {
     /// Applies the notifications to `ahead` until they change the entry's position.
     async fn next_position(&mut self, ahead: &mut Ahead) -> Position {
         match self {
-            Self::All { own, queue } => loop {
+            Self::All { own, queue, seen } => loop {
                 let Some(Notification::Deleted(deleted)) = queue.next().await else { return Position::Unknown };
+                *seen = deleted.iter().map(|(_, at)| *at).fold(*seen, i64::max);
                 // One lease may have had both keys: that of our own entry counts first.
                 if deleted.iter().any(|(key, _)| key == own) {
                     return Position::Gone;

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// For how long an unused watch stays. Its notifications lie in memory meanwhile.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// The watches of queues in which no entry of this session waits at the moment.
+/// The watches of queues that had a waiter of this session until a moment ago.
 #[derive(Debug)]
 pub(super) struct WatchCache {
     world: World,
@@ -25,9 +25,17 @@ pub(super) struct WatchCache {
 
 #[derive(Debug, Default)]
 struct Inner {
-    watches: BTreeMap<Key, (Subscription, Moment)>,
+    watches: BTreeMap<Key, Cached>,
     /// A task removes the old ones.
     is_swept: bool,
+}
+
+#[derive(Debug)]
+struct Cached {
+    watch: Subscription,
+    /// The revision up to which its notifications were taken out of it.
+    seen: i64,
+    since: Moment,
 }
 
 impl WatchCache {
@@ -35,15 +43,15 @@ impl WatchCache {
         Arc::new(Self { world: world.clone(), inner: Mutex::default() })
     }
 
-    /// Takes the watch of this queue out of the cache, if there is one.
-    pub(super) fn take(&self, key: &Key) -> Option<Subscription> {
-        self.inner.lock().watches.remove(key).map(|(watch, _)| watch)
+    /// Takes the watch of this queue out of the cache, if there is one, and the revision after which it reports every deletion.
+    pub(super) fn take(&self, key: &Key) -> Option<(Subscription, i64)> {
+        self.inner.lock().watches.remove(key).map(|Cached { watch, seen, .. }| (watch, seen))
     }
 
-    /// Puts a watch of a whole queue into the cache.
-    pub(super) fn put(self: &Arc<Self>, key: &Key, watch: Subscription) {
+    /// Puts a watch of a whole queue into the cache, from which notifications were taken up to this revision.
+    pub(super) fn put(self: &Arc<Self>, key: &Key, watch: Subscription, seen: i64) {
         let mut inner = self.inner.lock();
-        inner.watches.insert(key.clone(), (watch, self.world.now()));
+        inner.watches.insert(key.clone(), Cached { watch, seen, since: self.world.now() });
         if !std::mem::replace(&mut inner.is_swept, true) {
             self.world.spawn(sweep(Arc::downgrade(self)));
         }
@@ -57,7 +65,7 @@ async fn sweep(cache: Weak<WatchCache>) {
         let Some(cache) = cache.upgrade() else { return };
         let mut inner = cache.inner.lock();
         let now = cache.world.now();
-        inner.watches.retain(|_, (_, since)| now.since(*since) < MAX_AGE);
+        inner.watches.retain(|_, cached| now.since(cached.since) < MAX_AGE);
         if inner.watches.is_empty() {
             inner.is_swept = false;
             return;
