@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use support::child::Child;
+use support::with_parameters;
 use tokio::task::JoinSet;
 
 /// How many tasks acquire them.
@@ -86,7 +87,7 @@ pub(crate) fn run(arguments: &[String]) {
     let [settle, observe] = [settle, observe].map(|time| Duration::from_millis(time.parse().unwrap()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let locks = Locks::connect(format!("{url}?ttl=10s")).unwrap();
+        let locks = Locks::connect(with_parameters(url, "ttl=10s")).unwrap();
         locks.lock("/bench/warm").acquire().await.unwrap().release().await.unwrap();
         let before = resident();
         let guards = acquire_all(&locks, count.parse().unwrap()).await;

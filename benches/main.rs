@@ -26,6 +26,7 @@ use case::{CASES, Case};
 use report::{Measured, Report, Row};
 use round::Outcome;
 use settings::{HELD, Settings};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use store::{Contestant, FLOOR, Store};
 
 fn main() {
@@ -55,7 +56,12 @@ fn run(settings: &Settings) {
     }
     for name in settings.stores.iter().filter(|_| settings.wants_stores()) {
         match store::start(name, settings) {
-            Ok(store) => report.stores.push(measure(store, settings)),
+            // What the other stores were measured for is not lost.
+            Ok(store) => match catch_unwind(AssertUnwindSafe(|| measure(store, settings))) {
+                Ok(measured) => report.stores.push(measured),
+                Err(_) if settings.is_trial => panic!("{name} cannot be measured"),
+                Err(_) => report.missing.push(format!("{name}, whose run has failed")),
+            },
             Err(missing) => report.missing.push(missing),
         }
     }

@@ -3,13 +3,14 @@
 use super::{Locker, Micros, Wanted, body};
 use distributed_locks::{Error, Locks, distributed_lock};
 use std::time::Duration;
+use support::with_parameters;
 
 #[derive(Clone)]
 pub(crate) struct Ours(Locks);
 
 impl Ours {
     pub(crate) fn connect(url: &str) -> Self {
-        Self(Locks::connect(format!("{url}?ttl=60s")).unwrap())
+        Self(Locks::connect(with_parameters(url, "ttl=60s")).unwrap())
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) fn markdown(report: &Report) -> String {
     let Report { machine, rounds, .. } = report;
     write!(page, "\nMeasured on {machine}. Rounds: {rounds}.\n").unwrap();
     for missing in report.missing() {
-        write!(page, "\nNot installed: {missing}.\n").unwrap();
+        write!(page, "\nNot measured: {missing}.\n").unwrap();
     }
     if report.rows().next().is_some() {
         glance(&mut page, report);
