@@ -59,11 +59,6 @@ impl Wants {
     pub(crate) fn from_word(word: &str) -> Option<Self> {
         Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, wants)| *wants)
     }
-
-    /// Whether a mutex of one key does it.
-    pub(crate) fn is_mutex(self) -> bool {
-        matches!(self, Self::OwnKeys | Self::OneKey)
-    }
 }
 
 impl Case {

@@ -24,7 +24,8 @@ plain client, which neither renews nor retries:
   waiter a notification
 - **ZooKeeper**: the creation of an ephemeral sequential node below one that is there, and its deletion; where others may have
   the lock also a list of the queue, and for a waiter a watch
-- **Kubernetes**: one conditional update of a Lease each way; it knows mutexes only
+- **Kubernetes**: one conditional update of a Lease each way, which knows mutexes only; it waits for nobody, so that a hand-off is
+  compared with its uncontended pair
 - **files**: `open` and `flock`
 
 The other clients: `lock()` of `etcd-client` (etcd's lock service), Go's `concurrency.Mutex`, `rslock`, Curator's

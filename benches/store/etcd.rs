@@ -62,5 +62,5 @@ fn go(endpoints: &Addresses) -> Result<(Contestant, String), String> {
     let version = Command::new(&program).arg("version").output().unwrap();
     let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
     let (name, arguments, addresses) = ("Go concurrency.Mutex", Vec::new(), endpoints.clone());
-    Ok((Contestant { name, program, arguments, addresses }, version))
+    Ok((Contestant { name, program, arguments, addresses, waits: true }, version))
 }

@@ -1,6 +1,6 @@
 //! The stores: their servers, the contestants on each, and what the servers count.
 
-use crate::case::{Case, DELAY};
+use crate::case::{Case, DELAY, Wants};
 use crate::settings::Settings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -51,6 +51,8 @@ pub(crate) struct Contestant {
     /// Before the address.
     arguments: Vec<String>,
     addresses: Addresses,
+    /// Whether it waits for others.
+    waits: bool,
 }
 
 /// Where a store is.
@@ -116,17 +118,18 @@ pub(crate) fn start(name: &str, settings: &Settings) -> Result<Store, String> {
 impl Contestant {
     /// Of all but mutexes there are ours and Curator's.
     pub(crate) fn takes_part_in(&self, case: &Case) -> bool {
-        match case.wants.is_mutex() {
-            true => case.has_floor || self.name != FLOOR,
+        match case.wants {
+            Wants::OwnKeys => case.has_floor || self.name != FLOOR,
+            Wants::OneKey => (case.has_floor && self.waits) || self.name != FLOOR,
             // A Lease is a mutex.
-            false => (self.name == OURS && !self.addresses.near.starts_with("kubernetes:")) || self.name == CURATOR,
+            _ => (self.name == OURS && !self.addresses.near.starts_with("kubernetes:")) || self.name == CURATOR,
         }
     }
 
     /// A locker of [`worker`](crate::worker).
     fn here(name: &'static str, locker: &str, addresses: &Addresses) -> Self {
         let arguments = ["worker", locker].map(str::to_owned).to_vec();
-        Self { name, program: std::env::current_exe().unwrap(), arguments, addresses: addresses.clone() }
+        Self { name, program: std::env::current_exe().unwrap(), arguments, addresses: addresses.clone(), waits: true }
     }
 
     pub(crate) fn command(&self, is_far: bool) -> Command {

@@ -14,10 +14,12 @@ pub(super) fn start(name: &'static str) -> Result<Store, String> {
     let links = vec![link(server.address())];
     let near = server.address().to_string();
     let urls = Addresses::of(&near, &links[0], |address| format!("mysql://app@{address}/locks"));
+    // As ours, by TCP: the client would otherwise change to the server's own socket file.
+    let by_tcp = urls.map(|url| format!("{url}?prefer_socket=false"));
     let contestants = vec![
-        Contestant::here(FLOOR, "mysql-floor", &urls),
+        Contestant::here(FLOOR, "mysql-floor", &by_tcp),
         Contestant::here(OURS, "ours", &urls),
-        Contestant::here("GET_LOCK of a session", "mysql-get-lock", &urls),
+        Contestant::here("GET_LOCK of a session", "mysql-get-lock", &by_tcp),
     ];
     let (version, client) = (binary.label().replace("mariadb-", ""), machine::crate_version("mysql_async"));
     let title = format!("MariaDB {version} on disk; mysql_async {client}, `GET_LOCK` of a session");

@@ -57,7 +57,7 @@ fn curator(addresses: &Addresses) -> Result<(Contestant, String), String> {
     let path = path.into_string().map_err(|_| NEEDED)?;
     let arguments = ["-Xmx256m", "-cp", &path, "CuratorWorker"].map(str::to_owned).to_vec();
     let (name, program) = (CURATOR, PathBuf::from("java"));
-    Ok((Contestant { name, program, arguments, addresses: addresses.clone() }, version))
+    Ok((Contestant { name, program, arguments, addresses: addresses.clone(), waits: true }, version))
 }
 
 /// "5.7.1" of `curator-recipes-5.7.1.jar`.
