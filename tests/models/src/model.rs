@@ -73,6 +73,11 @@ pub trait State: Send + 'static {
         false
     }
 
+    /// Whether a failover has forgotten that this entry left: it is there until it lapses.
+    fn has_returned(&self, _id: &str) -> bool {
+        false
+    }
+
     /// When the store last went back to an older state, so that fences may do the same.
     fn went_back(&self) -> Option<Nanos>;
 }

@@ -4,6 +4,7 @@ use super::foreign::Foreign;
 use crate::contract::{Grant, Listed};
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
+use crate::values::shown::is_hidden;
 use redis::Value;
 use std::fmt::{self, Write};
 use std::time::Duration;
@@ -257,20 +258,27 @@ pub(super) fn bytes(value: &Value) -> Option<&[u8]> {
 }
 
 pub(super) fn unexpected(value: &Value) -> Error {
-    let mut shown = Beginning(String::new());
+    let mut shown = Beginning { text: String::new(), left: 200 };
     // It ends with an error when there is no more room.
     let _ = write!(shown, "{value:?}");
-    Error::new(ErrorKind::Unsupported, format!("the script's reply is not understood: {}", shown.0))
+    Error::new(ErrorKind::Unsupported, format!("the script's reply is not understood: {}", shown.text))
 }
 
 /// The beginning of a text that may be long.
-struct Beginning(String);
+struct Beginning {
+    text: String,
+    /// How many characters more, as they are shown.
+    left: usize,
+}
 
 impl Write for Beginning {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let left = 200_usize.saturating_sub(self.0.chars().count());
-        self.0.extend(text.chars().take(left));
-        if left == 0 { Err(fmt::Error) } else { Ok(()) }
+        for letter in text.chars() {
+            let length = if is_hidden(letter) { letter.escape_default().len() } else { 1 };
+            self.left = self.left.checked_sub(length).ok_or(fmt::Error)?;
+            self.text.push(letter);
+        }
+        Ok(())
     }
 }
 

@@ -43,6 +43,8 @@ struct Suspect {
     id: String,
     name: String,
     kind: Kind,
+    /// It had left, and is there until it lapses.
+    has_returned: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -138,7 +140,7 @@ impl<M: Model> Inspector<M> {
             // The call waits with the newest of its entries. An older one may have come back behind that, by a late request.
             let own: Vec<&QueuedEntry> = queue.iter().filter(|entry| entry.name == call.name).collect();
             let newest = own.iter().enumerate().max_by_key(|(_, entry)| entry.number()).map_or(0, |(place, _)| place);
-            suspects.extend(own[..newest].iter().map(|entry| Suspect::new(entry, Kind::BehindItself)));
+            suspects.extend(own[..newest].iter().map(|entry| Suspect::new(entry, Kind::BehindItself, state)));
         }
         for process in (0..self.processes).filter(|process| !seen.is_stopped(*process)) {
             if self.kept_until(process, key, seen).is_some_and(|until| until + 4 * SECOND > Instant::now()) {
@@ -149,7 +151,8 @@ impl<M: Model> Inspector<M> {
                 seen.pending.values().any(|call| call.name == entry.name)
                     || seen.live.iter().any(|live| live.name == entry.name)
             };
-            suspects.extend(own.filter(|entry| !is_wanted(entry)).map(|entry| Suspect::new(entry, Kind::Nobodys)));
+            suspects
+                .extend(own.filter(|entry| !is_wanted(entry)).map(|entry| Suspect::new(entry, Kind::Nobodys, state)));
         }
         suspects
     }
@@ -168,11 +171,15 @@ impl<M: Model> Inspector<M> {
         // A snapshot brings back entries of sessions that were over, for as long as their leases last.
         let restored = if self.lengthens_leases { self.ttl } else { Duration::ZERO };
         let lapsed = if self.outlasts_sessions { limit.max(self.ttl + 3 * SECOND) } else { limit };
-        let limit_of = |kind| if kind == Kind::BehindItself { limit + restored } else { lapsed };
+        let limit_of = |suspect: &Suspect| match suspect.kind {
+            _ if suspect.has_returned => limit.max(self.ttl + 3 * SECOND),
+            Kind::BehindItself => limit + restored,
+            Kind::Nobodys => lapsed,
+        };
         for suspect in suspects {
             let since = *self.suspects.entry(suspect.id.clone()).or_insert_with(Instant::now);
-            let Suspect { id, name, kind } = suspect;
-            let limit = limit_of(kind);
+            let limit = limit_of(&suspect);
+            let Suspect { id, name, kind, .. } = suspect;
             if since.elapsed() < limit {
                 continue;
             }
@@ -192,7 +199,8 @@ impl<M: Model> Inspector<M> {
 }
 
 impl Suspect {
-    fn new(entry: &QueuedEntry, kind: Kind) -> Self {
-        Self { id: entry.id.clone(), name: entry.name.clone(), kind }
+    fn new(entry: &QueuedEntry, kind: Kind, state: &dyn State) -> Self {
+        let has_returned = state.has_returned(&entry.id);
+        Self { id: entry.id.clone(), name: entry.name.clone(), kind, has_returned }
     }
 }

@@ -230,10 +230,12 @@ impl Seen {
         let fence = live.fence_of(key);
         // Whose entry a stranger has removed before its grant arrived begins late, under a hold that is over.
         if !live.is_excused(state) {
-            let mut last = self.fences.get(key).copied();
+            // Of what was before the store went back, nothing says how great the next fence is.
+            let counts = |last: &Fences| state.went_back().is_none_or(|back| back < last.at);
+            let mut last = self.fences.get(key).copied().filter(counts);
             let too_small = Fences::note(&mut last, live.since, *mode, fence);
             self.fences.extend(last.map(|last| (key, last)));
-            if let Some((_, last)) = too_small.filter(|(at, _)| state.went_back().is_none_or(|back| back < *at)) {
+            if let Some((_, last)) = too_small {
                 self.find("fence goes back", || format!("{name} has {fence:?} of {key}, after {last:?}"));
             }
         }

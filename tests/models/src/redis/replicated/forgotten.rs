@@ -4,6 +4,7 @@
 //! whoever has not learned of its successor may believe it.
 
 use super::super::line::Hold;
+use crate::model::QueuedEntry;
 use crate::network::Nanos;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub(super) struct Forgotten {
     late: BTreeMap<(usize, Key, u64), u64>,
     /// Holds of locks whose slots have moved since they were granted.
     moved: BTreeSet<(Key, u64)>,
+    /// Entries that have left, which the successor does not know.
+    returned: BTreeSet<String>,
     /// By process and shard: the epochs that it knows, and from when on.
     known: BTreeMap<(usize, usize), Vec<(u64, Nanos)>>,
     /// By process, shard and epoch: the members or sentinels that have reported it.
@@ -118,6 +121,16 @@ impl Forgotten {
         lost.is_some_and(|(_, lost)| lost.lapses <= now && now <= lost.until)
     }
 
+    /// These entries are on the successor, and not on the former primary any more, whose waiters and holders these were.
+    pub(super) fn returned<'a>(&mut self, former: &[QueuedEntry], next: &'a [QueuedEntry]) {
+        let has_left = |entry: &&'a QueuedEntry| former.iter().all(|other| other.id != entry.id);
+        self.returned.extend(next.iter().filter(has_left).map(|entry| entry.id.clone()));
+    }
+
+    pub(super) fn has_returned(&self, id: &str) -> bool {
+        self.returned.contains(id)
+    }
+
     /// The process knows from then on that the shard's primary is that of this epoch.
     pub(super) fn learned(&mut self, process: usize, shard: usize, epoch: u64, from: Nanos) {
         self.known.entry((process, shard)).or_default().push((epoch, from));
@@ -157,7 +170,6 @@ fn process_of(name: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::QueuedEntry;
 
     const SECOND: Nanos = 1_000_000_000;
     const SUCCESSION: Succession = Succession { shard: 0, former: 0, next: 1, epoch: 2, waits: false, now: SECOND };
@@ -217,6 +229,14 @@ mod tests {
             forgotten.reported(0, (0, 2), (server, 2), 0);
         }
         assert!(!knows(&forgotten, SECOND) && knows(&forgotten, 2 * SECOND));
+    }
+
+    #[test]
+    fn what_the_successor_has_beyond_the_former_primary_had_left() {
+        let entry = |id: &str| QueuedEntry { id: id.to_owned(), name: String::new() };
+        let mut forgotten = Forgotten::default();
+        forgotten.returned(&[entry("1")], &[entry("1"), entry("2")]);
+        assert!(forgotten.has_returned("2") && !forgotten.has_returned("1"));
     }
 
     /// A grant counts when a replica has it; where its slot moves to, nobody waits for that.

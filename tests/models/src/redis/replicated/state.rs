@@ -114,11 +114,30 @@ impl ReplicatedState {
     /// Answers a request of a process.
     pub(super) fn answer(&mut self, member: usize, connection: u64, request: &[Bytes]) -> Reply {
         let before = self.members[member].server.writes;
+        let left_by = if self.is_former(member) { self.queues(member) } else { Vec::new() };
         let reply = self.members[member].server.answer(connection, &with_faults(self.setup.broken, request));
         if self.members[member].server.writes != before {
             self.written(member);
+            self.left_late(member, &left_by);
         }
         reply
+    }
+
+    /// The queues of all locks, as a member has them.
+    fn queues(&self, member: usize) -> Vec<QueuedEntry> {
+        KEYS.into_iter().flat_map(|key| self.queue_at(member, key)).collect()
+    }
+
+    fn queue_at(&self, member: usize, key: &str) -> Vec<QueuedEntry> {
+        Line { places: vec![&self.members[member].server.keys], now: self.clock() }.queue(key)
+    }
+
+    /// What was there before, and has left a former primary meanwhile, is still on its successor.
+    fn left_late(&mut self, former: usize, before: &[QueuedEntry]) {
+        let after = self.queues(former);
+        let has_left = |entry: &&QueuedEntry| after.iter().all(|other| other.id != entry.id);
+        let left: Vec<QueuedEntry> = before.iter().filter(has_left).cloned().collect();
+        self.forgotten.returned(&[], &left);
     }
 
     fn written(&mut self, member: usize) {
@@ -224,6 +243,8 @@ impl ReplicatedState {
         for key in self.keys_of(shard) {
             let (before, after) = (self.holds(former, key), self.holds(next, key));
             self.forgotten.succeeded(&succession, key, &before, &after);
+            let (before, after) = (self.queue_at(former, key), self.queue_at(next, key));
+            self.forgotten.returned(&before, &after);
         }
         let is_elsewhere = |name: &&Bytes| self.truth.shard(slot(name)) != shard;
         let mut keys = self.members[next].server.keys.clone();
@@ -310,6 +331,10 @@ impl State for ReplicatedState {
 
     fn went_back(&self) -> Option<Nanos> {
         None
+    }
+
+    fn has_returned(&self, id: &str) -> bool {
+        self.forgotten.has_returned(id)
     }
 
     fn has_forgotten(&self, key: &str, fence: u64) -> bool {
