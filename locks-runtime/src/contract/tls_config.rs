@@ -23,12 +23,15 @@ pub(crate) fn builder(provider: Arc<CryptoProvider>) -> Result<ConfigBuilder<Cli
 /// Whom to trust.
 pub(crate) fn roots(tls: &Tls) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
-    let trusted = match &tls.ca {
-        Some(ca) => certificates("ca", ca)?,
-        None => rustls_native_certs::load_native_certs().certs,
-    };
-    match roots.add_parsable_certificates(trusted).0 {
-        0 => Err(Error::invalid_url("no authority is trusted; name one by `ca=…`")),
+    if let Some(ca) = &tls.ca {
+        for certificate in certificates("ca", ca)? {
+            roots.add(certificate).map_err(|cause| unreadable("ca", cause))?;
+        }
+        return Ok(roots);
+    }
+    // Of the system's, one that cannot be used is no matter.
+    match roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs).0 {
+        0 => Err(Error::invalid_url("this system trusts no authority; name one by `ca=…`")),
         _ => Ok(roots),
     }
 }
