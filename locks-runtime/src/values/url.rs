@@ -48,8 +48,9 @@ impl StoreUrl {
                  path or a parameter",
             ));
         }
+        let path = decode(path, "the path")?;
         // Which a store that takes any name, or any path, would show as that.
-        if path.split_once("://").is_some_and(|(_, inner)| inner.contains('@')) {
+        if authority.is_empty() && path.split_once("://").is_some_and(|(_, inner)| inner.contains('@')) {
             return Err(Error::invalid_url(
                 "there is another URL within it, with a user: leave out what stands before that",
             ));
@@ -61,7 +62,7 @@ impl StoreUrl {
             scheme: scheme.to_ascii_lowercase(),
             credentials: user.map(credentials).transpose()?,
             hosts,
-            path: decode(path, "the path")?,
+            path,
             parameters: parameters(query)?,
         })
     }
@@ -255,6 +256,7 @@ mod tests {
             "redis://[me:hunter2x@host/x@y",
             "memory:postgres://me:hunter2x@host",
             "file:redis://me:hunter2x@host/1",
+            "memory:redis:%2F%2Fme:hunter2x%40host",
             "",
         ] {
             let said = format!("{:?}", StoreUrl::parse(text).unwrap_err());
