@@ -19,6 +19,9 @@ pub trait Server: Deref<Target = Daemon> + Debug + Send + Sync + 'static {
     /// Whether a process that was forked from a client's can make clients of its own.
     const WORKS_AFTER_A_FORK: bool = true;
 
+    /// Whether its locks have readers and permits.
+    const HAS_MODES: bool = true;
+
     /// After which time without a renewal the store itself ends an entry with this TTL.
     fn lapses_after(ttl: Duration) -> Duration {
         ttl

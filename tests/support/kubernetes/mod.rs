@@ -331,6 +331,7 @@ impl Deref for Kubernetes {
 
 impl Server for Kubernetes {
     const DELETED: &'static str = "the Lease has another holder";
+    const HAS_MODES: bool = false;
 
     fn lapses_after(ttl: Duration) -> Duration {
         Duration::from_secs(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0))
