@@ -102,7 +102,7 @@ pub(crate) fn cut(text: &str, longest: usize) -> Option<String> {
 
 /// Whether a reader would not see this character, or it would change what is around it: controls, what sets the direction of
 /// text, what has no width, separators of lines.
-pub(crate) fn is_hidden(letter: char) -> bool {
+fn is_hidden(letter: char) -> bool {
     letter.is_control()
         || matches!(letter,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -4,9 +4,8 @@ use super::foreign::Foreign;
 use crate::contract::{Grant, Listed};
 use crate::values::error::{Error, ErrorKind};
 use crate::values::holder::Holder;
-use crate::values::shown::is_hidden;
+use crate::values::shown::Shown;
 use redis::Value;
-use std::fmt::{self, Write};
 use std::time::Duration;
 
 /// What the script replies about an entry.
@@ -258,28 +257,8 @@ pub(super) fn bytes(value: &Value) -> Option<&[u8]> {
 }
 
 pub(super) fn unexpected(value: &Value) -> Error {
-    let mut shown = Beginning { text: String::new(), left: 200 };
-    // It ends with an error when there is no more room.
-    let _ = write!(shown, "{value:?}");
-    Error::new(ErrorKind::Unsupported, format!("the script's reply is not understood: {}", shown.text))
-}
-
-/// The beginning of a text that may be long.
-struct Beginning {
-    text: String,
-    /// How many characters more, as they are shown.
-    left: usize,
-}
-
-impl Write for Beginning {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for letter in text.chars() {
-            let length = if is_hidden(letter) { letter.escape_default().len() } else { 1 };
-            self.left = self.left.checked_sub(length).ok_or(fmt::Error)?;
-            self.text.push(letter);
-        }
-        Ok(())
-    }
+    let shown = Shown::new(format_args!("{value:?}"), 100).to_string();
+    Error::new(ErrorKind::Unsupported, format!("the script's reply is not understood: {shown}"))
 }
 
 fn text(value: &Value) -> String {
