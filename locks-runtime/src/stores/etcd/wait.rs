@@ -1,8 +1,8 @@
 //! Waiting until the entry holds the lock, by watching the entries ahead of it.
 //!
 //! The watch begins at revision 0, which means now: a watch from a given revision waits up to 100 ms for etcd's next
-//! round of catching up. What happened between the transaction and the watch is read once, unless there was a
-//! [cached](super::watch_cache) watch already. The queue is also read every third of a TTL, because watches have been
+//! round of catching up. What happened between the transaction and the watch is read once, unless a
+//! [cached](super::watch_cache) watch reports all of it. The queue is also read every third of a TTL, because watches have been
 //! known to go silent.
 
 use super::error::{ENTRY_DELETED, Failure};
@@ -131,7 +131,7 @@ async fn follow(shared: &Shared, entry: &Entry, mut ahead: Ahead) -> Result<Posi
 
 /// What is watched.
 enum Watch {
-    /// The whole queue, of which this was reported until now.
+    /// The whole queue, of which everything up to the revision `seen` was received.
     All { own: Vec<u8>, queue: Subscription, seen: i64 },
     /// Of a long queue the nearest entry ahead, and our own key.
     Nearest { own: Subscription, key: Vec<u8>, ahead: Subscription },
@@ -145,7 +145,7 @@ impl Watch {
         let is_any = matches!(entry.mode, Mode::Permits(_));
         if is_any || (ahead.complete && ahead.keys.len() <= WATCH_ALL) {
             let (queue, began) = match shared.watches.take(&entry.key) {
-                // Mostly it was there before the entry was. Another reader, though, may have taken from it what this entry waits for.
+                // Mostly it was there before the entry. But another reader may have received on it what this entry waits for.
                 Some(cached) => cached,
                 None => shared.client.watch(range.start(), Some(range.end()), 0).await?,
             };

@@ -33,7 +33,7 @@ struct Inner {
 #[derive(Debug)]
 struct Cached {
     watch: Subscription,
-    /// The revision up to which its notifications were taken out of it.
+    /// The revision up to which its notifications were received.
     seen: i64,
     since: Moment,
 }
@@ -48,7 +48,7 @@ impl WatchCache {
         self.inner.lock().watches.remove(key).map(|Cached { watch, seen, .. }| (watch, seen))
     }
 
-    /// Puts a watch of a whole queue into the cache, from which notifications were taken up to this revision.
+    /// Puts a watch of a whole queue into the cache, whose notifications were received up to this revision.
     pub(super) fn put(self: &Arc<Self>, key: &Key, watch: Subscription, seen: i64) {
         let mut inner = self.inner.lock();
         inner.watches.insert(key.clone(), Cached { watch, seen, since: self.world.now() });
