@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::task::yield_now;
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 /// More steps than any future here takes.
 pub(crate) const MANY: usize = 2000;
@@ -17,23 +18,27 @@ const IDLE_TURNS: usize = 8;
 
 /// Whether a future was woken since its last poll.
 #[derive(Debug)]
-pub(crate) struct Woken(AtomicBool);
+pub(crate) struct Woken {
+    is_woken: AtomicBool,
+    wakes: Notify,
+}
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::SeqCst);
+        self.is_woken.store(true, Ordering::SeqCst);
+        self.wakes.notify_one();
     }
 }
 
 impl Woken {
     /// A new future counts as woken, as in an executor.
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicBool::new(true)))
+        Arc::new(Self { is_woken: AtomicBool::new(true), wakes: Notify::new() })
     }
 
     /// Polls `future` if it was woken; `None` if it was not.
     pub(crate) fn poll<F: Future + ?Sized>(self: &Arc<Self>, future: Pin<&mut F>) -> Option<Poll<F::Output>> {
-        if !self.0.swap(false, Ordering::SeqCst) {
+        if !self.is_woken.swap(false, Ordering::SeqCst) {
             return None;
         }
         let waker = Arc::clone(self).into();
@@ -54,7 +59,8 @@ pub(crate) async fn drive<F: Future>(steps: usize, future: F) -> Option<F::Outpu
                 idle_turns += 1;
                 yield_now().await;
             }
-            None => sleep(Duration::from_millis(1)).await,
+            // Time stands still while a thread waits in the kernel, maybe for what only this future does.
+            None => drop(timeout(Duration::from_millis(1), woken.wakes.notified()).await),
         }
     }
     None
