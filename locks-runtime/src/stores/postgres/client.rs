@@ -293,7 +293,7 @@ impl Client {
                 match failure.code() {
                     // Another was faster: `IF NOT EXISTS` looks before it takes the name.
                     Some("42P07" | "23505" | "42710") => Ok(()),
-                    Some("42501" | "25006") => Err(failure.no_table(&open.endpoint, &creation)),
+                    Some("42501") => Err(failure.no_table(&open.endpoint, &creation)),
                     _ => Err(failure),
                 }
             }

@@ -70,6 +70,16 @@ fn a_dropped_table_is_made_anew() {
     assert_clean::<Postgres>(&two(6, &[(2000, Fault::Drop)]));
 }
 
+/// A server that takes no writes for a while may take them again: its clients wait, as for a table that is there.
+#[test]
+fn a_table_is_made_once_the_server_takes_writes_again() {
+    let setup = Setup { has_no_table: true, ..Setup::default() };
+    let plan = Plan { setup, ..two(2, &[(0, Fault::ReadOnly(seconds(3)))]) };
+    assert_clean::<Postgres>(&plan);
+    let outcome = play::<Postgres>(1, &plan, true);
+    assert!(outcome.begins("c0.0").is_some_and(|at| at >= 3.0), "{:?}", outcome.lines);
+}
+
 /// What is revoked is reported, and the lock is free once it is granted again.
 #[test]
 fn a_right_that_was_revoked_leaves_nothing() {
