@@ -319,3 +319,22 @@ async fn a_grant_is_not_taken_up_after_its_entry_has_lapsed() {
         other.check().unwrap();
     }
 }
+
+/// It has begun while the renewal was under way, and the next renewal is a third of a TTL away.
+#[tokio::test(start_paused = true)]
+async fn a_hold_that_a_late_renewal_has_covered_hears_at_once_that_its_entry_is_gone() {
+    for _ in 0..REPEATS {
+        let store = TestStore::new();
+        let locks = store.client();
+        let other = locks.lock("other").ttl(TTL).acquire().await.unwrap();
+        store.faults().set_silent(true);
+        let acquiring = tokio::spawn(blocked(&locks).acquire());
+        sleep(TTL / 2).await;
+        store.faults().set_silent(false);
+        let guard = acquiring.await.unwrap().unwrap();
+        assert!(store.client().force_release("blocked").await.unwrap());
+        let lost = timeout(TTL / 10, guard.lost()).await.expect("the hold goes on although its entry is gone");
+        assert_eq!(lost.kind(), ErrorKind::Lost, "{lost}");
+        other.check().unwrap();
+    }
+}

@@ -43,6 +43,11 @@ pub(crate) fn renew_after(world: &World, ttl: Duration) -> Duration {
     world.between(ttl / 3 - ttl / 30, ttl / 3)
 }
 
+/// A renewal that takes longer than this covers holds that have begun while it was under way.
+pub(crate) fn slow_renewal(ttl: Duration) -> Duration {
+    ttl / 20
+}
+
 /// `ttl`, or a little more: the next of four steps in each doubling (8 s, 10 s, 12 s, 14 s, 16 s, 20 s …), at most a quarter
 /// longer. All the TTLs that a program may compute are a few sessions then.
 #[must_use]

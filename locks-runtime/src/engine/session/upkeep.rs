@@ -26,9 +26,14 @@ pub(super) async fn keep_alive(session: &Arc<ActiveSession>) {
         }
         if !session.is_idle_since(&mut used, schedule::idle_limit(ttl)) {
             watch_removals(session);
+            let begun = session.world.now();
             match renew(session).await {
                 Some(at) => sent = at,
                 None => break,
+            }
+            if session.world.now().since(begun) > schedule::slow_renewal(ttl) {
+                // It has covered holds that began meanwhile, whose entries may be gone since then.
+                watch_removals(session);
             }
         } else if session.close_if_unused() {
             session.lose(EndReason::Idle);
