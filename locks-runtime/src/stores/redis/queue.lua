@@ -229,8 +229,7 @@ local function read_owner(lock)
   if lock.group then
     for _, gone in ipairs(redis.call('ZRANGEBYSCORE', lock.holders, '-inf', now)) do remove_one(lock, gone) end
     if redis.call('ZCARD', lock.holders) == 0 then
-      redis.call('DEL', lock.name)
-      redis.call('DEL', lock.holder)
+      redis.call('DEL', lock.name, lock.holder)
       lock.group = nil
       return false
     end
@@ -613,8 +612,8 @@ local function current_owner(lock)
 end
 
 local function release(lock, token)
-  redis.call('DEL', lock.name)
-  redis.call('DEL', lock.holder)
+  -- Both or none, for a user who may not delete one of them.
+  redis.call('DEL', lock.name, lock.holder)
   note_owner(lock, false)
   note_left(lock)
   publish('changes', '-', token, lock.name)
