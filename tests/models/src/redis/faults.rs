@@ -106,16 +106,21 @@ pub(super) fn draw(draw: &mut Draw, setup: &Setup, eventful: bool) -> Vec<(Durat
         ("outages", if eventful { 40 } else { 5 }, outages),
     ]);
     if setup.is_set_back {
-        // A fence may go back if the greatest one was forgotten, too.
-        faults.retain(|(_, fault)| !fault.forgets());
+        // A fence may go back if the greatest one is not known, too.
+        faults.retain(|(_, fault)| !fault.hides_fences());
         faults.push((draw.moment(), Fault::SetBack(draw.random.millis(10, 60_000))));
     }
     faults
 }
 
 impl Fault {
-    fn forgets(&self) -> bool {
-        matches!(self, Self::Restart { keeps_data: false, .. } | Self::Flush | Self::FailOver { .. })
+    fn hides_fences(&self) -> bool {
+        match self {
+            Self::Restart { keeps_data, .. } => !keeps_data,
+            Self::Rights(rights, _) => !rights.fence,
+            Self::Flush | Self::FailOver { .. } => true,
+            _ => false,
+        }
     }
 }
 

@@ -33,7 +33,8 @@ pub(super) struct Inspector<M> {
     outlasts_sessions: bool,
     /// What a session has left that was lost stays until somebody passes over it.
     leaves_places: bool,
-    heads: BTreeMap<&'static str, (String, Instant)>,
+    /// Since when each entry could hold its lock.
+    turns: BTreeMap<(&'static str, String), Instant>,
     removed: BTreeMap<usize, Instant>,
     suspects: BTreeMap<String, Instant>,
 }
@@ -74,7 +75,7 @@ impl<M: Model> Inspector<M> {
             sets_clock_back: plan.sets_clock_back(),
             outlasts_sessions: plan.events.iter().any(|(_, event)| event.lasts() >= plan.ttl),
             leaves_places: plan.leaves_places::<M>(),
-            heads: BTreeMap::new(),
+            turns: BTreeMap::new(),
             removed: BTreeMap::new(),
             suspects: BTreeMap::new(),
         }
@@ -89,7 +90,7 @@ impl<M: Model> Inspector<M> {
             for key in KEYS {
                 let queue = state.queue(key);
                 if self.good.contains(key) {
-                    self.look_at_head(key, &queue, &mut seen);
+                    self.look_at_turns(key, &queue, &mut seen);
                 }
                 if self.shows_removals {
                     self.look_at_removed(key, &queue, &mut seen);
@@ -100,23 +101,23 @@ impl<M: Model> Inspector<M> {
         }
     }
 
-    /// Whose turn it is has the lock soon.
-    fn look_at_head(&mut self, key: &'static str, queue: &[QueuedEntry], seen: &mut Seen) {
-        let Some(head) = queue.first() else {
-            self.heads.remove(key);
-            return;
-        };
-        let known = self.heads.entry(key).or_insert_with(|| (head.id.clone(), Instant::now()));
-        let runs = seen.live.iter().any(|live| live.name == head.name);
-        if known.0 != head.id || runs {
-            *known = (head.id.clone(), Instant::now());
-        }
-        // A name that several calls share says nothing.
-        // One that wants several locks waits for the others.
-        let is_told = |call: &Pending| call.name == head.name && !call.name.ends_with('.') && call.keys.len() == 1;
-        let waits = seen.pending.values().any(is_told);
-        if waits && known.1.elapsed() > KNOWS_WITHIN {
-            seen.find("not told of its turn", || format!("{} is at the head of {key} for {KNOWS_WITHIN:?}", head.name));
+    /// Whose turn it is has the lock soon: the first, and whoever may hold it beside those ahead.
+    fn look_at_turns(&mut self, key: &'static str, queue: &[QueuedEntry], seen: &mut Seen) {
+        let has_turn = |place: &usize| seen.lets_hold(queue, *place);
+        let turns: Vec<&QueuedEntry> = (0..queue.len()).filter(has_turn).map(|place| &queue[place]).collect();
+        self.turns.retain(|(lock, id), _| *lock != key || turns.iter().any(|entry| entry.id == *id));
+        for entry in turns {
+            let since = self.turns.entry((key, entry.id.clone())).or_insert_with(Instant::now);
+            if seen.live.iter().any(|live| live.name == entry.name) {
+                *since = Instant::now();
+            }
+            // A name that several calls share says nothing.
+            // One that wants several locks waits for the others.
+            let is_told = |call: &Pending| call.name == entry.name && !call.name.ends_with('.') && call.keys.len() == 1;
+            if since.elapsed() > KNOWS_WITHIN && seen.pending.values().any(is_told) {
+                let name = &entry.name;
+                seen.find("not told of its turn", || format!("{name} may hold {key} for {KNOWS_WITHIN:?}: {queue:?}"));
+            }
         }
     }
 

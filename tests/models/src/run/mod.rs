@@ -24,7 +24,7 @@ use witness::Witness;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How long after the last fault everybody has been served or told.
+/// How long after the last fault nobody is served or told, before the rest is believed to wait for ever.
 const ENDS_WITHIN: Duration = Duration::from_secs(600);
 
 /// How many runs there were.
@@ -160,14 +160,16 @@ impl<M: Model> Run<M> {
 
     /// Whether every task has ended, or was killed.
     async fn await_tasks(&mut self) -> bool {
-        let bound = self.network.at(self.plan.until) + ENDS_WITHIN;
+        let until = self.network.at(self.plan.until);
         for (process, task) in &mut self.tasks {
             loop {
                 match timeout(SECOND, &mut *task).await {
                     Ok(Ok(())) => break,
                     Ok(Err(error)) => self.witness.find("panicked", || format!("c{process}: {error}")),
                     Err(_) if self.witness.is_killed(*process) => {}
-                    Err(_) if Instant::now() < bound => continue,
+                    Err(_) if Instant::now() < until.max(self.witness.progressed().unwrap_or(until)) + ENDS_WITHIN => {
+                        continue;
+                    }
                     Err(_) => return false,
                 }
                 break;

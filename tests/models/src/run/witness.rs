@@ -48,6 +48,8 @@ pub(super) struct Seen {
     /// How each call shares its locks, by name.
     modes: BTreeMap<String, Mode>,
     stops: BTreeMap<usize, Stop>,
+    /// When a body began, or a call ended, the last time.
+    progressed: Option<Instant>,
     findings: Findings,
 }
 
@@ -188,7 +190,8 @@ impl Seen {
         for live in believers.iter().filter(|live| !live.is_excused(state)) {
             for key in &live.keys {
                 let queue = state.queue(key);
-                if !self.lets_hold(&queue, live) {
+                let place = queue.iter().position(|entry| entry.name == live.name);
+                if !place.is_some_and(|place| self.lets_hold(&queue, place)) {
                     let (Live { name, mode, .. }, fence) = (live, live.fence_of(key));
                     self.find("believed", || {
                         format!("{name} believes in its hold of {key} as {mode} ({fence:?}), the store has {queue:?}")
@@ -198,11 +201,10 @@ impl Seen {
         }
     }
 
-    /// Whether the body's entry holds the lock, by the rule for all modes. A stranger's entry is exclusive.
-    fn lets_hold(&self, queue: &[QueuedEntry], live: &Live) -> bool {
-        let Some(place) = queue.iter().position(|entry| entry.name == live.name) else { return false };
+    /// Whether the entry at this place holds the lock, by the rule for all modes. A stranger's entry is exclusive.
+    pub(super) fn lets_hold(&self, queue: &[QueuedEntry], place: usize) -> bool {
         let mode_of = |entry: &QueuedEntry| self.modes.get(&entry.name).copied().unwrap_or_default();
-        live.mode.holds_behind(queue[..place].iter().map(mode_of))
+        mode_of(&queue[place]).holds_behind(queue[..place].iter().map(mode_of))
     }
 
     fn begin(&mut self, live: &Live, key: &'static str, state: &dyn State) {
@@ -322,7 +324,13 @@ impl Witness {
 
     /// A call has ended.
     pub(super) fn done(&self, call: &Call) {
-        self.seen().pending.remove(&call.id);
+        let mut seen = self.seen();
+        seen.pending.remove(&call.id);
+        seen.progressed = Some(Instant::now());
+    }
+
+    pub(super) fn progressed(&self) -> Option<Instant> {
+        self.seen().progressed
     }
 
     /// A body begins, and runs until what this returns is dropped.
@@ -340,6 +348,7 @@ impl Witness {
             seen.keep(process, key, call.least);
         }
         seen.live.push(live);
+        seen.progressed = Some(Instant::now());
         seen.look(state);
         Body { id: call.id, witness: Arc::clone(self) }
     }
