@@ -9,7 +9,8 @@ use locks_runtime::testing::conformance;
 use support::cases;
 use support::cases::{Case, Fixture, Program};
 use support::etcd::{Etcd, Setup, Users};
-use support::scenarios::{acquire_and_release, chain, connect, held, lost};
+use support::scenarios::rights::without_a_right_to_one_lock_the_other_is_free;
+use support::scenarios::{acquire_and_release, chain, connect, held, lost, nothing_is_left};
 use support::stores::etcd_as;
 use support::{eventually, in_time};
 
@@ -18,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_right_taken_away_for_one_key_of_three_loses_only_that_one,
         a_user_that_is_gone_is_the_reason_of_the_loss,
         a_lease_of_several_that_is_revoked_loses_only_its_own_keys,
+        a_right_to_one_of_two_locks_that_is_missing_keeps_nobody_from_the_other,
         no_lease_of_a_user_has_more_than_64_keys,
         sessions_of_a_user_keep_their_contract,
     ]
@@ -83,6 +85,18 @@ async fn a_lease_of_several_that_is_revoked_loses_only_its_own_keys(fixture: Fix
     [&first, &next].into_iter().chain(&guards).for_each(|guard| guard.check().unwrap());
     drop(last);
     acquire_and_release(&locks, "/app/64").await;
+}
+
+async fn a_right_to_one_of_two_locks_that_is_missing_keeps_nobody_from_the_other(fixture: Fixture) {
+    let etcd = with_users(&fixture, "/app/one/");
+    let may_use = |is_allowed| match is_allowed {
+        true => drop(etcd.ctl(&["role", "grant-permission", "app", "--prefix=true", "readwrite", "/app/two/"])),
+        false => drop(etcd.ctl(&["role", "revoke-permission", "app", "--prefix=true", "/app/two/"])),
+    };
+    may_use(true);
+    let clients = [(); 2].map(|()| connect(&etcd.url_with("ttl=600s")));
+    without_a_right_to_one_lock_the_other_is_free((&clients[0], &clients[1]), ["/app/one", "/app/two"], may_use).await;
+    nothing_is_left(&etcd, "/app").await;
 }
 
 async fn a_user_that_is_gone_is_the_reason_of_the_loss(fixture: Fixture) {

@@ -4,6 +4,7 @@ use crate::script::{LONG, Script, token};
 use crate::{Case, Fixture};
 use distributed_locks::{ErrorKind, Locks};
 use support::redis::{Redis, Setup};
+use support::scenarios::rights::without_a_right_to_one_lock_the_other_is_free;
 use support::scenarios::{chain, connect, granted, nothing_is_left, queued};
 use support::{cases, in_time};
 
@@ -13,6 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_releaser_who_may_only_read_the_other_lock_grants_nothing_by_half,
         several_locks_of_which_one_cannot_be_entered_are_refused_and_none_stays,
         a_waiter_is_granted_what_was_released_before_the_rest_was_refused,
+        a_right_to_one_of_two_locks_that_is_missing_keeps_nobody_from_the_other,
     ]
 }
 
@@ -123,4 +125,20 @@ async fn a_waiter_is_granted_what_was_released_before_the_rest_was_refused(fixtu
     assert_eq!(redis.holder("one").0, waiter);
     script.run("leave", &["one"], &[&waiter]);
     nothing_is_left(&redis, "").await;
+}
+
+async fn a_right_to_one_of_two_locks_that_is_missing_keeps_nobody_from_the_other(fixture: Fixture) {
+    let redis = fixture.start(&Setup::default());
+    let url = format!("redis://app:secret@{}/?ttl=600s", redis.address());
+    for refused in [NOTHING, TO_READ, NOT_BESIDE] {
+        let may_use = |is_allowed| {
+            let rights = if is_allowed { &["~*", "+time"] } else { refused };
+            redis.ask(&[&["ACL", "SETUSER", "app"], &COMMANDS[..], rights].concat());
+        };
+        may_use(true);
+        let (ours, theirs) = (connect(&url), connect(&redis.url()));
+        without_a_right_to_one_lock_the_other_is_free((&ours, &theirs), ["one", "two"], may_use).await;
+        nothing_is_left(&redis, "").await;
+        ours.close().await;
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::{Case, Fixture};
 use std::time::{Duration, Instant};
+use support::scenarios::rights::without_a_right_to_one_lock_the_other_is_free;
 use support::scenarios::{acquire_and_release, client, connect, endings, granted, queued};
 use support::zookeeper::{Setup, ZooKeeper};
 use support::{Server, cases, once_within};
@@ -12,6 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
         an_extended_hold_goes_on_beyond_its_least_time,
         an_extended_lock_stays_though_its_client_closes_late,
         extended_locks_stay_though_the_first_of_them_cannot,
+        a_right_to_one_of_two_locks_that_is_missing_keeps_nobody_from_the_other,
         a_hold_at_least_below_the_ttl_costs_nothing_until_the_body_ends,
         a_process_that_ends_after_its_body_keeps_the_lock_for_the_rest_only,
     ]
@@ -78,6 +80,17 @@ async fn extended_locks_stay_though_the_first_of_them_cannot(fixture: Fixture) {
     locks.close().await;
     assert!(server.owner(&key).is_some_and(|owner| owner != session), "not in a session of its own");
     drop(guards);
+}
+
+/// Nobody may create or delete nodes in one of two queues for a while.
+async fn a_right_to_one_of_two_locks_that_is_missing_keeps_nobody_from_the_other(fixture: Fixture) {
+    let (server, [one, two]) = (fixture.server(), ["one", "two"].map(|key| fixture.key(key)));
+    let may_use = |is_allowed| {
+        server.command_line(&["setAcl", &two, if is_allowed { "world:anyone:cdrwa" } else { "world:anyone:ra" }]);
+    };
+    let clients = [(); 2].map(|()| connect(&server.url_with("ttl=600s")));
+    without_a_right_to_one_lock_the_other_is_free((&clients[0], &clients[1]), [&one, &two], may_use).await;
+    assert_eq!([server.left(&one), server.left(&two)].concat(), [""; 0]);
 }
 
 /// The session lasts longer than that anyway.

@@ -4,6 +4,7 @@ use crate::values::holder::Holder;
 use crate::values::key::Key;
 use crate::values::mode::Mode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A place in the queue of a lock, or of several at one moment. Made before anything is sent, so that a repeated or unanswered
 /// request can be found.
@@ -24,18 +25,45 @@ pub struct Entry {
     /// Who else may hold the lock meanwhile: [`Mode::holds_behind`] is the rule. Not exclusive only where the store
     /// [claims](super::Capabilities) it.
     pub mode: Mode,
+    /// Those of its locks whose queue it has left before the others: a bit for each, in the order of its keys.
+    pub(crate) left: AtomicU64,
 }
 
 impl Entry {
     /// An exclusive entry.
     #[must_use]
     pub fn new(key: Key, number: u64, holder: Arc<Holder>) -> Self {
-        Self { key, others: Box::default(), number, holder, mode: Mode::Exclusive }
+        Self { key, others: Box::default(), number, holder, mode: Mode::Exclusive, left: AtomicU64::new(0) }
     }
 
     /// All its locks, in the order of their names.
     pub fn keys(&self) -> impl Iterator<Item = &Key> + Clone {
         std::iter::once(&self.key).chain(&self.others)
+    }
+
+    /// Of an entry for several locks that could not [leave](super::Session::leave) all of them: it is out of this one's queue, and
+    /// stays out. Others of this process need not wait for the rest to use this lock.
+    pub fn note_left(&self, key: &Key) {
+        if let Some(at) = self.noted_keys().position(|known| known == key) {
+            self.left.fetch_or(1 << at, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether [that](Entry::note_left) was noted of all its locks.
+    #[cfg(feature = "redis")]
+    pub(crate) fn has_left(&self) -> bool {
+        self.left_keys().count() == 1 + self.others.len()
+    }
+
+    /// The locks of which it was noted.
+    pub(crate) fn left_keys(&self) -> impl Iterator<Item = &Key> + Clone {
+        let left = self.left.load(Ordering::Relaxed);
+        self.noted_keys().enumerate().filter(move |(at, _)| left & (1 << at) != 0).map(|(_, key)| key)
+    }
+
+    /// Those that have a bit. The rest is left with the last of them.
+    fn noted_keys(&self) -> impl Iterator<Item = &Key> + Clone {
+        self.keys().take(u64::BITS as usize)
     }
 }
 

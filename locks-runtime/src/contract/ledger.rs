@@ -143,12 +143,21 @@ impl<S> Ledger<S> {
         }
     }
 
-    /// Forgets an entry of which nothing can be in the store: no request is unresolved, and `is_absent` says so.
-    pub fn forget_if(&self, number: u64, is_absent: impl FnOnce(&S) -> bool) {
+    /// Forgets an entry of which nothing can be in the store: no request is unresolved, and `is_absent` says so. Returns whether
+    /// it did.
+    pub fn forget_if(&self, number: u64, is_absent: impl FnOnce(&S) -> bool) -> bool {
         let mut inner = self.0.lock();
-        if inner.entries.get(&number).is_some_and(|known| known.unresolved == 0 && is_absent(&known.state)) {
+        let known = inner.entries.get(&number);
+        let is_forgotten = known.is_some_and(|known| known.unresolved == 0 && is_absent(&known.state));
+        if is_forgotten {
             inner.entries.remove(&number);
         }
+        is_forgotten
+    }
+
+    /// Whether the entry has left, and a request for it may still be carried out.
+    pub fn is_orphan(&self, number: u64) -> bool {
+        self.0.lock().orphans.contains_key(&number)
     }
 
     /// The orphans that are still looked for, without counting a renewal.

@@ -155,7 +155,8 @@ pub trait Session: fmt::Debug + Send + Sync {
 
     /// Takes the entry out of the queue at once, at whatever position, [extended](Session::extend) or
     /// [lapsing](Session::lapse) or not; release and withdrawal are the same. Conditional on this very entry, and `Ok`
-    /// when it is not there.
+    /// when it is not there. An entry for several locks leaves those that it can when another one refuses it, and
+    /// [says which](Entry::note_left).
     fn leave(&self, entry: Arc<Entry>) -> Pending<()>;
 
     /// Ends only when the store shows that the entry is gone although it has not left, with an error that says how.

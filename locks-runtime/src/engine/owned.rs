@@ -363,6 +363,9 @@ async fn definite(
         if let Some(position) = &parts.position {
             position.fails(&error);
         }
+        if let Some(position) = parts.last_position() {
+            position.leaves_some(parts.entry.left_keys());
+        }
         if !std::mem::replace(&mut is_reported, true) {
             observe::release_failed(&parts.entry.key, &error);
         }

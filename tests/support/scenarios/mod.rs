@@ -29,6 +29,7 @@ pub mod many;
 pub mod migrating;
 pub mod outages;
 pub mod peers;
+pub mod rights;
 pub mod shown;
 pub mod sql;
 pub mod stopping;

@@ -122,7 +122,7 @@ impl Member {
     }
 
     /// Its queues.
-    pub(super) fn names(&self) -> impl Iterator<Item = &QueueName> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &QueueName> + Clone {
         std::iter::once(&self.name).chain(&self.others)
     }
 

@@ -176,24 +176,27 @@ impl<H> Queues<H> {
         Position { queues: self.clone(), member }
     }
 
-    /// Takes `member` out of the queue, and lets those move whose turn it is then.
-    fn leave(&self, member: &Member) {
+    /// Takes `member` out of these of its queues, as far as it is there, and lets those move whose turn it is then.
+    fn leave<'a, N: Iterator<Item = &'a QueueName> + Clone>(&self, member: &Member, names: N) {
         let mut locked = self.0.state.lock();
         let State { queues, waits, given, .. } = &mut *locked;
-        let (mut is_waiting, mut is_given) = (false, false);
-        for name in member.names() {
-            let Some(queue) = queues.get_mut(name) else { return };
+        let (mut was_there, mut is_waiting, mut is_given) = (false, false, false);
+        for name in names.clone() {
+            let Some(queue) = queues.get_mut(name) else { continue };
             let was_waiting = queue.remove_waiting(member).is_some();
-            if !was_waiting && !queue.heads.remove(member.id) {
-                return;
+            if was_waiting || queue.heads.remove(member.id) {
+                was_there = true;
+                is_waiting |= was_waiting;
+                queue.members.remove(member.mode());
             }
-            is_waiting |= was_waiting;
-            queue.members.remove(member.mode());
+        }
+        if !was_there {
+            return;
         }
         if is_waiting {
             waits.end(member);
         }
-        for name in member.names() {
+        for name in names {
             let Some(queue) = queues.get_mut(name) else { continue };
             if queue.of_several > 0 {
                 let due = |next: &Member| self.due(next);
@@ -354,6 +357,12 @@ impl<H> Position<H> {
         self.member.change(|progress| *progress = Progress { stage, ..Progress::default() });
     }
 
+    /// The entry is out of these locks' queues in the store, and not of the others': who waits here for one of them need not wait on.
+    pub(crate) fn leaves_some<'a, K: Iterator<Item = &'a Key> + Clone>(&self, keys: K) {
+        let is_left = |name: &&QueueName| matches!(name, QueueName::Lock(lock) if keys.clone().any(|key| key == lock));
+        self.queues.leave(&self.member, self.member.names().filter(is_left));
+    }
+
     /// The entry is on its way out of the store from `now` on.
     pub(crate) fn leaves(&self, now: Moment) {
         self.member.change(|progress| {
@@ -365,7 +374,7 @@ impl<H> Position<H> {
 
 impl<H> Drop for Position<H> {
     fn drop(&mut self) {
-        self.queues.leave(&self.member);
+        self.queues.leave(&self.member, self.member.names());
         self.member.note_left();
     }
 }

@@ -60,6 +60,25 @@ fn first_in_first_out_and_one_who_leaves_is_skipped() {
 }
 
 #[test]
+fn who_has_left_one_of_several_keeps_nobody_there() {
+    let queues = Queues::<u32>::default();
+    let of_both = Request { others: Box::new([key("b")]), ..Request::clone(&asked("a", "both", &[])) };
+    let Ok(Joined::Head(both)) = queues.join(&lock("a"), 1, &Arc::new(of_both)) else { panic!("there was a queue") };
+    let (_for_a, mut turn_at_a) = behind(&queues, "a", 2, &[]);
+    let (for_b, mut turn_at_b) = behind(&queues, "b", 3, &[]);
+    both.leaves_some([key("b"), key("c")].iter());
+    assert_eq!(heard(&mut turn_at_b), Poll::Ready(Ok(None)));
+    assert_eq!(heard(&mut turn_at_a), Poll::Pending);
+    both.leaves_some([key("b")].iter());
+    let (_next_for_b, mut next_turn_at_b) = behind(&queues, "b", 4, &[]);
+    drop(both);
+    assert_eq!(heard(&mut turn_at_a), Poll::Ready(Ok(None)));
+    assert_eq!(heard(&mut next_turn_at_b), Poll::Pending);
+    drop(for_b);
+    assert_eq!(heard(&mut next_turn_at_b), Poll::Ready(Ok(None)));
+}
+
+#[test]
 fn an_empty_queue_is_forgotten() {
     let queues = Queues::<u32>::default();
     let first = head(&queues, "a", 1, &[]);

@@ -21,6 +21,10 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 /// Takes the entry out of the store.
 pub(super) async fn leave(shared: &Shared, entry: &Entry) -> Result<(), Error> {
     let known = shared.entries.leaving(entry.number, |state| state.created.filter(|_| !state.may_be_anothers()));
+    if known.is_none() && !shared.entries.is_orphan(entry.number) {
+        // It was never sent, or refused, or has left before.
+        return Ok(());
+    }
     let is_ours = |key: &str| match known.flatten() {
         Some(created) => Compare::create_revision(key, CompareOp::Equal, created),
         // No other entry of ours ever has its name, and who adopts it writes a record of its own. On which lease it is depends on
@@ -34,9 +38,13 @@ pub(super) async fn leave(shared: &Shared, entry: &Entry) -> Result<(), Error> {
     let is_whole = left.as_ref().map_or_else(|failure| !failure.verdict.is_permanent(), |is_whole| *is_whole);
     if !is_whole && !entry.others.is_empty() {
         left = Ok(false);
-        for (key, range) in keys.iter().zip(shared.ranges(entry)) {
+        for ((key, range), lock) in keys.iter().zip(shared.ranges(entry)).zip(entry.keys()) {
             let part = Part::of(&range, queue::delete(std::slice::from_ref(key), is_ours));
-            left = left.and(batch::carry_out(&shared.client, part).await.map(|_| false));
+            let alone = batch::carry_out(&shared.client, part).await;
+            if alone.is_ok() {
+                entry.note_left(lock);
+            }
+            left = left.and(alone.map(|_| false));
         }
     }
     if let Err(failure) = left {

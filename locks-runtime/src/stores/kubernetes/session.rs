@@ -81,7 +81,7 @@ impl AsyncSession for KubernetesSession {
                 return Ok(());
             }
             // One that is no orphan either was never sent, or has left before.
-            None if shared.entries.orphans().iter().any(|orphan| orphan.number == entry.number) => None,
+            None if shared.entries.is_orphan(entry.number) => None,
             None => return Ok(()),
         };
         withdraw(shared, &entry, known).await?;

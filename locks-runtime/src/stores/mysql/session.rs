@@ -86,7 +86,7 @@ impl AsyncSession for MysqlSession {
                 withdraw(&self.0, std::slice::from_ref(&entry)).await?;
             }
             self.0.entries.left(entry.number);
-        } else if self.0.entries.orphans().iter().any(|orphan| orphan.number == entry.number) {
+        } else if self.0.entries.is_orphan(entry.number) {
             withdraw(&self.0, std::slice::from_ref(&entry)).await?;
         }
         // One that is neither was never sent, or has left before.

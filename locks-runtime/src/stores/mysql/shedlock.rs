@@ -351,7 +351,7 @@ impl AsyncSession for ShedLockSession {
         if entries.leaving(entry.number, EntryState::leave).is_some() {
             self.withdraw(&entry, false).await?;
             entries.left(entry.number);
-        } else if entries.orphans().iter().any(|orphan| orphan.number == entry.number) {
+        } else if entries.is_orphan(entry.number) {
             self.withdraw(&entry, false).await?;
         }
         Ok(())

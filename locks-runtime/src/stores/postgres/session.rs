@@ -102,7 +102,7 @@ impl AsyncSession for PostgresSession {
                 self.0.withdraw(std::slice::from_ref(&entry)).await?;
             }
             self.0.entries.left(entry.number);
-        } else if self.0.entries.orphans().iter().any(|orphan| orphan.number == entry.number) {
+        } else if self.0.entries.is_orphan(entry.number) {
             self.0.withdraw(std::slice::from_ref(&entry)).await?;
         }
         // One that is neither was never sent, or has left before.

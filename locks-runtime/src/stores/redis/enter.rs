@@ -90,7 +90,9 @@ async fn request(shared: &Shared, entry: &Arc<Entry>, locks: Vec<String>, when_b
         && error.kind() != ErrorKind::Unavailable
     {
         // The server refused it.
-        ledger.forget_if(entry.number, |state| state.status() == Status::Requested);
+        if ledger.forget_if(entry.number, |state| state.status() == Status::Requested) {
+            entry.keys().for_each(|key| entry.note_left(key));
+        }
     }
     response.result
 }

@@ -12,7 +12,7 @@ use super::shared::Shared;
 use super::subscription::Subscription;
 use super::{done, enter, extend, failovers, hand_over, removed, renew, wait};
 use crate::contract::{AsyncSession, Detached, Detaching, Entered, Entry, Grant, Native, Renewal, WhenBusy};
-use crate::values::error::Error;
+use crate::values::error::{Error, ErrorKind};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,12 +89,21 @@ impl AsyncSession for RedisSession {
             state.note(Status::Leaving);
             state.is_unqueued
         });
+        // What was refused was never there. Of what lapses, and after the session, nothing is known, and it may be.
+        if is_unqueued.is_none() && entry.has_left() {
+            return Ok(());
+        }
         let part = Part::new(self.0.locks(&entry)?, Work::Leave { token: self.0.token(&entry) });
         let response = match is_unqueued {
             Some(true) => batch::carry_out(&self.0.client, part).await,
             _ => batch::alone(&self.0.client, &part, false).await,
         };
-        response.result?;
+        if let Err(error) = response.result {
+            if error.kind() == ErrorKind::Unauthorized && !entry.others.is_empty() {
+                leave_each(&self.0, &entry).await;
+            }
+            return Err(error);
+        }
         ledger.left(entry.number);
         Ok(())
     }
@@ -114,5 +123,16 @@ impl AsyncSession for RedisSession {
 
     fn native(&self, _: &Entry) -> Native {
         Native::none()
+    }
+}
+
+/// A right to one of its locks is missing: the entry leaves each of the others by itself.
+async fn leave_each(shared: &Shared, entry: &Entry) {
+    let locks = shared.locks(entry).unwrap_or_default();
+    for (key, lock) in entry.keys().zip(locks) {
+        let part = Part::new(vec![lock], Work::Leave { token: shared.token(entry) });
+        if batch::alone(&shared.client, &part, false).await.result.is_ok() {
+            entry.note_left(key);
+        }
     }
 }

@@ -7,13 +7,23 @@ use zookeeper_client::{Client as ZkClient, Error as ZkError, MultiWriteError};
 
 /// Deletes these nodes, as far as they are there.
 pub(super) async fn delete(client: &Client, paths: &[String]) -> Result<(), Failure> {
+    delete_noting(client, paths, |_| {}).await
+}
+
+/// The same. If some of several cannot be deleted, `note` gets the place of each that is there no more.
+pub(super) async fn delete_noting(client: &Client, paths: &[String], note: impl Fn(usize)) -> Result<(), Failure> {
     match client.request(|client| async move { send(&client, paths).await }).await {
-        // One of several was deleted by others, and the rest is still there.
-        Err(failure) if failure.is_no_node() && paths.len() > 1 => {
-            for path in paths {
-                absent(client.request(|client| async move { client.delete(path, None).await }).await)?;
+        // One of several was deleted by others, or must not be, and the rest is still there.
+        Err(failure) if (failure.is_no_node() || failure.is_no_right()) && paths.len() > 1 => {
+            let mut refused = Ok(());
+            for (place, path) in paths.iter().enumerate() {
+                match absent(client.request(|client| async move { client.delete(path, None).await }).await) {
+                    Ok(()) => note(place),
+                    Err(failure) if failure.is_no_right() => refused = Err(failure),
+                    Err(failure) => return Err(failure),
+                }
             }
-            Ok(())
+            refused
         }
         other => absent(other),
     }

@@ -84,6 +84,10 @@ impl Failure {
         self.verdict == Verdict::NoNode
     }
 
+    pub(super) fn is_no_right(&self) -> bool {
+        matches!(self.cause, Cause::Client(ZkError::NoAuth))
+    }
+
     /// Whether what was believed of the nodes above an entry is wrong: one is missing, or there already.
     pub(super) fn concerns_parents(&self) -> bool {
         matches!(self.cause, Cause::Client(ZkError::NoNode | ZkError::NodeExists))

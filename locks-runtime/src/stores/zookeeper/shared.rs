@@ -117,14 +117,14 @@ impl Shared {
             }
             return Ok(());
         }
-        let paths: Vec<String> = match self.nodes(entry) {
-            Some(nodes) => self.paths(entry, &nodes).collect(),
+        let (keys, paths): (Vec<_>, Vec<_>) = match self.nodes(entry) {
+            Some(nodes) => entry.keys().zip(self.paths(entry, &nodes)).unzip(),
             None => {
                 let found = entry.keys().zip(self.find(entry).await?);
-                found.filter_map(|(key, node)| Some(format!("{}/{}", self.path(key), node?.name))).collect()
+                found.filter_map(|(key, node)| Some((key, format!("{}/{}", self.path(key), node?.name)))).unzip()
             }
         };
-        deletion::delete(&self.client, &paths).await
+        deletion::delete_noting(&self.client, &paths, |place| entry.note_left(keys[place])).await
     }
 
     /// As [`delete`](Self::delete), of an entry whose own session has outlived this one.
