@@ -25,7 +25,13 @@ pub(super) async fn lapse(shared: &Shared, entry: &Entry, rest: Duration) -> Res
     let over = Status::Lapsing { until: shared.client.world.now() + rest };
     shared.entries.get(entry.number, |state| state.advance(over)).ok_or_else(not_held)?;
     let rest = micros(rest);
-    change_hold(shared, entry, |until, keep, now| (*until, *keep) = (now.saturating_add(rest), Some(LAPSING))).await
+    let lapse = |until: &mut Micros, keep: &mut Option<Micros>, now: Micros| {
+        let over = now.saturating_add(rest);
+        // Nor must this request, if it comes late once more.
+        *until = if *keep == Some(LAPSING) { over.min(*until) } else { over };
+        *keep = Some(LAPSING);
+    };
+    change_hold(shared, entry, lapse).await
 }
 
 /// Of all its locks, if it holds each.

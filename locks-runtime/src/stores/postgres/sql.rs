@@ -238,16 +238,21 @@ fn hold_changed(until: [&str; 2], keep: [&str; 2]) -> String {
     )
 }
 
-/// Lets a hold end by itself, which may be sooner than the first waiter knows. A renewal that comes late must not make it
-/// longer again: `keep_until` shows it.
+/// Lets a hold end by itself, which may be sooner than the first waiter knows. A renewal that comes late, or this statement once
+/// more, must not make it longer again: `keep_until` shows it.
 fn lapse(table: &str) -> String {
+    let once =
+        |until: &str, keep: &str| format!("CASE WHEN {keep} = '-infinity' THEN least({until}, until) ELSE until END");
     format!(
         "WITH mine AS MATERIALIZED ({}), \
          lapsing AS (UPDATE {table} AS l SET {} FROM mine WHERE l.name = mine.name AND {} \
              RETURNING l.name, l.session, l.queue, l.locked_until) \
          SELECT name, (SELECT pg_notify($5, payload) FROM ({}) AS notice WHERE $5 IS NOT NULL) AS notice FROM lapsing",
         locked(table, "$6"),
-        hold_changed(["until"; 2], ["'-infinity'::timestamptz"; 2]),
+        hold_changed(
+            [&once("l.locked_until", "l.keep_until"), &once("(w->>'u')::timestamptz", "(w->>'k')::timestamptz")],
+            ["'-infinity'::timestamptz"; 2]
+        ),
         holds_all(),
         notice_to_wait("true"),
     )

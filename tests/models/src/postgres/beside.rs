@@ -86,12 +86,18 @@ impl Work<'_> {
     }
 
     /// The row with other times of the entry's hold: until when it lasts, and what it keeps.
-    fn changed(row: Row, entry: Entry<'_>, until: impl Fn(i64) -> i64, keep: impl Fn(Option<i64>) -> i64) -> Row {
+    fn changed(
+        row: Row,
+        entry: Entry<'_>,
+        until: impl Fn(i64, Option<i64>) -> i64,
+        keep: impl Fn(Option<i64>) -> i64,
+    ) -> Row {
         if !row.is_beside() {
-            return Row { locked_until: until(row.locked_until), keep_until: Some(keep(row.keep_until)), ..row };
+            let locked_until = until(row.locked_until, row.keep_until);
+            return Row { locked_until, keep_until: Some(keep(row.keep_until)), ..row };
         }
         let changed = |waiter: Waiter| match entry.is_waiter(&waiter) {
-            true => Waiter { until: until(waiter.until), keep: Some(keep(waiter.keep)), ..waiter },
+            true => Waiter { until: until(waiter.until, waiter.keep), keep: Some(keep(waiter.keep)), ..waiter },
             false => waiter,
         };
         let queue: Vec<Waiter> = row.queue.iter().cloned().map(changed).collect();
@@ -109,7 +115,8 @@ impl Work<'_> {
     ) -> Done {
         let (mut rows, until) = (Vec::new(), self.now + rest);
         for row in self.held(names, entry, limit)? {
-            let row = Self::changed(row, entry, |_| until, |_| LONG_AGO);
+            let once = |before: i64, keep| if keep == Some(LONG_AGO) { before.min(until) } else { until };
+            let row = Self::changed(row, entry, once, |_| LONG_AGO);
             let notified = self.notify_first(&row, channel);
             rows.push(vec![Value::Text(row.name.clone()), if notified { Value::Void } else { Value::Null }]);
             self.server.write(self.session, row);
@@ -121,7 +128,7 @@ impl Work<'_> {
         let (mut rows, until) = (Vec::new(), self.now + least);
         for row in self.held(names, entry, limit)? {
             let longer = |keep: Option<i64>| keep.map_or(until, |keep| keep.max(until));
-            let row = Self::changed(row, entry, |before| before.max(until), longer);
+            let row = Self::changed(row, entry, |before, _| before.max(until), longer);
             rows.push(vec![Value::Text(row.name.clone())]);
             self.server.write(self.session, row);
         }

@@ -302,13 +302,15 @@ WITH mine AS MATERIALIZED (SELECT t.name, t.session, t.number, t.fence, t.queue,
     taken FROM "public"."distributed_locks" AS t, (SELECT set_config('lock_timeout', $6, true) AS lock_timeout OFFSET
     0) AS lock_timeout WHERE t.name = ANY($1) ORDER BY t.name COLLATE "C" FOR UPDATE OF t), lapsing AS (UPDATE
     "public"."distributed_locks" AS l SET (locked_until, keep_until, queue) = (SELECT CASE WHEN beside THEN (SELECT
-    max((w->>'u')::timestamptz) FROM jsonb_array_elements(line) AS w WHERE w ? 'f') ELSE until END, CASE WHEN beside
-    THEN NULL ELSE '-infinity'::timestamptz END, line FROM (SELECT l.session = '.beside' AS beside, clock_timestamp()
-    + $4 * interval '1 microsecond' AS until OFFSET 0) AS clock CROSS JOIN LATERAL (SELECT CASE WHEN NOT beside THEN
-    l.queue ELSE (SELECT jsonb_agg(CASE WHEN w->>'s' = $2 AND (w->>'n')::bigint = $3 THEN w || jsonb_build_object('u',
-    until, 'k', '-infinity'::timestamptz) ELSE w END ORDER BY place) FROM jsonb_array_elements(l.queue) WITH
-    ORDINALITY AS waiting(w, place)) END AS line OFFSET 0) AS settled) FROM mine WHERE l.name = mine.name AND (SELECT
-    count(*) FROM mine WHERE taken AND session = $2 AND number = $3 OR session = '.beside' AND EXISTS (SELECT FROM
+    max((w->>'u')::timestamptz) FROM jsonb_array_elements(line) AS w WHERE w ? 'f') ELSE CASE WHEN l.keep_until =
+    '-infinity' THEN least(l.locked_until, until) ELSE until END END, CASE WHEN beside THEN NULL ELSE
+    '-infinity'::timestamptz END, line FROM (SELECT l.session = '.beside' AS beside, clock_timestamp() + $4 * interval
+    '1 microsecond' AS until OFFSET 0) AS clock CROSS JOIN LATERAL (SELECT CASE WHEN NOT beside THEN l.queue ELSE
+    (SELECT jsonb_agg(CASE WHEN w->>'s' = $2 AND (w->>'n')::bigint = $3 THEN w || jsonb_build_object('u', CASE WHEN
+    (w->>'k')::timestamptz = '-infinity' THEN least((w->>'u')::timestamptz, until) ELSE until END, 'k',
+    '-infinity'::timestamptz) ELSE w END ORDER BY place) FROM jsonb_array_elements(l.queue) WITH ORDINALITY AS
+    waiting(w, place)) END AS line OFFSET 0) AS settled) FROM mine WHERE l.name = mine.name AND (SELECT count(*) FROM
+    mine WHERE taken AND session = $2 AND number = $3 OR session = '.beside' AND EXISTS (SELECT FROM
     jsonb_array_elements(queue) WITH ORDINALITY AS waiting(w, place) WHERE w->>'s' = $2 AND (w->>'n')::bigint = $3 AND
     w ? 'f' AND (w->>'u')::timestamptz > clock_timestamp())) = cardinality($1) RETURNING l.name, l.session, l.queue,
     l.locked_until) SELECT name, (SELECT pg_notify($5, payload) FROM (SELECT format('wait %s %s %s', w->>'s', w->>'n',
