@@ -110,13 +110,20 @@ pub async fn a_hundred_and_thirty_at_one_moment_are_held_and_released<P: Program
 /// cost alone.
 pub async fn those_of_one_moment_share_requests(server: &impl Server, locks: &Locks) {
     const COUNT: usize = 64;
-    let before = server.cost();
-    let guards = all(locks, "/shared", COUNT).await;
-    let taken = server.cost_since(&before);
-    release(guards).await;
-    let both = server.cost_since(&before);
-    println!("{COUNT} locks: taken by {taken:?}, taken and released by {both:?}");
-    assert!(both.values().all(|count| *count <= COUNT as u64 / 2), "{both:?}");
+    /// Where this process gets little of a processor, each answer may come before the next request is made.
+    const ROUNDS: usize = 20;
+    for _ in 0..ROUNDS {
+        let before = server.cost();
+        let guards = all(locks, "/shared", COUNT).await;
+        let taken = server.cost_since(&before);
+        release(guards).await;
+        let both = server.cost_since(&before);
+        println!("{COUNT} locks: taken by {taken:?}, taken and released by {both:?}");
+        if both.values().all(|count| *count <= COUNT as u64 / 2) {
+            return;
+        }
+    }
+    panic!("in {ROUNDS} rounds, they never shared their requests");
 }
 
 pub async fn one_lock_twice_at_one_moment_has_one_holder<P: Program>(fixture: Fixture<P>) {
