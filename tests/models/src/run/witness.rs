@@ -171,7 +171,11 @@ impl Seen {
         let Some(reserved) = self.reserved.get(key).cloned() else { return };
         // One that begins late, under a hold that was over before, is for the other rules.
         let is_newer = live.fence_of(key) > reserved.fence && !may_be_together(live.mode, reserved.mode);
-        let is_excused = is_disturbed(state, key, reserved.asked) || state.has_forgotten(key, reserved.fence.number());
+        // The one, or the other: then it is of a former primary.
+        let is_forgotten = |fence: Fence| state.has_forgotten(key, fence.number());
+        let is_excused = is_disturbed(state, key, reserved.asked)
+            || is_forgotten(reserved.fence)
+            || is_forgotten(live.fence_of(key));
         if is_newer && live.since < reserved.until && !is_excused {
             let early = Duration::from_nanos(reserved.until - live.since);
             let Live { name, .. } = live;
