@@ -3,8 +3,8 @@
 use super::clients::Client;
 use super::life::{Life, Phase};
 use super::observe;
-use super::owned::{self, HandOff};
-use super::queue::Queues;
+use super::owned::HandOff;
+use super::queue::{PassedOver, Position, Queues};
 use super::request::{Caller, OuterHolds, Request};
 use super::session::Sessions;
 use crate::contract::{Scope, Store};
@@ -54,7 +54,7 @@ impl Engine {
             labels: defaults.labels.clone(),
             ..Holder::here()
         };
-        let queues = Queues::new(world.clone(), owned::pass_over);
+        let queues = Queues::new(world.clone(), pass_over);
         Self {
             sessions: Sessions::new(Arc::clone(&store), world.clone(), defaults.connect_timeout),
             client: Client::new(&identity.instance, &defaults.endpoint, &world, &queues),
@@ -183,5 +183,16 @@ impl Drop for Engine {
         } else {
             self.sessions.retire();
         }
+    }
+}
+
+/// Withdraws what was handed off to one that has not taken it; then the next one of this process's queue moves.
+fn pass_over(position: Position<HandOff>, held: Option<HandOff>, why: PassedOver) {
+    if why == PassedOver::Unclaimed {
+        let request = position.request();
+        observe::unclaimed(&request.key, &request.holder);
+    }
+    if let Some(HandOff { mut owned, .. }) = held {
+        owned.take_position(&Arc::new(position));
     }
 }

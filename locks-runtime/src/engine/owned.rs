@@ -1,7 +1,7 @@
 //! An entry that is, or may be, in the store, and its owner, who never forgets it there.
 
 use super::observe;
-use super::queue::{PassedOver, Position, Stage};
+use super::queue::{Position, Stage};
 use super::request::Request;
 use super::schedule;
 use super::session::{ActiveSession, SessionRef};
@@ -290,17 +290,6 @@ async fn release(parts: Parts, begun: Option<Pending<()>>) -> Result<(), Error> 
             Err(error)
         }
         Ok(()) => Ok(()),
-    }
-}
-
-/// Withdraws what was handed off to one that has not taken it; then the next one of this process's queue moves.
-pub(crate) fn pass_over(position: Position<HandOff>, held: Option<HandOff>, why: PassedOver) {
-    if why == PassedOver::Unclaimed {
-        let request = position.request();
-        observe::unclaimed(&request.key, &request.holder);
-    }
-    if let Some(HandOff { mut owned, .. }) = held {
-        owned.take_position(&Arc::new(position));
     }
 }
 
