@@ -56,13 +56,13 @@ impl Entry {
     }
 
     /// The locks of which it was noted.
-    pub(crate) fn left_keys(&self) -> impl Iterator<Item = &Key> + Clone {
+    pub(crate) fn left_keys(&self) -> impl Iterator<Item = &Key> {
         let left = self.left.load(Ordering::Relaxed);
         self.noted_keys().enumerate().filter(move |(at, _)| left & (1 << at) != 0).map(|(_, key)| key)
     }
 
     /// Those that have a bit. The rest is left with the last of them.
-    fn noted_keys(&self) -> impl Iterator<Item = &Key> + Clone {
+    fn noted_keys(&self) -> impl Iterator<Item = &Key> {
         self.keys().take(u64::BITS as usize)
     }
 }

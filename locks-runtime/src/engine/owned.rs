@@ -353,7 +353,7 @@ async fn definite(
             position.fails(&error);
         }
         if let Some(position) = parts.last_position() {
-            position.leaves_some(parts.entry.left_keys());
+            position.leaves_some(|key| parts.entry.left_keys().any(|left| left == key));
         }
         if !std::mem::replace(&mut is_reported, true) {
             observe::release_failed(&parts.entry.key, &error);

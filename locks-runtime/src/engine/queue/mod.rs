@@ -357,9 +357,9 @@ impl<H> Position<H> {
         self.member.change(|progress| *progress = Progress { stage, ..Progress::default() });
     }
 
-    /// The entry is out of these locks' queues in the store, and not of the others': who waits here for one of them need not wait on.
-    pub(crate) fn leaves_some<'a, K: Iterator<Item = &'a Key> + Clone>(&self, keys: K) {
-        let is_left = |name: &&QueueName| matches!(name, QueueName::Lock(lock) if keys.clone().any(|key| key == lock));
+    /// The entry is out of those locks' queues in the store, and not of the others': who waits here for one of them need not wait on.
+    pub(crate) fn leaves_some(&self, has_left: impl Fn(&Key) -> bool) {
+        let is_left = |name: &&QueueName| matches!(name, QueueName::Lock(key) if has_left(key));
         self.queues.leave(&self.member, self.member.names().filter(is_left));
     }
 
