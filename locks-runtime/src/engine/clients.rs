@@ -4,7 +4,7 @@
 //! then must not be believed: nobody would ever find that holder.
 
 use super::owned::HandOff;
-use super::queue::{Cause, QueueName, Queues, Stage, WeakQueues};
+use super::queue::{Cause, Member, QueueName, Queues, Stage, WeakQueues};
 use super::request::PositionId;
 use crate::values::holder::Holder;
 use crate::values::key::Key;
@@ -72,18 +72,19 @@ impl Client {
         }
         let name = (self.place.clone(), holder.instance.to_string());
         let client = CLIENTS.lock().by_name.get(&name).cloned()?;
-        let head = client.queues.upgrade().and_then(|queues| queues.head(&QueueName::Lock(key.clone())));
-        let progress = head.as_ref().map(|head| head.progress()).unwrap_or_default();
-        let is_real = match progress.stage {
+        let heads =
+            client.queues.upgrade().map(|queues| queues.heads(&QueueName::Lock(key.clone()))).unwrap_or_default();
+        let is_real = |head: &Arc<Member>| match head.progress().stage {
             Stage::Held(_) => true,
             // The store's answer to it may be under way.
-            Stage::Asking | Stage::Queued => {
-                head.is_some_and(|head| Some(head.id) != own && *head.request.holder == *holder)
-            }
+            Stage::Asking | Stage::Queued => Some(head.id) != own && *head.request.holder == *holder,
             // One that lapses is real for as long as the client says below.
             Stage::Waiting | Stage::Lapsing { .. } | Stage::Leaving => false,
         };
-        (!is_real && !client.is_lapsing(key)).then_some(HoldsNothing { cause: progress.cause })
+        if heads.iter().any(is_real) || client.is_lapsing(key) {
+            return None;
+        }
+        Some(HoldsNothing { cause: heads.first().and_then(|head| head.progress().cause) })
     }
 
     fn is_lapsing(&self, key: &Key) -> bool {

@@ -297,6 +297,13 @@ impl<H> Queues<H> {
         WeakQueues(Arc::downgrade(&self.0))
     }
 
+    /// All that are at the head of the queue.
+    pub(crate) fn heads(&self, name: &QueueName) -> Vec<Arc<Member>> {
+        let state = self.0.state.lock();
+        let heads = state.queues.get(name).into_iter().flat_map(|queue| queue.heads.iter());
+        heads.map(|head| Arc::clone(&head.member)).collect()
+    }
+
     /// Who is at the head of the queue, if there is one: of several, one that holds the lock.
     pub(crate) fn head(&self, name: &QueueName) -> Option<Arc<Member>> {
         self.0.state.lock().queues.get(name).and_then(Queue::head).cloned()

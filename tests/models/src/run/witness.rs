@@ -41,8 +41,8 @@ pub(super) struct Seen {
     kept: BTreeMap<(usize, &'static str), Kept>,
     /// Until when nobody else may have the lock, whatever becomes of who had asked for that, and who that was.
     reserved: BTreeMap<&'static str, Reserved>,
-    /// When the last body of each lock ended that had held it until then.
-    released: BTreeMap<&'static str, Nanos>,
+    /// When each body of a lock ended that had held it until then, and how it had.
+    released: BTreeMap<&'static str, Vec<(Mode, Nanos)>>,
     fences: BTreeMap<&'static str, Fences>,
     own_fences: BTreeMap<(usize, &'static str), Fences>,
     /// How each call shares its locks, by name.
@@ -159,8 +159,10 @@ impl Seen {
     /// Nobody else gets the lock before the call's `hold_at_least` is over.
     fn reserve(&mut self, live: &Live, key: &'static str, least: Option<Duration>) {
         let Some(least) = least.filter(|_| live.guard.is_held()) else { return };
-        // It was not granted before; the time may have been counted from then.
-        let granted = self.released.get(key).copied().unwrap_or_default().max(live.asked);
+        // It was not granted before those had ended beside whom it cannot be; the time may have been counted from then.
+        let released = self.released.get(key).into_iter().flatten();
+        let before = released.filter(|(mode, _)| !may_be_together(live.mode, *mode)).map(|(_, at)| *at).max();
+        let granted = before.unwrap_or_default().max(live.asked);
         // A server's clock may be faster by a hundredth.
         let until = granted + (least.saturating_sub(least / 50 + APART)).as_nanos() as Nanos;
         let (name, asked, fence, mode) = (live.name.clone(), live.asked, live.fence_of(key), live.mode);
@@ -411,8 +413,10 @@ impl Drop for Body {
         let now = self.witness.network.now();
         let mut seen = self.witness.seen();
         let held = seen.live.iter().find(|live| live.id == self.id && live.guard.is_held());
-        for key in held.map(|live| live.keys.clone()).unwrap_or_default() {
-            seen.released.insert(key, now);
+        if let Some((keys, mode)) = held.map(|live| (live.keys.clone(), live.mode)) {
+            for key in keys {
+                seen.released.entry(key).or_default().push((mode, now));
+            }
         }
         seen.live.retain(|live| live.id != self.id);
     }
