@@ -237,6 +237,11 @@ async fn its_lease_deleted_or_emptied_by_hand(fixture: Fixture) {
 async fn who_waits_behind_a_dead_one_is_not_overtaken_for_ever(fixture: Fixture) {
     let (server, name, locks) = (fixture.server(), name(&fixture), client(&fixture));
     let pollers = [(); 2].map(|()| campaigns(&server, Driver::shared(Peer::ClientGo).slot(), &name));
+    eventually(async || match locks.inspect(&name).await.unwrap() {
+        Some(line) if !line.holders.is_empty() => Ok(()),
+        _ => Err("nobody leads"),
+    })
+    .await;
     let mut dead = worker(&["hold", "90", &patient(&server.url()), &name]);
     queued(&locks, &name, 1).await;
     let waiting = tokio::spawn(locks.lock(&name).wait(2 * HANG_LIMIT).acquire());
