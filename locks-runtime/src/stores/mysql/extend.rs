@@ -25,13 +25,7 @@ pub(super) async fn lapse(shared: &Shared, entry: &Entry, rest: Duration) -> Res
     let over = Status::Lapsing { until: shared.client.world.now() + rest };
     shared.entries.get(entry.number, |state| state.advance(over)).ok_or_else(not_held)?;
     let rest = micros(rest);
-    let lapse = |until: &mut Micros, keep: &mut Option<Micros>, now: Micros| {
-        let over = now.saturating_add(rest);
-        // Nor must this request, if it comes late once more.
-        *until = if *keep == Some(LAPSING) { over.min(*until) } else { over };
-        *keep = Some(LAPSING);
-    };
-    change_hold(shared, entry, lapse).await
+    change_hold(shared, entry, |until, keep, now| let_lapse(until, keep, now.saturating_add(rest))).await
 }
 
 /// Of all its locks, if it holds each.
@@ -54,4 +48,24 @@ async fn change_hold(
     let changed = change(client, &client.work, &names, Missing::Skip, decide).await?;
     changed.show(client, ENTRY_GONE);
     if changed.outcome { Ok(()) } else { Err(not_held()) }
+}
+
+/// Nor must this make it longer, if it comes late once more.
+fn let_lapse(until: &mut Micros, keep: &mut Option<Micros>, over: Micros) {
+    *until = if *keep == Some(LAPSING) { over.min(*until) } else { over };
+    *keep = Some(LAPSING);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_lapses_no_later_than_it_was_first_said() {
+        let (mut until, mut keep) = (900, Some(700));
+        for (over, lapses) in [(500, 500), (800, 500), (400, 400)] {
+            let_lapse(&mut until, &mut keep, over);
+            assert_eq!((until, keep), (lapses, Some(LAPSING)));
+        }
+    }
 }
