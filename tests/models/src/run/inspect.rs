@@ -103,7 +103,7 @@ impl<M: Model> Inspector<M> {
 
     /// Whose turn it is has the lock soon: the first, and whoever may hold it beside those ahead.
     fn look_at_turns(&mut self, key: &'static str, queue: &[QueuedEntry], seen: &mut Seen) {
-        let has_turn = |place: &usize| seen.lets_hold(queue, *place);
+        let has_turn = |place: &usize| seen.lets_hold(&queue[..*place], seen.mode_of(&queue[*place]));
         let turns: Vec<&QueuedEntry> = (0..queue.len()).filter(has_turn).map(|place| &queue[place]).collect();
         self.turns.retain(|(lock, id), _| *lock != key || turns.iter().any(|entry| entry.id == *id));
         for entry in turns {

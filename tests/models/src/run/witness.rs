@@ -197,7 +197,7 @@ impl Seen {
             for key in &live.keys {
                 let queue = state.queue(key);
                 let place = queue.iter().position(|entry| entry.name == live.name);
-                if !place.is_some_and(|place| self.lets_hold(&queue, place)) {
+                if !place.is_some_and(|place| self.lets_hold(&queue[..place], live.mode)) {
                     let (Live { name, mode, .. }, fence) = (live, live.fence_of(key));
                     self.find("believed", || {
                         format!("{name} believes in its hold of {key} as {mode} ({fence:?}), the store has {queue:?}")
@@ -207,10 +207,14 @@ impl Seen {
         }
     }
 
-    /// Whether the entry at this place holds the lock, by the rule for all modes. A stranger's entry is exclusive.
-    pub(super) fn lets_hold(&self, queue: &[QueuedEntry], place: usize) -> bool {
-        let mode_of = |entry: &QueuedEntry| self.modes.get(&entry.name).copied().unwrap_or_default();
-        mode_of(&queue[place]).holds_behind(queue[..place].iter().map(mode_of))
+    /// Whether an entry of this mode holds the lock behind those, by the rule for all modes.
+    pub(super) fn lets_hold(&self, ahead: &[QueuedEntry], mode: Mode) -> bool {
+        mode.holds_behind(ahead.iter().map(|entry| self.mode_of(entry)))
+    }
+
+    /// A stranger's entry is exclusive.
+    pub(super) fn mode_of(&self, entry: &QueuedEntry) -> Mode {
+        self.modes.get(&entry.name).copied().unwrap_or_default()
     }
 
     fn begin(&mut self, live: &Live, key: &'static str, state: &dyn State) {
