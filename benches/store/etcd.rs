@@ -47,7 +47,7 @@ fn counts(cluster: &Cluster) -> Counts {
     let unary = sum(&|one| UNARY.iter().map(|method| one.calls(method)).sum());
     Counts {
         requests: unary + sum(&|member| member.messages("Watch")) + renewals,
-        work: metrics[0].proposals(),
+        work: cluster.members()[0].proposals(),
         leases: metrics[0].count("etcd_debugging_lease_granted_total", &[]),
         renewals,
     }

@@ -45,11 +45,6 @@ impl Metrics {
         self.count("etcd_network_client_grpc_sent_bytes_total", &[])
     }
 
-    /// Entries in the raft log: what costs an fsync on every member.
-    pub fn proposals(&self) -> u64 {
-        self.count("etcd_server_proposals_committed_total", &[])
-    }
-
     /// Reads the text format of Prometheus.
     pub(super) fn parse(text: &str) -> Metrics {
         Metrics(text.lines().filter(|line| !line.starts_with('#')).filter_map(Sample::parse).collect())

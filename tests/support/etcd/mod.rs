@@ -138,8 +138,7 @@ impl Server for Etcd {
 
     /// Requests of every kind but what goes over streams, and entries in the raft log.
     fn cost(&self) -> Cost {
-        let metrics = self.metrics();
-        Cost::from([("calls".to_owned(), metrics.all_calls()), ("proposals".to_owned(), metrics.proposals())])
+        Cost::from([("calls".to_owned(), self.metrics().all_calls()), ("proposals".to_owned(), self.proposals())])
     }
 }
 

@@ -47,6 +47,19 @@ impl Etcd {
         self.status.metrics().unwrap_or_else(|| panic!("{} shows no metrics\n{}", self.endpoint(), self.log_tail()))
     }
 
+    /// Entries in the raft log so far: what costs an fsync on every member.
+    ///
+    /// The server says so by itself, since the gauge among its [`metrics`](Etcd::metrics) is set only after who proposed the
+    /// entry may have been answered.
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer.
+    pub fn proposals(&self) -> u64 {
+        let status = self.gateway("/v3/maintenance/status", &serde_json::json!({}));
+        status["raftIndex"].as_str().and_then(|index| index.parse().ok()).unwrap_or_else(|| panic!("{status}"))
+    }
+
     /// Runs etcdctl and returns what it printed. With users, it runs as root.
     ///
     /// # Panics
