@@ -102,6 +102,8 @@ pub mod store {
     pub use crate::world::clock::Moment;
     #[cfg(all(feature = "testing", any(feature = "kubernetes", feature = "postgres", feature = "redis")))]
     pub use crate::world::{Dialled, Stream, StreamDial};
+    #[cfg(all(feature = "testing", feature = "mysql"))]
+    pub use crate::world::{MysqlAnswer, MysqlAsked, MysqlConnection, MysqlDial};
 }
 
 #[cfg(feature = "etcd")]

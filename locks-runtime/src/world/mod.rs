@@ -21,6 +21,8 @@ mod unpolled;
 pub use dial::EtcdDial;
 #[cfg(all(feature = "testing", any(feature = "kubernetes", feature = "postgres", feature = "redis")))]
 pub use dial::{Dialled, Stream, StreamDial};
+#[cfg(all(feature = "testing", feature = "mysql"))]
+pub use dial::{MysqlAnswer, MysqlAsked, MysqlConnection, MysqlDial};
 #[cfg(feature = "testing")]
 pub use gate::Gate;
 
@@ -42,7 +44,7 @@ pub struct World {
     #[cfg_attr(
         not(all(
             feature = "testing",
-            any(feature = "etcd", feature = "kubernetes", feature = "postgres", feature = "redis")
+            any(feature = "etcd", feature = "kubernetes", feature = "mysql", feature = "postgres", feature = "redis")
         )),
         expect(dead_code, reason = "only tests put another server in the place of the real one")
     )]
@@ -100,6 +102,13 @@ impl World {
     #[must_use]
     pub fn with_streams(self, dial: StreamDial) -> Self {
         Self { dial: Dial::Streams(dial), ..self }
+    }
+
+    /// The same, where connections to MariaDB and MySQL are what `dial` makes.
+    #[cfg(all(feature = "testing", feature = "mysql"))]
+    #[must_use]
+    pub fn with_mysql(self, dial: MysqlDial) -> Self {
+        Self { dial: Dial::Mysql(dial), ..self }
     }
 
     /// The moment it is now.
@@ -172,6 +181,14 @@ impl World {
     pub(crate) fn stream_dial(&self) -> Option<&StreamDial> {
         match &self.dial {
             Dial::Streams(dial) => Some(dial),
+            _ => None,
+        }
+    }
+
+    #[cfg(all(feature = "testing", feature = "mysql"))]
+    pub(crate) fn mysql_dial(&self) -> Option<&MysqlDial> {
+        match &self.dial {
+            Dial::Mysql(dial) => Some(dial),
             _ => None,
         }
     }

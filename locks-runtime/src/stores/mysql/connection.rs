@@ -1,12 +1,11 @@
 //! Connections, made when they are needed, and anew when they break. On each of them one statement is under way at a time.
 
+use super::dialled::{Answered, Dialled};
 use super::error::Failure;
 use super::servers::Servers;
 use crate::values::mutex::Mutex;
 use crate::world::clock::Moment;
-use mysql_async::consts::StatusFlags;
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Params, Row, Value};
+use mysql_async::{Row, Value};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,7 +29,7 @@ pub(super) struct Connections {
 
 /// A connection to one server.
 struct Open {
-    connection: Conn,
+    connection: Dialled,
     endpoint: Arc<str>,
     used: Moment,
 }
@@ -69,7 +68,6 @@ impl Connections {
         let (mut open, _room) = self.lend().await?;
         *was_sent = true;
         let endpoint = Arc::clone(&open.endpoint);
-        // Dropped half way the connection is closed: nobody reads an answer that was meant for another.
         let asked = tokio::time::timeout(limit, send(&mut open, text, values)).await;
         let answer = asked.unwrap_or_else(|_| Err(Failure::timeout(&endpoint, limit)));
         match &answer {
@@ -136,14 +134,12 @@ impl Connections {
 async fn send(open: &mut Open, text: &Arc<str>, values: &[Value]) -> Result<Reply, Failure> {
     let endpoint = Arc::clone(&open.endpoint);
     let reported = |error| Failure::reported(&endpoint, &error);
-    let values = if values.is_empty() { Params::Empty } else { Params::Positional(values.to_vec()) };
-    let rows: Vec<Row> = open.connection.exec(&**text, values).await.map_err(reported)?;
-    let ended = open.connection.last_ok_packet();
-    if ended.is_some_and(|ended| ended.status_flags().contains(StatusFlags::SERVER_STATUS_IN_TRANS)) {
+    let Answered { rows, affected, insert_id, is_open } =
+        open.connection.execute(text, values).await.map_err(reported)?;
+    if is_open {
         return Err(Failure::without_autocommit(&endpoint));
     }
-    let insert_id = open.connection.last_insert_id().unwrap_or(0);
-    Ok(Reply { rows, affected: open.connection.affected_rows(), insert_id, endpoint: Arc::clone(&open.endpoint) })
+    Ok(Reply { rows, affected, insert_id, endpoint })
 }
 
 impl Drop for Connections {

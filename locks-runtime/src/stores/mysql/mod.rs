@@ -44,6 +44,7 @@ mod clean;
 mod client;
 mod config;
 mod connection;
+mod dialled;
 mod done;
 mod enter;
 mod entries;

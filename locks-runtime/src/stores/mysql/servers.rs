@@ -1,6 +1,7 @@
 //! The servers, and how a connection to one of them is made.
 
 use super::config::Config;
+use super::dialled::Dialled;
 use super::error::{Failure, Verdict};
 use super::sql::WRITES;
 #[cfg(feature = "mysql-tls")]
@@ -9,8 +10,7 @@ use crate::contract::endpoint_parts;
 use crate::values::error::Error;
 use crate::values::secret::Credentials;
 use crate::world::World;
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error as ClientError, OptsBuilder};
+use mysql_async::{Error as ClientError, OptsBuilder};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl Servers {
     }
 
     /// Tries the servers one after another, beginning with the one that was used last; returns also which one it is.
-    pub(super) async fn connect(&self) -> Result<(Conn, &str), Failure> {
+    pub(super) async fn connect(&self) -> Result<(Dialled, &str), Failure> {
         let (hosts, first) = (&self.config.hosts, self.preferred.load(Ordering::Acquire));
         let mut failure: Option<Failure> = None;
         for number in (0..hosts.len()).map(|step| (first + step) % hosts.len()) {
@@ -68,10 +68,10 @@ impl Servers {
         Err(failure.unwrap_or_else(|| Failure::timeout("no host", self.config.request_timeout())))
     }
 
-    async fn connect_to(&self, host: &str) -> Result<Conn, Failure> {
+    async fn connect_to(&self, host: &str) -> Result<Dialled, Failure> {
         let limit = self.config.request_timeout();
         let connecting = async {
-            let mut connection = Conn::new(self.options(host)).await?;
+            let mut connection = Dialled::connect(&self.world, host, self.options(host)).await?;
             let is_writable = prepare(&mut connection).await?;
             Ok::<_, ClientError>((connection, is_writable))
         };
@@ -107,12 +107,12 @@ impl Servers {
 }
 
 /// Sets up a connection, and returns whether its server takes writes.
-async fn prepare(connection: &mut Conn) -> Result<bool, ClientError> {
+async fn prepare(connection: &mut Dialled) -> Result<bool, ClientError> {
     for setting in SETTINGS {
-        connection.query_drop(setting).await?;
+        connection.query(setting).await?;
     }
-    let writes: Option<bool> = connection.query_first(format!("SELECT {WRITES}")).await?;
-    Ok(writes == Some(true))
+    let writes = connection.query(&format!("SELECT {WRITES}")).await?;
+    Ok(writes.first().is_some_and(|row| row.get_opt(0) == Some(Ok(true))))
 }
 
 impl fmt::Debug for Servers {
