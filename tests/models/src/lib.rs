@@ -22,6 +22,7 @@
 
 mod bell;
 mod checks;
+mod database;
 pub mod etcd;
 mod explore;
 pub mod kubernetes;

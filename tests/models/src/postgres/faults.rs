@@ -182,7 +182,7 @@ impl Postgres {
                 self.mode(move |modes, is_on| modes.rights = if is_on { rights } else { Rights::all() }, lasts);
             }
             Fault::Terminate => self.terminate_all(),
-            Fault::SetBack(by) => self.change(|state| state.set_back += i64::try_from(by.as_micros()).unwrap_or(0)),
+            Fault::SetBack(by) => self.change(|state| state.set_back(i64::try_from(by.as_micros()).unwrap_or(0))),
             Fault::OpenTransaction(key, lasts) => {
                 drop(tokio::spawn(open_transaction(Arc::clone(self), Some(key), lasts)))
             }

@@ -6,50 +6,39 @@ use super::statements::Statement;
 use super::table::{Row, Table};
 use super::value::Value;
 use super::wire::Request;
+use crate::database::{Times, name_in};
 use crate::model::{QueuedEntry, State};
 use crate::network::Nanos;
-use std::collections::BTreeMap;
-
-/// When the server's clock shows this, the plan begins: in microseconds since 1970.
-const BEGIN: i64 = 1_763_733_600_000_000;
 
 /// The server, its clock, and what somebody did to it who is no process of the plan.
 #[derive(Debug)]
 pub struct PostgresState {
     /// The server.
     pub server: Server,
-    /// How fast its clock goes, in thousandths.
-    pace: u64,
-    /// By how much its clock was set back, in microseconds.
-    pub set_back: i64,
-    /// The simulation's time.
-    now: Nanos,
-    /// The longest TTL that a session has had, in microseconds.
-    longest: u64,
-    disturbed: BTreeMap<String, Nanos>,
-    forgot: Option<Nanos>,
+    times: Times,
 }
 
 impl PostgresState {
     pub(super) fn new(pace: u64) -> Self {
-        let (disturbed, server) = (BTreeMap::new(), Server::new());
-        let mut state = Self { server, pace, set_back: 0, now: 0, longest: 0, disturbed, forgot: None };
+        let mut state = Self { server: Server::new(), times: Times::new(pace) };
         state.at(0);
         state
     }
 
     /// From now on it is `now` in the simulation.
     pub fn at(&mut self, now: Nanos) {
-        self.now = now;
-        let passed = i64::try_from(u128::from(now) * u128::from(self.pace) / 1_000_000).unwrap_or(i64::MAX);
-        self.server.at(BEGIN + passed - self.set_back);
+        self.server.at(self.times.at(now));
+    }
+
+    /// Its clock is set back by so many microseconds.
+    pub fn set_back(&mut self, micros: i64) {
+        self.times.set_back(micros);
     }
 
     /// How long until the server's clock shows this moment, in nanoseconds of the simulation.
     #[must_use]
     pub fn time_until(&self, moment: i64) -> u64 {
-        let left = u64::try_from(moment - self.server.now()).unwrap_or(0);
-        left * 1_000_000 / self.pace
+        self.times.passes(moment - self.server.now())
     }
 
     /// How long until something lapses by itself, in nanoseconds of the simulation.
@@ -72,23 +61,18 @@ impl PostgresState {
             && matches!(Statement::of(&asked.text), Statement::EnterFree | Statement::EnterMany | Statement::Enter)
             && let Some(Value::Float8(ttl)) = asked.values.get(4)
         {
-            self.longest = self.longest.max(*ttl as u64);
+            self.times.note_ttl(*ttl as u64);
         }
     }
 
     /// Somebody took entries of the lock out of the store.
     pub fn disturb(&mut self, key: &str) {
-        self.disturbed.insert(key.to_owned(), self.now);
+        self.times.disturb(key);
     }
 
     /// The server has forgotten what it had acknowledged.
     pub fn forget(&mut self) {
-        self.forgot = Some(self.now);
-    }
-
-    /// A former holder knows within a TTL, by its renewals or because there were none: from then on nothing is excused.
-    fn is_excuse(&self, at: Nanos) -> bool {
-        self.now <= at + self.longest * 1_000
+        self.times.forget();
     }
 
     fn rows(&self) -> impl Iterator<Item = &Row> {
@@ -130,16 +114,10 @@ impl State for PostgresState {
     }
 
     fn disturbed(&self, key: &str) -> Option<Nanos> {
-        self.disturbed.get(key).copied().filter(|at| self.is_excuse(*at))
+        self.times.disturbed(key)
     }
 
     fn went_back(&self) -> Option<Nanos> {
-        self.forgot.filter(|at| self.is_excuse(*at))
+        self.times.went_back()
     }
-}
-
-/// The call's name in a holder's record.
-fn name_in(record: &str) -> String {
-    let name = record.split_once("\"name\":\"").and_then(|(_, rest)| rest.split('"').next());
-    name.unwrap_or_default().to_owned()
 }
