@@ -7,7 +7,8 @@
 //!
 //! - [`Plan`]: a schedule, drawn from a seed or written by hand: who asks for which lock when, and what happens meanwhile
 //! - [`Network`]: messages that are late, lost, refused, answered for nothing; members that are silent or cut off
-//! - [`Model`]: what a store's server has to be for that, implemented in [`etcd`], [`kubernetes`], [`postgres`] and [`redis`]
+//! - [`Model`]: what a store's server has to be for that, implemented in [`etcd`], [`kubernetes`], [`mysql`], [`postgres`] and
+//!   [`redis`]
 //! - [`play`]: lets it happen, and checks what must hold at every change of the store
 //! - [`explore`]: many seeds, on several threads
 
@@ -27,6 +28,7 @@ pub mod etcd;
 mod explore;
 pub mod kubernetes;
 mod model;
+pub mod mysql;
 mod network;
 mod pipe;
 mod plan;

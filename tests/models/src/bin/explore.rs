@@ -1,10 +1,11 @@
-//! Plays seeds on a model: `explore etcd`, `kubernetes`, `postgres`, `redis` or `redis-replicated`, with `SEEDS=0..3000`,
+//! Plays seeds on a model: `explore etcd`, `kubernetes`, `mysql`, `postgres`, `redis` or `redis-replicated`, with `SEEDS=0..3000`,
 //! `PARTS="+least -bad"`, `JOBS=2`, `TWICE=1`; or one seed with every message, with `SHOW=7`.
 
 #![expect(clippy::print_stdout, reason = "this is a program for people")]
 
 use locks_models::etcd::Cluster;
 use locks_models::kubernetes::Kubernetes;
+use locks_models::mysql::Mysql;
 use locks_models::postgres::Postgres;
 use locks_models::redis::{Redis, Replicated};
 use locks_models::{Model, Parts, Plan, Search, explore, play};
@@ -17,11 +18,12 @@ fn main() -> ExitCode {
     let result = match store.as_str() {
         "etcd" => run::<Cluster>(),
         "kubernetes" => run::<Kubernetes>(),
+        "mysql" => run::<Mysql>(),
         "postgres" => run::<Postgres>(),
         "redis" => run::<Redis>(),
         "redis-replicated" => run::<Replicated>(),
         other => Err(format!(
-            "there is no model of {other}; there are etcd, kubernetes, postgres, redis and redis-replicated"
+            "there is no model of {other}; there are etcd, kubernetes, mysql, postgres, redis and redis-replicated"
         )),
     };
     match result {

@@ -1,0 +1,64 @@
+//! Schedules by name: what a seed has found once, and what was known before.
+
+use locks_models::mysql::{Fault, Mysql, Rights, Setup};
+use locks_models::{Call, Plan, assert_clean, assert_held_at_least, play};
+use std::time::Duration;
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A holder, a waiter, and these faults.
+fn two(body: u64, faults: &[(u64, Fault)]) -> Plan<Setup, Fault> {
+    with_faults(Call::holder_and_waiter(seconds(body)), faults)
+}
+
+fn with_faults(calls: Vec<Vec<Call>>, faults: &[(u64, Fault)]) -> Plan<Setup, Fault> {
+    Plan::of(Setup::default(), calls).with_faults(faults.iter().copied())
+}
+
+/// The holder's renewals and the waiter's looks must not wait for the row, and all other locks go on.
+#[test]
+fn an_open_transaction_on_a_row_harms_that_lock_only() {
+    let mut calls = Call::holder_and_waiter(seconds(8));
+    calls.push(vec![Call { key: "o", body: seconds(1), ..Call::new(2, 2) }, Call { key: "o", ..Call::new(2, 3) }]);
+    calls[0].push(Call { key: "o", after: seconds(1), ..Call::new(0, 4) });
+    for lasts in [1, 4, 30] {
+        assert_clean::<Mysql>(&with_faults(calls.clone(), &[(2000, Fault::OpenTransaction("k", seconds(lasts)))]));
+    }
+}
+
+/// Connections that an administrator ends are made anew, and nobody loses anything.
+#[test]
+fn ended_connections_end_no_hold() {
+    let terminations: Vec<_> = (1..20).map(|second| (second * 900, Fault::Terminate)).collect();
+    assert_clean::<Mysql>(&two(9, &terminations));
+}
+
+/// The table is dropped under a holder and a waiter, who find it again, made anew.
+#[test]
+fn a_dropped_table_is_made_anew() {
+    assert_clean::<Mysql>(&two(6, &[(2000, Fault::Drop)]));
+}
+
+/// A server that takes no writes for a while may take them again: its clients wait, as for a table that is there.
+#[test]
+fn a_table_is_made_once_the_server_takes_writes_again() {
+    let setup = Setup { has_no_table: true, ..Setup::default() };
+    let plan = Plan { setup, ..two(2, &[(0, Fault::ReadOnly { is_ignored: false, lasts: seconds(3) })]) };
+    assert_clean::<Mysql>(&plan);
+    let outcome = play::<Mysql>(1, &plan, true);
+    assert!(outcome.begins("c0.0").is_some_and(|at| at >= 3.0), "{:?}", outcome.lines);
+}
+
+/// What is revoked is reported, and the lock is free once it is granted again.
+#[test]
+fn a_right_that_was_revoked_leaves_nothing() {
+    let rights = Rights { update: false, ..Rights::all() };
+    assert_clean::<Mysql>(&two(2, &[(1000, Fault::Rights(rights, seconds(20)))]));
+}
+
+#[test]
+fn hold_at_least_outlasts_every_ending() {
+    assert_held_at_least::<Mysql>(&Setup::default());
+}
