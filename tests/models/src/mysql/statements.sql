@@ -56,7 +56,7 @@ FROM `locks`.`distributed_locks` AS l FORCE INDEX (PRIMARY) WHERE l.name > ? AND
 
 -- delete
 SET STATEMENT innodb_lock_wait_timeout = 0 FOR DELETE FROM `locks`.`distributed_locks`
-WHERE :in(name) AND locked_until < ? AND queue = '' AND :writes
+USING `locks`.`distributed_locks` FORCE INDEX (PRIMARY) WHERE :in(name) AND locked_until < ? AND queue = '' AND :writes
 
 -- find
 SELECT c.COLUMN_NAME AS name, c.DATA_TYPE AS kind, c.CHARACTER_MAXIMUM_LENGTH AS room, c.DATETIME_PRECISION AS digits,
