@@ -40,6 +40,11 @@ impl Rights {
         Self { select: true, insert: true, update: true, delete: true, log_in: true }
     }
 
+    /// Whether the user sees that there are columns.
+    pub(super) const fn show_columns(self) -> bool {
+        self.select || self.insert || self.update
+    }
+
     fn allow(self, statement: Statement) -> bool {
         use Statement as S;
         match statement {
@@ -62,8 +67,9 @@ impl Default for Rights {
 impl Modes {
     /// Why the server does not carry out a statement.
     pub(super) fn refuse(&self, statement: Statement) -> Result<(), Refusal> {
-        let writes = statement.changes_rows() || statement == Statement::Create;
-        if writes && self.is_read_only && !self.ignores_read_only {
+        // To lock rows counts as a write.
+        let is_write = statement.changes_rows() || matches!(statement, Statement::Unlocked | Statement::Create);
+        if is_write && self.is_read_only && !self.ignores_read_only {
             return Err(READ_ONLY);
         }
         if self.rights.allow(statement) { Ok(()) } else { Err(DENIED) }
