@@ -213,7 +213,7 @@ async fn written(
     let names: Vec<String> = pairs.iter().map(|(before, _)| before.name.clone()).collect();
     let seen = read(client, connections, &names).await?;
     let is_written = |row: &Row| {
-        let is_it = |(before, after): &&(Row, Row)| *row == Row { version: before.version + 1, ..after.clone() };
+        let is_it = |(_, after): &&(Row, Row)| *row == Row { version: row.version, ..after.clone() };
         pairs.iter().any(is_it)
     };
     Ok(seen.rows.into_iter().filter(is_written).map(|row| row.name).collect())

@@ -27,7 +27,7 @@ pub(super) type Micros = i64;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) name: String,
-    /// Every change makes it another.
+    /// Every change makes it another, that no row of this name has had.
     pub(super) version: i64,
     pub(super) fence: i64,
     pub(super) session: Option<String>,

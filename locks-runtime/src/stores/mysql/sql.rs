@@ -8,7 +8,8 @@
 //! Each changes one table, as it is found, and joins nothing: what MariaDB joins to change it, it keeps in a temporary table on disk.
 //!
 //! What a statement cannot decide by itself is decided by what was read (`settle`), and written if the row's version is still the
-//! one that was read. So requests that come late, or twice, change nothing.
+//! one that was read. So requests that come late, or twice, change nothing: a version is at least the microseconds since 1970, so that
+//! a row has none that one of its name had which was deleted, or is in a table or a server that was lost.
 //!
 //! The time is that of the statement's beginning, in UTC: never `NOW()`, which is in the time zone of the session. A server
 //! that was made read-only is not written to even by a user who might.
@@ -90,6 +91,7 @@ impl Statements {
 
     fn written(&self, kind: Kind, rows: usize) -> String {
         let (table, names, each) = (&self.table, lists("name", rows), for_each(rows));
+        let next = format!("version = GREATEST(version + 1, {NOW})");
         let text = match kind {
             Kind::Read => return self.read(rows),
             Kind::Unlocked => {
@@ -97,36 +99,36 @@ impl Statements {
             }
             Kind::Page => return self.page(),
             Kind::Acquire => format!(
-                "UPDATE {table} FORCE INDEX (PRIMARY) SET version = version + 1, \
+                "UPDATE {table} FORCE INDEX (PRIMARY) SET {next}, \
                  fence = LAST_INSERT_ID(GREATEST(fence + 1, {NOW})), session = ?, number = {each}, holder = {each}, \
                  locked_until = {NOW} + ?, keep_until = NULL WHERE {names} AND locked_until <= {NOW} AND queue = '' AND {WRITES}"
             ),
             Kind::Release => format!(
-                "UPDATE {table} FORCE INDEX (PRIMARY) SET version = version + 1, session = NULL, number = NULL, holder = NULL, \
+                "UPDATE {table} FORCE INDEX (PRIMARY) SET {next}, session = NULL, number = NULL, holder = NULL, \
                  locked_until = LEAST(locked_until, {NOW}), keep_until = NULL \
                  WHERE {names} AND session = ? AND number = {each} AND queue = '' AND {WRITES}"
             ),
             Kind::Renew => format!(
-                "UPDATE {table} FORCE INDEX (PRIMARY) SET version = version + 1, \
+                "UPDATE {table} FORCE INDEX (PRIMARY) SET {next}, \
                  locked_until = GREATEST(locked_until, {NOW} + ?) WHERE {names} AND session = ? AND {} \
                  AND locked_until > {NOW} AND (keep_until IS NULL OR keep_until <> {LAPSING}) AND {WRITES}",
                 lists("number", rows)
             ),
             Kind::SwapEach => format!(
-                "UPDATE {table} FORCE INDEX (PRIMARY) SET version = version + 1, {} WHERE ({}) AND {WRITES}",
+                "UPDATE {table} FORCE INDEX (PRIMARY) SET {next}, {} WHERE ({}) AND {WRITES}",
                 swapped(rows),
                 vec!["name = ? AND version = ?"; rows].join(" OR ")
             ),
             // To add that is out of range for any version, in whatever SQL mode: the statement fails, and has done nothing.
             Kind::SwapAll => format!(
-                "UPDATE {table} FORCE INDEX (PRIMARY) SET version = version + IF(version = {each}, 1, {}), {} \
+                "UPDATE {table} FORCE INDEX (PRIMARY) SET version = GREATEST(version + IF(version = {each}, 1, {}), {NOW}), {} \
                  WHERE {names} AND {WRITES}",
                 i64::MAX,
                 swapped(rows)
             ),
             Kind::Insert => {
                 // Of now: one of long ago would be old enough to be deleted.
-                let row = format!("SELECT ?, 1, 0, {NOW}, '' FROM DUAL WHERE {WRITES}");
+                let row = format!("SELECT ?, {NOW}, 0, {NOW}, '' FROM DUAL WHERE {WRITES}");
                 format!(
                     "INSERT INTO {table} (name, version, fence, locked_until, queue) {} \
                      ON DUPLICATE KEY UPDATE {table}.version = {table}.version",
@@ -135,7 +137,7 @@ impl Statements {
             }
             Kind::InsertHeld => {
                 let row =
-                    format!("SELECT ?, 1, LAST_INSERT_ID({NOW}), ?, ?, ?, {NOW} + ?, '' FROM DUAL WHERE {WRITES}");
+                    format!("SELECT ?, {NOW}, LAST_INSERT_ID({NOW}), ?, ?, ?, {NOW} + ?, '' FROM DUAL WHERE {WRITES}");
                 format!(
                     "INSERT INTO {table} (name, version, fence, session, number, holder, locked_until, queue) {}",
                     vec![row; rows].join(" UNION ALL ")

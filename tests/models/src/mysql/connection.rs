@@ -163,9 +163,12 @@ impl End {
         let mut reset = self.resets.listen();
         let arriving = async {
             sleep(way(&self.model)).await;
-            if fate == Fate::Late {
+            let late = self
+                .held_back(sent)
+                .or_else(|| (fate == Fate::Late).then(|| network.random(|random| random.millis(6000, 12_000))));
+            if let Some(late) = late {
                 network.note("late", || self.shown(sent));
-                sleep(network.random(|random| random.millis(6000, 12_000))).await;
+                sleep(late).await;
             }
             network.reach(self.process, SERVER).await;
         };
@@ -181,6 +184,11 @@ impl End {
         }
         arriving.await;
         true
+    }
+
+    fn held_back(&self, sent: &Sent) -> Option<Duration> {
+        let is_meant = matches!(sent.statement.0, Statement::SwapEach | Statement::SwapAll);
+        is_meant.then(|| self.model.held_back.lock().unwrap().remove(&self.process)).flatten()
     }
 
     /// `None` of a server that is down, or has ended the connection.

@@ -32,6 +32,8 @@ pub enum Fault {
     Full(Duration),
     /// Of a hundred statements that change rows so many are rolled back.
     Deadlocks(u64, Duration),
+    /// The process's next statement that writes what was decided by what was read arrives so much later.
+    HoldBack(usize, Duration),
     /// The user loses rights.
     Rights(Rights, Duration),
     /// Every connection is ended by an administrator.
@@ -61,6 +63,7 @@ impl ServerFault for Fault {
             | Self::ReadOnly { lasts, .. }
             | Self::Full(lasts)
             | Self::Deadlocks(_, lasts)
+            | Self::HoldBack(_, lasts)
             | Self::Rights(_, lasts)
             | Self::OpenTransaction(_, lasts)
             | Self::LockTable(lasts) => lasts,
@@ -73,7 +76,7 @@ impl ServerFault for Fault {
     fn effect(&self) -> Effect {
         match *self {
             Self::SetBack(_) => Effect::Nothing,
-            Self::Terminate | Self::Deadlocks(..) => Effect::Refuses,
+            Self::Terminate | Self::Deadlocks(..) | Self::HoldBack(..) => Effect::Refuses,
             Self::Delete(_) => Effect::TakesEntries,
             Self::OpenTransaction(key, _) => Effect::Harms(key),
             Self::Restart(_)
@@ -106,6 +109,10 @@ pub(super) fn draw(draw: &mut Draw, setup: &Setup, eventful: bool) -> Vec<(Durat
         ("strangers", 15, |draw| Fault::Delete(draw.random.pick(&KEYS))),
         ("locked", 15, locked),
         ("deadlocks", 15, |draw| Fault::Deadlocks(draw.random.pick(&[3, 10, 30]), draw.random.millis(1000, 60_000))),
+        ("late", 15, |draw| {
+            let process = draw.random.index(draw.processes);
+            Fault::HoldBack(process, draw.random.millis(2000, 30_000))
+        }),
         ("outages", if eventful { 40 } else { 5 }, outages),
     ]);
     if setup.is_set_back {
@@ -173,6 +180,7 @@ impl Mysql {
             Fault::Deadlocks(chance, lasts) => {
                 self.mode(move |modes, is_on| modes.deadlocks = if is_on { chance } else { 0 }, lasts);
             }
+            Fault::HoldBack(process, by) => drop(self.held_back.lock().unwrap().insert(process, by)),
             Fault::Rights(rights, lasts) => {
                 self.mode(move |modes, is_on| modes.rights = if is_on { rights } else { Rights::all() }, lasts);
             }

@@ -36,6 +36,7 @@ use crate::plan::Draw;
 use locks_runtime::store::{Credentials, Store, World};
 use locks_runtime::stores::mysql::{Config, Layout, Mysql as MysqlStore};
 use mysql_async::Value;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -64,6 +65,8 @@ pub enum Broken {
     RenewsAnybody,
     /// A row is written whatever its version is.
     SwapsAnyVersion,
+    /// A row's version counts its changes, from one on.
+    VersionsReturn,
     /// A fence is the clock's time, which may be set back.
     FenceFollowsTheClock,
 }
@@ -74,6 +77,8 @@ pub struct Mysql {
     state: Mutex<MysqlState>,
     /// The last number of a connection, or of a stranger's transaction.
     last_id: AtomicU64,
+    /// By process: how much later the next statement arrives that writes what was decided by what was read.
+    held_back: Mutex<BTreeMap<usize, Duration>>,
     /// How many restarts are under way.
     down: AtomicUsize,
     /// Rings when the server ends all connections.
@@ -91,7 +96,7 @@ impl Model for Mysql {
 
     const SERVERS: usize = 1;
     const PARTS: &'static [&'static str] =
-        &["clock", "new", "forgets", "full", "rights", "strangers", "locked", "deadlocks", "outages"];
+        &["clock", "new", "forgets", "full", "rights", "strangers", "locked", "deadlocks", "late", "outages"];
 
     fn draw_setup(draw: &mut Draw) -> Setup {
         Setup { is_set_back: draw.has("clock", 8), has_no_table: draw.has("new", 15), broken: None }
@@ -111,6 +116,7 @@ impl Model for Mysql {
             network: Arc::clone(network),
             state: Mutex::new(state),
             last_id: AtomicU64::new(0),
+            held_back: Mutex::default(),
             down: AtomicUsize::new(0),
             kills: Bell::default(),
             changes: Notify::new(),

@@ -6,18 +6,18 @@ CONCAT(@@global.read_only) IN ('0', 'OFF') AND @@global.innodb_read_only = 0
 
 -- acquire
 SET STATEMENT innodb_lock_wait_timeout = 0 FOR UPDATE `locks`.`distributed_locks` FORCE INDEX (PRIMARY)
-SET version = version + 1, fence = LAST_INSERT_ID(GREATEST(fence + 1, :now)), session = ?, number = :each, holder = :each,
+SET version = GREATEST(version + 1, :now), fence = LAST_INSERT_ID(GREATEST(fence + 1, :now)), session = ?, number = :each, holder = :each,
     locked_until = :now + ?, keep_until = NULL
 WHERE :in(name) AND locked_until <= :now AND queue = '' AND :writes
 
 -- release
 SET STATEMENT innodb_lock_wait_timeout = 0 FOR UPDATE `locks`.`distributed_locks` FORCE INDEX (PRIMARY)
-SET version = version + 1, session = NULL, number = NULL, holder = NULL, locked_until = LEAST(locked_until, :now), keep_until = NULL
+SET version = GREATEST(version + 1, :now), session = NULL, number = NULL, holder = NULL, locked_until = LEAST(locked_until, :now), keep_until = NULL
 WHERE :in(name) AND session = ? AND number = :each AND queue = '' AND :writes
 
 -- renew
 SET STATEMENT innodb_lock_wait_timeout = 0 FOR UPDATE `locks`.`distributed_locks` FORCE INDEX (PRIMARY)
-SET version = version + 1, locked_until = GREATEST(locked_until, :now + ?)
+SET version = GREATEST(version + 1, :now), locked_until = GREATEST(locked_until, :now + ?)
 WHERE :in(name) AND session = ? AND :in(number) AND locked_until > :now
     AND (keep_until IS NULL OR keep_until <> -9223372036854775808) AND :writes
 
@@ -30,25 +30,25 @@ SELECT name FROM `locks`.`distributed_locks` FORCE INDEX (PRIMARY) WHERE :in(nam
 
 -- swap_each
 SET STATEMENT innodb_lock_wait_timeout = 0 FOR UPDATE `locks`.`distributed_locks` FORCE INDEX (PRIMARY)
-SET version = version + 1, fence = :each, session = :each, number = :each, holder = :each, locked_until = :each, keep_until = :each,
+SET version = GREATEST(version + 1, :now), fence = :each, session = :each, number = :each, holder = :each, locked_until = :each, keep_until = :each,
     queue = :each
 WHERE (:pairs) AND :writes
 
 -- swap_all
 SET STATEMENT innodb_lock_wait_timeout = 0 FOR UPDATE `locks`.`distributed_locks` FORCE INDEX (PRIMARY)
-SET version = version + IF(version = :each, 1, 9223372036854775807), fence = :each, session = :each, number = :each, holder = :each,
+SET version = GREATEST(version + IF(version = :each, 1, 9223372036854775807), :now), fence = :each, session = :each, number = :each, holder = :each,
     locked_until = :each, keep_until = :each, queue = :each
 WHERE :in(name) AND :writes
 
 -- insert
 SET STATEMENT innodb_lock_wait_timeout = 0 FOR INSERT INTO `locks`.`distributed_locks` (name, version, fence, locked_until, queue)
-:union SELECT ?, 1, 0, :now, '' FROM DUAL WHERE :writes :end
+:union SELECT ?, :now, 0, :now, '' FROM DUAL WHERE :writes :end
 ON DUPLICATE KEY UPDATE `locks`.`distributed_locks`.version = `locks`.`distributed_locks`.version
 
 -- insert_held
 SET STATEMENT innodb_lock_wait_timeout = 0 FOR INSERT INTO `locks`.`distributed_locks`
     (name, version, fence, session, number, holder, locked_until, queue)
-:union SELECT ?, 1, LAST_INSERT_ID(:now), ?, ?, ?, :now + ?, '' FROM DUAL WHERE :writes :end
+:union SELECT ?, :now, LAST_INSERT_ID(:now), ?, ?, ?, :now + ?, '' FROM DUAL WHERE :writes :end
 
 -- page
 SELECT l.name, l.version, l.fence, l.session, l.number, l.holder, l.locked_until, l.keep_until, l.queue, :now AS now, :writes AS writes

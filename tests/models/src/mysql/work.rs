@@ -144,7 +144,7 @@ impl<'a> Work<'a> {
             }
             self.server.check(&name)?;
             if self.row(&name).is_none() {
-                let row = Row { name, version: 1, locked_until: self.now, ..Row::default() };
+                let row = Row { name, version: self.version(1), locked_until: self.now, ..Row::default() };
                 self.put(row);
             }
         }
@@ -165,7 +165,8 @@ impl<'a> Work<'a> {
             }
             self.insert_id = self.now.cast_unsigned();
             let (fence, locked_until) = (self.now, sum(self.now, ttl)?);
-            self.put(Row { name, version: 1, fence, session, number, holder, locked_until, ..Row::default() });
+            let version = self.version(1);
+            self.put(Row { name, version, fence, session, number, holder, locked_until, ..Row::default() });
         }
         Ok(())
     }
@@ -197,7 +198,7 @@ impl<'a> Work<'a> {
             let server = self.server;
             let Some(row) = server.table.as_ref().and_then(|table| table.get(&name)) else { continue };
             if let Some(changed) = change(row, &mut self.insert_id)? {
-                let version = sum(changed.version, 1)?;
+                let version = self.version(sum(changed.version, 1)?);
                 self.put(Row { version, ..changed });
             }
         }
@@ -207,6 +208,11 @@ impl<'a> Work<'a> {
     /// As it is, or as this statement has inserted it.
     fn row(&self, name: &[u8]) -> Option<&Row> {
         self.written.get(name).or_else(|| self.server.table.as_ref()?.get(name))
+    }
+
+    /// At least the time, so that no other row of this name has had it.
+    fn version(&self, least: i64) -> i64 {
+        if self.server.broken == Some(Broken::VersionsReturn) { least } else { least.max(self.now) }
     }
 
     fn put(&mut self, row: Row) {

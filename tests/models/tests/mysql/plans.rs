@@ -1,6 +1,6 @@
 //! Schedules by name: what a seed has found once, and what was known before.
 
-use locks_models::mysql::{Fault, Mysql, Rights, Setup};
+use locks_models::mysql::{Broken, Fault, Mysql, Rights, Setup};
 use locks_models::{Call, Plan, assert_clean, assert_held_at_least, play};
 use std::time::Duration;
 
@@ -39,6 +39,27 @@ fn ended_connections_end_no_hold() {
 #[test]
 fn a_dropped_table_is_made_anew() {
     assert_clean::<Mysql>(&two(6, &[(2000, Fault::Drop)]));
+}
+
+/// What was decided by a row that is deleted arrives when another row of that name has been changed as often, and is held.
+#[test]
+fn a_late_write_does_not_take_another_row_for_the_one_that_was_read() {
+    let call = |process, after, body| {
+        let (after, body) = (Duration::from_millis(after), seconds(body));
+        vec![Call { after, body, ttl: seconds(30), ..Call::new(process, process) }]
+    };
+    // The first two, and the next two, make and change a row alike; what the first one writes at its release is late.
+    let calls = vec![call(0, 0, 1), call(1, 500, 1), call(2, 6000, 20), call(3, 6500, 1)];
+    let faults = [(700, Fault::HoldBack(0, seconds(10))), (5000, Fault::Delete("k"))];
+    let plan = with_faults(calls, &faults);
+    assert_clean::<Mysql>(&plan);
+    let outcome = play::<Mysql>(1, &plan, true);
+    let is_late = |line: &String| line.contains("late c0/") && line.contains("SwapEach");
+    assert!(outcome.lines.iter().any(is_late), "{:?}", outcome.lines);
+    // Where versions count from one on, it would.
+    let setup = Setup { broken: Some(Broken::VersionsReturn), ..Setup::default() };
+    let findings = play::<Mysql>(1, &Plan { setup, ..plan }, false).findings;
+    assert!(findings.0.contains_key("believed"), "{findings}");
 }
 
 /// A server that takes no writes for a while may take them again: its clients wait, as for a table that is there.
