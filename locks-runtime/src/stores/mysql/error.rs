@@ -172,8 +172,9 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let kind = match failure.verdict {
             Verdict::Fail(kind) => kind,
-            Verdict::FindTable => ErrorKind::Unsupported,
-            Verdict::Reconnect
+            // It was there when it was looked for, or was made just now.
+            Verdict::FindTable
+            | Verdict::Reconnect
             | Verdict::ReadOnly
             | Verdict::Retry
             | Verdict::RowLocked

@@ -41,6 +41,13 @@ fn a_dropped_table_is_made_anew() {
     assert_clean::<Mysql>(&two(6, &[(2000, Fault::Drop)]));
 }
 
+/// It is there at each look, and gone at the next statement: that says nothing about what will be.
+#[test]
+fn a_table_that_is_dropped_again_and_again_is_one_that_may_be_there() {
+    let drops: Vec<_> = (0..200).map(|number| (1200 + number * 3, Fault::Drop)).collect();
+    assert_clean::<Mysql>(&two(6, &drops));
+}
+
 /// What was decided by a row that is deleted arrives when another row of that name has been changed as often, and is held.
 #[test]
 fn a_late_write_does_not_take_another_row_for_the_one_that_was_read() {
