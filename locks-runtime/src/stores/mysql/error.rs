@@ -40,6 +40,13 @@ pub(super) fn deleted_while_entering() -> Error {
     )
 }
 
+/// The same of one that lapsed before it was known to be there.
+pub(super) fn lapsed_while_entering() -> Error {
+    Error::unavailable(
+        "the entry had lapsed in the database before its answer came: the database, or the way to it, is too slow for this TTL",
+    )
+}
+
 pub(super) fn not_held() -> Error {
     Error::lost("the entry no longer holds the lock")
 }

@@ -5,12 +5,13 @@
 
 use super::change::{Missing, change, read, unlocked, write_each};
 use super::entries::{Confirmed, Status, forget_lapsed, renewable};
-use super::error::{ENTRY_GONE, Failure, ROW_LOCKED};
+use super::error::{ENTRY_GONE, Failure, ROW_LOCKED, lapsed_while_entering};
 use super::parameters::{Parameters, padded};
 use super::row::{Row, is_plain, number};
 use super::seen::Renewed;
 use super::shared::Shared;
 use super::sql::Kind;
+use super::view::Shown;
 use super::withdraw::{WRITTEN, numbers, withdraw};
 use crate::contract::database::chunks;
 use crate::contract::{Backoff, Entry, Renewal, Uncovered};
@@ -42,6 +43,9 @@ pub(super) async fn renew(shared: &Shared) -> Result<Renewal, Error> {
 }
 
 /// Renews an entry that may have come too late for a renewal that was under way.
+///
+/// It may have lapsed by then: what entered a queue at the second attempt has the time of the first, and the session has been renewed
+/// since.
 pub(super) async fn renew_one(shared: &Shared, entry: &Arc<Entry>) -> Result<(), Error> {
     let (client, names, numbers) = (&shared.client, shared.client.names(entry)?, numbers(from_ref(entry)));
     let decide = |rows: &mut [Row], now: i64| {
@@ -49,6 +53,11 @@ pub(super) async fn renew_one(shared: &Shared, entry: &Arc<Entry>) -> Result<(),
     };
     let changed = change(client, &client.work, &names, Missing::Skip, decide).await?;
     changed.show(client, ENTRY_GONE);
+    let rows: Vec<&Row> = changed.rows.iter().collect();
+    if Shown::of(&rows, &shared.id, entry, changed.now, client.world.now()) == Shown::Gone {
+        shared.entries.get(entry.number, |state| state.advance(Status::Removed(ENTRY_GONE)));
+        return Err(lapsed_while_entering());
+    }
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! Schedules by name: what a seed has found once, and what was known before.
 
 use locks_models::mysql::{Broken, Fault, Mysql, Rights, Setup};
-use locks_models::{Call, Plan, assert_clean, assert_held_at_least, play};
+use locks_models::{Call, Plan, Weather, assert_clean, assert_held_at_least, play};
+use locks_runtime::Mode;
 use std::time::Duration;
 
 const fn seconds(seconds: u64) -> Duration {
@@ -67,6 +68,15 @@ fn a_late_write_does_not_take_another_row_for_the_one_that_was_read() {
     let setup = Setup { broken: Some(Broken::VersionsReturn), ..Setup::default() };
     let findings = play::<Mysql>(1, &Plan { setup, ..plan }, false).findings;
     assert!(findings.0.contains_key("believed"), "{findings}");
+}
+
+/// What enters a queue is sent again, with the time of its first attempt, and renewals of the session have gone on meanwhile.
+#[test]
+fn a_hold_that_was_granted_so_late_that_it_is_over_does_not_begin() {
+    let call = |id| Call { mode: Mode::Shared, after: seconds(2), ttl: seconds(2), ..Call::new(0, id) };
+    let faults: Vec<_> = (0..12).map(|number| (2000 + number * 4000, Fault::HoldBack(0, seconds(40)))).collect();
+    let plan = with_faults(vec![(0..8).map(call).collect()], &faults);
+    assert_clean::<Mysql>(&Plan { weather: Weather { way: 200, ..Weather::default() }, ..plan });
 }
 
 /// A server that takes no writes for a while may take them again: its clients wait, as for a table that is there.
