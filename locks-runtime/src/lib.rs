@@ -103,7 +103,7 @@ pub mod store {
     #[cfg(all(feature = "testing", any(feature = "kubernetes", feature = "postgres", feature = "redis")))]
     pub use crate::world::{Dialled, Stream, StreamDial};
     #[cfg(all(feature = "testing", feature = "mysql"))]
-    pub use crate::world::{MysqlAnswer, MysqlAsked, MysqlConnection, MysqlDial};
+    pub use crate::world::{MysqlAnswer, MysqlAsked, MysqlConnection, MysqlDial, MysqlDialled};
 }
 
 #[cfg(feature = "etcd")]

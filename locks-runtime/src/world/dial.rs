@@ -80,10 +80,14 @@ pub trait MysqlConnection: Send {
     fn ping(&mut self) -> MysqlAsked<'_, ()>;
 }
 
+/// A connection that is being made.
+#[cfg(all(feature = "testing", feature = "mysql"))]
+pub type MysqlDialled = MysqlAsked<'static, Box<dyn MysqlConnection>>;
+
 /// Makes a connection to a server, given its host and port.
 #[cfg(all(feature = "testing", feature = "mysql"))]
 #[derive(Clone)]
-pub struct MysqlDial(pub std::sync::Arc<dyn Fn(&str) -> MysqlAsked<'static, Box<dyn MysqlConnection>> + Send + Sync>);
+pub struct MysqlDial(pub std::sync::Arc<dyn Fn(&str) -> MysqlDialled + Send + Sync>);
 
 #[cfg(all(feature = "testing", feature = "mysql"))]
 impl std::fmt::Debug for MysqlDial {

@@ -22,7 +22,7 @@ pub use dial::EtcdDial;
 #[cfg(all(feature = "testing", any(feature = "kubernetes", feature = "postgres", feature = "redis")))]
 pub use dial::{Dialled, Stream, StreamDial};
 #[cfg(all(feature = "testing", feature = "mysql"))]
-pub use dial::{MysqlAnswer, MysqlAsked, MysqlConnection, MysqlDial};
+pub use dial::{MysqlAnswer, MysqlAsked, MysqlConnection, MysqlDial, MysqlDialled};
 #[cfg(feature = "testing")]
 pub use gate::Gate;
 
