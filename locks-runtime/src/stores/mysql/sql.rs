@@ -143,15 +143,18 @@ impl Statements {
                     vec![row; rows].join(" UNION ALL ")
                 )
             }
-            Kind::Delete => {
-                // In this form alone an index can be named: without one a small table is read as a whole, past rows that are locked.
-                format!(
-                    "DELETE FROM {table} USING {table} FORCE INDEX (PRIMARY) \
-                     WHERE {names} AND locked_until < ? AND queue = '' AND {WRITES}"
-                )
-            }
+            Kind::Delete => self.delete(&names),
         };
         format!("{}{text}", self.without_waiting)
+    }
+
+    /// In this form alone an index can be named: without one a small table is read as a whole, past rows that are locked.
+    fn delete(&self, names: &str) -> String {
+        let table = &self.table;
+        format!(
+            "DELETE FROM {table} USING {table} FORCE INDEX (PRIMARY) \
+             WHERE {names} AND locked_until < ? AND queue = '' AND {WRITES}"
+        )
     }
 
     /// At least one row, which says what time it is.

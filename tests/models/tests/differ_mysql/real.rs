@@ -7,7 +7,8 @@ use mysql_async::{Conn, Error, OptsBuilder, Params, Value};
 
 const NOW: &str = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))";
 
-const ROWS: &str = "SELECT name, version, fence, session, number, holder, locked_until, keep_until, queue FROM distributed_locks ORDER BY name";
+const ROWS: &str = "SELECT name, version, fence, session, number, holder, locked_until, keep_until, queue \
+     FROM distributed_locks ORDER BY name";
 
 /// What a server answers.
 #[derive(Debug, PartialEq)]
