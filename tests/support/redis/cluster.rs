@@ -1,5 +1,6 @@
 //! A cluster of several shards, each with a replica.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Answer, Binary, Redis, Setup};
@@ -130,6 +131,21 @@ impl Cluster {
         }
     }
 
+    /// Waits until every primary has heard of the latest epoch of each: before, one that moves a slot may take an epoch that another
+    /// has taken already, and then a claim that is out of date deletes what has moved.
+    ///
+    /// # Panics
+    ///
+    /// If they do not, with the end of each member's log.
+    pub fn agree(&self) {
+        let primaries = self.primaries();
+        self.wait(|| {
+            let views: Vec<_> = primaries.iter().map(|member| member.epochs()).collect();
+            let different: BTreeSet<&u64> = views[0].values().collect();
+            different.len() == views[0].len() && views.iter().all(|view| *view == views[0])
+        });
+    }
+
     /// What the members have whose shards are up: all keys that match the pattern, sorted.
     pub fn keys(&self, pattern: &str) -> Vec<String> {
         let mut keys: Vec<String> = self.primaries().iter().flat_map(|primary| primary.keys(pattern)).collect();
@@ -212,6 +228,14 @@ impl Redis {
     /// What the cluster calls this member.
     pub fn id(&self) -> String {
         self.ask(&["CLUSTER", "MYID"]).text().expect("a member of a cluster")
+    }
+
+    /// The epoch of each primary, as this member has heard of it.
+    fn epochs(&self) -> BTreeMap<String, u64> {
+        let nodes = self.ask(&["CLUSTER", "NODES"]).text().unwrap_or_default();
+        let fields = nodes.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let primaries = fields.filter(|fields| fields[2].contains("master"));
+        primaries.map(|fields| (fields[0].to_owned(), fields[6].parse().expect("an epoch"))).collect()
     }
 
     fn knows(&self, members: usize) -> bool {

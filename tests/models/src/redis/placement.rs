@@ -137,7 +137,7 @@ pub struct Placement {
     pub importing: BTreeSet<u16>,
     /// It cannot see most of the others.
     pub is_down: bool,
-    /// Where some of the keys of a request have left, it says so and sends it nowhere: since 7.2.
+    /// Where some of the keys of a request have left, it says so and sends it nowhere: since 7.0.
     pub is_strict: bool,
 }
 
@@ -197,7 +197,8 @@ impl Placement {
             return Some(if is_divided { Elsewhere::Unstable } else { Elsewhere::Ask(slot, *to) });
         }
         if primary != self.own && is_asking && self.importing.contains(&slot) {
-            return (keys.len() > 1 && missing > 0).then_some(Elsewhere::Unstable);
+            let are_several = keys.iter().any(|key| key != &keys[0]);
+            return (are_several && missing > 0).then_some(Elsewhere::Unstable);
         }
         // A replica takes subscribers.
         (primary != self.own && !(is_channel && self.is_replica_of(primary))).then_some(Elsewhere::Moved(slot, primary))

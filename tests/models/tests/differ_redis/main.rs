@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a case whose preparation fails has failed")]
 #![expect(clippy::print_stdout, reason = "a case says how much it has compared")]
 
+mod cluster;
 mod compare;
 mod real;
 mod requests;
@@ -27,7 +28,8 @@ const SUBSCRIBER: u64 = 2;
 const MOMENT: Duration = Duration::from_millis(30);
 
 fn main() -> ExitCode {
-    let cases: Vec<Case<support::redis::Binary>> = cases![the_model_answers_as_redis_does];
+    let cases: Vec<Case<support::redis::Binary>> =
+        cases![the_model_answers_as_redis_does, cluster::the_members_of_a_cluster_answer_as_redis_does,];
     cases::run([cases])
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Answer {
 
 impl Real {
     pub(crate) async fn connect(server: &support::redis::Redis) -> Self {
-        server.ask(&["ACL", "SETUSER", "administrator", "on", "nopass", "~*", "&*", "+@all"]);
+        let administrator = administrator(server).await;
         let received: Arc<Mutex<Vec<Reply>>> = Arc::default();
         let noted = Arc::clone(&received);
         let note = move |push: PushInfo| {
@@ -32,17 +32,12 @@ impl Real {
             }
             Ok::<(), std::convert::Infallible>(())
         };
-        let settings = AsyncConnectionConfig::new().set_response_timeout(None);
-        let connect = async |user: &str, query: &str, settings: &AsyncConnectionConfig| {
-            let url = format!("redis://{user}{}/{query}", server.endpoint());
-            let info = url.into_connection_info().unwrap();
-            Client::open(info).unwrap().get_multiplexed_async_connection_with_config(settings).await.unwrap()
-        };
+        let settings = settings();
         let subscribed = settings.clone().set_push_sender(note);
         Self {
-            sender: connect("", "", &settings).await,
-            subscriber: connect("administrator:any@", "?protocol=resp3", &subscribed).await,
-            administrator: connect("administrator:any@", "", &settings).await,
+            sender: connect(server, "", "", &settings).await,
+            subscriber: connect(server, "administrator:any@", "?protocol=resp3", &subscribed).await,
+            administrator,
             received,
         }
     }
@@ -82,11 +77,7 @@ impl Real {
         let time = || vec![b"TIME".to_vec()];
         let connection = &mut self.administrator;
         let begin = moment(&send(connection, &[time()]).await[0]);
-        let Value::Array(names) = send(connection, &[words(&["KEYS"], b"*", &[])]).await.remove(0) else {
-            panic!("no list")
-        };
-        let mut names: Vec<Vec<u8>> = names.into_iter().filter_map(bytes).collect();
-        names.sort();
+        let names = keys_of(connection).await;
         let mut keys = Vec::new();
         for name in names {
             let answers = send(connection, &[words(&["TYPE"], &name, &[]), words(&["PTTL"], &name, &[])]).await;
@@ -105,7 +96,36 @@ impl Real {
     }
 }
 
-async fn send(connection: &mut MultiplexedConnection, requests: &[Vec<Vec<u8>>]) -> Vec<Value> {
+/// A connection of somebody who may do everything.
+pub(crate) async fn administrator(server: &support::redis::Redis) -> MultiplexedConnection {
+    server.ask(&["ACL", "SETUSER", "administrator", "on", "nopass", "~*", "&*", "+@all"]);
+    connect(server, "administrator:any@", "", &settings()).await
+}
+
+fn settings() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new().set_response_timeout(None)
+}
+
+async fn connect(
+    server: &support::redis::Redis,
+    user: &str,
+    query: &str,
+    settings: &AsyncConnectionConfig,
+) -> MultiplexedConnection {
+    let info = format!("redis://{user}{}/{query}", server.endpoint()).into_connection_info().unwrap();
+    Client::open(info).unwrap().get_multiplexed_async_connection_with_config(settings).await.unwrap()
+}
+
+/// The names of all keys of a server, sorted.
+pub(crate) async fn keys_of(connection: &mut MultiplexedConnection) -> Vec<Vec<u8>> {
+    let words = [b"KEYS".to_vec(), b"*".to_vec()].to_vec();
+    let Value::Array(names) = send(connection, &[words]).await.remove(0) else { panic!("no list") };
+    let mut names: Vec<Vec<u8>> = names.into_iter().filter_map(bytes).collect();
+    names.sort();
+    names
+}
+
+pub(crate) async fn send(connection: &mut MultiplexedConnection, requests: &[Vec<Vec<u8>>]) -> Vec<Value> {
     let mut all = Pipeline::new();
     for words in requests {
         let mut command = Cmd::new();
@@ -128,7 +148,7 @@ fn sorted(reply: Reply) -> Reply {
     Reply::Array(pairs.concat())
 }
 
-fn reply(value: Value) -> Reply {
+pub(crate) fn reply(value: Value) -> Reply {
     match value {
         Value::Nil => Reply::Nil,
         Value::Int(number) => Reply::Int(number),
