@@ -53,5 +53,5 @@ explore: servers ## models of servers under the real stores: STORE=etcd (kuberne
 fuzz: servers ## random bytes for every parser, for a minute each: TARGET=url SECONDS_EACH=600 KEEP=1
 	fuzz/run
 
-mutants: ## which changes of FILE no test of the runtime notices; needs cargo-mutants
-	cargo mutants --package locks-runtime --file $(FILE)
+mutants: ## which changes of decisions in FILES, such as stores/etcd, no test notices; ASK="--servers=etcd-3.7"
+	cargo run --package locks-mutants -- $(ASK) $(or $(FILES),engine)

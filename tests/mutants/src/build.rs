@@ -1,0 +1,161 @@
+//! The tests of the changed tree, built.
+
+use crate::{Ask, change};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// A test program.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    /// In which it runs.
+    pub(crate) folder: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(&'static str, String)>,
+    /// How long it takes without a mutant.
+    pub(crate) takes: Duration,
+}
+
+/// The suites that are asked about a mutant, one after another.
+pub(crate) struct Suites {
+    /// What `cargo test` builds.
+    build: Vec<&'static str>,
+    /// What a store is called, if it is a single one that is changed.
+    store: Option<&'static str>,
+    ask: Ask,
+}
+
+/// Those for what is changed.
+pub(crate) fn suites(paths: &[String], ask: &Ask) -> Suites {
+    let is = |name: &&str| paths.iter().all(|path| path.starts_with(&format!("stores/{name}")));
+    let stores = ["etcd", "file", "kubernetes", "memory", "mysql", "postgres", "redis", "zookeeper"];
+    let store = stores.into_iter().find(is);
+    let mut build = vec!["--package", "locks-runtime", "--features", "locks-runtime/testing", "--lib"];
+    match store {
+        Some(name @ ("etcd" | "kubernetes" | "postgres" | "redis")) => {
+            build.extend(["--package", "locks-models", "--test", name]);
+        }
+        Some("memory") | None => build.extend(ENGINE.into_iter().flat_map(|name| ["--test", name])),
+        Some(_) => {}
+    }
+    if let (Some(name), Some(_)) = (store, &ask.servers) {
+        build.extend(["--package", "locks-tests", "--test", name]);
+    }
+    Suites { build, store, ask: ask.clone() }
+}
+
+/// The suites of the engine, on memory.
+const ENGINE: [&str; 11] = [
+    "acquiring",
+    "circles",
+    "clients",
+    "draining",
+    "explored",
+    "hand_off",
+    "handing_over",
+    "looks",
+    "many",
+    "once",
+    "renewals",
+];
+
+impl Suites {
+    /// The programs in the order in which they are asked: what is quick comes first.
+    fn order(&self, built: Vec<(PathBuf, PathBuf, String)>) -> Vec<Program> {
+        let mut programs = Vec::new();
+        for (path, folder, kind) in built {
+            let program =
+                Program { path, folder, arguments: Vec::new(), environment: Vec::new(), takes: Duration::ZERO };
+            let package = program.folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+            match (package.as_str(), kind.as_str()) {
+                ("locks-runtime", "lib") => {
+                    let filter = self.store.map(|name| format!("stores::{name}"));
+                    programs.push((0, Program { arguments: filter.into_iter().collect(), ..program }));
+                }
+                ("models", "test") => {
+                    programs.push((2, program.clone()));
+                    if let Some(number) = &self.ask.schedules {
+                        let environment = vec![("SCHEDULES", number.clone())];
+                        programs.push((3, Program { arguments: vec!["seeds::".to_owned()], environment, ..program }));
+                    }
+                }
+                ("tests", "test") => {
+                    let arguments = self.ask.servers.iter().cloned().collect();
+                    programs.push((4, Program { arguments, ..program }));
+                }
+                (_, "test") => programs.push((1, program)),
+                _ => {}
+            }
+        }
+        programs.sort_by_key(|(order, _)| *order);
+        programs.into_iter().map(|(_, program)| program).collect()
+    }
+}
+
+/// Builds them, in release, without those changes that do not compile. Returns the programs, and these changes.
+pub(crate) fn build(
+    root: &Path,
+    tree: &Path,
+    files: &[PathBuf],
+    suites: &Suites,
+) -> Result<(Vec<Program>, BTreeSet<usize>), String> {
+    let mut without = BTreeSet::new();
+    loop {
+        let (programs, errors) = attempt(root, tree, suites)?;
+        if errors.is_empty() {
+            return Ok((programs, without));
+        }
+        let known = without.len();
+        for (path, at) in &errors {
+            without.extend(change_at(&tree.join(path), *at));
+        }
+        if without.len() == known {
+            return Err(format!("{errors:?} in {}: none of the changes is the reason", tree.display()));
+        }
+        change::change(root, tree, files, &without)?;
+    }
+}
+
+/// What is changed is built anew for each run, and twice as large: less is done to make it quick.
+const QUICK: &str = "profile.release.package.locks-runtime.opt-level = 1";
+
+type Errors = Vec<(String, usize)>;
+
+fn attempt(root: &Path, tree: &Path, suites: &Suites) -> Result<(Vec<Program>, Errors), String> {
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(["test", "--release", "--no-run", "--message-format", "json", "--config", QUICK])
+        .args(&suites.build)
+        .current_dir(tree);
+    cargo.env("CARGO_TARGET_DIR", root.join("target/mutants/target")).stderr(Stdio::inherit());
+    let output = cargo.output().map_err(|error| format!("cargo: {error}"))?;
+    let (mut programs, mut errors) = (Vec::new(), Vec::new());
+    for message in String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| serde_json::from_str(line).ok()) {
+        let message: Value = message;
+        if let (Some(program), Some(true)) = (message["executable"].as_str(), message["profile"]["test"].as_bool()) {
+            let folder = Path::new(message["manifest_path"].as_str().unwrap_or_default()).parent();
+            let kind = message["target"]["kind"][0].as_str().unwrap_or_default();
+            programs.push((PathBuf::from(program), folder.unwrap_or(tree).to_owned(), kind.to_owned()));
+        }
+        if message["message"]["level"] == "error" {
+            let spans = message["message"]["spans"].as_array().into_iter().flatten();
+            errors.extend(spans.filter_map(|span| {
+                Some((span["file_name"].as_str()?.to_owned(), usize::try_from(span["byte_start"].as_u64()?).ok()?))
+            }));
+        }
+    }
+    if !output.status.success() && errors.is_empty() {
+        return Err("the tests do not build".to_owned());
+    }
+    Ok((suites.order(programs), errors))
+}
+
+/// The change that is nearest before this place of a file.
+fn change_at(path: &Path, at: usize) -> Option<usize> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let (_, behind) = text.get(..at)?.rsplit_once("choice :: is (")?;
+    behind.trim_start().split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
