@@ -145,8 +145,9 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let kind = match failure.verdict {
             Verdict::Fail(kind) => kind,
-            Verdict::FindTable => ErrorKind::Unsupported,
-            Verdict::Reconnect
+            // The table was there when it was looked for, or was made just now.
+            Verdict::FindTable
+            | Verdict::Reconnect
             | Verdict::Retry
             | Verdict::Isolate
             | Verdict::Unprepared
@@ -303,5 +304,13 @@ mod tests {
         let error = Error::from(Failure::new(full, message("db:5432", full, Some("54000")), None));
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.to_string().contains("notifications"), "{error}");
+    }
+
+    /// Somebody drops it again and again: that says nothing about what will be.
+    #[test]
+    fn a_table_that_is_gone_once_more_is_waited_for() {
+        let gone = of_answer("42P01", Some(Severity::Error), "");
+        let error = Error::from(Failure::new(gone, message("db:5432", gone, Some("42P01")), None));
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     }
 }
