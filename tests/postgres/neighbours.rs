@@ -14,6 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
         neighbours::a_row_of_shedlocks_that_somebody_sits_on_loses_its_own_lock_only,
         neighbours::a_row_that_is_let_go_in_time_loses_nothing,
         neighbours::a_blocked_release_is_repeated,
+        neighbours::of_several_locks_one_that_somebody_sits_on_keeps_nobody_from_the_others,
         neighbours::a_thousand_rows_that_somebody_sits_on_do_not_stop_the_others,
         a_blocked_lock_says_by_what_and_is_acquired_when_it_can_be,
         a_forged_turn_is_not_believed,

@@ -1,7 +1,7 @@
 //! Taking entries out of the store: release and withdrawal are the same.
 
 use super::change::{Missing, change, read, write_each};
-use super::error::{ENTRY_GONE, Failure};
+use super::error::{ENTRY_GONE, Failure, Verdict};
 use super::row::{Row, number};
 use super::shared::Shared;
 use crate::contract::Entry;
@@ -35,14 +35,29 @@ pub(super) async fn leave(shared: &Shared, entries: &[Arc<Entry>], extended_stay
     failed.map_or(Ok(()), |failure| Err(failure.into()))
 }
 
+/// Of several locks each leaves by itself, where another transaction has locked one of their rows.
 async fn leave_alone(shared: &Shared, entry: &Arc<Entry>, extended_stay: bool) -> Result<(), Failure> {
+    let names = shared.client.names(entry).map_err(|error| Failure::unusable(error.kind(), error.to_string()))?;
+    let mut result = leave_rows(shared, entry, &names, extended_stay).await;
+    if names.len() > 1 && result.as_ref().is_err_and(|failure| failure.verdict == Verdict::RowLocked) {
+        result = Ok(());
+        for (key, name) in entry.keys().zip(&names) {
+            match leave_rows(shared, entry, from_ref(name), extended_stay).await {
+                Ok(()) => entry.note_left(key),
+                Err(failure) => result = Err(failure),
+            }
+        }
+    }
+    result
+}
+
+async fn leave_rows(shared: &Shared, entry: &Arc<Entry>, names: &[String], extended_stay: bool) -> Result<(), Failure> {
     let client = &shared.client;
-    let names = client.names(entry).map_err(|error| Failure::unusable(error.kind(), error.to_string()))?;
     let numbers = numbers(from_ref(entry));
     let decide = |rows: &mut [Row], now| {
         rows.iter_mut().for_each(|row| row.leave(&shared.id, &numbers, extended_stay, now));
     };
-    let changed = change(client, &client.work, &names, Missing::Skip, decide).await?;
+    let changed = change(client, &client.work, names, Missing::Skip, decide).await?;
     changed.show(client, ENTRY_GONE);
     Ok(())
 }

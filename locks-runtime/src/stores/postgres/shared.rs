@@ -99,19 +99,24 @@ impl Shared {
 
     /// As [`withdraw`](Shared::withdraw), but extended entries stay until their time is over, if `extended_stay`.
     ///
-    /// One whose row another transaction has locked does not keep the others: it fails when those have left.
+    /// One whose row another transaction has locked does not keep the others, nor those of its own rows that nobody has locked: it
+    /// fails when all those have left.
     pub(super) async fn leave(&self, entries: &[Arc<Entry>], extended_stay: bool) -> Result<(), Error> {
+        let are_several = entries.len() > 1 || entries.iter().any(|entry| !entry.others.is_empty());
         let mut locked = Vec::new();
-        for chunk in chunks(entries).filter(|_| entries.len() > 1) {
+        for chunk in chunks(entries).filter(|_| are_several) {
             let skipped = self.send_leave(|statements| &statements.leave_unlocked, chunk, extended_stay).await?;
             for entry in chunk {
-                if self.client.names(entry)?.iter().any(|name| skipped.contains(name)) {
+                let names = self.client.names(entry)?;
+                if names.iter().any(|name| skipped.contains(name)) {
+                    let keys = entry.keys().zip(&names).filter(|(_, name)| !skipped.contains(*name));
+                    keys.for_each(|(key, _)| entry.note_left(key));
                     locked.push(Arc::clone(entry));
                 }
             }
         }
         let mut failed = None;
-        for entry in if entries.len() == 1 { entries } else { &locked } {
+        for entry in if are_several { &locked } else { entries } {
             let left =
                 self.send_leave(|statements| &statements.leave, std::slice::from_ref(entry), extended_stay).await;
             failed = left.err().or(failed);

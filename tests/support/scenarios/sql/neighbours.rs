@@ -119,6 +119,31 @@ pub async fn a_blocked_release_is_repeated<P: Program<Server: Database>>(fixture
     nothing_is_left(&server, "k").await;
 }
 
+/// The rest of an entry leaves, for other processes and for its own.
+pub async fn of_several_locks_one_that_somebody_sits_on_keeps_nobody_from_the_others<P: Program<Server: Database>>(
+    fixture: Fixture<P>,
+) {
+    let server = fixture.start(&P::Setup::default());
+    let (ours, theirs) = (connect(&server.url()), connect(&server.url()));
+    let keys = ["a", "b", "c"];
+    let guard = ours.lock_all(keys).acquire().await.unwrap();
+    let sitting = sit_on(&server, "distributed_locks", "b");
+    drop(guard);
+    for locks in [&theirs, &ours] {
+        in_time(acquire_and_release(locks, "a")).await;
+        in_time(acquire_and_release(locks, "c")).await;
+    }
+    assert_ne!(server.left("b"), [""; 0]);
+    drop(sitting);
+    for locks in [&ours, &theirs] {
+        let guard = in_time(locks.lock_all(keys).acquire()).await.unwrap();
+        guard.release().await.unwrap();
+    }
+    for key in keys {
+        nothing_is_left(&server, key).await;
+    }
+}
+
 /// Sits on all of many rows, and asks for as many: what is free is not stopped.
 pub async fn a_thousand_rows_that_somebody_sits_on_do_not_stop_the_others<P: Program<Server: Database>>(
     fixture: Fixture<P>,
