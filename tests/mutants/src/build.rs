@@ -35,7 +35,7 @@ pub(crate) fn suites(paths: &[String], ask: &Ask) -> Suites {
     let store = stores.into_iter().find(is);
     let mut build = vec!["--package", "locks-runtime", "--features", "locks-runtime/testing", "--lib"];
     match store {
-        Some(name @ ("etcd" | "kubernetes" | "postgres" | "redis")) => {
+        Some(name @ ("etcd" | "kubernetes" | "mysql" | "postgres" | "redis")) => {
             build.extend(["--package", "locks-models", "--test", name]);
         }
         Some("memory") | None => build.extend(ENGINE.into_iter().flat_map(|name| ["--test", name])),
@@ -110,7 +110,8 @@ pub(crate) fn build(
         }
         let known = without.len();
         for (path, at) in &errors {
-            without.extend(change_at(&tree.join(path), *at));
+            let (before, after) = changes_at(&tree.join(path), *at);
+            without.extend(before.filter(|number| !without.contains(number)).or(after));
         }
         if without.len() == known {
             return Err(format!("{errors:?} in {}: none of the changes is the reason", tree.display()));
@@ -153,9 +154,12 @@ fn attempt(root: &Path, tree: &Path, suites: &Suites) -> Result<(Vec<Program>, E
     Ok((suites.order(programs), errors))
 }
 
-/// The change that is nearest before this place of a file.
-fn change_at(path: &Path, at: usize) -> Option<usize> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let (_, behind) = text.get(..at)?.rsplit_once("choice :: is (")?;
-    behind.trim_start().split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+/// The changes that are nearest before this place of a file, and after it.
+fn changes_at(path: &Path, at: usize) -> (Option<usize>, Option<usize>) {
+    const ASKS: &str = "choice :: is (";
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let number = |text: &str| text.trim_start().split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
+    let before = text.get(..at).and_then(|text| text.rsplit_once(ASKS));
+    let after = text.get(at..).and_then(|text| text.split_once(ASKS));
+    (before.and_then(|(_, behind)| number(behind)), after.and_then(|(_, behind)| number(behind)))
 }

@@ -84,7 +84,7 @@ impl Changes<'_> {
         }
         if let Some(choice) = self.choice(original.span(), &original, "negated") {
             let changed = condition.clone();
-            *condition = parse_quote!(((#changed) != #choice));
+            *condition = parse_quote!(({ let it: bool = #changed; it != #choice }));
         }
     }
 
@@ -168,7 +168,7 @@ impl VisitMut for Changes<'_> {
                 let Expr::Unary(changed) = &*expression else { return };
                 let inner = changed.expr.clone();
                 if let Some(choice) = self.choice(unary.op.span(), unary, "without `!`") {
-                    *expression = parse_quote!(((#inner) == #choice));
+                    *expression = parse_quote!(({ let it: bool = #inner; it == #choice }));
                 }
             }
             _ => {}
@@ -272,7 +272,7 @@ mod tests {
         let (found, text) = changed("fn f(a: u8) -> bool { a < 2 || !g(a) }", &[]);
         assert_eq!(found.len(), 3);
         let left = "(ifcrate::choice::is(0usize){a<=2}else{a<2})";
-        let right = "((g(a))==crate::choice::is(1usize))";
+        let right = "({letit:bool=g(a);it==crate::choice::is(1usize)})";
         let both =
             format!("({{letleft:bool={left};ifcrate::choice::is(2usize){{left&&{right}}}else{{left||{right}}}}})");
         assert_eq!(text, format!("fnf(a:u8)->bool{{{both}}}"));
