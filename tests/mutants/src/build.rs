@@ -21,48 +21,52 @@ pub(crate) struct Program {
 
 /// The suites that are asked about a mutant, one after another.
 pub(crate) struct Suites {
-    /// What `cargo test` builds.
-    build: Vec<&'static str>,
-    /// What a store is called, if it is a single one that is changed.
-    store: Option<&'static str>,
+    /// The stores that are changed, if it is stores.
+    stores: BTreeSet<String>,
+    /// Whether it is anything else: the engine, or memory, on which its suites run.
+    engine: bool,
     ask: Ask,
 }
 
-/// Those for what is changed.
-pub(crate) fn suites(paths: &[String], ask: &Ask) -> Suites {
-    let is = |name: &&str| paths.iter().all(|path| path.starts_with(&format!("stores/{name}")));
-    let stores = ["etcd", "file", "kubernetes", "memory", "mysql", "postgres", "redis", "zookeeper"];
-    let store = stores.into_iter().find(is);
-    let mut build = vec!["--package", "locks-runtime", "--features", "locks-runtime/testing", "--lib"];
-    match store {
-        Some(name @ ("etcd" | "kubernetes" | "mysql" | "postgres" | "redis")) => {
-            build.extend(["--package", "locks-models", "--test", name]);
+/// The stores that have a model.
+const MODELLED: [&str; 5] = ["etcd", "kubernetes", "mysql", "postgres", "redis"];
+
+/// Those for what is changed. The engine and stores have to be asked about one after the other: the suites of one know nothing of the
+/// other's mutants, and would all be played.
+pub(crate) fn suites(paths: &[String], ask: &Ask) -> Result<Suites, String> {
+    let (mut stores, mut engine) = (BTreeSet::new(), false);
+    for path in paths {
+        let path = path.strip_prefix("stores/").map(|rest| rest.split('/').next().unwrap_or(rest));
+        match path {
+            Some(store) if store != "memory" => drop(stores.insert(store.to_owned())),
+            _ => engine = true,
         }
-        Some("memory") | None => build.extend(ENGINE.into_iter().flat_map(|name| ["--test", name])),
-        Some(_) => {}
     }
-    if let (Some(name), Some(_)) = (store, &ask.servers) {
-        build.extend(["--package", "locks-tests", "--test", name]);
+    if engine && !stores.is_empty() {
+        return Err(format!(
+            "{paths:?} are of stores and of the engine, which have other suites: name one or the other"
+        ));
     }
-    Suites { build, store, ask: ask.clone() }
+    Ok(Suites { stores, engine, ask: ask.clone() })
 }
 
-/// The suites of the engine, on memory.
-const ENGINE: [&str; 11] = [
-    "acquiring",
-    "circles",
-    "clients",
-    "draining",
-    "explored",
-    "hand_off",
-    "handing_over",
-    "looks",
-    "many",
-    "once",
-    "renewals",
-];
-
 impl Suites {
+    /// What `cargo test` builds.
+    fn selection(&self) -> Vec<&str> {
+        let mut selection = vec!["--package", "locks-runtime", "--features", "locks-runtime/testing", "--lib"];
+        if self.engine {
+            selection.push("--tests");
+        }
+        let modelled = self.stores.iter().filter(|store| MODELLED.contains(&store.as_str()));
+        let servers = self.stores.iter().filter(|_| self.ask.servers.is_some());
+        for (package, stores) in [("locks-models", modelled.collect::<Vec<_>>()), ("locks-tests", servers.collect())] {
+            for store in stores {
+                selection.extend(["--package", package, "--test", store]);
+            }
+        }
+        selection
+    }
+
     /// The programs in the order in which they are asked: what is quick comes first.
     fn order(&self, built: Vec<(PathBuf, PathBuf, String)>) -> Vec<Program> {
         let mut programs = Vec::new();
@@ -72,13 +76,13 @@ impl Suites {
             let package = program.folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
             match (package.as_str(), kind.as_str()) {
                 ("locks-runtime", "lib") => {
-                    let filter = self.store.map(|name| format!("stores::{name}"));
-                    programs.push((0, Program { arguments: filter.into_iter().collect(), ..program }));
+                    let filters = self.stores.iter().map(|store| format!("stores::{store}"));
+                    programs.push((0, Program { arguments: filters.collect(), ..program }));
                 }
                 ("models", "test") => {
                     programs.push((2, program.clone()));
                     if let Some(number) = &self.ask.schedules {
-                        let environment = vec![("SCHEDULES", number.clone())];
+                        let environment = vec![("SCHEDULES", number.to_string())];
                         programs.push((3, Program { arguments: vec!["seeds::".to_owned()], environment, ..program }));
                     }
                 }
@@ -129,7 +133,7 @@ fn attempt(root: &Path, tree: &Path, suites: &Suites) -> Result<(Vec<Program>, E
     let mut cargo = Command::new("cargo");
     cargo
         .args(["test", "--release", "--no-run", "--message-format", "json", "--config", QUICK])
-        .args(&suites.build)
+        .args(suites.selection())
         .current_dir(tree);
     cargo.env("CARGO_TARGET_DIR", root.join("target/mutants/target")).stderr(Stdio::inherit());
     let output = cargo.output().map_err(|error| format!("cargo: {error}"))?;

@@ -13,7 +13,7 @@ use syn::{
     PatGuard, UnOp, parse_quote,
 };
 
-/// Tells which change the tests are run with. It stands in the changed crate.
+/// Knows which change the tests are run with. It is a module of the changed crate.
 const CHOICE: &str = include_str!("choice.rs.txt");
 
 /// What a closure says to these decides.
@@ -215,10 +215,13 @@ impl VisitMut for Changes<'_> {
     fn visit_type_mut(&mut self, _: &mut syn::Type) {}
 }
 
+/// Whether it is compiled for unit tests only, or for them and a fuzzer.
 fn is_for_tests(attributes: &[Attribute]) -> bool {
-    attributes
-        .iter()
-        .any(|attribute| attribute.path().is_ident("cfg") && attribute.to_token_stream().to_string().contains("test)"))
+    attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).any(|attribute| {
+        let condition = attribute.to_token_stream().to_string();
+        let has = |wanted| condition.split(|c: char| !c.is_alphanumeric()).any(|word| word == wanted);
+        has("test") && !has("not")
+    })
 }
 
 fn is_number(expression: &Expr) -> bool {
@@ -289,6 +292,7 @@ mod tests {
     fn what_binds_a_name_or_is_constant_or_a_test_is_left_alone() {
         let text = "const A: bool = 1 < 2; const fn f() -> bool { 1 < 2 }
             #[cfg(test)] mod tests { fn f() -> bool { 1 < 2 } }
+            #[cfg(all(test, unix))] mod others { fn f() -> bool { 1 < 2 } }
             fn g(a: Option<u8>) { if let Some(b) = a && let Some(_) = h(b) {} }";
         assert_eq!(changed(text, &[]).0, [""; 0]);
     }

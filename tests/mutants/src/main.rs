@@ -50,7 +50,7 @@ struct Options {
 #[derive(Clone, Debug, Default)]
 struct Ask {
     /// How many schedules of the store's model.
-    schedules: Option<String>,
+    schedules: Option<u64>,
     /// Which cases of the store's own suite, on real servers.
     servers: Option<String>,
 }
@@ -62,7 +62,7 @@ impl Options {
         for argument in arguments {
             match argument.split_once('=') {
                 Some(("--servers", filter)) => options.ask.servers = Some(filter.to_owned()),
-                Some(("--schedules", number)) => options.ask.schedules = Some(number.to_owned()),
+                Some(("--schedules", number)) => options.ask.schedules = Some(number.parse().ok()?),
                 Some(("--jobs", number)) => options.jobs = number.parse().ok()?,
                 _ if argument.starts_with('-') => return None,
                 _ => options.paths.push(argument),
@@ -96,14 +96,15 @@ fn main() -> ExitCode {
 
 fn run(Options { paths, ask, jobs }: &Options) -> Result<(), String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().map_err(|e| e.to_string())?;
+    let suites = build::suites(paths, ask)?;
     let (tree, files) = tree::copy(&root, paths)?;
     let mutants = change::change(&root, &tree, &files, &BTreeSet::new())?;
     println!("{} mutants in {} files", mutants.len(), files.len());
-    let (mut programs, left_out) = build::build(&root, &tree, &files, &build::suites(paths, ask))?;
+    let (mut programs, left_out) = build::build(&root, &tree, &files, &suites)?;
     let reached = play::reached(&tree, &mut programs)?;
     let took: Vec<String> = programs.iter().map(|program| format!("{:.0}", program.takes.as_secs_f64())).collect();
     println!("{} are reached by the suites, which take {} s", reached.len(), took.join(" + "));
-    let missed = play_all(&tree, &programs, &mutants, &reached, *jobs);
+    let missed = play_all(&tree, &programs, &mutants, &reached, *jobs)?;
     let is_unreached = |number: &usize| !reached.contains(number) && !left_out.contains(number);
     let unreached: Vec<usize> = (0..mutants.len()).filter(is_unreached).collect();
     for (title, numbers) in [("Missed", &missed), ("Never reached", &unreached)] {
@@ -128,21 +129,22 @@ fn play_all(
     mutants: &[Mutant],
     reached: &BTreeSet<usize>,
     jobs: usize,
-) -> Vec<usize> {
+) -> Result<Vec<usize>, String> {
     let (next, numbers) = (AtomicUsize::new(0), Vec::from_iter(reached));
     let work = || {
         let mut missed = Vec::new();
         while let Some(number) = numbers.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let outcome = play::play(tree, programs, **number);
+            let outcome = play::play(tree, programs, **number)?;
             println!("{}\t{outcome}", mutants[**number]);
             missed.extend((outcome == Outcome::Missed).then_some(**number));
         }
-        missed
+        Ok(missed)
     };
-    let mut missed: Vec<usize> = std::thread::scope(|scope| {
+    let missed: Result<Vec<Vec<usize>>, String> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("it does not panic")).collect()
+        threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect()
     });
+    let mut missed = missed?.concat();
     missed.sort_unstable();
-    missed
+    Ok(missed)
 }

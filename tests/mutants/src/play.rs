@@ -1,13 +1,13 @@
 //! The tests, played with a change.
 
 use crate::build::Program;
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::{BufRead as _, BufReader};
+use std::fs::File;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 impl Program {
@@ -50,61 +50,63 @@ pub(crate) fn reached(tree: &Path, programs: &mut [Program]) -> Result<BTreeSet<
         }
         program.takes = begun.elapsed();
     }
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let text = std::fs::read_to_string(&path);
+    let text = text.map_err(|error| format!("the suites reach none of the changes: {}: {error}", path.display()))?;
     Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
 }
 
 /// Plays the tests with this mutant.
-pub(crate) fn play(tree: &Path, programs: &[Program], number: usize) -> Outcome {
+pub(crate) fn play(tree: &Path, programs: &[Program], number: usize) -> Result<Outcome, String> {
+    let output = tree.join(format!("../mutant-{number}.out"));
+    let mut outcome = Outcome::Missed;
     for program in programs {
         // Several at once take longer than one, and a machine is busy now and then.
         let deadline = Instant::now() + program.takes * 4 + Duration::from_secs(20);
-        let mut command = program.command();
-        command.env("MUTANT", number.to_string());
-        let log = tree.join(format!("../mutant-{number}.log"));
-        let errors = std::fs::File::create(&log).map_or_else(|_| Stdio::null(), Stdio::from);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).spawn();
-        let outcome = child.map_err(|error| error.to_string()).and_then(|child| watch(child, deadline));
-        drop(std::fs::remove_file(&log));
-        if let Err(test) = outcome {
-            return Outcome::Caught(test);
+        outcome = Run::start(program, number, &output)?.outcome(&output, deadline)?;
+        if outcome != Outcome::Missed {
+            break;
         }
     }
-    Outcome::Missed
+    std::fs::remove_file(&output).map_err(|error| format!("{}: {error}", output.display()))?;
+    Ok(outcome)
 }
 
-/// The error is what failed.
-fn watch(mut child: Child, deadline: Instant) -> Result<(), String> {
-    let output = child.stdout.take().expect("it is piped");
-    let failed = Arc::new(AtomicBool::new(false));
-    let sees = Arc::clone(&failed);
-    let reader = std::thread::spawn(move || {
-        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-        let failure = lines.find(|line| line.starts_with("test ") && line.ends_with("FAILED"));
-        if failure.is_some() {
-            sees.store(true, Ordering::Release);
+/// A test program that runs. It is killed by `Drop` with all that it has started.
+struct Run(Child);
+
+impl Run {
+    fn start(program: &Program, number: usize, output: &Path) -> Result<Self, String> {
+        let error = |error| format!("{}: {error}", program.path.display());
+        let file = File::create(output).map_err(error)?;
+        let mut command = program.command();
+        command.env("MUTANT", number.to_string()).process_group(0);
+        command.stdin(Stdio::null()).stdout(file).stderr(Stdio::null()).spawn().map(Self).map_err(error)
+    }
+
+    fn outcome(mut self, output: &Path, deadline: Instant) -> Result<Outcome, String> {
+        loop {
+            let ended = self.0.try_wait().map_err(|error| error.to_string())?;
+            let text = std::fs::read(output).map_err(|error| format!("{}: {error}", output.display()))?;
+            let text = String::from_utf8_lossy(&text);
+            let failed = text.lines().find_map(|line| line.strip_prefix("test ")?.strip_suffix("FAILED"));
+            match (failed, ended) {
+                (Some(test), _) => return Ok(Outcome::Caught(test.trim_end_matches([' ', '.']).to_owned())),
+                (None, Some(status)) if status.success() => return Ok(Outcome::Missed),
+                (None, Some(status)) => return Ok(Outcome::Caught(status.to_string())),
+                (None, None) if Instant::now() > deadline => return Ok(Outcome::Caught("it does not end".to_owned())),
+                (None, None) => std::thread::sleep(Duration::from_millis(20)),
+            }
         }
-        failure
-    });
-    let late = loop {
-        if let Ok(Some(_)) = child.try_wait() {
-            break false;
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // Of one that has ended the number may be another's by now.
+        if matches!(self.0.try_wait(), Ok(None)) {
+            // It may end just now.
+            let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
+            let _ = self.0.wait();
         }
-        if failed.load(Ordering::Acquire) {
-            break false;
-        }
-        if Instant::now() > deadline {
-            break true;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    drop(child.kill());
-    let status = child.wait();
-    let failure = reader.join().ok().flatten();
-    match (failure, late, status) {
-        (Some(line), ..) => Err(line.trim_start_matches("test ").trim_end_matches(" ... FAILED").to_owned()),
-        (None, true, _) => Err("it does not end".to_owned()),
-        (None, false, Ok(status)) if status.success() => Ok(()),
-        (None, false, status) => Err(format!("{status:?}")),
     }
 }
