@@ -9,6 +9,8 @@ mod dial;
 mod first_timer;
 #[cfg(feature = "testing")]
 mod gate;
+#[cfg(feature = "mysql")]
+mod mysql;
 pub(crate) mod panic;
 pub(crate) mod process;
 mod random;
@@ -21,10 +23,12 @@ mod unpolled;
 pub use dial::EtcdDial;
 #[cfg(all(feature = "testing", any(feature = "kubernetes", feature = "postgres", feature = "redis")))]
 pub use dial::{Dialled, Stream, StreamDial};
-#[cfg(all(feature = "testing", feature = "mysql"))]
-pub use dial::{MysqlAnswer, MysqlAsked, MysqlConnection, MysqlDial, MysqlDialled};
 #[cfg(feature = "testing")]
 pub use gate::Gate;
+#[cfg(all(not(feature = "testing"), feature = "mysql"))]
+pub(crate) use mysql::MysqlAnswer;
+#[cfg(all(feature = "testing", feature = "mysql"))]
+pub use mysql::{MysqlAnswer, MysqlAsked, MysqlConnection, MysqlDial, MysqlDialled};
 
 use crate::values::error::Error;
 use clock::{Clock, Moment};

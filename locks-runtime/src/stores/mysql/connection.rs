@@ -1,9 +1,10 @@
 //! Connections, made when they are needed, and anew when they break. On each of them one statement is under way at a time.
 
-use super::dialled::{Answered, Dialled};
+use super::dialled::Dialled;
 use super::error::Failure;
 use super::servers::Servers;
 use crate::values::mutex::Mutex;
+use crate::world::MysqlAnswer;
 use crate::world::clock::Moment;
 use mysql_async::{Row, Value};
 use std::fmt;
@@ -134,7 +135,7 @@ impl Connections {
 async fn send(open: &mut Open, text: &Arc<str>, values: &[Value]) -> Result<Reply, Failure> {
     let endpoint = Arc::clone(&open.endpoint);
     let reported = |error| Failure::reported(&endpoint, &error);
-    let Answered { rows, affected, insert_id, is_open } =
+    let MysqlAnswer { rows, affected, insert_id, is_open } =
         open.connection.execute(text, values).await.map_err(reported)?;
     if is_open {
         return Err(Failure::without_autocommit(&endpoint));

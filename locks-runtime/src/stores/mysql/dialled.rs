@@ -2,7 +2,7 @@
 
 #[cfg(feature = "testing")]
 use crate::world::MysqlConnection;
-use crate::world::World;
+use crate::world::{MysqlAnswer, World};
 use mysql_async::consts::StatusFlags;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as ClientError, OptsBuilder, Params, Row, Value};
@@ -12,17 +12,6 @@ pub(super) enum Dialled {
     Server(Conn),
     #[cfg(feature = "testing")]
     Model(Box<dyn MysqlConnection>),
-}
-
-/// What a statement answers.
-pub(super) struct Answered {
-    pub(super) rows: Vec<Row>,
-    /// How many rows it has changed.
-    pub(super) affected: u64,
-    /// What it gave to `LAST_INSERT_ID`.
-    pub(super) insert_id: u64,
-    /// Whether a transaction is open.
-    pub(super) is_open: bool,
 }
 
 impl Dialled {
@@ -39,13 +28,13 @@ impl Dialled {
     }
 
     /// Carries out a statement, prepared.
-    pub(super) async fn execute(&mut self, text: &str, values: &[Value]) -> Result<Answered, ClientError> {
+    pub(super) async fn execute(&mut self, text: &str, values: &[Value]) -> Result<MysqlAnswer, ClientError> {
         match self {
             Self::Server(connection) => {
                 let values = if values.is_empty() { Params::Empty } else { Params::Positional(values.to_vec()) };
                 let rows: Vec<Row> = connection.exec(text, values).await?;
                 let flags = connection.last_ok_packet().map(|ended| ended.status_flags());
-                Ok(Answered {
+                Ok(MysqlAnswer {
                     rows,
                     affected: connection.affected_rows(),
                     insert_id: connection.last_insert_id().unwrap_or(0),
@@ -53,11 +42,7 @@ impl Dialled {
                 })
             }
             #[cfg(feature = "testing")]
-            Self::Model(connection) => {
-                let answer = connection.execute(text, values).await?;
-                let (rows, is_open) = (answer.rows, answer.is_open);
-                Ok(Answered { rows, affected: answer.affected, insert_id: answer.insert_id, is_open })
-            }
+            Self::Model(connection) => connection.execute(text, values).await,
         }
     }
 
