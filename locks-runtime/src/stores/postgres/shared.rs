@@ -102,36 +102,51 @@ impl Shared {
     /// One whose row another transaction has locked does not keep the others, nor those of its own rows that nobody has locked: it
     /// fails when all those have left.
     pub(super) async fn leave(&self, entries: &[Arc<Entry>], extended_stay: bool) -> Result<(), Error> {
-        let are_several = entries.len() > 1 || entries.iter().any(|entry| !entry.others.is_empty());
-        let mut locked = Vec::new();
-        for chunk in chunks(entries).filter(|_| are_several) {
-            let skipped = self.send_leave(|statements| &statements.leave_unlocked, chunk, extended_stay).await?;
-            for entry in chunk {
-                let names = self.client.names(entry)?;
-                if names.iter().any(|name| skipped.contains(name)) {
-                    let keys = entry.keys().zip(&names).filter(|(_, name)| !skipped.contains(*name));
-                    keys.for_each(|(key, _)| entry.note_left(key));
-                    locked.push(Arc::clone(entry));
-                }
-            }
-        }
+        let locked = match entries {
+            [entry] if entry.others.is_empty() => vec![(Arc::clone(entry), self.client.names(entry)?)],
+            _ => self.leave_unlocked(entries, extended_stay).await?,
+        };
         let mut failed = None;
-        for entry in if are_several { &locked } else { entries } {
-            let left =
-                self.send_leave(|statements| &statements.leave, std::slice::from_ref(entry), extended_stay).await;
+        for (entry, names) in &locked {
+            let left = self.send_leave(|statements| &statements.leave, names, &[number(entry)], extended_stay).await;
             failed = left.err().or(failed);
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Takes entries out of the rows that no other transaction has locked. Returns those that are in others, with the names of these.
+    async fn leave_unlocked(
+        &self,
+        entries: &[Arc<Entry>],
+        extended_stay: bool,
+    ) -> Result<Vec<(Arc<Entry>, Vec<String>)>, Error> {
+        let mut all = Vec::new();
+        for chunk in chunks(entries) {
+            let (names, numbers) = self.names_and_numbers(chunk)?;
+            let skipped =
+                self.send_leave(|statements| &statements.leave_unlocked, &names, &numbers, extended_stay).await?;
+            for entry in chunk {
+                let names = self.client.names(entry)?;
+                let (locked, left): (Vec<_>, Vec<_>) =
+                    entry.keys().zip(names).partition(|(_, name)| skipped.contains(name));
+                if !locked.is_empty() {
+                    // One that is extended may be there yet.
+                    left.iter().filter(|_| !extended_stay).for_each(|(key, _)| entry.note_left(key));
+                    all.push((Arc::clone(entry), locked.into_iter().map(|(_, name)| name).collect()));
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Returns the names whose rows are locked.
     async fn send_leave(
         &self,
         choice: fn(&Statements) -> &String,
-        entries: &[Arc<Entry>],
+        names: &[String],
+        numbers: &[i64],
         extended_stay: bool,
     ) -> Result<BTreeSet<String>, Error> {
-        let (names, numbers) = self.names_and_numbers(entries)?;
         let values = [
             (&names as _, Type::TEXT_ARRAY),
             (&self.id as _, Type::TEXT),
