@@ -28,6 +28,24 @@ pub fn assert_clean<M: Model>(plan: &Plan<M::Setup, M::Fault>) {
     }
 }
 
+/// While a stranger's transaction stays open on a lock's row, the holder's renewals and the waiter's looks do not wait for the row, and all
+/// other locks go on. `open` is the fault: on the row of this lock, for so long.
+///
+/// # Panics
+///
+/// If that is not so.
+#[track_caller]
+pub fn assert_harms_that_lock_only<M: Model<Setup: Default>>(open: impl Fn(&'static str, Duration) -> M::Fault) {
+    let seconds = Duration::from_secs;
+    let mut calls = Call::holder_and_waiter(seconds(8));
+    calls.push(vec![Call { key: "o", body: seconds(1), ..Call::new(2, 2) }, Call { key: "o", ..Call::new(2, 3) }]);
+    calls[0].push(Call { key: "o", after: seconds(1), ..Call::new(0, 4) });
+    for lasts in [1, 4, 30] {
+        let plan = Plan::of(M::Setup::default(), calls.clone());
+        assert_clean::<M>(&plan.with_faults([(2000, open("k", seconds(lasts)))]));
+    }
+}
+
 /// However a call ends, and even if its process is killed then, the lock stays taken for its `hold_at_least`.
 ///
 /// # Panics

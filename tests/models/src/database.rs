@@ -1,10 +1,19 @@
-//! What the models of databases have in common: the server's clock, and what somebody did to its rows who is no process of the plan.
+//! What the models of databases have in common: the server's clock, a user's rights, and what somebody did to its rows who is no process
+//! of the plan.
 
 use crate::network::Nanos;
+use crate::plan::Draw;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// When a server's clock shows this, the plan begins: in microseconds since 1970.
 const BEGIN: i64 = 1_763_733_600_000_000;
+
+/// The locks that strangers meddle with, the one that most calls are for more often.
+pub(crate) const DISTURBED: [&str; 3] = ["k", "k", "k/l"];
+
+/// How long a former holder's row lasts that a failover brought back.
+pub(crate) const LONGEST_TTL: Duration = Duration::from_secs(35);
 
 /// The clock of a server, and what is excused by what happened when.
 #[derive(Debug)]
@@ -70,6 +79,54 @@ impl Times {
     fn is_excuse(&self, at: Nanos) -> bool {
         self.now <= at + self.longest * 1_000
     }
+}
+
+/// What the user may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rights {
+    /// Read rows.
+    pub select: bool,
+    /// Insert rows.
+    pub insert: bool,
+    /// Change rows.
+    pub update: bool,
+    /// Delete rows.
+    pub delete: bool,
+    /// Create a table.
+    pub create: bool,
+    /// Connect.
+    pub log_in: bool,
+}
+
+impl Rights {
+    /// Whatever is needed.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self { select: true, insert: true, update: true, delete: true, create: true, log_in: true }
+    }
+
+    /// One of those that locks need is missing.
+    pub(crate) fn draw(draw: &mut Draw) -> Self {
+        let all = Self::all();
+        draw.random.pick(&[
+            Self { select: false, ..all },
+            Self { insert: false, ..all },
+            Self { update: false, ..all },
+            Self { delete: false, ..all },
+            Self { log_in: false, ..all },
+        ])
+    }
+}
+
+impl Default for Rights {
+    fn default() -> Self {
+        Self::all()
+    }
+}
+
+/// As a server's clock counts.
+pub(crate) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The call's name in a holder's record.

@@ -39,7 +39,8 @@ mod run;
 
 pub use bell::{Bell, Listener};
 pub use checks::{
-    assert_clean, assert_conforms, assert_found, assert_held_at_least, assert_repeatable, assert_schedules_clean,
+    assert_clean, assert_conforms, assert_found, assert_harms_that_lock_only, assert_held_at_least, assert_repeatable,
+    assert_schedules_clean,
 };
 pub use explore::{Exploration, Found, Search, explore};
 pub use model::{Effect, Model, QueuedEntry, ServerFault, State};

@@ -1,8 +1,9 @@
 //! What happens to a MariaDB server, beside what happens to every network and process.
 
-use super::modes::{Modes, Rights};
+use super::modes::Modes;
 use super::table::Table;
 use super::{Mysql, Setup};
+use crate::database::{DISTURBED, LONGEST_TTL, Rights, micros};
 use crate::model::{Effect, ServerFault};
 use crate::pipe::SERVER;
 use crate::plan::Draw;
@@ -51,10 +52,6 @@ pub enum Fault {
     /// A stranger drops the table.
     Drop,
 }
-
-/// How long a former holder's row lasts that a failover brought back.
-const LONGEST_TTL: Duration = Duration::from_secs(35);
-const KEYS: [&str; 3] = ["k", "k", "k/l"];
 
 impl ServerFault for Fault {
     fn lasts(&self) -> Duration {
@@ -106,7 +103,7 @@ pub(super) fn draw(draw: &mut Draw, setup: &Setup, eventful: bool) -> Vec<(Durat
         ("forgets", 15, forgetting),
         ("full", 10, |draw| Fault::Full(draw.random.millis(1000, 60_000))),
         ("rights", 10, rights),
-        ("strangers", 15, |draw| Fault::Delete(draw.random.pick(&KEYS))),
+        ("strangers", 15, |draw| Fault::Delete(draw.random.pick(&DISTURBED))),
         ("locked", 15, locked),
         ("deadlocks", 15, |draw| Fault::Deadlocks(draw.random.pick(&[3, 10, 30]), draw.random.millis(1000, 60_000))),
         ("late", 15, |draw| {
@@ -132,20 +129,12 @@ fn forgetting(draw: &mut Draw) -> Fault {
 }
 
 fn rights(draw: &mut Draw) -> Fault {
-    let all = Rights::all();
-    let rights = draw.random.pick(&[
-        Rights { select: false, ..all },
-        Rights { insert: false, ..all },
-        Rights { update: false, ..all },
-        Rights { delete: false, ..all },
-        Rights { log_in: false, ..all },
-    ]);
-    Fault::Rights(rights, draw.random.millis(500, 60_000))
+    Fault::Rights(Rights::draw(draw), draw.random.millis(500, 60_000))
 }
 
 fn locked(draw: &mut Draw) -> Fault {
     let most = draw.random.pick(&[100, 2000, 60_000]);
-    let (key, lasts) = (draw.random.pick(&KEYS), draw.random.millis(10, most));
+    let (key, lasts) = (draw.random.pick(&DISTURBED), draw.random.millis(10, most));
     if draw.random.chance(75) { Fault::OpenTransaction(key, lasts) } else { Fault::LockTable(lasts) }
 }
 
@@ -240,8 +229,4 @@ impl Mysql {
             model.network.note("unlocked", String::new);
         });
     }
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(0)
 }

@@ -21,9 +21,10 @@ mod table;
 mod values;
 mod work;
 
+pub use crate::database::Rights;
 pub use answer::{Answer, Refusal, Step};
 pub use faults::Fault;
-pub use modes::{Modes, Rights};
+pub use modes::Modes;
 pub use server::Server;
 pub use state::MysqlState;
 pub use statements::Statement;

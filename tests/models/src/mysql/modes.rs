@@ -2,6 +2,7 @@
 
 use super::answer::{DENIED, READ_ONLY, Refusal};
 use super::statements::Statement;
+use crate::database::Rights;
 
 /// What is wrong with the server, or different from its defaults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,53 +19,25 @@ pub struct Modes {
     pub rights: Rights,
 }
 
-/// What the user may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rights {
-    /// Read rows.
-    pub select: bool,
-    /// Insert rows.
-    pub insert: bool,
-    /// Change rows.
-    pub update: bool,
-    /// Delete rows.
-    pub delete: bool,
-    /// Connect.
-    pub log_in: bool,
-}
-
-impl Rights {
-    /// Whatever is needed.
-    #[must_use]
-    pub const fn all() -> Self {
-        Self { select: true, insert: true, update: true, delete: true, log_in: true }
-    }
-
-    /// Whether the user sees that there are columns.
-    pub(super) const fn show_columns(self) -> bool {
-        self.select || self.insert || self.update
-    }
-
-    fn allow(self, statement: Statement) -> bool {
-        use Statement as S;
-        match statement {
-            S::Acquire | S::Release | S::Renew | S::SwapEach | S::SwapAll => self.select && self.update,
-            S::Insert => self.select && self.insert && self.update,
-            S::InsertHeld => self.insert,
-            S::Delete => self.select && self.delete,
-            S::Read | S::Unlocked | S::Page => self.select,
-            S::Find | S::Create | S::Settings | S::Isolation | S::IsWritable => true,
-        }
-    }
-}
-
-impl Default for Rights {
-    fn default() -> Self {
-        Self::all()
+fn allows(rights: Rights, statement: Statement) -> bool {
+    use Statement as S;
+    match statement {
+        S::Acquire | S::Release | S::Renew | S::SwapEach | S::SwapAll => rights.select && rights.update,
+        S::Insert => rights.select && rights.insert && rights.update,
+        S::InsertHeld => rights.insert,
+        S::Delete => rights.select && rights.delete,
+        S::Read | S::Unlocked | S::Page => rights.select,
+        S::Create => rights.create,
+        S::Find | S::Settings | S::Isolation | S::IsWritable => true,
     }
 }
 
 impl Modes {
+    /// Whether the user sees that there are columns.
+    pub(super) const fn show_columns(&self) -> bool {
+        self.rights.select || self.rights.insert || self.rights.update
+    }
+
     /// Why the server does not carry out a statement.
     pub(super) fn refuse(&self, statement: Statement) -> Result<(), Refusal> {
         // To lock rows counts as a write.
@@ -72,6 +45,6 @@ impl Modes {
         if is_write && self.is_read_only && !self.ignores_read_only {
             return Err(READ_ONLY);
         }
-        if self.rights.allow(statement) { Ok(()) } else { Err(DENIED) }
+        if allows(self.rights, statement) { Ok(()) } else { Err(DENIED) }
     }
 }

@@ -102,7 +102,7 @@ impl Server {
         }
         self.modes.refuse(statement)?;
         match statement {
-            Statement::Find => Ok(catalog::find(self.table.is_some() && self.modes.rights.show_columns(), values)),
+            Statement::Find => Ok(catalog::find(self.table.is_some() && self.modes.show_columns(), values)),
             Statement::IsWritable => {
                 let rows = vec![vec![Value::Int(i64::from(self.takes_writes()))]];
                 Ok(Answer { columns: &["writes"], rows, ..Answer::default() })

@@ -1,8 +1,9 @@
 //! What happens to a PostgreSQL server, beside what happens to every network and process.
 
-use super::modes::{Modes, Rights};
+use super::modes::Modes;
 use super::table::Table;
 use super::{Postgres, Setup};
+use crate::database::{DISTURBED, LONGEST_TTL, Rights, micros};
 use crate::model::{Effect, ServerFault, State};
 use crate::pipe::SERVER;
 use crate::plan::Draw;
@@ -50,10 +51,6 @@ pub enum Fault {
     /// A stranger sends notifications about all entries.
     Forge(Duration),
 }
-
-/// How long a former holder's row lasts that a failover brought back.
-const LONGEST_TTL: Duration = Duration::from_secs(35);
-const KEYS: [&str; 3] = ["k", "k", "k/l"];
 
 impl ServerFault for Fault {
     fn lasts(&self) -> Duration {
@@ -132,24 +129,16 @@ fn full(draw: &mut Draw) -> Fault {
 }
 
 fn rights(draw: &mut Draw) -> Fault {
-    let all = Rights::all();
-    let rights = draw.random.pick(&[
-        Rights { select: false, ..all },
-        Rights { insert: false, ..all },
-        Rights { update: false, ..all },
-        Rights { delete: false, ..all },
-        Rights { log_in: false, ..all },
-    ]);
-    Fault::Rights(rights, draw.random.millis(500, 60_000))
+    Fault::Rights(Rights::draw(draw), draw.random.millis(500, 60_000))
 }
 
 fn strangers(draw: &mut Draw) -> Fault {
-    Fault::Delete(draw.random.pick(&KEYS))
+    Fault::Delete(draw.random.pick(&DISTURBED))
 }
 
 fn locked(draw: &mut Draw) -> Fault {
     let most = draw.random.pick(&[100, 2000, 60_000]);
-    let (key, lasts) = (draw.random.pick(&KEYS), draw.random.millis(10, most));
+    let (key, lasts) = (draw.random.pick(&DISTURBED), draw.random.millis(10, most));
     if draw.random.chance(75) { Fault::OpenTransaction(key, lasts) } else { Fault::LockTable(lasts) }
 }
 
@@ -168,7 +157,7 @@ impl Postgres {
             Fault::Restart { down, starting } => self.restart(down, starting),
             Fault::FailOver { lag } => {
                 self.change(|state| {
-                    state.server.fail_over(i64::try_from(lag.as_micros()).unwrap_or(0));
+                    state.server.fail_over(micros(lag));
                     state.forget();
                 });
                 self.network.reset_all(SERVER);
@@ -182,7 +171,7 @@ impl Postgres {
                 self.mode(move |modes, is_on| modes.rights = if is_on { rights } else { Rights::all() }, lasts);
             }
             Fault::Terminate => self.terminate_all(),
-            Fault::SetBack(by) => self.change(|state| state.set_back(i64::try_from(by.as_micros()).unwrap_or(0))),
+            Fault::SetBack(by) => self.change(|state| state.set_back(micros(by))),
             Fault::OpenTransaction(key, lasts) => {
                 drop(tokio::spawn(open_transaction(Arc::clone(self), Some(key), lasts)))
             }
@@ -262,7 +251,8 @@ async fn forge(model: Arc<Postgres>, lasts: Duration) {
         let number = if number % 3 == 0 { number >> 1 } else { number % 1000 };
         model.change(|state| {
             state.server.begin(session);
-            let ids: Vec<String> = KEYS[1..].iter().flat_map(|key| state.queue(key)).map(|entry| entry.id).collect();
+            let ids: Vec<String> =
+                DISTURBED[1..].iter().flat_map(|key| state.queue(key)).map(|entry| entry.id).collect();
             for (owner, entry) in ids.iter().filter_map(|id| id.split_once('.')) {
                 let payload = match what {
                     "gone" => format!("gone {owner} {entry}"),

@@ -29,9 +29,10 @@ mod value;
 mod wire;
 mod work;
 
+pub use crate::database::Rights;
 pub use answer::{Refusal, Rows, Step};
 pub use faults::Fault;
-pub use modes::{Modes, Rights};
+pub use modes::Modes;
 pub use server::Server;
 pub use state::PostgresState;
 pub use statements::Statement;

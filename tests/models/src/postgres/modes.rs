@@ -2,6 +2,7 @@
 
 use super::answer::Refusal;
 use super::statements::Statement;
+use crate::database::Rights;
 
 /// What is wrong with the server, or different from its defaults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,58 +23,27 @@ pub struct Modes {
     pub rights: Rights,
 }
 
-/// What the role may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rights {
-    /// Read rows.
-    pub select: bool,
-    /// Insert rows.
-    pub insert: bool,
-    /// Change rows.
-    pub update: bool,
-    /// Delete rows.
-    pub delete: bool,
-    /// Create a table.
-    pub create: bool,
-    /// Have a session.
-    pub log_in: bool,
-}
-
-impl Rights {
-    /// Whatever is needed.
-    #[must_use]
-    pub const fn all() -> Self {
-        Self { select: true, insert: true, update: true, delete: true, create: true, log_in: true }
-    }
-
-    fn allow(self, statement: Statement) -> bool {
-        use Statement as S;
-        match statement {
-            S::EnterFree | S::EnterMany | S::Enter => self.select && self.insert && self.update,
-            S::Clean => self.select && self.update && self.delete,
-            S::MarkDone => self.select && self.insert && self.update,
-            S::DeleteDone => self.select && self.delete,
-            S::Look | S::ReadDone | S::InspectKey | S::InspectPrefix => self.select,
-            S::Renew
-            | S::RenewWaiting
-            | S::LeaveUnqueued
-            | S::LeaveMany
-            | S::Leave
-            | S::LeaveUnlocked
-            | S::Lapse
-            | S::Extend
-            | S::EmptyDone
-            | S::Detach
-            | S::Adopt
-            | S::ForceRelease => self.select && self.update,
-            _ => true,
-        }
-    }
-}
-
-impl Default for Rights {
-    fn default() -> Self {
-        Self::all()
+fn allows(rights: Rights, statement: Statement) -> bool {
+    use Statement as S;
+    match statement {
+        S::EnterFree | S::EnterMany | S::Enter => rights.select && rights.insert && rights.update,
+        S::Clean => rights.select && rights.update && rights.delete,
+        S::MarkDone => rights.select && rights.insert && rights.update,
+        S::DeleteDone => rights.select && rights.delete,
+        S::Look | S::ReadDone | S::InspectKey | S::InspectPrefix => rights.select,
+        S::Renew
+        | S::RenewWaiting
+        | S::LeaveUnqueued
+        | S::LeaveMany
+        | S::Leave
+        | S::LeaveUnlocked
+        | S::Lapse
+        | S::Extend
+        | S::EmptyDone
+        | S::Detach
+        | S::Adopt
+        | S::ForceRelease => rights.select && rights.update,
+        _ => true,
     }
 }
 
@@ -85,6 +55,6 @@ impl Modes {
         {
             return Err(Refusal::error("25006", format!("cannot execute {what} in a read-only transaction")));
         }
-        if self.rights.allow(statement) { Ok(()) } else { Err(Refusal::no_right()) }
+        if allows(self.rights, statement) { Ok(()) } else { Err(Refusal::no_right()) }
     }
 }

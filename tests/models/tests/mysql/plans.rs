@@ -1,7 +1,7 @@
 //! Schedules by name: what a seed has found once, and what was known before.
 
 use locks_models::mysql::{Broken, Fault, Mysql, Rights, Setup};
-use locks_models::{Call, Plan, Weather, assert_clean, assert_held_at_least, play};
+use locks_models::{Call, Plan, Weather, assert_clean, assert_harms_that_lock_only, assert_held_at_least, play};
 use locks_runtime::Mode;
 use std::time::Duration;
 
@@ -18,15 +18,9 @@ fn with_faults(calls: Vec<Vec<Call>>, faults: &[(u64, Fault)]) -> Plan<Setup, Fa
     Plan::of(Setup::default(), calls).with_faults(faults.iter().copied())
 }
 
-/// The holder's renewals and the waiter's looks must not wait for the row, and all other locks go on.
 #[test]
 fn an_open_transaction_on_a_row_harms_that_lock_only() {
-    let mut calls = Call::holder_and_waiter(seconds(8));
-    calls.push(vec![Call { key: "o", body: seconds(1), ..Call::new(2, 2) }, Call { key: "o", ..Call::new(2, 3) }]);
-    calls[0].push(Call { key: "o", after: seconds(1), ..Call::new(0, 4) });
-    for lasts in [1, 4, 30] {
-        assert_clean::<Mysql>(&with_faults(calls.clone(), &[(2000, Fault::OpenTransaction("k", seconds(lasts)))]));
-    }
+    assert_harms_that_lock_only::<Mysql>(Fault::OpenTransaction);
 }
 
 /// Connections that an administrator ends are made anew, and nobody loses anything.

@@ -1,7 +1,7 @@
 //! Schedules by name: what a seed has found once, and what was known before.
 
 use locks_models::postgres::{Fault, Postgres, Rights, Setup};
-use locks_models::{Call, Plan, assert_clean, assert_held_at_least, play};
+use locks_models::{Call, Plan, assert_clean, assert_harms_that_lock_only, assert_held_at_least, play};
 use std::time::Duration;
 
 const fn seconds(seconds: u64) -> Duration {
@@ -10,11 +10,7 @@ const fn seconds(seconds: u64) -> Duration {
 
 /// A holder, a waiter, and these faults.
 fn two(body: u64, faults: &[(u64, Fault)]) -> Plan<Setup, Fault> {
-    with_faults(Call::holder_and_waiter(seconds(body)), faults)
-}
-
-fn with_faults(calls: Vec<Vec<Call>>, faults: &[(u64, Fault)]) -> Plan<Setup, Fault> {
-    Plan::of(Setup::default(), calls).with_faults(faults.iter().copied())
+    Plan::of(Setup::default(), Call::holder_and_waiter(seconds(body))).with_faults(faults.iter().copied())
 }
 
 /// Whoever may connect to the database may send any notification.
@@ -23,15 +19,9 @@ fn forged_notifications_decide_nothing() {
     assert_clean::<Postgres>(&two(20, &[(700, Fault::Forge(seconds(15)))]));
 }
 
-/// The holder's renewals and the waiter's looks must not wait for the row, and all other locks go on.
 #[test]
 fn an_open_transaction_on_a_row_harms_that_lock_only() {
-    let mut calls = Call::holder_and_waiter(seconds(8));
-    calls.push(vec![Call { key: "o", body: seconds(1), ..Call::new(2, 2) }, Call { key: "o", ..Call::new(2, 3) }]);
-    calls[0].push(Call { key: "o", after: seconds(1), ..Call::new(0, 4) });
-    for lasts in [1, 4, 30] {
-        assert_clean::<Postgres>(&with_faults(calls.clone(), &[(2000, Fault::OpenTransaction("k", seconds(lasts)))]));
-    }
+    assert_harms_that_lock_only::<Postgres>(Fault::OpenTransaction);
 }
 
 /// Sessions that an administrator ends are opened anew, and nobody loses anything.
