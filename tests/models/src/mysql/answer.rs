@@ -1,4 +1,4 @@
-//! What comes of a statement.
+//! The outcome of a statement.
 
 use locks_runtime::store::MysqlAnswer;
 use mysql_async::consts::ColumnType;
@@ -6,10 +6,10 @@ use mysql_async::{Column, Error, ServerError, Value};
 use mysql_common::row::new_row;
 use std::sync::Arc;
 
-/// What comes of a statement.
+/// The outcome of a statement.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// It is over.
+    /// It has ended.
     Done(Result<Answer, Refusal>),
     /// Somebody has locked the table, for which it waits as long as the connection's setting says.
     Waits,

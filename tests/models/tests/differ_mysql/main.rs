@@ -93,7 +93,7 @@ impl Pair {
 
     async fn ask(&mut self, ask: Ask, about: &str) {
         self.model.at(self.real.set_time(ask.who, ask.micros).await);
-        let told = self.real.ask(&ask).await;
+        let real = self.real.ask(&ask).await;
         let modes = self.model.modes;
         self.model.modes.ignores_read_only = ask.who.may_write_to_a_replica();
         let Outcome::Done(answer) = self.model.execute((ask.statement, ask.rows), &ask.values) else {
@@ -104,7 +104,7 @@ impl Pair {
         let answer = answer
             .map(|answer| shown(ask.statement, answer))
             .map_err(|refusal| (refusal.code, refusal.state.to_owned()));
-        assert_eq!(told, answer, "{about}\nleft: MariaDB, right: the model");
+        assert_eq!(real, answer, "{about}\nleft: MariaDB, right: the model");
     }
 
     fn note(&mut self, statement: Statement, answer: &Result<Answer, Refusal>) {

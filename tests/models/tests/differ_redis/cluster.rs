@@ -1,9 +1,9 @@
 //! The members of the model of a cluster against those of a real one, while a slot moves from one to another and back: the same
 //! random requests to both, for keys of one slot and of two, and every answer and key must be the same.
 
-use crate::REQUESTS;
 use crate::compare::assert_same;
 use crate::real::{administrator, keys_of, reply, send};
+use crate::wanted;
 use locks_models::Random;
 use locks_models::redis::{Claim, Placement, Reply, Server, View};
 use redis::aio::MultiplexedConnection;
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use support::cases::Fixture;
 use support::redis::{Binary, Cluster};
 
-/// Of the slot that moves, and of one that stays with the second shard.
+/// Of the slot that moves, and of one that stays where it is.
 const KEYS: [&str; 5] = ["{moves}1", "{moves}2", "{moves}3", "{stays}1", "{stays}2"];
 
 /// What is asked by a script: of the keys that it names, of one that it does not name, and whether anybody hears it.
@@ -20,6 +20,11 @@ const SCRIPTS: [&str; 3] = [
     "return redis.call('GET', ARGV[1])",
     "return redis.call('SPUBLISH', ARGV[1], 'said')",
 ];
+
+/// What the model calls a script.
+fn modelled(script: usize) -> Vec<u8> {
+    format!("{:040x}", script + 1).into_bytes()
+}
 
 /// How far the slot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +36,7 @@ enum Move {
 }
 
 pub(crate) async fn the_members_of_a_cluster_answer_as_redis_does(fixture: Fixture<Binary>) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse().ok());
-    let (seed, requests) = (number("SEED").unwrap_or(7), number("REQUESTS").unwrap_or(REQUESTS));
+    let (seed, requests) = wanted();
     let cluster = Cluster::start(fixture.program());
     cluster.members().iter().for_each(|member| fixture.remember(member.log()));
     let mut pair = Pair::of(&cluster).await;
@@ -63,7 +67,7 @@ struct Pair<'a> {
 impl<'a> Pair<'a> {
     async fn of(cluster: &'a Cluster) -> Self {
         let primaries = cluster.primaries();
-        let (mut real, mut models) = (Vec::new(), Vec::new());
+        let (mut real, mut models, mut scripts) = (Vec::new(), Vec::new(), Vec::new());
         for own in 0..primaries.len() {
             let mut connection = administrator(&cluster.members()[own]).await;
             let mut model = Server::new();
@@ -76,21 +80,18 @@ impl<'a> Pair<'a> {
                 is_down: false,
                 is_strict: true,
             });
+            // They are called the same by each server of a kind, which is not what the model calls them.
+            scripts.clear();
             for (number, text) in SCRIPTS.iter().enumerate() {
-                let words = ["SCRIPT", "LOAD", text].map(|word| word.as_bytes().to_vec());
-                drop(send(&mut connection, &[words.to_vec()]).await);
-                assert_eq!(model.answer(0, &words), Reply::text(format!("{:040x}", number + 1)));
+                let words = ["SCRIPT", "LOAD", text].map(|word| word.as_bytes().to_vec()).to_vec();
+                assert_eq!(model.answer(0, &words), Reply::Bulk(modelled(number)));
+                match reply(send(&mut connection, &[words]).await.remove(0)) {
+                    Reply::Bulk(name) => scripts.push(name),
+                    other => panic!("{other:?}"),
+                }
             }
             real.push(connection);
             models.push(model);
-        }
-        let mut scripts = Vec::new();
-        for text in SCRIPTS {
-            let words = ["SCRIPT", "LOAD", text].map(|word| word.as_bytes().to_vec()).to_vec();
-            match reply(send(&mut real[0], &[words]).await.remove(0)) {
-                Reply::Bulk(name) => scripts.push(name),
-                other => panic!("{other:?}"),
-            }
         }
         let at = View::new(primaries.len()).shard(cluster.slot(KEYS[0]));
         Self { cluster, real, models, scripts, slot: Move::At(at), moves: 0 }
@@ -124,7 +125,7 @@ impl<'a> Pair<'a> {
         let expected = send(&mut self.real[member], &all).await.pop().map(reply);
         let model = &mut self.models[member];
         asking.iter().for_each(|words| drop(model.answer(0, words)));
-        let answer = model.answer(0, &with(format!("{:040x}", script + 1).as_bytes()));
+        let answer = model.answer(0, &with(&modelled(script)));
         assert_same(&self.as_modelled(expected.unwrap()), &answer, 0, &about);
     }
 

@@ -33,9 +33,14 @@ fn main() -> ExitCode {
     cases::run([cases])
 }
 
+/// The seed, and how many requests.
+fn wanted() -> (u64, u64) {
+    let number = |name: &str| std::env::var(name).ok().map(|number| number.parse().unwrap());
+    (number("SEED").unwrap_or(7), number("REQUESTS").unwrap_or(REQUESTS))
+}
+
 async fn the_model_answers_as_redis_does(fixture: Fixture<support::redis::Binary>) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse().ok());
-    let (seed, requests) = (number("SEED").unwrap_or(7), number("REQUESTS").unwrap_or(REQUESTS));
+    let (seed, requests) = wanted();
     let server = fixture.start(&support::redis::Setup::default());
     let mut pair = Pair { real: Real::connect(&server).await, model: Server::new(), slack: 0, names: Names::default() };
     for channel in requests::CHANNELS {
