@@ -219,6 +219,29 @@ mod tests {
         assert_eq!((row.queue[0].until, row.held_by("s", 1, 21)), (20, None));
     }
 
+    /// Numbers are each session's own: those of the dead would never lapse.
+    #[test]
+    fn a_session_renews_no_waiter_of_another_and_none_that_has_lapsed() {
+        let mut row = Row::default();
+        let theirs = |number, until| Element { session: "t".to_owned(), ..element(number, Mode::Exclusive, until) };
+        row.enter(element(1, Mode::Exclusive, 60), 10);
+        row.enter(theirs(2, 40), 10);
+        row.enter(element(2, Mode::Exclusive, 40), 10);
+        row.enter(element(3, Mode::Exclusive, 20), 10);
+        row.renew("s", &[2, 3].into(), 90, 20);
+        let waiting: Vec<_> = row.queue.iter().map(|one| (one.session.as_str(), one.number, one.until)).collect();
+        assert_eq!(waiting, [("t", 2, 40), ("s", 2, 90)]);
+    }
+
+    #[test]
+    fn a_hold_that_is_handed_over_has_a_greater_fence_once_it_is_adopted() {
+        let mut row = Row::default();
+        row.enter(element(1, Mode::Exclusive, 60), 10);
+        assert_eq!(row.hand_over(element(7, Mode::Exclusive, 70), false, 11), 10, "the ticket has that of the hold");
+        assert_eq!(row.hand_over(element(2, Mode::Exclusive, 90), true, 12), 12);
+        assert_eq!(row.holders(12), [("s", 2, 12)]);
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Enter(Mode),
